@@ -1,0 +1,49 @@
+# `make` alone lists the commands. CI calls the same names and nothing else.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup score test fmt lint types layers wheel samples starter readme bench parity check clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ordervet needs Python 3.11 or later; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Setting up $(VENV) (once, a minute or two) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+setup: $(READY)  ## create the environment in .venv (every other command does it too)
+
+score: $(READY)  ## score data/samples with the bundled model, print the flags, write out/flags.csv
+	@$(BIN)/ordervet score data/samples/orders.csv data/samples/outcomes.csv data/samples/verdicts.csv --out out/flags.csv
+
+test: $(READY)  ## run the tests
+	@$(BIN)/python -m pytest
+
+fmt: $(READY)  ## format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix --quiet . || true
+
+lint: $(READY)  ## check format and style
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: $(READY)  ## check types (mypy, strict)
+	@$(BIN)/mypy
+
+layers: $(READY)  ## check that imports go one way
+	@$(BIN)/lint-imports
+
+wheel: $(READY)  ## build the wheel, install it into an empty environment, score one file from it
+	@$(BIN)/python -m pytest -m wheel
+
+check: lint types layers test wheel  ## all of the above
+
+clean:  ## remove what the other commands made
+	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -1,0 +1,1 @@
+"""Vet every order before it ships."""
