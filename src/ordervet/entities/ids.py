@@ -1,0 +1,83 @@
+"""Keyed 64-bit ids: where raw personal data ends.
+
+An id is SipHash-2-4 of the canonical text under the namespace's sub-key. Equal texts of one namespace have equal ids;
+across namespaces, and under another key, ids are unrelated. 0 means "no key" and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ordervet.entities.buffers import view_texts
+from ordervet.entities.siphash import siphash24
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ordervet.entities.buffers import TextColumn
+    from ordervet.entities.keys import Key
+
+__all__ = ["hash_text", "hash_texts"]
+
+
+def hash_text(text: str | None, key: Key, namespace: str) -> int:
+    """Turn one text into its id, in plain Python: the definition of ``hash_texts``.
+
+    Parameters
+    ----------
+    text : canonical text; None and "" have no id
+    key : the identifier key
+    namespace : what is identified, as "buyer"
+
+    Returns
+    -------
+    1 .. 2**64 - 1, or 0 for no text
+    """
+    if not text:
+        return 0
+    return siphash24(text.encode(), key.subkey(namespace)) or 1
+
+
+def hash_texts(column: TextColumn, key: Key, namespace: str) -> NDArray[np.uint64]:
+    """Turn a text column into ids.
+
+    Parameters
+    ----------
+    column : shape (n_rows,), canonical texts, of any Arrow text type
+    key : the identifier key
+    namespace : what is identified, as "buyer"
+
+    Returns
+    -------
+    shape (n_rows,), uint64, contiguous; 0 where the text is null or empty
+
+    References
+    ----------
+    Truth: ``hash_text``.
+    """
+    # NOT: at the top. numba takes longer to import than a small table to hash.
+    from ordervet.entities.siphash_kernel import hash_rows  # noqa: PLC0415 -- see above
+
+    data, offsets = view_texts(column)
+    ids = np.empty(len(offsets) - 1, dtype=np.uint64)
+    k0, k1 = split_subkey(key, namespace)
+    hash_rows(data, offsets, k0, k1, ids)
+    return ids
+
+
+def split_subkey(key: Key, namespace: str) -> tuple[np.uint64, np.uint64]:
+    """Split a namespace's sub-key into the two words kernels take.
+
+    Parameters
+    ----------
+    key : the identifier key
+    namespace : what is identified
+
+    Returns
+    -------
+    two little-endian uint64 halves
+    """
+    k0, k1 = np.frombuffer(key.subkey(namespace), dtype="<u8")
+    return np.uint64(k0), np.uint64(k1)

@@ -1,0 +1,101 @@
+"""SipHash-2-4 as a kernel over the bytes of an Arrow text column.
+
+Imported only when a column is hashed: numba is not loaded for people who want the room's models.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import njit, types
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["hash_bytes", "hash_rows"]
+
+BYTES = types.Array(types.uint8, 1, "C", readonly=True)
+OFFSETS = types.Array(types.int64, 1, "C", readonly=True)
+IDS = types.Array(types.uint64, 1, "C")
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _rotate(word: Any, by: Any) -> Any:  # noqa: ANN401 -- a kernel's scalars are numba's
+    return (word << np.uint64(by)) | (word >> np.uint64(64 - by))
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _round(v0: Any, v1: Any, v2: Any, v3: Any) -> Any:  # noqa: ANN401 -- a kernel's scalars are numba's
+    v0 += v1
+    v1 = _rotate(v1, 13) ^ v0
+    v0 = _rotate(v0, 32)
+    v2 += v3
+    v3 = _rotate(v3, 16) ^ v2
+    v0 += v3
+    v3 = _rotate(v3, 21) ^ v0
+    v2 += v1
+    v1 = _rotate(v1, 17) ^ v2
+    v2 = _rotate(v2, 32)
+    return v0, v1, v2, v3
+
+
+@njit(types.uint64(BYTES, types.int64, types.int64, types.uint64, types.uint64), nogil=True, cache=True)
+def hash_bytes(data: NDArray[np.uint8], start: int, stop: int, k0: Any, k1: Any) -> Any:  # noqa: ANN401 -- uint64
+    """Hash ``data[start:stop]``. No checks: the caller is ``ids.py`` or the address kernel.
+
+    Parameters
+    ----------
+    data : shape (n_bytes,)
+    start, stop : 0 <= start <= stop <= n_bytes
+    k0, k1 : the key's two halves, little-endian uint64
+
+    Returns
+    -------
+    uint64; never 0, which means "no key": a hash of 0 becomes 1
+
+    References
+    ----------
+    Truth: siphash.py.
+    """
+    v0 = k0 ^ np.uint64(0x736F6D6570736575)
+    v1 = k1 ^ np.uint64(0x646F72616E646F6D)
+    v2 = k0 ^ np.uint64(0x6C7967656E657261)
+    v3 = k1 ^ np.uint64(0x7465646279746573)
+    whole = start + ((stop - start) & ~7)
+    for at in range(start, whole, 8):
+        word = np.uint64(0)
+        for i in range(8):
+            word |= np.uint64(data[at + i]) << np.uint64(8 * i)
+        v3 ^= word
+        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+        v0 ^= word
+    word = np.uint64((stop - start) & 0xFF) << np.uint64(56)
+    for i in range(stop - whole):
+        word |= np.uint64(data[whole + i]) << np.uint64(8 * i)
+    v3 ^= word
+    v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+    v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+    v0 ^= word
+    v2 ^= np.uint64(0xFF)
+    for _ in range(4):
+        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
+    hashed = v0 ^ v1 ^ v2 ^ v3
+    return hashed if hashed != np.uint64(0) else np.uint64(1)
+
+
+@njit(types.void(BYTES, OFFSETS, types.uint64, types.uint64, IDS), nogil=True, cache=True)
+def hash_rows(data: NDArray[np.uint8], offsets: NDArray[np.int64], k0: Any, k1: Any, ids: NDArray[np.uint64]) -> None:  # noqa: ANN401 -- uint64
+    """Hash every non-empty row. No checks: the caller is ``ids.py``.
+
+    Parameters
+    ----------
+    data : shape (n_bytes,)
+    offsets : shape (n_rows + 1,), ascending; row i is ``data[offsets[i]:offsets[i + 1]]``
+    k0, k1 : the key's two halves
+    ids : shape (n_rows,), written; an empty row is set to 0
+    """
+    for row in range(ids.shape[0]):
+        start, stop = offsets[row], offsets[row + 1]
+        ids[row] = hash_bytes(data, start, stop, k0, k1) if stop > start else np.uint64(0)

@@ -1,0 +1,74 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ordervet.entities import ENTITY_NAMES, Evidence, Key, build_entities, hash_text, order_ids
+from ordervet.errors import ContractError
+
+KEY = Key(bytes(range(16)))
+
+
+def test_every_built_in_entity_is_there_when_no_column_is() -> None:
+    orders = pa.table({"order_id": ["a", "b"]})
+
+    entities = build_entities(orders, KEY)
+
+    assert set(entities.ids) == set(ENTITY_NAMES) == set(entities.evidence)
+    assert all(ids.tolist() == [0, 0] and ids.dtype == np.uint64 for ids in entities.ids.values())
+    assert all(codes.tolist() == [Evidence.ABSENT] * 2 for codes in entities.evidence.values())
+    assert entities.place_type.dtype == np.int8
+    assert len(entities) == 2
+
+
+def test_equal_texts_share_an_id_and_nulls_have_none() -> None:
+    orders = pa.table({"buyer_id": ["ada", " ada ", "bob", None, " "]})
+
+    entities = build_entities(orders, KEY)
+
+    ids = entities.ids["buyer"]
+    assert ids[0] == ids[1] != ids[2]
+    assert ids[3:].tolist() == [0, 0]
+    assert entities.evidence["buyer"].tolist() == [Evidence.KNOWN] * 3 + [Evidence.ABSENT] * 2
+
+
+@pytest.mark.parametrize("entity", ["address", "phone"])
+def test_a_platform_s_group_takes_the_place_of_the_text(entity: str) -> None:
+    orders = pa.table({entity: ["x", "y", "g", "z"], f"{entity}_group": ["g", "g", None, " "]})
+
+    entities = build_entities(orders, KEY)
+
+    ids = entities.ids[entity]
+    assert ids[0] == ids[1]
+    assert len(set(ids.tolist())) == 3
+    assert entities.evidence[entity].tolist() == [Evidence.KNOWN] * 4
+
+
+def test_mapped_extras_become_entities_of_their_own() -> None:
+    orders = pa.table({"entity__terminal": ["t", None], "category__browser": ["t", "firefox"]})
+
+    entities = build_entities(orders, KEY)
+
+    assert entities.ids["terminal"].tolist() == [hash_text("t", KEY, "terminal"), 0]
+    assert entities.ids["browser"].tolist() == [hash_text(text, KEY, "browser") for text in ("t", "firefox")]
+
+
+@pytest.mark.parametrize("columns", [["entity__buyer"], ["entity__x", "category__x"]])
+def test_a_mapped_extra_may_not_take_the_name_of_another_entity(columns: list[str]) -> None:
+    orders = pa.table({column: ["a"] for column in columns})
+
+    with pytest.raises(ContractError, match="bear a name that is taken"):
+        build_entities(orders, KEY)
+
+
+def test_entities_show_no_ids() -> None:
+    entities = build_entities(pa.table({"buyer_id": ["ada"]}), KEY)
+
+    assert repr(entities) == f"Entities(key_id='{KEY.key_id}')"
+
+
+def test_order_ids_join_across_tables() -> None:
+    orders, refunds = pa.chunked_array([["1", "2"], ["3"]]), pa.array(["3", None])
+
+    joined = np.isin(order_ids(orders, KEY), order_ids(refunds, KEY))
+
+    assert joined.tolist() == [False, False, True]
