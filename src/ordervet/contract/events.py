@@ -1,0 +1,279 @@
+"""What an order, an outcome, a verdict and a correction are: every field, unit, bound and set of values, once.
+
+Texts are trimmed and a blank one counts as not given. Instants are UTC. Amounts are whole minor units (分). Tables are
+checked by rules read off these models (`fields.py`), so a bound is changed here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from annotated_types import Ge, Le, MaxLen
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from ordervet.contract.fields import fields_of
+from ordervet.contract.rules import NotBefore, OnlyWith, Personal, Reads, SameAs, same_as
+from ordervet.contract.values import is_missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Names an extra entity or category cannot take: they name the built-in entities and the order itself.
+RESERVED_NAMES = frozenset(
+    {
+        "buyer",
+        "address",
+        "place",
+        "phone",
+        "device",
+        "ip",
+        "payment",
+        "recipient",
+        "item",
+        "category",
+        "shop",
+        "channel",
+        "order",
+    }
+)
+EXTRA_PREFIXES = {"entity__": "entities", "number__": "numbers", "category__": "categories"}
+_EXTRA_NAME = re.compile(r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$")
+_MAX_EXTRA_NAME = 32
+
+
+class OutcomeKind(StrEnum):
+    """What became of an order, as it became known."""
+
+    CANCELLED_UNPAID = "cancelled_unpaid"
+    CANCELLED_PAID = "cancelled_paid"
+    REFUND_REQUESTED = "refund_requested"
+    REFUND_COMPLETED = "refund_completed"
+    REFUND_REJECTED = "refund_rejected"
+    RETURN_RECEIVED = "return_received"
+    DELIVERY_REFUSED = "delivery_refused"
+    CLAIM = "claim"
+    BAD_REVIEW = "bad_review"
+    CHARGEBACK = "chargeback"
+    FULFILLED = "fulfilled"
+
+
+class RefundType(StrEnum):
+    """What a refund asks for."""
+
+    RETURN_AND_REFUND = "return_and_refund"
+    REFUND_ONLY = "refund_only"
+    BEFORE_SHIPPING = "before_shipping"
+    EXCHANGE = "exchange"
+    PRICE_PROTECTION = "price_protection"
+    FREIGHT = "freight"
+    OTHER = "other"
+
+
+class Blame(StrEnum):
+    """Whose fault an outcome was found to be."""
+
+    BUYER = "buyer"
+    SELLER = "seller"
+    CARRIER = "carrier"
+    PLATFORM = "platform"
+    UNKNOWN = "unknown"
+
+
+class VerdictValue(StrEnum):
+    """What someone decided an order to be."""
+
+    MALICIOUS = "malicious"
+    INNOCENT = "innocent"
+    UNSURE = "unsure"
+
+
+class Decider(StrEnum):
+    """Who decided."""
+
+    DESK = "desk"
+    PLATFORM = "platform"
+    RULE = "rule"
+
+
+class MaliceKind(StrEnum):
+    """The kinds of malice an order can have."""
+
+    REFUND_ONLY_ABUSE = "refund_only_abuse"
+    RETURN_SWAP = "return_swap"
+    FAKE_RETURN = "fake_return"
+    FREIGHT_INSURANCE_FRAUD = "freight_insurance_fraud"
+    COUPON_FARMING = "coupon_farming"
+    UNPAID_HOARDING = "unpaid_hoarding"
+    RIVAL_BULK_REFUND = "rival_bulk_refund"
+    PROFESSIONAL_CLAIM = "professional_claim"
+    REVIEW_EXTORTION = "review_extortion"
+    SCALPING = "scalping"
+    DELIVERY_REFUSAL = "delivery_refusal"
+    STOLEN_PAYMENT = "stolen_payment"
+
+
+def check_extra_name(name: str) -> str:
+    """Check the name of an extra number: lower-case words joined by single underscores, at most 32 characters."""
+    if len(name) > _MAX_EXTRA_NAME or not _EXTRA_NAME.match(name):
+        raise PydanticCustomError("name", "use lower-case words joined by single underscores, at most 32 characters")
+    return name
+
+
+def check_entity_name(name: str) -> str:
+    """Check the name of an extra entity or category, which also may not be that of a built-in one."""
+    if name in RESERVED_NAMES:
+        raise PydanticCustomError("name", "this is the name of a built-in entity")
+    return check_extra_name(name)
+
+
+REFUND_KINDS = frozenset({OutcomeKind.REFUND_REQUESTED, OutcomeKind.REFUND_COMPLETED, OutcomeKind.REFUND_REJECTED})
+
+_Text = Annotated[str, Reads("text")]
+_Id = Annotated[_Text, MaxLen(64)]
+_Label = Annotated[_Text, MaxLen(64)]
+_Text32 = Annotated[_Text, MaxLen(32)]
+_Text128 = Annotated[_Text, MaxLen(128)]
+_Personal64 = Annotated[_Text, MaxLen(64), Personal()]
+_Personal128 = Annotated[_Text, MaxLen(128), Personal()]
+_Personal512 = Annotated[_Text, MaxLen(512), Personal()]
+_Currency = Annotated[_Text, StringConstraints(pattern=r"^[A-Z]{3}$")]
+_Instant = Annotated[datetime, Reads("instant")]
+_Money = Annotated[int, Reads("integer"), Ge(0), Le(10**13)]
+_Number = Annotated[float, Reads("number")]
+_YesNo = Annotated[bool, Reads("boolean")]
+_ExtraName = Annotated[str, AfterValidator(check_extra_name)]
+_EntityName = Annotated[str, AfterValidator(check_entity_name)]
+
+
+class Event(BaseModel):
+    """What every event has: values that do not change, no unknown field, nothing personal when shown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    instant_field: ClassVar[str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_missing(cls, data: object) -> object:
+        """Leave out values that are not given and fold flat extra columns (``entity__terminal``) into their dicts."""
+        if not isinstance(data, Mapping):
+            return data
+        given: dict[str, Any] = {}
+        for name, value in data.items():
+            prefix = next((p for p in EXTRA_PREFIXES if str(name).startswith(p)), None)
+            if EXTRA_PREFIXES.get(prefix or "") in cls.model_fields and prefix is not None:
+                extras = given.setdefault(EXTRA_PREFIXES[prefix], {})
+                if not is_missing(value):
+                    extras[name[len(prefix) :]] = value
+            elif isinstance(value, Mapping):
+                given[name] = {**given.get(name, {}), **{k: v for k, v in value.items() if not is_missing(v)}}
+            elif not is_missing(value):
+                given[name] = value
+        return given
+
+    @model_validator(mode="after")
+    def _fill_from_other_fields(self) -> Self:
+        for name, value in self.__dict__.items():
+            if isinstance(value, SameAs):
+                self.__dict__[name] = self.__dict__[value.other]
+        return self
+
+    def to_row(self) -> dict[str, Any]:
+        """Give the values as one flat row in contract columns; what is not given is left out."""
+        row: dict[str, Any] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, dict):
+                prefix = next(p for p, field in EXTRA_PREFIXES.items() if field == name)
+                row.update({prefix + key: extra for key, extra in value.items()})
+            elif value is not None:
+                row[name] = value
+        return row
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Show what is given, except anything personal."""
+        for field in fields_of(type(self)):
+            value = getattr(self, field.name)
+            if value is not None and value != {} and not field.is_personal:
+                yield field.name, value
+
+
+class Order(Event):
+    """One order as placed: who, where, what, for how much, and through which door.
+
+    Only `order_id`, `placed_at` and `amount_minor` are required; whatever else is absent counts as missing evidence,
+    never as guilt. Nothing that became known after the order was placed belongs here.
+    """
+
+    instant_field: ClassVar[str] = "placed_at"
+
+    order_id: _Id
+    placed_at: _Instant
+    seen_at: Annotated[_Instant, NotBefore("placed_at")] = same_as("placed_at")
+    amount_minor: _Money
+    discount_minor: _Money | None = None
+    shipping_minor: _Money | None = None
+    currency: _Currency = "CNY"
+    quantity: Annotated[int, Reads("integer"), Ge(1), Le(1_000_000)] | None = None
+    n_lines: Annotated[int, Reads("integer"), Ge(1), Le(10_000)] | None = None
+    buyer_id: _Personal128 | None = None
+    buyer_registered_at: _Instant | None = None
+    recipient: _Personal128 | None = None
+    address: _Personal512 | None = None
+    address_group: _Personal128 | None = None
+    phone: _Personal64 | None = None
+    phone_group: _Personal128 | None = None
+    device_id: _Personal128 | None = None
+    ip: _Personal64 | None = None
+    payment_account: _Personal128 | None = None
+    item_id: _Text128 | None = None
+    category: _Text128 | None = None
+    shop_id: _Text128 | None = None
+    channel: _Label | None = None
+    platform: _Text32 | None = None
+    campaign: _Label | None = None
+    is_insured: _YesNo | None = None
+    entities: dict[_EntityName, _Personal128] = {}
+    numbers: dict[_ExtraName, _Number] = {}
+    categories: dict[_EntityName, _Text128] = {}
+
+
+class Outcome(Event):
+    """One thing that became of an order: a cancellation, a refund step, a refusal, a claim, or plain fulfilment."""
+
+    instant_field: ClassVar[str] = "happened_at"
+
+    order_id: _Id
+    kind: Annotated[OutcomeKind, Reads("text")]
+    happened_at: _Instant
+    seen_at: Annotated[_Instant, NotBefore("happened_at")] = same_as("happened_at")
+    refund_type: Annotated[RefundType, Reads("text"), OnlyWith("kind", REFUND_KINDS)] | None = None
+    amount_minor: _Money | None = None
+    blame: Annotated[Blame, Reads("text")] | None = None
+
+
+class Verdict(Event):
+    """What someone decided an order to be, and since when that is known."""
+
+    instant_field: ClassVar[str] = "decided_at"
+
+    order_id: _Id
+    verdict: Annotated[VerdictValue, Reads("text")]
+    kind: Annotated[MaliceKind, Reads("text"), OnlyWith("verdict", frozenset({VerdictValue.MALICIOUS}))] | None = None
+    by: Annotated[Decider, Reads("text")] = Decider.DESK
+    decided_at: _Instant
+    seen_at: Annotated[_Instant, NotBefore("decided_at")] = same_as("decided_at")
+
+
+class Correction(Event):
+    """An appeal that was upheld: from `seen_at` on the order's verdicts count no more."""
+
+    instant_field: ClassVar[str] = "corrected_at"
+
+    order_id: _Id
+    corrected_at: _Instant
+    seen_at: Annotated[_Instant, NotBefore("corrected_at")] = same_as("corrected_at")

@@ -1,0 +1,301 @@
+"""One value at a time: what a text, a number, a money amount or an instant is.
+
+These plain-Python parsers are the definition. `columns.py` and `instants.py` hold their vectorised twins, and the
+parity tests hold the two together. A value is *missing* when it is None, NaN, NaT or a blank text; the parsers are for
+values that are not.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from functools import lru_cache
+from numbers import Integral, Real
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from ordervet.errors import ContractError
+
+DEFAULT_TIME_ZONE = "Asia/Shanghai"
+FIRST_INSTANT = datetime(1990, 1, 1, tzinfo=UTC)
+LAST_INSTANT = datetime(2100, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+
+# What is trimmed from both ends of a text: white space of ASCII and Unicode, zero-width signs, the byte order mark.
+TRIMMED = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u200b\u200c\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
+)
+MAX_EXACT_FLOAT = 2**53  # below it every integer is a float of its own
+MAX_DECIMAL = 10**38
+MAX_MONEY_MINOR = 10**15  # a bound of the notation; the fields have tighter ones
+
+INTEGER_PATTERN = r"^[+-]?[0-9]{1,18}$"
+NUMBER_PATTERN = r"^[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,2})?$"
+MONEY_PATTERN = (
+    r"^([+-]?)(?:￥|¥|\$|€|£|CNY|RMB)? ?([+-]?)([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.([0-9]{1,20}))? ?(?:元|CNY|RMB)?$"
+)
+INSTANT_PATTERN = (
+    r"^([0-9]{4})(?:-([0-9]{2})-([0-9]{2})|/([0-9]{1,2})/([0-9]{1,2}))"
+    r"(?:[ T]([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?"
+    r"(Z| ?[+-][0-9]{2}:?[0-9]{2})?)?$"
+)
+TRUE_WORDS = ("true", "1", "yes", "是")
+FALSE_WORDS = ("false", "0", "no", "否")
+
+_INTEGER = re.compile(INTEGER_PATTERN)
+_NUMBER = re.compile(NUMBER_PATTERN)
+_MONEY = re.compile(MONEY_PATTERN)
+_INSTANT = re.compile(INSTANT_PATTERN)
+_MAX_OFFSET_MINUTES = 15 * 60
+
+
+def is_missing(value: Any) -> bool:  # noqa: ANN401 - any value can be missing
+    """Tell whether a value counts as not given: None, NaN, NaT, pandas.NA or a text that is blank once trimmed."""
+    if value is None:
+        return True
+    if isinstance(value, str):
+        return not value.strip(TRIMMED)
+    if type(value).__name__ == "NAType":  # pandas.NA, which may not be compared
+        return True
+    return isinstance(value, (float, Decimal, datetime)) and bool(value != value)  # noqa: PLR0124 - NaN and NaT differ from themselves
+
+
+def parse_text(value: object) -> str:
+    """Read a text, trimmed; whole numbers count as text because tables often hold ids as numbers.
+
+    Raises
+    ------
+    ContractError
+        The value is neither a text nor a whole number that is exact (below 2**53 when it is a float).
+    """
+    if isinstance(value, str):
+        return value.strip(TRIMMED)
+    whole = _whole_number(value)
+    if whole is None:
+        raise ContractError("not a text")
+    return str(whole)
+
+
+def parse_integer(value: object) -> int:
+    """Read a whole number: an integer, a float or decimal without a fraction, or ASCII digits with a sign.
+
+    Raises
+    ------
+    ContractError
+        Anything else, booleans, floats of 2**53 and above, and texts of more than 18 digits included.
+    """
+    if isinstance(value, str):
+        text = value.strip(TRIMMED)
+        if _INTEGER.match(text):
+            return int(text)
+        raise ContractError("not a whole number")
+    whole = _whole_number(value)
+    if whole is None:
+        raise ContractError("not a whole number")
+    return whole
+
+
+def parse_number(value: object) -> float:
+    """Read a finite number: any int, float or decimal, or a text such as ``-1.5e3``.
+
+    Raises
+    ------
+    ContractError
+        Anything else, booleans, infinities and numbers with thousands separators included.
+    """
+    if isinstance(value, str):
+        text = value.strip(TRIMMED)
+        if _NUMBER.match(text):
+            return float(text)
+    elif not isinstance(value, bool) and isinstance(value, (Real, Decimal)):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = float("inf")
+        if abs(number) < float("inf"):
+            return number
+    raise ContractError("not a finite number")
+
+
+def parse_boolean(value: object) -> bool:
+    """Read a yes or no: a bool, 0 or 1, or one of true, false, 1, 0, yes, no, 是, 否 in any case.
+
+    Raises
+    ------
+    ContractError
+        Anything else.
+    """
+    if isinstance(value, bool) or type(value).__name__ == "bool":  # the second is NumPy's
+        return bool(value)
+    if isinstance(value, str):
+        word = value.strip(TRIMMED).lower()
+        if word in TRUE_WORDS:
+            return True
+        if word in FALSE_WORDS:
+            return False
+    elif _whole_number(value) in {0, 1}:
+        return bool(value)
+    raise ContractError("not a yes or no")
+
+
+def parse_money(value: object) -> int:
+    """Read an amount in major units (元) as exact minor units (分).
+
+    Parameters
+    ----------
+    value : a text such as ``￥1,234.50元``; an integer or decimal; or a float that is the nearest float of some amount
+        with two decimals
+
+    Returns
+    -------
+    minor units, exact: a text never passes through a binary float
+
+    Raises
+    ------
+    ContractError
+        Not an amount, a thousands separator out of place, or a fraction of a minor unit.
+
+    Examples
+    --------
+    >>> parse_money("￥1,234.50元")
+    123450
+    """
+    minor = _money_minor(value)
+    if minor is None or abs(minor) > MAX_MONEY_MINOR:
+        raise ContractError("not an amount of money with at most two decimals")
+    return minor
+
+
+def parse_instant(value: object, time_zone: str | ZoneInfo = DEFAULT_TIME_ZONE) -> datetime:
+    """Read an instant and give it in UTC.
+
+    Parameters
+    ----------
+    value : a datetime, a date (midnight), or a text ``YYYY-MM-DD[ T]HH:MM[:SS[.f]]`` with ``-`` or ``/``, with or
+        without a time and an offset (``Z``, ``+08:00``)
+    time_zone : where a value without an offset is read; a local time that occurs twice means the earlier instant
+
+    Returns
+    -------
+    UTC; anything below a microsecond is cut off
+
+    Raises
+    ------
+    ContractError
+        Not such a value (a bare number never is), a local time that does not exist, or outside the years 1990 to 2100.
+    """
+    zone = load_zone(time_zone) if isinstance(time_zone, str) else time_zone
+    if isinstance(value, datetime):
+        local = datetime(
+            value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond, value.tzinfo
+        )
+    elif isinstance(value, date):
+        local = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - read in the zone below
+    elif isinstance(value, str):
+        local = _read_local(value.strip(TRIMMED))
+    else:
+        raise ContractError("not an instant")
+    if not FIRST_INSTANT.year - 1 <= local.year <= LAST_INSTANT.year + 1:
+        raise ContractError("an instant outside the years 1990 to 2100")
+    instant = _in_utc(local, zone)
+    if not FIRST_INSTANT <= instant <= LAST_INSTANT:
+        raise ContractError("an instant outside the years 1990 to 2100")
+    return instant
+
+
+@lru_cache(maxsize=64)
+def load_zone(name: str) -> ZoneInfo:
+    """Find a time zone by its IANA name.
+
+    Raises
+    ------
+    ContractError
+        There is no zone of that name.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ContractError(
+            f"there is no time zone '{name}'",
+            hint='use a name of the IANA table, such as "Asia/Shanghai" or "UTC"',
+        ) from None
+
+
+def _whole_number(value: object) -> int | None:
+    """Give an exact whole number as an int, None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        number = float(value)
+        return int(number) if abs(number) < MAX_EXACT_FLOAT and number.is_integer() else None
+    if isinstance(value, Decimal) and value.is_finite() and abs(value) < MAX_DECIMAL:
+        return int(value) if value == value.to_integral_value() else None
+    return None
+
+
+def _money_minor(value: object) -> int | None:
+    if isinstance(value, str):
+        match = _MONEY.match(value.strip(TRIMMED))
+        return None if match is None else _money_from_parts(*match.groups())
+    if isinstance(value, float):
+        if not abs(value) < MAX_MONEY_MINOR:
+            return None
+        minor = round(value * 100)
+        return minor if minor / 100 == value else None
+    if isinstance(value, Decimal):
+        return _whole_number(value.scaleb(2)) if value.is_finite() else None
+    whole = _whole_number(value)
+    return None if whole is None else whole * 100
+
+
+def _money_from_parts(sign: str, inner_sign: str, whole: str, fraction: str | None) -> int | None:
+    digits = (fraction or "").ljust(2, "0")
+    if (sign and inner_sign) or digits[2:].strip("0"):
+        return None
+    minor = int(whole.replace(",", "")) * 100 + int(digits[:2])
+    return -minor if "-" in (sign, inner_sign) else minor
+
+
+def _read_local(text: str) -> datetime:
+    """Read the notation; the result has an offset only where the text has one."""
+    match = _INSTANT.match(text)
+    if match is None:
+        raise ContractError("not an instant")
+    year, month, day, slash_month, slash_day, hour, minute, second, fraction, offset = match.groups()
+    if hour is not None and len(hour) == 1 and month is not None:
+        raise ContractError("not an instant")  # one-digit hours belong to the notation with slashes
+    try:
+        return datetime(
+            int(year),
+            int(month or slash_month),
+            int(day or slash_day),
+            int(hour or 0),
+            int(minute or 0),
+            int(second or 0),
+            int((fraction or "")[:6].ljust(6, "0")),
+            None if offset is None else _read_offset(offset),
+        )
+    except ValueError:
+        raise ContractError("not an instant") from None
+
+
+def _read_offset(text: str) -> timezone:
+    if text == "Z":
+        return UTC
+    sign, digits = text.strip()[0], text.strip()[1:].replace(":", "")
+    minutes = int(digits[:2]) * 60 + int(digits[2:])
+    if minutes >= _MAX_OFFSET_MINUTES or int(digits[2:]) > 59:  # noqa: PLR2004 - minutes of an hour
+        raise ValueError
+    return timezone(timedelta(minutes=-minutes if sign == "-" else minutes))
+
+
+def _in_utc(local: datetime, zone: ZoneInfo) -> datetime:
+    if local.tzinfo is not None:
+        return local.astimezone(UTC)
+    instant = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
+    if instant.astimezone(zone).replace(tzinfo=None) != local:
+        raise ContractError("a local time that does not exist")
+    return instant
