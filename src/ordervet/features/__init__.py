@@ -1,0 +1,18 @@
+"""What was knowable at the instant of the order: aggregations as data, one kernel, a slow reference."""
+
+from ordervet.features.defaults import build_spec
+from ordervet.features.engine import FeatureEngine
+from ordervet.features.events import LaterEvents, OrderEvents, build_later_events, build_order_events
+from ordervet.features.spec import FeatureSpec, expand_names, parse_name
+
+__all__ = [
+    "FeatureEngine",
+    "FeatureSpec",
+    "LaterEvents",
+    "OrderEvents",
+    "build_later_events",
+    "build_order_events",
+    "build_spec",
+    "expand_names",
+    "parse_name",
+]

@@ -1,0 +1,188 @@
+"""Contract events as the plain arrays that features are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ordervet.entities import build_entities, order_ids
+from ordervet.features.spec import SELECTOR_BIT, FeatureSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ordervet.contract import Events
+    from ordervet.entities import Key
+
+#: Marks a verdict (also an unsure one) or a correction: it takes back the verdict before it.
+JUDGEMENT_BIT = 1 << 40
+
+_DAY_US = 86_400_000_000
+
+#: The order among events of one order at one instant: of two verdicts the milder stands, a correction has the last word.
+_RANK_OUTCOME, _RANK_MALICIOUS, _RANK_UNSURE, _RANK_INNOCENT, _RANK_CORRECTION = range(1, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderEvents:
+    """Orders, one entry each.
+
+    Parameters
+    ----------
+    order_id : shape (n,), uint64 keyed ids
+    seen_at : shape (n,), UTC microseconds
+    amount_minor : shape (n,), int64
+    ids : per entity of the spec, shape (n,), uint64; 0 is not known
+    own : shape (n, n_order_columns), float32, the features of the order itself, in the spec's order
+    """
+
+    order_id: NDArray[np.uint64]
+    seen_at: NDArray[np.int64]
+    amount_minor: NDArray[np.int64]
+    ids: dict[str, NDArray[np.uint64]]
+    own: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.order_id)
+
+
+@dataclass(frozen=True, slots=True)
+class LaterEvents:
+    """Outcomes, verdicts and corrections: what became known about orders after they were placed.
+
+    Parameters
+    ----------
+    order_id : shape (n,), uint64 keyed ids
+    seen_at : shape (n,), UTC microseconds
+    mask : shape (n,), int64 selector bits
+    amount_minor : shape (n,), int64; 0 where there is none
+    rank : shape (n,), uint8, the order among events at one instant; an order has rank 0
+    """
+
+    order_id: NDArray[np.uint64]
+    seen_at: NDArray[np.int64]
+    mask: NDArray[np.int64]
+    amount_minor: NDArray[np.int64]
+    rank: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.order_id)
+
+
+def build_order_events(orders: pa.Table, key: Key, spec: FeatureSpec) -> OrderEvents:
+    """Turn a canonical orders table into arrays; raw personal data stops here.
+
+    Parameters
+    ----------
+    orders : canonical orders table, any row order
+    key : the key that ids are made with
+    spec : names the entities and order columns to build
+    """
+    entities = build_entities(orders, key)
+    absent = np.zeros(orders.num_rows, np.uint64)
+    return OrderEvents(
+        order_id=order_ids(orders["order_id"], key),
+        seen_at=_read_integers(orders["seen_at"]),
+        amount_minor=_read_integers(orders["amount_minor"]),
+        ids={entity: entities.ids.get(entity, absent) for entity in spec.entities},
+        own=_build_own_features(orders, spec),
+    )
+
+
+def build_later_events(events: Events, key: Key) -> LaterEvents:
+    """Turn canonical outcome, verdict and correction tables into arrays, in any order."""
+    outcomes, verdicts, corrections = events.outcomes, events.verdicts, events.corrections
+    verdict_mask, verdict_rank = _read_verdicts(verdicts)
+    n_judged = verdicts.num_rows + corrections.num_rows
+    tables = (outcomes, verdicts, corrections)
+    return LaterEvents(
+        order_id=np.concatenate([order_ids(table["order_id"], key) for table in tables]),
+        seen_at=np.concatenate([_read_integers(table["seen_at"]) for table in tables]),
+        mask=np.concatenate(
+            [_mask_outcomes(outcomes), verdict_mask, np.full(corrections.num_rows, JUDGEMENT_BIT, np.int64)]
+        ),
+        amount_minor=np.concatenate([_read_integers(outcomes["amount_minor"]), np.zeros(n_judged, np.int64)]),
+        rank=np.concatenate(
+            [
+                np.full(outcomes.num_rows, _RANK_OUTCOME, np.uint8),
+                verdict_rank,
+                np.full(corrections.num_rows, _RANK_CORRECTION, np.uint8),
+            ]
+        ),
+    )
+
+
+def _mask_outcomes(outcomes: pa.Table) -> NDArray[np.int64]:
+    mask = np.zeros(outcomes.num_rows, np.int64)
+    kind = {name: _equals(outcomes["kind"], name) for name in SELECTOR_BIT if name != "order"}
+    for name, is_kind in kind.items():
+        mask[is_kind] |= SELECTOR_BIT[name]
+    is_sellers_fault = _equals(outcomes["blame"], "seller")
+    mask[kind["refund_requested"] & _equals(outcomes["refund_type"], "refund_only")] |= SELECTOR_BIT["refund_only"]
+    mask[kind["refund_requested"] & _equals(outcomes["refund_type"], "before_shipping")] |= SELECTOR_BIT[
+        "refund_before_shipping"
+    ]
+    mask[kind["refund_completed"] & ~is_sellers_fault] |= SELECTOR_BIT["refund_unexcused"]
+    mask[kind["refund_completed"] & is_sellers_fault] |= SELECTOR_BIT["seller_fault"]
+    return mask
+
+
+def _read_verdicts(verdicts: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    is_malicious = _equals(verdicts["verdict"], "malicious")
+    is_innocent = _equals(verdicts["verdict"], "innocent")
+    mask = np.full(verdicts.num_rows, JUDGEMENT_BIT, np.int64)
+    mask[is_malicious] |= SELECTOR_BIT["malicious"] | SELECTOR_BIT["verdict"]
+    mask[is_innocent] |= SELECTOR_BIT["innocent"] | SELECTOR_BIT["verdict"]
+    rank = np.select([is_malicious, is_innocent], [_RANK_MALICIOUS, _RANK_INNOCENT], _RANK_UNSURE)
+    return mask, rank.astype(np.uint8)
+
+
+def _build_own_features(orders: pa.Table, spec: FeatureSpec) -> NDArray[np.float32]:
+    own = np.empty((orders.num_rows, len(spec.order_columns)), np.float32)
+    for at, (_, name) in enumerate(spec.order_columns):
+        _, source, field = name.split("__", 2)
+        column = f"number__{field}"
+        if source == "value":
+            own[:, at] = _read_own_value(orders, field, spec.time_zone)
+        else:
+            own[:, at] = _read_floats(orders[column]) if column in orders.column_names else np.nan
+    return own
+
+
+def _read_own_value(orders: pa.Table, field: str, time_zone: str) -> NDArray[np.float64]:
+    amount = _read_floats(orders["amount_minor"])
+    placed_at = orders["placed_at"]
+    match field:
+        case "discount_share" | "shipping_share":
+            part = _read_floats(orders[field.replace("share", "minor")])
+            with np.errstate(invalid="ignore", divide="ignore"):
+                return part / (amount + part)
+        case "hour":
+            return _read_floats(pc.hour(placed_at.cast(pa.timestamp("us", time_zone))))
+        case "weekday":
+            return _read_floats(pc.day_of_week(placed_at.cast(pa.timestamp("us", time_zone))))
+        case "account_age_days":
+            registered_at = orders["buyer_registered_at"]
+            age_us = pc.subtract(placed_at.cast(pa.int64()), registered_at.cast(pa.int64()))
+            return _read_floats(age_us) / _DAY_US
+        case "amount":
+            return amount
+        case _:
+            return _read_floats(orders[field])
+
+
+def _equals(column: pa.ChunkedArray, value: str) -> NDArray[np.bool_]:
+    return pc.fill_null(pc.equal(column, value), False).to_numpy()  # type: ignore[no-any-return]
+
+
+def _read_integers(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    return pc.fill_null(column.cast(pa.int64()), 0).to_numpy()  # type: ignore[no-any-return]
+
+
+def _read_floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """Read numbers with NaN where there is none."""
+    return pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy()  # type: ignore[no-any-return]

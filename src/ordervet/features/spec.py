@@ -1,0 +1,251 @@
+"""Features declared as data: every feature is its derived name, and a name says all there is to say.
+
+    {entity}__{statistic}__{column}__{window}     buyer__count__order__30d
+    {entity}__recency__{column}                   buyer__recency__order        seconds
+    {entity}__age__{column}                       device__age__order           seconds
+    order__value__{field}                         order__value__amount
+    order__number__{name}                         a mapped numeric column
+
+A spec is an ordered tuple of such names; its hash goes into every model manifest. docs/definitions.md numbers the
+definitions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from enum import StrEnum
+
+from ordervet.errors import MappingError
+
+#: Raised when the meaning of any feature changes: models made before are refused, not served with other numbers.
+SPEC_PROTOCOL = 1
+
+MICROSECONDS = 1_000_000
+WINDOWS_US: dict[str, int] = {
+    "10m": 600 * MICROSECONDS,
+    "1h": 3_600 * MICROSECONDS,
+    "1d": 86_400 * MICROSECONDS,
+    "7d": 7 * 86_400 * MICROSECONDS,
+    "30d": 30 * 86_400 * MICROSECONDS,
+    "90d": 90 * 86_400 * MICROSECONDS,
+}
+
+#: What an event can be selected as; the position is its bit in an event's mask. An event may be several at once.
+SELECTORS: tuple[str, ...] = (
+    "order",
+    "cancelled_unpaid",
+    "cancelled_paid",
+    "refund_requested",
+    "refund_completed",
+    "refund_rejected",
+    "return_received",
+    "delivery_refused",
+    "claim",
+    "bad_review",
+    "chargeback",
+    "fulfilled",
+    "refund_only",  # a refund_requested of type refund_only
+    "refund_before_shipping",  # a refund_requested of type before_shipping
+    "refund_unexcused",  # a refund_completed that was not the seller's fault
+    "seller_fault",  # a refund_completed that was
+    "verdict",  # malicious or innocent; "unsure" is neither
+    "malicious",
+    "innocent",
+)
+SELECTOR_BIT: dict[str, int] = {name: 1 << position for position, name in enumerate(SELECTORS)}
+
+#: Selectors of verdicts. They can be taken back, so they have no first and last instant.
+JUDGED = ("verdict", "malicious", "innocent")
+
+#: Columns that can be summed: the selector whose events carry the amount.
+SUM_COLUMNS: dict[str, str] = {"amount": "order", "refund_amount": "refund_completed"}
+
+ORDER_VALUES: tuple[str, ...] = (
+    "amount",
+    "quantity",
+    "n_lines",
+    "discount_share",
+    "shipping_share",
+    "hour",
+    "weekday",
+    "account_age_days",
+    "is_insured",
+)
+
+BUILT_IN_ENTITIES: tuple[str, ...] = (
+    "buyer",
+    "address",
+    "place",
+    "phone",
+    "device",
+    "ip",
+    "payment",
+    "recipient",
+    "item",
+    "category",
+    "shop",
+    "channel",
+)
+
+
+class Statistic(StrEnum):
+    """What is computed over the events inside a window."""
+
+    COUNT = "count"
+    SUM = "sum"
+    MEAN = "mean"
+    DISTINCT = "distinct"
+    SHARE = "share"
+    RATIO = "ratio"
+    RECENCY = "recency"
+    AGE = "age"
+
+
+WINDOWLESS = (Statistic.RECENCY, Statistic.AGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregation:
+    """One feature over the past events of one entity.
+
+    Parameters
+    ----------
+    entity : whose events, such as ``buyer``
+    statistic : what is computed
+    column : a selector (count, share, recency, age), a summable column (sum, mean, ratio), or an entity (distinct)
+    window : a key of ``WINDOWS_US``; empty for recency and age, which look back without limit
+    """
+
+    entity: str
+    statistic: Statistic
+    column: str
+    window: str = ""
+
+    @property
+    def name(self) -> str:
+        """The derived name."""
+        parts = (self.entity, self.statistic.value, self.column, self.window)
+        return "__".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSpec:
+    """The features of a model: names in column order, and the zone in which an order has an hour and a weekday.
+
+    Parameters
+    ----------
+    names : derived feature names, distinct, in matrix column order
+    entities : every entity that exists for the data at hand, built in or mapped
+    numbers : mapped numeric columns
+    time_zone : IANA name
+    """
+
+    names: tuple[str, ...]
+    entities: tuple[str, ...] = BUILT_IN_ENTITIES
+    numbers: tuple[str, ...] = ()
+    time_zone: str = "Asia/Shanghai"
+    aggregations: tuple[tuple[int, Aggregation], ...] = field(init=False, repr=False, compare=False)
+    order_columns: tuple[tuple[int, str], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _check_names(self)
+        parsed = [(at, parse_name(name)) for at, name in enumerate(self.names) if not name.startswith("order__")]
+        own = [(at, name) for at, name in enumerate(self.names) if name.startswith("order__")]
+        object.__setattr__(self, "aggregations", tuple(parsed))
+        object.__setattr__(self, "order_columns", tuple(own))
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over everything that gives the features their meaning, hexadecimal."""
+        content = {"protocol": SPEC_PROTOCOL, "names": self.names, "time_zone": self.time_zone}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def parse_name(name: str) -> Aggregation:
+    """Read a derived name back into the aggregation it names.
+
+    Raises
+    ------
+    MappingError
+        The name does not follow the grammar at the top of this module.
+    """
+    parts = name.split("__")
+    statistic = parts[1] if len(parts) > 1 else ""
+    if statistic not in set(Statistic):
+        allowed = ", ".join(Statistic)
+        raise MappingError(f"feature '{name}': got statistic '{statistic}', expected one of {allowed}")
+    windowless = statistic in WINDOWLESS
+    if len(parts) != (3 if windowless else 4):
+        form = "entity__statistic__column" if windowless else "entity__statistic__column__window"
+        raise MappingError(f"feature '{name}': got {len(parts)} parts, expected {form}")
+    return Aggregation(parts[0], Statistic(statistic), parts[2], "" if windowless else parts[3])
+
+
+def expand_names(patterns: list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    """Expand braces, as a shell does: ``buyer__count__order__{1d,7d}`` stands for two names.
+
+    Returns
+    -------
+    names in order, each once
+    """
+    names: dict[str, None] = {}
+    for pattern in patterns:
+        pieces = re.split(r"\{([^{}]*)\}", pattern)
+        choices = [piece.split(",") if at % 2 else [piece] for at, piece in enumerate(pieces)]
+        for combination in itertools.product(*choices):
+            names["".join(part.strip() for part in combination)] = None
+    return tuple(names)
+
+
+def _check_names(spec: FeatureSpec) -> None:
+    faults = [fault for name in spec.names if (fault := _find_fault(name, spec))]
+    repeated = sorted({name for name in spec.names if spec.names.count(name) > 1})
+    faults += [f"'{name}': declared more than once" for name in repeated]
+    if faults:
+        listed = "\n".join(f" - {fault}" for fault in faults)
+        raise MappingError(
+            f"{len(faults)} of {len(spec.names)} features cannot be built\n{listed}",
+            hint="a name is entity__statistic__column__window, for example buyer__count__order__30d",
+        )
+
+
+def _find_fault(name: str, spec: FeatureSpec) -> str:
+    if name.startswith("order__"):
+        known = [f"order__value__{value}" for value in ORDER_VALUES]
+        known += [f"order__number__{number}" for number in spec.numbers]
+        return "" if name in known else _describe(name, "order feature", name, known)
+    try:
+        aggregation = parse_name(name)
+    except MappingError as error:
+        return error.message.removeprefix("feature ")
+    columns = _list_columns(aggregation.statistic, spec)
+    if aggregation.entity not in spec.entities:
+        return _describe(name, "entity", aggregation.entity, list(spec.entities))
+    if aggregation.column not in columns:
+        return _describe(name, "column", aggregation.column, columns)
+    if aggregation.window and aggregation.window not in WINDOWS_US:
+        return _describe(name, "window", aggregation.window, list(WINDOWS_US))
+    return ""
+
+
+def _list_columns(statistic: Statistic, spec: FeatureSpec) -> list[str]:
+    if statistic is Statistic.DISTINCT:
+        return list(spec.entities)
+    if statistic in (Statistic.SUM, Statistic.MEAN):
+        return list(SUM_COLUMNS)
+    if statistic is Statistic.RATIO:
+        return ["amount"]
+    if statistic in WINDOWLESS:
+        return [selector for selector in SELECTORS if selector not in JUDGED]
+    return list(SELECTORS)
+
+
+def _describe(name: str, what: str, got: str, allowed: list[str]) -> str:
+    near = get_close_matches(got, allowed, n=1)
+    close = f"; did you mean '{near[0]}'?" if near else ""
+    return f"'{name}': got {what} '{got}', expected one of {', '.join(allowed)}{close}"

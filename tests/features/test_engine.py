@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_events import SPEC, draw_events, take_later, take_orders
+
+from ordervet.errors import HistoryError
+from ordervet.features import FeatureEngine, LaterEvents, OrderEvents
+from ordervet.features.reference import compute_features
+
+HOUR, DAY = 3_600, 86_400
+SPANS = st.sampled_from([2 * HOUR, 3 * DAY, 40 * DAY, 400 * DAY])
+GRAINS = st.sampled_from([1, 600, 6 * HOUR])
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def draw(seed: int, span_s: int, grain_s: int, n_orders: int = 60) -> tuple[OrderEvents, LaterEvents]:
+    rng = np.random.default_rng(seed)
+    return draw_events(rng, n_orders=n_orders, n_later=2 * n_orders, span_s=span_s, grain_s=grain_s)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=SEEDS, span_s=SPANS, grain_s=GRAINS)
+def test_engine_equals_the_reference(seed: int, span_s: int, grain_s: int) -> None:
+    orders, later = draw(seed, span_s, grain_s)
+
+    served = FeatureEngine(SPEC).advance(orders, later)
+
+    np.testing.assert_array_equal(served, compute_features(orders, later, SPEC))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=SEEDS, span_s=SPANS, grain_s=GRAINS)
+def test_engine_serves_micro_batches_as_it_serves_the_whole(seed: int, span_s: int, grain_s: int) -> None:
+    orders, later = draw(seed, span_s, grain_s, n_orders=120)
+    whole = FeatureEngine(SPEC).advance(orders, later)
+    cuts = np.sort(np.random.default_rng(seed).choice(orders.seen_at, 12)) + 1
+
+    engine, served = FeatureEngine(SPEC), np.full_like(whole, -1)
+    for low, high in zip([-1, *cuts], [*cuts, 2**62], strict=True):
+        rows = np.flatnonzero((orders.seen_at >= low) & (orders.seen_at < high))
+        marks = np.flatnonzero((later.seen_at >= low) & (later.seen_at < high))
+        served[rows] = engine.advance(take_orders(orders, rows), take_later(later, marks))
+
+    np.testing.assert_array_equal(served, whole)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=SEEDS, span_s=SPANS, grain_s=GRAINS)
+def test_engine_serves_events_one_by_one_as_it_serves_the_whole(seed: int, span_s: int, grain_s: int) -> None:
+    orders, later = draw(seed, span_s, grain_s)
+    whole = FeatureEngine(SPEC).advance(orders, later)
+    instants = np.concatenate([orders.seen_at, later.seen_at])
+    rank = np.concatenate([np.zeros(len(orders)), later.rank])
+
+    engine, served = FeatureEngine(SPEC), np.full_like(whole, -1)
+    for at in np.lexsort((rank, instants)):
+        is_order = at < len(orders)
+        row = np.array([at]) if is_order else np.zeros(0, np.int64)
+        mark = np.zeros(0, np.int64) if is_order else np.array([at - len(orders)])
+        served[row] = engine.advance(take_orders(orders, row), take_later(later, mark))
+
+    np.testing.assert_array_equal(served, whole)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=SEEDS, span_s=SPANS, grain_s=GRAINS)
+def test_features_do_not_depend_on_the_order_of_rows(seed: int, span_s: int, grain_s: int) -> None:
+    orders, later = draw(seed, span_s, grain_s)
+    rng = np.random.default_rng(seed)
+    rows, marks = rng.permutation(len(orders)), rng.permutation(len(later))
+
+    shuffled = FeatureEngine(SPEC).advance(take_orders(orders, rows), take_later(later, marks))
+
+    np.testing.assert_array_equal(shuffled, FeatureEngine(SPEC).advance(orders, later)[rows])
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=SEEDS, span_s=SPANS, grain_s=GRAINS)
+def test_features_are_blind_to_the_present_and_the_future(seed: int, span_s: int, grain_s: int) -> None:
+    orders, later = draw(seed, span_s, grain_s)
+    whole = FeatureEngine(SPEC).advance(orders, later)
+    row = int(np.random.default_rng(seed).integers(len(orders)))
+    now = orders.seen_at[row]
+
+    past = np.flatnonzero(orders.seen_at < now)
+    known = np.flatnonzero(later.seen_at < now)
+    alone = FeatureEngine(SPEC).advance(take_orders(orders, np.append(past, row)), take_later(later, known))
+
+    np.testing.assert_array_equal(alone[-1], whole[row])
+
+
+def test_engine_gives_the_same_on_two_threads() -> None:
+    orders, later = draw(7, 40 * DAY, 1, n_orders=15_000)
+
+    two = FeatureEngine(SPEC, n_jobs=2).advance(orders, later)
+
+    np.testing.assert_array_equal(two, FeatureEngine(SPEC).advance(orders, later))
+
+
+def test_engine_answers_a_known_order_again_but_counts_it_once() -> None:
+    orders, later = draw(3, 3 * DAY, 1)
+    engine = FeatureEngine(SPEC)
+    engine.advance(orders, later)
+    last = np.array([int(np.argmax(orders.seen_at))])
+    again = take_orders(orders, last)
+    now = engine.last_seen_at + 1
+    again = OrderEvents(again.order_id, np.array([now]), again.amount_minor, again.ids, again.own)
+
+    first = engine.advance(again, take_later(later, np.zeros(0, np.int64)))
+    again = OrderEvents(again.order_id, np.array([now + 1]), again.amount_minor, again.ids, again.own)
+    second = engine.advance(again, take_later(later, np.zeros(0, np.int64)))
+
+    counts = [at for at, name in enumerate(SPEC.names) if "__count__order" in name]
+    np.testing.assert_array_equal(first[:, counts], second[:, counts])
+
+
+def test_engine_refuses_events_from_before_the_last_one() -> None:
+    orders, later = draw(5, 3 * DAY, 1)
+    engine = FeatureEngine(SPEC)
+    engine.advance(orders, later)
+
+    with pytest.raises(HistoryError, match="before the last event already seen"):
+        engine.advance(take_orders(orders, np.array([0])), take_later(later, np.zeros(0, np.int64)))

@@ -1,0 +1,105 @@
+"""Random events for parity tests: bursts, ties, absent ids, huge places, verdicts that replace each other."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ordervet.features import FeatureSpec, LaterEvents, OrderEvents, build_spec
+from ordervet.features.events import JUDGEMENT_BIT
+from ordervet.features.spec import SELECTOR_BIT
+
+SECOND = 1_000_000
+ENTITIES = ("buyer", "address", "item", "terminal")
+
+#: Every statistic, every window, every kind of column.
+SPEC = build_spec(
+    use_defaults=False,
+    entities=("terminal",),
+    names=(
+        "buyer__count__order__{10m,1h,1d,7d,30d,90d}",
+        "buyer__{sum,mean,ratio}__amount__{1h,30d}",
+        "buyer__sum__refund_amount__90d",
+        "buyer__distinct__{address,item,terminal}__{1h,1d,30d}",
+        "buyer__{recency,age}__{order,refund_requested}",
+        "buyer__share__{refund_requested,cancelled_unpaid,malicious}__{1d,90d}",
+        "address__distinct__buyer__{10m,7d}",
+        "address__count__{order,malicious,innocent,verdict,refund_unexcused,seller_fault}__{1d,7d}",
+        "address__age__order",
+        "item__share__{refund_only,malicious}__{1h,7d,30d}",
+        "item__distinct__item__1d",
+        "terminal__count__{fulfilled,claim,chargeback}__7d",
+        "terminal__recency__claim",
+    ),
+)
+
+
+def draw_events(
+    rng: np.random.Generator, *, n_orders: int, n_later: int, span_s: int, n_ids: int = 8, grain_s: int = 60
+) -> tuple[OrderEvents, LaterEvents]:
+    """Draw orders and later events; a coarse grain makes ties, a small n_ids makes huge places."""
+    seen_at = _draw_instants(rng, n_orders, span_s, grain_s)
+    ids = {}
+    for entity in ENTITIES:
+        drawn = np.minimum(rng.geometric(1.5 / n_ids, n_orders), n_ids).astype(np.uint64) * np.uint64(
+            0x1234567890ABCDEF
+        )
+        drawn[rng.random(n_orders) < 0.1] = 0
+        ids[entity] = drawn
+    orders = OrderEvents(
+        order_id=rng.permutation(n_orders).astype(np.uint64) + np.uint64(1),
+        seen_at=seen_at,
+        amount_minor=rng.integers(0, 100_000, n_orders),
+        ids=_fill_absent(ids, SPEC, n_orders),
+        own=np.zeros((n_orders, 0), np.float32),
+    )
+    about = rng.integers(0, max(n_orders, 1), n_later) if n_orders else np.zeros(0, np.int64)
+    kinds = np.array([0b10 << k for k in range(11)] + [JUDGEMENT_BIT] * 6)[rng.integers(0, 17, len(about))]
+    is_verdict = kinds == JUDGEMENT_BIT
+    value = rng.integers(0, 4, len(about))
+    mask, rank = kinds.copy(), np.ones(len(about), np.uint8)
+    for code, (bits, at_rank) in enumerate(
+        [
+            (SELECTOR_BIT["malicious"] | SELECTOR_BIT["verdict"], 2),
+            (0, 3),
+            (SELECTOR_BIT["innocent"] | SELECTOR_BIT["verdict"], 4),
+            (0, 5),
+        ]
+    ):
+        chosen = is_verdict & (value == code)
+        mask[chosen] |= bits
+        rank[chosen] = at_rank
+    completed = kinds == SELECTOR_BIT["refund_completed"]
+    mask[completed] |= np.where(value[completed] > 0, SELECTOR_BIT["refund_unexcused"], SELECTOR_BIT["seller_fault"])
+    requested = kinds == SELECTOR_BIT["refund_requested"]
+    mask[requested & (value == 0)] |= SELECTOR_BIT["refund_only"]
+    delay = rng.integers(0, 3, len(about)) * rng.integers(0, max(span_s // 4, 1), len(about)) // grain_s * grain_s
+    later = LaterEvents(
+        order_id=orders.order_id[about],
+        seen_at=seen_at[about] + delay * SECOND,
+        mask=mask,
+        amount_minor=np.where(is_verdict, 0, rng.integers(0, 50_000, len(about))),
+        rank=rank,
+    )
+    return orders, later
+
+
+def _draw_instants(rng: np.random.Generator, n: int, span_s: int, grain_s: int) -> np.ndarray:
+    """Half spread out, half in one burst of a fiftieth of the span."""
+    spread = rng.integers(0, span_s, n)
+    burst = span_s // 2 + rng.integers(0, max(span_s // 50, 1), n)
+    return np.where(rng.random(n) < 0.5, spread, burst) // grain_s * grain_s * SECOND
+
+
+def _fill_absent(ids: dict[str, np.ndarray], spec: FeatureSpec, n: int) -> dict[str, np.ndarray]:
+    return {entity: ids.get(entity, np.zeros(n, np.uint64)) for entity in spec.entities}
+
+
+def take_orders(orders: OrderEvents, rows: np.ndarray) -> OrderEvents:
+    ids = {entity: values[rows] for entity, values in orders.ids.items()}
+    return OrderEvents(orders.order_id[rows], orders.seen_at[rows], orders.amount_minor[rows], ids, orders.own[rows])
+
+
+def take_later(later: LaterEvents, rows: np.ndarray) -> LaterEvents:
+    return LaterEvents(
+        later.order_id[rows], later.seen_at[rows], later.mask[rows], later.amount_minor[rows], later.rank[rows]
+    )
