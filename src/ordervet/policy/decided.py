@@ -1,0 +1,223 @@
+"""From probabilities to bands and actions, for one order or a million at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ordervet.contract import MaliceKind
+from ordervet.errors import PolicyError
+from ordervet.policy.codes import ACTIONS, BANDS, Action
+from ordervet.policy.policy import HUMAN_KINDS, Capacity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ordervet.policy.codes import Band
+    from ordervet.policy.policy import Policy
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+RankArray = npt.NDArray[np.int8]
+
+_PASS: Final = ACTIONS.index(Action.PASS)
+_REVIEW: Final = ACTIONS.index(Action.REVIEW)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Bands and actions of a batch.
+
+    Parameters
+    ----------
+    bands : shape (n_orders,), index into BANDS
+    actions : shape (n_orders,), index into ACTIONS, which is the order of severity
+    """
+
+    bands: RankArray
+    actions: RankArray
+
+    def list_bands(self) -> list[Band]:
+        """Give the bands as enum members.
+
+        Returns
+        -------
+        n_orders members
+        """
+        return [BANDS[rank] for rank in self.bands]
+
+    def list_actions(self) -> list[Action]:
+        """Give the actions as enum members.
+
+        Returns
+        -------
+        n_orders members
+        """
+        return [ACTIONS[rank] for rank in self.actions]
+
+
+def decide(
+    policy: Policy,
+    p_malicious: npt.ArrayLike,
+    *,
+    amount_minor: npt.ArrayLike | None = None,
+    kinds: Sequence[MaliceKind | str | None] | None = None,
+    n_orders_known: npt.ArrayLike | None = None,
+    p_without_own_history: npt.ArrayLike | None = None,
+    order_ids: Sequence[str] | None = None,
+    capacity: int | None = None,
+) -> Decided:
+    """Give each order of a batch its band and its action.
+
+    The band follows from the order alone. Minimum evidence: where fewer than ``evidence.min_orders`` orders of the
+    buyer are on record, the band is that of ``min(p_malicious, p_without_own_history)``, so the buyer's own history can
+    lower a band but not raise it.
+
+    The action follows from band and kind. With a review capacity n, orders whose kind a person always judges come first
+    (all of them, even beyond n); the slots left go to the highest probabilities from ``capacity.min_p`` on, and those
+    orders get ``review`` or their band's stricter action; every other order passes. Ties at the cut go to the larger
+    amount, then to the smaller order id, then to the earlier row.
+
+    With everything else fixed, a higher probability never gets a milder band or action. Between two kinds no such order
+    holds: a likelier ``stolen_payment`` is confirmed where another kind is held.
+
+    Parameters
+    ----------
+    policy : from load_policy
+    p_malicious : shape (n_orders,), calibrated probabilities, 0..1
+    amount_minor : shape (n_orders,), minor units; needed for thresholds by expected cost, breaks ties at a capacity
+    kinds : n_orders kinds, None where none was named; name a kind on flagged orders only, since naming one that a
+        person always judges sends the order to a person
+    n_orders_known : shape (n_orders,), earlier orders of the buyer on record, 0 for an unknown buyer
+    p_without_own_history : shape (n_orders,), calibrated probability with the positive contributions of the buyer's own
+        history taken out (`own_history_log_odds`); given with n_orders_known or not at all
+    order_ids : n_orders ids, to break ties independently of row order
+    capacity : takes the place of the policy's ``capacity.n``
+
+    Returns
+    -------
+    Decided, shape (n_orders,)
+
+    Raises
+    ------
+    PolicyError
+        A probability is outside 0..1 or not a number, lengths differ, a kind is unknown, or an argument is missing that
+        the policy or another argument needs.
+    """
+    p = _read_probabilities("p_malicious", p_malicious)
+    amounts = _read_integers("amount_minor", amount_minor, len(p))
+    named = _read_kinds(kinds, len(p))
+    p_band = _cap_thin_evidence(policy, p, n_orders_known, p_without_own_history)
+    bands = _cut_bands(policy, p_band, amounts)
+    actions = _look_up_actions(policy, bands, named)
+    cut = _choose_capacity(policy, capacity)
+    if cut is not None:
+        ids = _read_ids(order_ids, len(p))
+        actions = _cut_to_capacity(cut, actions, p_band, named, amounts, ids)
+    return Decided(bands, actions)
+
+
+def _cap_thin_evidence(
+    policy: Policy, p: FloatArray, n_orders_known: npt.ArrayLike | None, p_without: npt.ArrayLike | None
+) -> FloatArray:
+    if (n_orders_known is None) != (p_without is None):
+        raise PolicyError(
+            "minimum evidence needs both n_orders_known and p_without_own_history, or neither",
+            hint="pass both to decide()",
+        )
+    n_known = _read_integers("n_orders_known", n_orders_known, len(p))
+    if n_known is None or p_without is None:
+        return p
+    others = _read_probabilities("p_without_own_history", p_without, len(p))
+    return np.where(n_known < policy.evidence.min_orders, np.minimum(p, others), p)
+
+
+def _cut_bands(policy: Policy, p: FloatArray, amounts: IntArray | None) -> RankArray:
+    cuts = policy.bands.build_cuts(len(p), amounts)
+    bands: RankArray = np.sum(p[:, None] >= cuts, axis=1, dtype=np.int8)
+    return bands
+
+
+def _look_up_actions(policy: Policy, bands: RankArray, kinds: npt.NDArray[np.int8]) -> RankArray:
+    table = [[ACTIONS.index(policy.actions_for(kind)[band]) for band in BANDS] for kind in (None, *MaliceKind)]
+    actions: RankArray = np.array(table, dtype=np.int8)[kinds, bands]
+    return actions
+
+
+def _choose_capacity(policy: Policy, n: int | None) -> Capacity | None:
+    if n is None:
+        return policy.capacity
+    if n < 0:
+        raise PolicyError(f"got a capacity of {n} orders, expected 0 or more", hint="pass capacity=300, for example")
+    return Capacity(n=n) if policy.capacity is None else policy.capacity.model_copy(update={"n": n})
+
+
+def _cut_to_capacity(
+    capacity: Capacity,
+    actions: RankArray,
+    p: FloatArray,
+    kinds: npt.NDArray[np.int8],
+    amounts: IntArray | None,
+    order_ids: npt.NDArray[np.str_] | None,
+) -> RankArray:
+    is_first = np.isin(kinds, [1 + list(MaliceKind).index(kind) for kind in HUMAN_KINDS])
+    rows = np.arange(len(p))
+    keys = [rows, rows if order_ids is None else order_ids, rows * 0 if amounts is None else -amounts, -p]
+    ranked = np.lexsort(keys)
+    ranked = ranked[~is_first[ranked] & (p[ranked] >= capacity.min_p)]
+    chosen = ranked[: max(0, capacity.n - int(is_first.sum()))]
+    cut = np.where(is_first, actions, _PASS).astype(np.int8)
+    cut[chosen] = np.maximum(actions[chosen], _REVIEW)
+    return cut
+
+
+def _read_probabilities(name: str, values: npt.ArrayLike, n_orders: int | None = None) -> FloatArray:
+    p = np.asarray(values, dtype=np.float64)
+    _check_shape(name, p.shape, n_orders)
+    n_bad = int((~((p >= 0.0) & (p <= 1.0))).sum())
+    if n_bad:
+        raise PolicyError(
+            f"{n_bad} of {p.size} probabilities in {name} are not numbers from 0 to 1",
+            hint="leave out orders that could not be scored: Decision.unscored(...) lets them pass",
+        )
+    return p
+
+
+def _read_integers(name: str, values: npt.ArrayLike | None, n_orders: int) -> IntArray | None:
+    if values is None:
+        return None
+    array = np.asarray(values)
+    _check_shape(name, array.shape, n_orders)
+    if array.size and not np.issubdtype(array.dtype, np.integer):
+        raise PolicyError(f"got {name} of type {array.dtype}, expected integers", hint="pass an int64 array")
+    return array.astype(np.int64)
+
+
+def _read_kinds(kinds: Sequence[MaliceKind | str | None] | None, n_orders: int) -> npt.NDArray[np.int8]:
+    if kinds is None:
+        return np.zeros(n_orders, dtype=np.int8)
+    _check_shape("kinds", (len(kinds),), n_orders)
+    ranks: dict[str | None, int] = {None: 0} | {kind: rank for rank, kind in enumerate(MaliceKind, start=1)}
+    unknown = sorted({str(kind) for kind in kinds if kind not in ranks})
+    if unknown:
+        raise PolicyError(
+            f"{len(unknown)} kinds are not known: {', '.join(unknown[:5])}",
+            hint=f"the kinds are {', '.join(MaliceKind)}",
+        )
+    return np.array([ranks[kind] for kind in kinds], dtype=np.int8)
+
+
+def _read_ids(order_ids: Sequence[str] | None, n_orders: int) -> npt.NDArray[np.str_] | None:
+    if order_ids is None:
+        return None
+    _check_shape("order_ids", (len(order_ids),), n_orders)
+    return np.array(order_ids, dtype=np.str_)
+
+
+def _check_shape(name: str, shape: tuple[int, ...], n_orders: int | None) -> None:
+    if len(shape) != 1 or (n_orders is not None and shape[0] != n_orders):
+        expected = "(n_orders,)" if n_orders is None else f"({n_orders},)"
+        raise PolicyError(f"got {name} of shape {shape}, expected {expected}", hint="pass one value per order")

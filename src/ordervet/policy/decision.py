@@ -1,0 +1,106 @@
+"""One order's decision, as the order system and the desk receive it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from ordervet.policy.codes import Action, DecisionCode
+
+if TYPE_CHECKING:
+    from ordervet.contract import MaliceKind
+    from ordervet.policy.codes import Band
+    from ordervet.policy.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What to do with one order, and why; a suggestion that a person may overrule.
+
+    Holds no personal data: reasons speak of "this buyer" and carry numbers only, so ``repr`` may be logged.
+
+    Parameters
+    ----------
+    order_id : the order's id
+    action : what the desk is asked to do
+    band : how risky the order is; None when it was not scored
+    p_malicious : calibrated probability, 0..1; None when the order was not scored
+    risk_score : 0..1000 on a scale that is stable between models; None when the order was not scored
+    kind : the kind of malice that was named, if any
+    reasons : at most four, the strongest first
+    script : id of the support script, such as ``coupon_farming.pre``; None when there is nothing to say
+    missing : codes of the evidence that was missing, such as ``phone_masked``
+    model_id, policy_id : what the decision was made with, so that it can be replayed
+    code : how the decision came about
+
+    Raises
+    ------
+    ValueError
+        A scored decision lacks its probability, score or band, or an unscored one has any of them or does not pass.
+    """
+
+    order_id: str
+    action: Action
+    band: Band | None = None
+    p_malicious: float | None = None
+    risk_score: int | None = None
+    kind: MaliceKind | None = None
+    reasons: tuple[Reason, ...] = ()
+    script: str | None = None
+    missing: tuple[str, ...] = ()
+    model_id: str | None = None
+    policy_id: str | None = None
+    code: DecisionCode = DecisionCode.SCORED
+
+    def __post_init__(self) -> None:
+        measures = (self.band, self.p_malicious, self.risk_score)
+        if self.code is DecisionCode.SCORED:
+            if None in measures:
+                raise ValueError("a scored decision needs band, p_malicious and risk_score")
+        elif measures != (None, None, None) or self.action is not Action.PASS:
+            raise ValueError("an unscored decision passes and has neither band, p_malicious nor risk_score")
+
+    @classmethod
+    def unscored(
+        cls,
+        order_id: str,
+        code: DecisionCode,
+        *,
+        missing: tuple[str, ...] = (),
+        model_id: str | None = None,
+        policy_id: str | None = None,
+    ) -> Self:
+        """Let an order pass that could not be scored, and say why.
+
+        Parameters
+        ----------
+        order_id : the order's id
+        code : any code but SCORED
+        missing, model_id, policy_id : as in the class, as far as they are known
+
+        Returns
+        -------
+        a decision that passes, without band, probability or score
+
+        Raises
+        ------
+        ValueError
+            The code is SCORED.
+        """
+        return cls(
+            order_id=order_id, action=Action.PASS, missing=missing, model_id=model_id, policy_id=policy_id, code=code
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the decision as plain values, ready for JSON.
+
+        Returns
+        -------
+        field name → str, float, int, list or None; each reason is a dict with code, name, contribution and text
+        """
+        row: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        for name in ("action", "band", "kind", "code"):
+            row[name] = None if row[name] is None else str(row[name])
+        row["reasons"] = [reason.as_dict() for reason in self.reasons]
+        row["missing"] = list(self.missing)
+        return row

@@ -1,0 +1,249 @@
+"""The registry of reason codes: which features stand behind a reason, and in what words it is said."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache, cached_property
+from importlib import resources
+from typing import TYPE_CHECKING, Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ordervet.contract import MaliceKind
+from ordervet.errors import PolicyError
+from ordervet.policy.codes import Stage
+from ordervet.policy.problems import build_error, list_problems
+from ordervet.policy.wordings import FORMS
+from ordervet.policy.yaml_text import parse_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ordervet.policy.codes import Lang
+
+MAPPED: Final = "mapped"
+ANY: Final = "any"
+_SEPARATOR: Final = "__"
+_DERIVED_NAME: Final = re.compile(
+    r"(?P<entity>.+?)__(?P<statistic>.+?)__(?P<column>.+?)(?:__(?P<window>\d+[mhd]))?", flags=re.DOTALL
+)
+_HINT: Final = "the registry ships with the package: reinstall ordervet"
+
+
+class Words(BaseModel):
+    """One text in both languages.
+
+    Parameters
+    ----------
+    zh, en : the text
+    one : English singular, where the text is a plural that is also needed as one
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    zh: Annotated[str, Field(min_length=1)]
+    en: Annotated[str, Field(min_length=1)]
+    one: str | None = None
+
+    def __getitem__(self, lang: Lang) -> str:
+        return self.zh if lang == "zh" else self.en
+
+
+class _StatisticWords(Words):
+    form: str | None = None
+
+
+class _Family(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    label: Words
+    match: list[str]
+    kind: MaliceKind | None = None
+    stage: Stage
+    own_history: bool = False
+    wording: Words | None = None
+    unknown: Words | None = None
+    codes: dict[str, Annotated[str, Field(pattern=r"^R\d{3}$")]]
+
+    def fits(self, statistic: str, column: str) -> bool:
+        return any(_fits(pattern, statistic, column) for pattern in self.match)
+
+
+def _fits(pattern: str, statistic: str, column: str) -> bool:
+    statistics, columns = pattern.split(_SEPARATOR)
+    return _is_one_of(statistic, statistics) and _is_one_of(column, columns)
+
+
+def _is_one_of(name: str, pattern: str) -> bool:
+    return any(fnmatchcase(name, choice) for choice in pattern.split("|"))
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonSpec:
+    """A reason code and what it stands for.
+
+    Parameters
+    ----------
+    code : such as ``R121``; never given twice
+    name : entity and family, such as ``address_many_buyers``
+    entity, family : what the reason is about
+    label : a short title, for headings and filters
+    patterns : the feature names behind it, windows left open, such as ``address__distinct__buyer``
+    kind : the kind of malice it points to, if any
+    stage : when the desk acts on it
+    own_history : whether it rests on the buyer's own earlier behaviour alone
+    wording, unknown : words of its own, in place of the statistic's and the general ones
+    """
+
+    code: str
+    name: str
+    entity: str
+    label: Words
+    patterns: tuple[str, ...]
+    kind: MaliceKind | None
+    stage: Stage
+    own_history: bool
+    wording: Words | None
+    unknown: Words | None
+
+    @property
+    def script(self) -> str:
+        """Id of the support script the reason leads to."""
+        return f"{self.kind}.{self.stage}" if self.kind else "general.review"
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureName:
+    """A derived feature name in its parts.
+
+    Parameters
+    ----------
+    entity, statistic, column : the first three parts; a name that is not derived is all column
+    window : such as ``30d``; empty where there is none
+    """
+
+    entity: str
+    statistic: str
+    column: str
+    window: str
+
+    @classmethod
+    def parse(cls, name: str) -> FeatureName:
+        """Split ``{entity}__{statistic}__{column}__{window}``.
+
+        Parameters
+        ----------
+        name : a feature's name; any text is taken
+
+        Returns
+        -------
+        its parts
+        """
+        parts = _DERIVED_NAME.fullmatch(name)
+        return cls(**parts.groupdict("")) if parts else cls("", "", name, "")
+
+
+class Registry(BaseModel):
+    """All reason codes and the words they are made of, as reasons.yaml states them.
+
+    Parameters
+    ----------
+    entities, columns, statistics : nouns and sentences, by the parts of a feature's name
+    forms : how a column's value is written
+    unknown : what is said when the strongest feature is not known, by entity
+    families : the reasons, in the order in which they are tried
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    entities: dict[str, Words]
+    columns: dict[str, Words]
+    statistics: dict[str, _StatisticWords]
+    forms: dict[str, str]
+    unknown: dict[str, Words]
+    families: list[_Family]
+
+    @model_validator(mode="after")
+    def _check_registry(self) -> Registry:
+        problems = list(self._list_inconsistencies())
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _list_inconsistencies(self) -> Iterator[str]:
+        codes = [code for family in self.families for code in family.codes.values()]
+        yield from (f"{code} is given twice" for code in sorted({code for code in codes if codes.count(code) > 1}))
+        entities = {entity for family in self.families for entity in family.codes} - {ANY}
+        yield from (f"entity {entity} has no words" for entity in sorted(entities - self.entities.keys()))
+        forms = {*self.forms.values(), *(words.form for words in self.statistics.values() if words.form)}
+        yield from (f"form {form} is not known" for form in sorted(forms - FORMS.keys()))
+        if "other" not in self.statistics or ANY not in self.unknown:
+            yield "there are no words for any other statistic, or for what is not known"
+
+    @cached_property
+    def reasons(self) -> dict[str, ReasonSpec]:
+        """Every reason by its code, codes ascending."""
+        specs = {
+            code: _build_spec(family, entity, code) for family in self.families for entity, code in family.codes.items()
+        }
+        return dict(sorted(specs.items()))
+
+    def find_reason(self, feature_name: str) -> ReasonSpec:
+        """Find the one reason a feature belongs to.
+
+        Parameters
+        ----------
+        feature_name : a derived name; any other text belongs to the reason for whatever else there is
+
+        Returns
+        -------
+        its reason
+        """
+        name = FeatureName.parse(feature_name)
+        entity = name.entity if name.entity in self.entities else MAPPED
+        for family in self.families:
+            code = family.codes.get(entity, family.codes.get(ANY))
+            if code is not None and family.fits(name.statistic, name.column):
+                return self.reasons[code]
+        raise PolicyError(f"no reason takes the feature {feature_name}", hint=_HINT)
+
+
+def _build_spec(family: _Family, entity: str, code: str) -> ReasonSpec:
+    prefix = "*" if entity in {MAPPED, ANY} else entity
+    return ReasonSpec(
+        code=code,
+        name=family.name if entity == ANY else f"{entity}_{family.name}",
+        entity=entity,
+        label=family.label,
+        patterns=tuple(prefix + _SEPARATOR + pattern for pattern in family.match),
+        kind=family.kind,
+        stage=family.stage,
+        own_history=family.own_history and entity == "buyer",
+        wording=family.wording,
+        unknown=family.unknown,
+    )
+
+
+@cache
+def load_registry() -> Registry:
+    """Read the registry of reason codes that ships with the package.
+
+    Returns
+    -------
+    the validated registry, read once
+
+    Raises
+    ------
+    PolicyError
+        The file is damaged.
+    """
+    text = resources.files("ordervet.policy").joinpath("reasons.yaml").read_text(encoding="utf-8")
+    try:
+        return Registry.model_validate(parse_yaml(text))
+    except ValidationError as error:
+        raise build_error("reasons.yaml", list_problems(error, Registry), hint=_HINT) from None
+    except ValueError as error:
+        raise PolicyError(f"reasons.yaml cannot be read: {error}", hint=_HINT) from error
