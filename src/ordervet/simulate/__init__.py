@@ -1,0 +1,13 @@
+"""A merchant that never was: orders, outcomes and verdicts with known truth, from one seed.
+
+Numbers measured on simulated orders prove behaviour, not accuracy. docs/simulation.md says what is simulated.
+"""
+
+from __future__ import annotations
+
+from ordervet.simulate.files import TABLE_NAMES, write_simulation
+from ordervet.simulate.merchant import simulate
+from ordervet.simulate.settings import SimulationSettings
+from ordervet.simulate.tables import Simulation
+
+__all__ = ["TABLE_NAMES", "Simulation", "SimulationSettings", "simulate", "write_simulation"]

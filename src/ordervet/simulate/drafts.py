@@ -1,0 +1,168 @@
+"""Orders before they are written down: one array per property, running numbers instead of text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ordervet.simulate.addresses import AddressBook
+from ordervet.simulate.catalogue import Catalogue, build_catalogue
+from ordervet.simulate.dice import Dice
+from ordervet.simulate.people import NONE, People
+from ordervet.simulate.season import Season
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ordervet.simulate.dice import Flags, Floats, Ints
+    from ordervet.simulate.settings import SimulationSettings
+
+
+class Fate(IntEnum):
+    """What becomes of an order."""
+
+    ORDINARY = -1  # drawn by the item's and the campaign's rates
+    FULFILLED = 0
+    CANCELLED_UNPAID = 1
+    CANCELLED_PAID = 2
+    REFUND_BEFORE_SHIPPING = 3
+    RETURN = 4
+    EMPTY_RETURN = 5  # a return that never arrives
+    REFUND_ONLY = 6
+    EXCHANGE = 7
+    PRICE_PROTECTION = 8
+    FREIGHT_CLAIM = 9
+    REFUSED = 10
+    CLAIM = 11
+    BAD_REVIEW = 12
+    BAD_REVIEW_AND_REFUND = 13
+    CHARGEBACK = 14
+
+
+class Fault(IntEnum):
+    """How blame is recorded on an order's refund."""
+
+    ORDINARY = 0
+    SELLER = 1
+    CARRIER = 2
+    ABUSE = 3
+
+
+@dataclass(frozen=True)
+class World:
+    """What a simulation is made of while it runs."""
+
+    settings: SimulationSettings
+    dice: Dice
+    season: Season
+    catalogue: Catalogue
+    book: AddressBook
+    people: People
+
+
+def build_world(settings: SimulationSettings) -> World:
+    """Set up an empty merchant: a calendar and a catalogue, nobody in it yet."""
+    dice = Dice(settings.seed)
+    return World(
+        settings=settings,
+        dice=dice,
+        season=Season(settings),
+        catalogue=build_catalogue(dice, settings.n_orders, settings.price_drift),
+        book=AddressBook(),
+        people=People(settings),
+    )
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Drafted orders, every array of shape (n,).
+
+    Parameters
+    ----------
+    placed_s : seconds since 1970, UTC
+    buyer, door, writing, recipient, phone, extension, device, ip, payment : running numbers, -1 = none
+    item, quantity, n_lines : what is ordered
+    discount_share : share of the list price; -1 = drawn by the campaign
+    channel : position in `channels.CHANNELS`; -1 = drawn by platform and phase
+    insured : 1, 0; -1 = drawn by the category
+    kind, look_alike : positions in the settings' tables; -1 = neither
+    fate : a `Fate`
+    lag_s : seconds from the order (before shipping) or from its delivery to the fate's first event; -1 = drawn
+    fault : a `Fault`
+    """
+
+    placed_s: Ints
+    buyer: Ints
+    door: Ints
+    writing: Ints
+    recipient: Ints
+    phone: Ints
+    extension: Ints
+    device: Ints
+    ip: Ints
+    payment: Ints
+    item: Ints
+    quantity: Ints
+    n_lines: Ints
+    discount_share: Floats
+    channel: Ints
+    insured: Ints
+    kind: Ints
+    look_alike: Ints
+    fate: Ints
+    lag_s: Ints
+    fault: Ints
+
+    def __len__(self) -> int:
+        return len(self.placed_s)
+
+    def take(self, rows: Ints) -> Draft:
+        """Give these rows, in this order."""
+        return Draft(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def change(self, **columns: Ints | Floats | int) -> Draft:
+        """Give the same orders with other values in these columns; a number stands for a whole column."""
+        full = {
+            name: value if isinstance(value, np.ndarray) else np.full(len(self), value)
+            for name, value in columns.items()
+        }
+        return replace(self, **full)
+
+
+def draft_orders(world: World, buyer: Ints, placed_s: Ints, item: Ints, **columns: Ints | Floats | int) -> Draft:
+    """Draft ordinary orders of these accounts: own door and devices, one piece, drawn discount, channel and fate."""
+    people, n = world.people, len(buyer)
+    own = {
+        name: people.column(name)[buyer]
+        for name in ("door", "writing", "recipient", "phone", "extension", "device", "ip", "payment")
+    }
+    draft = Draft(
+        placed_s=placed_s,
+        buyer=buyer,
+        item=item,
+        quantity=np.ones(n, dtype=np.int64),
+        n_lines=np.ones(n, dtype=np.int64),
+        discount_share=np.full(n, -1.0),
+        channel=np.full(n, NONE),
+        insured=np.full(n, NONE),
+        kind=np.full(n, NONE),
+        look_alike=np.full(n, NONE),
+        fate=np.full(n, int(Fate.ORDINARY)),
+        lag_s=np.full(n, NONE),
+        fault=np.full(n, int(Fault.ORDINARY)),
+        **own,
+    )
+    return draft.change(**columns)
+
+
+def join_drafts(drafts: Sequence[Draft]) -> Draft:
+    """Put drafts one after the other."""
+    return Draft(**{f.name: np.concatenate([getattr(draft, f.name) for draft in drafts]) for f in fields(Draft)})
+
+
+def some(flags: Flags, value: int, other: Ints | int = NONE) -> Ints:
+    """Give `value` where the flag is set and `other` elsewhere."""
+    return np.where(flags, value, other).astype(np.int64)

@@ -1,0 +1,215 @@
+"""The simulation as Arrow tables with the contract's columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ordervet.simulate import address_words
+from ordervet.simulate.addresses import N_WRITINGS
+from ordervet.simulate.aftermath import BLAMES, OUTCOME_KINDS, REFUND_TYPES, Outcomes
+from ordervet.simulate.catalogue import CATEGORIES
+from ordervet.simulate.channels import CHANNELS
+from ordervet.simulate.desk import DECIDERS, VERDICTS, Verdicts
+from ordervet.simulate.people import NONE
+from ordervet.simulate.season import CAMPAIGNS
+
+if TYPE_CHECKING:
+    from ordervet.simulate.dice import Flags, Ints
+    from ordervet.simulate.drafts import World
+    from ordervet.simulate.ledger import Ledger
+
+_INSTANT = pa.timestamp("us", tz="UTC")
+_US_PER_S = 1_000_000
+_CARRIER_NAT = (100 << 24) + (64 << 16)  # 100.64.0.0/10 (RFC 6598): nobody's own address
+_N_IPS = 1 << 22
+_STRIDES = {"b": 2_654_435_761, "a": 1_640_531_527, "p": 2_246_822_519, "d": 3_266_489_917, "y": 668_265_263}
+_STRIDE = 374_761_393  # NOTE: every stride is odd and no multiple of 5: one-to-one below any power of 2 or 10
+_PHONE_PREFIX = "154"  # a range not handed out to subscribers
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A simulated merchant's events, and the truth about them.
+
+    Parameters
+    ----------
+    orders, outcomes, verdicts, corrections : contract columns, each sorted by its instant
+    truth : order_id, kind, look_alike, is_malicious, in the order of `orders`; for evaluation only, never a feature
+    """
+
+    orders: pa.Table
+    outcomes: pa.Table
+    verdicts: pa.Table
+    corrections: pa.Table
+    truth: pa.Table
+
+
+def build_simulation(
+    world: World, ledger: Ledger, outcomes: Outcomes, verdicts: Verdicts, known_until_s: int | None
+) -> Simulation:
+    """Write everything down."""
+    order_id = _number("o", np.arange(1, len(ledger) + 1), 9)
+    kinds = list(world.settings.kind_weights)
+    known = np.ones(len(verdicts.row), dtype=np.bool_)
+    corrected = verdicts.corrected_s != NONE
+    if known_until_s is not None:
+        known &= verdicts.decided_s < known_until_s
+        corrected &= verdicts.corrected_s < known_until_s
+    return Simulation(
+        orders=_write_orders(world, ledger, order_id),
+        outcomes=_write_outcomes(outcomes, order_id),
+        verdicts=_write_verdicts(verdicts, np.flatnonzero(known), order_id, kinds),
+        corrections=_write_corrections(verdicts, np.flatnonzero(corrected), order_id),
+        truth=pa.table(
+            {
+                "order_id": order_id,
+                "kind": _name(kinds, ledger.draft.kind),
+                "look_alike": _name(list(world.settings.look_alike_shares), ledger.draft.look_alike),
+                "is_malicious": pa.array(ledger.draft.kind != NONE),
+            }
+        ),
+    )
+
+
+def _write_orders(world: World, ledger: Ledger, order_id: pa.Array) -> pa.Table:
+    draft, people = ledger.draft, world.people
+    platforms = list(world.settings.platform_shares)
+    is_plain = people.column("is_masked")[draft.buyer] == 0
+    has_device = people.column("has_device")[draft.buyer] == 1
+    has_group = ~is_plain & (people.column("has_group")[draft.buyer] == 1)
+    address, address_group = _write_addresses(world, ledger, is_plain, has_group)
+    categories = world.catalogue.category[draft.item]
+    return pa.table(
+        {
+            "order_id": order_id,
+            "placed_at": _instant(draft.placed_s),
+            "amount_minor": pa.array(ledger.amount_minor),
+            "discount_minor": pa.array(ledger.discount_minor),
+            "shipping_minor": pa.array(ledger.shipping_minor),
+            "currency": pa.repeat(pa.scalar("CNY"), len(ledger)),
+            "quantity": pa.array(draft.quantity),
+            "n_lines": pa.array(draft.n_lines),
+            "buyer_id": _code("b", draft.buyer, 8),
+            "buyer_registered_at": _instant(ledger.registered_s),
+            "recipient": _name(_list_names(), np.where(is_plain, _scramble(draft.recipient, _N_NAMES), NONE)),
+            "address": address,
+            "address_group": address_group,
+            "phone": _write_phones(draft.phone, draft.extension, is_plain),
+            "phone_group": _code("p", np.where(has_group, draft.phone, NONE), 8),
+            "device_id": _code("d", np.where(has_device, draft.device, NONE), 8),
+            "ip": _write_ips(draft.ip, has_device),
+            "payment_account": _code("y", draft.payment, 8),
+            "item_id": _name([f"i{i:04d}" for i in range(len(world.catalogue.category))], draft.item),
+            "category": _name([category.name for category in CATEGORIES], categories),
+            "shop_id": _name([f"s_{name}" for name in platforms], ledger.platform),
+            "channel": _name(list(CHANNELS), ledger.channel),
+            "platform": _name(platforms, ledger.platform),
+            "campaign": _name([name or "" for name in CAMPAIGNS], _find_campaigns(ledger)),
+            "is_insured": pa.array(ledger.insured == 1),
+        }
+    )
+
+
+def _find_campaigns(ledger: Ledger) -> Ints:
+    has_one = np.array([name is not None for name in CAMPAIGNS])
+    return np.where(has_one[ledger.phase], ledger.phase, NONE)
+
+
+def _write_addresses(world: World, ledger: Ledger, is_plain: Flags, has_group: Flags) -> tuple[pa.Array, pa.Array]:
+    """Write each distinct door and writing once, then hand the texts and the platforms' equality keys out."""
+    written = ledger.draft.door * N_WRITINGS + ledger.draft.writing
+    distinct, at = np.unique(written, return_inverse=True)
+    texts = world.book.write(distinct // N_WRITINGS, distinct % N_WRITINGS)
+    address = texts.take(pa.array(at, mask=~is_plain))
+    return address, _code("a", np.where(has_group, at, NONE), 8)
+
+
+def _write_phones(phone: Ints, extension: Ints, is_plain: Flags) -> pa.Array:
+    """Write eleven digits, and the extension of a virtual phone."""
+    number = _code(_PHONE_PREFIX, np.where(is_plain, phone, NONE), 8)
+    tail = pc.if_else(pa.array(extension == NONE), "", pc.binary_join_element_wise("-", _text(extension), ""))
+    return pc.binary_join_element_wise(number, tail, "")
+
+
+def _write_ips(ip: Ints, has_device: Flags) -> pa.Array:
+    number = _CARRIER_NAT + _scramble(ip, _N_IPS)
+    bytes_ = [f"{i}" for i in range(256)]
+    parts = [_name(bytes_, number >> shift & 255) for shift in (24, 16, 8, 0)]
+    return pc.if_else(pa.array(has_device), pc.binary_join_element_wise(*parts, "."), None)
+
+
+def _write_outcomes(outcomes: Outcomes, order_id: pa.Array) -> pa.Table:
+    return pa.table(
+        {
+            "order_id": order_id.take(pa.array(outcomes.row)),
+            "kind": _name(list(OUTCOME_KINDS), outcomes.kind),
+            "happened_at": _instant(outcomes.happened_s),
+            "refund_type": _name(list(REFUND_TYPES), outcomes.refund_type),
+            "amount_minor": pa.array(outcomes.amount_minor, mask=outcomes.amount_minor == NONE),
+            "blame": _name(list(BLAMES), outcomes.blame),
+        }
+    )
+
+
+def _write_verdicts(verdicts: Verdicts, rows: Ints, order_id: pa.Array, kinds: list[str]) -> pa.Table:
+    return pa.table(
+        {
+            "order_id": order_id.take(pa.array(verdicts.row[rows])),
+            "verdict": _name(list(VERDICTS), verdicts.verdict[rows]),
+            "kind": _name(kinds, verdicts.kind[rows]),
+            "by": _name(list(DECIDERS), verdicts.by[rows]),
+            "decided_at": _instant(verdicts.decided_s[rows]),
+        }
+    )
+
+
+def _write_corrections(verdicts: Verdicts, rows: Ints, order_id: pa.Array) -> pa.Table:
+    rows = rows[np.argsort(verdicts.corrected_s[rows], kind="stable")]
+    return pa.table(
+        {
+            "order_id": order_id.take(pa.array(verdicts.row[rows])),
+            "corrected_at": _instant(verdicts.corrected_s[rows]),
+        }
+    )
+
+
+def _name(names: list[str], at: Ints) -> pa.Array:
+    """Write positions as names; -1 is missing."""
+    return pa.array(names, pa.string()).take(pa.array(at, mask=at == NONE))
+
+
+def _instant(seconds: Ints) -> pa.Array:
+    return pa.array(seconds * _US_PER_S).cast(_INSTANT)
+
+
+def _scramble(code: Ints, size: int, stride: int = _STRIDE) -> Ints:
+    """Shuffle running numbers below `size`, so that nobody reads from a number when it was issued."""
+    return (code * stride + size // 3) % size
+
+
+def _code(prefix: str, code: Ints, n_digits: int) -> pa.Array:
+    """Write running numbers as shuffled ones with a prefix; -1 is missing."""
+    return _number(prefix, _scramble(code, 10**n_digits, _STRIDES.get(prefix, _STRIDE)), n_digits, code == NONE)
+
+
+def _number(prefix: str, number: Ints, n_digits: int, missing: Flags | None = None) -> pa.Array:
+    digits = pc.utf8_lpad(_text(number, missing), n_digits, "0")
+    return pc.binary_join_element_wise(prefix, digits, "")
+
+
+def _text(number: Ints, missing: Flags | None = None) -> pa.Array:
+    return pa.array(number, mask=missing).cast(pa.string())
+
+
+_N_NAMES = len(address_words.SURNAMES) * len(address_words.GIVEN) ** 2
+
+
+def _list_names() -> list[str]:
+    """List invented names: a surname and two common syllables."""
+    given = [a + b for a in address_words.GIVEN for b in address_words.GIVEN]
+    return [surname + name for surname in address_words.SURNAMES for name in given]
