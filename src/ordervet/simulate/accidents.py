@@ -1,4 +1,4 @@
-"""Things that happen to honest orders and make them look bad: faulty batches, live-stream bursts, top-up returns, …"""
+"""Things that happen to honest orders and make them look bad: faulty batches, live-stream bursts, top-up returns, …."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 from ordervet.simulate import channels
 from ordervet.simulate.catalogue import DEAR, EDIBLE
 from ordervet.simulate.dice import group_sizes
-from ordervet.simulate.drafts import Draft, Fate, Fault, World, join_drafts, some
+from ordervet.simulate.drafts import Fate, Fault, join_drafts, some
 from ordervet.simulate.season import DAY_S, HOUR_S, MINUTE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ordervet.simulate.drafts import Draft, World
 
 _FAULT_REFUND_RATE = 0.6
 _WAVE_DAYS = 5

@@ -70,11 +70,26 @@ HONEST_NUMERALS = (0.97, 0.02, 0.0, 0.01, 0.0, 0.0)
 
 NUMERALS = ("arabic", "full_width", "circled", "chinese", "formal", "roman")
 N_NUMBERS = 3000
-_CHINESE = "〇一二三四五六七八九"
-_FORMAL = "零壹贰叁肆伍陆柒捌玖"
-_FULL_WIDTH = str.maketrans("0123456789", "０１２３４５６７８９")
+_LAST_CIRCLED = 20
+
+
+def _circle(number: int) -> str:
+    return "⓪" if number == 0 else chr(ord("①") + number - 1)
+
+
+_DIGITS = {
+    "arabic": "0123456789",
+    "full_width": "０１２３４５６７８９",
+    "circled": "".join(_circle(digit) for digit in range(10)),
+    "chinese": "〇一二三四五六七八九",
+    "formal": "零壹贰叁肆伍陆柒捌玖",
+}
 _ROMAN = ("", "Ⅰ", "Ⅱ", "Ⅲ", "Ⅳ", "Ⅴ", "Ⅵ", "Ⅶ", "Ⅷ", "Ⅸ", "Ⅹ", "Ⅺ", "Ⅻ")
 _RESPELLINGS = str.maketrans("嘉和园翠云", "佳合圆萃芸")
+
+SURNAMES = "王李张刘陈杨黄赵吴周徐孙马朱胡林郭何高罗郑梁谢宋唐许韩冯邓曹"
+GIVEN = "安宁康和文明清雨晴晨春夏秋冬云松竹梅兰青平静思远嘉欣悦乐佳瑞祥丰泽润涵若子一可"
+"""Common syllables; whoever bears a name they make bears it by chance."""
 
 
 def respell(name: str) -> str:
@@ -105,23 +120,8 @@ def list_numerals() -> list[str]:
 def _write_number(number: int, form: str) -> str:
     if number == 0:
         return ""
-    if form == "full_width":
-        return str(number).translate(_FULL_WIDTH)
-    if form == "circled":
-        return "".join(_circle(int(digit)) for digit in str(number)) if number > 20 else _circle(number)  # noqa: PLR2004 -- ⑳ is the last
-    if form == "chinese":
-        return "".join(_CHINESE[int(digit)] for digit in str(number))
-    if form == "formal":
-        return "".join(_FORMAL[int(digit)] for digit in str(number))
-    if form == "roman" and number < len(_ROMAN):
-        return _ROMAN[number]
-    return str(number)
-
-
-def _circle(number: int) -> str:
-    return "⓪" if number == 0 else chr(0x2460 + number - 1)
-
-
-SURNAMES = "王李张刘陈杨黄赵吴周徐孙马朱胡林郭何高罗郑梁谢宋唐许韩冯邓曹"
-GIVEN = "安宁康和文明清雨晴晨春夏秋冬云松竹梅兰青平静思远嘉欣悦乐佳瑞祥丰泽润涵若子一可"
-"""Common syllables; whoever bears a name they make bears it by chance."""
+    if form == "roman":
+        return _ROMAN[number] if number < len(_ROMAN) else str(number)
+    if form == "circled" and number <= _LAST_CIRCLED:
+        return _circle(number)
+    return "".join(_DIGITS[form][int(digit)] for digit in str(number))

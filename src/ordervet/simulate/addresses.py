@@ -10,13 +10,13 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from ordervet.simulate import address_words as words
+from ordervet.simulate.texts import either, join, pick, trim
 
 if TYPE_CHECKING:
     from ordervet.simulate.dice import Dice, Ints
+    from ordervet.simulate.texts import Column
 
 
 class PlaceKind(IntEnum):
@@ -94,11 +94,7 @@ class AddressBook:
         buildings = self.add_places(dice, PlaceKind.HOME, n // homes_per_building + 1)
         return self.add_doors(dice, buildings[dice.below(len(buildings), n)])
 
-    def place_of(self, doors: Ints) -> Ints:
-        """Give the building of each door."""
-        return np.concatenate(self._doors)[doors, 0]
-
-    def write(self, doors: Ints, writings: Ints) -> pa.Array:
+    def write(self, doors: Ints, writings: Ints) -> Column:
         """Write each door in its writing.
 
         Returns
@@ -110,10 +106,9 @@ class AddressBook:
         way = Writing(*np.unravel_index(writings, _BASES))
         head, tail = _write_head(place, way), _write_tail(place, door, way)
         region = _write_region(place[:, 1], way.region)
-        usual = pc.binary_join_element_wise(region, head, _pick(words.JUNK, way.junk), tail, "")
-        turned = pc.binary_join_element_wise(tail, " ", region, head, "")
-        address = pc.if_else(pa.array(way.is_reordered == 1), turned, usual)
-        return pc.utf8_trim_whitespace(pc.binary_join_element_wise(address, _pick(words.SUFFIXES, way.suffix), ""))
+        usual = join(region, head, pick(words.JUNK, way.junk), tail)
+        turned = join(tail, " ", region, head)
+        return trim(join(either(way.is_reordered == 1, turned, usual), pick(words.SUFFIXES, way.suffix)))
 
 
 def draw_honest_writings(dice: Dice, n: int) -> Ints:
@@ -157,48 +152,43 @@ def _number(way: Writing) -> Ints:
     return np.ravel_multi_index(tuple(way), _BASES).astype(np.int64)
 
 
-def _write_region(region: Ints, form: Ints) -> pa.Array:
+def _write_region(region: Ints, form: Ints) -> Column:
     texts = [words.write_region(i, name, _FAR_REGION) for i in range(len(words.REGIONS)) for name in words.REGION_FORMS]
-    return _pick(texts, region * len(words.REGION_FORMS) + form)
+    return pick(texts, region * len(words.REGION_FORMS) + form)
 
 
-def _write_head(place: Ints, way: Writing) -> pa.Array:
+def _write_head(place: Ints, way: Writing) -> Column:
     """Write road, number and the name of the estate, tower, campus or village."""
     kind = place[:, 0]
     has_road = np.isin(kind, (PlaceKind.HOME, PlaceKind.STATION, PlaceKind.OFFICE))
-    road = _pick(("", *words.ROADS), np.where(has_road, place[:, 2] + 1, 0))
+    road = pick(("", *words.ROADS), np.where(has_road, place[:, 2] + 1, 0))
     wide = np.where(way.numeral == 1, 1, 0)
     number = _pick_numeral(np.where(has_road, place[:, 3], 0), wide)
-    sign = _pick(("", "号", "號"), np.where(has_road, 1 + (way.unit_word == words.VARIANT), 0))
+    sign = pick(("", "号", "號"), np.where(has_road, 1 + (way.unit_word == words.VARIANT), 0))
     offsets = np.cumsum([0, *(len(names) for names in words.NAMES)])
     names = [name for kind_names in words.NAMES for name in kind_names]
     spelt = names + [words.respell(name) for name in names]
-    name = _pick(spelt, offsets[kind] + place[:, 4] + way.is_respelt * len(names))
-    return pc.binary_join_element_wise(road, number, sign, name, "")
+    name = pick(spelt, offsets[kind] + place[:, 4] + way.is_respelt * len(names))
+    return join(road, number, sign, name)
 
 
-def _write_tail(place: Ints, door: Ints, way: Writing) -> pa.Array:
+def _write_tail(place: Ints, door: Ints, way: Writing) -> Column:
     """Write building, unit and room; a pick-up station has none."""
     kind, synonym = place[:, 0], way.unit_word
     inside = kind != PlaceKind.STATION
     has_unit = kind == PlaceKind.HOME
     words_at = kind * len(words.UNIT_WORDS[0]) + synonym
     flat = [[entry[slot] for forms in words.UNIT_WORDS for entry in forms] for slot in range(3)]
-    return pc.binary_join_element_wise(
+    return join(
         _pick_numeral(np.where(inside, place[:, 5], 0), way.numeral),
-        _pick(flat[0], words_at),
+        pick(flat[0], words_at),
         _pick_numeral(np.where(has_unit, door[:, 1], 0), way.numeral),
-        _pick(flat[1], words_at),
-        _pick(words.INNER_JUNK, way.junk),
+        pick(flat[1], words_at),
+        pick(words.INNER_JUNK, way.junk),
         _pick_numeral(np.where(inside, door[:, 2], 0), way.numeral),
-        _pick(flat[2], words_at),
-        "",
+        pick(flat[2], words_at),
     )
 
 
-def _pick_numeral(number: Ints, form: Ints) -> pa.Array:
-    return _pick(words.list_numerals(), form * words.N_NUMBERS + number)
-
-
-def _pick(texts: tuple[str, ...] | list[str], at: Ints) -> pa.Array:
-    return pa.array(texts, pa.string()).take(pa.array(at))
+def _pick_numeral(number: Ints, form: Ints) -> Column:
+    return pick(words.list_numerals(), form * words.N_NUMBERS + number)

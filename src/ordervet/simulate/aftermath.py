@@ -13,7 +13,7 @@ from ordervet.simulate.people import NONE
 from ordervet.simulate.season import DAY_S, HOUR_S, MINUTE_S
 
 if TYPE_CHECKING:
-    from ordervet.simulate.dice import Dice, Floats, Ints
+    from ordervet.simulate.dice import Dice, Ints
     from ordervet.simulate.drafts import World
     from ordervet.simulate.ledger import Ledger
 

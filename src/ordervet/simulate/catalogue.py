@@ -107,7 +107,7 @@ def build_catalogue(dice: Dice, n_orders: int, price_drift: float) -> Catalogue:
     price_minor = (np.maximum(np.rint(price), 10.0)).astype(np.int64) * _FEN - 10
     factor = 0.6 + 0.65 * dice.unit(n)
     rank = np.argsort(dice.unit(n), kind="stable") + 1
-    weight = 1.0 / (rank + 3.0)
+    weight = (1.0 / (rank + 3.0)).astype(np.float64)
     heroes, limited, cheap = _choose_special(category, price_minor)
     weight[heroes] = weight.max() * 0.8
     weight[limited] = weight.max() * 0.3

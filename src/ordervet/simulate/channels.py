@@ -80,4 +80,5 @@ def _fill_lot(mix: dict[str, int], phase: int) -> Ints:
             weights[CHANNELS.index(name)] = weight
     ends = np.cumsum(weights)
     points = (np.arange(_LOT) + 0.5) / _LOT * ends[-1]
-    return np.searchsorted(ends, points, side="right").astype(np.int64)
+    lot: Ints = np.searchsorted(ends, points, side="right").astype(np.int64)
+    return lot

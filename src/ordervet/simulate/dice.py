@@ -1,8 +1,8 @@
 """Random draws that keep their bytes.
 
-Everything random in a simulation comes from the raw 64-bit stream of one PCG64 bit generator. NumPy promises that stream
-for ever, but not the streams of `Generator.normal` and its like, so those laws are drawn here from rounded quantile
-tables: the same seed gives the same orders on any NumPy and on any processor.
+Everything random in a simulation comes from the raw 64-bit stream of one PCG64 bit generator. NumPy's policy (NEP 19)
+keeps that stream for ever, but not the streams of `Generator.normal` and its like, so those laws are drawn here from
+rounded quantile tables: the same seed gives the same orders on any NumPy and on any processor.
 """
 
 from __future__ import annotations
@@ -39,15 +39,17 @@ class Dice:
     def unit(self, n: int) -> Floats:
         """Draw `n` uniform values in [0, 1)."""
         raw = np.asarray(self._bits.random_raw(n), dtype=np.uint64)
-        return np.multiply(raw >> np.uint64(11), 2.0**-53, dtype=np.float64)
+        drawn: Floats = (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        return drawn
 
     def below(self, limit: int | Ints, n: int) -> Ints:
         """Draw `n` whole numbers in [0, limit); `limit` is one number or one per draw."""
-        return np.asarray(self.unit(n) * limit, dtype=np.float64).astype(np.int64)
+        return (self.unit(n) * limit).astype(np.int64)
 
     def between(self, low: int | Ints, high: int | Ints, n: int) -> Ints:
         """Draw `n` whole numbers in [low, high], both ends included."""
-        return low + self.below(np.asarray(high) - low + 1, n)
+        drawn: Ints = self.below(high - low + 1, n) + low
+        return drawn
 
     def chance(self, p: float | Floats, n: int) -> Flags:
         """Draw `n` flags, each true with probability `p`."""
@@ -56,7 +58,8 @@ class Dice:
     def pick(self, weights: Sequence[float] | Floats, n: int) -> Ints:
         """Draw `n` positions in `weights`, each as likely as its weight; the weights need not sum to 1."""
         edges = np.cumsum(np.asarray(weights, dtype=np.float64))
-        return np.searchsorted(edges[:-1], self.unit(n) * edges[-1], side="right").astype(np.int64)
+        drawn: Ints = np.searchsorted(edges[:-1], self.unit(n) * edges[-1], side="right").astype(np.int64)
+        return drawn
 
     def log_normal(self, median: float | Floats, spread: float, n: int) -> Floats:
         """Draw `n` log-normal values with this median; `spread` is the standard deviation of the logarithm."""
@@ -78,13 +81,13 @@ class Dice:
 def _log_normal_table(spread: float) -> Floats:
     law = NormalDist()
     normal = np.array([law.inv_cdf((i + 0.5) / _N_QUANTILES) for i in range(_N_QUANTILES)])
-    return np.round(np.exp(normal * spread), _TABLE_DECIMALS)
+    return np.round(np.exp(normal * spread), _TABLE_DECIMALS).astype(np.float64)
 
 
 @cache
 def _exponential_table() -> Floats:
     points = (np.arange(_N_QUANTILES) + 0.5) / _N_QUANTILES
-    return np.round(-np.log1p(-points), _TABLE_DECIMALS)
+    return np.round(-np.log1p(-points), _TABLE_DECIMALS).astype(np.float64)
 
 
 def group_sizes(dice: Dice, total: int, low: int, high: int) -> Ints:

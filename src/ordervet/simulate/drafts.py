@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ordervet.simulate.addresses import AddressBook
-from ordervet.simulate.catalogue import Catalogue, build_catalogue
+from ordervet.simulate.catalogue import build_catalogue
 from ordervet.simulate.dice import Dice
 from ordervet.simulate.people import NONE, People
 from ordervet.simulate.season import Season
@@ -17,6 +17,7 @@ from ordervet.simulate.season import Season
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ordervet.simulate.catalogue import Catalogue
     from ordervet.simulate.dice import Flags, Floats, Ints
     from ordervet.simulate.settings import SimulationSettings
 
@@ -125,7 +126,7 @@ class Draft:
 
     def change(self, **columns: Ints | Floats | int) -> Draft:
         """Give the same orders with other values in these columns; a number stands for a whole column."""
-        full = {
+        full: dict[str, Any] = {
             name: value if isinstance(value, np.ndarray) else np.full(len(self), value)
             for name, value in columns.items()
         }

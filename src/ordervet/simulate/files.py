@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
+
+from ordervet.simulate.texts import compute
 
 if TYPE_CHECKING:
     from ordervet.simulate.tables import Simulation
@@ -28,6 +28,8 @@ def write_simulation(
     format: Literal["csv", "parquet"] = "csv",  # noqa: A002 -- what it is
 ) -> list[Path]:
     """Write orders, outcomes, verdicts, corrections and truth, one file each; equal simulations give equal bytes.
+
+    `seen_at` is left out: it is the instant of the event, which is also what the contract takes it for.
 
     Parameters
     ----------
@@ -50,11 +52,12 @@ def write_simulation(
             drafts.append(draft)
         for draft in drafts:
             paths.append(target / draft.name)
-            os.replace(draft, paths[-1])
+            draft.replace(paths[-1])
     return paths
 
 
-def _write_table(table: pa.Table, path: Path, kind: str) -> None:
+def _write_table(full: pa.Table, path: Path, kind: str) -> None:
+    table = full.drop_columns(["seen_at"]) if "seen_at" in full.column_names else full
     if kind == "parquet":
         pq.write_table(table, path, compression="zstd")
         return
@@ -67,6 +70,7 @@ def _write_table(table: pa.Table, path: Path, kind: str) -> None:
         pa_csv.write_csv(plain, file, write_options=options)
 
 
-def _write_instants(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    local = pc.add(column.cast(pa.int64()), _OFFSET_US).cast(pa.timestamp("us")).cast(pa.timestamp("s"))
-    return pc.strftime(local, format="%Y-%m-%dT%H:%M:%S+08:00")
+def _write_instants(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
+    local = compute.add(column.cast(pa.int64()), _OFFSET_US).cast(pa.timestamp("us")).cast(pa.timestamp("s"))
+    written: pa.ChunkedArray[Any] = compute.strftime(local, format="%Y-%m-%dT%H:%M:%S+08:00")
+    return written

@@ -10,13 +10,15 @@ import numpy as np
 from ordervet.simulate import channels
 from ordervet.simulate.addresses import PlaceKind, contradict_regions, draw_honest_writings, draw_jigged_writings
 from ordervet.simulate.dice import group_sizes
-from ordervet.simulate.drafts import Draft, Fate, Fault, World, draft_orders, join_drafts, some
+from ordervet.simulate.drafts import Fate, Fault, draft_orders, join_drafts, some
 from ordervet.simulate.population import draw_ages
-from ordervet.simulate.rings import CHEAP_INSURED, HEROES, LIMITED, RING_PLANS, RingPlan
+from ordervet.simulate.rings import CHEAP_INSURED, HEROES, LIMITED, RING_PLANS
 from ordervet.simulate.season import DAY_S, MINUTE_S
 
 if TYPE_CHECKING:
     from ordervet.simulate.dice import Flags, Ints
+    from ordervet.simulate.drafts import Draft, World
+    from ordervet.simulate.rings import RingPlan
 
 _MIN_ORDERS_PER_KIND = 4
 _STATION_RATE = 0.5
@@ -149,7 +151,7 @@ def _share(world: World, name: str, crew: Crew, per: int) -> Ints:
 
 
 def _slots(crew: Crew, per: int) -> tuple[Ints, Ints]:
-    """Number the groups of `per` accounts within rings, and give the ring of each group."""
+    """Group every `per` accounts of a ring; give each account's group, and each group's ring."""
     is_first = crew.place_in_ring % per == 0
     return np.cumsum(is_first) - 1, crew.ring[is_first]
 
@@ -228,7 +230,7 @@ def _dress(world: World, plan: RingPlan, kind: str, draft: Draft) -> Draft:
 
 
 def _take_over(world: World, draft: Draft, ring: Ints, victims: Ints) -> Draft:
-    """Place some orders through honest people's accounts: their buyer and payment account, the thief's everything else."""
+    """Place some orders through honest people's accounts: their payment account, but the thief's device and door."""
     dice, n = world.dice, len(draft)
     if not len(victims):
         return draft

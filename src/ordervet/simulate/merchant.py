@@ -15,11 +15,12 @@ from ordervet.simulate.malice import count_ring_orders, draft_malice
 from ordervet.simulate.population import PERSONA_NAMES, draft_population
 from ordervet.simulate.season import DAY_S, to_seconds
 from ordervet.simulate.settings import SimulationSettings
-from ordervet.simulate.tables import Simulation, build_simulation
+from ordervet.simulate.tables import build_simulation
 
 if TYPE_CHECKING:
     from ordervet.simulate.dice import Ints
     from ordervet.simulate.drafts import Draft, World
+    from ordervet.simulate.tables import Simulation
 
 _ESTABLISHED_S = 365 * DAY_S
 

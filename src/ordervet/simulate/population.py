@@ -10,13 +10,14 @@ from ordervet.simulate import channels
 from ordervet.simulate.addresses import PlaceKind, draw_honest_writings
 from ordervet.simulate.catalogue import CLOTHING, DEAR, STAPLES
 from ordervet.simulate.dice import geometric_sizes, group_sizes
-from ordervet.simulate.drafts import Draft, Fate, World, draft_orders, join_drafts, some
+from ordervet.simulate.drafts import Fate, draft_orders, join_drafts, some
 from ordervet.simulate.season import DAY_S, HOUR_S, MINUTE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ordervet.simulate.dice import Dice, Ints
+    from ordervet.simulate.drafts import Draft, World
 
 _YEAR_S = 365 * DAY_S
 _FRESH_SHARE = 0.15
@@ -26,6 +27,8 @@ _HERO_RATE = 0.6
 _BUYERS_PER_PLACE = {PlaceKind.STATION: 50, PlaceKind.DORMITORY: 80, PlaceKind.OFFICE: 40, PlaceKind.VILLAGE: 12}
 _DOORS_PER_PLACE = {PlaceKind.STATION: 1, PlaceKind.DORMITORY: 30, PlaceKind.OFFICE: 12, PlaceKind.VILLAGE: 12}
 _SHARED_IP = (PlaceKind.DORMITORY, PlaceKind.OFFICE)
+_EXTRA_PIECES = (0.81, 0.13, 0.03, 0.02, 0.01)
+_EXTRA_LINES = (0.7, 0.2, 0.07, 0.03)
 _VILLAGE_REFUSAL_RATE = 0.05
 
 
@@ -75,8 +78,8 @@ def _open_accounts(world: World, doors: Ints, **shared: Ints) -> Ints:
 def _draft_repeated(world: World, buyers: Ints, orders: Ints) -> Draft:
     """Draft `orders` orders of each buyer, at any time, of any item."""
     dice, n = world.dice, int(orders.sum())
-    quantity = 1 + (dice.unit(n) < 0.15) + (dice.unit(n) < 0.06) * dice.below(4, n)
-    lines = 1 + dice.pick((0.7, 0.2, 0.07, 0.03), n)
+    quantity = 1 + dice.pick(_EXTRA_PIECES, n)
+    lines = 1 + dice.pick(_EXTRA_LINES, n)
     return draft_orders(
         world,
         np.repeat(buyers, orders),
@@ -110,7 +113,7 @@ def _draft_at(kind: PlaceKind) -> Callable[[World, int], Draft]:
 
 
 def _draft_families(world: World, n: int) -> Draft:
-    """Draft households: two to four accounts at one door, each writing it their own way, sharing what families share."""
+    """Draft households: two to four accounts at one door, each writing it their own way, sharing things."""
     dice, people = world.dice, world.people
     orders = geometric_sizes(dice, n, world.settings.orders_per_buyer)
     members = group_sizes(dice, len(orders), 2, 4)

@@ -68,7 +68,7 @@ class Season:
         )
 
     def draw(self, dice: Dice, n: int, *, from_s: int | Ints | None = None, to_s: int | Ints | None = None) -> Ints:
-        """Draw `n` instants as busy as the calendar, in [from_s, to_s) to the ten minutes; one window or one per draw."""
+        """Draw `n` instants as busily as the calendar, in [from_s, to_s) to ten minutes; one window or each its own."""
         low = self._position(self.begin_s if from_s is None else from_s)
         high = self._position(self.end_s if to_s is None else to_s)
         at = low + dice.unit(n) * (high - low)
@@ -87,7 +87,8 @@ class Season:
     def _position(self, instant_s: int | Ints) -> Floats:
         """Give the share of all orders placed before each instant, in units of the cumulated weights."""
         bins = np.clip((np.asarray(instant_s) - self.begin_s) // _BIN_S, 0, len(self._starts))
-        return np.concatenate([[0.0], self._edges])[bins]
+        before: Floats = np.concatenate([[0.0], self._edges])[bins]
+        return before
 
     def _weigh(self, settings: SimulationSettings) -> Floats:
         local_hour = (self._starts - self.begin_s) % DAY_S // HOUR_S

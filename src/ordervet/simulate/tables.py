@@ -7,23 +7,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from ordervet.contract.schemas import INSTANT, Events, event_schema
 from ordervet.simulate import address_words
 from ordervet.simulate.addresses import N_WRITINGS
-from ordervet.simulate.aftermath import BLAMES, OUTCOME_KINDS, REFUND_TYPES, Outcomes
+from ordervet.simulate.aftermath import BLAMES, OUTCOME_KINDS, REFUND_TYPES
 from ordervet.simulate.catalogue import CATEGORIES
 from ordervet.simulate.channels import CHANNELS
-from ordervet.simulate.desk import DECIDERS, VERDICTS, Verdicts
+from ordervet.simulate.desk import DECIDERS, VERDICTS
 from ordervet.simulate.people import NONE
 from ordervet.simulate.season import CAMPAIGNS
+from ordervet.simulate.texts import either, join, pick, take, write_digits, write_integers
 
 if TYPE_CHECKING:
+    from ordervet.contract.schemas import EventKind
+    from ordervet.simulate.aftermath import Outcomes
+    from ordervet.simulate.desk import Verdicts
     from ordervet.simulate.dice import Flags, Ints
     from ordervet.simulate.drafts import World
     from ordervet.simulate.ledger import Ledger
+    from ordervet.simulate.texts import Column
 
-_INSTANT = pa.timestamp("us", tz="UTC")
 _US_PER_S = 1_000_000
 _CARRIER_NAT = (100 << 24) + (64 << 16)  # 100.64.0.0/10 (RFC 6598): nobody's own address
 _N_IPS = 1 << 22
@@ -38,7 +42,8 @@ class Simulation:
 
     Parameters
     ----------
-    orders, outcomes, verdicts, corrections : contract columns, each sorted by its instant
+    orders, outcomes, verdicts, corrections : canonical contract tables, each sorted by its instant; `seen_at` is that
+        instant
     truth : order_id, kind, look_alike, is_malicious, in the order of `orders`; for evaluation only, never a feature
     """
 
@@ -48,12 +53,17 @@ class Simulation:
     corrections: pa.Table
     truth: pa.Table
 
+    @property
+    def events(self) -> Events:
+        """The four canonical tables together, without the truth."""
+        return Events(self.orders, self.outcomes, self.verdicts, self.corrections)
+
 
 def build_simulation(
     world: World, ledger: Ledger, outcomes: Outcomes, verdicts: Verdicts, known_until_s: int | None
 ) -> Simulation:
     """Write everything down."""
-    order_id = _number("o", np.arange(1, len(ledger) + 1), 9)
+    order_id = join("o", write_digits(np.arange(1, len(ledger) + 1), 9))
     kinds = list(world.settings.kind_weights)
     known = np.ones(len(verdicts.row), dtype=np.bool_)
     corrected = verdicts.corrected_s != NONE
@@ -68,15 +78,15 @@ def build_simulation(
         truth=pa.table(
             {
                 "order_id": order_id,
-                "kind": _name(kinds, ledger.draft.kind),
-                "look_alike": _name(list(world.settings.look_alike_shares), ledger.draft.look_alike),
+                "kind": pick(kinds, ledger.draft.kind),
+                "look_alike": pick(list(world.settings.look_alike_shares), ledger.draft.look_alike),
                 "is_malicious": pa.array(ledger.draft.kind != NONE),
             }
         ),
     )
 
 
-def _write_orders(world: World, ledger: Ledger, order_id: pa.Array) -> pa.Table:
+def _write_orders(world: World, ledger: Ledger, order_id: Column) -> pa.Table:
     draft, people = ledger.draft, world.people
     platforms = list(world.settings.platform_shares)
     is_plain = people.column("is_masked")[draft.buyer] == 0
@@ -84,7 +94,8 @@ def _write_orders(world: World, ledger: Ledger, order_id: pa.Array) -> pa.Table:
     has_group = ~is_plain & (people.column("has_group")[draft.buyer] == 1)
     address, address_group = _write_addresses(world, ledger, is_plain, has_group)
     categories = world.catalogue.category[draft.item]
-    return pa.table(
+    return _build_table(
+        "orders",
         {
             "order_id": order_id,
             "placed_at": _instant(draft.placed_s),
@@ -96,7 +107,7 @@ def _write_orders(world: World, ledger: Ledger, order_id: pa.Array) -> pa.Table:
             "n_lines": pa.array(draft.n_lines),
             "buyer_id": _code("b", draft.buyer, 8),
             "buyer_registered_at": _instant(ledger.registered_s),
-            "recipient": _name(_list_names(), np.where(is_plain, _scramble(draft.recipient, _N_NAMES), NONE)),
+            "recipient": pick(_list_names(), np.where(is_plain, _scramble(draft.recipient, _N_NAMES), NONE)),
             "address": address,
             "address_group": address_group,
             "phone": _write_phones(draft.phone, draft.extension, is_plain),
@@ -104,14 +115,14 @@ def _write_orders(world: World, ledger: Ledger, order_id: pa.Array) -> pa.Table:
             "device_id": _code("d", np.where(has_device, draft.device, NONE), 8),
             "ip": _write_ips(draft.ip, has_device),
             "payment_account": _code("y", draft.payment, 8),
-            "item_id": _name([f"i{i:04d}" for i in range(len(world.catalogue.category))], draft.item),
-            "category": _name([category.name for category in CATEGORIES], categories),
-            "shop_id": _name([f"s_{name}" for name in platforms], ledger.platform),
-            "channel": _name(list(CHANNELS), ledger.channel),
-            "platform": _name(platforms, ledger.platform),
-            "campaign": _name([name or "" for name in CAMPAIGNS], _find_campaigns(ledger)),
+            "item_id": pick([f"i{i:04d}" for i in range(len(world.catalogue.category))], draft.item),
+            "category": pick([category.name for category in CATEGORIES], categories),
+            "shop_id": pick([f"s_{name}" for name in platforms], ledger.platform),
+            "channel": pick(list(CHANNELS), ledger.channel),
+            "platform": pick(platforms, ledger.platform),
+            "campaign": pick([name or "" for name in CAMPAIGNS], _find_campaigns(ledger)),
             "is_insured": pa.array(ledger.insured == 1),
-        }
+        },
     )
 
 
@@ -120,71 +131,74 @@ def _find_campaigns(ledger: Ledger) -> Ints:
     return np.where(has_one[ledger.phase], ledger.phase, NONE)
 
 
-def _write_addresses(world: World, ledger: Ledger, is_plain: Flags, has_group: Flags) -> tuple[pa.Array, pa.Array]:
+def _write_addresses(world: World, ledger: Ledger, is_plain: Flags, has_group: Flags) -> tuple[Column, Column]:
     """Write each distinct door and writing once, then hand the texts and the platforms' equality keys out."""
     written = ledger.draft.door * N_WRITINGS + ledger.draft.writing
     distinct, at = np.unique(written, return_inverse=True)
     texts = world.book.write(distinct // N_WRITINGS, distinct % N_WRITINGS)
-    address = texts.take(pa.array(at, mask=~is_plain))
-    return address, _code("a", np.where(has_group, at, NONE), 8)
+    return take(texts, np.where(is_plain, at, NONE)), _code("a", np.where(has_group, at, NONE), 8)
 
 
-def _write_phones(phone: Ints, extension: Ints, is_plain: Flags) -> pa.Array:
+def _write_phones(phone: Ints, extension: Ints, is_plain: Flags) -> Column:
     """Write eleven digits, and the extension of a virtual phone."""
     number = _code(_PHONE_PREFIX, np.where(is_plain, phone, NONE), 8)
-    tail = pc.if_else(pa.array(extension == NONE), "", pc.binary_join_element_wise("-", _text(extension), ""))
-    return pc.binary_join_element_wise(number, tail, "")
+    return join(number, either(extension == NONE, "", join("-", write_digits(extension))))
 
 
-def _write_ips(ip: Ints, has_device: Flags) -> pa.Array:
+def _write_ips(ip: Ints, has_device: Flags) -> Column:
     number = _CARRIER_NAT + _scramble(ip, _N_IPS)
-    bytes_ = [f"{i}" for i in range(256)]
-    parts = [_name(bytes_, number >> shift & 255) for shift in (24, 16, 8, 0)]
-    return pc.if_else(pa.array(has_device), pc.binary_join_element_wise(*parts, "."), None)
+    names = [str(byte) for byte in range(256)]
+    first, second, third, last = (pick(names, number >> shift & 255) for shift in (24, 16, 8, 0))
+    return either(has_device, join(first, ".", second, ".", third, ".", last), None)
 
 
-def _write_outcomes(outcomes: Outcomes, order_id: pa.Array) -> pa.Table:
-    return pa.table(
+def _write_outcomes(outcomes: Outcomes, order_id: Column) -> pa.Table:
+    return _build_table(
+        "outcomes",
         {
-            "order_id": order_id.take(pa.array(outcomes.row)),
-            "kind": _name(list(OUTCOME_KINDS), outcomes.kind),
+            "order_id": take(order_id, outcomes.row),
+            "kind": pick(list(OUTCOME_KINDS), outcomes.kind),
             "happened_at": _instant(outcomes.happened_s),
-            "refund_type": _name(list(REFUND_TYPES), outcomes.refund_type),
-            "amount_minor": pa.array(outcomes.amount_minor, mask=outcomes.amount_minor == NONE),
-            "blame": _name(list(BLAMES), outcomes.blame),
-        }
+            "refund_type": pick(list(REFUND_TYPES), outcomes.refund_type),
+            "amount_minor": write_integers(outcomes.amount_minor),
+            "blame": pick(list(BLAMES), outcomes.blame),
+        },
     )
 
 
-def _write_verdicts(verdicts: Verdicts, rows: Ints, order_id: pa.Array, kinds: list[str]) -> pa.Table:
-    return pa.table(
+def _write_verdicts(verdicts: Verdicts, rows: Ints, order_id: Column, kinds: list[str]) -> pa.Table:
+    return _build_table(
+        "verdicts",
         {
-            "order_id": order_id.take(pa.array(verdicts.row[rows])),
-            "verdict": _name(list(VERDICTS), verdicts.verdict[rows]),
-            "kind": _name(kinds, verdicts.kind[rows]),
-            "by": _name(list(DECIDERS), verdicts.by[rows]),
+            "order_id": take(order_id, verdicts.row[rows]),
+            "verdict": pick(list(VERDICTS), verdicts.verdict[rows]),
+            "kind": pick(kinds, verdicts.kind[rows]),
+            "by": pick(list(DECIDERS), verdicts.by[rows]),
             "decided_at": _instant(verdicts.decided_s[rows]),
-        }
+        },
     )
 
 
-def _write_corrections(verdicts: Verdicts, rows: Ints, order_id: pa.Array) -> pa.Table:
+def _write_corrections(verdicts: Verdicts, rows: Ints, order_id: Column) -> pa.Table:
     rows = rows[np.argsort(verdicts.corrected_s[rows], kind="stable")]
-    return pa.table(
+    return _build_table(
+        "corrections",
         {
-            "order_id": order_id.take(pa.array(verdicts.row[rows])),
+            "order_id": take(order_id, verdicts.row[rows]),
             "corrected_at": _instant(verdicts.corrected_s[rows]),
-        }
+        },
     )
 
 
-def _name(names: list[str], at: Ints) -> pa.Array:
-    """Write positions as names; -1 is missing."""
-    return pa.array(names, pa.string()).take(pa.array(at, mask=at == NONE))
+def _build_table(kind: EventKind, columns: dict[str, Column]) -> pa.Table:
+    """Put columns into the canonical schema; every event is seen at its own instant."""
+    schema = event_schema(kind)
+    seen_at = next(column for name, column in columns.items() if name.endswith("_at"))
+    return pa.table([columns.get(name, seen_at) for name in schema.names], schema=schema)
 
 
-def _instant(seconds: Ints) -> pa.Array:
-    return pa.array(seconds * _US_PER_S).cast(_INSTANT)
+def _instant(seconds: Ints) -> Column:
+    return pa.array(seconds * _US_PER_S).cast(INSTANT)
 
 
 def _scramble(code: Ints, size: int, stride: int = _STRIDE) -> Ints:
@@ -192,18 +206,10 @@ def _scramble(code: Ints, size: int, stride: int = _STRIDE) -> Ints:
     return (code * stride + size // 3) % size
 
 
-def _code(prefix: str, code: Ints, n_digits: int) -> pa.Array:
+def _code(prefix: str, code: Ints, n_digits: int) -> Column:
     """Write running numbers as shuffled ones with a prefix; -1 is missing."""
-    return _number(prefix, _scramble(code, 10**n_digits, _STRIDES.get(prefix, _STRIDE)), n_digits, code == NONE)
-
-
-def _number(prefix: str, number: Ints, n_digits: int, missing: Flags | None = None) -> pa.Array:
-    digits = pc.utf8_lpad(_text(number, missing), n_digits, "0")
-    return pc.binary_join_element_wise(prefix, digits, "")
-
-
-def _text(number: Ints, missing: Flags | None = None) -> pa.Array:
-    return pa.array(number, mask=missing).cast(pa.string())
+    number = _scramble(code, 10**n_digits, _STRIDES.get(prefix, _STRIDE))
+    return join(prefix, write_digits(number, n_digits, is_missing=code == NONE))
 
 
 _N_NAMES = len(address_words.SURNAMES) * len(address_words.GIVEN) ** 2

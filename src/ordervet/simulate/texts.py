@@ -1,0 +1,58 @@
+"""Columns of text, made by Arrow: positions become names, numbers become digits, parts are joined."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute
+
+from ordervet.simulate.people import NONE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ordervet.simulate.dice import Flags, Ints
+
+Column: TypeAlias = "pa.Array[Any]"
+compute: Any = pyarrow.compute
+
+
+def pick(names: Sequence[str], at: Ints) -> Column:
+    """Write positions as names; -1 is missing."""
+    return take(pa.array(names, pa.string()), at)
+
+
+def take(column: Column, at: Ints) -> Column:
+    """Take values by position; -1 is missing."""
+    taken: Column = compute.take(column, pa.array(at, mask=at == NONE))
+    return taken
+
+
+def join(*parts: Column | str) -> Column:
+    """Join the parts of each row; a row with a missing part is missing."""
+    joined: Column = compute.binary_join_element_wise(*parts, "")
+    return joined
+
+
+def either(flags: Flags, column: Column | str, other: Column | str | None) -> Column:
+    """Give `column` where the flag is set and `other` elsewhere."""
+    chosen: Column = compute.if_else(pa.array(flags), column, other)
+    return chosen
+
+
+def trim(column: Column) -> Column:
+    """Take white space off both ends."""
+    trimmed: Column = compute.utf8_trim_whitespace(column)
+    return trimmed
+
+
+def write_integers(values: Ints) -> Column:
+    """Give whole numbers as they are; -1 is missing."""
+    return pa.array(values, mask=values == NONE)
+
+
+def write_digits(number: Ints, n_digits: int = 0, *, is_missing: Flags | None = None) -> Column:
+    """Write numbers in decimal digits, filled up with zeros to `n_digits`."""
+    digits: Column = compute.utf8_lpad(compute.cast(pa.array(number, mask=is_missing), pa.string()), n_digits, "0")
+    return digits
