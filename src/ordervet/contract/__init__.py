@@ -14,7 +14,9 @@ from ordervet.contract.events import (
     Verdict,
     VerdictValue,
 )
+from ordervet.contract.intake import to_arrow
 from ordervet.contract.schemas import EventKind, Events, event_schema, order_schema
+from ordervet.contract.tables import split_events, split_orders, validate_events, validate_orders
 from ordervet.contract.values import parse_instant, parse_money
 
 __all__ = [
@@ -36,4 +38,9 @@ __all__ = [
     "order_schema",
     "parse_instant",
     "parse_money",
+    "split_events",
+    "split_orders",
+    "to_arrow",
+    "validate_events",
+    "validate_orders",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any
@@ -28,26 +29,29 @@ TRIMMED = (
 )
 MAX_EXACT_FLOAT = 2**53  # below it every integer is a float of its own
 MAX_DECIMAL = 10**38
-MAX_MONEY_MINOR = 10**15  # a bound of the notation; the fields have tighter ones
+MAX_MONEY = 10**15  # in major units, for whole numbers and texts; the fields have tighter bounds
+MAX_FLOAT_MONEY = 10**13  # in major units: below it the nearest whole minor unit is never in doubt
 
 INTEGER_PATTERN = r"^[+-]?[0-9]{1,18}$"
 NUMBER_PATTERN = r"^[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,2})?$"
+_MARK = r"(?:￥|¥|\$|€|£|CNY|RMB)"
 MONEY_PATTERN = (
-    r"^([+-]?)(?:￥|¥|\$|€|£|CNY|RMB)? ?([+-]?)([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.([0-9]{1,20}))? ?(?:元|CNY|RMB)?$"
+    rf"^(?:[+-]?(?:{_MARK} ?)?|{_MARK} ?[+-])"
+    r"(?:[0-9]{1,15}|[0-9]{1,3}(?:,[0-9]{3}){1,4})(?:\.[0-9]{1,2}0{0,18})? ?(?:元|CNY|RMB)?$"
 )
 INSTANT_PATTERN = (
     r"^([0-9]{4})(?:-([0-9]{2})-([0-9]{2})|/([0-9]{1,2})/([0-9]{1,2}))"
     r"(?:[ T]([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?"
-    r"(Z| ?[+-][0-9]{2}:?[0-9]{2})?)?$"
+    r"(?:(Z)| ?([+-])([0-9]{2}):?([0-9]{2}))?)?$"
 )
 TRUE_WORDS = ("true", "1", "yes", "是")
 FALSE_WORDS = ("false", "0", "no", "否")
 
+END_OF_OFFSETS = 15 * 60  # minutes: no place on earth is that far from UTC
 _INTEGER = re.compile(INTEGER_PATTERN)
 _NUMBER = re.compile(NUMBER_PATTERN)
 _MONEY = re.compile(MONEY_PATTERN)
 _INSTANT = re.compile(INSTANT_PATTERN)
-_MAX_OFFSET_MINUTES = 15 * 60
 
 
 def is_missing(value: Any) -> bool:  # noqa: ANN401 - any value can be missing
@@ -162,7 +166,7 @@ def parse_money(value: object) -> int:
     123450
     """
     minor = _money_minor(value)
-    if minor is None or abs(minor) > MAX_MONEY_MINOR:
+    if minor is None:
         raise ContractError("not an amount of money with at most two decimals")
     return minor
 
@@ -238,25 +242,22 @@ def _whole_number(value: object) -> int | None:
 
 def _money_minor(value: object) -> int | None:
     if isinstance(value, str):
-        match = _MONEY.match(value.strip(TRIMMED))
-        return None if match is None else _money_from_parts(*match.groups())
+        text = value.strip(TRIMMED)
+        return _money_from_text(text) if _MONEY.match(text) else None
     if isinstance(value, float):
-        if not abs(value) < MAX_MONEY_MINOR:
-            return None
-        minor = round(value * 100)
+        minor = round(value * 100) if abs(value) < MAX_FLOAT_MONEY else 0
         return minor if minor / 100 == value else None
     if isinstance(value, Decimal):
-        return _whole_number(value.scaleb(2)) if value.is_finite() else None
+        exact = Fraction(value) * 100 if value.is_finite() and abs(value) <= MAX_MONEY else Fraction(1, 2)
+        return exact.numerator if exact.denominator == 1 else None
     whole = _whole_number(value)
-    return None if whole is None else whole * 100
+    return None if whole is None or abs(whole) > MAX_MONEY else whole * 100
 
 
-def _money_from_parts(sign: str, inner_sign: str, whole: str, fraction: str | None) -> int | None:
-    digits = (fraction or "").ljust(2, "0")
-    if (sign and inner_sign) or digits[2:].strip("0"):
-        return None
-    minor = int(whole.replace(",", "")) * 100 + int(digits[:2])
-    return -minor if "-" in (sign, inner_sign) else minor
+def _money_from_text(text: str) -> int:
+    whole, _, fraction = re.sub(r"[^0-9.]", "", text).partition(".")
+    minor = int(whole) * 100 + int(fraction[:2].ljust(2, "0"))
+    return -minor if "-" in text else minor
 
 
 def _read_local(text: str) -> datetime:
@@ -264,9 +265,7 @@ def _read_local(text: str) -> datetime:
     match = _INSTANT.match(text)
     if match is None:
         raise ContractError("not an instant")
-    year, month, day, slash_month, slash_day, hour, minute, second, fraction, offset = match.groups()
-    if hour is not None and len(hour) == 1 and month is not None:
-        raise ContractError("not an instant")  # one-digit hours belong to the notation with slashes
+    year, month, day, slash_month, slash_day, hour, minute, second, fraction, *offset = match.groups()
     try:
         return datetime(
             int(year),
@@ -276,20 +275,19 @@ def _read_local(text: str) -> datetime:
             int(minute or 0),
             int(second or 0),
             int((fraction or "")[:6].ljust(6, "0")),
-            None if offset is None else _read_offset(offset),
+            _read_offset(*offset),
         )
     except ValueError:
         raise ContractError("not an instant") from None
 
 
-def _read_offset(text: str) -> timezone:
-    if text == "Z":
-        return UTC
-    sign, digits = text.strip()[0], text.strip()[1:].replace(":", "")
-    minutes = int(digits[:2]) * 60 + int(digits[2:])
-    if minutes >= _MAX_OFFSET_MINUTES or int(digits[2:]) > 59:  # noqa: PLR2004 - minutes of an hour
+def _read_offset(is_utc: str | None, sign: str | None, hours: str, minutes: str) -> timezone | None:
+    if is_utc or not sign:
+        return UTC if is_utc else None
+    offset = int(hours) * 60 + int(minutes)
+    if offset >= END_OF_OFFSETS or int(minutes) > 59:  # noqa: PLR2004 - minutes of an hour
         raise ValueError
-    return timezone(timedelta(minutes=-minutes if sign == "-" else minutes))
+    return timezone(timedelta(minutes=-offset if sign == "-" else offset))
 
 
 def _in_utc(local: datetime, zone: ZoneInfo) -> datetime:

@@ -1,0 +1,251 @@
+"""Whole columns: the vectorised twins of the parsers in `values.py`.
+
+A column of any Arrow type is first brought to one of a few shapes, in which null means missing. Then each kind of field
+has one reader per shape; a value that is given but comes out null is unreadable. Shapes without a quick reader
+(decimals, huge unsigned integers) go through the scalar parser once per distinct value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ordervet.contract.instants import read_text_instants, read_timestamps, to_mask
+from ordervet.contract.rules import FieldKind
+from ordervet.contract.values import (
+    FALSE_WORDS,
+    INTEGER_PATTERN,
+    MAX_EXACT_FLOAT,
+    MAX_FLOAT_MONEY,
+    MAX_MONEY,
+    MONEY_PATTERN,
+    NUMBER_PATTERN,
+    TRIMMED,
+    TRUE_WORDS,
+    parse_boolean,
+    parse_integer,
+    parse_money,
+    parse_number,
+    parse_text,
+)
+from ordervet.errors import ContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from decimal import Decimal
+    from zoneinfo import ZoneInfo
+
+    from ordervet.contract.instants import Mask
+
+ReadKind = FieldKind | Literal["money"]  # money: an integer of minor units, written in major units
+Shape = Literal["text", "integer", "number", "boolean", "instant", "exact", "opaque"]
+
+_MONEY_DECIMAL = pa.decimal128(38, 2)
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+
+
+@dataclass(frozen=True)
+class ReadColumn:
+    """A column as read.
+
+    Parameters
+    ----------
+    values : shape (n,), canonical type; null where missing or unreadable
+    is_given : shape (n,), False where missing
+    """
+
+    values: pa.Array
+    is_given: Mask
+
+    @property
+    def is_unreadable(self) -> Mask:
+        """Shape (n,): given, but no value of the kind."""
+        return self.is_given & ~to_mask(self.values.is_valid())
+
+    def take(self, indices: pa.Array) -> ReadColumn:
+        """Give the rows at some indices; a null index is a missing value."""
+        is_given = pc.take(pa.array(self.is_given), indices)
+        return ReadColumn(self.values.take(indices), to_mask(is_given))
+
+
+def read_column(raw: pa.Array, kind: ReadKind, zone: ZoneInfo) -> ReadColumn:
+    """Read a column of any Arrow type as one kind of contract field.
+
+    Parameters
+    ----------
+    raw : shape (n,)
+    kind : of the field; "money" for minor units that are written in major units
+    zone : where instants without an offset are read
+    """
+    if isinstance(raw.type, pa.BaseExtensionType):
+        return read_column(raw.storage, kind, zone)
+    if pa.types.is_dictionary(raw.type):
+        return read_column(raw.dictionary, kind, zone).take(raw.indices)
+    if pa.types.is_run_end_encoded(raw.type):
+        return read_column(pc.run_end_decode(raw), kind, zone)
+    if pa.types.is_union(raw.type):
+        return _read_union(raw, kind, zone)
+    shape, column = _to_shape(raw)
+    return ReadColumn(_read_shape(column, shape, kind, zone), to_mask(column.is_valid()))
+
+
+def _read_union(raw: pa.Array, kind: ReadKind, zone: ZoneInfo) -> ReadColumn:
+    """Read each child of a union as the column it is, then put the rows back in their order."""
+    codes = np.asarray(raw.type_codes)
+    parts, rows = [], []
+    for index, code in enumerate(raw.type.type_codes):
+        of_child = np.flatnonzero(codes == code)
+        child = raw.field(index)
+        positions = np.asarray(raw.offsets)[of_child] if raw.type.mode == "dense" else of_child + raw.offset
+        parts.append(read_column(child.take(pa.array(positions)), kind, zone))
+        rows.append(of_child)
+    order = pa.array(np.argsort(np.concatenate(rows), kind="stable"))
+    values = pa.concat_arrays([part.values for part in parts])
+    return ReadColumn(values, np.concatenate([part.is_given for part in parts])).take(order)
+
+
+def _to_shape(raw: pa.Array) -> tuple[Shape, pa.Array]:
+    """Bring a column to one of the shapes, with null where a value is missing."""
+    is_type = pa.types
+    if is_type.is_string(raw.type) or is_type.is_large_string(raw.type) or is_type.is_string_view(raw.type):
+        texts = pc.utf8_trim(raw.cast(pa.string()), characters=TRIMMED)
+        return "text", pc.if_else(pc.equal(texts, ""), None, texts)
+    if is_type.is_boolean(raw.type):
+        return "boolean", raw
+    if is_type.is_integer(raw.type):
+        is_huge = raw.type == pa.uint64() and (pc.max(raw).as_py() or 0) > _INT64_MAX
+        return ("exact", raw) if is_huge else ("integer", raw.cast(pa.int64()))
+    if is_type.is_floating(raw.type):
+        numbers = raw.cast(pa.float64())
+        return "number", pc.if_else(pc.is_nan(numbers), None, numbers)
+    if is_type.is_timestamp(raw.type) or is_type.is_date(raw.type):
+        return "instant", raw
+    return ("exact", raw) if is_type.is_decimal(raw.type) else ("opaque", raw)
+
+
+def _read_shape(column: pa.Array, shape: Shape, kind: ReadKind, zone: ZoneInfo) -> pa.Array:
+    if kind == "instant" and shape in {"text", "instant"}:
+        return (read_text_instants if shape == "text" else read_timestamps)(column, zone)
+    if shape == "exact" and kind in _SCALAR_PARSERS:
+        return _read_each_distinct(column, kind)
+    reader = _READERS.get((kind, shape))
+    return pa.nulls(len(column), _VALUE_TYPES[kind]) if reader is None else reader(column)
+
+
+def _read_each_distinct(column: pa.Array, kind: ReadKind) -> pa.Array:
+    """Run the scalar parser on each distinct value."""
+    encoded = column.dictionary_encode()
+    values = [_parse_or_none(value, kind) for value in encoded.dictionary.to_pylist()]
+    return pa.array(values, _VALUE_TYPES[kind]).take(encoded.indices)
+
+
+def _parse_or_none(value: Decimal | int, kind: ReadKind) -> Any:  # noqa: ANN401 - the value of any kind
+    try:
+        parsed = _SCALAR_PARSERS[kind](value)
+    except ContractError:
+        return None
+    return max(_INT64_MIN, min(_INT64_MAX, parsed)) if _VALUE_TYPES[kind] == pa.int64() else parsed
+
+
+def _whole_floats(numbers: pa.Array) -> pa.Array:
+    """Give floats that are exact whole numbers as int64, null for the rest."""
+    is_whole = pc.and_(pc.equal(pc.trunc(numbers), numbers), pc.less(pc.abs(numbers), float(MAX_EXACT_FLOAT)))
+    return pc.if_else(is_whole, numbers, None).cast(pa.int64())
+
+
+def _matching(texts: pa.Array, pattern: str) -> pa.Array:
+    is_match = pc.match_substring_regex(texts, pattern)
+    return texts if pc.all(is_match).as_py() else pc.if_else(is_match, texts, None)
+
+
+def _text_to_integer(texts: pa.Array) -> pa.Array:
+    return pc.utf8_ltrim(_matching(texts, INTEGER_PATTERN), characters="+").cast(pa.int64())
+
+
+def _text_to_number(texts: pa.Array) -> pa.Array:
+    return _matching(texts, NUMBER_PATTERN).cast(pa.float64())
+
+
+def _finite(numbers: pa.Array) -> pa.Array:
+    return pc.if_else(pc.is_finite(numbers), numbers, None)
+
+
+def _text_to_boolean(texts: pa.Array) -> pa.Array:
+    words = pc.utf8_lower(texts)
+    is_true = pc.is_in(words, pa.array(TRUE_WORDS))
+    return pc.if_else(pc.or_(is_true, pc.is_in(words, pa.array(FALSE_WORDS))), is_true, None)
+
+
+def _integer_to_boolean(numbers: pa.Array) -> pa.Array:
+    return pc.if_else(pc.is_in(numbers, pa.array([0, 1])), pc.equal(numbers, 1), None)
+
+
+def _text_to_money(texts: pa.Array) -> pa.Array:
+    amounts = _matching(texts, MONEY_PATTERN)
+    is_plain = pc.match_substring_regex(amounts, r"^[0-9]+(?:\.[0-9]{1,2})?$")
+    if not pc.all(is_plain).as_py():
+        digits = pc.replace_substring_regex(amounts, r"[^0-9.]", "")
+        digits = pc.replace_substring_regex(digits, r"(\.[0-9]{2})0+$", r"\1")
+        is_negative = pc.match_substring(amounts, "-")
+        amounts = pc.if_else(is_negative, pc.binary_join_element_wise("-", digits, ""), digits)
+    return _unscaled(amounts.cast(_MONEY_DECIMAL))
+
+
+def _unscaled(amounts: pa.Array) -> pa.Array:
+    """Give decimals with two places, below 10**17 in size, as whole numbers of hundredths."""
+    low_words = np.frombuffer(amounts.buffers()[1] or b"", np.int64)[
+        ::2
+    ]  # little-endian 128 bits: the low half comes first
+    hundredths = low_words[amounts.offset : amounts.offset + len(amounts)]
+    return pa.array(hundredths, mask=~to_mask(amounts.is_valid()))
+
+
+def _integer_to_money(numbers: pa.Array) -> pa.Array:
+    is_bounded = pc.and_(pc.less_equal(numbers, MAX_MONEY), pc.greater_equal(numbers, -MAX_MONEY))
+    return pc.multiply(pc.if_else(is_bounded, numbers, None), 100)
+
+
+def _number_to_money(numbers: pa.Array) -> pa.Array:
+    amounts = numbers.fill_null(np.inf).to_numpy(zero_copy_only=False)
+    is_bounded = np.abs(amounts) < MAX_FLOAT_MONEY
+    minor = np.rint(np.where(is_bounded, amounts, 0.0) * 100)
+    return pa.array(minor.astype(np.int64), mask=~(is_bounded & (minor / 100 == amounts)))
+
+
+_VALUE_TYPES: dict[str, pa.DataType] = {
+    "text": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "instant": pa.timestamp("us", tz="UTC"),
+    "money": pa.int64(),
+}
+_SCALAR_PARSERS: dict[str, Callable[[Any], Any]] = {
+    "text": parse_text,
+    "integer": parse_integer,
+    "number": parse_number,
+    "boolean": parse_boolean,
+    "money": parse_money,
+}
+_READERS: dict[tuple[str, str], Callable[[pa.Array], pa.Array]] = {
+    ("text", "text"): lambda column: column,
+    ("text", "integer"): lambda column: column.cast(pa.string()),
+    ("text", "number"): lambda column: _whole_floats(column).cast(pa.string()),
+    ("integer", "text"): _text_to_integer,
+    ("integer", "integer"): lambda column: column,
+    ("integer", "number"): _whole_floats,
+    ("number", "text"): _text_to_number,
+    ("number", "integer"): lambda column: column.cast(pa.float64(), safe=False),
+    ("number", "number"): _finite,
+    ("boolean", "boolean"): lambda column: column,
+    ("boolean", "text"): _text_to_boolean,
+    ("boolean", "integer"): _integer_to_boolean,
+    ("boolean", "number"): lambda column: _integer_to_boolean(_whole_floats(column)),
+    ("money", "text"): _text_to_money,
+    ("money", "integer"): _integer_to_money,
+    ("money", "number"): _number_to_money,
+}

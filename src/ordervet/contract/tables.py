@@ -1,0 +1,250 @@
+"""Whole tables under the rules of the models: one door that raises, one that parts good rows from bad.
+
+Nothing is decided here that `events.py` does not say: each column is read by `columns.py` and held against the facts
+that `fields.py` reads off the model.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic_core import PydanticCustomError
+
+from ordervet.contract.columns import read_column
+from ordervet.contract.events import check_entity_name, check_extra_name
+from ordervet.contract.failures import Fault, build_failures, failures_error, observe
+from ordervet.contract.instants import to_mask
+from ordervet.contract.intake import to_arrow
+from ordervet.contract.schemas import arrow_field, event_schema, extra_prefix, table_fields
+from ordervet.contract.values import DEFAULT_TIME_ZONE, load_zone
+from ordervet.errors import ContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from zoneinfo import ZoneInfo
+
+    from ordervet.contract.columns import ReadColumn
+    from ordervet.contract.fields import ContractField
+    from ordervet.contract.instants import Mask, Micros
+    from ordervet.contract.schemas import EventKind
+
+_ROWS_AT_ONCE = 2**18  # SPEED: keeps the columns of a step in the processor's cache
+
+
+def validate_orders(data: object, *, time_zone: str = DEFAULT_TIME_ZONE) -> pa.Table:
+    """Give orders in the canonical schema, or raise one error that sums up everything wrong with them.
+
+    Parameters and errors are those of `validate_events`.
+    """
+    return validate_events("orders", data, time_zone=time_zone)
+
+
+def split_orders(data: object, *, time_zone: str = DEFAULT_TIME_ZONE) -> tuple[pa.Table, pa.Table]:
+    """Part orders into good rows and failures.
+
+    Parameters, results and errors are those of `split_events`.
+    """
+    return split_events("orders", data, time_zone=time_zone)
+
+
+def validate_events(
+    kind: EventKind,
+    data: object,
+    *,
+    time_zone: str = DEFAULT_TIME_ZONE,
+    in_major: Collection[str] = (),
+    where: str = "the table",
+) -> pa.Table:
+    """Give events of one kind in the canonical schema, or raise one error that sums up everything wrong with them.
+
+    Parameters
+    ----------
+    kind, data, time_zone, in_major : as for `split_events`
+    where : what the message calls the table, such as a file's name
+
+    Returns
+    -------
+    shape (n_rows, n_fields), canonical schema
+
+    Raises
+    ------
+    ContractError
+        A row breaks a rule, or a column is unknown or missing. The message carries order ids, nothing personal.
+    """
+    table = to_arrow(data)
+    good, failures = split_events(kind, table, time_zone=time_zone, in_major=in_major, where=where)
+    if failures.num_rows:
+        fields = table_fields(kind, table.column_names)
+        hint = f'good, failures = split_events("{kind}", data) keeps the good rows and lists the others'
+        raise failures_error(failures, fields, n_rows=table.num_rows, things=kind, where=where, hint=hint)
+    return good
+
+
+def split_events(
+    kind: EventKind,
+    data: object,
+    *,
+    time_zone: str = DEFAULT_TIME_ZONE,
+    in_major: Collection[str] = (),
+    where: str = "the table",
+) -> tuple[pa.Table, pa.Table]:
+    """Part events of one kind into good rows and failures.
+
+    Parameters
+    ----------
+    kind : "orders", "outcomes", "verdicts" or "corrections"
+    data : whatever `to_arrow` takes
+    time_zone : where times without an offset are read
+    in_major : money columns that are written in major units (元), with at most two decimals
+    where : what a message calls the table
+
+    Returns
+    -------
+    good : shape (n_good, n_fields), canonical schema, rows in their order
+    failures : shape (n_failures, 5): row (from 0), order_id, field, rule, observed; one per row and field, of the first
+        rule that it breaks
+
+    Raises
+    ------
+    ContractError
+        The data is not tabular, or a column is unknown or missing.
+    """
+    table = to_arrow(data)
+    if table.num_columns:  # an empty list of rows has no columns, and nothing to complain about
+        check_columns(kind, table.column_names, where=where)
+    fields = table_fields(kind, table.column_names)
+    zone = load_zone(time_zone)
+    batches, faults, first_row = [], [], 0
+    for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
+        columns, found = _read_batch(batch, fields, zone, in_major)
+        batches.append(columns)
+        faults += [replace(fault, rows=fault.rows + first_row) for fault in found]
+        first_row += batch.num_rows
+    read = pa.Table.from_batches(batches, event_schema(kind, table.column_names))
+    if kind == "orders":
+        faults += _find_duplicates(read["order_id"], fields[0])
+    is_good = np.ones(read.num_rows, bool)
+    for fault in faults:
+        is_good[fault.rows] = False
+    return read if is_good.all() else read.filter(pa.array(is_good)), build_failures(faults, read["order_id"])
+
+
+def check_columns(kind: EventKind, names: Sequence[str], *, where: str = "the table") -> None:
+    """Check that a table has every required column and no unknown one.
+
+    Raises
+    ------
+    ContractError
+        All that is wrong with the columns, with near misses.
+    """
+    fields = table_fields(kind, names)
+    known = {field.name for field in fields}
+    missing = [f" - '{field.name}': missing" for field in fields if field.is_required and field.name not in names]
+    unknown = [f" - '{name}': unknown{_near_miss(name, known - set(names))}" for name in names if name not in known]
+    misnamed = [
+        f" - '{name}': {problem}" for name in names if name in known and (problem := _extra_problem(name, names))
+    ]
+    problems = [*missing, *unknown, *misnamed]
+    if problems:
+        columns = "column does" if len(problems) == 1 else "columns do"
+        raise ContractError(
+            "\n".join([f"{len(problems)} {columns} not fit {kind} in {where}", *problems]),
+            hint="rename or drop the columns, or say in a mapping file which column is what",
+        )
+
+
+def _near_miss(name: str, candidates: Collection[str]) -> str:
+    near = difflib.get_close_matches(name.lower(), sorted(candidates), n=1, cutoff=0.7)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _extra_problem(name: str, names: Sequence[str]) -> str:
+    """Say what is wrong with the name of an extra column; "" if nothing is, or if it is no extra column."""
+    prefix = extra_prefix(name)
+    bare = name.removeprefix(prefix)
+    try:
+        if prefix:
+            (check_extra_name if prefix == "number__" else check_entity_name)(bare)
+    except PydanticCustomError as error:
+        return error.message()
+    is_twice = prefix == "category__" and f"entity__{bare}" in names
+    return "is an extra entity too; give one of them another name" if is_twice else ""
+
+
+def _read_batch(
+    batch: pa.RecordBatch, fields: Sequence[ContractField], zone: ZoneInfo, in_major: Collection[str]
+) -> tuple[pa.RecordBatch, list[Fault]]:
+    """Read every field of a batch; row numbers in the faults count from the batch's first row."""
+    columns: dict[str, pa.Array] = {}
+    faults: list[Fault] = []
+    for field in fields:
+        arrow_type = arrow_field(field).type
+        if field.name in batch.schema.names:
+            raw = batch.column(field.name)
+            read = read_column(raw, "money" if field.name in in_major else field.kind, zone)
+            is_broken = np.zeros(batch.num_rows, bool)
+            for rule, breaks_rule in _broken_rules(read, field, columns):
+                is_new = breaks_rule & ~is_broken
+                if is_new.any():
+                    faults.append(_fault(field, rule, np.flatnonzero(is_new), raw))
+                    is_broken |= is_new
+            values = pc.if_else(pa.array(is_broken), None, read.values) if is_broken.any() else read.values
+        else:
+            values = pa.nulls(batch.num_rows, arrow_type)
+        columns[field.name] = _fill_default(values, field, columns)
+    schema = pa.schema([arrow_field(field) for field in fields])
+    return pa.record_batch(list(columns.values()), schema=schema), faults
+
+
+def _broken_rules(read: ReadColumn, field: ContractField, before: dict[str, pa.Array]) -> Iterator[tuple[str, Mask]]:
+    """Yield each rule of a field with the rows that break it, in the order in which the model looks at them.
+
+    Parameters
+    ----------
+    read : the field's column
+    before : the columns read before, null where they are missing or broken
+    """
+    values = read.values
+    if field.is_required:
+        yield "required", ~read.is_given
+    yield ("instant" if field.kind == "instant" else "type"), read.is_unreadable
+    if field.minimum is not None:
+        yield "minimum", to_mask(pc.less(values, field.minimum))
+    if field.maximum is not None:
+        yield "maximum", to_mask(pc.greater(values, field.maximum))
+    if field.max_length is not None and (pc.max(pc.binary_length(values)).as_py() or 0) > field.max_length:
+        yield "length", to_mask(pc.greater(pc.utf8_length(values), field.max_length))
+    if field.pattern is not None:
+        yield "pattern", ~to_mask(pc.match_substring_regex(values, field.pattern)) & read.is_given
+    if field.allowed:
+        yield "allowed", ~to_mask(pc.is_in(values, pa.array(map(str, field.allowed)))) & read.is_given
+    if field.only_with is not None:
+        other = before[field.only_with.other]
+        is_fitting = pc.is_in(other, pa.array(map(str, field.only_with.values)))
+        yield "only_with", read.is_given & to_mask(other.is_valid()) & ~to_mask(is_fitting)
+    if field.not_before is not None:
+        yield "not_before", to_mask(pc.less(values, before[field.not_before.other]))
+
+
+def _fault(field: ContractField, rule: str, rows: Micros, raw: pa.Array) -> Fault:
+    return Fault(field, rule, rows, observe(raw.take(pa.array(rows)), is_personal=field.is_personal))
+
+
+def _fill_default(values: pa.Array, field: ContractField, before: dict[str, pa.Array]) -> pa.Array:
+    if field.default is not None:
+        return pc.fill_null(values, field.default)
+    return values if field.default_from is None else pc.coalesce(values, before[field.default_from])
+
+
+def _find_duplicates(order_ids: pa.ChunkedArray, field: ContractField) -> list[Fault]:
+    """Find the rows whose order id an earlier row has; a broken id is nobody's duplicate."""
+    codes = order_ids.combine_chunks().dictionary_encode().indices
+    given = np.flatnonzero(to_mask(codes.is_valid()))
+    _, first = np.unique(codes.drop_null().to_numpy(), return_index=True)
+    rows = np.delete(given, first)
+    return [Fault(field, "unique", rows, pa.array(["an id seen before"] * len(rows)))] if len(rows) else []
