@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from ordervet.features import FeatureSpec, LaterEvents, OrderEvents, build_spec
+from ordervet.features import LaterEvents, OrderEvents, build_spec
 from ordervet.features.events import JUDGEMENT_BIT
 from ordervet.features.spec import SELECTOR_BIT
+
+if TYPE_CHECKING:
+    from ordervet.features import FeatureSpec
 
 SECOND = 1_000_000
 ENTITIES = ("buyer", "address", "item", "terminal")
@@ -17,7 +22,7 @@ SPEC = build_spec(
     entities=("terminal",),
     names=(
         "buyer__count__order__{10m,1h,1d,7d,30d,90d}",
-        "buyer__{sum,mean,ratio}__amount__{1h,30d}",
+        "buyer__{sum,mean,ratio,drift}__amount__{1h,30d}",
         "buyer__sum__refund_amount__90d",
         "buyer__distinct__{address,item,terminal}__{1h,1d,30d}",
         "buyer__{recency,age}__{order,refund_requested}",

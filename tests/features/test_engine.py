@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_events import SPEC, draw_events, take_later, take_orders
 
 from ordervet.errors import HistoryError
-from ordervet.features import FeatureEngine, LaterEvents, OrderEvents
+from ordervet.features import FeatureEngine, OrderEvents
 from ordervet.features.reference import compute_features
+from random_events import SPEC, draw_events, take_later, take_orders
+
+if TYPE_CHECKING:
+    from ordervet.features import LaterEvents
 
 HOUR, DAY = 3_600, 86_400
 SPANS = st.sampled_from([2 * HOUR, 3 * DAY, 40 * DAY, 400 * DAY])

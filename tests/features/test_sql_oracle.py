@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
+
+from ordervet.features import FeatureEngine
+from ordervet.features.events import JUDGEMENT_BIT
+from ordervet.features.spec import LONG_WINDOW, SELECTOR_BIT, SUM_COLUMNS, WINDOWS_US, Statistic
 from random_events import SPEC, draw_events
 
-from ordervet.features import FeatureEngine, LaterEvents, OrderEvents
-from ordervet.features.events import JUDGEMENT_BIT
-from ordervet.features.spec import SELECTOR_BIT, SUM_COLUMNS, WINDOWS_US, Aggregation, Statistic
+if TYPE_CHECKING:
+    from ordervet.features import LaterEvents, OrderEvents
+    from ordervet.features.spec import Aggregation
 
 DAY = 86_400
 
@@ -47,14 +53,17 @@ def write_sql(aggregation: Aggregation) -> str:
     column, statistic = aggregation.column, aggregation.statistic
     past = f"e.t < o.t and e.until >= o.t and e.{aggregation.entity} = o.{aggregation.entity}"
     if aggregation.window:
-        past += f" and e.t >= o.t - {WINDOWS_US[aggregation.window]}"
+        window = LONG_WINDOW if statistic is Statistic.DRIFT else aggregation.window
+        past += f" and e.t >= o.t - {WINDOWS_US[window]}"
 
     def count(selector: str) -> str:
         return f"count(*) filter (where e.mask & {SELECTOR_BIT[selector]} <> 0)"
 
-    def total(what: str) -> str:
-        return f"sum(e.x) filter (where e.mask & {SELECTOR_BIT[SUM_COLUMNS[what]]} <> 0)::double"
+    def total(what: str, where: str = "true") -> str:
+        return f"sum(e.x) filter (where e.mask & {SELECTOR_BIT[SUM_COLUMNS[what]]} <> 0 and {where})::double"
 
+    recent = f"e.t >= o.t - {WINDOWS_US.get(aggregation.window, 0)}"
+    n_recent = f"nullif(count(*) filter (where e.mask & {SELECTOR_BIT['order']} <> 0 and {recent}), 0)"
     is_column = f"e.mask & {SELECTOR_BIT.get(column, 0)} <> 0"
     whole = "verdict" if column in ("malicious", "innocent") else "order"
     value = {
@@ -63,6 +72,9 @@ def write_sql(aggregation: Aggregation) -> str:
         Statistic.SUM: lambda: f"coalesce({total(column)}, 0)",
         Statistic.MEAN: lambda: f"{total(column)} / {count(SUM_COLUMNS[column])}",
         Statistic.RATIO: lambda: f"any_value(o.x)::double / nullif({total(column)} / {count('order')}, 0)",
+        Statistic.DRIFT: lambda: (
+            f"({total(column, recent)} / {n_recent}) / nullif({total(column)} / {count('order')}, 0)"
+        ),
         Statistic.DISTINCT: lambda: f"count(distinct e.{column}) filter (where e.mask & {SELECTOR_BIT['order']} <> 0)",
         Statistic.RECENCY: lambda: f"(any_value(o.t) - max(e.t) filter (where {is_column})) / 1e6",
         Statistic.AGE: lambda: f"(any_value(o.t) - min(e.t) filter (where {is_column})) / 1e6",

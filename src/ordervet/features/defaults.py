@@ -10,6 +10,7 @@ _BUYER = (
     "buyer__count__order__{10m,1h,1d,7d,30d,90d}",
     "buyer__sum__amount__{1d,30d,90d}",
     "buyer__ratio__amount__90d",
+    "buyer__drift__amount__{1d,7d}",
     "buyer__distinct__{address,device}__30d",
     "buyer__count__cancelled_unpaid__{1d,30d}",
     "buyer__count__cancelled_paid__30d",

@@ -9,7 +9,7 @@ from joblib import Parallel, delayed
 
 from ordervet.errors import HistoryError
 from ordervet.features import kernel
-from ordervet.features.events import JUDGEMENT_BIT, LaterEvents, OrderEvents
+from ordervet.features.events import JUDGEMENT_BIT
 from ordervet.features.plan import build_plans
 from ordervet.features.spec import SELECTOR_BIT
 from ordervet.features.state import EntityState, IdMap, grow
@@ -17,6 +17,7 @@ from ordervet.features.state import EntityState, IdMap, grow
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ordervet.features.events import LaterEvents, OrderEvents
     from ordervet.features.spec import FeatureSpec
 
 _PARALLEL_FROM = 20_000
@@ -53,8 +54,8 @@ class FeatureEngine:
     def advance(self, orders: OrderEvents, later: LaterEvents) -> NDArray[np.float32]:
         """Add events and return the features of the orders among them.
 
-        An order whose id is known already is answered again as of now, from the entities of its first sight, and counted
-        once. Later events of an unknown order are left out; the contract room reports those.
+        An order whose id is known already is answered again as of now, from the entities of its first sight, and
+        counted once. Later events of an unknown order are left out; the contract room reports those.
 
         Parameters
         ----------

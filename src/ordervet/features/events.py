@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.entities import build_entities, order_ids
-from ordervet.features.spec import SELECTOR_BIT, FeatureSpec
+from ordervet.features.spec import SELECTOR_BIT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from ordervet.contract import Events
     from ordervet.entities import Key
+    from ordervet.features.spec import FeatureSpec
 
 #: Marks a verdict (also an unsure one) or a correction: it takes back the verdict before it.
 JUDGEMENT_BIT = 1 << 40
 
 _DAY_US = 86_400_000_000
 
-#: The order among events of one order at one instant: of two verdicts the milder stands, a correction has the last word.
+#: The order among events of one order at one instant: the milder verdict stands, a correction has the last word.
 _RANK_OUTCOME, _RANK_MALICIOUS, _RANK_UNSURE, _RANK_INNOCENT, _RANK_CORRECTION = range(1, 6)
 
 
@@ -38,6 +41,7 @@ class OrderEvents:
     amount_minor : shape (n,), int64
     ids : per entity of the spec, shape (n,), uint64; 0 is not known
     own : shape (n, n_order_columns), float32, the features of the order itself, in the spec's order
+    evidence : per entity, shape (n,), int8 codes of `entities.Evidence`: why an id is missing
     """
 
     order_id: NDArray[np.uint64]
@@ -45,9 +49,21 @@ class OrderEvents:
     amount_minor: NDArray[np.int64]
     ids: dict[str, NDArray[np.uint64]]
     own: NDArray[np.float32]
+    evidence: dict[str, NDArray[np.int8]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.order_id)
+
+    @classmethod
+    def concat(cls, parts: Sequence[OrderEvents]) -> OrderEvents:
+        """Put parts of one spec behind each other; at least one part."""
+        return cls(
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("order_id", "seen_at")),
+            amount_minor=np.concatenate([part.amount_minor for part in parts]),
+            ids={entity: np.concatenate([part.ids[entity] for part in parts]) for entity in parts[0].ids},
+            own=np.concatenate([part.own for part in parts]),
+            evidence={name: np.concatenate([part.evidence[name] for part in parts]) for name in parts[0].evidence},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +88,12 @@ class LaterEvents:
     def __len__(self) -> int:
         return len(self.order_id)
 
+    @classmethod
+    def concat(cls, parts: Sequence[LaterEvents]) -> LaterEvents:
+        """Put parts behind each other; at least one part."""
+        names = ("order_id", "seen_at", "mask", "amount_minor", "rank")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
 
 def build_order_events(orders: pa.Table, key: Key, spec: FeatureSpec) -> OrderEvents:
     """Turn a canonical orders table into arrays; raw personal data stops here.
@@ -90,6 +112,7 @@ def build_order_events(orders: pa.Table, key: Key, spec: FeatureSpec) -> OrderEv
         amount_minor=_read_integers(orders["amount_minor"]),
         ids={entity: entities.ids.get(entity, absent) for entity in spec.entities},
         own=_build_own_features(orders, spec),
+        evidence=entities.evidence,
     )
 
 
@@ -144,21 +167,21 @@ def _read_verdicts(verdicts: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.ui
 def _build_own_features(orders: pa.Table, spec: FeatureSpec) -> NDArray[np.float32]:
     own = np.empty((orders.num_rows, len(spec.order_columns)), np.float32)
     for at, (_, name) in enumerate(spec.order_columns):
-        _, source, field = name.split("__", 2)
-        column = f"number__{field}"
+        _, source, value = name.split("__", 2)
+        column = f"number__{value}"
         if source == "value":
-            own[:, at] = _read_own_value(orders, field, spec.time_zone)
+            own[:, at] = _read_own_value(orders, value, spec.time_zone)
         else:
             own[:, at] = _read_floats(orders[column]) if column in orders.column_names else np.nan
     return own
 
 
-def _read_own_value(orders: pa.Table, field: str, time_zone: str) -> NDArray[np.float64]:
+def _read_own_value(orders: pa.Table, value: str, time_zone: str) -> NDArray[np.float64]:
     amount = _read_floats(orders["amount_minor"])
     placed_at = orders["placed_at"]
-    match field:
+    match value:
         case "discount_share" | "shipping_share":
-            part = _read_floats(orders[field.replace("share", "minor")])
+            part = _read_floats(orders[value.replace("share", "minor")])
             with np.errstate(invalid="ignore", divide="ignore"):
                 return part / (amount + part)
         case "hour":
@@ -172,11 +195,11 @@ def _read_own_value(orders: pa.Table, field: str, time_zone: str) -> NDArray[np.
         case "amount":
             return amount
         case _:
-            return _read_floats(orders[field])
+            return _read_floats(orders[value])
 
 
 def _equals(column: pa.ChunkedArray, value: str) -> NDArray[np.bool_]:
-    return pc.fill_null(pc.equal(column, value), False).to_numpy()  # type: ignore[no-any-return]
+    return pc.fill_null(pc.equal(column, value), fill_value=False).to_numpy()  # type: ignore[no-any-return]
 
 
 def _read_integers(column: pa.ChunkedArray) -> NDArray[np.int64]:

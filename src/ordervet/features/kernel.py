@@ -15,7 +15,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from ordervet.features.plan import OP_AGE, OP_CELL, OP_DISTINCT, OP_QUOTIENT, OP_RECENCY
+from ordervet.features.plan import OP_AGE, OP_CELL, OP_DISTINCT, OP_DRIFT, OP_QUOTIENT, OP_RECENCY
 
 NEVER = np.iinfo(np.int64).min
 _SECOND_US = 1_000_000.0
@@ -24,7 +24,7 @@ _ORDER_BIT = 1
 
 
 @numba.njit(nogil=True, cache=True)
-def assign_slots(ids, map_ids, map_slots, n_slots):  # type: ignore[no-untyped-def]
+def assign_slots(ids, map_ids, map_slots, n_slots):
     """Give every id its slot, new ones in order of appearance.
 
     Parameters
@@ -56,7 +56,7 @@ def assign_slots(ids, map_ids, map_slots, n_slots):  # type: ignore[no-untyped-d
 
 
 @numba.njit(nogil=True, cache=True)
-def find_slots(ids, map_ids, map_slots):  # type: ignore[no-untyped-def]
+def find_slots(ids, map_ids, map_slots):
     """Look up slots without making new ones; -1 where an id is not known."""
     slots = np.empty(len(ids), np.int32)
     last = np.uint64(len(map_ids) - 1)
@@ -69,7 +69,7 @@ def find_slots(ids, map_ids, map_slots):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def copy_map(old_ids, old_slots, new_ids, new_slots):  # type: ignore[no-untyped-def]
+def copy_map(old_ids, old_slots, new_ids, new_slots):
     """Move the entries of an open-addressing table into a larger, empty one."""
     last = np.uint64(len(new_ids) - 1)
     for at in range(len(old_ids)):
@@ -82,7 +82,7 @@ def copy_map(old_ids, old_slots, new_ids, new_slots):  # type: ignore[no-untyped
 
 
 @numba.njit(nogil=True, cache=True)
-def link_verdicts(mask, order_row, first, verdict_bits, last_verdict, voids):  # type: ignore[no-untyped-def]
+def link_verdicts(mask, order_row, first, verdict_bits, last_verdict, voids):
     """Find the verdict that each verdict or correction takes back.
 
     Only an order's latest verdict counts: a newer one replaces it, a correction removes it.
@@ -103,7 +103,7 @@ def link_verdicts(mask, order_row, first, verdict_bits, last_verdict, voids):  #
 
 @numba.njit(nogil=True, cache=True)
 def _expire(slot, now, seen_at, mask, amount, row, voided, window_us, cell_start, cell_bit, cell_is_sum, distinct_start,
-            distinct_column, distinct_at, row_slot, next_event, next_same, tail, cells, distincts):  # type: ignore[no-untyped-def]  # fmt: skip
+            distinct_column, distinct_at, row_slot, next_event, next_same, tail, cells, distincts):  # fmt: skip
     for window in range(len(window_us)):
         opened_at = now - window_us[window]
         event = tail[slot, window]
@@ -122,10 +122,10 @@ def _expire(slot, now, seen_at, mask, amount, row, voided, window_us, cell_start
 
 
 @numba.njit(nogil=True, cache=True)
-def _write(slot, event, out_row, seen_at, amount, clock_first, clock_last, cells, distincts, write, out):  # type: ignore[no-untyped-def]
+def _write(slot, event, out_row, seen_at, amount, clock_first, clock_last, cells, distincts, write, out):
     now = seen_at[event]
     for at in range(len(write)):
-        operation, first, second, column = write[at]
+        operation, column, first, second, third, fourth = write[at]
         value = np.nan
         if slot >= 0:
             if operation == OP_CELL:
@@ -141,13 +141,17 @@ def _write(slot, event, out_row, seen_at, amount, clock_first, clock_last, cells
             elif operation == OP_AGE:
                 if clock_first[slot, first] != NEVER:
                     value = float(now - clock_first[slot, first]) / _SECOND_US
+            elif operation == OP_DRIFT:
+                if cells[slot, second] != 0 and cells[slot, third] != 0:
+                    value = float(cells[slot, first]) / float(cells[slot, second])
+                    value /= float(cells[slot, third]) / float(cells[slot, fourth])
             elif cells[slot, first] != 0:
                 value = float(amount[event]) / (float(cells[slot, first]) / float(cells[slot, second]))
         out[out_row, column] = value
 
 
 @numba.njit(nogil=True, cache=True)
-def _find_pair(pair, pair_ids):  # type: ignore[no-untyped-def]
+def _find_pair(pair, pair_ids):
     last = np.uint64(len(pair_ids) - 1)
     place = ((pair * _MIX) >> np.uint64(20)) & last
     while pair_ids[place] != 0 and pair_ids[place] != pair:
@@ -157,8 +161,8 @@ def _find_pair(pair, pair_ids):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def _apply(slot, event, seen_at, mask, amount, row, voids, window_us, cell_start, cell_bit, cell_is_sum, distinct_start,
-           distinct_column, clock_bit, event_mask, distinct_at, row_slot, next_event, next_same, voided, last_event, tail, cells,
-           distincts, clock_first, clock_last, pair_ids, pair_events, n_pairs):  # type: ignore[no-untyped-def]  # fmt: skip
+           distinct_column, clock_bit, event_mask, distinct_at, row_slot, next_event, next_same, voided, last_event,
+           tail, cells, distincts, clock_first, clock_last, pair_ids, pair_events, n_pairs):  # fmt: skip
     taken_back = voids[event]
     if taken_back >= 0 and mask[taken_back] & event_mask:
         for window in range(len(window_us)):
@@ -207,10 +211,10 @@ def _apply(slot, event, seen_at, mask, amount, row, voids, window_us, cell_start
 
 
 @numba.njit(nogil=True, cache=True)
-def replay(seen_at, mask, amount, row, voids, out_row, first, applied, row_slot, own_at, distinct_at, window_us, cell_start,
-           cell_bit, cell_is_sum, distinct_start, distinct_column, clock_bit, event_mask, write, next_event, next_same,
-           voided, last_event, tail, cells, distincts, clock_first, clock_last, pair_ids, pair_events, n_pairs,
-           out):  # type: ignore[no-untyped-def]  # fmt: skip
+def replay(seen_at, mask, amount, row, voids, out_row, first, applied, row_slot, own_at, distinct_at, window_us,
+           cell_start, cell_bit, cell_is_sum, distinct_start, distinct_column, clock_bit, event_mask, write,
+           next_event, next_same, voided, last_event, tail, cells, distincts, clock_first, clock_last, pair_ids,
+           pair_events, n_pairs, out):  # fmt: skip
     """Replay events from `first` on for one entity, and write the features of the orders among them.
 
     An event counts once the clock has moved past it: everything up to the current instant waits, so ties are invisible
@@ -244,9 +248,9 @@ def replay(seen_at, mask, amount, row, voids, out_row, first, applied, row_slot,
             slot = row_slot[own_at, row[applied]]
             if slot >= 0:
                 _apply(slot, applied, seen_at, mask, amount, row, voids, window_us, cell_start, cell_bit, cell_is_sum,
-                       distinct_start, distinct_column, clock_bit, event_mask, distinct_at, row_slot, next_event, next_same, voided,
-                       last_event, tail, cells, distincts, clock_first, clock_last, pair_ids, pair_events,
-                       n_pairs)  # fmt: skip
+                       distinct_start, distinct_column, clock_bit, event_mask, distinct_at, row_slot, next_event,
+                       next_same, voided, last_event, tail, cells, distincts, clock_first, clock_last, pair_ids,
+                       pair_events, n_pairs)  # fmt: skip
             applied += 1
         if out_row[event - first] >= 0:
             slot = row_slot[own_at, row[event]]

@@ -1,4 +1,4 @@
-"""A feature spec laid out as the plain arrays that the kernel reads: one plan per entity, shared cells computed once."""
+"""A feature spec laid out as the plain arrays that the kernel reads: one plan per entity, shared totals kept once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ordervet.features.spec import SELECTOR_BIT, SUM_COLUMNS, WINDOWS_US, Aggregation, FeatureSpec, Statistic
+from ordervet.features.spec import (
+    LONG_WINDOW,
+    SELECTOR_BIT,
+    SUM_COLUMNS,
+    WINDOWS_US,
+    Statistic,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ordervet.features.spec import (
+        Aggregation,
+        FeatureSpec,
+    )
+
 #: What the kernel writes into a column, from the cells that the row names.
-OP_CELL, OP_QUOTIENT, OP_DISTINCT, OP_RECENCY, OP_AGE, OP_RELATIVE = range(6)
+OP_CELL, OP_QUOTIENT, OP_DISTINCT, OP_RECENCY, OP_AGE, OP_RELATIVE, OP_DRIFT = range(7)
 
 #: Denominator of a share: verdict shares are of decided orders, all others of orders placed.
 _SHARE_OF = {"malicious": "verdict", "innocent": "verdict"}
@@ -37,7 +48,7 @@ class EntityPlan:
     distinct_start : shape (n_windows + 1,)
     distinct_column : shape (n_distinct_cells,), position in `distinct_entities`
     clock_bit : shape (n_clocks,), selectors whose first and last instants are kept
-    write : shape (n_features, 4), columns: operation, first cell, second cell, matrix column
+    write : shape (n_features, 6), columns: operation, matrix column, and up to four cells
     """
 
     entity: str
@@ -62,7 +73,8 @@ def build_plans(spec: FeatureSpec) -> tuple[EntityPlan, ...]:
 
 
 def _plan_entity(entity: str, members: list[tuple[int, Aggregation]]) -> EntityPlan:
-    windows = [w for w in WINDOWS_US if any(a.window == w for _, a in members)]
+    used = {window for _, a in members for window, _, _ in _list_cells(a)} | {a.window for _, a in members}
+    windows = [window for window in WINDOWS_US if window in used]
     cells = sorted({c for _, a in members for c in _list_cells(a)}, key=lambda c: windows.index(c[0]))
     distincts = sorted(
         {(a.window, a.column) for _, a in members if a.statistic is Statistic.DISTINCT},
@@ -83,7 +95,7 @@ def _plan_entity(entity: str, members: list[tuple[int, Aggregation]]) -> EntityP
         distinct_start=_find_starts([window for window, _ in distincts], windows),
         distinct_column=np.array([counted.index(column) for _, column in distincts], np.int64),
         clock_bit=np.array([SELECTOR_BIT[selector] for selector in clocks], np.int64),
-        write=np.array(write, np.int64).reshape(-1, 4),
+        write=np.array(write, np.int64).reshape(-1, 6),
     )
 
 
@@ -97,6 +109,8 @@ def _list_cells(aggregation: Aggregation) -> list[tuple[str, str, bool]]:
             return [(window, SUM_COLUMNS[column], True)]
         case Statistic.MEAN | Statistic.RATIO:
             return [(window, SUM_COLUMNS[column], True), (window, SUM_COLUMNS[column], False)]
+        case Statistic.DRIFT:
+            return [(w, SUM_COLUMNS[column], is_sum) for w in (window, LONG_WINDOW) for is_sum in (True, False)]
         case Statistic.SHARE:
             return [(window, column, False), (window, _SHARE_OF.get(column, "order"), False)]
         case _:
@@ -109,21 +123,24 @@ def _plan_write(
     cells: list[tuple[str, str, bool]],
     distincts: list[tuple[str, str]],
     clocks: list[str],
-) -> tuple[int, int, int, int]:
+) -> list[int]:
     used = [cells.index(cell) for cell in _list_cells(aggregation)]
     match aggregation.statistic:
         case Statistic.COUNT | Statistic.SUM:
-            return (OP_CELL, used[0], 0, column)
+            operation = OP_CELL
         case Statistic.MEAN | Statistic.SHARE:
-            return (OP_QUOTIENT, used[0], used[1], column)
+            operation = OP_QUOTIENT
         case Statistic.RATIO:
-            return (OP_RELATIVE, used[0], used[1], column)
+            operation = OP_RELATIVE
+        case Statistic.DRIFT:
+            operation = OP_DRIFT
         case Statistic.DISTINCT:
-            return (OP_DISTINCT, distincts.index((aggregation.window, aggregation.column)), 0, column)
+            operation, used = OP_DISTINCT, [distincts.index((aggregation.window, aggregation.column))]
         case Statistic.RECENCY:
-            return (OP_RECENCY, clocks.index(aggregation.column), 0, column)
+            operation, used = OP_RECENCY, [clocks.index(aggregation.column)]
         case Statistic.AGE:
-            return (OP_AGE, clocks.index(aggregation.column), 0, column)
+            operation, used = OP_AGE, [clocks.index(aggregation.column)]
+    return [operation, column, *used, *[0] * (4 - len(used))]
 
 
 def _find_starts(cell_windows: list[str], windows: list[str]) -> NDArray[np.int64]:

@@ -10,11 +10,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ordervet.features.events import JUDGEMENT_BIT, LaterEvents, OrderEvents
-from ordervet.features.spec import SELECTOR_BIT, SUM_COLUMNS, WINDOWS_US, Aggregation, FeatureSpec, Statistic
+from ordervet.features.events import JUDGEMENT_BIT
+from ordervet.features.spec import (
+    LONG_WINDOW,
+    SELECTOR_BIT,
+    SUM_COLUMNS,
+    WINDOWS_US,
+    Statistic,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from ordervet.features.events import LaterEvents, OrderEvents
+    from ordervet.features.spec import (
+        Aggregation,
+        FeatureSpec,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,7 @@ def _compute_one(aggregation: Aggregation, row: int, known: list[PastEvent], ord
         if not instants:
             return float("nan")
         return (now - (max(instants) if statistic is Statistic.RECENCY else min(instants))) / 1e6
+    long_past = [event for event in past if now - WINDOWS_US[LONG_WINDOW] <= event.seen_at < now]
     past = [event for event in past if now - WINDOWS_US[aggregation.window] <= event.seen_at < now]
     if statistic is Statistic.DISTINCT:
         counted = [orders.ids[column][event.order] for event in past if event.mask & SELECTOR_BIT["order"]]
@@ -82,14 +95,19 @@ def _compute_one(aggregation: Aggregation, row: int, known: list[PastEvent], ord
     if statistic is Statistic.SHARE:
         whole = _count(past, "verdict" if column in ("malicious", "innocent") else "order")
         return _count(past, column) / whole if whole else float("nan")
-    selector = SUM_COLUMNS[column]
-    total = sum(event.amount_minor for event in past if event.mask & SELECTOR_BIT[selector])
+    total, n = _add_up(past, SUM_COLUMNS[column])
     if statistic is Statistic.SUM:
         return float(total)
-    n = _count(past, selector)
     if statistic is Statistic.MEAN:
         return total / n if n else float("nan")
-    return int(orders.amount_minor[row]) / (total / n) if total else float("nan")
+    if statistic is Statistic.RATIO:
+        return int(orders.amount_minor[row]) / (total / n) if total else float("nan")
+    long_total, long_n = _add_up(long_past, SUM_COLUMNS[column])
+    return (total / n) / (long_total / long_n) if n and long_total else float("nan")
+
+
+def _add_up(events: list[PastEvent], selector: str) -> tuple[int, int]:
+    return sum(e.amount_minor for e in events if e.mask & SELECTOR_BIT[selector]), _count(events, selector)
 
 
 def _count(events: list[PastEvent], selector: str) -> int:

@@ -102,9 +102,13 @@ class Statistic(StrEnum):
     DISTINCT = "distinct"
     SHARE = "share"
     RATIO = "ratio"
+    DRIFT = "drift"
     RECENCY = "recency"
     AGE = "age"
 
+
+#: The window whose mean a drift is measured against.
+LONG_WINDOW = "90d"
 
 WINDOWLESS = (Statistic.RECENCY, Statistic.AGE)
 
@@ -117,7 +121,8 @@ class Aggregation:
     ----------
     entity : whose events, such as ``buyer``
     statistic : what is computed
-    column : a selector (count, share, recency, age), a summable column (sum, mean, ratio), or an entity (distinct)
+    column : a selector (count, share, recency, age), a summable column (sum, mean), the amount (ratio, drift), or an
+        entity (distinct)
     window : a key of ``WINDOWS_US``; empty for recency and age, which look back without limit
     """
 
@@ -238,7 +243,7 @@ def _list_columns(statistic: Statistic, spec: FeatureSpec) -> list[str]:
         return list(spec.entities)
     if statistic in (Statistic.SUM, Statistic.MEAN):
         return list(SUM_COLUMNS)
-    if statistic is Statistic.RATIO:
+    if statistic in (Statistic.RATIO, Statistic.DRIFT):
         return ["amount"]
     if statistic in WINDOWLESS:
         return [selector for selector in SELECTORS if selector not in JUDGED]

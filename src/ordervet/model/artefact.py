@@ -1,0 +1,203 @@
+"""A model on disk: text and JSON, hashed, with a protocol number. Nothing is unpickled.
+
+models/
+├── live                 one line: the id of the model that serves
+└── <model id>/
+    ├── model.txt        LightGBM's own text format
+    ├── manifest.json    protocol, hashes, feature names, calibration, risk scale, origin, metrics
+    └── card.md          for people
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ordervet.errors import ModelError
+from ordervet.features import FeatureSpec
+from ordervet.model.calibration import Curve
+
+#: Raised when the manifest's shape or meaning changes. A reader takes exactly its own number: bump it, write the change
+#: into CHANGELOG.md, and say there how an older model is made anew.
+MODEL_PROTOCOL = 1
+
+_MODEL_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_RETRAIN_HINT = "train it again, or restore its folder: ordervet train FILE... --models DIR"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A fitted model, complete: everything that turns a feature matrix into decisions' scores.
+
+    Parameters
+    ----------
+    booster_text : LightGBM's text format
+    spec : the features, in the booster's column order
+    calibration : raw score to probability of malice
+    risk_scale : raw score to 0-1000
+    origin : what it was fitted on: counts, dates, seeds, versions
+    metrics : what was measured, on which data; never a number nobody measured
+    """
+
+    booster_text: str = field(repr=False)
+    spec: FeatureSpec = field(repr=False)
+    calibration: Curve = field(repr=False)
+    risk_scale: Curve = field(repr=False)
+    origin: dict[str, Any] = field(repr=False)
+    metrics: dict[str, Any] = field(repr=False)
+
+    @property
+    def model_id(self) -> str:
+        """An id made of the content: the same model has the same id wherever it was fitted."""
+        return "m-" + hashlib.sha256(_dump(self._describe()).encode()).hexdigest()[:12]
+
+    def _describe(self) -> dict[str, Any]:
+        return {
+            "protocol": MODEL_PROTOCOL,
+            "model_sha256": hashlib.sha256(self.booster_text.encode()).hexdigest(),
+            "spec_hash": self.spec.hash,
+            "spec": {
+                "names": list(self.spec.names),
+                "entities": list(self.spec.entities),
+                "numbers": list(self.spec.numbers),
+                "time_zone": self.spec.time_zone,
+            },
+            "calibration": self.calibration.to_lists(),
+            "risk_scale": self.risk_scale.to_lists(),
+            "origin": self.origin,
+            "metrics": self.metrics,
+        }
+
+    def build_manifest(self) -> dict[str, Any]:
+        """Give the manifest as it is written."""
+        return {"model_id": self.model_id} | self._describe()
+
+
+def save_model(model: Model, models: Path, *, card: str) -> Path:
+    """Write a model into its own folder under `models`, whole or not at all.
+
+    Returns
+    -------
+    the model's folder
+    """
+    models.mkdir(parents=True, exist_ok=True)
+    folder = models / model.model_id
+    staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=models))
+    try:
+        texts = {"model.txt": model.booster_text, "manifest.json": _dump(model.build_manifest()), "card.md": card}
+        for name, text in texts.items():
+            _write_durably(staging / name, text)
+        staging.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(staging)
+        else:
+            staging.replace(folder)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return folder
+
+
+def promote_model(models: Path, model_id: str) -> None:
+    """Make a model the one that serves, by one atomic rename."""
+    if not (models / model_id / "manifest.json").is_file():
+        raise ModelError(f"there is no model {model_id} in {models}", hint=f"list what is there: ls {models}")
+    descriptor, name = tempfile.mkstemp(prefix=".live-", dir=models)
+    os.close(descriptor)
+    pointer = Path(name)
+    _write_durably(pointer, model_id + "\n")
+    pointer.chmod(0o644)
+    pointer.replace(models / "live")
+
+
+def find_live_model(models: Path) -> Path:
+    """Find the folder of the model that serves.
+
+    Raises
+    ------
+    ModelError
+        There is none, or the pointer is damaged.
+    """
+    pointer = models / "live"
+    try:
+        model_id = pointer.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(
+            f"no live model in {models}", hint=f"train one: ordervet train FILE... --models {models}"
+        ) from error
+    if not _MODEL_ID.fullmatch(model_id):
+        raise ModelError(f"the pointer {pointer} does not hold a model id", hint=_RETRAIN_HINT)
+    return models / model_id
+
+
+def load_model(folder: Path) -> Model:
+    """Read a model folder, and check every hash before anything in it is believed.
+
+    Raises
+    ------
+    ModelError
+        Something is missing, damaged, of another protocol, or made with features of another meaning.
+    """
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        booster_text = (folder / "model.txt").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        message = f"model folder {folder} cannot be read ({type(error).__name__})"
+        raise ModelError(message, hint=_RETRAIN_HINT) from error
+    protocol = manifest.get("protocol") if isinstance(manifest, dict) else None
+    if protocol != MODEL_PROTOCOL:
+        raise ModelError(f"model {folder.name}: got protocol {protocol}, expected {MODEL_PROTOCOL}", hint=_RETRAIN_HINT)
+    try:
+        model = _build_model(manifest, booster_text)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"model {folder.name}: its manifest is damaged", hint=_RETRAIN_HINT) from error
+    _check_hashes(model, manifest, folder.name)
+    return model
+
+
+def _build_model(manifest: dict[str, Any], booster_text: str) -> Model:
+    spec = manifest["spec"]
+    return Model(
+        booster_text=booster_text,
+        spec=FeatureSpec(
+            names=tuple(spec["names"]),
+            entities=tuple(spec["entities"]),
+            numbers=tuple(spec["numbers"]),
+            time_zone=spec["time_zone"],
+        ),
+        calibration=Curve.from_lists(manifest["calibration"]),
+        risk_scale=Curve.from_lists(manifest["risk_scale"]),
+        origin=manifest["origin"],
+        metrics=manifest["metrics"],
+    )
+
+
+def _check_hashes(model: Model, manifest: dict[str, Any], name: str) -> None:
+    if model.spec.hash != manifest["spec_hash"]:
+        raise ModelError(
+            f"model {name}: its features were built under other definitions than this version's", hint=_RETRAIN_HINT
+        )
+    found, told = model.build_manifest(), manifest
+    for part in ("model_sha256", "model_id"):
+        if found[part] != told.get(part):
+            raise ModelError(
+                f"model {name}: {part} is {told.get(part)}, but its content gives {found[part]}", hint=_RETRAIN_HINT
+            )
+
+
+def _dump(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _write_durably(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,123 @@
+"""From a raw score to a probability, and to a risk score that keeps its meaning from one model to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ordervet.errors import ModelError, TrainingError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+#: Orders of the overall rate that each isotonic block is mixed with: a block of three bad orders is not a certainty.
+PRIOR_ORDERS = 2.0
+
+#: The risk score rises by this much for each tenth part: 250 is riskier than 90 % of the reference, 500 than 99 %.
+SCORE_PER_TENTH = 250.0
+MAX_RISK_SCORE = 1000.0
+_KNOTS_PER_TENTH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A non-decreasing, piecewise linear function, constant beyond its ends.
+
+    Parameters
+    ----------
+    x : shape (n_knots,), strictly ascending, at least one knot
+    y : shape (n_knots,), non-decreasing
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        is_shaped = self.x.ndim == 1 and self.x.shape == self.y.shape and len(self.x) > 0
+        is_finite = is_shaped and bool(np.isfinite(self.x).all() and np.isfinite(self.y).all())
+        if not is_finite or (np.diff(self.x) <= 0).any() or (np.diff(self.y) < 0).any():
+            raise ModelError("a calibration curve is not ascending", hint="restore the model folder from its source")
+
+    def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Evaluate element by element: one value alone gives the same bits as among many."""
+        right = np.clip(np.searchsorted(self.x, values, side="right"), 1, max(len(self.x) - 1, 1))
+        if len(self.x) == 1:
+            return np.full(np.shape(values), self.y[0])
+        left = right - 1
+        slope = (self.y[right] - self.y[left]) / (self.x[right] - self.x[left])
+        inside = np.clip(values, self.x[0], self.x[-1])
+        return np.clip(self.y[left] + slope * (inside - self.x[left]), self.y[left], self.y[right])
+
+    def to_lists(self) -> dict[str, list[float]]:
+        """Give the knots as plain lists for JSON; Python writes floats so that they read back to the same bits."""
+        return {"x": self.x.tolist(), "y": self.y.tolist()}
+
+    @classmethod
+    def from_lists(cls, lists: dict[str, Sequence[float]]) -> Curve:
+        """Read the knots back."""
+        return cls(np.asarray(lists["x"], np.float64), np.asarray(lists["y"], np.float64))
+
+
+def fit_calibration(raw: NDArray[np.float64], is_malicious: NDArray[np.bool_]) -> Curve:
+    """Fit isotonic regression of the label on the raw score, one knot per block.
+
+    A block's probability is its malicious share mixed with `PRIOR_ORDERS` orders of the overall rate, so that it is
+    never exactly 0 or 1; the mixture is made non-decreasing again by a running maximum. Between the blocks' mean raw
+    scores the curve is linear, so that ties are rare.
+
+    Parameters
+    ----------
+    raw, is_malicious : shape (n,), on orders that the model was not fitted on
+
+    Raises
+    ------
+    TrainingError
+        One of the two classes is missing.
+
+    References
+    ----------
+    Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass probability estimates", KDD 2002.
+    """
+    from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415 - training only: scoring must not import it
+
+    n_malicious = int(is_malicious.sum())
+    if n_malicious in (0, len(raw)):
+        raise TrainingError(
+            f"calibration saw {n_malicious} malicious of {len(raw)} orders, expected at least one of each class",
+            hint="train on a longer period, or on more labelled orders",
+        )
+    fitted = IsotonicRegression(out_of_bounds="clip").fit_transform(raw, is_malicious.astype(np.float64))
+    _, block = np.unique(fitted, return_inverse=True)
+    size = np.bincount(block).astype(np.float64)
+    centre = np.bincount(block, raw) / size
+    overall = n_malicious / len(raw)
+    share = (np.bincount(block, is_malicious) + PRIOR_ORDERS * overall) / (size + PRIOR_ORDERS)
+    x, first = np.unique(centre, return_index=True)
+    return Curve(x, np.maximum.accumulate(share)[first])
+
+
+def fit_risk_scale(raw: NDArray[np.float64]) -> Curve:
+    """Fit the 0-1000 risk score to the distribution of raw scores over reference orders.
+
+    The score is 250 for each factor of ten in rarity: ``-250 log10(share of reference orders at or above)``, at most
+    1000. Retrained models are mapped to the same scale, so a threshold on it keeps its alert rate.
+
+    Parameters
+    ----------
+    raw : shape (n,), raw scores of the reference orders
+
+    References
+    ----------
+    Quantile mapping to a reference distribution: Feedzai MUSE, arXiv 2602.11776.
+    """
+    n = len(raw)
+    tenths = np.arange(0, np.log10(max(n, 2)), 1 / _KNOTS_PER_TENTH)
+    at = np.minimum((n * (1 - 10.0**-tenths)).astype(np.int64), n - 1)
+    knots = np.sort(raw)[at]
+    x, last_from_end = np.unique(knots[::-1], return_index=True)
+    score = np.minimum(tenths[::-1][last_from_end] * SCORE_PER_TENTH, MAX_RISK_SCORE)
+    return Curve(x, score)
