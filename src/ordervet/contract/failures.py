@@ -50,12 +50,13 @@ class Fault:
     observed: pa.Array
 
 
-def observe(raw: pa.Array, *, is_personal: bool) -> pa.Array:
-    """Show values without what could be personal.
+def observe(raw: pa.Array, rows: Micros, *, is_personal: bool) -> pa.Array:
+    """Show the values of some rows without what could be personal.
 
     Parameters
     ----------
-    raw : shape (k,), any type
+    raw : shape (n,), any type
+    rows : shape (k,), which of them
     is_personal : whether the field can point to a person; then even a short number is shown by its shape
 
     Returns
@@ -63,9 +64,9 @@ def observe(raw: pa.Array, *, is_personal: bool) -> pa.Array:
     shape (k,), strings: short numbers and dates as they are, other values by their shape, null for missing ones
     """
     try:
-        encoded = raw.dictionary_encode()
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-        return pa.array([_observe_value(value, is_personal) for value in raw.to_pylist()], pa.string())
+        encoded = raw.take(pa.array(rows)).dictionary_encode()
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # lists, views and unions know one of the two steps only
+        return pa.array([_observe_value(raw[int(row)].as_py(), is_personal) for row in rows], pa.string())
     shown = [_observe_value(value, is_personal) for value in encoded.dictionary.to_pylist()]
     return pa.array(shown, pa.string()).take(encoded.indices)
 

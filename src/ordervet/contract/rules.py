@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from zoneinfo import ZoneInfo
 
-    from pydantic import GetCoreSchemaHandler, ValidationInfo
+    from pydantic import GetCoreSchemaHandler, ValidationError, ValidationInfo
 
 FieldKind = Literal["text", "integer", "number", "boolean", "instant"]
 
@@ -111,6 +111,34 @@ class SameAs:
 def same_as(other: str) -> Any:  # noqa: ANN401 - stands where a value of any type stands
     """Declare that a field which is not given has the value of another one."""
     return Field(default_factory=SameAs(other))
+
+
+# What pydantic calls a broken bound, and what the tables call it.
+_RULES = {
+    "missing": "required",
+    "greater_than_equal": "minimum",
+    "less_than_equal": "maximum",
+    "too_long": "length",
+    "string_pattern_mismatch": "pattern",
+    "enum": "allowed",
+    "string_unicode": "type",
+    "extra_forbidden": "unknown",
+}
+
+
+def broken_rules(error: ValidationError) -> list[tuple[str, str]]:
+    """Say which rules an event broke, in the words of the failure tables and without any value.
+
+    Parameters
+    ----------
+    error : what a contract model raised
+
+    Returns
+    -------
+    (field, rule), one per field, in the order of the model; an extra is named by its dict and its own name
+    """
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    return [(".".join(map(str, each["loc"])), _RULES.get(each["type"], each["type"])) for each in details]
 
 
 def _zone_of(context: Mapping[str, Any] | None) -> ZoneInfo:

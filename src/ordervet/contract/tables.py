@@ -232,7 +232,7 @@ def _broken_rules(read: ReadColumn, field: ContractField, before: dict[str, pa.A
 
 
 def _fault(field: ContractField, rule: str, rows: Micros, raw: pa.Array) -> Fault:
-    return Fault(field, rule, rows, observe(raw.take(pa.array(rows)), is_personal=field.is_personal))
+    return Fault(field, rule, rows, observe(raw, rows, is_personal=field.is_personal))
 
 
 def _fill_default(values: pa.Array, field: ContractField, before: dict[str, pa.Array]) -> pa.Array:
