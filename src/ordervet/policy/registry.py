@@ -15,13 +15,12 @@ from ordervet.contract import MaliceKind
 from ordervet.errors import PolicyError
 from ordervet.policy.codes import Stage
 from ordervet.policy.problems import build_error, list_problems
+from ordervet.policy.texts import Text, parse_yaml
 from ordervet.policy.wordings import FORMS
-from ordervet.policy.yaml_text import parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ordervet.policy.codes import Lang
 
 MAPPED: Final = "mapped"
 ANY: Final = "any"
@@ -32,26 +31,18 @@ _DERIVED_NAME: Final = re.compile(
 _HINT: Final = "the registry ships with the package: reinstall ordervet"
 
 
-class Words(BaseModel):
-    """One text in both languages.
+class Words(Text):
+    """A noun in both languages.
 
     Parameters
     ----------
-    zh, en : the text
-    one : English singular, where the text is a plural that is also needed as one
+    one : English singular, where ``en`` is a plural and a singular is also needed
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    zh: Annotated[str, Field(min_length=1)]
-    en: Annotated[str, Field(min_length=1)]
     one: str | None = None
 
-    def __getitem__(self, lang: Lang) -> str:
-        return self.zh if lang == "zh" else self.en
 
-
-class _StatisticWords(Words):
+class _StatisticText(Text):
     form: str | None = None
 
 
@@ -59,13 +50,13 @@ class _Family(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    label: Words
+    label: Text
     match: list[str]
     kind: MaliceKind | None = None
     stage: Stage
     own_history: bool = False
-    wording: Words | None = None
-    unknown: Words | None = None
+    wording: Text | None = None
+    unknown: Text | None = None
     codes: dict[str, Annotated[str, Field(pattern=r"^R\d{3}$")]]
 
     def fits(self, statistic: str, column: str) -> bool:
@@ -101,13 +92,13 @@ class ReasonSpec:
     code: str
     name: str
     entity: str
-    label: Words
+    label: Text
     patterns: tuple[str, ...]
     kind: MaliceKind | None
     stage: Stage
     own_history: bool
-    wording: Words | None
-    unknown: Words | None
+    wording: Text | None
+    unknown: Text | None
 
     @property
     def script(self) -> str:
@@ -161,9 +152,9 @@ class Registry(BaseModel):
 
     entities: dict[str, Words]
     columns: dict[str, Words]
-    statistics: dict[str, _StatisticWords]
+    statistics: dict[str, _StatisticText]
     forms: dict[str, str]
-    unknown: dict[str, Words]
+    unknown: dict[str, Text]
     families: list[_Family]
 
     @model_validator(mode="after")

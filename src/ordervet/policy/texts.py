@@ -1,16 +1,37 @@
-"""YAML as this room reads it: plain values only, no key twice, no anchors."""
+"""Texts in both languages, and the YAML files they come from."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field
 from yaml.constructor import ConstructorError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from yaml.nodes import MappingNode
+
+    from ordervet.policy.codes import Lang
+
+
+class Text(BaseModel):
+    """One text in both languages.
+
+    Parameters
+    ----------
+    zh, en : the text, not empty
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    zh: Annotated[str, Field(min_length=1)]
+    en: Annotated[str, Field(min_length=1)]
+
+    def __getitem__(self, lang: Lang) -> str:
+        return self.zh if lang == "zh" else self.en
+
 
 # SPEED: the C loader reads the shipped scripts about ten times faster; PyYAML falls back where it was not built.
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -45,9 +66,9 @@ def parse_yaml(text: str) -> Any:  # noqa: ANN401  # a document may be any plain
         The text is not such a document; the message says where and why in one line.
     """
     try:
-        if any(
-            isinstance(token, (yaml.AnchorToken, yaml.AliasToken)) for token in yaml.scan(text, Loader=_StrictLoader)
-        ):
+        tokens = yaml.scan(text, Loader=_StrictLoader)
+        # NOTE: aliases can make a short file grow without bound, and no one writes them by hand here.
+        if any(isinstance(token, (yaml.AnchorToken, yaml.AliasToken)) for token in tokens):
             raise ValueError("anchors (&) and aliases (*) are not allowed: write the text out")
         return yaml.load(text, Loader=_StrictLoader)  # noqa: S506  # a subclass of the safe loader
     except yaml.YAMLError as error:

@@ -1,0 +1,221 @@
+"""Checks what may be said to a customer: no accusation, no reason, no threat, no promise, no personal data."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ordervet.contract import MaliceKind
+from ordervet.errors import PolicyError
+from ordervet.policy.codes import Stage
+from ordervet.policy.registry import load_registry
+from ordervet.policy.scripts import GENERAL_ID, load_scripts
+from ordervet.policy.slots import REQUIRED_SLOTS, SLOTS, fill_slots
+from ordervet.policy.texts import parse_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ordervet.policy.codes import Lang
+    from ordervet.policy.scripts import Script
+
+KIND_STAGES: Final[dict[MaliceKind, tuple[Stage, ...]]] = {
+    MaliceKind.REFUND_ONLY_ABUSE: (Stage.IN, Stage.AFTER),
+    MaliceKind.RETURN_SWAP: (Stage.IN, Stage.AFTER),
+    MaliceKind.FAKE_RETURN: (Stage.AFTER,),
+    MaliceKind.FREIGHT_INSURANCE_FRAUD: (Stage.IN, Stage.AFTER),
+    MaliceKind.COUPON_FARMING: (Stage.PRE,),
+    MaliceKind.UNPAID_HOARDING: (Stage.PRE,),
+    MaliceKind.RIVAL_BULK_REFUND: (Stage.PRE, Stage.IN),
+    MaliceKind.PROFESSIONAL_CLAIM: (Stage.AFTER,),
+    MaliceKind.REVIEW_EXTORTION: (Stage.AFTER,),
+    MaliceKind.SCALPING: (Stage.PRE,),
+    MaliceKind.DELIVERY_REFUSAL: (Stage.PRE, Stage.IN),
+    MaliceKind.STOLEN_PAYMENT: (Stage.PRE,),
+}
+"""The stages each kind needs a script for."""
+
+# Shorter pieces of a reason's wording are everyday words.
+_MIN_FRAGMENT: Final[dict[Lang, int]] = {"zh": 5, "en": 14}
+_JOINING_SIGNS: Final = "·•・.*-_~+/|｜＊"
+_SLOT: Final = re.compile(r"\{[{%].*?[%}]\}", flags=re.DOTALL)
+_PERSONAL: Final = re.compile(
+    r"(?<!\d)1[3-9]\d(?:[ -]?\d{4}){2}(?!\d)|(?<!\d)\d{17}[\dxX](?!\w)|[\w.+-]+@[\w-]+\.\w+|(?:\d{1,3}\.){3}\d{1,3}"
+)
+_REASON_CODE: Final = re.compile(r"(?<![a-z0-9])r\d{3}(?!\d)", flags=re.IGNORECASE)
+
+
+class _Words(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    zh: Annotated[list[str], Field(min_length=1)]
+    en: Annotated[list[str], Field(min_length=1)]
+
+
+class _Forbidden(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    accusation: _Words
+    internal: _Words
+    threat: _Words
+    promise: _Words
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a script must not do, or lacks.
+
+    Parameters
+    ----------
+    script : the script's id, or the reason code or kind that lacks one
+    where : the text, such as ``say.firm.zh``; empty where it is not one text
+    rule : accusation, internal, threat, promise, personal, slot or coverage
+    found : what was found, or is missing
+    """
+
+    script: str
+    where: str
+    rule: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{' '.join(filter(None, (self.script, self.where)))}: {self.rule}: {self.found}"
+
+
+def lint_text(text: str) -> list[tuple[str, str]]:
+    """Find what a text for a customer must not hold, in either language.
+
+    Wide signs, letter case, blanks and joining signs inside a Chinese word, and invisible signs do not hide anything.
+
+    Parameters
+    ----------
+    text : what would be sent, slots filled or not
+
+    Returns
+    -------
+    (rule, what was found), each once, in the order of the rules; empty for a clean text
+    """
+    plain = _normalise(text)
+    joined = _join_chinese(plain)
+    found: dict[tuple[str, str], None] = {}
+    for rule, chinese, english in _load_forbidden():
+        for match in (*chinese.finditer(joined), *english.finditer(plain)):
+            found[rule, match[0]] = None
+    for match in _REASON_CODE.finditer(plain):
+        found["internal", match[0]] = None
+    for fragment in _list_fragments():
+        if fragment in joined or fragment in plain:
+            found["internal", fragment] = None
+    for match in _PERSONAL.finditer(_SLOT.sub(" ", plain)):
+        found["personal", f"{len(match[0])} signs that look like personal data"] = None
+    for name in _list_slot_names(text):
+        if name not in SLOTS:
+            found["personal", f"slot {name}"] = None
+    return list(found)
+
+
+def lint_scripts(scripts: Mapping[str, Script] | None = None) -> list[Finding]:
+    """Check scripts: clean customer texts, slots every order fills, a script for every kind, stage and reason.
+
+    Parameters
+    ----------
+    scripts : from load_scripts; None takes the shipped ones
+
+    Returns
+    -------
+    what is wrong, in the order of the scripts; empty when all is well
+    """
+    known = load_scripts() if scripts is None else scripts
+    findings = [finding for script in known.values() for finding in _lint_script(script)]
+    return findings + list(_list_gaps(known))
+
+
+def _lint_script(script: Script) -> Iterator[Finding]:
+    for tone, text in (("firm", script.body.say.firm), ("gentle", script.body.say.gentle)):
+        for lang, words in (("zh", text.zh), ("en", text.en)):
+            yield from (Finding(script.id, f"say.{tone}.{lang}", *result) for result in lint_text(words))
+    for where, words in _list_texts(script):
+        values: dict[str, str | None] = {slot: (slot if slot in REQUIRED_SLOTS else None) for slot in SLOTS}
+        try:
+            fill_slots(words, values)
+        except PolicyError as error:
+            yield Finding(script.id, where, "slot", error.message)
+
+
+def _list_texts(script: Script) -> Iterator[tuple[str, str]]:
+    """Walk through every text of a script with its path."""
+    stack: list[tuple[str, object]] = [("", script.body.model_dump())]
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, str):
+            yield path, value
+        elif isinstance(value, dict):
+            stack += [(f"{path}.{name}".lstrip("."), part) for name, part in value.items()]
+        elif isinstance(value, tuple):
+            stack += [(f"{path}.{number}", part) for number, part in enumerate(value)]
+
+
+def _list_gaps(scripts: Mapping[str, Script]) -> Iterator[Finding]:
+    needed = [f"{kind}.{stage}" for kind, stages in KIND_STAGES.items() for stage in stages]
+    for script_id in (*needed, GENERAL_ID):
+        if script_id not in scripts:
+            yield Finding(script_id, "", "coverage", "there is no such script")
+    for code, spec in load_registry().reasons.items():
+        if spec.script not in scripts:
+            yield Finding(code, "", "coverage", f"leads to {spec.script}, which does not exist")
+
+
+def _normalise(text: str) -> str:
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(sign for sign in plain if unicodedata.category(sign) not in {"Cf", "Mn"})
+
+
+def _join_chinese(text: str) -> str:
+    """Take out blanks and joining signs, which can be put between Chinese characters without hiding their meaning."""
+    return "".join(sign for sign in text if not sign.isspace() and sign not in _JOINING_SIGNS)
+
+
+def _list_slot_names(text: str) -> list[str]:
+    """List the first name in every ``{{ … }}`` and ``{% if … %}``, whatever else stands there."""
+    return re.findall(r"\{(?:\{|%-?\s*(?:el)?if\s+(?:not\s)?)-?\s*(\w+)", text)
+
+
+@cache
+def _load_forbidden() -> tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...]:
+    text = resources.files("ordervet.policy").joinpath("forbidden.yaml").read_text(encoding="utf-8")
+    forbidden = _Forbidden.model_validate(parse_yaml(text))
+    rules = []
+    for rule in _Forbidden.model_fields:
+        words: _Words = getattr(forbidden, rule)
+        chinese = re.compile("|".join(map(re.escape, words.zh)))
+        english = re.compile(rf"(?<![a-z0-9])(?:{'|'.join(map(_build_word_pattern, words.en))})(?![a-z])")
+        rules.append((rule, chinese, english))
+    return tuple(rules)
+
+
+def _build_word_pattern(word: str) -> str:
+    return re.escape(word).replace(r"\ ", r"\s+").replace(r"\*", "[a-z]*")
+
+
+@cache
+def _list_fragments() -> tuple[str, ...]:
+    """List the pieces of all reason wordings that are long enough to be recognised."""
+    registry = load_registry()
+    texts = [spec.label for spec in registry.reasons.values()]
+    texts += [text for spec in registry.reasons.values() for text in (spec.wording, spec.unknown) if text is not None]
+    texts += [*registry.statistics.values(), *registry.unknown.values()]
+    pieces = [_cut(text.zh, "zh") + _cut(text.en, "en") for text in texts]
+    return tuple(sorted({piece for cut in pieces for piece in cut}))
+
+
+def _cut(words: str, lang: Lang) -> list[str]:
+    """Cut a wording at its slots and keep the pieces that can be recognised."""
+    plain = _normalise(words) if lang == "en" else _join_chinese(_normalise(words))
+    pieces = [piece.strip(" ,:'“”") for piece in re.split(r"\{\w+\}", plain)]
+    return [piece for piece in pieces if len(piece) >= _MIN_FRAGMENT[lang]]
