@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from ordervet.errors import FileError
 from ordervet.simulate.texts import compute
 
 if TYPE_CHECKING:
     from ordervet.simulate.tables import Simulation
 
+FORMATS = ("csv", "parquet")
 TABLE_NAMES = ("orders", "outcomes", "verdicts", "corrections", "truth")
 _OFFSET_US = (
     8 * 3600 * 1_000_000
@@ -39,26 +41,43 @@ def write_simulation(
 
     Returns
     -------
-    the files written, in the order of `TABLE_NAMES`
+    the files written, in the order of `TABLE_NAMES`; a table without rows gets none
+
+    Raises
+    ------
+    FileError
+        `folder` is a file, or `format` is not one of `FORMATS`.
     """
+    if format not in FORMATS:
+        raise FileError(f"a simulation cannot be written as {format!r}", hint=f"choose one of {', '.join(FORMATS)}")
     target = Path(folder)
+    if target.exists() and not target.is_dir():
+        raise FileError(f"{target} is a file, not a folder", hint="name a folder, or one that does not exist yet")
     target.mkdir(parents=True, exist_ok=True)
-    paths = []
     with tempfile.TemporaryDirectory(dir=target, prefix=".writing-") as scratch:
-        drafts = []
         for name in TABLE_NAMES:
-            draft = Path(scratch, f"{name}.{format}")
-            _write_table(getattr(simulation, name), draft, format)
-            drafts.append(draft)
-        for draft in drafts:
-            paths.append(target / draft.name)
-            draft.replace(paths[-1])
+            table = getattr(simulation, name)
+            if table.num_rows:
+                _write_table(table, Path(scratch, f"{name}.{format}"))
+        return _put_in_place(Path(scratch), target, format)
+
+
+def _put_in_place(scratch: Path, target: Path, ending: str) -> list[Path]:
+    """Replace the target's files by those just written, and take away what an older run left of an empty table."""
+    paths = []
+    for name in TABLE_NAMES:
+        path = target / f"{name}.{ending}"
+        written = scratch / path.name
+        if written.exists():
+            paths.append(written.replace(path))
+        else:
+            path.unlink(missing_ok=True)
     return paths
 
 
-def _write_table(full: pa.Table, path: Path, kind: str) -> None:
+def _write_table(full: pa.Table, path: Path) -> None:
     table = full.drop_columns(["seen_at"]) if "seen_at" in full.column_names else full
-    if kind == "parquet":
+    if path.suffix == ".parquet":
         pq.write_table(table, path, compression="zstd")
         return
     columns = [_write_instants(column) if pa.types.is_timestamp(column.type) else column for column in table.columns]

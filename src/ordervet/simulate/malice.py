@@ -10,8 +10,8 @@ import numpy as np
 from ordervet.simulate import channels
 from ordervet.simulate.addresses import PlaceKind, contradict_regions, draw_honest_writings, draw_jigged_writings
 from ordervet.simulate.dice import group_sizes
-from ordervet.simulate.drafts import Fate, Fault, draft_orders, join_drafts, some
-from ordervet.simulate.population import draw_ages
+from ordervet.simulate.drafts import Fate, Fault, draft_orders, some
+from ordervet.simulate.population import draw_ages, draw_line_counts, draw_quantities
 from ordervet.simulate.rings import CHEAP_INSURED, HEROES, LIMITED, RING_PLANS
 from ordervet.simulate.season import DAY_S, MINUTE_S
 
@@ -60,7 +60,7 @@ def count_ring_orders(world: World) -> dict[str, int]:
     return counts
 
 
-def draft_malice(world: World, counts: dict[str, int], stations: Ints, victims: Ints) -> Draft:
+def draft_malice(world: World, counts: dict[str, int], stations: Ints, victims: Ints) -> list[Draft]:
     """Draft the orders of all rings.
 
     Parameters
@@ -72,9 +72,9 @@ def draft_malice(world: World, counts: dict[str, int], stations: Ints, victims: 
 
     Returns
     -------
-    orders with their kind; those of a ring that are honest in fact carry none
+    orders with their kind, one draft per kind; those of a ring that are honest in fact carry none
     """
-    return join_drafts([_draft_kind(world, kind, n, stations, victims) for kind, n in counts.items()])
+    return [_draft_kind(world, kind, n, stations, victims) for kind, n in counts.items()]
 
 
 def _draft_kind(world: World, kind: str, n: int, stations: Ints, victims: Ints) -> Draft:
@@ -87,12 +87,14 @@ def _draft_kind(world: World, kind: str, n: int, stations: Ints, victims: Ints) 
     first_account = np.cumsum(accounts_per_ring) - accounts_per_ring
     buyer = buyers[first_account[ring] + at % accounts_per_ring[ring]]
     placed_s = _draw_times(world, plan, sizes, ring, at)
+    quantity = draw_quantities(dice, n) if plan.quantity is None else dice.between(*plan.quantity, n)
     draft = draft_orders(
         world,
         buyer,
         placed_s,
         _draw_items(world, plan, len(sizes), ring),
-        quantity=dice.between(*plan.quantity, n),
+        quantity=quantity,
+        n_lines=np.minimum(quantity, draw_line_counts(dice, n)),
         fault=int(Fault.ABUSE),
         kind=list(world.settings.kind_weights).index(kind),
         fate=np.array(list(plan.fates), dtype=np.int64)[dice.pick(tuple(plan.fates.values()), n)],
@@ -189,9 +191,8 @@ def _draw_times(world: World, plan: RingPlan, sizes: Ints, ring: Ints, at: Ints)
     dice, season, n = world.dice, world.season, len(ring)
     if plan.span_days:
         span_s = int(plan.span_days * DAY_S)
-        latest = max(season.end_s - span_s // 2, season.begin_s + 1)
-        starts = season.begin_s - span_s // 2 + dice.below(latest - season.begin_s + span_s // 2, len(sizes))
-        drawn = season.draw(dice, n, from_s=starts[ring], to_s=np.minimum(starts[ring] + span_s, season.end_s))
+        starts = season.draw(dice, len(sizes)) - dice.below(span_s, len(sizes))
+        drawn = season.draw(dice, n, from_s=starts[ring], to_s=starts[ring] + span_s)
         return drawn[np.lexsort((drawn, ring))]
     gaps = dice.exponential(plan.gap_s, n)
     if plan.is_regular:

@@ -64,7 +64,7 @@ def _draft_everybody(world: World) -> Draft:
     stations = _find_stations(world, personas)
     plain = strike_plain_orders(world, plain, {name: counts[name] for name in ACCIDENT_NAMES})
     malice = draft_malice(world, ring_orders, stations, victims)
-    return join_drafts([plain, personas, malice])
+    return join_drafts([plain, personas, *malice])
 
 
 def _find_established(world: World, plain: Draft) -> Ints:

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from ordervet.simulate.dice import Dice, Flags, Ints
     from ordervet.simulate.settings import SimulationSettings
 
-_PAYMENT_RATE = 0.9
+_PAYMENT_RATE = 0.45
 _VIRTUAL_PHONE_RATE = 0.03
 _VIRTUAL_PHONE_PLATFORM = "wechat"
 _VIRTUAL_PHONE_PLATFORM_RATE = 0.25
 _COLUMNS = (
     *("platform", "door", "writing", "recipient", "phone", "extension", "device", "ip", "payment", "age_s"),
-    *("is_masked", "has_device", "has_group"),
+    *("is_masked", "has_device", "has_ip", "has_group"),
 )
 NONE = -1
 
@@ -78,6 +78,7 @@ class People:
             columns["extension"] = self.draw_extensions(dice, dice.chance(self._virtual[platform], n))
         columns["is_masked"] = dice.chance(self._masked[platform], n).astype(np.int64)
         columns["has_device"] = dice.chance(self._device[platform], n).astype(np.int64)
+        columns["has_ip"] = dice.chance(self._device[platform], n).astype(np.int64)
         columns["has_group"] = dice.chance(self._group[platform], n).astype(np.int64)
         for name in _COLUMNS:
             self._chunks[name].append(columns[name])

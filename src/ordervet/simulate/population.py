@@ -23,12 +23,14 @@ _YEAR_S = 365 * DAY_S
 _FRESH_SHARE = 0.15
 _HEAVY_RETURN_RATE = 0.7
 _GIFT_RATE = 0.6
-_HERO_RATE = 0.6
+_HERO_RATE = 0.5
+_NEWCOMER_TIMES = (0.3, 0.3, 0.4)
+"""Share of newcomers who come from the opening on, from the presale on, and at any time."""
 _BUYERS_PER_PLACE = {PlaceKind.STATION: 50, PlaceKind.DORMITORY: 80, PlaceKind.OFFICE: 40, PlaceKind.VILLAGE: 12}
 _DOORS_PER_PLACE = {PlaceKind.STATION: 1, PlaceKind.DORMITORY: 30, PlaceKind.OFFICE: 12, PlaceKind.VILLAGE: 12}
 _SHARED_IP = (PlaceKind.DORMITORY, PlaceKind.OFFICE)
-_EXTRA_PIECES = (0.81, 0.13, 0.03, 0.02, 0.01)
-_EXTRA_LINES = (0.7, 0.2, 0.07, 0.03)
+_PIECES = (0.0, 0.66, 0.21, 0.08, 0.03, 0.02)
+_LINES = (0.0, 0.5, 0.3, 0.15, 0.05)
 _VILLAGE_REFUSAL_RATE = 0.05
 
 
@@ -37,6 +39,16 @@ def draw_ages(dice: Dice, n: int, fresh_share: float = _FRESH_SHARE) -> Ints:
     old = dice.between(60 * DAY_S, 8 * _YEAR_S, n)
     fresh = dice.log_normal(8.0 * HOUR_S, 1.4, n).astype(np.int64) + MINUTE_S
     return np.where(dice.chance(fresh_share, n), fresh, old)
+
+
+def draw_quantities(dice: Dice, n: int) -> Ints:
+    """Draw how many pieces ordinary orders have."""
+    return dice.pick(_PIECES, n)
+
+
+def draw_line_counts(dice: Dice, n: int) -> Ints:
+    """Draw how many lines ordinary orders have, where they have as many pieces."""
+    return dice.pick(_LINES, n)
 
 
 def draft_population(world: World, counts: dict[str, int], n_plain: int) -> tuple[Draft, Draft]:
@@ -78,15 +90,14 @@ def _open_accounts(world: World, doors: Ints, **shared: Ints) -> Ints:
 def _draft_repeated(world: World, buyers: Ints, orders: Ints) -> Draft:
     """Draft `orders` orders of each buyer, at any time, of any item."""
     dice, n = world.dice, int(orders.sum())
-    quantity = 1 + dice.pick(_EXTRA_PIECES, n)
-    lines = 1 + dice.pick(_EXTRA_LINES, n)
+    quantity = draw_quantities(dice, n)
     return draft_orders(
         world,
         np.repeat(buyers, orders),
         world.season.draw(dice, n),
         world.catalogue.draw(dice, n),
-        quantity=np.maximum(quantity, lines),
-        n_lines=lines,
+        quantity=quantity,
+        n_lines=np.minimum(quantity, draw_line_counts(dice, n)),
     )
 
 
@@ -185,12 +196,14 @@ def _draft_newcomers(world: World, n: int) -> Draft:
     buyers = _open_accounts(world, homes, age_s=draw_ages(dice, len(orders), 1.0))
     is_hero = dice.chance(_HERO_RATE, n)
     season = world.season
-    from_s = np.where(dice.chance(0.6, n), min(season.opening_s, season.end_s - DAY_S), season.start_s)
+    latest_s = season.end_s - DAY_S
+    starts = np.array([season.opening_s, season.start_s, season.begin_s])
+    from_s = np.minimum(starts, latest_s)[dice.pick(_NEWCOMER_TIMES, n)]
     draft = _draft_repeated(world, buyers, orders)
     return draft.change(
-        placed_s=season.draw(dice, n, from_s=np.minimum(from_s, season.end_s - DAY_S)),
+        placed_s=season.draw(dice, n, from_s=from_s),
         item=np.where(is_hero, world.catalogue.draw(dice, n, world.catalogue.heroes), draft.item),
-        discount_share=np.where(is_hero, 0.4 + 0.2 * dice.unit(n), -1.0),
+        discount_share=np.where(is_hero, 0.35 + 0.2 * dice.unit(n), -1.0),
         channel=np.where(dice.chance(0.6, n), channels.SPLASH_AD, channels.draw_partner_apps(dice, n)),
     )
 

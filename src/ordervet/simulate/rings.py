@@ -40,7 +40,7 @@ class RingPlan:
     is_regular : the gaps of a burst are all alike
     items : names of categories, or one of the special groups of the catalogue
     is_one_item : a ring orders a single item
-    quantity : fewest and most pieces
+    quantity : fewest and most pieces; None = as anybody
     discount_share : lowest and highest share; None = as anybody
     insured : always insured
     fates : what becomes of the orders, with weights
@@ -64,7 +64,7 @@ class RingPlan:
     is_regular: bool = False
     items: tuple[str, ...] | str = _ALL
     is_one_item: bool = False
-    quantity: tuple[int, int] = (1, 1)
+    quantity: tuple[int, int] | None = None
     discount_share: tuple[float, float] | None = None
     insured: bool = False
     fates: Mapping[Fate, float]
@@ -102,12 +102,13 @@ RING_PLANS: Mapping[str, RingPlan] = {
         aged_share=0.1,
         span_days=30.0,
         items=DEAR,
+        quantity=(1, 1),
         fates={Fate.RETURN: 1.0},
         lag_s=3.0 * DAY_S,
     ),
     "fake_return": RingPlan(
-        orders=(8, 24),
-        orders_per_account=2,
+        orders=(10, 30),
+        orders_per_account=3,
         per_phone=3,
         per_device=5,
         per_ip=5,
@@ -136,6 +137,7 @@ RING_PLANS: Mapping[str, RingPlan] = {
         aged_share=0.2,
         span_days=20.0,
         items=CHEAP_INSURED,
+        quantity=(1, 2),
         insured=True,
         fates={Fate.RETURN: 0.8, Fate.FREIGHT_CLAIM: 0.2},
         lag_s=3.0 * HOUR_S,
@@ -145,16 +147,17 @@ RING_PLANS: Mapping[str, RingPlan] = {
         orders=(12, 60),
         per_phone=1,
         per_device=4,
-        per_ip=12,
+        per_ip=10,
         per_payment=6,
         per_door=10,
         place="near",
-        jigged_share=0.85,
+        jigged_share=0.8,
         age_days=0.6,
         aged_share=0.1,
         gap_s=14.0,
         items=HEROES,
         is_one_item=True,
+        quantity=(1, 1),
         discount_share=(0.45, 0.65),
         fates={Fate.FULFILLED: 0.9, Fate.CANCELLED_PAID: 0.1},
     ),
@@ -240,8 +243,8 @@ RING_PLANS: Mapping[str, RingPlan] = {
         fates={Fate.FULFILLED: 1.0},
     ),
     "delivery_refusal": RingPlan(
-        orders=(8, 24),
-        orders_per_account=4,
+        orders=(10, 30),
+        orders_per_account=5,
         per_phone=2,
         per_device=4,
         per_ip=4,
@@ -253,7 +256,7 @@ RING_PLANS: Mapping[str, RingPlan] = {
         quiet_share=0.04,
     ),
     "stolen_payment": RingPlan(
-        orders=(5, 16),
+        orders=(8, 20),
         per_device=5,
         per_ip=6,
         per_phone=3,

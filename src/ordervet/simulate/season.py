@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import numpy as np
+
+from ordervet.simulate.settings import ZONE
 
 if TYPE_CHECKING:
     from ordervet.simulate.dice import Dice, Floats, Ints
     from ordervet.simulate.settings import SimulationSettings
 
-ZONE = ZoneInfo("Asia/Shanghai")
 MINUTE_S = 60
 HOUR_S = 3600
 DAY_S = 86_400
@@ -73,7 +73,8 @@ class Season:
         high = self._position(self.end_s if to_s is None else to_s)
         at = low + dice.unit(n) * (high - low)
         bins = np.minimum(np.searchsorted(self._edges, at, side="right"), len(self._starts) - 1)
-        return self._starts[bins] + dice.below(_BIN_S, n)
+        drawn: Ints = np.minimum(self._starts[bins] + dice.below(_BIN_S, n), self.end_s - 1)
+        return drawn
 
     def phase_of(self, placed_s: Ints) -> Ints:
         """Give the position in `PHASES` of each instant."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from ordervet.errors import ContractError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
 
 KIND_WEIGHTS: Mapping[str, float] = MappingProxyType(
     {
@@ -68,7 +68,7 @@ MASKED_RATES: Mapping[str, float] = MappingProxyType(
 DEVICE_RATES: Mapping[str, float] = MappingProxyType(
     {"tmall": 0.75, "douyin": 0.70, "jd": 0.75, "pdd": 0.65, "wechat": 0.85, "own": 0.97}
 )
-"""Share of each platform's buyers whose orders come with a device and an IP."""
+"""Share of each platform's buyers whose orders come with a device, and, drawn apart, with an IP."""
 
 GROUP_KEY_RATES: Mapping[str, float] = MappingProxyType(
     {"tmall": 0.90, "douyin": 0.50, "jd": 0.30, "pdd": 0.40, "wechat": 0.95, "own": 0.0}
@@ -76,6 +76,9 @@ GROUP_KEY_RATES: Mapping[str, float] = MappingProxyType(
 """Share of each platform's masked buyers whose orders carry the platform's equality keys of address and phone."""
 
 MIN_ORDERS = 500
+_MIN_DAYS = 14
+ZONE = ZoneInfo("Asia/Shanghai")
+"""Where the merchant's days begin and end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,15 +96,15 @@ class SimulationSettings:
     after_days : days of ordinary trade after the season
     history_share, after_share : share of all orders placed before and after the season
     opening_share : share of the season's orders placed on the opening evening
-    orders_until : no order is placed at or after this instant (with a zone); None = the last day's end
-    known_until : no outcome, verdict or correction at or after this instant (with a zone) is written; None = all are
+    orders_until : every order is placed before this instant (with a zone); None = the last day's end
+    known_until : outcomes, verdicts and corrections from this instant on (with a zone) are left out; None = all kept
     malicious_share : share of orders that are malicious
     kind_weights : share of each kind among malicious orders
     look_alike_shares : share of each look-alike among all orders
     orders_per_buyer : mean number of orders of a plain buyer over the whole time
     platform_shares : share of each platform among buyers
     masked_rates : share of buyers whose orders come without recipient, phone and address, per platform
-    device_rates : share of buyers whose orders come with device and IP, per platform
+    device_rates : share of buyers whose orders come with a device, and, drawn apart, with an IP, per platform
     group_key_rates : share of masked buyers whose orders carry equality keys of address and phone, per platform
     careful_share : share of rings that use aged accounts and one device, phone and payment account each
     price_drift : largest relative move of a category's prices over the whole time
@@ -140,13 +143,13 @@ class SimulationSettings:
     masked_rates: Mapping[str, float] = field(default_factory=lambda: MASKED_RATES)
     device_rates: Mapping[str, float] = field(default_factory=lambda: DEVICE_RATES)
     group_key_rates: Mapping[str, float] = field(default_factory=lambda: GROUP_KEY_RATES)
-    careful_share: float = 0.12
+    careful_share: float = 0.08
     price_drift: float = 0.15
     fault_blame_rate: float = 0.75
-    review_rate: float = 0.8
+    review_rate: float = 0.9
     look_alike_review_rate: float = 0.06
     audit_rate: float = 0.01
-    unsure_rate: float = 0.04
+    unsure_rate: float = 0.03
     desk_error_rate: float = 0.02
     appeal_rate: float = 0.4
     verdict_delay_days: float = 6.0
@@ -169,12 +172,13 @@ class SimulationSettings:
 _LOWER_BOUNDS: Mapping[str, float] = {
     "n_orders": MIN_ORDERS,
     "seed": 0,
-    "history_days": 14,
+    "history_days": _MIN_DAYS,
     "season_days": 5,
     "after_days": 0,
     "orders_per_buyer": 1,
     "verdict_delay_days": 0.1,
 }
+_WHOLE = ("n_orders", "seed", "history_days", "season_days", "after_days")
 _SHARES = (
     *("history_share", "after_share", "opening_share", "malicious_share", "careful_share", "price_drift"),
     *("fault_blame_rate", "review_rate", "look_alike_review_rate", "audit_rate", "unsure_rate", "desk_error_rate"),
@@ -189,13 +193,15 @@ _TABLES: Mapping[str, Mapping[str, float]] = {
     "group_key_rates": GROUP_KEY_RATES,
 }
 _MOST_MALICE = 0.3
-_MOST_LOOK_ALIKES = 0.6
+_MOST_LOOK_ALIKES = 0.5
 
 
 def _find_problems(settings: SimulationSettings) -> Iterator[str]:
     for name, low in _LOWER_BOUNDS.items():
         value = getattr(settings, name)
-        if not value >= low:
+        if name in _WHOLE and not isinstance(value, int):
+            yield f"'{name}': got {value}, expected a whole number"
+        elif not value >= low:
             yield f"'{name}': got {value}, expected at least {low:g}"
     for name in _SHARES:
         value = getattr(settings, name)
@@ -211,10 +217,19 @@ def _find_problems(settings: SimulationSettings) -> Iterator[str]:
         yield "'history_share': with 'after_share' it leaves nothing for the season"
     if not 1 <= settings.opening_offset_days < settings.season_days:
         yield f"'opening_day': got {settings.opening_day}, expected 1 to {settings.season_days - 1}"
+    yield from _find_instant_problems(settings)
+
+
+def _find_instant_problems(settings: SimulationSettings) -> Iterator[str]:
+    first = datetime.combine(settings.start, time(), ZONE) - timedelta(days=settings.history_days)
     for name in ("orders_until", "known_until"):
         instant = getattr(settings, name)
-        if instant is not None and instant.tzinfo is None:
+        if instant is None:
+            continue
+        if instant.tzinfo is None:
             yield f"'{name}': got an instant without a zone, expected one with a zone"
+        elif instant < first + timedelta(days=_MIN_DAYS):
+            yield f"'{name}': got {instant.isoformat()}, expected {_MIN_DAYS} days after the first order or later"
 
 
 def _find_table_problems(name: str, table: Mapping[str, float], default: Mapping[str, float]) -> Iterator[str]:

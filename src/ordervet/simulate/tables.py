@@ -91,6 +91,7 @@ def _write_orders(world: World, ledger: Ledger, order_id: Column) -> pa.Table:
     platforms = list(world.settings.platform_shares)
     is_plain = people.column("is_masked")[draft.buyer] == 0
     has_device = people.column("has_device")[draft.buyer] == 1
+    has_ip = people.column("has_ip")[draft.buyer] == 1
     has_group = ~is_plain & (people.column("has_group")[draft.buyer] == 1)
     address, address_group = _write_addresses(world, ledger, is_plain, has_group)
     categories = world.catalogue.category[draft.item]
@@ -113,7 +114,7 @@ def _write_orders(world: World, ledger: Ledger, order_id: Column) -> pa.Table:
             "phone": _write_phones(draft.phone, draft.extension, is_plain),
             "phone_group": _code("p", np.where(has_group, draft.phone, NONE), 8),
             "device_id": _code("d", np.where(has_device, draft.device, NONE), 8),
-            "ip": _write_ips(draft.ip, has_device),
+            "ip": _write_ips(draft.ip, has_ip),
             "payment_account": _code("y", draft.payment, 8),
             "item_id": pick([f"i{i:04d}" for i in range(len(world.catalogue.category))], draft.item),
             "category": pick([category.name for category in CATEGORIES], categories),
@@ -145,11 +146,11 @@ def _write_phones(phone: Ints, extension: Ints, is_plain: Flags) -> Column:
     return join(number, either(extension == NONE, "", join("-", write_digits(extension))))
 
 
-def _write_ips(ip: Ints, has_device: Flags) -> Column:
+def _write_ips(ip: Ints, has_ip: Flags) -> Column:
     number = _CARRIER_NAT + _scramble(ip, _N_IPS)
     names = [str(byte) for byte in range(256)]
     first, second, third, last = (pick(names, number >> shift & 255) for shift in (24, 16, 8, 0))
-    return either(has_device, join(first, ".", second, ".", third, ".", last), None)
+    return either(has_ip, join(first, ".", second, ".", third, ".", last), None)
 
 
 def _write_outcomes(outcomes: Outcomes, order_id: Column) -> pa.Table:
