@@ -8,7 +8,8 @@ from ordervet.policy.missing import explain_missing, list_missing
 from ordervet.policy.policy import HUMAN_KINDS, Policy, load_policy, parse_policy
 from ordervet.policy.reasons import Reason, assign_reasons, find_spec, own_history_log_odds
 from ordervet.policy.registry import ReasonSpec, load_registry
-from ordervet.policy.scripts import RenderedScript, Script, load_scripts, render, script_for, script_for_reasons
+from ordervet.policy.script_files import Script
+from ordervet.policy.scripts import RenderedScript, load_scripts, render, script_for, script_for_reasons
 from ordervet.policy.slots import SLOTS
 
 __all__ = [

@@ -15,7 +15,8 @@ from ordervet.contract import MaliceKind
 from ordervet.errors import PolicyError
 from ordervet.policy.codes import Stage
 from ordervet.policy.registry import load_registry
-from ordervet.policy.scripts import GENERAL_ID, load_scripts
+from ordervet.policy.script_files import GENERAL_ID
+from ordervet.policy.scripts import load_scripts
 from ordervet.policy.slots import REQUIRED_SLOTS, SLOTS, fill_slots
 from ordervet.policy.texts import parse_yaml
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ordervet.policy.codes import Lang
-    from ordervet.policy.scripts import Script
+    from ordervet.policy.script_files import Script
 
 KIND_STAGES: Final[dict[MaliceKind, tuple[Stage, ...]]] = {
     MaliceKind.REFUND_ONLY_ABUSE: (Stage.IN, Stage.AFTER),
@@ -208,7 +209,8 @@ def _list_fragments() -> tuple[str, ...]:
     """List the pieces of all reason wordings that are long enough to be recognised."""
     registry = load_registry()
     texts = [spec.label for spec in registry.reasons.values()]
-    texts += [text for spec in registry.reasons.values() for text in (spec.wording, spec.unknown) if text is not None]
+    texts += [text for spec in registry.reasons.values() for text in spec.wordings.values()]
+    texts += [spec.unknown for spec in registry.reasons.values() if spec.unknown is not None]
     texts += [*registry.statistics.values(), *registry.unknown.values()]
     pieces = [_cut(text.zh, "zh") + _cut(text.en, "en") for text in texts]
     return tuple(sorted({piece for cut in pieces for piece in cut}))

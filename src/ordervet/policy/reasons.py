@@ -230,11 +230,10 @@ def _write_text(registry: Registry, spec: ReasonSpec, feature: str, value: float
     name = FeatureName.parse(feature)
     statistic = registry.statistics.get(name.statistic, registry.statistics["other"])
     is_known = math.isfinite(value)
-    wording = (
-        (spec.wording or statistic)
-        if is_known
-        else (spec.unknown or registry.unknown.get(spec.entity, registry.unknown[ANY]))
-    )
+    if is_known:
+        wording = spec.wordings.get(name.statistic) or spec.wordings.get(ANY) or statistic
+    else:
+        wording = spec.unknown or registry.unknown.get(spec.entity, registry.unknown[ANY])
     column = registry.columns.get(name.column)
     text = wording[lang].format(
         entity=_name_entity(registry, name.entity, lang),

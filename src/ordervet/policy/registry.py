@@ -55,7 +55,7 @@ class _Family(BaseModel):
     kind: MaliceKind | None = None
     stage: Stage
     own_history: bool = False
-    wording: Text | None = None
+    wordings: dict[str, Text] = {}
     unknown: Text | None = None
     codes: dict[str, Annotated[str, Field(pattern=r"^R\d{3}$")]]
 
@@ -86,7 +86,8 @@ class ReasonSpec:
     kind : the kind of malice it points to, if any
     stage : when the desk acts on it
     own_history : whether it rests on the buyer's own earlier behaviour alone
-    wording, unknown : words of its own, in place of the statistic's and the general ones
+    wordings : sentences of its own by statistic, ``any`` for all, in place of the statistic's
+    unknown : a sentence of its own, in place of the general one
     """
 
     code: str
@@ -97,7 +98,7 @@ class ReasonSpec:
     kind: MaliceKind | None
     stage: Stage
     own_history: bool
-    wording: Text | None
+    wordings: dict[str, Text]
     unknown: Text | None
 
     @property
@@ -213,7 +214,7 @@ def _build_spec(family: _Family, entity: str, code: str) -> ReasonSpec:
         kind=family.kind,
         stage=family.stage,
         own_history=family.own_history and entity == "buyer",
-        wording=family.wording,
+        wordings=family.wordings,
         unknown=family.unknown,
     )
 
