@@ -11,6 +11,7 @@ from ordervet.simulate import channels
 from ordervet.simulate.addresses import PlaceKind, contradict_regions, draw_honest_writings, draw_jigged_writings
 from ordervet.simulate.dice import group_sizes
 from ordervet.simulate.drafts import Fate, Fault, draft_orders, some
+from ordervet.simulate.people import NONE
 from ordervet.simulate.population import draw_ages, draw_line_counts, draw_quantities
 from ordervet.simulate.rings import CHEAP_INSURED, HEROES, LIMITED, RING_PLANS
 from ordervet.simulate.season import DAY_S, MINUTE_S
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 
 _MIN_ORDERS_PER_KIND = 4
 _STATION_RATE = 0.5
-_OWNER_RING_RATE = 0.3
+_OWNER_RING_RATE = 0.15
+_STATIONS_PER_OWNER = 100
 _TAKEN_OVER_RATE = 0.5
 _OWN_CHANNEL_RATE = 0.5
 _VIRTUAL_RATE = 0.5
+_OPENER_SHARE = 0.7
 _CONTRADICTORY_RATE = 0.5
 
 
@@ -67,7 +70,7 @@ def draft_malice(world: World, counts: dict[str, int], stations: Ints, victims: 
     ----------
     world : grows by the accounts and doors of the rings
     counts : orders by kind
-    stations : doors of honest pick-up stations; the first one's owner runs a ring of his own
+    stations : doors of honest pick-up stations; the owners of the first few run rings of their own
     victims : honest accounts that can be taken over
 
     Returns
@@ -102,7 +105,7 @@ def _draft_kind(world: World, kind: str, n: int, stations: Ints, victims: Ints) 
     draft = _dress(world, plan, kind, draft)
     if kind == "stolen_payment":
         draft = _take_over(world, draft, ring, victims)
-    return _keep_quiet(world, plan, draft)
+    return _keep_quiet(world, plan, draft, at < accounts_per_ring[ring])
 
 
 def _spread(sizes: Ints) -> tuple[Ints, Ints]:
@@ -167,14 +170,24 @@ def _choose_doors(world: World, plan: RingPlan, crew: Crew, stations: Ints) -> I
         doors = book.add_doors(dice, buildings[ring_of_slot])[slot]
     else:
         doors = book.add_homes(dice, len(ring_of_slot), homes_per_building=1)[slot]
-    if plan.place == "station" and len(stations):
-        chosen = stations[dice.below(len(stations), crew.n_rings)]
-        chosen = np.where(dice.chance(_OWNER_RING_RATE, crew.n_rings), stations[0], chosen)
-        uses_station = dice.chance(_STATION_RATE, crew.n_rings)
-        uses_station[0] = True
-        doors = np.where(uses_station[crew.ring], chosen[crew.ring], doors)
+    if plan.place in {"station", "own_station"} and len(stations):
+        doors = _move_to_stations(world, plan, crew, stations, doors)
     own = book.add_homes(dice, len(crew.ring), homes_per_building=3)
     return np.where(crew.is_careful, own, doors)
+
+
+def _move_to_stations(world: World, plan: RingPlan, crew: Crew, stations: Ints, doors: Ints) -> Ints:
+    """Send the parcels of some rings to honest people's stations, or to one whose owner is of the ring."""
+    dice = world.dice
+    chosen = stations[dice.below(len(stations), crew.n_rings)]
+    uses_station = dice.chance(_STATION_RATE, crew.n_rings)
+    if plan.place == "own_station":
+        owned = stations[: 1 + len(stations) // _STATIONS_PER_OWNER]
+        is_owners = dice.chance(_OWNER_RING_RATE, crew.n_rings)
+        is_owners[0] = True  # NOTE: even the smallest merchant has one such ring
+        chosen = np.where(is_owners, owned[dice.below(len(owned), crew.n_rings)], chosen)
+        uses_station |= is_owners
+    return np.where(uses_station[crew.ring], chosen[crew.ring], doors)
 
 
 def _draw_writings(world: World, plan: RingPlan, kind: str, crew: Crew) -> Ints:
@@ -243,12 +256,15 @@ def _take_over(world: World, draft: Draft, ring: Ints, victims: Ints) -> Draft:
     )
 
 
-def _keep_quiet(world: World, plan: RingPlan, draft: Draft) -> Draft:
-    """Let some orders of the ring be what they seem."""
-    is_quiet = world.dice.chance(plan.quiet_share, len(draft))
+def _keep_quiet(world: World, plan: RingPlan, draft: Draft, is_first: Flags) -> Draft:
+    """Let some orders of the ring be what they seem, the first of an account above all."""
+    k, n = plan.orders_per_account, len(draft)
+    per_account = plan.quiet_share * k
+    later = (1.0 - _OPENER_SHARE) * per_account / max(k - 1, 1)
+    is_quiet = world.dice.chance(np.where(is_first, _OPENER_SHARE * per_account, later), n)
     return draft.change(
-        kind=np.where(is_quiet, -1, draft.kind),
+        kind=np.where(is_quiet, NONE, draft.kind),
         fate=some(is_quiet, Fate.ORDINARY, draft.fate),
-        lag_s=some(is_quiet, -1, draft.lag_s),
+        lag_s=some(is_quiet, NONE, draft.lag_s),
         fault=some(is_quiet, Fault.ORDINARY, draft.fault),
     )

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _YEAR_S = 365 * DAY_S
 _FRESH_SHARE = 0.15
+_CARRIER_IP_RATE = 0.25
+_ACCOUNTS_PER_CARRIER_IP = 24
 _HEAVY_RETURN_RATE = 0.7
 _GIFT_RATE = 0.6
 _HERO_RATE = 0.5
@@ -84,7 +86,16 @@ def _open_accounts(world: World, doors: Ints, **shared: Ints) -> Ints:
     """Open an honest account for each door."""
     n = len(doors)
     shared.setdefault("age_s", draw_ages(world.dice, n))
+    if "ip" not in shared:
+        shared["ip"] = _draw_ips(world, n)
     return world.people.add(world.dice, doors=doors, writings=draw_honest_writings(world.dice, n), **shared)
+
+
+def _draw_ips(world: World, n: int) -> Ints:
+    """Give each account an IP of its own, or one that a carrier gives to several strangers."""
+    carrier = world.people.issue("ip", n // _ACCOUNTS_PER_CARRIER_IP + 1)
+    drawn = carrier[world.dice.below(len(carrier), n)]
+    return np.where(world.dice.chance(_CARRIER_IP_RATE, n), drawn, world.people.issue("ip", n))
 
 
 def _draft_repeated(world: World, buyers: Ints, orders: Ints) -> Draft:

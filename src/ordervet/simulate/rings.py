@@ -31,7 +31,8 @@ class RingPlan:
     orders : fewest and most orders of a ring
     orders_per_account : orders of each account
     per_phone, per_device, per_ip, per_payment, per_door : accounts that share one
-    place : "homes" (unrelated), "near" (doors of one building) or "station" (a pick-up station, sometimes)
+    place : "homes" (unrelated), "near" (doors of one building), "station" (a pick-up station, sometimes), "own_station"
+        (likewise, and some of its rings are a station owner's)
     jigged_share : share of accounts that disguise their address
     age_days : median age of a fresh account at its first order
     aged_share : share of accounts that are old all the same
@@ -45,7 +46,7 @@ class RingPlan:
     insured : always insured
     fates : what becomes of the orders, with weights
     lag_s : median seconds to the fate's first event; None = as anybody
-    quiet_share : share of the accounts' orders that are honest in appearance and in fact
+    quiet_share : share of the accounts' orders, mostly their first, that are honest in appearance and in fact
     """
 
     orders: tuple[int, int]
@@ -90,12 +91,12 @@ RING_PLANS: Mapping[str, RingPlan] = {
         quiet_share=0.12,
     ),
     "return_swap": RingPlan(
-        orders=(6, 16),
-        per_phone=4,
-        per_device=4,
-        per_ip=4,
+        orders=(8, 24),
+        per_phone=5,
+        per_device=5,
+        per_ip=6,
         per_payment=3,
-        per_door=4,
+        per_door=6,
         place="station",
         jigged_share=0.5,
         age_days=5.0,
@@ -131,7 +132,7 @@ RING_PLANS: Mapping[str, RingPlan] = {
         per_ip=6,
         per_payment=3,
         per_door=6,
-        place="station",
+        place="own_station",
         jigged_share=0.4,
         age_days=15.0,
         aged_share=0.2,
@@ -191,10 +192,10 @@ RING_PLANS: Mapping[str, RingPlan] = {
         lag_s=4.0 * MINUTE_S,
     ),
     "professional_claim": RingPlan(
-        orders=(8, 24),
-        orders_per_account=4,
+        orders=(10, 30),
+        orders_per_account=5,
         per_phone=2,
-        per_device=2,
+        per_device=3,
         per_ip=4,
         per_payment=2,
         per_door=3,
@@ -257,12 +258,12 @@ RING_PLANS: Mapping[str, RingPlan] = {
     ),
     "stolen_payment": RingPlan(
         orders=(8, 20),
-        per_device=5,
-        per_ip=6,
-        per_phone=3,
-        per_door=4,
+        per_device=6,
+        per_ip=8,
+        per_phone=5,
+        per_door=6,
         age_days=2.0,
-        gap_s=11.0 * MINUTE_S,
+        gap_s=7.0 * MINUTE_S,
         items=DEAR,
         quantity=(1, 3),
         fates={Fate.CHARGEBACK: 0.9, Fate.CANCELLED_PAID: 0.1},
