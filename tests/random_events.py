@@ -97,14 +97,3 @@ def _draw_instants(rng: np.random.Generator, n: int, span_s: int, grain_s: int) 
 
 def _fill_absent(ids: dict[str, np.ndarray], spec: FeatureSpec, n: int) -> dict[str, np.ndarray]:
     return {entity: ids.get(entity, np.zeros(n, np.uint64)) for entity in spec.entities}
-
-
-def take_orders(orders: OrderEvents, rows: np.ndarray) -> OrderEvents:
-    ids = {entity: values[rows] for entity, values in orders.ids.items()}
-    return OrderEvents(orders.order_id[rows], orders.seen_at[rows], orders.amount_minor[rows], ids, orders.own[rows])
-
-
-def take_later(later: LaterEvents, rows: np.ndarray) -> LaterEvents:
-    return LaterEvents(
-        later.order_id[rows], later.seen_at[rows], later.mask[rows], later.amount_minor[rows], later.rank[rows]
-    )

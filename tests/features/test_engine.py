@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ordervet.errors import HistoryError
 from ordervet.features import FeatureEngine, OrderEvents
 from ordervet.features.reference import compute_features
-from random_events import SPEC, draw_events, take_later, take_orders
+from random_events import SPEC, draw_events
 
 if TYPE_CHECKING:
     from ordervet.features import LaterEvents
@@ -47,7 +47,7 @@ def test_engine_serves_micro_batches_as_it_serves_the_whole(seed: int, span_s: i
     for low, high in zip([-1, *cuts], [*cuts, 2**62], strict=True):
         rows = np.flatnonzero((orders.seen_at >= low) & (orders.seen_at < high))
         marks = np.flatnonzero((later.seen_at >= low) & (later.seen_at < high))
-        served[rows] = engine.advance(take_orders(orders, rows), take_later(later, marks))
+        served[rows] = engine.advance(orders.take(rows), later.take(marks))
 
     np.testing.assert_array_equal(served, whole)
 
@@ -65,7 +65,7 @@ def test_engine_serves_events_one_by_one_as_it_serves_the_whole(seed: int, span_
         is_order = at < len(orders)
         row = np.array([at]) if is_order else np.zeros(0, np.int64)
         mark = np.zeros(0, np.int64) if is_order else np.array([at - len(orders)])
-        served[row] = engine.advance(take_orders(orders, row), take_later(later, mark))
+        served[row] = engine.advance(orders.take(row), later.take(mark))
 
     np.testing.assert_array_equal(served, whole)
 
@@ -77,7 +77,7 @@ def test_features_do_not_depend_on_the_order_of_rows(seed: int, span_s: int, gra
     rng = np.random.default_rng(seed)
     rows, marks = rng.permutation(len(orders)), rng.permutation(len(later))
 
-    shuffled = FeatureEngine(SPEC).advance(take_orders(orders, rows), take_later(later, marks))
+    shuffled = FeatureEngine(SPEC).advance(orders.take(rows), later.take(marks))
 
     np.testing.assert_array_equal(shuffled, FeatureEngine(SPEC).advance(orders, later)[rows])
 
@@ -92,7 +92,7 @@ def test_features_are_blind_to_the_present_and_the_future(seed: int, span_s: int
 
     past = np.flatnonzero(orders.seen_at < now)
     known = np.flatnonzero(later.seen_at < now)
-    alone = FeatureEngine(SPEC).advance(take_orders(orders, np.append(past, row)), take_later(later, known))
+    alone = FeatureEngine(SPEC).advance(orders.take(np.append(past, row)), later.take(known))
 
     np.testing.assert_array_equal(alone[-1], whole[row])
 
@@ -110,13 +110,13 @@ def test_engine_answers_a_known_order_again_but_counts_it_once() -> None:
     engine = FeatureEngine(SPEC)
     engine.advance(orders, later)
     last = np.array([int(np.argmax(orders.seen_at))])
-    again = take_orders(orders, last)
+    again = orders.take(last)
     now = engine.last_seen_at + 1
     again = OrderEvents(again.order_id, np.array([now]), again.amount_minor, again.ids, again.own)
 
-    first = engine.advance(again, take_later(later, np.zeros(0, np.int64)))
+    first = engine.advance(again, later.take(np.zeros(0, np.int64)))
     again = OrderEvents(again.order_id, np.array([now + 1]), again.amount_minor, again.ids, again.own)
-    second = engine.advance(again, take_later(later, np.zeros(0, np.int64)))
+    second = engine.advance(again, later.take(np.zeros(0, np.int64)))
 
     counts = [at for at, name in enumerate(SPEC.names) if "__count__order" in name]
     np.testing.assert_array_equal(first[:, counts], second[:, counts])
@@ -128,4 +128,4 @@ def test_engine_refuses_events_from_before_the_last_one() -> None:
     engine.advance(orders, later)
 
     with pytest.raises(HistoryError, match="before the last event already seen"):
-        engine.advance(take_orders(orders, np.array([0])), take_later(later, np.zeros(0, np.int64)))
+        engine.advance(orders.take(np.array([0])), later.take(np.zeros(0, np.int64)))

@@ -27,7 +27,7 @@ JUDGEMENT_BIT = 1 << 40
 _DAY_US = 86_400_000_000
 
 #: The order among events of one order at one instant: the milder verdict stands, a correction has the last word.
-_RANK_OUTCOME, _RANK_MALICIOUS, _RANK_UNSURE, _RANK_INNOCENT, _RANK_CORRECTION = range(1, 6)
+_RANK_OUTCOME, _RANK_MALICIOUS, _RANK_UNSURE, _RANK_INNOCENT, RANK_CORRECTION = range(1, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,30 @@ class OrderEvents:
     def __len__(self) -> int:
         return len(self.order_id)
 
+    def take(self, rows: NDArray[np.int64]) -> OrderEvents:
+        """Pick rows, in the order given."""
+        return OrderEvents(
+            order_id=self.order_id[rows],
+            seen_at=self.seen_at[rows],
+            amount_minor=self.amount_minor[rows],
+            ids={entity: ids[rows] for entity, ids in self.ids.items()},
+            own=self.own[rows],
+            evidence={entity: codes[rows] for entity, codes in self.evidence.items()},
+        )
+
+    @classmethod
+    def empty(cls, spec: FeatureSpec) -> OrderEvents:
+        """Give no orders."""
+        none = np.zeros(0, np.int64)
+        ids = {entity: np.zeros(0, np.uint64) for entity in spec.entities}
+        return cls(np.zeros(0, np.uint64), none, none, ids, np.zeros((0, len(spec.order_columns)), np.float32))
+
     @classmethod
     def concat(cls, parts: Sequence[OrderEvents]) -> OrderEvents:
         """Put parts of one spec behind each other; at least one part."""
         return cls(
-            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("order_id", "seen_at")),
+            order_id=np.concatenate([part.order_id for part in parts]),
+            seen_at=np.concatenate([part.seen_at for part in parts]),
             amount_minor=np.concatenate([part.amount_minor for part in parts]),
             ids={entity: np.concatenate([part.ids[entity] for part in parts]) for entity in parts[0].ids},
             own=np.concatenate([part.own for part in parts]),
@@ -88,11 +107,28 @@ class LaterEvents:
     def __len__(self) -> int:
         return len(self.order_id)
 
+    def take(self, rows: NDArray[np.int64]) -> LaterEvents:
+        """Pick rows, in the order given."""
+        return LaterEvents(
+            self.order_id[rows], self.seen_at[rows], self.mask[rows], self.amount_minor[rows], self.rank[rows]
+        )
+
+    @classmethod
+    def empty(cls) -> LaterEvents:
+        """Give no events."""
+        none = np.zeros(0, np.int64)
+        return cls(np.zeros(0, np.uint64), none, none, none, np.zeros(0, np.uint8))
+
     @classmethod
     def concat(cls, parts: Sequence[LaterEvents]) -> LaterEvents:
         """Put parts behind each other; at least one part."""
-        names = ("order_id", "seen_at", "mask", "amount_minor", "rank")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        return cls(
+            order_id=np.concatenate([part.order_id for part in parts]),
+            seen_at=np.concatenate([part.seen_at for part in parts]),
+            mask=np.concatenate([part.mask for part in parts]),
+            amount_minor=np.concatenate([part.amount_minor for part in parts]),
+            rank=np.concatenate([part.rank for part in parts]),
+        )
 
 
 def build_order_events(orders: pa.Table, key: Key, spec: FeatureSpec) -> OrderEvents:
@@ -133,7 +169,7 @@ def build_later_events(events: Events, key: Key) -> LaterEvents:
             [
                 np.full(outcomes.num_rows, _RANK_OUTCOME, np.uint8),
                 verdict_rank,
-                np.full(corrections.num_rows, _RANK_CORRECTION, np.uint8),
+                np.full(corrections.num_rows, RANK_CORRECTION, np.uint8),
             ]
         ),
     )

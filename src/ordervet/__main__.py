@@ -1,0 +1,5 @@
+"""``python -m ordervet`` is the command line."""
+
+from ordervet.cli import run
+
+run()

@@ -1,0 +1,32 @@
+"""The command line: the same functions as the library, with the same nouns and verbs."""
+
+from __future__ import annotations
+
+import typer
+
+from ordervet.cli import learning, scoring
+from ordervet.cli.screen import EXIT_CODES_HELP, run_guarded
+
+app = typer.Typer(
+    name="ordervet",
+    help="Vet every order before it ships: score orders for malice, say why, hand the desk the script to use.",
+    epilog=EXIT_CODES_HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (
+    scoring.score,
+    scoring.explain,
+    scoring.validate,
+    learning.train,
+    learning.backtest,
+    learning.simulate,
+):
+    app.command(epilog=EXIT_CODES_HELP)(command)
+
+
+def run() -> None:
+    """Run the command line."""
+    run_guarded(app)

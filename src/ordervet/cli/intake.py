@@ -1,0 +1,116 @@
+"""Files from the command line to events, a feature spec and fit settings."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from ordervet.backtest import Protocol, parse_protocol
+from ordervet.contract import load_mapping, read_events
+from ordervet.contract.mapping import Mapping
+from ordervet.errors import ContractError, MappingError
+from ordervet.features import FeatureSpec, build_spec
+from ordervet.model import FitSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from ordervet.contract import Events
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What the files hold.
+
+    Parameters
+    ----------
+    events : the good rows
+    failures : the rows that were set aside
+    spec : the features that this data can have
+    protocol : how the mapping wants a backtest done
+    time_zone : of naive times, and to show times in
+    """
+
+    events: Events
+    failures: pa.Table
+    spec: FeatureSpec
+    protocol: Protocol | None
+    time_zone: str
+
+
+def read_files(files: Sequence[Path], mapping_name: str | None) -> Intake:
+    """Read the files of a command.
+
+    Raises
+    ------
+    ContractError, MappingError
+        A file or the mapping is wrong, or there is no good order at all.
+    """
+    mapping = load_mapping(mapping_name) if mapping_name else None
+    time_zone = mapping.source.time_zone if mapping else "Asia/Shanghai"
+    events, failures = read_events(files, mapping=mapping)
+    if events.orders.num_rows == 0:
+        n = failures.num_rows
+        raise ContractError(
+            f"there is no order to work on in {', '.join(path.name for path in files)}"
+            + (f"; {n:,} rows were set aside" if n else ""),
+            hint="ordervet validate FILE... says what is wrong with each row",
+        )
+    extras = [name.split("__", 1) for name in events.orders.column_names if "__" in name]
+    spec = _build_spec(mapping, {kind: tuple(n for k, n in extras if k == kind) for kind, _ in extras}, time_zone)
+    return Intake(events, failures, spec, parse_protocol(mapping.backtest if mapping else {}), time_zone)
+
+
+def _build_spec(mapping: Mapping | None, extras: dict[str, tuple[str, ...]], time_zone: str) -> FeatureSpec:
+    declared = dict(mapping.features) if mapping else {}
+    names = declared.pop("names", [])
+    use_defaults = declared.pop("use_defaults", True)
+    if declared or not isinstance(names, list) or not isinstance(use_defaults, bool):
+        raise MappingError(
+            "[features] takes names (a list) and use_defaults (true or false), "
+            f"got {sorted(declared) or 'other values'}",
+            hint='names = ["buyer__count__order__{1d,7d}"]',
+        )
+    return build_spec(
+        entities=extras.get("entity", ()),
+        categories=extras.get("category", ()),
+        numbers=extras.get("number", ()),
+        names=tuple(names),
+        use_defaults=use_defaults,
+        time_zone=time_zone,
+    )
+
+
+def read_settings(path: Path | None) -> FitSettings | None:
+    """Read LightGBM settings from TOML; None when no file is named.
+
+    Raises
+    ------
+    MappingError
+        The file cannot be read, or a setting is wrong; all of them are named.
+    """
+    if path is None:
+        return None
+    try:
+        return FitSettings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise MappingError(f"{path.name} cannot be read as TOML ({type(error).__name__})") from None
+    except ValidationError as error:
+        faults = "\n".join(f" - '{'.'.join(map(str, e['loc']))}': {e['msg']}" for e in error.errors())
+        raise MappingError(
+            f"{error.error_count()} settings in {path.name} are wrong\n{faults}",
+            hint="the settings are " + ", ".join(FitSettings.model_fields),
+        ) from None
+
+
+def choose_threads(threads: int) -> int:
+    """Take the number asked for; 0 takes every processor this process may use."""
+    n_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return threads or n_cpus

@@ -1,0 +1,127 @@
+"""Commands about models: train, backtest, simulate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ordervet.backtest import run_backtest
+from ordervet.cli import options
+from ordervet.cli.intake import choose_threads, read_files, read_settings
+from ordervet.cli.screen import ExitCode, err, out, print_json, show_progress
+from ordervet.model import FitSettings, promote_model, save_model
+from ordervet.reports import SIMULATED, average_splits, build_backtest_table, build_card
+from ordervet.retrain import train_model
+from ordervet.simulate import SimulationSettings, write_simulation
+from ordervet.simulate import simulate as build_simulation
+
+
+def train(
+    files: options.Files,
+    models: Annotated[Path, typer.Option(help="Folder that the model is written into.", show_default=False)],
+    mapping: options.Mapping = None,
+    settings: options.SettingsFile = None,
+    maturity_days: options.Maturity = 30.0,
+    about: Annotated[str, typer.Option(help="What the data is; goes into the manifest and the card.")] = "",
+    simulated: Annotated[bool, typer.Option(help="The data is simulated: every figure will say so.")] = False,
+    promote: Annotated[bool, typer.Option(help="Make it the model that serves.")] = True,
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """Train a model on orders, outcomes and verdicts, and measure it on the newest fifth.
+
+    Example: ordervet train orders.parquet outcomes.parquet verdicts.parquet --models models
+    """
+    fit = read_settings(settings) or FitSettings()
+    origin = ({"about": about} if about else {}) | {"is_simulated": simulated}
+    with show_progress() as report_step:
+        report_step("reading")
+        intake = read_files(files, mapping)
+        report_step(f"training on {intake.events.orders.num_rows:,} orders")
+        model = train_model(
+            intake.events, intake.spec, fit, maturity_days=maturity_days, origin=origin, n_jobs=choose_threads(threads)
+        )
+        folder = save_model(model, models, card=build_card(model))
+        if promote:
+            promote_model(models, model.model_id)
+    if json:
+        print_json({"model_id": model.model_id, "is_live": promote, "origin": model.origin, "metrics": model.metrics})
+    else:
+        out.print(f"model {model.model_id}{' is live' if promote else ''}: {folder}", markup=False)
+        metrics = model.metrics
+        out.print(
+            f"on the newest {metrics['n_orders']:,} labelled orders ({metrics['n_malicious']:,} malicious): "
+            f"AP {metrics['ap']:.3f}, AUC {metrics['auc']:.3f}"
+        )
+        if simulated:
+            out.print(SIMULATED, style="dim")
+    _report_failures(intake.failures.num_rows)
+
+
+def backtest(
+    files: options.Files,
+    mapping: options.Mapping = None,
+    settings: options.SettingsFile = None,
+    maturity_days: options.Maturity = 30.0,
+    more_train_days: Annotated[
+        int, typer.Option(min=0, help="Train on so many days before each split's start too.")
+    ] = 0,
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """Measure the method on past data: train on what was known, test on what came after.
+
+    With a [backtest] part in the mapping its protocol is followed; otherwise the newest fifth is the test.
+
+    Example: ordervet backtest transactions.parquet --mapping handbook.toml
+    """
+    fit = read_settings(settings)
+    with show_progress() as report_step:
+        report_step("reading")
+        intake = read_files(files, mapping)
+        protocol = intake.protocol
+        if protocol and more_train_days:
+            protocol = protocol.model_copy(update={"more_train_days": more_train_days})
+        results = run_backtest(
+            intake.events, intake.spec, protocol, settings=fit, maturity_days=maturity_days, n_jobs=choose_threads(threads),
+            report_step=report_step,
+        )  # fmt: skip
+    splits = [result.as_dict() for result in results]
+    if json:
+        print_json({"splits": splits, "mean": average_splits(splits), "n_features": len(intake.spec.names)})
+    else:
+        out.print(build_backtest_table(splits, top_k=protocol.top_k if protocol else None))
+        out.print(f"{len(intake.spec.names)} features. {SIMULATED}", style="dim")
+    _report_failures(intake.failures.num_rows)
+
+
+def simulate(
+    out_path: Annotated[Path, typer.Option("--out", help="Folder to write into.", show_default=False)],
+    orders: Annotated[int, typer.Option(min=500, help="Orders to simulate.")] = 200_000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 20251111,
+    format_: Annotated[Literal["csv", "parquet"], typer.Option("--format", help="Kind of file.")] = "csv",
+    json: options.Json = False,
+) -> None:
+    """Simulate a merchant with a Double-11 evening: orders, outcomes, verdicts, and the truth about them.
+
+    Example: ordervet simulate --out merchant --orders 100000 --format parquet
+    """
+    with show_progress() as report_step:
+        report_step(f"simulating {orders:,} orders")
+        simulation = build_simulation(SimulationSettings(n_orders=orders, seed=seed))
+        report_step("writing")
+        paths = write_simulation(simulation, out_path, format=format_)
+    if json:
+        print_json({"files": [str(path) for path in paths], "n_orders": simulation.orders.num_rows, "seed": seed})
+        return
+    for path in paths:
+        out.print(f"written: {path}", markup=False)
+    out.print(f"truth is for evaluation only, never an input. {SIMULATED}", style="dim")
+
+
+def _report_failures(n_failures: int) -> None:
+    if n_failures:
+        err.print(f"{n_failures:,} rows were set aside: ordervet validate FILE... lists them", style="yellow")
+        raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)

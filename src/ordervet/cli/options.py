@@ -1,0 +1,35 @@
+"""Options that several commands take, each defined once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Orders, outcomes, verdicts and corrections: CSV, JSONL, Parquet, Arrow or xlsx, in any order; each is "
+        "recognised by its columns.",
+        show_default=False,
+    ),
+]
+Mapping = Annotated[
+    str | None,
+    typer.Option(help="TOML file that says which column is what; or the name of a shipped one, such as handbook.toml."),
+]
+Models = Annotated[Path | None, typer.Option(help="Folder of models; without it, the bundled starter model.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+LangOption = Annotated[
+    Literal["zh", "en"] | None, typer.Option("--lang", help="Language of reasons and scripts; by default the locale's.")
+]
+Threads = Annotated[
+    int, typer.Option(min=0, max=256, help="Threads; 0 takes every processor. No result depends on it.")
+]
+Maturity = Annotated[
+    float, typer.Option(min=0, help="Days after which an order that nobody judged counts as innocent.")
+]
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", help="TOML file with LightGBM settings; see docs/definitions.md M1.")
+]

@@ -1,0 +1,143 @@
+"""What every command shares: exit codes, the screen, progress, and errors as one message."""
+
+from __future__ import annotations
+
+import json
+import locale
+import math
+import os
+import sys
+import time
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from ordervet.errors import (
+    ContractError,
+    HistoryError,
+    KeyMismatchError,
+    MappingError,
+    ModelError,
+    OrdervetError,
+    PolicyError,
+    TrainingError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ordervet.policy import Lang
+
+_SHOW_PROGRESS_AFTER_S = 1.0
+
+
+class ExitCode(IntEnum):
+    """What a command's end means."""
+
+    DONE = 0
+    INTERNAL = 1
+    USAGE = 2
+    BAD_INPUT = 3
+    SOME_ROWS_SET_ASIDE = 4
+    MODEL = 5
+    REFUSED = 6
+    INTERRUPTED = 130
+
+
+EXIT_CODES_HELP = (
+    "Exit codes: 0 done · 1 internal error · 2 wrong usage · 3 bad input, nothing written · 4 done, some rows set aside "
+    "· 5 model missing or damaged · 6 refused: not enough to learn from · 130 interrupted"
+)
+
+_CODE_OF: tuple[tuple[type[OrdervetError], ExitCode], ...] = (
+    (ModelError, ExitCode.MODEL),
+    (TrainingError, ExitCode.REFUSED),
+    (ContractError, ExitCode.BAD_INPUT),
+    (MappingError, ExitCode.BAD_INPUT),
+    (PolicyError, ExitCode.BAD_INPUT),
+    (KeyMismatchError, ExitCode.BAD_INPUT),
+    (HistoryError, ExitCode.BAD_INPUT),
+)
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(content: object) -> None:
+    """Print one JSON document; what is not a number becomes null."""
+    sys.stdout.write(json.dumps(_clean(content), ensure_ascii=False, indent=1, default=str) + "\n")
+
+
+def _clean(content: object) -> object:
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    if isinstance(content, dict):
+        return {str(name): _clean(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_clean(value) for value in content]
+    return content
+
+
+def choose_lang(lang: str | None) -> Lang:
+    """Take the language asked for, else the locale's: Chinese where it is Chinese, English elsewhere."""
+    if lang is None:
+        name = os.environ.get("LC_ALL") or os.environ.get("LANG") or locale.getlocale()[0] or ""
+        return "zh" if name.lower().startswith(("zh", "chinese")) else "en"
+    return "zh" if lang == "zh" else "en"
+
+
+@contextmanager
+def show_progress() -> Iterator[Callable[[str], None]]:
+    """Show what is being done, with the time it has taken, once that is longer than a second.
+
+    Nothing is shown where the error stream is not a terminal.
+
+    Yields
+    ------
+    a function to call with what is being done now
+    """
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        started = time.monotonic()
+        task = progress.add_task("", visible=False, total=None)
+
+        def report_step(what: str) -> None:
+            progress.update(
+                task, description=what, visible=True, refresh=time.monotonic() - started > _SHOW_PROGRESS_AFTER_S
+            )
+
+        yield report_step
+
+
+def fail(error: OrdervetError) -> NoReturn:
+    """End the command with one message."""
+    err.print(f"error: {error.message}", style="red", markup=False)
+    if error.hint:
+        err.print(f"hint: {error.hint}", markup=False)
+    raise SystemExit(next((code for type_, code in _CODE_OF if isinstance(error, type_)), ExitCode.INTERNAL))
+
+
+def run_guarded(command: Callable[[], Any]) -> None:
+    """Run the command line; whatever goes wrong is one message and an exit code, never a traceback."""
+    try:
+        command()
+    except OrdervetError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        err.print("interrupted; nothing half-written")
+        raise SystemExit(ExitCode.INTERRUPTED) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(ExitCode.DONE) from None
+    except OSError as error:
+        err.print(f"error: {error.strerror or type(error).__name__}", style="red", markup=False)
+        raise SystemExit(ExitCode.BAD_INPUT) from None
+    except Exception as error:
+        if os.environ.get("ORDERVET_DEBUG"):
+            raise
+        err.print(f"internal error: {type(error).__name__}", style="red", markup=False)
+        err.print("hint: run it again with ORDERVET_DEBUG=1 and report what it shows", markup=False)
+        raise SystemExit(ExitCode.INTERNAL) from None

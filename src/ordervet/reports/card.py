@@ -1,0 +1,53 @@
+"""The model card: what a model is, what it was learned from, what it can and cannot be used for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ordervet.model import Model
+
+SIMULATED = "Numbers on simulated data prove behaviour, not accuracy."
+
+
+def build_card(model: Model) -> str:
+    """Write the card as Markdown; every figure in it is read from the manifest."""
+    origin, metrics = model.origin, model.metrics
+    counts = f"{origin['n_orders']:,} orders, {origin['n_labelled']:,} of them labelled"
+    rows = "\n".join(
+        f"| {at['alert_rate']:.1%} | {at['recall']:.1%} | {at['precision']:.1%} |" for at in metrics["at_alert_rate"]
+    )
+    return f"""# Model {model.model_id}
+
+Scores e-commerce orders for malice at the instant they are placed. A score is a suggestion that a person confirms.
+
+## Learned from
+- {origin.get("about", "orders and outcomes given by the user")}
+- {counts}, placed from {origin["first_order_at"]} to {origin["last_order_at"]}
+- {origin["n_malicious"]:,} labelled malicious; unjudged orders count as innocent after {origin["maturity_days"]:g} days
+- fitted on the oldest {origin["n_fitted"]:,} labelled orders, calibrated on the next {origin["n_calibrated"]:,}
+- {len(model.spec.names)} features; seed {origin["seed"]}; {_list_versions(model)}
+
+## Measured
+On the newest {metrics["n_orders"]:,} labelled orders ({metrics["n_malicious"]:,} malicious), which it was not trained on.
+{_warn(model)}
+Average precision {metrics["ap"]:.3f}, AUC {metrics["auc"]:.3f}, mean predicted minus observed share
+{metrics["calibration_error"]:+.4f}.
+
+| alert rate | recall | precision |
+|---|---|---|
+{rows}
+
+## Not for
+- deciding without a person: `professional_claim` and `review_extortion` always go to one
+- buyers' eyes: reasons are for the desk, never for the customer
+- shops whose orders look unlike those it was learned from: train on your own with `ordervet train`
+"""
+
+
+def _list_versions(model: Model) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(model.origin["versions"].items()))
+
+
+def _warn(model: Model) -> str:
+    return f"{SIMULATED}\n" if model.origin.get("is_simulated") else ""

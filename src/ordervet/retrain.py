@@ -1,0 +1,161 @@
+"""Learn a model from events: matured labels, features by the same kernel that serves, a time split, figures measured.
+
+"Matured" means that enough time has passed for the truth to come out; see docs/definitions.md L1 to L4.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ordervet.entities import load_key
+from ordervet.features import FeatureEngine, build_later_events, build_order_events
+from ordervet.features.events import JUDGEMENT_BIT, RANK_CORRECTION
+from ordervet.features.spec import SELECTOR_BIT
+from ordervet.model import Predictor, TrainingSet, fit_model, measure_at_rate, measure_ranking
+from ordervet.model.fit import split_by_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from ordervet.contract import Events
+    from ordervet.features import FeatureSpec, LaterEvents, OrderEvents
+    from ordervet.model import FitSettings, Model
+
+DAY_US = 86_400_000_000
+ALERT_RATES = (0.005, 0.01, 0.02, 0.05)
+TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Orders with their features and labels, row by row.
+
+    Parameters
+    ----------
+    orders : the orders as arrays
+    features : shape (n_orders, n_features), as of each order's own instant
+    label : shape (n_orders,), int8: 1 malicious, 0 innocent, -1 not known (yet)
+    """
+
+    orders: OrderEvents
+    features: NDArray[np.float32]
+    label: NDArray[np.int8]
+
+    def pick_labelled(self) -> TrainingSet:
+        """Give the labelled orders."""
+        rows = np.flatnonzero(self.label >= 0)
+        return TrainingSet(self.features[rows], self.label[rows] == 1, self.orders.seen_at[rows])
+
+
+def prepare(events: Events, spec: FeatureSpec, *, maturity_days: float, n_jobs: int = 1) -> Prepared:
+    """Compute features and labels of all orders.
+
+    Parameters
+    ----------
+    events : everything known
+    maturity_days : an order that nobody judged counts as innocent this long after it was placed, not before
+    n_jobs : threads
+    """
+    key = load_key()
+    orders = build_order_events(events.orders, key, spec)
+    later = build_later_events(events, key)
+    features = FeatureEngine(spec, n_jobs=n_jobs).advance(orders, later)
+    as_of = max(int(orders.seen_at.max(initial=0)), int(later.seen_at.max(initial=0)))
+    label = label_orders(orders, later, as_of=as_of, maturity_us=int(maturity_days * DAY_US))
+    return Prepared(orders, features, label)
+
+
+def label_orders(orders: OrderEvents, later: LaterEvents, *, as_of: int, maturity_us: int) -> NDArray[np.int8]:
+    """Label orders by what was known at an instant.
+
+    The latest verdict or correction seen before `as_of` decides: malicious is 1, innocent and corrected are 0, unsure is
+    not known. An order nobody judged is innocent once it is older than the maturity; before that it is not known.
+
+    Returns
+    -------
+    shape (n_orders,), int8: 1, 0, or -1 where not known
+    """
+    label = np.where(orders.seen_at <= as_of - maturity_us, 0, -1).astype(np.int8)
+    judged = np.flatnonzero(((later.mask & JUDGEMENT_BIT) != 0) & (later.seen_at <= as_of))
+    judged = judged[np.lexsort((later.rank[judged], later.seen_at[judged]))]
+    sorter = np.argsort(orders.order_id, kind="stable")
+    at = np.minimum(np.searchsorted(orders.order_id, later.order_id[judged], sorter=sorter), max(len(orders) - 1, 0))
+    rows = sorter[at] if len(orders) else at
+    is_known = orders.order_id[rows] == later.order_id[judged] if len(orders) else np.zeros(0, bool)
+    is_correction = later.rank[judged] == RANK_CORRECTION
+    value = np.select(
+        [(later.mask[judged] & SELECTOR_BIT["malicious"]) != 0, (later.mask[judged] & SELECTOR_BIT["innocent"]) != 0],
+        [1, 0],
+        default=np.where(is_correction, 0, -1),
+    )
+    # NOTE: ascending in time, so that the latest judgement of an order is written last.
+    label[rows[is_known]] = value[is_known]
+    return label
+
+
+def train_model(
+    events: Events,
+    spec: FeatureSpec,
+    settings: FitSettings,
+    *,
+    maturity_days: float = 30.0,
+    origin: Mapping[str, Any] | None = None,
+    n_jobs: int = 1,
+) -> Model:
+    """Train on the older orders, and measure on the newest fifth, which the model has not seen.
+
+    Parameters
+    ----------
+    events : everything known
+    spec : the features
+    settings : LightGBM parameters and seed
+    maturity_days : see `prepare`
+    origin : notes about the data for the manifest, such as ``{"data": "simulated"}``
+    n_jobs : threads; the model does not depend on it
+
+    Raises
+    ------
+    TrainingError
+        Too few labelled orders of either class.
+    """
+    prepared = prepare(events, spec, maturity_days=maturity_days, n_jobs=n_jobs)
+    older, newest = split_by_time(prepared.pick_labelled(), 1 - TEST_SHARE)
+    notes = dict(origin or {}) | {
+        "n_orders": len(prepared.orders),
+        "n_labelled": int((prepared.label >= 0).sum()),
+        "first_order_at": _write_instant(prepared.orders.seen_at.min(initial=2**62)),
+        "last_order_at": _write_instant(prepared.orders.seen_at.max(initial=0)),
+        "maturity_days": maturity_days,
+        "seed": settings.seed,
+        "versions": {name: importlib.metadata.version(name) for name in ("ordervet", "lightgbm", "numpy")},
+    }
+    model = fit_model(older, spec, settings, origin=notes, n_threads=n_jobs)
+    return replace(model, metrics=measure_model(model, newest, n_threads=n_jobs))
+
+
+def measure_model(model: Model, orders: TrainingSet, *, n_threads: int = 1) -> dict[str, Any]:
+    """Measure a model on orders that it was not trained on.
+
+    Returns
+    -------
+    ``auc``, ``ap``, counts, ``calibration_error`` (mean predicted minus share malicious), and recall and precision at
+    `ALERT_RATES`
+    """
+    raw = Predictor(model.booster_text).predict_raw(orders.features, n_threads=n_threads)
+    predicted = float(model.calibration(raw).mean()) if len(orders) else float("nan")
+    return measure_ranking(raw, orders.is_malicious) | {
+        "calibration_error": predicted - float(orders.is_malicious.mean()) if len(orders) else float("nan"),
+        "at_alert_rate": [measure_at_rate(raw, orders.is_malicious, rate) for rate in ALERT_RATES]
+        if len(orders)
+        else [],
+    }
+
+
+def _write_instant(instant_us: int) -> str:
+    return str(np.datetime64(int(instant_us), "us")) + "Z"

@@ -1,0 +1,286 @@
+"""From features to decisions, for any number of orders at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from ordervet.policy import (
+    ACTIONS,
+    BANDS,
+    Action,
+    Decision,
+    DecisionCode,
+    assign_reasons,
+    decide,
+    find_spec,
+    own_history_log_odds,
+    script_for_reasons,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from ordervet.contract import MaliceKind
+    from ordervet.features import OrderEvents
+    from ordervet.model import Model, Predictor
+    from ordervet.policy import (
+        Decided,
+        Lang,
+        Policy,
+        Reason,
+    )
+
+#: Entities whose absence the desk should know about, with the words for each kind of absence.
+_MISSING_ENTITIES = ("buyer", "address", "phone", "device", "ip")
+_EVIDENCE_WORDS = ("", "absent", "masked", "unusable")
+
+#: Earlier orders of the buyer on record; the feature that the rule of minimum evidence reads.
+_N_KNOWN = "buyer__count__order__90d"
+
+_PASS = ACTIONS.index(Action.PASS)
+
+DECISION_SCHEMA = pa.schema(
+    {
+        "order_id": pa.string(),
+        "placed_at": pa.timestamp("us", "UTC"),
+        "p_malicious": pa.float64(),
+        "risk_score": pa.int64(),
+        "band": pa.string(),
+        "action": pa.string(),
+        "kind": pa.string(),
+        "reasons": pa.string(),
+        "script": pa.string(),
+        "missing": pa.string(),
+        "model_id": pa.string(),
+        "code": pa.string(),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredOrders:
+    """Decisions about a batch of orders, row by row.
+
+    Parameters
+    ----------
+    order_ids : n_orders ids
+    placed_at : shape (n_orders,), instants
+    raw : shape (n_orders,), log-odds of the model
+    p_malicious : shape (n_orders,)
+    risk_score : shape (n_orders,), int64, 0 to 1000
+    bands, actions : shape (n_orders,), positions in BANDS and ACTIONS
+    reasons, kinds : row to what was found there; only rows that were explained
+    missing : per order, codes of missing evidence
+    model_id, policy_id : what decided
+    """
+
+    order_ids: list[str]
+    placed_at: pa.ChunkedArray
+    raw: NDArray[np.float64]
+    p_malicious: NDArray[np.float64]
+    risk_score: NDArray[np.int64]
+    bands: NDArray[np.int8]
+    actions: NDArray[np.int8]
+    reasons: dict[int, list[Reason]]
+    kinds: dict[int, MaliceKind]
+    missing: list[tuple[str, ...]]
+    model_id: str
+    policy_id: str
+
+    def __len__(self) -> int:
+        return len(self.order_ids)
+
+    def rank_flagged(self) -> NDArray[np.int64]:
+        """Give the rows of flagged orders: the strictest action first, then the riskiest."""
+        rows = np.flatnonzero(self.actions != _PASS)
+        order = np.lexsort(
+            (np.array(self.order_ids)[rows], -self.raw[rows], -self.p_malicious[rows], -self.actions[rows])
+        )
+        return rows[order]
+
+    def build_decision(self, row: int) -> Decision:
+        """Give one row as a Decision."""
+        kind = self.kinds.get(row)
+        reasons = tuple(self.reasons.get(row, ()))
+        return Decision(
+            order_id=self.order_ids[row],
+            action=ACTIONS[self.actions[row]],
+            band=BANDS[self.bands[row]],
+            p_malicious=float(self.p_malicious[row]),
+            risk_score=int(self.risk_score[row]),
+            kind=kind,
+            reasons=reasons,
+            script=script_for_reasons(reasons, kind).id if self.actions[row] != _PASS else None,
+            missing=self.missing[row],
+            model_id=self.model_id,
+            policy_id=self.policy_id,
+            code=DecisionCode.SCORED,
+        )
+
+    def build_table(self, rows: NDArray[np.int64] | None = None) -> pa.Table:
+        """Give rows as a table of plain columns, `DECISION_SCHEMA`; all of them in order when none are named."""
+        chosen = range(len(self)) if rows is None else [int(row) for row in rows]
+        decisions = [self.build_decision(row) for row in chosen]
+        columns = {
+            "order_id": [d.order_id for d in decisions],
+            "p_malicious": [d.p_malicious for d in decisions],
+            "risk_score": [d.risk_score for d in decisions],
+            "band": [str(d.band) for d in decisions],
+            "action": [str(d.action) for d in decisions],
+            "kind": [d.kind and str(d.kind) for d in decisions],
+            "reasons": [" | ".join(f"{r.code} {r.text}" for r in d.reasons) or None for d in decisions],
+            "script": [d.script for d in decisions],
+            "missing": [" ".join(d.missing) or None for d in decisions],
+            "model_id": [d.model_id for d in decisions],
+            "code": [str(d.code) for d in decisions],
+        }
+        placed_at = self.placed_at.take(pa.array(chosen, pa.int64()))
+        return pa.table(
+            [placed_at if name == "placed_at" else pa.array(columns[name], type_)
+             for name, type_ in zip(DECISION_SCHEMA.names, DECISION_SCHEMA.types, strict=True)],
+            schema=DECISION_SCHEMA,
+        )  # fmt: skip
+
+
+def score_batch(
+    orders: pa.Table,
+    events: OrderEvents,
+    features: NDArray[np.float32],
+    *,
+    model: Model,
+    predictor: Predictor,
+    policy: Policy,
+    lang: Lang = "zh",
+    capacity: int | None = None,
+    explain_rows: Sequence[int] = (),
+    n_threads: int = 1,
+) -> ScoredOrders:
+    """Decide about orders whose features are known.
+
+    Parameters
+    ----------
+    orders : canonical orders table
+    events : the same orders as arrays, row by row
+    features : shape (n_orders, n_features)
+    model, predictor, policy : what decides
+    lang : language of the reasons
+    capacity : orders the desk can look at; None takes the policy's
+    explain_rows : rows that get reasons even when they pass
+    n_threads : threads of LightGBM
+    """
+    order_ids: list[str] = orders["order_id"].to_pylist()
+    amounts = events.amount_minor
+    raw = predictor.predict_raw(features, n_threads=n_threads)
+    p = model.calibration(raw)
+    explainer = _Explainer(model, predictor, features, lang, n_threads)
+    n_known = _count_known(model, features)
+
+    def run(p_without: NDArray[np.float64], kinds: list[MaliceKind | None] | None = None) -> Decided:
+        return decide(
+            policy, p, amount_minor=amounts, kinds=kinds, n_orders_known=n_known, p_without_own_history=p_without,
+            order_ids=order_ids, capacity=capacity,
+        )  # fmt: skip
+
+    p_without = _discount_own_history(p, raw, model, explainer, run)
+    is_flagged = run(p_without).actions != _PASS
+    rows = np.union1d(np.flatnonzero(is_flagged), np.asarray(explain_rows, np.int64))
+    reasons = dict(zip(rows.tolist(), explainer.find_reasons(rows), strict=True))
+    kinds = {row: kind for row in np.flatnonzero(is_flagged).tolist() if (kind := _name_kind(reasons[row]))}
+    decided = run(p_without, [kinds.get(row) for row in range(len(p))])
+    return ScoredOrders(
+        order_ids=order_ids,
+        placed_at=orders["placed_at"],
+        raw=raw,
+        p_malicious=p,
+        risk_score=np.floor(model.risk_scale(raw)).astype(np.int64),
+        bands=decided.bands,
+        actions=decided.actions,
+        reasons=reasons,
+        kinds=kinds,
+        missing=_list_missing(events),
+        model_id=model.model_id,
+        policy_id=policy.policy_id,
+    )
+
+
+class _Explainer:
+    """Contributions of rows, computed once each."""
+
+    def __init__(
+        self, model: Model, predictor: Predictor, features: NDArray[np.float32], lang: Lang, n_threads: int
+    ) -> None:
+        self._names = model.spec.names
+        self._predictor, self._features = predictor, features
+        self._lang: Lang = lang
+        self._n_threads = n_threads
+        self._known: dict[int, NDArray[np.float64]] = {}
+
+    def find_contributions(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Give shape (len(rows), n_features), log-odds."""
+        new = np.array([row for row in rows.tolist() if row not in self._known], np.int64)
+        shares = self._predictor.explain(self._features[new], n_threads=self._n_threads)[:, :-1]
+        self._known.update(zip(new.tolist(), shares, strict=True))
+        return np.array([self._known[row] for row in rows.tolist()]).reshape(len(rows), len(self._names))
+
+    def find_own_history(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Give shape (len(rows),), log-odds by which the buyer's own history raised the score."""
+        return own_history_log_odds(self._names, self.find_contributions(rows))
+
+    def find_reasons(self, rows: NDArray[np.int64]) -> list[list[Reason]]:
+        """Give each row's reasons, the strongest first."""
+        contributions = self.find_contributions(rows)
+        return assign_reasons(self._names, contributions, self._features[rows], lang=self._lang)
+
+
+def _discount_own_history(
+    p: NDArray[np.float64],
+    raw: NDArray[np.float64],
+    model: Model,
+    explainer: _Explainer,
+    run: Callable[[NDArray[np.float64]], Decided],
+) -> NDArray[np.float64]:
+    """Find the probability without the buyer's own history, for every order whose band or action could depend on it.
+
+    A discount only lowers a probability, so an order that passes in the lowest band needs none. Under a capacity a
+    discounted order can make room for another one, which is then looked at in turn.
+    """
+    p_without = p.copy()
+    is_discounted = np.zeros(len(p), bool)
+    while True:
+        decided = run(p_without)
+        rows = np.flatnonzero(((decided.actions != _PASS) | (decided.bands > 0)) & ~is_discounted)
+        if len(rows) == 0:
+            return p_without
+        p_without[rows] = np.minimum(p[rows], model.calibration(raw[rows] - explainer.find_own_history(rows)))
+        is_discounted[rows] = True
+
+
+def _count_known(model: Model, features: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Read how many earlier orders of the buyer are on record; without the feature, enough of them."""
+    if _N_KNOWN not in model.spec.names:
+        return np.full(len(features), np.iinfo(np.int64).max)
+    return np.nan_to_num(features[:, model.spec.names.index(_N_KNOWN)], nan=0.0).astype(np.int64)
+
+
+def _name_kind(reasons: list[Reason]) -> MaliceKind | None:
+    """Name the kind that the strongest reason with a kind points to."""
+    return next((kind for reason in reasons if (kind := find_spec(reason.code).kind)), None)
+
+
+def _list_missing(events: OrderEvents) -> list[tuple[str, ...]]:
+    names = [name for name in _MISSING_ENTITIES if name in events.evidence]
+    codes = (
+        np.stack([events.evidence[name] for name in names], axis=1) if names else np.zeros((len(events), 0), np.int8)
+    )
+    patterns, which = np.unique(codes, axis=0, return_inverse=True)
+    words = [
+        tuple(f"{name}_{_EVIDENCE_WORDS[code]}" for name, code in zip(names, pattern, strict=True) if code)
+        for pattern in patterns
+    ]
+    return [words[at] for at in np.ravel(which)]
