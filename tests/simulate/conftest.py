@@ -21,5 +21,11 @@ def simulation(settings: SimulationSettings) -> Simulation:
 
 
 @pytest.fixture(scope="session")
+def crowded() -> Simulation:
+    """Give a merchant with so many rings that chance does not hide what they do."""
+    return simulate(SimulationSettings(n_orders=40_000, seed=7, malicious_share=0.2))
+
+
+@pytest.fixture(scope="session")
 def small() -> Simulation:
     return simulate(SimulationSettings(n_orders=600, seed=7))

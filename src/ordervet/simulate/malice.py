@@ -117,8 +117,8 @@ def _spread(sizes: Ints) -> tuple[Ints, Ints]:
 
 def _gather_crew(world: World, accounts_per_ring: Ints) -> Crew:
     ring, at = _spread(accounts_per_ring)
-    careful = world.dice.chance(world.settings.careful_share, len(accounts_per_ring))
-    return Crew(ring=ring, place_in_ring=at, is_careful=careful[ring], n_rings=len(accounts_per_ring))
+    careful = world.dice.chance(world.settings.careful_share, len(ring))
+    return Crew(ring=ring, place_in_ring=at, is_careful=careful, n_rings=len(accounts_per_ring))
 
 
 def _open_accounts(world: World, plan: RingPlan, kind: str, crew: Crew, stations: Ints) -> Ints:

@@ -106,7 +106,7 @@ class SimulationSettings:
     masked_rates : share of buyers whose orders come without recipient, phone and address, per platform
     device_rates : share of buyers whose orders come with a device, and, drawn apart, with an IP, per platform
     group_key_rates : share of masked buyers whose orders carry equality keys of address and phone, per platform
-    careful_share : share of rings that use aged accounts and one device, phone and payment account each
+    careful_share : share of ring accounts that are old and share no door, phone, device, IP or payment account
     price_drift : largest relative move of a category's prices over the whole time
     fault_blame_rate : share of faulty-batch refunds on which the seller's blame is recorded
     review_rate : share of malicious orders that get a verdict in the end
