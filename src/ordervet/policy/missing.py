@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ordervet.errors import PolicyError
-from ordervet.policy.registry import MAPPED, load_registry
+from ordervet.policy.registry import load_registry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,7 +85,5 @@ def explain_missing(code: str, lang: Lang = "zh") -> str:
         raise PolicyError(
             f"the code {code} is not known", hint="codes are ENTITY_absent, ENTITY_masked, ENTITY_unusable"
         )
-    nouns = load_registry().entities
-    noun = nouns[entity][lang] if entity in nouns else nouns[MAPPED][lang].format(name=entity)
-    text = _WORDS[state][lang].format(entity=noun)
+    text = _WORDS[state][lang].format(entity=load_registry().name_entity(entity, lang))
     return text[:1].upper() + text[1:] if lang == "en" else text

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 HUMAN_KINDS: Final = frozenset({MaliceKind.PROFESSIONAL_CLAIM, MaliceKind.REVIEW_EXTORTION})
 """Kinds that a person always judges: their action is ``review`` in every band and can be nothing else."""
 
-_HINT = "`ordervet policy check FILE` checks a policy; the shipped default_policy.toml shows every setting"
+_HINT = "the shipped default_policy.toml shows every setting; load_policy(FILE) checks a file"
 
 
 # Strict everywhere else ("300" is no number); the words of an enum can only come as text.

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ordervet.errors import PolicyError
-from ordervet.policy.registry import ANY, MAPPED, FeatureName, load_registry
+from ordervet.policy.registry import ANY, FeatureName, load_registry
 from ordervet.policy.wordings import FORMS, format_money, format_number, format_window
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def _write_text(registry: Registry, spec: ReasonSpec, feature: str, value: float
         wording = spec.unknown or registry.unknown.get(spec.entity, registry.unknown[ANY])
     column = registry.columns.get(name.column)
     text = wording[lang].format(
-        entity=_name_entity(registry, name.entity, lang),
+        entity=registry.name_entity(name.entity, lang),
         column=column[lang] if column else name.column,
         one=(column.one if column and column.one else name.column),
         statistic=name.statistic,
@@ -246,12 +246,6 @@ def _write_text(registry: Registry, spec: ReasonSpec, feature: str, value: float
         feature=feature,
     )
     return _tidy(text, lang)
-
-
-def _name_entity(registry: Registry, entity: str, lang: Lang) -> str:
-    if entity in registry.entities:
-        return registry.entities[entity][lang]
-    return registry.entities[MAPPED][lang].format(name=entity)
 
 
 def _write_value(registry: Registry, name: FeatureName, value: float, lang: Lang, currency: str) -> str:

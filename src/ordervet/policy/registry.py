@@ -21,6 +21,8 @@ from ordervet.policy.wordings import FORMS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ordervet.policy.codes import Lang
+
 
 MAPPED: Final = "mapped"
 ANY: Final = "any"
@@ -195,12 +197,33 @@ class Registry(BaseModel):
         its reason
         """
         name = FeatureName.parse(feature_name)
-        entity = name.entity if name.entity in self.entities else MAPPED
+        entity = self._class_entity(name)
         for family in self.families:
             code = family.codes.get(entity, family.codes.get(ANY))
             if code is not None and family.fits(name.statistic, name.column):
                 return self.reasons[code]
         raise PolicyError(f"no reason takes the feature {feature_name}", hint=_HINT)
+
+    def name_entity(self, entity: str, lang: Lang) -> str:
+        """Name an entity in a sentence.
+
+        Parameters
+        ----------
+        entity : built in or mapped
+        lang : "zh" or "en"
+
+        Returns
+        -------
+        such as ``该收货地址``; a mapped entity is quoted by its name
+        """
+        if entity in self.entities and entity != MAPPED:
+            return self.entities[entity][lang]
+        return self.entities[MAPPED][lang].format(name=entity)
+
+    def _class_entity(self, name: FeatureName) -> str:
+        if not name.entity:
+            return ANY
+        return name.entity if name.entity in self.entities else MAPPED
 
 
 def _build_spec(family: _Family, entity: str, code: str) -> ReasonSpec:

@@ -26,7 +26,7 @@ GENERAL_ID: Final = f"{GENERAL}.{REVIEW}"
 MAX_FILE_BYTES: Final = 512 * 1024
 """Largest script file that is read."""
 
-_HINT: Final = "`ordervet scripts check --scripts DIR` checks a folder, `ordervet scripts show ID` shows a script"
+_HINT: Final = "the shipped scripts show the form; load_scripts(DIR) checks a folder"
 
 
 def _check_both(text: Text) -> Text:

@@ -42,9 +42,9 @@ class _StrictLoader(_Base):  # type: ignore[misc]
 
     def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for (key_node, _), key in zip(node.value, keys, strict=True):
-            if keys.count(key) > 1:
-                raise ConstructorError(None, None, f"'{key}' is given twice", key_node.start_mark)
+        for at, (key_node, _) in enumerate(node.value):
+            if keys[at] in keys[:at]:
+                raise ConstructorError(None, None, f"'{keys[at]}' is given twice", key_node.start_mark)
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
         return mapping
 

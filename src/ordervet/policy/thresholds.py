@@ -151,4 +151,6 @@ class ExpectedCost(BaseModel):
         extra = (stricter.minutes - milder.minutes) * self.minute_minor + annoyance
         gain = value * (stricter.catch_share - milder.catch_share) + annoyance
         never_or_always = np.inf if extra >= 0.0 else -np.inf
-        return np.divide(extra, gain, out=np.full_like(value, never_or_always), where=gain > 0.0)
+        # A gain too small to divide by leaves the break-even at infinity, which is where it belongs.
+        with np.errstate(over="ignore"):
+            return np.divide(extra, gain, out=np.full_like(value, never_or_always), where=gain > 0.0)
