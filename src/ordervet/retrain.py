@@ -74,8 +74,8 @@ def prepare(events: Events, spec: FeatureSpec, *, maturity_days: float, n_jobs: 
 def label_orders(orders: OrderEvents, later: LaterEvents, *, as_of: int, maturity_us: int) -> NDArray[np.int8]:
     """Label orders by what was known at an instant.
 
-    The latest verdict or correction seen before `as_of` decides: malicious is 1, innocent and corrected are 0, unsure is
-    not known. An order nobody judged is innocent once it is older than the maturity; before that it is not known.
+    The latest verdict or correction seen up to `as_of` decides: malicious is 1, innocent and corrected are 0, unsure
+    is not known. An order nobody judged is innocent once it is older than the maturity; before that it is not known.
 
     Returns
     -------

@@ -85,8 +85,8 @@ def backtest(
         if protocol and more_train_days:
             protocol = protocol.model_copy(update={"more_train_days": more_train_days})
         results = run_backtest(
-            intake.events, intake.spec, protocol, settings=fit, maturity_days=maturity_days, n_jobs=choose_threads(threads),
-            report_step=report_step,
+            intake.events, intake.spec, protocol, settings=fit, maturity_days=maturity_days,
+            n_jobs=choose_threads(threads), report_step=report_step,
         )  # fmt: skip
     splits = [result.as_dict() for result in results]
     if json:

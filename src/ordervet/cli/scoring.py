@@ -8,6 +8,7 @@ from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import pyarrow as pa
 import typer
 
@@ -25,6 +26,8 @@ from ordervet.score import Scorer, find_bundled_models
 _SHOWN_FEATURES = 12
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ordervet.model import Model
     from ordervet.policy import Lang
     from ordervet.score import ScoredOrders
@@ -178,13 +181,15 @@ def _read_since(since: str | None, time_zone: str) -> int | None:
     return int(instant.astimezone(UTC).timestamp() * 1_000_000)
 
 
-def _print_flags(scored: ScoredOrders, rows: Any, lang: Lang, time_zone: str) -> None:
+def _print_flags(scored: ScoredOrders, rows: NDArray[np.int64], lang: Lang, time_zone: str) -> None:
     placed_at = scored.placed_at.take(pa.array(rows, pa.int64())).to_pylist()
     for rank, (row, instant) in enumerate(zip(rows.tolist(), placed_at, strict=True), start=1):
         out.print(build_flag_lines(scored.build_decision(row), instant, rank, lang=lang, time_zone=time_zone))
 
 
-def _print_summary(scored: ScoredOrders, flagged: Any, model: Model, elapsed_s: float, lang: Lang) -> None:
+def _print_summary(
+    scored: ScoredOrders, flagged: NDArray[np.int64], model: Model, elapsed_s: float, lang: Lang
+) -> None:
     n, n_flagged = len(scored), len(flagged)
     counts = count_actions(Counter(scored.actions[flagged].tolist()), lang)
     out.print(
@@ -207,7 +212,7 @@ def _print_written(targets: _Targets, n_failures: int) -> None:
 
 def _build_summary(
     scored: ScoredOrders,
-    flagged: Any,
+    flagged: NDArray[np.int64],
     model: Model,
     intake: Intake,
     elapsed_s: float,

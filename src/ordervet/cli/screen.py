@@ -7,7 +7,6 @@ import locale
 import math
 import os
 import sys
-import time
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
     from ordervet.policy import Lang
 
-_SHOW_PROGRESS_AFTER_S = 1.0
-
 
 class ExitCode(IntEnum):
     """What a command's end means."""
@@ -48,8 +45,8 @@ class ExitCode(IntEnum):
 
 
 EXIT_CODES_HELP = (
-    "Exit codes: 0 done · 1 internal error · 2 wrong usage · 3 bad input, nothing written · 4 done, some rows set aside "
-    "· 5 model missing or damaged · 6 refused: not enough to learn from · 130 interrupted"
+    "Exit codes: 0 done · 1 internal error · 2 wrong usage · 3 bad input, nothing written · 4 done, some rows set "
+    "aside · 5 model missing or damaged · 6 refused: not enough to learn from · 130 interrupted"
 )
 
 _CODE_OF: tuple[tuple[type[OrdervetError], ExitCode], ...] = (
@@ -91,7 +88,7 @@ def choose_lang(lang: str | None) -> Lang:
 
 @contextmanager
 def show_progress() -> Iterator[Callable[[str], None]]:
-    """Show what is being done, with the time it has taken, once that is longer than a second.
+    """Show what is being done, and the time it has taken; gone when it is done.
 
     Nothing is shown where the error stream is not a terminal.
 
@@ -101,13 +98,10 @@ def show_progress() -> Iterator[Callable[[str], None]]:
     """
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        started = time.monotonic()
         task = progress.add_task("", visible=False, total=None)
 
         def report_step(what: str) -> None:
-            progress.update(
-                task, description=what, visible=True, refresh=time.monotonic() - started > _SHOW_PROGRESS_AFTER_S
-            )
+            progress.update(task, description=what, visible=time.monotonic() - started > _SHOW_PROGRESS_AFTER_S)
 
         yield report_step
 

@@ -82,7 +82,7 @@ def fit_calibration(raw: NDArray[np.float64], is_malicious: NDArray[np.bool_]) -
     ----------
     Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass probability estimates", KDD 2002.
     """
-    from sklearn.isotonic import IsotonicRegression
+    from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415 - training only: scoring must not import it
 
     n_malicious = int(is_malicious.sum())
     if n_malicious in (0, len(raw)):

@@ -93,7 +93,7 @@ def split_by_time(training: TrainingSet, share: float) -> tuple[TrainingSet, Tra
 
 def fit_booster(training: TrainingSet, names: tuple[str, ...], settings: FitSettings, *, n_threads: int) -> str:
     """Fit the trees and give them as LightGBM's text, the same bytes on any number of threads."""
-    import lightgbm
+    import lightgbm  # noqa: PLC0415 - LightGBM is imported only when training or when asked
 
     order = np.argsort(training.seen_at, kind="stable")
     data = lightgbm.Dataset(

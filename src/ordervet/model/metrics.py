@@ -21,7 +21,7 @@ def measure_ranking(scores: NDArray[np.float64], is_malicious: NDArray[np.bool_]
     ----------
     scikit-learn's roc_auc_score and average_precision_score.
     """
-    from sklearn.metrics import average_precision_score, roc_auc_score
+    from sklearn.metrics import average_precision_score, roc_auc_score  # noqa: PLC0415 - measuring only
 
     n_malicious = int(is_malicious.sum())
     has_both = 0 < n_malicious < len(is_malicious)

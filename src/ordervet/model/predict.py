@@ -25,8 +25,8 @@ class Predictor:
         self._text = booster_text
 
     @cached_property
-    def _booster(self) -> Any:
-        import lightgbm
+    def _booster(self) -> Any:  # noqa: ANN401 - LightGBM carries no types
+        import lightgbm  # noqa: PLC0415 - imported when the first score is asked for
 
         try:
             return lightgbm.Booster(model_str=self._text)

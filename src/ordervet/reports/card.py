@@ -29,7 +29,7 @@ Scores e-commerce orders for malice at the instant they are placed. A score is a
 - {len(model.spec.names)} features; seed {origin["seed"]}; {_list_versions(model)}
 
 ## Measured
-On the newest {metrics["n_orders"]:,} labelled orders ({metrics["n_malicious"]:,} malicious), which it was not trained on.
+On the newest {metrics["n_orders"]:,} labelled orders ({metrics["n_malicious"]:,} malicious), not trained on.
 {_warn(model)}
 Average precision {metrics["ap"]:.3f}, AUC {metrics["auc"]:.3f}, mean predicted minus observed share
 {metrics["calibration_error"]:+.4f}.

@@ -148,7 +148,7 @@ class Scorer:
             decision = self._pass(order_id, DecisionCode.UNSCORED_INVALID_ORDER)
         except ModelError:
             decision = self._pass(order_id, DecisionCode.UNSCORED_BROKEN_MODEL)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - fail open: no error of ours may stop an order
             _log.error("scoring failed: %s", type(error).__name__)
             decision = self._pass(order_id, DecisionCode.UNSCORED_ERROR)
         self.codes[decision.code] += 1
@@ -169,7 +169,7 @@ class Scorer:
         tables = {name: event_schema(name).empty_table() for name in ("orders", *_KIND_OF.values())} | {kind: table}
         self._advance(OrderEvents.empty(self._engine.spec), build_later_events(Events(**tables), self._key))
 
-    def score_table(self, data: object, *, capacity: int | None = None, explain_all: bool = False) -> Any:
+    def score_table(self, data: object, *, capacity: int | None = None, explain_all: bool = False) -> Any:  # noqa: ANN401 - as given
         """Score a table of orders, each as of its own instant, and remember them.
 
         Parameters
@@ -298,10 +298,8 @@ class Scorer:
         if engine is None:
             raise ModelError("there is no model to build features for")
         earliest = min(int(part.seen_at.min(initial=2**62)) for part in (orders, later))
-        if earliest < engine.last_seen_at:
-            features = self._replay_with(orders, later)
-        else:
-            features = engine.advance(orders, later)
+        is_past = earliest < engine.last_seen_at
+        features = self._replay_with(orders, later) if is_past else engine.advance(orders, later)
         if len(orders):
             self._past_orders.append(orders)
         if len(later):
@@ -315,8 +313,7 @@ class Scorer:
             raise HistoryError(
                 "some of these orders were scored before", hint="score each order once, or open a new scorer"
             )
-        assert self._engine is not None
-        engine = FeatureEngine(self._engine.spec, n_jobs=self._n_jobs)
+        engine = FeatureEngine(self._require()[0].spec, n_jobs=self._n_jobs)
         features = engine.advance(
             OrderEvents.concat([orders, *self._past_orders]), LaterEvents.concat([later, *self._past_later])
         )
