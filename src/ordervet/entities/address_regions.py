@@ -1,0 +1,83 @@
+"""Reading the region of an address: the definition the kernel is measured against."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+from ordervet.entities.divisions import COUNTRY, Divisions, load_divisions
+from ordervet.entities.lexicon import FULL_TRAP, SKIPPED_REGION_WORDS, TRAP_WORDS
+
+__all__ = ["read_region"]
+
+_LONGEST_TRAP: Final = max(map(len, TRAP_WORDS))
+
+
+def read_region(text: str, start: int, region: int, *, is_short_allowed: bool) -> tuple[int, int]:
+    """Read as long a chain of region names as stands at a place in the text.
+
+    A name counts if it may follow the region so far, or if it repeats part of it.
+
+    Parameters
+    ----------
+    text : folded text
+    start : where to read
+    region : number of the division read so far, ``COUNTRY`` for none
+    is_short_allowed : whether 江苏 may stand for 江苏省
+
+    Returns
+    -------
+    number of the deepest division named, and where the text goes on
+    """
+    divisions = load_divisions()
+    at = start
+    while True:
+        if skipped := next((word for word in SKIPPED_REGION_WORDS if text.startswith(word, at)), None):
+            at += len(skipped)
+            continue
+        found, end = _match(divisions, region, text, at, is_short_allowed=is_short_allowed)
+        if end == at:
+            found, end = _match_repeated(divisions, region, text, at)
+        if end == at:
+            return region, at
+        region, at = found, end
+
+
+def _match_repeated(divisions: Divisions, region: int, text: str, at: int) -> tuple[int, int]:
+    chain = divisions.chain(region)
+    for number in reversed(chain):
+        found, end = _match(divisions, divisions.all[number].parent, text, at, is_short_allowed=False)
+        if end > at and (found in chain or region in divisions.chain(found)):
+            return (region if found in chain else found), end
+    return region, at
+
+
+def _match(divisions: Divisions, parent: int, text: str, at: int, *, is_short_allowed: bool) -> tuple[int, int]:
+    """Find the longest name that may follow a division; the end is the start where there is none."""
+    names = divisions.names.get(parent, {})
+    best, best_end = parent, at
+    for length in _lengths(parent).get(text[at : at + 1], ()):
+        end = at + length
+        number, is_short = names.get(text[at:end], (parent, False))
+        if number == parent:
+            continue
+        if is_short:
+            is_named = is_short_allowed and not _is_trap(text, end)
+        else:
+            is_named = not text.startswith(FULL_TRAP, end)
+        if is_named:
+            best, best_end = number, end
+    return best, best_end
+
+
+def _is_trap(text: str, at: int) -> bool:
+    return any(text[at : at + length] in TRAP_WORDS for length in range(1, _LONGEST_TRAP + 1))
+
+
+@cache
+def _lengths(parent: int) -> dict[str, list[int]]:
+    """First character → lengths of the names that begin so and may follow a division, ascending."""
+    lengths: dict[str, set[int]] = {}
+    for name in load_divisions().names.get(parent, {}):
+        lengths.setdefault(name[0], set()).add(len(name))
+    return {first: sorted(those) for first, those in lengths.items()}
