@@ -1,1 +1,74 @@
-"""Vet every order before it ships."""
+"""Vet every order before it ships: score e-commerce orders for malice, say why, and name the support script to use.
+
+>>> from ordervet import Order, Scorer
+>>> scorer = Scorer.open()
+>>> decision = scorer.score(Order(order_id="T1", placed_at="2025-11-11 20:03:07", amount_minor=12_900))
+>>> str(decision.action)
+'pass'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ordervet.contract import (
+        Correction,
+        Events,
+        Order,
+        Outcome,
+        Verdict,
+        read_events,
+        split_orders,
+        validate_orders,
+    )
+    from ordervet.errors import OrdervetError
+    from ordervet.policy import Action, Decision, DecisionCode
+    from ordervet.score import Scorer
+
+_ROOM_OF = {
+    "Action": "policy",
+    "Correction": "contract",
+    "Decision": "policy",
+    "DecisionCode": "policy",
+    "Events": "contract",
+    "Order": "contract",
+    "OrdervetError": "errors",
+    "Outcome": "contract",
+    "Scorer": "score",
+    "Verdict": "contract",
+    "read_events": "contract",
+    "split_orders": "contract",
+    "validate_orders": "contract",
+}
+
+__all__ = [
+    "Action",
+    "Correction",
+    "Decision",
+    "DecisionCode",
+    "Events",
+    "Order",
+    "OrdervetError",
+    "Outcome",
+    "Scorer",
+    "Verdict",
+    "read_events",
+    "split_orders",
+    "validate_orders",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for: `import ordervet` alone stays quick."""
+    if name == "__version__":
+        return version("ordervet")
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'ordervet' has no attribute '{name}'")
+    return getattr(import_module(f"ordervet.{_ROOM_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -101,7 +101,7 @@ def show_progress() -> Iterator[Callable[[str], None]]:
         task = progress.add_task("", visible=False, total=None)
 
         def report_step(what: str) -> None:
-            progress.update(task, description=what, visible=time.monotonic() - started > _SHOW_PROGRESS_AFTER_S)
+            progress.update(task, description=what, visible=True)
 
         yield report_step
 
