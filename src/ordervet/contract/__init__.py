@@ -1,5 +1,6 @@
 """What an order is, and how tables, files and exports become orders, outcomes, verdicts and corrections."""
 
+from ordervet.contract.event_files import kind_of, read_events
 from ordervet.contract.events import (
     RESERVED_NAMES,
     Blame,
@@ -14,7 +15,12 @@ from ordervet.contract.events import (
     Verdict,
     VerdictValue,
 )
+from ordervet.contract.files import read_table
 from ordervet.contract.intake import to_arrow
+from ordervet.contract.mapped import MappedTables, apply_mapping
+from ordervet.contract.mapping import Mapping, load_mapping, shipped_mappings
+from ordervet.contract.outputs import check_out_path, write_table, write_whole
+from ordervet.contract.rules import broken_rules
 from ordervet.contract.schemas import EventKind, Events, event_schema, order_schema
 from ordervet.contract.tables import split_events, split_orders, validate_events, validate_orders
 from ordervet.contract.values import parse_instant, parse_money
@@ -28,19 +34,31 @@ __all__ = [
     "EventKind",
     "Events",
     "MaliceKind",
+    "MappedTables",
+    "Mapping",
     "Order",
     "Outcome",
     "OutcomeKind",
     "RefundType",
     "Verdict",
     "VerdictValue",
+    "apply_mapping",
+    "broken_rules",
+    "check_out_path",
     "event_schema",
+    "kind_of",
+    "load_mapping",
     "order_schema",
     "parse_instant",
     "parse_money",
+    "read_events",
+    "read_table",
+    "shipped_mappings",
     "split_events",
     "split_orders",
     "to_arrow",
     "validate_events",
     "validate_orders",
+    "write_table",
+    "write_whole",
 ]

@@ -20,6 +20,7 @@ from ordervet.contract.values import (
     FALSE_WORDS,
     INTEGER_PATTERN,
     MAX_EXACT_FLOAT,
+    MAX_FLOAT_ERROR,
     MAX_FLOAT_MONEY,
     MAX_MONEY,
     MONEY_PATTERN,
@@ -211,9 +212,11 @@ def _integer_to_money(numbers: pa.Array) -> pa.Array:
 
 def _number_to_money(numbers: pa.Array) -> pa.Array:
     amounts = numbers.fill_null(np.inf).to_numpy(zero_copy_only=False)
-    is_bounded = np.abs(amounts) < MAX_FLOAT_MONEY
-    minor = np.rint(np.where(is_bounded, amounts, 0.0) * 100)
-    return pa.array(minor.astype(np.int64), mask=~(is_bounded & (minor / 100 == amounts)))
+    is_bounded = np.abs(amounts) <= MAX_FLOAT_MONEY
+    bounded = np.where(is_bounded, amounts, 0.0)
+    minor = np.rint(bounded * 100)
+    is_amount = is_bounded & (np.abs(minor / 100 - bounded) <= np.abs(bounded) * MAX_FLOAT_ERROR)
+    return pa.array(minor.astype(np.int64), mask=~is_amount)
 
 
 _VALUE_TYPES: dict[str, pa.DataType] = {

@@ -146,8 +146,8 @@ _Instant = Annotated[datetime, Reads("instant")]
 _Money = Annotated[int, Reads("integer"), Ge(0), Le(10**13)]
 _Number = Annotated[float, Reads("number")]
 _YesNo = Annotated[bool, Reads("boolean")]
-_ExtraName = Annotated[str, AfterValidator(check_extra_name)]
-_EntityName = Annotated[str, AfterValidator(check_entity_name)]
+ExtraName = Annotated[str, AfterValidator(check_extra_name)]
+EntityName = Annotated[str, AfterValidator(check_entity_name)]
 
 
 class Event(BaseModel):
@@ -237,9 +237,9 @@ class Order(Event):
     platform: _Text32 | None = None
     campaign: _Label | None = None
     is_insured: _YesNo | None = None
-    entities: dict[_EntityName, _Personal128] = {}
-    numbers: dict[_ExtraName, _Number] = {}
-    categories: dict[_EntityName, _Text128] = {}
+    entities: dict[EntityName, _Personal128] = {}
+    numbers: dict[ExtraName, _Number] = {}
+    categories: dict[EntityName, _Text128] = {}
 
 
 class Outcome(Event):

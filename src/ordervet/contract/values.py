@@ -30,7 +30,8 @@ TRIMMED = (
 MAX_EXACT_FLOAT = 2**53  # below it every integer is a float of its own
 MAX_DECIMAL = 10**38
 MAX_MONEY = 10**15  # in major units, for whole numbers and texts; the fields have tighter bounds
-MAX_FLOAT_MONEY = 10**13  # in major units: below it the nearest whole minor unit is never in doubt
+MAX_FLOAT_MONEY = 10**11  # in major units: up to it the nearest whole minor unit is never in doubt
+MAX_FLOAT_ERROR = 2.0**-50  # relative, four steps of a float: what one or two multiplications leave behind
 
 INTEGER_PATTERN = r"^[+-]?[0-9]{1,18}$"
 NUMBER_PATTERN = r"^[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,2})?$"
@@ -148,8 +149,8 @@ def parse_money(value: object) -> int:
 
     Parameters
     ----------
-    value : a text such as ``￥1,234.50元``; an integer or decimal; or a float that is the nearest float of some amount
-        with two decimals
+    value : a text such as ``￥1,234.50元``; an integer or decimal; or a float that is an amount with two decimals but
+        for the error of float arithmetic (5 * 12.33 is 61.65)
 
     Returns
     -------
@@ -245,8 +246,8 @@ def _money_minor(value: object) -> int | None:
         text = value.strip(TRIMMED)
         return _money_from_text(text) if _MONEY.match(text) else None
     if isinstance(value, float):
-        minor = round(value * 100) if abs(value) < MAX_FLOAT_MONEY else 0
-        return minor if minor / 100 == value else None
+        minor = round(value * 100) if abs(value) <= MAX_FLOAT_MONEY else 0
+        return minor if abs(minor / 100 - value) <= abs(value) * MAX_FLOAT_ERROR else None
     if isinstance(value, Decimal):
         exact = Fraction(value) * 100 if value.is_finite() and abs(value) <= MAX_MONEY else Fraction(1, 2)
         return exact.numerator if exact.denominator == 1 else None
