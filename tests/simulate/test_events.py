@@ -55,6 +55,11 @@ def test_events_hold_the_four_tables(small: Simulation) -> None:
     assert small.events.corrections is small.corrections
 
 
+def test_repr_counts_events_and_shows_none(small: Simulation) -> None:
+    assert repr(small).startswith("Simulation(600 orders, ")
+    assert len(repr(small)) < 120
+
+
 def test_order_ids_are_unique_and_as_many_as_asked(simulation: Simulation, settings: SimulationSettings) -> None:
     assert simulation.orders.num_rows == settings.n_orders
     assert pc.count_distinct(simulation.orders["order_id"]).as_py() == settings.n_orders

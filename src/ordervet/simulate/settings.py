@@ -92,7 +92,7 @@ class SimulationSettings:
     start : first day of the season (presale), local date in Asia/Shanghai
     history_days : days of ordinary trade before `start`; at least 14
     season_days : days from `start` to the end of the campaign; at least 5
-    opening_day : days from `start` to the opening evening (20:00 to 24:00 local); None = two days before the last
+    opening_day : days from `start` to the opening evening (20:00 to 24:00 local); None = two before the season's last
     after_days : days of ordinary trade after the season
     history_share, after_share : share of all orders placed before and after the season
     opening_share : share of the season's orders placed on the opening evening

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,6 +57,10 @@ class Simulation:
     def events(self) -> Events:
         """The four canonical tables together, without the truth."""
         return Events(self.orders, self.outcomes, self.verdicts, self.corrections)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{getattr(self, field.name).num_rows} {field.name}" for field in fields(self)[:-1])
+        return f"Simulation({counts})"
 
 
 def build_simulation(
