@@ -71,3 +71,9 @@ def test_decision_code_explains_itself_in_both_languages(code: DecisionCode) -> 
     assert zh.endswith("。")
     assert en.endswith(".")
     assert (code is DecisionCode.SCORED) == ("放行" not in zh) == ("passes" not in en)
+
+
+def test_decision_has_no_field_for_personal_data() -> None:
+    personal = {"buyer_id", "recipient", "address", "address_group", "phone", "phone_group", "device_id", "ip"}
+
+    assert not (personal | {"payment_account"}) & set(Decision.__slots__)

@@ -122,7 +122,7 @@ n = -1
         ('severe = "hold"', 'severe = "pass"', "severe must not be milder than high"),
         ("elevated = 0.1", "elevated = nan", "finite"),
         ("protocol = 1", "protocol = ", "is not TOML"),
-        ('by = "explicit"', 'by = "magic"', "explicit"),
+        ('by = "explicit"', 'by = "magic"', "got by = 'magic', expected 'explicit', 'expected_cost'"),
     ],
 )
 def test_policy_refuses_settings_that_contradict_each_other(old: str, new: str, message: str) -> None:

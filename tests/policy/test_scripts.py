@@ -153,6 +153,7 @@ def test_own_folder_names_every_mistake_at_once(tmp_path: Path) -> None:
     write_own(tmp_path, stages={"pre": wrong})
     (tmp_path / "twice.yaml").write_text("kind: scalping\nkind: scalping\n", encoding="utf-8")
     (tmp_path / "broken.yml").write_text("kind: [", encoding="utf-8")
+    (tmp_path / "names.yaml").write_text("kind: scalpng\ntitle: {zh: a, en: b}\nstages: {prre: 3}\n", encoding="utf-8")
 
     with pytest.raises(PolicyError) as caught:
         load_scripts(tmp_path)
@@ -162,6 +163,9 @@ def test_own_folder_names_every_mistake_at_once(tmp_path: Path) -> None:
     assert "'own.yaml: stages.pre.chek': is not a setting, did you mean 'check'?" in message
     assert "'own.yaml: stages.pre.record': got [], expected at least 1 item" in message
     assert "'twice.yaml': line 2: 'kind' is given twice" in message
+    assert "'names.yaml: kind': got 'scalpng', expected one of refund_only_abuse," in message
+    assert "'names.yaml: stages.prre': got 'prre', expected one of pre, in, after, review" in message
+    assert "'names.yaml: stages.prre': got 3, expected a mapping of settings" in message
     assert "'broken.yml': line 2:" in message
     assert str(tmp_path) not in message
 

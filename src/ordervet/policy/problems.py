@@ -86,6 +86,12 @@ def _describe(details: ErrorDetails, known: set[str]) -> str:
         return "is not a setting" + (f", did you mean '{near[0]}'?" if near else "")
     if details["type"] == "value_error":
         return details["msg"].removeprefix("Value error, ")
+    if details["type"] == "union_tag_invalid":
+        found = details["ctx"]
+        name = found["discriminator"].strip("'")
+        return f"got {name} = '{found['tag']}', expected {found['expected_tags']}"
+    if details["type"] == "model_type":
+        return f"got {_shorten(repr(details['input']))}, expected a mapping of settings"
     expected = re.sub(r"^\w+ should (be|have) ", "", details["msg"])
     return f"got {_shorten(repr(details['input']))}, expected {expected}"
 

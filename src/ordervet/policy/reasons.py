@@ -263,7 +263,7 @@ def _tidy(text: str, lang: Lang) -> str:
 def _read_matrices(
     feature_names: Sequence[str], contributions: npt.ArrayLike, values: npt.ArrayLike
 ) -> tuple[FloatArray, FloatArray]:
-    given, known = np.asarray(contributions, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    given, known = np.asarray(contributions, dtype=np.float64), np.asarray(values)
     n_features = len(feature_names)
     if given.ndim != 2 or given.shape[1] != n_features or known.shape != given.shape:  # noqa: PLR2004  # rows, columns
         raise PolicyError(

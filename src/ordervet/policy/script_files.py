@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -35,6 +35,22 @@ def _check_both(text: Text) -> Text:
     return text
 
 
+def _check_kind(name: str) -> str:
+    return _check_one_of(name, (*map(str, MaliceKind), GENERAL))
+
+
+def _check_stage(name: str) -> str:
+    return _check_one_of(name, (*map(str, Stage), REVIEW))
+
+
+def _check_one_of(name: str, allowed: tuple[str, ...]) -> str:
+    if name not in allowed:
+        raise ValueError(f"got '{name}', expected one of {', '.join(allowed)}")
+    return name
+
+
+KindName = Annotated[str, AfterValidator(_check_kind)]
+StageName = Annotated[str, AfterValidator(_check_stage)]
 SlotText = Annotated[Text, AfterValidator(_check_both)]
 SlotTexts = Annotated[tuple[SlotText, ...], Field(min_length=1)]
 
@@ -94,9 +110,9 @@ class ScriptFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: MaliceKind | Literal["general"]
+    kind: KindName
     title: Text
-    stages: Annotated[dict[Stage | Literal["review"], ScriptBody], Field(min_length=1)]
+    stages: Annotated[dict[StageName, ScriptBody], Field(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True)
