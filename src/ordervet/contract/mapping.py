@@ -204,7 +204,8 @@ def load_mapping(path_or_name: str | Path) -> Mapping:
 
     Parameters
     ----------
-    path_or_name : a path that ends in .toml, or a name among `shipped_mappings()`, such as "handbook"
+    path_or_name : a path that ends in .toml, or a name among `shipped_mappings()`, such as "handbook" or
+        "handbook.toml"; a file of that name in the working folder comes first
 
     Raises
     ------
@@ -212,9 +213,10 @@ def load_mapping(path_or_name: str | Path) -> Mapping:
         There is no such mapping, it is no TOML, or everything that is wrong with it, at once.
     """
     path = Path(path_or_name)
-    if path.suffix == ".toml":
+    is_shipped = path.name == str(path_or_name) and path.stem in shipped_mappings() and not path.exists()
+    if path.suffix == ".toml" and not is_shipped:
         return _parse(path.name, _read_file(path))
-    name = str(path_or_name)
+    name = path.stem if is_shipped else str(path_or_name)
     if name not in shipped_mappings():
         near = _near(name, shipped_mappings())
         known = ", ".join(shipped_mappings())
