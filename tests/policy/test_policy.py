@@ -77,9 +77,10 @@ def test_policy_id_follows_settings_and_not_the_name() -> None:
 
     renamed = parse_policy(MINIMAL.replace('"minimal"', '"other"'))
     changed = parse_policy(MINIMAL.replace("0.3", "0.31"))
+    copied = one.model_copy(update={"evidence": one.evidence.model_copy(update={"min_orders": 5})})
 
     assert one.policy_id == renamed.policy_id
-    assert one.policy_id != changed.policy_id
+    assert len({one.policy_id, changed.policy_id, copied.policy_id}) == 3
 
 
 def test_policy_names_every_wrong_setting_at_once() -> None:

@@ -172,7 +172,7 @@ def test_own_folder_names_every_mistake_at_once(tmp_path: Path) -> None:
 
 def test_own_folder_refuses_the_same_script_in_two_files(tmp_path: Path) -> None:
     path = write_own(tmp_path)
-    (tmp_path / "zweitens.yaml").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "second.yaml").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
 
     with pytest.raises(PolicyError, match=r"the script scalping\.pre is given by another file too"):
         load_scripts(tmp_path)

@@ -112,7 +112,7 @@ def decide(
     named = _read_kinds(kinds, len(p))
     p_band = _cap_thin_evidence(policy, p, n_orders_known, p_without_own_history)
     bands = _cut_bands(policy, p_band, amounts)
-    actions = _look_up_actions(policy, bands, named)
+    actions: RankArray = policy.severities[named, bands]
     cut = _choose_capacity(policy, capacity)
     if cut is not None:
         ids = _read_ids(order_ids, len(p))
@@ -139,12 +139,6 @@ def _cut_bands(policy: Policy, p: FloatArray, amounts: IntArray | None) -> RankA
     cuts = policy.bands.build_cuts(len(p), amounts)
     bands: RankArray = np.sum(p[:, None] >= cuts, axis=1, dtype=np.int8)
     return bands
-
-
-def _look_up_actions(policy: Policy, bands: RankArray, kinds: npt.NDArray[np.int8]) -> RankArray:
-    table = [[ACTIONS.index(policy.actions_for(kind)[band]) for band in BANDS] for kind in (None, *MaliceKind)]
-    actions: RankArray = np.array(table, dtype=np.int8)[kinds, bands]
-    return actions
 
 
 def _choose_capacity(policy: Policy, n: int | None) -> Capacity | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from functools import cache, cached_property
+from functools import cache, lru_cache
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 
 from ordervet.contract import MaliceKind
@@ -19,6 +20,8 @@ from ordervet.policy.problems import build_error, list_problems
 from ordervet.policy.thresholds import ExpectedCost, Explicit, Probability
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from ordervet.policy.codes import Band
 
 HUMAN_KINDS: Final = frozenset({MaliceKind.PROFESSIONAL_CLAIM, MaliceKind.REVIEW_EXTORTION})
@@ -138,7 +141,13 @@ class Policy(BaseModel):
             return _ALWAYS_REVIEW
         return self.actions
 
-    @cached_property
+    # NOT cached properties: a copy with other settings would keep what was worked out for the first.
+    @property
+    def severities(self) -> npt.NDArray[np.int8]:
+        """Severity of the action by kind and band, shape (1 + n_kinds, n_bands); row 0 is for no kind."""
+        return _build_severities(tuple(self.actions_for(kind) for kind in (None, *MaliceKind)))
+
+    @property
     def policy_id(self) -> str:
         """Twelve hex digits that change whenever a setting changes (the name and comments aside)."""
         settings = self.model_dump_json(exclude={"name"})
@@ -146,6 +155,13 @@ class Policy(BaseModel):
 
 
 _ALWAYS_REVIEW: Final = BandActions(low=Action.REVIEW, elevated=Action.REVIEW, high=Action.REVIEW, severe=Action.REVIEW)
+
+
+@lru_cache(maxsize=64)
+def _build_severities(actions: tuple[BandActions, ...]) -> npt.NDArray[np.int8]:
+    table = np.array([[ACTIONS.index(row[band]) for band in BANDS] for row in actions], dtype=np.int8)
+    table.flags.writeable = False
+    return table
 
 
 def load_policy(path: Path | str | None = None) -> Policy:

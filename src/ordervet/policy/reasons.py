@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from ordervet.errors import PolicyError
 from ordervet.policy.registry import ANY, FeatureName, load_registry
-from ordervet.policy.wordings import FORMS, format_money, format_number, format_window
+from ordervet.policy.wordings import FORMS, format_money, format_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ordervet.policy.codes import Lang
-    from ordervet.policy.registry import ReasonSpec, Registry
+    from ordervet.policy.registry import ReasonSpec
 
 MAX_REASONS: Final = 4
 """Most reasons an order is given."""
@@ -29,6 +29,7 @@ MIN_SHARE: Final = 0.05
 """Least share of a reason in all that speaks against the order."""
 
 FloatArray = npt.NDArray[np.float64]
+_VALUE: Final = "\0"  # stands for the number in a sentence: no name and no wording holds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,12 @@ class _Groups:
     Parameters
     ----------
     specs : the reasons that have features, codes ascending
-    members : shape (n_reasons, most features of a reason), columns of the features in the order of their names, padded
-        with n_features
+    columns : per reason its features' columns, in the order of their names
+    members : shape (n_reasons, most features of a reason), the same padded with n_features
     """
 
     specs: tuple[ReasonSpec, ...]
+    columns: tuple[tuple[int, ...], ...]
     members: npt.NDArray[np.intp]
 
 
@@ -110,21 +112,21 @@ def assign_reasons(
     sums = _add_up(groups, given)
     ranked = np.argsort(-sums, axis=1, kind="stable")[:, :MAX_REASONS]
     least = np.maximum(MIN_LOG_ODDS, MIN_SHARE * _add_in_order(np.maximum(sums, 0.0)))
-    registry = load_registry()
     reasons: list[list[Reason]] = []
     for row, order in enumerate(ranked):
         chosen = [group for group in order if sums[row, group] >= least[row]]
+        quotes = [max(groups.columns[group], key=given[row].__getitem__) for group in chosen]
         reasons.append(
             [
                 _build_reason(
-                    registry,
                     groups.specs[group],
                     float(sums[row, group]),
-                    *_choose_quote(feature_names, groups.members[group], given[row], known[row]),
+                    feature_names[at],
+                    float(known[row, at]),
                     lang,
                     currency,
                 )
-                for group in chosen
+                for group, at in zip(chosen, quotes, strict=True)
             ]
         )
     return reasons
@@ -189,7 +191,8 @@ def _build_groups(feature_names: tuple[str, ...]) -> _Groups:
     members = np.full((len(codes), width), len(feature_names), dtype=np.intp)
     for row, code in enumerate(codes):
         members[row, : len(columns[code])] = columns[code]
-    return _Groups(tuple(registry.reasons[code] for code in codes), members)
+    specs = tuple(registry.reasons[code] for code in codes)
+    return _Groups(specs, tuple(tuple(columns[code]) for code in codes), members)
 
 
 def _add_up(groups: _Groups, contributions: FloatArray) -> FloatArray:
@@ -205,32 +208,28 @@ def _add_up(groups: _Groups, contributions: FloatArray) -> FloatArray:
 
 def _add_in_order(columns: FloatArray) -> FloatArray:
     """Add columns one after the other (np.sum pairs them differently for different shapes), shape (n_orders,)."""
-    total = np.zeros(len(columns))
-    for column in columns.T:
-        total += column
+    if columns.shape[1] == 0:
+        return np.zeros(len(columns))
+    total: FloatArray = np.add.accumulate(columns, axis=1)[:, -1]
     return total
 
 
-def _choose_quote(
-    feature_names: Sequence[str], members: npt.NDArray[np.intp], contributions: FloatArray, values: FloatArray
-) -> tuple[str, float]:
-    """Give name and value of the feature that contributed most, the first by name among equals."""
-    columns = [column for column in members if column < len(feature_names)]
-    best = max(columns, key=contributions.__getitem__)
-    return feature_names[best], float(values[best])
-
-
 def _build_reason(
-    registry: Registry, spec: ReasonSpec, contribution: float, feature: str, value: float, lang: Lang, currency: str
+    spec: ReasonSpec, contribution: float, feature: str, value: float, lang: Lang, currency: str
 ) -> Reason:
-    return Reason(spec.code, spec.name, contribution, _write_text(registry, spec, feature, value, lang, currency))
+    sentence = _build_sentence(feature, spec.code, lang, math.isfinite(value))
+    text = sentence.replace(_VALUE, _write_value(feature, value, lang, currency)) if _VALUE in sentence else sentence
+    return Reason(spec.code, spec.name, contribution, text)
 
 
-def _write_text(registry: Registry, spec: ReasonSpec, feature: str, value: float, lang: Lang, currency: str) -> str:
-    name = FeatureName.parse(feature)
-    statistic = registry.statistics.get(name.statistic, registry.statistics["other"])
-    is_known = math.isfinite(value)
+# SPEED: a sentence is the same for every order but for its number (two thirds of the time of a single order).
+@lru_cache(maxsize=4096)
+def _build_sentence(feature: str, code: str, lang: Lang, is_known: bool) -> str:
+    """Write a reason's sentence with a sign in place of the number."""
+    registry, name = load_registry(), FeatureName.parse(feature)
+    spec = registry.reasons[code]
     if is_known:
+        statistic = registry.statistics.get(name.statistic, registry.statistics["other"])
         wording = spec.wordings.get(name.statistic) or spec.wordings.get(ANY) or statistic
     else:
         wording = spec.unknown or registry.unknown.get(spec.entity, registry.unknown[ANY])
@@ -241,17 +240,23 @@ def _write_text(registry: Registry, spec: ReasonSpec, feature: str, value: float
         one=(column.one if column and column.one else name.column),
         statistic=name.statistic,
         window=format_window(name.window, lang),
-        value=_write_value(registry, name, value, lang, currency) if is_known else "",
+        value=_VALUE,
         label=spec.label[lang],
         feature=feature,
     )
     return _tidy(text, lang)
 
 
-def _write_value(registry: Registry, name: FeatureName, value: float, lang: Lang, currency: str) -> str:
+def _write_value(feature: str, value: float, lang: Lang, currency: str) -> str:
+    form = _find_form(feature)
+    return format_money(value, lang, currency) if form == "money" else FORMS[form](value, lang)
+
+
+@lru_cache(maxsize=4096)
+def _find_form(feature: str) -> str:
+    registry, name = load_registry(), FeatureName.parse(feature)
     statistic = registry.statistics.get(name.statistic, registry.statistics["other"])
-    form = statistic.form or registry.forms.get(name.column, "number")
-    return format_money(value, lang, currency) if form == "money" else FORMS.get(form, format_number)(value, lang)
+    return statistic.form or registry.forms.get(name.column, "number")
 
 
 def _tidy(text: str, lang: Lang) -> str:
