@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ordervet.errors import ModelError
+from ordervet.errors import MappingError, ModelError
 from ordervet.features import FeatureSpec
 from ordervet.model.calibration import Curve
 
@@ -156,7 +156,7 @@ def load_model(folder: Path) -> Model:
         raise ModelError(f"model {folder.name}: got protocol {protocol}, expected {MODEL_PROTOCOL}", hint=_RETRAIN_HINT)
     try:
         model = _build_model(manifest, booster_text)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, MappingError) as error:
         raise ModelError(f"model {folder.name}: its manifest is damaged", hint=_RETRAIN_HINT) from error
     _check_hashes(model, manifest, folder.name)
     return model

@@ -46,6 +46,10 @@ class TrainingSet:
         """Pick rows."""
         return TrainingSet(self.features[rows], self.is_malicious[rows], self.seen_at[rows])
 
+    def sort(self) -> TrainingSet:
+        """Put the oldest orders first, so that a fit does not depend on the order of rows."""
+        return self.take(np.argsort(self.seen_at, kind="stable"))
+
 
 def fit_model(
     training: TrainingSet, spec: FeatureSpec, settings: FitSettings, *, origin: dict[str, Any], n_threads: int = 1
@@ -65,7 +69,7 @@ def fit_model(
     TrainingError
         Too few malicious or innocent orders in either part.
     """
-    older, newer = split_by_time(training, 1 - CALIBRATION_SHARE)
+    older, newer = split_by_time(training.sort(), 1 - CALIBRATION_SHARE)
     for part, orders in (("fitting", older), ("calibration", newer)):
         _check_classes(orders, part)
     booster_text = fit_booster(older, spec.names, settings, n_threads=n_threads)
@@ -95,10 +99,8 @@ def fit_booster(training: TrainingSet, names: tuple[str, ...], settings: FitSett
     """Fit the trees and give them as LightGBM's text, the same bytes on any number of threads."""
     import lightgbm  # noqa: PLC0415 - LightGBM is imported only when training or when asked
 
-    order = np.argsort(training.seen_at, kind="stable")
-    data = lightgbm.Dataset(
-        training.features[order], training.is_malicious[order].astype(np.float32), feature_name=list(names)
-    )
+    by_time = training.sort()
+    data = lightgbm.Dataset(by_time.features, by_time.is_malicious.astype(np.float32), feature_name=list(names))
     parameters = settings.build_parameters(names, n_threads=n_threads)
     booster = lightgbm.train(parameters, data, settings.num_rounds)
     text = booster.model_to_string()

@@ -10,6 +10,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: Alert rates whose recall is shown; JSON has all of them.
+_SHOWN_RATES = (0.01, 0.05)
+
 _MEASURES = {"auc": "AUC", "ap": "AP", "cp_at_k": "CP@k"}
 
 
@@ -24,12 +27,11 @@ def build_backtest_table(splits: Sequence[dict[str, Any]], *, top_k: int | None)
     measures = {key: title.replace("k", str(top_k or "k")) for key, title in _MEASURES.items() if key in splits[0]}
     table = Table(box=None, pad_edge=False)
     for title in ("split", "train", "bad", "test", "bad"):
-        table.add_column(title, justify="left" if title == "split" else "right")
+        table.add_column(title, justify="left" if title == "split" else "right", no_wrap=True)
     for title in measures.values():
         table.add_column(title, justify="right")
-    rates = [at["alert_rate"] for at in splits[0]["at_alert_rate"]]
-    for rate in rates:
-        table.add_column(f"recall@{rate:.1%}", justify="right")
+    for rate in _SHOWN_RATES:
+        table.add_column(f"R@{rate:.0%}", justify="right")
     for split in splits:
         counts = [f"{split[key]:,}" for key in ("n_train", "n_train_malicious", "n_orders", "n_malicious")]
         table.add_row(split["split"], *counts, *_measure(split, measures), *_recall(split))
@@ -56,4 +58,4 @@ def _measure(split: dict[str, Any], measures: dict[str, str]) -> list[str]:
 
 
 def _recall(split: dict[str, Any]) -> list[str]:
-    return [f"{at['recall']:.1%}" for at in split["at_alert_rate"]]
+    return [f"{at['recall']:.1%}" for at in split["at_alert_rate"] if at["alert_rate"] in _SHOWN_RATES]

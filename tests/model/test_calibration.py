@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ordervet.errors import ModelError, TrainingError
+from ordervet.model import Curve, fit_calibration, fit_risk_scale
+
+VALUES = st.floats(-50, 50)
+
+
+@st.composite
+def curves(draw: st.DrawFn) -> Curve:
+    x = sorted(draw(st.sets(VALUES, min_size=1, max_size=12)))
+    y = sorted(draw(st.lists(st.floats(0, 1), min_size=len(x), max_size=len(x))))
+    return Curve(np.array(x), np.array(y))
+
+
+@given(curve=curves(), values=st.lists(VALUES, min_size=1, max_size=20))
+def test_curve_gives_one_value_the_same_bits_as_many(curve: Curve, values: list[float]) -> None:
+    together = curve(np.array(values))
+
+    alone = np.array([curve(np.array([value]))[0] for value in values])
+
+    np.testing.assert_array_equal(alone, together)
+
+
+@given(curve=curves(), values=st.lists(VALUES, min_size=2, max_size=20))
+def test_curve_never_falls(curve: Curve, values: list[float]) -> None:
+    results = curve(np.sort(np.array(values)))
+
+    assert (np.diff(results) >= 0).all()
+
+
+@given(curve=curves(), values=st.lists(VALUES, min_size=1, max_size=20))
+def test_curve_interpolates_as_numpy_does(curve: Curve, values: list[float]) -> None:
+    expected = np.interp(values, curve.x, curve.y)
+
+    np.testing.assert_allclose(curve(np.array(values)), expected, rtol=1e-9, atol=1e-12)
+
+
+@given(curve=curves())
+def test_curve_reads_back_from_json_to_the_same_bits(curve: Curve) -> None:
+    read = Curve.from_lists(json.loads(json.dumps(curve.to_lists())))
+
+    np.testing.assert_array_equal(read.x, curve.x)
+    np.testing.assert_array_equal(read.y, curve.y)
+
+
+@pytest.mark.parametrize(
+    ("x", "y"), [([1, 1], [0, 1]), ([1, 2], [1, 0]), ([1, np.nan], [0, 1]), ([], []), ([1], [0, 1])]
+)
+def test_curve_that_is_no_curve_is_refused(x: list[float], y: list[float]) -> None:
+    with pytest.raises(ModelError, match="not ascending"):
+        Curve(np.array(x, float), np.array(y, float))
+
+
+def test_calibration_keeps_the_overall_rate_and_never_claims_certainty() -> None:
+    rng = np.random.default_rng(1)
+    raw = rng.normal(-3, 2, 20_000)
+    is_malicious = rng.random(20_000) < 1 / (1 + np.exp(-raw))
+
+    p = fit_calibration(raw, is_malicious)(raw)
+
+    assert p.mean() == pytest.approx(is_malicious.mean(), abs=0.005)
+    assert 0 < p.min() < p.max() < 1
+
+
+@pytest.mark.parametrize("label", [True, False])
+def test_calibration_needs_both_classes(label: bool) -> None:
+    with pytest.raises(TrainingError, match="at least one of each class"):
+        fit_calibration(np.arange(5.0), np.full(5, label))
+
+
+def test_risk_scale_rises_250_for_each_factor_of_ten() -> None:
+    raw = np.random.default_rng(2).permutation(100_000).astype(float)
+
+    scale = fit_risk_scale(raw)
+
+    share_at_or_above = np.array([0.5, 0.1, 0.01, 0.001])
+    expected = -250 * np.log10(share_at_or_above)
+    np.testing.assert_allclose(scale(100_000 * (1 - share_at_or_above)), expected, atol=1)
+    assert scale(np.array([-1.0, 1e9])).tolist() == pytest.approx([0, 1000], abs=15)
+
+
+def test_risk_scale_of_tied_scores_is_a_curve() -> None:
+    scale = fit_risk_scale(np.array([0.0] * 990 + [1.0] * 10))
+
+    assert scale(np.array([0.0]))[0] < scale(np.array([1.0]))[0]
