@@ -8,10 +8,15 @@ import pytest
 
 from ordervet.contract import Events
 from ordervet.features import build_spec
-from ordervet.model import FitSettings, Model, promote_model, save_model
+from ordervet.model import FitSettings, promote_model, save_model
 from ordervet.reports import build_card
 from ordervet.retrain import train_model
-from ordervet.simulate import Simulation, SimulationSettings, simulate
+from ordervet.simulate import SimulationSettings, simulate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ordervet.simulate import Simulation
+    from ordervet.model import Model
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
