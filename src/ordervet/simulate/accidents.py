@@ -9,7 +9,7 @@ import numpy as np
 from ordervet.simulate import channels
 from ordervet.simulate.catalogue import DEAR, EDIBLE
 from ordervet.simulate.dice import group_sizes
-from ordervet.simulate.drafts import Fate, Fault, join_drafts, some
+from ordervet.simulate.drafts import Fate, Fault, some
 from ordervet.simulate.season import DAY_S, HOUR_S, MINUTE_S
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _ORDERS_PER_WAVE = 60, 900
 _ORDERS_PER_BURST = 25, 120
 
 
-def strike_plain_orders(world: World, plain: Draft, counts: dict[str, int]) -> Draft:
+def strike_plain_orders(world: World, plain: Draft, counts: dict[str, int]) -> list[Draft]:
     """Let accidents happen to some plain orders.
 
     Parameters
@@ -34,18 +34,20 @@ def strike_plain_orders(world: World, plain: Draft, counts: dict[str, int]) -> D
 
     Returns
     -------
-    the same number of orders; those struck are changed and carry their label
+    the same number of orders, those that were spared first; those struck are changed and carry their label
     """
     labels = list(world.settings.look_alike_shares)
-    order = np.argsort(world.dice.unit(len(plain)), kind="stable")
-    parts, used = [], 0
+    n_touched = {name: _n_touched(name, n) for name, n in counts.items()}
+    chosen = np.argsort(world.dice.unit(len(plain)), kind="stable")[: sum(n_touched.values())]
+    is_spared = np.ones(len(plain), dtype=np.bool_)
+    is_spared[chosen] = False
+    parts, used = [plain.take(np.flatnonzero(is_spared))], 0
     for name, strike in _ACCIDENTS.items():
-        n = _n_touched(name, counts[name])
-        mine = plain.take(order[used : used + n])
-        used += n
-        if len(mine):
-            parts.append(strike(world, mine, labels.index(name)))
-    return join_drafts([*parts, plain.take(order[used:])])
+        rows = chosen[used : used + n_touched[name]]
+        used += len(rows)
+        if len(rows):
+            parts.append(strike(world, plain.take(rows), labels.index(name)))
+    return parts
 
 
 def _n_touched(name: str, n_labelled: int) -> int:

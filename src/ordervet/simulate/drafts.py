@@ -127,7 +127,7 @@ class Draft:
     def change(self, **columns: Ints | Floats | int) -> Draft:
         """Give the same orders with other values in these columns; a number stands for a whole column."""
         full: dict[str, Any] = {
-            name: value if isinstance(value, np.ndarray) else np.full(len(self), value)
+            name: value if isinstance(value, np.ndarray) else np.broadcast_to(np.asarray(value), len(self))
             for name, value in columns.items()
         }
         return replace(self, **full)
@@ -144,24 +144,33 @@ def draft_orders(world: World, buyer: Ints, placed_s: Ints, item: Ints, **column
         placed_s=placed_s,
         buyer=buyer,
         item=item,
-        quantity=np.ones(n, dtype=np.int64),
-        n_lines=np.ones(n, dtype=np.int64),
-        discount_share=np.full(n, -1.0),
-        channel=np.full(n, NONE),
-        insured=np.full(n, NONE),
-        kind=np.full(n, NONE),
-        look_alike=np.full(n, NONE),
-        fate=np.full(n, int(Fate.ORDINARY)),
-        lag_s=np.full(n, NONE),
-        fault=np.full(n, int(Fault.ORDINARY)),
+        quantity=_repeat(1, n),
+        n_lines=_repeat(1, n),
+        discount_share=np.broadcast_to(-1.0, n),
+        channel=_repeat(NONE, n),
+        insured=_repeat(NONE, n),
+        kind=_repeat(NONE, n),
+        look_alike=_repeat(NONE, n),
+        fate=_repeat(int(Fate.ORDINARY), n),
+        lag_s=_repeat(NONE, n),
+        fault=_repeat(int(Fault.ORDINARY), n),
         **own,
     )
     return draft.change(**columns)
 
 
+def _repeat(value: int, n: int) -> Ints:
+    """Give a column of one value. SPEED: it takes no memory until it is changed or joined."""
+    return np.broadcast_to(np.int64(value), n)
+
+
 def join_drafts(drafts: Sequence[Draft]) -> Draft:
-    """Put drafts one after the other."""
-    return Draft(**{f.name: np.concatenate([getattr(draft, f.name) for draft in drafts]) for f in fields(Draft)})
+    """Put drafts together, oldest order first; orders of the same second keep the drafts' order."""
+    oldest_first = np.argsort(np.concatenate([draft.placed_s for draft in drafts]), kind="stable")
+    # SPEED: column by column, so that no second copy of everything is in memory.
+    return Draft(
+        **{f.name: np.concatenate([getattr(draft, f.name) for draft in drafts])[oldest_first] for f in fields(Draft)}
+    )
 
 
 def some(flags: Flags, value: int, other: Ints | int = NONE) -> Ints:

@@ -1,4 +1,4 @@
-"""Drafts become orders: sorted by time, priced, and given what depends on the calendar."""
+"""Drafts become orders: priced, and given what depends on the calendar."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Ledger:
 
     Parameters
     ----------
-    draft : the orders as drafted, sorted
+    draft : the orders as drafted, oldest first
     phase : position in `PHASES`
     platform : position in the settings' platforms
     registered_s : seconds since 1970, UTC, of the account's registration
@@ -55,10 +55,9 @@ class Ledger:
         return len(self.draft)
 
 
-def build_ledger(world: World, drafted: Draft) -> Ledger:
-    """Sort the drafted orders by time and price them."""
-    dice, n = world.dice, len(drafted)
-    draft = drafted.take(np.argsort(drafted.placed_s, kind="stable"))
+def build_ledger(world: World, draft: Draft) -> Ledger:
+    """Price drafted orders, oldest first, and give them what depends on the calendar."""
+    dice, n = world.dice, len(draft)
     phase = world.season.phase_of(draft.placed_s)
     platform = world.people.column("platform")[draft.buyer]
     drawn_channel = draw_channels(dice, platform, phase, tuple(world.settings.platform_shares))

@@ -62,9 +62,9 @@ def _draft_everybody(world: World) -> Draft:
     plain, personas = draft_population(world, {name: counts[name] for name in PERSONA_NAMES}, n_plain)
     victims = _find_established(world, plain)
     stations = _find_stations(world, personas)
-    plain = strike_plain_orders(world, plain, {name: counts[name] for name in ACCIDENT_NAMES})
+    plain_parts = strike_plain_orders(world, plain, {name: counts[name] for name in ACCIDENT_NAMES})
     malice = draft_malice(world, ring_orders, stations, victims)
-    return join_drafts([plain, personas, *malice])
+    return join_drafts([*plain_parts, *personas, *malice])
 
 
 def _find_established(world: World, plain: Draft) -> Ints:
@@ -73,7 +73,8 @@ def _find_established(world: World, plain: Draft) -> Ints:
     return buyers[world.people.column("age_s")[buyers] > _ESTABLISHED_S]
 
 
-def _find_stations(world: World, personas: Draft) -> Ints:
+def _find_stations(world: World, personas: list[Draft]) -> Ints:
     """Find the doors of honest people's pick-up stations."""
     label = list(world.settings.look_alike_shares).index("pickup_station")
-    return np.unique(personas.door[personas.look_alike == label])
+    doors = [draft.door[draft.look_alike == label] for draft in personas]
+    return np.unique(np.concatenate([*doors, np.zeros(0, dtype=np.int64)]))

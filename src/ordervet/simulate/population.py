@@ -10,7 +10,7 @@ from ordervet.simulate import channels
 from ordervet.simulate.addresses import PlaceKind, draw_honest_writings
 from ordervet.simulate.catalogue import CLOTHING, DEAR, STAPLES
 from ordervet.simulate.dice import geometric_sizes, group_sizes
-from ordervet.simulate.drafts import Fate, draft_orders, join_drafts, some
+from ordervet.simulate.drafts import Fate, draft_orders, some
 from ordervet.simulate.season import DAY_S, HOUR_S, MINUTE_S
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def draw_line_counts(dice: Dice, n: int) -> Ints:
     return dice.pick(_LINES, n)
 
 
-def draft_population(world: World, counts: dict[str, int], n_plain: int) -> tuple[Draft, Draft]:
+def draft_population(world: World, counts: dict[str, int], n_plain: int) -> tuple[Draft, list[Draft]]:
     """Draft the orders of honest people.
 
     Parameters
@@ -64,7 +64,7 @@ def draft_population(world: World, counts: dict[str, int], n_plain: int) -> tupl
 
     Returns
     -------
-    plain buyers' orders, and the look-alikes' with their label
+    plain buyers' orders, and the look-alikes' with their label, one draft each
     """
     plain = _draft_plain(world, n_plain)
     labels = list(world.settings.look_alike_shares)
@@ -72,7 +72,7 @@ def draft_population(world: World, counts: dict[str, int], n_plain: int) -> tupl
     for name, draft_persona in _PERSONAS.items():
         if counts[name] > 0:
             drafts.append(draft_persona(world, counts[name]).change(look_alike=labels.index(name)))
-    return plain, join_drafts(drafts) if drafts else plain.take(np.arange(0))
+    return plain, drafts
 
 
 def _draft_plain(world: World, n: int) -> Draft:

@@ -26,7 +26,6 @@ CAMPAIGNS = (None, None, "d11_presale", "d11_opening", "d11_day", None)
 _OPENING_HOUR = 20
 _OPENING_HOURS = 4
 _BIN_S = 600
-_BINS_PER_HOUR = HOUR_S // _BIN_S
 _HOURLY = (6, 3, 2, 1, 1, 2, 5, 10, 18, 26, 34, 34, 32, 30, 30, 31, 32, 30, 31, 38, 50, 54, 42, 20)
 """Orders by local hour of an ordinary day, relative; the evening is the peak."""
 _OPENING_CURVE = (9.0, 4.5, 3.0, 2.2, 1.9, 1.7, 1.5, 1.4, 1.3, 1.3, 1.2, 1.2, *(1.0,) * 6, *(1.3,) * 6)

@@ -17,7 +17,7 @@ from ordervet.simulate.channels import CHANNELS
 from ordervet.simulate.desk import DECIDERS, VERDICTS
 from ordervet.simulate.people import NONE
 from ordervet.simulate.season import CAMPAIGNS
-from ordervet.simulate.texts import either, join, pick, take, write_digits, write_integers
+from ordervet.simulate.texts import join, pick, replace_where, take, write_code, write_integers
 
 if TYPE_CHECKING:
     from ordervet.contract.schemas import EventKind
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from ordervet.simulate.texts import Column
 
 _US_PER_S = 1_000_000
-_CARRIER_NAT = (100 << 24) + (64 << 16)  # 100.64.0.0/10 (RFC 6598): nobody's own address
 _N_IPS = 1 << 22
 _STRIDES = {"b": 2_654_435_761, "a": 1_640_531_527, "p": 2_246_822_519, "d": 3_266_489_917, "y": 668_265_263}
 _STRIDE = 374_761_393  # NOTE: every stride is odd and no multiple of 5: one-to-one below any power of 2 or 10
@@ -67,7 +66,7 @@ def build_simulation(
     world: World, ledger: Ledger, outcomes: Outcomes, verdicts: Verdicts, known_until_s: int | None
 ) -> Simulation:
     """Write everything down."""
-    order_id = join("o", write_digits(np.arange(1, len(ledger) + 1), 9))
+    order_id = write_code("o", np.arange(1, len(ledger) + 1), 9)
     kinds = list(world.settings.kind_weights)
     known = np.ones(len(verdicts.row), dtype=np.bool_)
     corrected = verdicts.corrected_s != NONE
@@ -146,15 +145,18 @@ def _write_addresses(world: World, ledger: Ledger, is_plain: Flags, has_group: F
 
 def _write_phones(phone: Ints, extension: Ints, is_plain: Flags) -> Column:
     """Write eleven digits, and the extension of a virtual phone."""
-    number = _code(_PHONE_PREFIX, np.where(is_plain, phone, NONE), 8)
-    return join(number, either(extension == NONE, "", join("-", write_digits(extension))))
+    numbers = _code(_PHONE_PREFIX, np.where(is_plain, phone, NONE), 8)
+    is_virtual = is_plain & (extension != NONE)
+    virtual = join(take(numbers, np.flatnonzero(is_virtual)), write_code("-", extension[is_virtual], 4))
+    return replace_where(numbers, is_virtual, virtual)
 
 
 def _write_ips(ip: Ints, has_ip: Flags) -> Column:
-    number = _CARRIER_NAT + _scramble(ip, _N_IPS)
-    names = [str(byte) for byte in range(256)]
-    first, second, third, last = (pick(names, number >> shift & 255) for shift in (24, 16, 8, 0))
-    return either(has_ip, join(first, ".", second, ".", third, ".", last), None)
+    """Write addresses of 100.64.0.0/10 (RFC 6598), the range carriers use inside: nobody's own."""
+    number = np.where(has_ip, _scramble(ip, _N_IPS), NONE)
+    heads = [f"100.{64 + byte}." for byte in range(_N_IPS >> 16)]
+    tails = [f"{third}.{last}" for third in range(256) for last in range(256)]
+    return join(pick(heads, np.where(has_ip, number >> 16, NONE)), pick(tails, np.where(has_ip, number & 0xFFFF, NONE)))
 
 
 def _write_outcomes(outcomes: Outcomes, order_id: Column) -> pa.Table:
@@ -214,7 +216,7 @@ def _scramble(code: Ints, size: int, stride: int = _STRIDE) -> Ints:
 def _code(prefix: str, code: Ints, n_digits: int) -> Column:
     """Write running numbers as shuffled ones with a prefix; -1 is missing."""
     number = _scramble(code, 10**n_digits, _STRIDES.get(prefix, _STRIDE))
-    return join(prefix, write_digits(number, n_digits, is_missing=code == NONE))
+    return write_code(prefix, number, n_digits, is_missing=code == NONE)
 
 
 _N_NAMES = len(address_words.SURNAMES) * len(address_words.GIVEN) ** 2
