@@ -192,7 +192,7 @@ class Scorer:
         empty = Events.empty()
         events = Events(validate_events("orders", data), empty.outcomes, empty.verdicts, empty.corrections)
         table = self.score_events(events, capacity=capacity, explain_all=explain_all).build_table()
-        return table.to_pandas() if type(data).__module__.startswith("pandas.") else table
+        return table.to_pandas() if type(data).__module__.split(".")[0] == "pandas" else table
 
     def score_events(
         self, events: Events, *, since_us: int | None = None, capacity: int | None = None, explain_all: bool = False
