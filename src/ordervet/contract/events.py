@@ -10,10 +10,11 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from annotated_types import Ge, Le, MaxLen
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from ordervet.contract.fields import fields_of
@@ -150,6 +151,12 @@ ExtraName = Annotated[str, AfterValidator(check_extra_name)]
 EntityName = Annotated[str, AfterValidator(check_entity_name)]
 
 
+@lru_cache(maxsize=16)
+def _defaults_of(model: type[BaseModel]) -> tuple[tuple[str, str], ...]:
+    """List the fields that take the value of another one when they are not given, and which one."""
+    return tuple((field.name, field.default_from) for field in fields_of(model) if field.default_from)
+
+
 class Event(BaseModel):
     """What every event has: values that do not change, no unknown field, nothing personal when shown."""
 
@@ -164,22 +171,23 @@ class Event(BaseModel):
             return data
         given: dict[str, Any] = {}
         for name, value in data.items():
-            prefix = next((p for p in EXTRA_PREFIXES if str(name).startswith(p)), None)
-            if EXTRA_PREFIXES.get(prefix or "") in cls.model_fields and prefix is not None:
-                extras = given.setdefault(EXTRA_PREFIXES[prefix], {})
-                if not is_missing(value):
-                    extras[name[len(prefix) :]] = value
-            elif isinstance(value, Mapping):
-                given[name] = {**given.get(name, {}), **{k: v for k, v in value.items() if not is_missing(v)}}
+            if isinstance(value, dict):
+                extras = {key: extra for key, extra in value.items() if not is_missing(extra)}
+                given[name] = given.get(name, {}) | extras
             elif not is_missing(value):
-                given[name] = value
+                prefix, joint, bare = name.partition("__") if isinstance(name, str) else ("", "", "")
+                extras_field = EXTRA_PREFIXES.get(prefix + joint)
+                if extras_field in cls.model_fields:
+                    given.setdefault(extras_field, {})[bare] = value
+                else:
+                    given[name] = value
         return given
 
     @model_validator(mode="after")
     def _fill_from_other_fields(self) -> Self:
-        for name, value in self.__dict__.items():
-            if isinstance(value, SameAs):
-                self.__dict__[name] = self.__dict__[value.other]
+        for name, other in _defaults_of(type(self)):
+            if isinstance(self.__dict__[name], SameAs):
+                self.__dict__[name] = self.__dict__[other]
         return self
 
     def to_row(self) -> dict[str, Any]:
@@ -237,9 +245,9 @@ class Order(Event):
     platform: _Text32 | None = None
     campaign: _Label | None = None
     is_insured: _YesNo | None = None
-    entities: dict[EntityName, _Personal128] = {}
-    numbers: dict[ExtraName, _Number] = {}
-    categories: dict[EntityName, _Text128] = {}
+    entities: dict[EntityName, _Personal128] = Field(default_factory=dict)
+    numbers: dict[ExtraName, _Number] = Field(default_factory=dict)
+    categories: dict[EntityName, _Text128] = Field(default_factory=dict)
 
 
 class Outcome(Event):

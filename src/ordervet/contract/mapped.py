@@ -97,7 +97,7 @@ def _near(name: str, candidates: Sequence[str]) -> str:
 
 def _column_of(table: pa.Table, source: FieldSource) -> pa.Array | pa.ChunkedArray:
     if source.column is None:
-        return pa.array([source.value] * table.num_rows)
+        return pa.repeat(source.value, table.num_rows)
     if source.time is None:
         return table[source.column]
     return _join_time(table[source.column], table[source.time])
@@ -137,7 +137,7 @@ def _verdicts_of(table: pa.Table, orders: pa.Table, labels: LabelsSection, zone:
         "order_id": orders["order_id"].combine_chunks(),
         "verdict": verdict,
         "decided_at": seen_at,
-        "by": pa.array([str(labels.by)] * table.num_rows),
+        "by": pa.repeat(str(labels.by), table.num_rows),
         "kind": pc.if_else(is_malicious, labels.kind and str(labels.kind), pa.scalar(None, pa.string())),
     }
     rows = np.flatnonzero(to_mask(texts.is_valid()) & to_mask(seen_at.is_valid()))

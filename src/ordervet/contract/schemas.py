@@ -119,7 +119,7 @@ class Events:
 def concat_events(kind: EventKind, tables: Sequence[pa.Table]) -> pa.Table:
     """Put canonical tables of one kind below each other, extras united."""
     schema = event_schema(kind, {name for table in tables for name in table.column_names})
-    return pa.concat_tables([_with_schema(table, schema) for table in tables])
+    return pa.concat_tables([schema.empty_table(), *(_with_schema(table, schema) for table in tables)])
 
 
 def _with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:

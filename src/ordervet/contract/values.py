@@ -246,8 +246,8 @@ def _money_minor(value: object) -> int | None:
         text = value.strip(TRIMMED)
         return _money_from_text(text) if _MONEY.match(text) else None
     if isinstance(value, float):
-        minor = round(value * 100) if abs(value) <= MAX_FLOAT_MONEY else 0
-        return minor if abs(minor / 100 - value) <= abs(value) * MAX_FLOAT_ERROR else None
+        minor = round(value * 100) if abs(value) <= MAX_FLOAT_MONEY else None
+        return minor if minor is not None and abs(minor / 100 - value) <= abs(value) * MAX_FLOAT_ERROR else None
     if isinstance(value, Decimal):
         exact = Fraction(value) * 100 if value.is_finite() and abs(value) <= MAX_MONEY else Fraction(1, 2)
         return exact.numerator if exact.denominator == 1 else None
