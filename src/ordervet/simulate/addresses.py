@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ordervet.simulate import address_words as words
-from ordervet.simulate.texts import either, join, pick, trim
+from ordervet.simulate.texts import join, pick, replace_where, take, trim
 
 if TYPE_CHECKING:
     from ordervet.simulate.dice import Dice, Ints
@@ -107,8 +107,10 @@ class AddressBook:
         head, tail = _write_head(place, way), _write_tail(place, door, way)
         region = _write_region(place[:, 1], way.region)
         usual = join(region, head, pick(words.JUNK, way.junk), tail)
-        turned = join(tail, " ", region, head)
-        return trim(join(either(way.is_reordered == 1, turned, usual), pick(words.SUFFIXES, way.suffix)))
+        is_turned = way.is_reordered == 1
+        rows = np.flatnonzero(is_turned)
+        turned = join(take(tail, rows), " ", take(region, rows), take(head, rows))
+        return trim(join(replace_where(usual, is_turned, turned), pick(words.SUFFIXES, way.suffix)))
 
 
 def draw_honest_writings(dice: Dice, n: int) -> Ints:

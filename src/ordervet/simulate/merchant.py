@@ -12,6 +12,7 @@ from ordervet.simulate.desk import draw_verdicts
 from ordervet.simulate.drafts import build_world, join_drafts
 from ordervet.simulate.ledger import build_ledger
 from ordervet.simulate.malice import count_ring_orders, draft_malice
+from ordervet.simulate.people import NONE
 from ordervet.simulate.population import PERSONA_NAMES, draft_population
 from ordervet.simulate.season import DAY_S, to_seconds
 from ordervet.simulate.settings import SimulationSettings
@@ -69,7 +70,7 @@ def _draft_everybody(world: World) -> Draft:
 
 def _find_established(world: World, plain: Draft) -> Ints:
     """Find plain accounts older than a year."""
-    buyers = np.unique(plain.buyer)
+    buyers = plain.buyer[np.flatnonzero(np.diff(plain.buyer, prepend=NONE))]  # NOTE: an account's orders stand together
     return buyers[world.people.column("age_s")[buyers] > _ESTABLISHED_S]
 
 

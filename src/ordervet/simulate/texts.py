@@ -35,12 +35,6 @@ def join(*parts: Column | str) -> Column:
     return joined
 
 
-def either(flags: Flags, column: Column, other: Column) -> Column:
-    """Give `column` where the flag is set and `other` elsewhere."""
-    chosen: Column = compute.if_else(pa.array(flags), column, other)
-    return chosen
-
-
 def trim(column: Column) -> Column:
     """Take white space off both ends."""
     trimmed: Column = compute.utf8_trim_whitespace(column)
