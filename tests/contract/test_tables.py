@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import functools
-import operator
 from datetime import UTC, datetime
 from typing import Any
 

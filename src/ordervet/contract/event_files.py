@@ -211,7 +211,7 @@ def _is_repeated(together: _Checked) -> Mask:
     for column in together.table.columns:
         codes = _codes(column)
         _, same = np.unique(same * (codes.max(initial=0) + 1) + codes, return_inverse=True)
-    first_file = np.full(len(same), len(same), np.int64)
+    first_file = np.full(len(same), together.files.max(initial=0))
     np.minimum.at(first_file, same, together.files)
     return together.files > first_file[same]
 
