@@ -21,7 +21,7 @@ $(READY): pyproject.toml
 setup: $(READY)  ## create the environment in .venv (every other command does it too)
 
 score: $(READY)  ## score data/samples with the bundled model, print the flags, write out/flags.csv
-	@$(BIN)/ordervet score data/samples/orders.csv data/samples/outcomes.csv data/samples/verdicts.csv --out out/flags.csv
+	@$(BIN)/ordervet score data/samples/*.csv --out out/flags.csv
 
 test: $(READY)  ## run the tests
 	@$(BIN)/python -m pytest
@@ -41,9 +41,17 @@ layers: $(READY)  ## check that imports go one way
 	@$(BIN)/lint-imports
 
 wheel: $(READY)  ## build the wheel, install it into an empty environment, score one file from it
-	@$(BIN)/python -m pytest -m wheel
+	@$(BIN)/python -m pytest -m wheel tests/test_wheel.py
 
 check: lint types layers test wheel  ## all of the above
+
+samples: $(READY)  ## rebuild data/samples, byte for byte
+	@$(BIN)/ordervet simulate --out data/samples --orders 3000 --seed 20251111 --no-truth
+
+starter: $(READY)  ## train the bundled model anew on simulated orders
+	@$(BIN)/ordervet simulate --out out/starter --orders 300000 --seed 1111 --format parquet --no-truth
+	@$(BIN)/ordervet train out/starter/*.parquet --models models --simulated \
+	    --about "300,000 simulated orders of one merchant (ordervet simulate --orders 300000 --seed 1111)"
 
 clean:  ## remove what the other commands made
 	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -102,6 +102,7 @@ def simulate(
     orders: Annotated[int, typer.Option(min=500, help="Orders to simulate.")] = 200_000,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 20251111,
     format_: Annotated[Literal["csv", "parquet"], typer.Option("--format", help="Kind of file.")] = "csv",
+    truth: Annotated[bool, typer.Option(help="Write the truth too: for evaluation only, never an input.")] = True,
     json: options.Json = False,
 ) -> None:
     """Simulate a merchant with a Double-11 evening: orders, outcomes, verdicts, and the truth about them.
@@ -112,13 +113,13 @@ def simulate(
         report_step(f"simulating {orders:,} orders")
         simulation = build_simulation(SimulationSettings(n_orders=orders, seed=seed))
         report_step("writing")
-        paths = write_simulation(simulation, out_path, format=format_)
+        paths = write_simulation(simulation, out_path, format=format_, truth=truth)
     if json:
         print_json({"files": [str(path) for path in paths], "n_orders": simulation.orders.num_rows, "seed": seed})
         return
     for path in paths:
         out.print(f"written: {path}", markup=False)
-    out.print(f"truth is for evaluation only, never an input. {SIMULATED}", style="dim")
+    out.print(SIMULATED, style="dim")
 
 
 def _report_failures(n_failures: int) -> None:

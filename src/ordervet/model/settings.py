@@ -19,8 +19,8 @@ class FitSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    num_rounds: Annotated[int, Ge(1), Le(5_000)] = 300
-    learning_rate: Annotated[float, Gt(0), Le(1)] = 0.05
+    num_rounds: Annotated[int, Ge(1), Le(5_000)] = 200
+    learning_rate: Annotated[float, Gt(0), Le(1)] = 0.06
     num_leaves: Annotated[int, Ge(2), Le(64)] = 31
     max_depth: Annotated[int, Ge(1), Le(6)] = 6
     min_data_in_leaf: Annotated[int, Ge(1)] = 50

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from rich.console import Group
-from rich.padding import Padding
 from rich.text import Text
 
 from ordervet.policy import ACTIONS, Action, load_scripts
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
 
     from ordervet.policy import Decision, Lang
 
+_INDENT = " " * 6
 _STYLES = {Action.PASS: "green", Action.REVIEW: "yellow", Action.CONFIRM: "magenta", Action.HOLD: "bold red"}
 _ACTION_WORDS: dict[Action, dict[Lang, str]] = {
     Action.PASS: {"zh": "放行", "en": "pass"},
@@ -27,7 +26,7 @@ _ACTION_WORDS: dict[Action, dict[Lang, str]] = {
 _SCRIPT_WORD: dict[Lang, str] = {"zh": "话术", "en": "script"}
 
 
-def build_flag_lines(decision: Decision, placed_at: datetime, rank: int, *, lang: Lang, time_zone: str) -> Group:
+def build_flag_lines(decision: Decision, placed_at: datetime, rank: int, *, lang: Lang, time_zone: str) -> Text:
     """Lay out one flagged order: what to do, the score, each reason, and the script to use.
 
     Parameters
@@ -47,13 +46,12 @@ def build_flag_lines(decision: Decision, placed_at: datetime, rank: int, *, lang
         (f"  {decision.kind or ''}", "cyan"),
     )
     lines = [
-        Padding(Text(f"{reason.code}  {reason.text}  (+{reason.contribution:.2f})"), (0, 0, 0, 6))
-        for reason in decision.reasons
+        Text(f"{_INDENT}{reason.code}  {reason.text}  (+{reason.contribution:.2f})") for reason in decision.reasons
     ]
     if decision.script:
         title = load_scripts()[decision.script].title[lang]
         lines.append(Padding(Text(f"{_SCRIPT_WORD[lang]}: {decision.script}  {title}", style="green"), (0, 0, 0, 6)))
-    return Group(head, *lines)
+    return Text("\n").join([head, *lines])
 
 
 def count_actions(actions: Mapping[int, int], lang: Lang) -> str:

@@ -28,6 +28,7 @@ def write_simulation(
     folder: Path | str,
     *,
     format: Literal["csv", "parquet"] = "csv",  # noqa: A002 -- what it is
+    truth: bool = True,
 ) -> list[Path]:
     """Write orders, outcomes, verdicts, corrections and truth, one file each; equal simulations give equal bytes.
 
@@ -38,6 +39,7 @@ def write_simulation(
     simulation : what to write
     folder : made if missing; files of the same names are replaced
     format : "csv" (UTF-8, times as ISO 8601 with +08:00) or "parquet"
+    truth : False leaves the truth out, so that the folder holds only what a merchant has
 
     Returns
     -------
@@ -57,7 +59,7 @@ def write_simulation(
     with tempfile.TemporaryDirectory(dir=target, prefix=".writing-") as scratch:
         for name in TABLE_NAMES:
             table = getattr(simulation, name)
-            if table.num_rows:
+            if table.num_rows and (truth or name != "truth"):
                 _write_table(table, Path(scratch, f"{name}.{format}"))
         return _put_in_place(Path(scratch), target, format)
 

@@ -32,7 +32,7 @@ _US_PER_S = 1_000_000
 _N_IPS = 1 << 22
 _STRIDES = {"b": 2_654_435_761, "a": 1_640_531_527, "p": 2_246_822_519, "d": 3_266_489_917, "y": 668_265_263}
 _STRIDE = 374_761_393  # NOTE: every stride is odd and no multiple of 5: one-to-one below any power of 2 or 10
-_PHONE_PREFIX = "154"  # a range not handed out to subscribers
+_PHONE_PREFIX = "154"
 
 
 @dataclass(frozen=True)
