@@ -50,7 +50,7 @@ def build_flag_lines(decision: Decision, placed_at: datetime, rank: int, *, lang
     ]
     if decision.script:
         title = load_scripts()[decision.script].title[lang]
-        lines.append(Padding(Text(f"{_SCRIPT_WORD[lang]}: {decision.script}  {title}", style="green"), (0, 0, 0, 6)))
+        lines.append(Text(f"{_INDENT}{_SCRIPT_WORD[lang]}: {decision.script}  {title}", style="green"))
     return Text("\n").join([head, *lines])
 
 
