@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Address", "parse_address"]
 
 _DOOR_UNITS = tuple(unit for unit in Unit if unit is not Unit.SECTION)
-_SUBDISTRICT = "街道"
 _ROOM_DIGITS = 3
 
 
@@ -306,10 +305,9 @@ class _Scan:
         )
         if is_place and is_in_city:
             region = divisions.all[region].parent
-        town = divisions.all[self.region].name if divisions.all[self.region].level == TOWN else ""
-        if town.endswith(_SUBDISTRICT) and (has_road or self.numbers[Unit.BUILDING]):
-            town = ""
-        return divisions.all[region].code + town
+        town = divisions.all[self.region]
+        is_redundant = town.is_subdistrict and (has_road or bool(self.numbers[Unit.BUILDING]))
+        return divisions.all[region].code + (town.name if town.level == TOWN and not is_redundant else "")
 
     def place_type(self) -> PlaceType:
         rest = self.text[self.rest_at :]

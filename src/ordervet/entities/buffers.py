@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["view_texts"]
 
-_NO_BYTES = np.zeros(0, dtype=np.uint8)
+_NO_BYTES = np.frombuffer(b"", dtype=np.uint8)
 _WIDE_FROM_BYTES = 1 << 30
 
 

@@ -53,6 +53,11 @@ class Division:
         """Whether it is an urban district, where a road's name is unique in the whole city."""
         return self.level == COUNTY and self.name.endswith("区")
 
+    @property
+    def is_subdistrict(self) -> bool:
+        """Whether it is an urban subdistrict, which a road or a building makes redundant."""
+        return self.level == TOWN and self.name.endswith("街道")
+
 
 @dataclass(frozen=True, slots=True)
 class Divisions:

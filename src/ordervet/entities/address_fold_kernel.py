@@ -1,0 +1,128 @@
+"""Folding UTF-8 text in a kernel. Truth: ``characters.py``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import njit
+
+from ordervet.entities.address_arrays import (
+    CLASS_SHIFT,
+    FLAG_SHIFT,
+    HAN_ONE,
+    SECOND_CLASS_SHIFT,
+    SECOND_SHIFT,
+)
+from ordervet.entities.characters import MAX_CHARS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["fold_bytes"]
+
+NAME, DIGIT, NUMERAL, LETTER, SPACE, HYPHEN, BREAK, HASH, STAR, JUNK, COMMA, END = range(12)
+_POINT = np.uint64((1 << 21) - 1)
+_CLASS = np.uint64(15)
+_PAGE_BITS = 8
+
+
+@njit(nogil=True, cache=True)
+def _entry_of(tables: Any, point: int) -> np.uint64:
+    page = tables.pages[point >> _PAGE_BITS]
+    if page < 0:
+        return np.uint64(point)
+    return tables.folds[(np.int64(page) << _PAGE_BITS) + (point & 255)]
+
+
+@njit(nogil=True, cache=True)
+def _decode(data: NDArray[np.uint8], at: int, stop: int) -> tuple[int, int]:
+    """Decode one UTF-8 character; Arrow's text is valid, so only its end is checked."""
+    first = np.int64(data[at])
+    if first < 0x80:  # noqa: PLR2004 -- UTF-8
+        return first, at + 1
+    if first < 0xE0 and at + 1 < stop:  # noqa: PLR2004 -- UTF-8
+        return ((first & 0x1F) << 6) | (np.int64(data[at + 1]) & 0x3F), at + 2
+    if first < 0xF0 and at + 2 < stop:  # noqa: PLR2004 -- UTF-8
+        return ((first & 0x0F) << 12) | ((np.int64(data[at + 1]) & 0x3F) << 6) | (np.int64(data[at + 2]) & 0x3F), at + 3
+    if at + 3 < stop:
+        point = ((first & 0x07) << 18) | ((np.int64(data[at + 1]) & 0x3F) << 12)
+        return (point | ((np.int64(data[at + 2]) & 0x3F) << 6) | (np.int64(data[at + 3]) & 0x3F)) & 0x1FFFFF, at + 4
+    return np.int64(0), stop
+
+
+@njit(nogil=True, cache=True)
+def fold_bytes(data: NDArray[np.uint8], start: int, stop: int, tables: Any, scratch: Any) -> tuple[int, bool]:
+    """Fold ``data[start:stop]`` into the scratch. No checks: the caller is the address kernel.
+
+    Parameters
+    ----------
+    data : shape (n_bytes,), UTF-8
+    start, stop : 0 <= start <= stop <= n_bytes
+    tables : what to look up
+    scratch : points, classes and flags are written, and closed by a character of class END
+
+    Returns
+    -------
+    how many characters there are, and whether the text is masked
+    """
+    points, classes, flags = scratch.points, scratch.classes, scratch.flags
+    n, joiner, is_after_star = 0, 0, False
+    is_hidden = stop - start > 1 and data[start] == data[start + 1] and (data[start] == 35 or data[start] == 36)  # noqa: PLR1714, PLR2004 -- ## or $$
+    at = start
+    before = END
+    while at < stop:
+        raw, at = _decode(data, at, stop)
+        entry = _entry_of(tables, raw)
+        second = np.int64((entry >> np.uint64(SECOND_SHIFT)) & _POINT)
+        kind = np.int64((entry >> np.uint64(CLASS_SHIFT)) & _CLASS)
+        if kind == NAME and joiner == 0 and second == 0:  # SPEED: most characters are such (bench_addresses.py)
+            is_after_star = False
+            if n < MAX_CHARS - 1:
+                points[n] = np.int64(entry & _POINT)
+                classes[n] = NAME
+                flags[n] = np.int64(entry >> np.uint64(FLAG_SHIFT))
+                n += 1
+                before = NAME
+            continue
+        for turn in range(2):
+            if turn == 1:
+                if second == 0:
+                    break
+                entry = _entry_of(tables, second)
+                kind = np.int64((entry >> np.uint64(CLASS_SHIFT)) & _CLASS)
+            if kind == JUNK:
+                continue
+            if kind == STAR:
+                is_hidden |= is_after_star
+                is_after_star = True
+                continue
+            is_after_star = False
+            is_after_alnum = DIGIT <= before <= LETTER
+            if n >= MAX_CHARS - 1 or (kind == HASH and not is_after_alnum):
+                continue
+            if kind == SPACE or kind == HYPHEN or kind == COMMA:  # noqa: PLR1714 -- SPEED: bench_addresses.py
+                if joiner != HYPHEN and (joiner != COMMA or kind == HYPHEN):
+                    joiner = kind
+                continue
+            point = np.int64(entry & _POINT)
+            if joiner != 0 and is_after_alnum and DIGIT <= kind <= LETTER:
+                is_dash = joiner == HYPHEN
+                points[n] = 45 if is_dash else 32
+                classes[n] = HYPHEN if is_dash else SPACE
+                flags[n] = 0
+                n += 1
+            elif joiner == COMMA:
+                points[n], classes[n], flags[n] = 44, COMMA, 0
+                n += 1
+            elif kind == DIGIT and n > 1 and points[n - 1] == HAN_ONE and classes[n - 2] == DIGIT:
+                points[n - 1], classes[n - 1], flags[n - 1] = 45, HYPHEN, 0
+            joiner = 0
+            points[n] = point
+            classes[n] = kind
+            flags[n] = np.int64(entry >> np.uint64(FLAG_SHIFT))
+            n += 1
+            before = kind
+    for i in range(n, n + 4):
+        points[i], classes[i], flags[i] = 0, END, 0
+    return n, is_hidden

@@ -1,0 +1,338 @@
+"""Canonical addresses and their ids, straight from the bytes of an Arrow text column. Truth: ``address.py``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import njit
+
+from ordervet.entities.address_arrays import ESTATE_ENDING, NOTE_START, PLACES, PLACE_START, VILLAGE_END
+from ordervet.entities.address_fold_kernel import fold_bytes
+from ordervet.entities.address_scan_kernel import (
+    BUILDING,
+    GROUP,
+    LANE,
+    N_GROUPS,
+    N_NAMES,
+    N_NUMBERS,
+    NUMBER,
+    ONE,
+    REGION,
+    REST_AT,
+    ROOM,
+    SECTION,
+    STAIR,
+    UNITS_SEEN,
+    ZERO,
+    scan_address,
+)
+from ordervet.entities.address_trie_kernel import follow_edge
+from ordervet.entities.siphash_kernel import hash_bytes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["key_addresses", "read_place", "rewrite_region", "write_texts"]
+
+ABSENT, MASKED, UNUSABLE = 1, 2, 3
+HOUSEHOLD, VILLAGE = 1, 10
+TOWN = 3
+_BAR, _COMMA_SIGN = ord("|"), ord(",")
+_NO_RANK = 99
+
+
+@njit(nogil=True, cache=True)
+def _is_note(scratch: Any, name: int) -> bool:
+    """``_Scan._is_note``."""
+    row, state = scratch.name_rows[name], scratch.state
+    if state[REGION] == 0 or row[2] != 0 or state[N_GROUPS] == 0 or row[3] != state[N_GROUPS]:
+        return False
+    return (
+        scratch.name_flags[row[0]] & NOTE_START != 0 or scratch.name_flags[row[1] - 1] & ESTATE_ENDING == 0
+    )
+
+
+@njit(nogil=True, cache=True)
+def _precedes(points: NDArray[np.int32], a: NDArray[np.int32], b: NDArray[np.int32]) -> bool:
+    """Whether slice a comes before slice b by code points."""
+    for i in range(min(a[1] - a[0], b[1] - b[0])):
+        if points[a[0] + i] != points[b[0] + i]:
+            return points[a[0] + i] < points[b[0] + i]
+    return a[1] - a[0] < b[1] - b[0]
+
+
+@njit(nogil=True, cache=True)
+def _is_equal(points: NDArray[np.int32], a_start: int, a_stop: int, b_start: int, b_stop: int) -> bool:
+    if a_stop - a_start != b_stop - b_start:
+        return False
+    for i in range(a_stop - a_start):
+        if points[a_start + i] != points[b_start + i]:
+            return False
+    return True
+
+
+@njit(nogil=True, cache=True)
+def _sort_names(scratch: Any) -> tuple[int, int]:
+    """``_Scan.split_notes``: order holds the names, sorted, then the notes, sorted; how many there are of each."""
+    n, rows, order = scratch.state[N_NAMES], scratch.name_rows, scratch.order
+    n_sorted, n_names = np.int64(0), np.int64(0)
+    for turn in range(2):
+        first = n_sorted
+        for name in range(n):
+            if _is_note(scratch, name) != (turn == 1):
+                continue
+            at = n_sorted
+            while at > first and _precedes(scratch.names, rows[name], rows[order[at - 1]]):
+                order[at] = order[at - 1]
+                at -= 1
+            order[at] = name
+            n_sorted += 1
+        if turn == 0:
+            n_names = n_sorted
+    if n_names == 0:
+        return n_sorted, np.int64(0)
+    return n_names, n_sorted - n_names
+
+
+@njit(nogil=True, cache=True)
+def _write_points(out: NDArray[np.uint8], at: int, points: NDArray[np.int32], start: int, stop: int) -> int:
+    """Encode code points as UTF-8."""
+    for i in range(start, stop):
+        point = points[i]
+        if point < 0x80:  # noqa: PLR2004 -- UTF-8
+            out[at] = point
+            at += 1
+        elif point < 0x800:  # noqa: PLR2004 -- UTF-8
+            out[at], out[at + 1] = 0xC0 | (point >> 6), 0x80 | (point & 0x3F)
+            at += 2
+        elif point < 0x10000:  # noqa: PLR2004 -- UTF-8
+            out[at], out[at + 1], out[at + 2] = 0xE0 | (point >> 12), 0x80 | ((point >> 6) & 0x3F), 0x80 | (point & 0x3F)
+            at += 3
+        else:
+            out[at], out[at + 1] = 0xF0 | (point >> 18), 0x80 | ((point >> 12) & 0x3F)
+            out[at + 2], out[at + 3] = 0x80 | ((point >> 6) & 0x3F), 0x80 | (point & 0x3F)
+            at += 4
+    return at
+
+
+@njit(nogil=True, cache=True)
+def _write_names(scratch: Any, at: int, first: int, stop: int) -> int:
+    out, rows = scratch.out, scratch.name_rows
+    for position in range(first, stop):
+        row = rows[scratch.order[position]]
+        if position > first:
+            before = rows[scratch.order[position - 1]]
+            if _is_equal(scratch.names, before[0], before[1], row[0], row[1]):
+                continue
+            out[at] = _COMMA_SIGN
+            at += 1
+        at = _write_points(out, at, scratch.names, row[0], row[1])
+    return at
+
+
+@njit(nogil=True, cache=True)
+def _write_numbers(scratch: Any, at: int, unit: int) -> int:
+    """Write the numbers of a unit in their order, each once."""
+    rows, n, is_first = scratch.number_rows, scratch.state[N_NUMBERS], True
+    for i in range(n):
+        if rows[i, 0] != unit:
+            continue
+        is_repeated = False
+        for j in range(i):
+            is_repeated |= rows[j, 0] == unit and _is_equal(
+                scratch.numbers, rows[j, 1], rows[j, 2], rows[i, 1], rows[i, 2]
+            )
+        if is_repeated:
+            continue
+        if not is_first:
+            scratch.out[at] = _COMMA_SIGN
+            at += 1
+        at = _write_points(scratch.out, at, scratch.numbers, rows[i, 1], rows[i, 2])
+        is_first = False
+    return at
+
+
+@njit(nogil=True, cache=True)
+def _choose_region(tables: Any, scratch: Any, has_road: int) -> tuple[int, int, int]:
+    """``_Scan._region_text``: the regions of the door text and of the place text, and the town of both, or 0."""
+    state = scratch.state
+    region, town = state[REGION], np.int64(0)
+    if tables.levels[region] == TOWN:
+        region, town = np.int64(tables.parents[region]), region
+    place_region = region
+    is_numbered = state[UNITS_SEEN] & ((ONE << NUMBER) | (ONE << LANE)) != 0
+    if tables.traits[region] & 1 and has_road and is_numbered:
+        place_region = np.int64(tables.parents[region])
+    if town and tables.traits[town] & 2 and (has_road or state[UNITS_SEEN] & (ONE << BUILDING) != 0):
+        town = np.int64(0)
+    return region, place_region, town
+
+
+@njit(nogil=True, cache=True)
+def _write_region(tables: Any, scratch: Any, region: int, town: int) -> int:
+    out, at = scratch.out, np.int64(0)
+    if region:
+        for i in range(6):
+            out[i] = tables.codes[region, i]
+        at = np.int64(6)
+    if town:
+        for i in range(tables.town_offsets[town], tables.town_offsets[town + 1]):
+            out[at] = tables.town_bytes[i]
+            at += 1
+    return at
+
+
+@njit(nogil=True, cache=True)
+def write_texts(tables: Any, scratch: Any) -> tuple[int, int, int]:
+    """Write the door text of the scanned address to ``scratch.out``.
+
+    The place text is its beginning but for the region's code, which ``rewrite_region`` puts in.
+
+    Parameters
+    ----------
+    tables : what to look up
+    scratch : as ``scan_address`` left it
+
+    Returns
+    -------
+    bytes of the door text and of the place text, 0 where there is none; and the region of the place text
+
+    References
+    ----------
+    Truth: ``_Scan.door_text`` and ``_Scan.place_text``.
+    """
+    state, out = scratch.state, scratch.out
+    n_names, n_notes = _sort_names(scratch)
+    if n_names == 0:
+        return np.int64(0), np.int64(0), np.int64(0)
+    has_road = np.int64(0)
+    for position in range(n_names):
+        has_road |= scratch.name_rows[scratch.order[position], 2]
+    region, place_region, town = _choose_region(tables, scratch, has_road)
+    at = _write_region(tables, scratch, region, town)
+    out[at] = _BAR
+    at = _write_names(scratch, at + 1, ZERO, n_names)
+    n_place = at
+    for unit in range(ROOM + 1):
+        out[at] = _BAR
+        at = _write_numbers(scratch, at + 1, unit) if state[UNITS_SEEN] & (ONE << unit) else at + 1
+        if unit == BUILDING:
+            n_place = at
+    out[at] = _BAR
+    at += 1
+    if state[UNITS_SEEN] & (ONE << ROOM) == 0:
+        at = _write_names(scratch, at, n_names, n_names + n_notes)
+    if state[UNITS_SEEN] & ~(ONE << SECTION) == 0:
+        at = np.int64(0)
+    return at, n_place, place_region
+
+
+@njit(nogil=True, cache=True)
+def rewrite_region(tables: Any, scratch: Any, region: int) -> None:
+    """Put another region's code at the beginning of ``scratch.out``: codes are equally long.
+
+    Parameters
+    ----------
+    tables : what to look up
+    scratch : as ``write_texts`` left it
+    region : of the place text; 0 leaves the text as it is
+    """
+    if region:
+        for i in range(6):
+            scratch.out[i] = tables.codes[region, i]
+
+
+@njit(nogil=True, cache=True)
+def _type_place(n: int, tables: Any, scratch: Any) -> int:
+    """``_Scan.place_type``."""
+    state, best = scratch.state, np.int64(_NO_RANK)
+    for start in range(state[REST_AT], n):
+        if scratch.flags[start] & PLACE_START == 0:
+            continue
+        node, at = np.int64(tables.lists[PLACES]), start
+        while True:
+            node, payload = follow_edge(tables.edges, node, scratch.points[at])
+            if node < 0:
+                break
+            if payload >= 0:
+                best = min(best, payload)
+            at += 1
+    if best != _NO_RANK:
+        return np.int64(tables.place_types[best])
+    if state[UNITS_SEEN] & ((ONE << BUILDING) | (ONE << STAIR) | (ONE << ROOM)):
+        return np.int64(HOUSEHOLD)
+    is_village = state[UNITS_SEEN] & (ONE << GROUP) != 0
+    for name in range(state[N_NAMES]):
+        is_village |= scratch.name_flags[scratch.name_rows[name, 1] - 1] & VILLAGE_END != 0
+    return np.int64(VILLAGE) if is_village else np.int64(0)
+
+
+@njit(nogil=True, cache=True)
+def read_place(data: NDArray[np.uint8], start: int, stop: int, tables: Any, scratch: Any) -> tuple[int, bool]:
+    """Read the address ``data[start:stop]`` into the scratch. No checks: the caller is ``addresses.py``.
+
+    Parameters
+    ----------
+    data : shape (n_bytes,), UTF-8
+    start, stop : 0 <= start <= stop <= n_bytes
+    tables : what to look up
+    scratch : working memory
+
+    Returns
+    -------
+    kind of place, and whether the address is masked
+    """
+    n, is_hidden = fold_bytes(data, start, stop, tables, scratch)
+    scan_address(n, tables, scratch)
+    return _type_place(n, tables, scratch), is_hidden
+
+
+@njit(nogil=True, cache=True)
+def key_addresses(
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    tables: Any,
+    scratch: Any,
+    subkeys: NDArray[np.uint64],
+    ids: NDArray[np.uint64],
+    evidence: NDArray[np.int8],
+    place_types: NDArray[np.int8],
+) -> None:
+    """Key every address of a column. No checks: the caller is ``addresses.py``.
+
+    Parameters
+    ----------
+    data : shape (n_bytes,), UTF-8
+    offsets : shape (n_rows + 1,); row i is ``data[offsets[i]:offsets[i + 1]]``
+    tables : what to look up
+    scratch : working memory
+    subkeys : shape (2, 2), of doors and of places
+    ids : shape (2, n_rows), written: door and place ids, 0 = no key
+    evidence : shape (2, n_rows), written: codes of ``Evidence``
+    place_types : shape (n_rows,), written: codes of ``PlaceType``
+
+    References
+    ----------
+    Truth: ``address.parse_address`` and ``ids.hash_text``.
+    """
+    out = scratch.out
+    for row in range(place_types.shape[0]):
+        ids[:, row] = 0
+        place_types[row] = 0
+        if offsets[row] == offsets[row + 1]:
+            evidence[:, row] = ABSENT
+            continue
+        kind, is_hidden = read_place(data, offsets[row], offsets[row + 1], tables, scratch)
+        place_types[row] = kind
+        if is_hidden:
+            evidence[:, row] = MASKED
+            continue
+        n_door, n_place, region = write_texts(tables, scratch)
+        evidence[0, row] = 0 if n_door else UNUSABLE
+        evidence[1, row] = 0 if n_place else UNUSABLE
+        if n_door:
+            ids[0, row] = hash_bytes(out, 0, n_door, subkeys[0, 0], subkeys[0, 1])
+        if n_place:
+            rewrite_region(tables, scratch, region)
+            ids[1, row] = hash_bytes(out, 0, n_place, subkeys[1, 0], subkeys[1, 1])

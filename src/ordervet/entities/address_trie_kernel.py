@@ -1,0 +1,130 @@
+"""A trie whose edges live in one hash table: building it, and walking it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import njit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["build_starts", "build_trie", "follow_edge", "may_start"]
+
+POINT_BITS = 21
+_NODE = (1 << 32) - 1
+_PAYLOAD_SHIFT = 32
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+
+@njit(nogil=True, cache=True)
+def _slot(key: int, mask: int) -> int:
+    return np.int64((np.uint64(key) * _MULTIPLIER) >> np.uint64(40)) & mask
+
+
+@njit(nogil=True, cache=True)
+def follow_edge(edges: NDArray[np.int64], node: int, point: int) -> tuple[int, int]:
+    """Follow the edge of a character. No checks: the caller is a kernel.
+
+    Parameters
+    ----------
+    edges : shape (2**bits, 2), as ``build_trie`` made them
+    node : where to stand
+    point : code point
+
+    Returns
+    -------
+    the next node, or -1; and what a word that ends there means, or -1
+    """
+    key = (np.int64(node + 1) << POINT_BITS) | np.int64(point)
+    mask = edges.shape[0] - 1
+    at = _slot(key, mask)
+    while edges[at, 0] != 0:
+        if edges[at, 0] == key:
+            value = edges[at, 1]
+            return value & _NODE, (value >> _PAYLOAD_SHIFT) - 1
+        at = (at + 1) & mask
+    return np.int64(-1), np.int64(-1)
+
+
+@njit(nogil=True, cache=True)
+def may_start(starts: NDArray[np.uint8], root: int, point: int) -> bool:
+    """Say whether a word may begin with a character: a filter that lets some others pass. No checks.
+
+    Parameters
+    ----------
+    starts : shape (2**n,), as ``build_starts`` made it
+    root : the list of words
+    point : code point
+
+    Returns
+    -------
+    False only if no word of the list begins so
+    """
+    # SPEED: most characters begin nothing, and the filter stays in the nearest cache (bench_addresses.py).
+    return starts[_slot((np.int64(root + 1) << POINT_BITS) | np.int64(point), starts.shape[0] - 1)] != 0
+
+
+@njit(nogil=True, cache=True)
+def build_starts(
+    points: NDArray[np.int32], offsets: NDArray[np.int64], roots: NDArray[np.int32], bits: int
+) -> NDArray[np.uint8]:
+    """Build the filter of first characters. No checks: the caller is ``address_arrays.py``.
+
+    Parameters
+    ----------
+    points, offsets, roots : as for ``build_trie``
+    bits : the filter has 2**bits bytes
+
+    Returns
+    -------
+    shape (2**bits,), 0 or 1
+    """
+    starts = np.zeros(1 << bits, np.uint8)
+    for word in range(roots.shape[0]):
+        key = (np.int64(roots[word] + 1) << POINT_BITS) | np.int64(points[offsets[word]])
+        starts[_slot(key, (1 << bits) - 1)] = 1
+    return starts
+
+
+@njit(nogil=True, cache=True)
+def build_trie(
+    points: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    roots: NDArray[np.int32],
+    payloads: NDArray[np.int32],
+    n_roots: int,
+    bits: int,
+) -> NDArray[np.int64]:
+    """Build the trie of words. No checks: the caller is ``address_arrays.py``.
+
+    Parameters
+    ----------
+    points : shape (n_points,), the words' code points, one word after the other
+    offsets : shape (n_words + 1,)
+    roots : shape (n_words,), the node each word starts from, below n_roots
+    payloads : shape (n_words,), what each word means, >= 0
+    n_roots : nodes kept for roots
+    bits : the table has 2**bits slots; more than there are points
+
+    Returns
+    -------
+    shape (2**bits, 2): of each edge its key (node and code point), and the next node with the payload above it
+    """
+    mask = (1 << bits) - 1
+    edges = np.zeros((mask + 1, 2), np.int64)
+    n_nodes = n_roots
+    for word in range(roots.shape[0]):
+        node, last_at = np.int64(roots[word]), 0
+        for i in range(offsets[word], offsets[word + 1]):
+            key = ((node + 1) << POINT_BITS) | np.int64(points[i])
+            last_at = _slot(key, mask)
+            while edges[last_at, 0] != 0 and edges[last_at, 0] != key:
+                last_at = (last_at + 1) & mask
+            if edges[last_at, 0] == 0:
+                edges[last_at, 0], edges[last_at, 1] = key, n_nodes
+                n_nodes += 1
+            node = edges[last_at, 1] & _NODE
+        edges[last_at, 1] = node | ((np.int64(payloads[word]) + 1) << _PAYLOAD_SHIFT)
+    return edges
