@@ -19,7 +19,7 @@ from ordervet.contract.mapped import apply_mapping
 from ordervet.contract.schemas import MODELS, Events, concat_events
 from ordervet.contract.tables import split_events
 from ordervet.contract.values import DEFAULT_TIME_ZONE
-from ordervet.errors import FileError
+from ordervet.errors import FileError, MappingError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -42,6 +42,7 @@ class _Checked:
     table : shape (n, n_fields), canonical
     files, rows : shape (n,), the number of the file and the row in it
     failures : what is left out, in `FILE_FAILURE_SCHEMA`
+    is_mapped : whether it was read through a mapping
     """
 
     kind: EventKind
@@ -49,6 +50,7 @@ class _Checked:
     files: Micros
     rows: Micros
     failures: pa.Table
+    is_mapped: bool = False
 
     def without(self, is_dropped: Mask, faults: Sequence[Fault] = (), names: Sequence[str] = ()) -> _Checked:
         """Drop rows, those of the faults among them, which go to the failures."""
@@ -95,11 +97,13 @@ def read_events(
     ContractError
         A column is unknown or missing.
     MappingError
-        A file fits neither the contract nor the mapping.
+        A file fits neither the contract nor the mapping, or no file was read through the mapping.
     """
     all_paths = [Path(path) for path in ([paths] if isinstance(paths, str) else paths)]
     names = [path.name for path in all_paths]
     parts = [part for number, path in enumerate(all_paths) for part in _read_file(number, path, mapping, time_zone)]
+    if mapping is not None:
+        _check_use(mapping, parts)
     gathered = {kind: _put_together(kind, [part for part in parts if part.kind == kind], names) for kind in MODELS}
     orders = gathered["orders"].table
     for kind in ("outcomes", "verdicts", "corrections"):
@@ -134,16 +138,30 @@ def _read_file(number: int, path: Path, mapping: Mapping | None, time_zone: str)
     """Read one file as the one or two kinds of events it holds."""
     table = read_table(path)
     is_contract = any(name in _INSTANT_FIELDS for name in table.column_names)
-    is_mapped = mapping is not None and (set(mapping.columns) <= set(table.column_names) or not is_contract)
+    is_mapped = mapping is not None and (_fits(table.column_names, mapping) or not is_contract)
     if mapping is None or not is_mapped:
         kind = kind_of(table.column_names, where=path.name)
         yield _check(kind, table, number, path.name, np.arange(table.num_rows), time_zone)
         return
     mapped = apply_mapping(table, mapping, where=path.name)
     rows = np.arange(table.num_rows)
-    yield _check("orders", mapped.orders, number, path.name, rows, mapped.time_zone, mapped.in_major)
+    orders = _check("orders", mapped.orders, number, path.name, rows, mapped.time_zone, mapped.in_major)
+    yield replace(orders, is_mapped=True)
     if mapped.verdicts is not None:
         yield _check("verdicts", mapped.verdicts, number, path.name, mapped.verdict_rows, mapped.time_zone)
+
+
+def _fits(column_names: Sequence[str], mapping: Mapping) -> bool:
+    return set(mapping.columns) <= set(column_names)
+
+
+def _check_use(mapping: Mapping, parts: Sequence[_Checked]) -> None:
+    """Refuse a mapping that no file was read through: it has a typo, or belongs to another file."""
+    if not any(part.is_mapped for part in parts):
+        raise MappingError(
+            f"the mapping {mapping.name} fits none of the files, which all have contract columns",
+            hint=f"leave --mapping away, or correct its column names: {', '.join(mapping.columns[:5])} ...",
+        )
 
 
 def _check(
