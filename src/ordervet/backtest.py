@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.contract import Events
+    from ordervet.entities.keyed import KeyedEvents
     from ordervet.features import FeatureSpec
     from ordervet.retrain import Prepared
 
@@ -104,7 +105,7 @@ def parse_protocol(settings: Mapping[str, Any]) -> Protocol | None:
 
 
 def run_backtest(
-    events: Events,
+    events: Events | KeyedEvents,
     spec: FeatureSpec,
     protocol: Protocol | None,
     *,

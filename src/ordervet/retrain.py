@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ordervet.entities import load_key
+from ordervet.entities.keyed import KeyedEvents, key_events
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
 from ordervet.features.events import JUDGEMENT_BIT, RANK_CORRECTION
 from ordervet.features.spec import SELECTOR_BIT
@@ -53,18 +54,17 @@ class Prepared:
         return TrainingSet(self.features[rows], self.label[rows] == 1, self.orders.seen_at[rows])
 
 
-def prepare(events: Events, spec: FeatureSpec, *, maturity_days: float, n_jobs: int = 1) -> Prepared:
+def prepare(events: Events | KeyedEvents, spec: FeatureSpec, *, maturity_days: float, n_jobs: int = 1) -> Prepared:
     """Compute features and labels of all orders.
 
     Parameters
     ----------
-    events : everything known
+    events : everything known, keyed already or not yet
     maturity_days : an order that nobody judged counts as innocent this long after it was placed, not before
     n_jobs : threads
     """
-    key = load_key()
-    orders = build_order_events(events.orders, key, spec)
-    later = build_later_events(events, key)
+    keyed = events if isinstance(events, KeyedEvents) else key_events(events, load_key())
+    orders, later = build_order_events(keyed.orders, spec), build_later_events(keyed)
     features = FeatureEngine(spec, n_jobs=n_jobs).advance(orders, later)
     as_of = max(int(orders.seen_at.max(initial=0)), int(later.seen_at.max(initial=0)))
     label = label_orders(orders, later, as_of=as_of, maturity_us=int(maturity_days * DAY_US))
@@ -100,7 +100,7 @@ def label_orders(orders: OrderEvents, later: LaterEvents, *, as_of: int, maturit
 
 
 def train_model(
-    events: Events,
+    events: Events | KeyedEvents,
     spec: FeatureSpec,
     settings: FitSettings,
     *,

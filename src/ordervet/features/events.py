@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ordervet.entities import build_entities, order_ids
+from ordervet.entities import Evidence
 from ordervet.features.spec import SELECTOR_BIT
 
 if TYPE_CHECKING:
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ordervet.contract import Events
-    from ordervet.entities import Key
+    from ordervet.entities.keyed import KeyedEvents
     from ordervet.features.spec import FeatureSpec
 
 #: Marks a verdict (also an unsure one) or a correction: it takes back the verdict before it.
@@ -131,35 +130,36 @@ class LaterEvents:
         )
 
 
-def build_order_events(orders: pa.Table, key: Key, spec: FeatureSpec) -> OrderEvents:
-    """Turn a canonical orders table into arrays; raw personal data stops here.
+def build_order_events(orders: pa.Table, spec: FeatureSpec) -> OrderEvents:
+    """Turn a keyed orders table into arrays.
 
     Parameters
     ----------
-    orders : canonical orders table, any row order
-    key : the key that ids are made with
+    orders : of `entities.key_orders`, any row order
     spec : names the entities and order columns to build
     """
-    entities = build_entities(orders, key)
-    absent = np.zeros(orders.num_rows, np.uint64)
+    known = [entity for entity in spec.entities if f"id__{entity}" in orders.column_names]
+    n_orders = orders.num_rows
+    ids = dict.fromkeys(spec.entities, np.zeros(n_orders, np.uint64))
+    evidence = dict.fromkeys(spec.entities, np.full(n_orders, Evidence.ABSENT, np.int8))
     return OrderEvents(
-        order_id=order_ids(orders["order_id"], key),
+        order_id=_read_ids(orders["id__order"]),
         seen_at=_read_integers(orders["seen_at"]),
         amount_minor=_read_integers(orders["amount_minor"]),
-        ids={entity: entities.ids.get(entity, absent) for entity in spec.entities},
+        ids=ids | {entity: _read_ids(orders[f"id__{entity}"]) for entity in known},
         own=_build_own_features(orders, spec),
-        evidence=entities.evidence,
+        evidence=evidence | {entity: orders[f"evidence__{entity}"].to_numpy() for entity in known},
     )
 
 
-def build_later_events(events: Events, key: Key) -> LaterEvents:
-    """Turn canonical outcome, verdict and correction tables into arrays, in any order."""
+def build_later_events(events: KeyedEvents) -> LaterEvents:
+    """Turn keyed outcome, verdict and correction tables into arrays, in any order."""
     outcomes, verdicts, corrections = events.outcomes, events.verdicts, events.corrections
     verdict_mask, verdict_rank = _read_verdicts(verdicts)
     n_judged = verdicts.num_rows + corrections.num_rows
     tables = (outcomes, verdicts, corrections)
     return LaterEvents(
-        order_id=np.concatenate([order_ids(table["order_id"], key) for table in tables]),
+        order_id=np.concatenate([_read_ids(table["id__order"]) for table in tables]),
         seen_at=np.concatenate([_read_integers(table["seen_at"]) for table in tables]),
         mask=np.concatenate(
             [_mask_outcomes(outcomes), verdict_mask, np.full(corrections.num_rows, JUDGEMENT_BIT, np.int64)]
@@ -236,6 +236,11 @@ def _read_own_value(orders: pa.Table, value: str, time_zone: str) -> NDArray[np.
 
 def _equals(column: pa.ChunkedArray, value: str) -> NDArray[np.bool_]:
     return pc.fill_null(pc.equal(column, value), fill_value=False).to_numpy()  # type: ignore[no-any-return]
+
+
+def _read_ids(column: pa.ChunkedArray) -> NDArray[np.uint64]:
+    """Read ids into memory of their own: Arrow's is read-only, and kernels are compiled for arrays that are not."""
+    return np.array(column.to_numpy())
 
 
 def _read_integers(column: pa.ChunkedArray) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from ordervet.contract import Correction, Events, Order, Outcome, Verdict, event_schema, read_events, validate_events
 from ordervet.entities import load_key
+from ordervet.entities.keyed import KeyedEvents, key_events, key_orders
 from ordervet.errors import ContractError, HistoryError, ModelError
 from ordervet.features import FeatureEngine, LaterEvents, OrderEvents, build_later_events, build_order_events
 from ordervet.model import Predictor, find_live_model, load_model
@@ -167,7 +168,7 @@ class Scorer:
         kind = _KIND_OF[type(event)]
         table = _replace_seen_at(validate_events(kind, [event]), self._arrive())
         tables = {name: event_schema(name).empty_table() for name in ("orders", *_KIND_OF.values())} | {kind: table}
-        self._advance(OrderEvents.empty(self._engine.spec), build_later_events(Events(**tables), self._key))
+        self._advance(OrderEvents.empty(self._engine.spec), build_later_events(key_events(Events(**tables), self._key)))
 
     def score_table(self, data: object, *, capacity: int | None = None, explain_all: bool = False) -> Any:  # noqa: ANN401 - as given
         """Score a table of orders, each as of its own instant, and remember them.
@@ -254,10 +255,11 @@ class Scorer:
             raise ModelError("there is no model to score with", hint="train one: ordervet train FILE... --models DIR")
         return self.model, self._predictor
 
-    def _build_features(self, events: Events) -> tuple[pa.Table, OrderEvents, NDArray[np.float32]]:
+    def _build_features(self, events: Events | KeyedEvents) -> tuple[pa.Table, OrderEvents, NDArray[np.float32]]:
         model, _ = self._require()
-        order_events = build_order_events(events.orders, self._key, model.spec)
-        return events.orders, order_events, self._advance(order_events, build_later_events(events, self._key))
+        keyed = events if isinstance(events, KeyedEvents) else key_events(events, self._key)
+        order_events = build_order_events(keyed.orders, model.spec)
+        return keyed.orders, order_events, self._advance(order_events, build_later_events(keyed))
 
     def _decide(
         self,
@@ -279,7 +281,7 @@ class Scorer:
         if self.model is None:
             return self._pass(checked.order_id, self._code_without_model)
         orders = _replace_seen_at(validate_events("orders", [checked]), self._arrive())
-        order_events = build_order_events(orders, self._key, self.model.spec)
+        order_events = build_order_events(key_orders(orders, self._key), self.model.spec)
         features = self._advance(order_events, LaterEvents.empty())
         return self._decide(orders, order_events, features).build_decision(0)
 
@@ -323,10 +325,8 @@ class Scorer:
     def _open_history(self, history: Events | str | Path | Sequence[str | Path]) -> None:
         try:
             events = history if isinstance(history, Events) else read_events(_list_files(history))[0]
-            if self._engine is not None and self.model is not None:
-                self._advance(
-                    build_order_events(events.orders, self._key, self.model.spec), build_later_events(events, self._key)
-                )
+            if self.model is not None:
+                self._build_features(events)
         except (OSError, ContractError, HistoryError) as error:
             _log.error("the history cannot be read: %s", type(error).__name__)
             self.model, self._engine, self._predictor = None, None, None
