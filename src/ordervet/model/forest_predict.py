@@ -1,0 +1,186 @@
+"""Scores by the compiled forest, which takes any model as data and checks itself before it serves."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ordervet.errors import ModelError
+from ordervet.model.forest import ZERO_SIZE, UnsupportedForestError, parse_forest
+from ordervet.model.forest_reference import walk_forest
+from ordervet.model.forest_tables import build_tables, round_thresholds
+from ordervet.model.predict import Predictor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from ordervet.model.forest import Forest
+    from ordervet.model.forest_tables import ForestTables
+
+    #: Scores rows start to stop of a flat matrix into an array.
+    Scorer = Callable[[NDArray[np.float32], int, int, NDArray[np.float64]], None]
+
+#: Up to so many rows the single walk is quicker. SPEED: benchmarks/bench_forest.py.
+SINGLE_ROWS = 8
+#: Fewer rows than this are not worth a thread of their own.
+ROWS_PER_THREAD = 2_048
+
+_CHECK_ROWS = 320
+_EDGE_SHARE = 0.8
+
+
+class ForestPredictor:
+    """A booster that scores without LightGBM, to the last bit as LightGBM does.
+
+    A model that the compiled forest does not hold is scored by LightGBM, and `engine` and `why` say so.
+
+    Parameters
+    ----------
+    booster_text : LightGBM's text format
+
+    Attributes
+    ----------
+    engine : "compiled" or "lightgbm"
+    why : what the compiled forest does not hold; empty when it serves
+
+    Raises
+    ------
+    ModelError
+        The text is damaged, or the compiled forest differs from its reference on this machine.
+    """
+
+    engine: Literal["compiled", "lightgbm"]
+
+    def __init__(self, booster_text: str) -> None:
+        self._lightgbm = Predictor(booster_text)
+        self.engine, self.why = "compiled", ""
+        try:
+            self._forest = parse_forest(booster_text)
+            self._tables = build_tables(self._forest)
+        except UnsupportedForestError as error:
+            self.engine, self.why = "lightgbm", error.message
+            return
+        self._scorer = _bind_kernels(self._tables, self._forest.n_features)
+        check_scores(self._forest, self._scorer)
+
+    def predict_raw(self, features: NDArray[np.float32], *, n_threads: int = 1) -> NDArray[np.float64]:
+        """Score rows, in log-odds.
+
+        Parameters
+        ----------
+        features : shape (n, n_features), float32, C order; NaN is not known
+        n_threads : threads, each over rows of its own
+
+        Returns
+        -------
+        shape (n,), float64; a row alone scores the same bits as among others, on any number of threads
+
+        Raises
+        ------
+        ModelError
+            The matrix does not fit the model.
+        """
+        if self.engine == "lightgbm":
+            return self._lightgbm.predict_raw(features, n_threads=n_threads)
+        rows = self._check(features)
+        raw = np.empty(len(features), np.float64)
+        run_rows(lambda start, stop: self._scorer(rows, start, stop, raw), len(features), n_threads)
+        return raw
+
+    def explain(self, features: NDArray[np.float32], *, n_threads: int = 1) -> NDArray[np.float64]:
+        """Give each feature's exact share in the raw score (TreeSHAP, path-dependent).
+
+        Returns
+        -------
+        shape (n, n_features + 1), log-odds; the last column is the expected raw score; a row sums to its raw score
+
+        References
+        ----------
+        Lundberg et al., "From local explanations to global understanding with explainable AI for trees", 2020.
+        """
+        return self._lightgbm.explain(features, n_threads=n_threads)
+
+    def _check(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give the matrix as the kernels read it: flat."""
+        expected = self._forest.n_features
+        if features.shape != (len(features), expected) or features.dtype != np.float32:
+            raise ModelError(
+                f"got features of shape {features.shape}, {features.dtype}; expected (n, {expected}), float32",
+                hint="build the features with the model's own spec",
+            )
+        return np.require(features, requirements=["C", "A"]).reshape(-1)
+
+
+def run_rows(kernel: Callable[[int, int], Any], n_rows: int, n_threads: int) -> None:
+    """Run a kernel over all rows, in as many threads as are worth it; an error in one of them is raised."""
+    n_parts = min(n_threads, -(-n_rows // ROWS_PER_THREAD))
+    if n_parts <= 1:
+        kernel(0, n_rows)
+        return
+    from joblib import Parallel, delayed  # noqa: PLC0415 - single orders and small batches do not need it
+
+    edges = [n_rows * part // n_parts for part in range(n_parts + 1)]
+    parts = pairwise(edges)
+    Parallel(n_jobs=n_parts, prefer="threads")(delayed(kernel)(start, stop) for start, stop in parts)
+
+
+def check_scores(forest: Forest, score: Scorer) -> None:
+    """Compare the kernels with their reference on rows at and beside the forest's thresholds.
+
+    Raises
+    ------
+    ModelError
+        They differ in any bit.
+    """
+    rows = draw_edge_rows(forest, _CHECK_ROWS)
+    expected = walk_forest(forest, rows)
+    raw = np.full(len(rows), np.nan)
+    score(rows.reshape(-1), 0, SINGLE_ROWS, raw)
+    score(rows.reshape(-1), SINGLE_ROWS, len(rows), raw)
+    if not np.array_equal(raw, expected):
+        n_wrong = int((raw != expected).sum())
+        raise ModelError(
+            f"the compiled forest differs from its reference on {n_wrong} of {len(rows)} rows",
+            hint="empty numba's cache (NUMBA_CACHE_DIR, or __pycache__ beside the package), then open the model again",
+        )
+
+
+def draw_edge_rows(forest: Forest, n_rows: int) -> NDArray[np.float32]:
+    """Draw rows of values at the forest's own thresholds, one float32 step beside them, and at special values.
+
+    Returns
+    -------
+    shape (n_rows, n_features), the same for the same forest
+    """
+    rng = np.random.default_rng(0)
+    zero = np.float32(ZERO_SIZE)
+    special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, zero, -zero, 2 * zero, -2 * zero, 1e-45], np.float32)
+    rows = rng.choice(special, (n_rows, forest.n_features))
+    cuts = round_thresholds(forest.threshold)
+    for feature in np.unique(forest.feature):
+        at = cuts[forest.feature == feature]
+        with np.errstate(over="ignore", under="ignore"):
+            beside = [np.nextafter(at, np.float32(end)) for end in (-np.inf, np.inf)]
+        drawn = rng.choice(np.concatenate([at, *beside]), n_rows)
+        rows[:, feature] = np.where(rng.random(n_rows) < _EDGE_SHARE, drawn, rows[:, feature])
+    return rows
+
+
+def _bind_kernels(tables: ForestTables, n_features: int) -> Scorer:
+    """Give a function that scores rows start to stop of a flat matrix into an array."""
+    from ordervet.model.forest_kernel import score_blocks, score_singly  # noqa: PLC0415 - numba is loaded when used
+
+    columns = (tables.column_feature, tables.column_zero_is_missing, tables.thresholds, tables.bases)
+    planes = (tables.plane_start, tables.plane_shift, tables.plane_limit, tables.node_plane)
+
+    def score(rows: NDArray[np.float32], start: int, stop: int, raw: NDArray[np.float64]) -> None:
+        if stop - start <= SINGLE_ROWS:
+            score_singly(rows, n_features, start, stop, *columns, tables.node_question, tables.leaf_value, raw)
+        else:
+            score_blocks(rows, n_features, start, stop, *columns, *planes, tables.leaf_value, raw)
+
+    return score

@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forest_makers import (
+    DECISION_TYPES,
+    SPECIAL,
+    draw_booster,
+    draw_rows,
+    make_stump,
+    predict_lightgbm,
+    train_booster,
+    write_booster,
+)
+from ordervet.errors import ModelError
+from ordervet.model.forest import parse_forest
+from ordervet.model.forest_predict import SINGLE_ROWS, ForestPredictor, check_scores, draw_edge_rows
+from ordervet.model.forest_reference import walk_forest
+from ordervet.model.forest_tables import MAX_THRESHOLDS, build_tables, round_thresholds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+THRESHOLDS = [0.0, -0.0, 1e-35, -1e-35, 1.0000000180025095e-35, 1e-40, -1e-40, 0.5, -0.5, 0.1, -0.1, 1e300, -1e300]
+
+
+def assert_equal_bits(one: np.ndarray, other: np.ndarray) -> None:
+    np.testing.assert_array_equal(one.view(np.int64), other.view(np.int64))
+
+
+@settings(max_examples=200)
+@given(threshold=st.floats(allow_nan=False), seed=st.integers(0, 1_000))
+def test_rounded_threshold_parts_float32_values_as_the_threshold_does(threshold: float, seed: int) -> None:
+    with np.errstate(over="ignore"):
+        near = np.float32(threshold)
+    up, down = np.nextafter(near, np.float32(np.inf)), np.nextafter(near, np.float32(-np.inf))
+    drawn = np.random.default_rng(seed).normal(size=20).astype(np.float32)
+    values = np.concatenate([[near, up, down], SPECIAL[1:], drawn]).astype(np.float32)
+    read = np.where(np.abs(values) <= np.float32(1e-35), 0.0, values.astype(np.float64))
+
+    rounded = round_thresholds(np.array([threshold]))
+
+    np.testing.assert_array_equal(values <= rounded, read <= threshold)
+
+
+@pytest.mark.parametrize("decision_type", DECISION_TYPES)
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+def test_kernels_go_where_lightgbm_goes_for_every_kind_of_value(threshold: float, decision_type: int) -> None:
+    text = make_stump(threshold, decision_type)
+    rows = np.concatenate([SPECIAL[:, None], draw_rows(text, 40)])
+    predictor = ForestPredictor(text)
+
+    singly = np.concatenate([predictor.predict_raw(row[None]) for row in rows])
+
+    assert_equal_bits(predictor.predict_raw(rows), predict_lightgbm(text, rows))
+    assert_equal_bits(singly, predict_lightgbm(text, rows))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32), n_rows=st.sampled_from([1, 8, 9, 63, 64, 65, 511, 512, 513, 1_100]))
+def test_kernels_equal_lightgbm_on_drawn_forests(seed: int, n_rows: int) -> None:
+    text = draw_booster(seed)
+    rows = draw_rows(text, n_rows, seed)
+
+    raw = ForestPredictor(text).predict_raw(rows)
+
+    assert_equal_bits(raw, predict_lightgbm(text, rows))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"n_leaves": 2},
+        {"n_leaves": 64, "learning_rate": 0.5},
+        {"n_leaves": 8, "depth": 3},
+        {"zero_as_missing": True},
+        {"use_missing": False},
+        {"max_bin": 2},
+        {"boosting": "dart"},
+        {"objective": "regression"},
+        {"boost_from_average": False},
+        {"min_data_in_leaf": 100_000},
+    ],
+    ids=str,
+)
+def test_kernels_equal_lightgbm_on_trained_forests(shape: dict[str, object]) -> None:
+    text = train_booster(**shape)
+    rows = draw_rows(text, 2_000)
+    predictor = ForestPredictor(text)
+
+    raw = predictor.predict_raw(rows)
+
+    assert predictor.engine == "compiled"
+    assert predictor.why == ""
+    assert_equal_bits(raw, predict_lightgbm(text, rows))
+
+
+def test_feature_may_have_more_thresholds_than_a_byte_counts() -> None:
+    tree = {"split_gain": [1], "left_child": [-1], "right_child": [-2], "leaf_count": [1, 1], "internal_count": [2]}
+    trees = [
+        tree | {"split_feature": [0], "threshold": [at / 7], "decision_type": [2], "leaf_value": [at * 0.1, -at * 0.3]}
+        for at in range(-400, 400)
+    ]
+    text = write_booster(trees, 1)
+    rows = np.concatenate([SPECIAL[:, None], draw_rows(text, 3_000)])
+
+    raw = ForestPredictor(text).predict_raw(rows)
+
+    assert len(build_tables(parse_forest(text)).column_feature) == -(-800 // MAX_THRESHOLDS)
+    assert_equal_bits(raw, predict_lightgbm(text, rows))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1_000))
+def test_row_alone_scores_the_same_bits_as_among_others(seed: int) -> None:
+    text = draw_booster(3)
+    rows = draw_rows(text, 700, seed)
+    predictor = ForestPredictor(text)
+
+    raw = predictor.predict_raw(rows)
+
+    assert_equal_bits(raw[seed % 700 : seed % 700 + 1], predictor.predict_raw(rows[seed % 700 : seed % 700 + 1]))
+    assert_equal_bits(raw[5 : 5 + SINGLE_ROWS], predictor.predict_raw(rows[5 : 5 + SINGLE_ROWS]))
+
+
+def test_two_threads_score_the_same_bits_as_one() -> None:
+    text = train_booster()
+    rows = draw_rows(text, 20_001)
+    predictor = ForestPredictor(text)
+
+    assert_equal_bits(predictor.predict_raw(rows, n_threads=2), predictor.predict_raw(rows))
+
+
+def test_matrix_may_be_read_only_sliced_or_empty() -> None:
+    text = train_booster()
+    rows = draw_rows(text, 100)
+    expected = predict_lightgbm(text, rows)
+    rows.flags.writeable = False
+    predictor = ForestPredictor(text)
+
+    assert_equal_bits(predictor.predict_raw(rows), expected)
+    assert_equal_bits(predictor.predict_raw(rows[::3]), expected[::3].copy())
+    assert_equal_bits(predictor.predict_raw(np.asfortranarray(rows)), expected)
+    assert predictor.predict_raw(rows[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("features", [np.zeros((3, 7), np.float32), np.zeros(8, np.float32), np.zeros((3, 8))], ids=str)
+def test_matrix_that_does_not_fit_is_refused(features: np.ndarray) -> None:
+    predictor = ForestPredictor(train_booster(n_trees=2))
+
+    with pytest.raises(ModelError, match=r"expected \(n, 8\), float32"):
+        predictor.predict_raw(features)
+
+
+@pytest.mark.parametrize(
+    ("shape", "why"),
+    [
+        ({"depth": 8, "n_leaves": 200}, "unsupported because tree 0 is deeper than 6"),
+        ({"categories": (1,)}, "unsupported because it splits on categories"),
+        ({"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}, "unsupported because its trees are averaged"),
+    ],
+)
+def test_model_that_does_not_fit_is_scored_by_lightgbm_and_says_why(shape: dict[str, object], why: str) -> None:
+    text = train_booster(n_trees=3, **shape)
+    rows = np.abs(draw_rows(text, 50))
+    predictor = ForestPredictor(text)
+
+    raw = predictor.predict_raw(rows)
+
+    assert predictor.engine == "lightgbm"
+    assert predictor.why == why
+    assert_equal_bits(raw, predict_lightgbm(text, rows))
+
+
+def test_check_refuses_kernels_that_differ_in_one_bit() -> None:
+    forest = parse_forest(draw_booster(1))
+    rows = draw_edge_rows(forest, 320)
+    expected = walk_forest(forest, rows)
+
+    def score(_rows: np.ndarray, start: int, stop: int, raw: np.ndarray) -> None:
+        raw[start:stop] = expected[start:stop]
+        raw[start] = np.nextafter(raw[start], np.inf)
+
+    with pytest.raises(ModelError, match="differs from its reference on 2 of 320 rows"):
+        check_scores(forest, score)
+
+
+def test_check_rows_meet_both_sides_of_most_splits() -> None:
+    forest = parse_forest(train_booster(n_trees=5))
+    rows = draw_edge_rows(forest, 320)
+    lower = dataclasses.replace(forest, threshold=np.nextafter(round_thresholds(forest.threshold), -np.inf, dtype="f4"))
+
+    moved = [
+        (walk_forest(forest, rows) != walk_forest(dataclasses.replace(forest, threshold=threshold), rows)).any()
+        for node in range(len(forest.threshold))
+        for threshold in [np.where(np.arange(len(forest.threshold)) == node, lower.threshold, forest.threshold)]
+    ]
+
+    assert np.mean(moved) > 0.5
+
+
+@pytest.mark.parametrize("cpu", ["x86-64-v3", "generic"])
+def test_other_machines_give_the_same_bits(cpu: str, tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.path.insert(0, 'tests'); from forest_makers import *\n"
+        "from ordervet.model.forest_predict import ForestPredictor\n"
+        "text = draw_booster(5); rows = draw_rows(text, 700)\n"
+        "raw = ForestPredictor(text).predict_raw(rows)\n"
+        "assert (raw == predict_lightgbm(text, rows)).all()\n"
+    )
+    environment = os.environ | {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
+
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, env=environment)
