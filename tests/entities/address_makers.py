@@ -18,7 +18,9 @@ _ROAD_ENDS = ("路", "东路", "西路", "南路", "北路", "中路", "大街",
 _ESTATE_STARTS = "阳光 金色 翠湖 万科 碧桂 梧桐 锦绣 东方 世纪 三里 七彩 百合 银河 海棠 丽景 盛世 九龙 御景 书香 云顶"
 _ESTATE_ENDS = ("小区", "花园", "家园", "新村", "公寓", "嘉园", "华府", "名苑", "雅居", "华庭")
 _JUNK = "★☆●◆♥※→丶丨^@!？“”=😀🏠\u200b\u200c\ufeff"
-_TRADITIONAL = dict(zip("号栋楼单层东华园区广门县苏宁云乐龙业万万", "號棟樓單層東華園區廣門縣蘇寧雲樂龍業萬萬", strict=True))
+_TRADITIONAL = dict(
+    zip("号栋楼单层东华园区广门县苏宁云乐龙业万万", "號棟樓單層東華園區廣門縣蘇寧雲樂龍業萬萬", strict=True)
+)
 _HAN = "〇一二三四五六七八九"
 _CAPITAL = "零壹贰叁肆伍陆柒捌玖"
 
@@ -51,7 +53,9 @@ def cities(n_cities: int = 300) -> list[int]:
 
 @cache
 def _below(parent: int, level: int) -> list[int]:
-    return [n for n, division in enumerate(load_divisions().all) if division.parent == parent and division.level == level]
+    return [
+        n for n, division in enumerate(load_divisions().all) if division.parent == parent and division.level == level
+    ]
 
 
 def make_parts(rng: random.Random) -> Parts:
@@ -62,7 +66,8 @@ def make_parts(rng: random.Random) -> Parts:
     towns = [
         town
         for town in _below(county, TOWN)
-        if divisions.all[town].name.endswith("街道") and divisions.names[city].get(divisions.all[town].name, (0,))[0] == town
+        if divisions.all[town].name.endswith("街道")
+        and divisions.names[city].get(divisions.all[town].name, (0,))[0] == town
     ]
     province = divisions.all[divisions.all[city].parent].name
     return Parts(

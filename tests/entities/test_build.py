@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ordervet.entities import ENTITY_NAMES, Evidence, Key, build_entities, hash_text, order_ids
+from ordervet.entities import ENTITY_NAMES, Evidence, Key, PlaceType, build_entities, hash_text, order_ids
 from ordervet.errors import ContractError
 
 KEY = Key(bytes(range(16)))
@@ -31,16 +31,48 @@ def test_equal_texts_share_an_id_and_nulls_have_none() -> None:
     assert entities.evidence["buyer"].tolist() == [Evidence.KNOWN] * 3 + [Evidence.ABSENT] * 2
 
 
-@pytest.mark.parametrize("entity", ["address", "phone"])
-def test_a_platform_s_group_takes_the_place_of_the_text(entity: str) -> None:
-    orders = pa.table({entity: ["x", "y", "g", "z"], f"{entity}_group": ["g", "g", None, " "]})
+@pytest.mark.parametrize(
+    ("entity", "texts"),
+    [
+        ("address", ["南京市江宁区中山路5号", "南京市江宁区中山路6号", "南京市江宁区中山路7号", "**"]),
+        ("phone", ["13812345678", "13812345679", "13812345670", "138****5678"]),
+    ],
+)
+def test_a_platform_s_group_takes_the_place_of_the_text(entity: str, texts: list[str]) -> None:
+    orders = pa.table({entity: texts, f"{entity}_group": ["g", "g", None, " "]})
 
     entities = build_entities(orders, KEY)
 
     ids = entities.ids[entity]
     assert ids[0] == ids[1]
-    assert len(set(ids.tolist())) == 3
-    assert entities.evidence[entity].tolist() == [Evidence.KNOWN] * 4
+    assert len({*ids[1:].tolist()}) == 3
+    assert entities.evidence[entity].tolist() == [Evidence.KNOWN] * 3 + [Evidence.MASKED]
+
+
+def test_a_place_comes_from_the_text_and_from_the_group_where_there_is_none() -> None:
+    door = "南京市江宁区中山路5号阳光小区3栋"
+    orders = pa.table({"address": [f"{door}501室", f"{door}502室", None, None], "address_group": ["g", "h", "g", "g"]})
+
+    entities = build_entities(orders, KEY)
+
+    assert len({*entities.ids["address"][:2].tolist()}) == 2
+    assert entities.ids["place"][0] == entities.ids["place"][1]
+    assert entities.ids["place"][2] == entities.ids["place"][3] != entities.ids["place"][0]
+    assert entities.place_type.tolist() == [PlaceType.HOUSEHOLD, PlaceType.HOUSEHOLD, 0, 0]
+
+
+def test_build_entities_tells_why_a_key_is_missing() -> None:
+    orders = pa.table(
+        {"phone": ["13812345678", None, "138****5678", "13212345678-1234"], "ip": ["8.8.8.8", None, "8.8.8.*", "x"]}
+    )
+
+    entities = build_entities(orders, KEY)
+
+    expected = [Evidence.KNOWN, Evidence.ABSENT, Evidence.MASKED, Evidence.UNUSABLE]
+    assert entities.evidence["phone"].tolist() == expected
+    assert entities.evidence["ip"].tolist() == expected
+    assert (entities.ids["phone"] != 0).tolist() == [True, False, False, False]
+    assert entities.ids["network"][0] == entities.ids["network"][2]
 
 
 def test_mapped_extras_become_entities_of_their_own() -> None:

@@ -3,21 +3,48 @@
 Nothing later than this room holds a name, a phone number or an address.
 """
 
-from ordervet.entities.build import ENTITY_NAMES, Entities, Evidence, build_entities, order_ids
+from ordervet.entities.address import Address, parse_address
+from ordervet.entities.addresses import KeyedAddresses, key_addresses
+from ordervet.entities.build import ENTITY_NAMES, Entities, build_entities, order_ids
+from ordervet.entities.evidence import Canonical, Evidence
+from ordervet.entities.identities import (
+    canonical_buyer,
+    canonical_device,
+    canonical_ip,
+    canonical_network,
+    canonical_payment,
+    canonical_recipient,
+)
 from ordervet.entities.ids import hash_text, hash_texts
 from ordervet.entities.keys import Key, check_key_id, load_key, new_key, save_key
+from ordervet.entities.lexicon import PlaceType, Unit
+from ordervet.entities.phones import canonical_phone
 
 __all__ = [
     "ENTITY_NAMES",
+    "Address",
+    "Canonical",
     "Entities",
     "Evidence",
     "Key",
+    "KeyedAddresses",
+    "PlaceType",
+    "Unit",
     "build_entities",
+    "canonical_buyer",
+    "canonical_device",
+    "canonical_ip",
+    "canonical_network",
+    "canonical_payment",
+    "canonical_phone",
+    "canonical_recipient",
     "check_key_id",
     "hash_text",
     "hash_texts",
+    "key_addresses",
     "load_key",
     "new_key",
     "order_ids",
+    "parse_address",
     "save_key",
 ]

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ordervet.entities.address_numbers import Element, NumberGroup, name_number, read_group
+from ordervet.entities.address_numbers import name_number, read_group
 from ordervet.entities.address_regions import read_region
-from ordervet.entities.characters import Folded, fold_text, is_masked
+from ordervet.entities.characters import fold_text, is_masked
 from ordervet.entities.divisions import CITY, COUNTRY, COUNTY, PROVINCE, TOWN, load_divisions
 from ordervet.entities.lexicon import (
     ESTATE_ENDINGS,
@@ -28,6 +28,9 @@ from ordervet.entities.lexicon import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from ordervet.entities.address_numbers import Element, NumberGroup
+    from ordervet.entities.characters import Folded
 
 __all__ = ["Address", "parse_address"]
 
@@ -226,7 +229,7 @@ class _Scan:
             self._count_bare(group.elements[:first_with_unit])
             self.is_after_road = False
         elements = group.elements[first_with_unit:]
-        unit = self._resolve(group) if group.word == "号" else group.unit
+        unit = self._resolve() if group.word == "号" else group.unit
         if unit is Unit.ROOM and len(elements) > 1:
             self._count_bare(elements)
         elif unit is Unit.STAIR and len(elements) == 2 and not self.numbers[Unit.BUILDING]:  # noqa: PLR2004 -- 3-2单元
@@ -235,7 +238,7 @@ class _Scan:
         else:
             self._add(unit, elements, group.word if unit is Unit.SECTION else "")
 
-    def _resolve(self, group: NumberGroup) -> Unit:
+    def _resolve(self) -> Unit:
         """Say what 号 counts: a number on a road, a building in a lane, a room in a building."""
         if self.is_after_road:
             return Unit.NUMBER
@@ -278,7 +281,9 @@ class _Scan:
         return (names, notes) if names else (notes, [])
 
     def _is_note(self, name: _Name) -> bool:
-        is_last = self.region != COUNTRY and self.n_groups > 0 and name.n_groups_before == self.n_groups and not name.is_road
+        is_last = (
+            self.region != COUNTRY and self.n_groups > 0 and name.n_groups_before == self.n_groups and not name.is_road
+        )
         return is_last and (name.text[0] in NOTE_STARTS or name.text[-1] not in ESTATE_ENDINGS)
 
     def door_text(self) -> str:
@@ -300,8 +305,10 @@ class _Scan:
         divisions = load_divisions()
         has_road = any(name.is_road for name in names)
         region = divisions.at_level(self.region, COUNTY) or divisions.at_level(self.region, CITY) or self.region
-        is_in_city = divisions.all[region].is_district and has_road and bool(
-            self.numbers[Unit.NUMBER] or self.numbers[Unit.LANE]
+        is_in_city = (
+            divisions.all[region].is_district
+            and has_road
+            and bool(self.numbers[Unit.NUMBER] or self.numbers[Unit.LANE])
         )
         if is_place and is_in_city:
             region = divisions.all[region].parent

@@ -13,7 +13,7 @@ import numpy as np
 
 from ordervet.entities.address_data import load_address_data
 from ordervet.entities.characters import MAX_CHARS, classify, fold_char
-from ordervet.entities.divisions import TOWN, Divisions, load_divisions
+from ordervet.entities.divisions import TOWN, load_divisions
 from ordervet.entities.lexicon import (
     ESTATE_ENDINGS,
     ESTATE_WORDS,
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
+
+    from ordervet.entities.divisions import Divisions
 
 __all__ = ["load_tables", "make_scratch"]
 
@@ -59,7 +61,7 @@ SKIPPED_REGION, TRAPS, UNIT_WORDS, ENDINGS, SKIPPED, PLACES, N_LISTS = range(7)
 
 _PAGE: Final = 256
 _N_PAGES: Final = 0x110000 // _PAGE
-_EDGE_BITS: Final = 19
+_EDGE_BITS: Final = 18
 _START_BITS: Final = 18
 
 
@@ -108,21 +110,23 @@ def load_tables() -> np.void:
 
     Returns
     -------
-    a record, shared, so not to be changed. pages: code point // 256 → page; folds: entries; edges, starts: the trie's edges, and the
-    filter of first characters; lists: first nodes of the word lists; exceptions: for each ending, the root of the characters that undo
-    it; parents, levels, traits: of divisions (traits: 1 district, 2 subdistrict); codes: six digits of each division;
-    town_bytes, town_offsets: names of towns in UTF-8; unit_words: for each unit word what it counts, its last
-    character, and whether it is 号, 巷 or a word for stairs; place_types: in order of rank; values: of numerals.
+    a record, shared, so not to be changed. pages: code point // 256 → page; folds: entries; nodes, edges, starts: the
+    trie, and the filter of first characters; lists: first nodes of the word lists; exceptions: for each ending, the
+    root of the characters that undo it; parents, levels, traits: of divisions (traits: 1 district, 2 subdistrict);
+    codes: six digits of each division; town_bytes, town_offsets: names of towns in UTF-8; unit_words: for each unit
+    word what it counts, its last character, and whether it is 号, 巷 or a word for stairs; place_types: in order of
+    rank; values: of numerals.
     """
     divisions = load_divisions()
     pages, folds = _build_folds()
     first_list = len(divisions.all)
     n_roots = first_list + N_LISTS + len(_endings())
-    edges, starts = _build_edges([*_division_words(divisions), *_lexicon_words(first_list)], n_roots)
+    nodes, edges, starts = _build_edges([*_division_words(divisions), *_lexicon_words(first_list)], n_roots)
     towns = [(division.name if division.level == TOWN else "").encode() for division in divisions.all]
     return _pack(
         pages=pages,
         folds=folds,
+        nodes=nodes,
         edges=edges,
         starts=starts,
         lists=np.arange(first_list, first_list + N_LISTS, dtype=np.int32),
@@ -147,15 +151,17 @@ def _pack(**arrays: NDArray[Any]) -> np.void:
     return np.void(record[0])
 
 
-def _build_edges(words: list[tuple[int, str, int]], n_roots: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+def _build_edges(
+    words: list[tuple[int, str, int]], n_roots: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
     from ordervet.entities.address_trie_kernel import build_starts, build_trie  # noqa: PLC0415 -- numba loads when a kernel is needed
 
     points = np.frombuffer("".join(word for _, word, _ in words).encode("utf-32-le"), dtype=np.int32)
     offsets = np.cumsum([0, *(len(word) for _, word, _ in words)], dtype=np.int64)
     roots = np.array([root for root, _, _ in words], dtype=np.int32)
     payloads = np.array([payload for _, _, payload in words], dtype=np.int32)
-    edges = build_trie(points, offsets, roots, payloads, n_roots, _EDGE_BITS)
-    return edges, build_starts(points, offsets, roots, _START_BITS)
+    nodes, edges = build_trie(points, offsets, roots, payloads, n_roots, _EDGE_BITS)
+    return nodes, edges, build_starts(points, offsets, roots, _START_BITS)
 
 
 def _division_words(divisions: Divisions) -> Iterator[tuple[int, str, int]]:
@@ -207,7 +213,9 @@ def _build_folds() -> tuple[NDArray[np.int32], NDArray[np.uint64]]:
     return _fill_folds(special, junk, used)
 
 
-def _fill_folds(special: Iterable[int], junk: NDArray[np.bool_], used: list[int]) -> tuple[NDArray[np.int32], NDArray[np.uint64]]:
+def _fill_folds(
+    special: Iterable[int], junk: NDArray[np.bool_], used: list[int]
+) -> tuple[NDArray[np.int32], NDArray[np.uint64]]:
     pages = np.zeros(_N_PAGES, dtype=np.int32)
     pages[used] = np.arange(len(used))
     folds = (np.repeat(np.array(used) * _PAGE, _PAGE) + np.tile(np.arange(_PAGE), len(used))).astype(np.uint64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
@@ -11,13 +11,14 @@ from ordervet.entities.address_arrays import (
     CLASS_SHIFT,
     FLAG_SHIFT,
     HAN_ONE,
-    SECOND_CLASS_SHIFT,
     SECOND_SHIFT,
 )
 from ordervet.entities.characters import MAX_CHARS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from ordervet.entities.kernel_types import Record, Scalar
 
 __all__ = ["fold_bytes"]
 
@@ -28,7 +29,7 @@ _PAGE_BITS = 8
 
 
 @njit(nogil=True, cache=True)
-def _entry_of(tables: Any, point: int) -> np.uint64:
+def _entry_of(tables: Record, point: Scalar) -> Scalar:
     page = tables.pages[point >> _PAGE_BITS]
     if page < 0:
         return np.uint64(point)
@@ -36,7 +37,7 @@ def _entry_of(tables: Any, point: int) -> np.uint64:
 
 
 @njit(nogil=True, cache=True)
-def _decode(data: NDArray[np.uint8], at: int, stop: int) -> tuple[int, int]:
+def _decode(data: NDArray[np.uint8], at: Scalar, stop: Scalar) -> tuple[Scalar, Scalar]:
     """Decode one UTF-8 character; Arrow's text is valid, so only its end is checked."""
     first = np.int64(data[at])
     if first < 0x80:  # noqa: PLR2004 -- UTF-8
@@ -52,7 +53,9 @@ def _decode(data: NDArray[np.uint8], at: int, stop: int) -> tuple[int, int]:
 
 
 @njit(nogil=True, cache=True)
-def fold_bytes(data: NDArray[np.uint8], start: int, stop: int, tables: Any, scratch: Any) -> tuple[int, bool]:
+def fold_bytes(
+    data: NDArray[np.uint8], start: Scalar, stop: Scalar, tables: Record, scratch: Record
+) -> tuple[Scalar, Scalar]:
     """Fold ``data[start:stop]`` into the scratch. No checks: the caller is the address kernel.
 
     Parameters
@@ -67,10 +70,11 @@ def fold_bytes(data: NDArray[np.uint8], start: int, stop: int, tables: Any, scra
     how many characters there are, and whether the text is masked
     """
     points, classes, flags = scratch.points, scratch.classes, scratch.flags
-    n, joiner, is_after_star = 0, 0, False
-    is_hidden = stop - start > 1 and data[start] == data[start + 1] and (data[start] == 35 or data[start] == 36)  # noqa: PLR1714, PLR2004 -- ## or $$
+    joiner: Scalar = 0
+    n, is_after_star = 0, False
+    is_hidden = stop - start > 1 and data[start] == data[start + 1] and (data[start] == 35 or data[start] == 36)  # noqa: PLR2004 -- ## or $$
     at = start
-    before = END
+    before: Scalar = END
     while at < stop:
         raw, at = _decode(data, at, stop)
         entry = _entry_of(tables, raw)
@@ -101,7 +105,7 @@ def fold_bytes(data: NDArray[np.uint8], start: int, stop: int, tables: Any, scra
             is_after_alnum = DIGIT <= before <= LETTER
             if n >= MAX_CHARS - 1 or (kind == HASH and not is_after_alnum):
                 continue
-            if kind == SPACE or kind == HYPHEN or kind == COMMA:  # noqa: PLR1714 -- SPEED: bench_addresses.py
+            if kind == SPACE or kind == HYPHEN or kind == COMMA:  # noqa: PLR1714, SIM109 -- SPEED: bench_addresses.py
                 if joiner != HYPHEN and (joiner != COMMA or kind == HYPHEN):
                     joiner = kind
                 continue

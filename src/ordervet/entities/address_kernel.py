@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
-from ordervet.entities.address_arrays import ESTATE_ENDING, NOTE_START, PLACES, PLACE_START, VILLAGE_END
+from ordervet.entities.address_arrays import ESTATE_ENDING, NOTE_START, PLACE_START, PLACES, VILLAGE_END
 from ordervet.entities.address_fold_kernel import fold_bytes
 from ordervet.entities.address_scan_kernel import (
     BUILDING,
@@ -33,6 +33,8 @@ from ordervet.entities.siphash_kernel import hash_bytes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ordervet.entities.kernel_types import Record, Scalar
+
 __all__ = ["key_addresses", "read_place", "rewrite_region", "write_texts"]
 
 ABSENT, MASKED, UNUSABLE = 1, 2, 3
@@ -43,18 +45,16 @@ _NO_RANK = 99
 
 
 @njit(nogil=True, cache=True)
-def _is_note(scratch: Any, name: int) -> bool:
+def _is_note(scratch: Record, name: Scalar) -> Scalar:
     """``_Scan._is_note``."""
     row, state = scratch.name_rows[name], scratch.state
     if state[REGION] == 0 or row[2] != 0 or state[N_GROUPS] == 0 or row[3] != state[N_GROUPS]:
         return False
-    return (
-        scratch.name_flags[row[0]] & NOTE_START != 0 or scratch.name_flags[row[1] - 1] & ESTATE_ENDING == 0
-    )
+    return scratch.name_flags[row[0]] & NOTE_START != 0 or scratch.name_flags[row[1] - 1] & ESTATE_ENDING == 0
 
 
 @njit(nogil=True, cache=True)
-def _precedes(points: NDArray[np.int32], a: NDArray[np.int32], b: NDArray[np.int32]) -> bool:
+def _precedes(points: NDArray[np.int32], a: NDArray[np.int32], b: NDArray[np.int32]) -> Scalar:
     """Whether slice a comes before slice b by code points."""
     for i in range(min(a[1] - a[0], b[1] - b[0])):
         if points[a[0] + i] != points[b[0] + i]:
@@ -63,17 +63,17 @@ def _precedes(points: NDArray[np.int32], a: NDArray[np.int32], b: NDArray[np.int
 
 
 @njit(nogil=True, cache=True)
-def _is_equal(points: NDArray[np.int32], a_start: int, a_stop: int, b_start: int, b_stop: int) -> bool:
+def _is_equal(points: NDArray[np.int32], a_start: Scalar, a_stop: Scalar, b_start: Scalar, b_stop: Scalar) -> Scalar:
     if a_stop - a_start != b_stop - b_start:
         return False
-    for i in range(a_stop - a_start):
+    for i in range(a_stop - a_start):  # noqa: SIM110 -- numba knows no generators
         if points[a_start + i] != points[b_start + i]:
             return False
     return True
 
 
 @njit(nogil=True, cache=True)
-def _sort_names(scratch: Any) -> tuple[int, int]:
+def _sort_names(scratch: Record) -> tuple[Scalar, Scalar]:
     """``_Scan.split_notes``: order holds the names, sorted, then the notes, sorted; how many there are of each."""
     n, rows, order = scratch.state[N_NAMES], scratch.name_rows, scratch.order
     n_sorted, n_names = np.int64(0), np.int64(0)
@@ -96,7 +96,7 @@ def _sort_names(scratch: Any) -> tuple[int, int]:
 
 
 @njit(nogil=True, cache=True)
-def _write_points(out: NDArray[np.uint8], at: int, points: NDArray[np.int32], start: int, stop: int) -> int:
+def _write_points(out: NDArray[np.uint8], at: Scalar, points: NDArray[np.int32], start: Scalar, stop: Scalar) -> Scalar:
     """Encode code points as UTF-8."""
     for i in range(start, stop):
         point = points[i]
@@ -107,7 +107,11 @@ def _write_points(out: NDArray[np.uint8], at: int, points: NDArray[np.int32], st
             out[at], out[at + 1] = 0xC0 | (point >> 6), 0x80 | (point & 0x3F)
             at += 2
         elif point < 0x10000:  # noqa: PLR2004 -- UTF-8
-            out[at], out[at + 1], out[at + 2] = 0xE0 | (point >> 12), 0x80 | ((point >> 6) & 0x3F), 0x80 | (point & 0x3F)
+            out[at], out[at + 1], out[at + 2] = (
+                0xE0 | (point >> 12),
+                0x80 | ((point >> 6) & 0x3F),
+                0x80 | (point & 0x3F),
+            )
             at += 3
         else:
             out[at], out[at + 1] = 0xF0 | (point >> 18), 0x80 | ((point >> 12) & 0x3F)
@@ -117,7 +121,7 @@ def _write_points(out: NDArray[np.uint8], at: int, points: NDArray[np.int32], st
 
 
 @njit(nogil=True, cache=True)
-def _write_names(scratch: Any, at: int, first: int, stop: int) -> int:
+def _write_names(scratch: Record, at: Scalar, first: Scalar, stop: Scalar) -> Scalar:
     out, rows = scratch.out, scratch.name_rows
     for position in range(first, stop):
         row = rows[scratch.order[position]]
@@ -132,7 +136,7 @@ def _write_names(scratch: Any, at: int, first: int, stop: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _write_numbers(scratch: Any, at: int, unit: int) -> int:
+def _write_numbers(scratch: Record, at: Scalar, unit: Scalar) -> Scalar:
     """Write the numbers of a unit in their order, each once."""
     rows, n, is_first = scratch.number_rows, scratch.state[N_NUMBERS], True
     for i in range(n):
@@ -154,7 +158,7 @@ def _write_numbers(scratch: Any, at: int, unit: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _choose_region(tables: Any, scratch: Any, has_road: int) -> tuple[int, int, int]:
+def _choose_region(tables: Record, scratch: Record, has_road: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     """``_Scan._region_text``: the regions of the door text and of the place text, and the town of both, or 0."""
     state = scratch.state
     region, town = state[REGION], np.int64(0)
@@ -170,7 +174,7 @@ def _choose_region(tables: Any, scratch: Any, has_road: int) -> tuple[int, int, 
 
 
 @njit(nogil=True, cache=True)
-def _write_region(tables: Any, scratch: Any, region: int, town: int) -> int:
+def _write_region(tables: Record, scratch: Record, region: Scalar, town: Scalar) -> Scalar:
     out, at = scratch.out, np.int64(0)
     if region:
         for i in range(6):
@@ -184,7 +188,7 @@ def _write_region(tables: Any, scratch: Any, region: int, town: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def write_texts(tables: Any, scratch: Any) -> tuple[int, int, int]:
+def write_texts(tables: Record, scratch: Record) -> tuple[Scalar, Scalar, Scalar]:
     """Write the door text of the scanned address to ``scratch.out``.
 
     The place text is its beginning but for the region's code, which ``rewrite_region`` puts in.
@@ -229,7 +233,7 @@ def write_texts(tables: Any, scratch: Any) -> tuple[int, int, int]:
 
 
 @njit(nogil=True, cache=True)
-def rewrite_region(tables: Any, scratch: Any, region: int) -> None:
+def rewrite_region(tables: Record, scratch: Record, region: Scalar) -> None:
     """Put another region's code at the beginning of ``scratch.out``: codes are equally long.
 
     Parameters
@@ -244,7 +248,7 @@ def rewrite_region(tables: Any, scratch: Any, region: int) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _type_place(n: int, tables: Any, scratch: Any) -> int:
+def _type_place(n: Scalar, tables: Record, scratch: Record) -> Scalar:
     """``_Scan.place_type``."""
     state, best = scratch.state, np.int64(_NO_RANK)
     for start in range(state[REST_AT], n):
@@ -252,7 +256,7 @@ def _type_place(n: int, tables: Any, scratch: Any) -> int:
             continue
         node, at = np.int64(tables.lists[PLACES]), start
         while True:
-            node, payload = follow_edge(tables.edges, node, scratch.points[at])
+            node, payload = follow_edge(tables.nodes, tables.edges, node, scratch.points[at])
             if node < 0:
                 break
             if payload >= 0:
@@ -269,7 +273,9 @@ def _type_place(n: int, tables: Any, scratch: Any) -> int:
 
 
 @njit(nogil=True, cache=True)
-def read_place(data: NDArray[np.uint8], start: int, stop: int, tables: Any, scratch: Any) -> tuple[int, bool]:
+def read_place(
+    data: NDArray[np.uint8], start: Scalar, stop: Scalar, tables: Record, scratch: Record
+) -> tuple[Scalar, Scalar]:
     """Read the address ``data[start:stop]`` into the scratch. No checks: the caller is ``addresses.py``.
 
     Parameters
@@ -292,8 +298,8 @@ def read_place(data: NDArray[np.uint8], start: int, stop: int, tables: Any, scra
 def key_addresses(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
-    tables: Any,
-    scratch: Any,
+    tables: Record,
+    scratch: Record,
     subkeys: NDArray[np.uint64],
     ids: NDArray[np.uint64],
     evidence: NDArray[np.int8],

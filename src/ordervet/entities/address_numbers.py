@@ -7,10 +7,12 @@ A Chinese numeral is a number only by its position: before a unit (三栋), afte
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ordervet.entities.characters import Folded
 from ordervet.entities.lexicon import NUMERALS, STAIR_WORDS, UNIT_TRAPS, UNITS, CharClass, Unit
+
+if TYPE_CHECKING:
+    from ordervet.entities.characters import Folded
 
 __all__ = ["Element", "NumberGroup", "name_number", "read_group"]
 
@@ -69,7 +71,10 @@ class NumberGroup:
         """Whether it is a phone number or a postcode rather than part of the address."""
         first = self.elements[0]
         is_postcode = (
-            self.unit is None and len(self.elements) == 1 and first.text.isdigit() and first.n_digits == _POSTCODE_DIGITS
+            self.unit is None
+            and len(self.elements) == 1
+            and first.text.isdigit()
+            and first.n_digits == _POSTCODE_DIGITS
         )
         return is_postcode or any(element.n_digits >= _PHONE_DIGITS for element in self.elements)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from ordervet.entities.divisions import COUNTRY, Divisions, load_divisions
+from ordervet.entities.divisions import load_divisions
 from ordervet.entities.lexicon import FULL_TRAP, SKIPPED_REGION_WORDS, TRAP_WORDS
+
+if TYPE_CHECKING:
+    from ordervet.entities.divisions import Divisions
 
 __all__ = ["read_region"]
 
@@ -61,11 +64,8 @@ def _match(divisions: Divisions, parent: int, text: str, at: int, *, is_short_al
         number, is_short = names.get(text[at:end], (parent, False))
         if number == parent:
             continue
-        if is_short:
-            is_named = is_short_allowed and not _is_trap(text, end)
-        else:
-            is_named = not text.startswith(FULL_TRAP, end)
-        if is_named:
+        is_trap = _is_trap(text, end) if is_short else text.startswith(FULL_TRAP, end)
+        if not is_trap and (is_short_allowed or not is_short):
             best, best_end = number, end
     return best, best_end
 

@@ -6,7 +6,7 @@ No function checks its arguments: the caller is ``address_kernel.py``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
@@ -17,8 +17,8 @@ from ordervet.entities.address_arrays import (
     FULL_TRAP_FLAG,
     LETTER_F,
     NAME_END,
-    SKIPPED,
     SKIP_START,
+    SKIPPED,
     SKIPPED_REGION,
     TRAPS,
     UNIT_TRAP,
@@ -29,7 +29,6 @@ from ordervet.entities.address_fold_kernel import (
     BREAK,
     COMMA,
     DIGIT,
-    END,
     HASH,
     HYPHEN,
     LETTER,
@@ -41,6 +40,8 @@ from ordervet.entities.address_trie_kernel import follow_edge, may_start
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from ordervet.entities.kernel_types import Record, Scalar
 
 __all__ = ["scan_address"]
 
@@ -62,11 +63,11 @@ _ZERO = ord("0")
 
 
 @njit(nogil=True, cache=True)
-def _starts_with(tables: Any, scratch: Any, root: int, at: int) -> int:
+def _starts_with(tables: Record, scratch: Record, root: Scalar, at: Scalar) -> Scalar:
     """Length of the longest word of a list that stands here, 0 for none."""
     node, length, longest = np.int64(root), 0, 0
     while True:
-        node, payload = follow_edge(tables.edges, node, scratch.points[at + length])
+        node, payload = follow_edge(tables.nodes, tables.edges, node, scratch.points[at + length])
         if node < 0:
             return longest
         length += 1
@@ -75,14 +76,14 @@ def _starts_with(tables: Any, scratch: Any, root: int, at: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _match(tables: Any, scratch: Any, parent: int, at: int, shortness: int) -> tuple[int, int]:
+def _match(tables: Record, scratch: Record, parent: Scalar, at: Scalar, shortness: Scalar) -> tuple[Scalar, Scalar]:
     """``address_regions._match``: the division, and where its name ends."""
     if not may_start(tables.starts, parent, scratch.points[at]):
         return parent, at
     node, end = np.int64(parent), at
     best, best_end = np.int64(parent), at
     while True:
-        node, payload = follow_edge(tables.edges, node, scratch.points[end])
+        node, payload = follow_edge(tables.nodes, tables.edges, node, scratch.points[end])
         if node < 0:
             return best, best_end
         end += 1
@@ -97,7 +98,7 @@ def _match(tables: Any, scratch: Any, parent: int, at: int, shortness: int) -> t
 
 
 @njit(nogil=True, cache=True)
-def _is_within(tables: Any, inner: int, outer: int) -> bool:
+def _is_within(tables: Record, inner: Scalar, outer: Scalar) -> Scalar:
     while inner != 0:
         if inner == outer:
             return True
@@ -106,18 +107,21 @@ def _is_within(tables: Any, inner: int, outer: int) -> bool:
 
 
 @njit(nogil=True, cache=True)
-def _match_repeated(tables: Any, scratch: Any, region: int, at: int) -> tuple[int, int]:
+def _match_repeated(tables: Record, scratch: Record, region: Scalar, at: Scalar) -> tuple[Scalar, Scalar]:
     """``address_regions._match_repeated``, from the province down."""
-    if region == 0:
-        return region, at
-    for height in range(3, -1, -1):
-        number, steps = region, height
-        while steps > 0 and number != 0:
-            number = np.int64(tables.parents[number])
-            steps -= 1
-        if number == 0:
+    parents, point = tables.parents, scratch.points[at]
+    first = np.int64(parents[region])
+    second = np.int64(parents[first])
+    third = np.int64(parents[second])
+    root = np.int64(-1)
+    for following in (np.int64(0), third, second, first):
+        # Above the provinces the chain repeats the country.
+        if following == root:
             continue
-        found, end = _match(tables, scratch, np.int64(tables.parents[number]), at, FULL_ONLY)
+        root = following
+        if not may_start(tables.starts, root, point):
+            continue
+        found, end = _match(tables, scratch, root, at, FULL_ONLY)
         if end > at:
             if _is_within(tables, region, found):
                 return region, end
@@ -127,7 +131,9 @@ def _match_repeated(tables: Any, scratch: Any, region: int, at: int) -> tuple[in
 
 
 @njit(nogil=True, cache=True)
-def _read_region(tables: Any, scratch: Any, at: int, region: int, shortness: int) -> tuple[int, int]:
+def _read_region(
+    tables: Record, scratch: Record, at: Scalar, region: Scalar, shortness: Scalar
+) -> tuple[Scalar, Scalar]:
     """``address_regions.read_region``."""
     while True:
         if scratch.flags[at] & SKIP_START:
@@ -136,7 +142,7 @@ def _read_region(tables: Any, scratch: Any, at: int, region: int, shortness: int
                 at += skipped
                 continue
         found, end = _match(tables, scratch, region, at, shortness)
-        if end == at:
+        if end == at and region != 0:
             found, end = _match_repeated(tables, scratch, region, at)
         if end == at:
             return region, at
@@ -144,14 +150,14 @@ def _read_region(tables: Any, scratch: Any, at: int, region: int, shortness: int
 
 
 @njit(nogil=True, cache=True)
-def _skip(classes: NDArray[np.int8], at: int, low: int, high: int) -> int:
+def _skip(classes: NDArray[np.int8], at: Scalar, low: Scalar, high: Scalar) -> Scalar:
     while low <= classes[at] <= high:
         at += 1
     return at
 
 
 @njit(nogil=True, cache=True)
-def _write_decimal(target: NDArray[np.int32], at: int, number: int) -> int:
+def _write_decimal(target: NDArray[np.int32], at: Scalar, number: Scalar) -> Scalar:
     n_digits, rest = 1, number // 10
     while rest > 0:
         n_digits += 1
@@ -163,7 +169,7 @@ def _write_decimal(target: NDArray[np.int32], at: int, number: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _evaluate(tables: Any, scratch: Any, start: int, stop: int, at: int) -> int:
+def _evaluate(tables: Record, scratch: Record, start: Scalar, stop: Scalar, at: Scalar) -> Scalar:
     """``address_numbers._evaluate``: write the digits to the elements; where they end, or -1."""
     is_multiplied = False
     for i in range(start, stop):
@@ -195,7 +201,7 @@ def _evaluate(tables: Any, scratch: Any, start: int, stop: int, at: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _read_element(tables: Any, scratch: Any, at: int, index: int, text_at: int) -> int:
+def _read_element(tables: Record, scratch: Record, at: Scalar, index: Scalar, text_at: Scalar) -> Scalar:
     """``address_numbers._read_element``: fill a row of elements; where the text ends, or -1 for no element."""
     classes, points, elements = scratch.classes, scratch.points, scratch.elements
     digits_at = _skip(classes, at, LETTER, LETTER)
@@ -233,14 +239,14 @@ def _read_element(tables: Any, scratch: Any, at: int, index: int, text_at: int) 
 
 
 @njit(nogil=True, cache=True)
-def _read_unit(tables: Any, scratch: Any, at: int, last: int) -> tuple[int, int]:
+def _read_unit(tables: Record, scratch: Record, at: Scalar, last: Scalar) -> tuple[Scalar, Scalar]:
     """``address_numbers._read_unit``: number of the word or -1, and its length (-1 if it is part of a name)."""
     if not may_start(tables.starts, tables.lists[UNIT_WORDS], scratch.points[at]):
         return NOTHING, 0
     node, length = np.int64(tables.lists[UNIT_WORDS]), 0
     word, word_length = np.int64(-1), 0
     while True:
-        node, payload = follow_edge(tables.edges, node, scratch.points[at + length])
+        node, payload = follow_edge(tables.nodes, tables.edges, node, scratch.points[at + length])
         if node < 0:
             break
         length += 1
@@ -253,8 +259,16 @@ def _read_unit(tables: Any, scratch: Any, at: int, last: int) -> tuple[int, int]
 
 @njit(nogil=True, cache=True)
 def _is_number(  # the questions of address_numbers._is_number, in its order
-    tables: Any, scratch: Any, n: int, unit: int, word: int, end: int, is_trapped: bool, is_dashed: bool, last: int
-) -> bool:
+    tables: Record,
+    scratch: Record,
+    n: Scalar,
+    unit: Scalar,
+    word: Scalar,
+    end: Scalar,
+    is_trapped: Scalar,
+    is_dashed: Scalar,
+    last: Scalar,
+) -> Scalar:
     first = scratch.element_rows[0]
     if word >= 0 and tables.unit_words[word, 2] & 2 and first[IS_ARABIC] == 0 and first[N_SOURCE] > 1:
         stop = first[SOURCE_END] - first[N_SUFFIX]
@@ -275,7 +289,7 @@ def _is_number(  # the questions of address_numbers._is_number, in its order
 
 
 @njit(nogil=True, cache=True)
-def _close_run(tables: Any, scratch: Any, is_road: int) -> None:
+def _close_run(tables: Record, scratch: Record, is_road: Scalar) -> None:
     """``_Scan._close_run``."""
     state = scratch.state
     start, stop = state[RUN_AT], state[RUN_END]
@@ -285,7 +299,7 @@ def _close_run(tables: Any, scratch: Any, is_road: int) -> None:
     if stop - start > 2:  # noqa: PLR2004 -- the longest of SKIPPED_NAMES
         node = NOTHING
     while at < stop and node >= 0:
-        node, payload = follow_edge(tables.edges, node, scratch.names[at])
+        node, payload = follow_edge(tables.nodes, tables.edges, node, scratch.names[at])
         at += 1
     if payload >= 0:
         state[RUN_END] = start
@@ -299,24 +313,24 @@ def _close_run(tables: Any, scratch: Any, is_road: int) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _close_if_ended(tables: Any, scratch: Any, next_at: int) -> None:
+def _close_if_ended(tables: Record, scratch: Record, next_at: Scalar) -> None:
     """``_Scan._append``: close the run if it ends a road or an estate, unless the next character undoes that."""
     state = scratch.state
     node, at = np.int64(tables.lists[ENDINGS]), state[RUN_END]
     while at > state[RUN_AT]:
-        node, payload = follow_edge(tables.edges, node, scratch.names[at - 1])
+        node, payload = follow_edge(tables.nodes, tables.edges, node, scratch.names[at - 1])
         if node < 0:
             return
         at -= 1
         if payload >= 0 and at > state[RUN_AT]:
             exceptions = np.int64(tables.exceptions[payload >> 1])
-            if follow_edge(tables.edges, exceptions, scratch.points[next_at])[0] < 0:
+            if follow_edge(tables.nodes, tables.edges, exceptions, scratch.points[next_at])[0] < 0:
                 _close_run(tables, scratch, payload & 1)
                 return
 
 
 @njit(nogil=True, cache=True)
-def _append_raw(scratch: Any, start: int, stop: int) -> None:
+def _append_raw(scratch: Record, start: Scalar, stop: Scalar) -> None:
     end = scratch.state[RUN_END]
     for i in range(start, stop):
         scratch.names[end] = scratch.points[i]
@@ -326,7 +340,7 @@ def _append_raw(scratch: Any, start: int, stop: int) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _append_number(scratch: Any, start: int, stop: int) -> None:
+def _append_number(scratch: Record, start: Scalar, stop: Scalar) -> None:
     """``address_numbers.name_number``."""
     points, names, end = scratch.points, scratch.names, scratch.state[RUN_END]
     is_plain = stop - start <= 2  # noqa: PLR2004 -- two digits
@@ -351,7 +365,7 @@ def _append_number(scratch: Any, start: int, stop: int) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _add(scratch: Any, unit: int, start: int, stop: int, word_end: int) -> None:
+def _add(scratch: Record, unit: Scalar, start: Scalar, stop: Scalar, word_end: Scalar) -> None:
     """``_Scan._add``: elements start to stop count a unit; a word's last character, or 0, is part of the number."""
     state, numbers = scratch.state, scratch.numbers
     end = state[NUMBER_END]
@@ -375,7 +389,7 @@ def _add(scratch: Any, unit: int, start: int, stop: int, word_end: int) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _count_bare(scratch: Any, start: int, stop: int) -> None:
+def _count_bare(scratch: Record, start: Scalar, stop: Scalar) -> None:
     """``_Scan._count_bare``."""
     state = scratch.state
     has_building = state[UNITS_SEEN] & (1 << BUILDING) != 0
@@ -400,20 +414,20 @@ def _count_bare(scratch: Any, start: int, stop: int) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _resolve(scratch: Any) -> int:
+def _resolve(scratch: Record) -> Scalar:
     """``_Scan._resolve``."""
     state = scratch.state
     if state[AFTER_ROAD]:
         return NUMBER
     if state[UNITS_SEEN] & (1 << LANE):
         return BUILDING
-    if state[LAST] == BUILDING or state[LAST] == STAIR or state[LAST] == FLOOR:  # noqa: PLR1714 -- SPEED: bench_addresses.py
+    if state[LAST] == BUILDING or state[LAST] == STAIR or state[LAST] == FLOOR:
         return ROOM
     return NUMBER
 
 
 @njit(nogil=True, cache=True)
-def _count(tables: Any, scratch: Any, n: int, first_with_unit: int, unit: int, word: int) -> None:
+def _count(tables: Record, scratch: Record, n: Scalar, first_with_unit: Scalar, unit: Scalar, word: Scalar) -> None:
     """``_Scan._count``."""
     state = scratch.state
     if unit < 0:
@@ -435,7 +449,7 @@ def _count(tables: Any, scratch: Any, n: int, first_with_unit: int, unit: int, w
 
 
 @njit(nogil=True, cache=True)
-def _is_embedded(scratch: Any, n: int, is_trapped: bool, last_of_run: int) -> bool:
+def _is_embedded(scratch: Record, n: Scalar, is_trapped: Scalar, last_of_run: Scalar) -> Scalar:
     """``_Scan._is_embedded``; last_of_run: flags of the last character before, if a name is being read."""
     state = scratch.state
     if is_trapped:
@@ -448,7 +462,7 @@ def _is_embedded(scratch: Any, n: int, is_trapped: bool, last_of_run: int) -> bo
 
 
 @njit(nogil=True, cache=True)
-def _read_number(tables: Any, scratch: Any, at: int) -> int:
+def _read_number(tables: Record, scratch: Record, at: Scalar) -> Scalar:
     """``read_group`` and ``_Scan._read_number``: where the text goes on, or -1 if here is (part of) a name."""
     state, classes, rows = scratch.state, scratch.classes, scratch.element_rows
     has_run = state[RUN_END] > state[RUN_AT]
@@ -458,7 +472,7 @@ def _read_number(tables: Any, scratch: Any, at: int) -> int:
         return -1
     n, end, is_dashed, first_with_unit = ONE, np.int64(rows[0, SOURCE_END]), False, ZERO
     is_long = rows[0, N_DIGITS] >= 7  # noqa: PLR2004 -- address_numbers._PHONE_DIGITS
-    while classes[end] == HYPHEN or classes[end] == SPACE:  # noqa: PLR1714 -- SPEED: bench_addresses.py
+    while classes[end] == HYPHEN or classes[end] == SPACE:
         text_end = _read_element(tables, scratch, end + 1, n, text_end)
         if text_end < 0:
             break
@@ -499,7 +513,7 @@ def _read_number(tables: Any, scratch: Any, at: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def scan_address(n: int, tables: Any, scratch: Any) -> None:
+def scan_address(n: Scalar, tables: Record, scratch: Record) -> None:
     """Read a folded address into the scratch: region, names and numbers.
 
     Parameters
@@ -519,13 +533,13 @@ def scan_address(n: int, tables: Any, scratch: Any) -> None:
     state[REST_AT] = at
     while at < n:
         kind = classes[at]
-        if kind == BREAK or kind == COMMA:  # noqa: PLR1714 -- SPEED: bench_addresses.py
+        if kind == BREAK or kind == COMMA:  # noqa: PLR1714, SIM109 -- SPEED: bench_addresses.py
             _close_run(tables, scratch, ZERO)
             if kind == BREAK:
                 state[LAST], state[AFTER_ROAD] = NOTHING, 0
             at += 1
             continue
-        if kind == HYPHEN or kind == SPACE or kind == HASH:  # noqa: PLR1714 -- SPEED: bench_addresses.py
+        if kind == HYPHEN or kind == SPACE or kind == HASH:  # noqa: PLR1714, SIM109 -- SPEED: bench_addresses.py
             at += 1
             continue
         if state[RUN_END] == state[RUN_AT]:

@@ -31,7 +31,17 @@ _RENAMED_TABS: Final = 9
 """Lines of renamed counties have ten fields; the few others rename whole cities."""
 _TOWN_ENDINGS: Final = tuple("镇乡道场区处木园团")
 _ROMAN: Final = {0x2160 + i: str(i + 1) for i in range(12)} | {0x2170 + i: str(i + 1) for i in range(12)}
-_VARIANTS: Final = {"衖": "弄", "閣": "阁", "邨": "村", "菴": "庵", "裏": "里", "裡": "里", "峯": "峰", "卄": "廿", "鍾": "钟"}
+_VARIANTS: Final = {
+    "衖": "弄",
+    "閣": "阁",
+    "邨": "村",
+    "菴": "庵",
+    "裏": "里",
+    "裡": "里",
+    "峯": "峰",
+    "卄": "廿",
+    "鍾": "钟",
+}
 _STROKES: Final = "丶丨丿乀亅乚"
 """Bare strokes: characters nobody writes in an address but to break it up."""
 

@@ -1,4 +1,4 @@
-"""A trie whose edges live in one hash table: building it, and walking it."""
+"""A trie in two arrays: building it, and walking it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,31 @@ from numba import njit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ordervet.entities.kernel_types import Scalar
+
 __all__ = ["build_starts", "build_trie", "follow_edge", "may_start"]
 
 POINT_BITS = 21
-_NODE = (1 << 32) - 1
-_PAYLOAD_SHIFT = 32
+_POINT = (1 << POINT_BITS) - 1
+_HAS_MORE = 1 << POINT_BITS
+_PAYLOAD_SHIFT = POINT_BITS + 1
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 @njit(nogil=True, cache=True)
-def _slot(key: int, mask: int) -> int:
+def _slot(key: Scalar, mask: Scalar) -> Scalar:
     return np.int64((np.uint64(key) * _MULTIPLIER) >> np.uint64(40)) & mask
 
 
 @njit(nogil=True, cache=True)
-def follow_edge(edges: NDArray[np.int64], node: int, point: int) -> tuple[int, int]:
+def follow_edge(
+    nodes: NDArray[np.int64], edges: NDArray[np.int64], node: Scalar, point: Scalar
+) -> tuple[Scalar, Scalar]:
     """Follow the edge of a character. No checks: the caller is a kernel.
 
     Parameters
     ----------
-    edges : shape (2**bits, 2), as ``build_trie`` made them
+    nodes, edges : as ``build_trie`` made them
     node : where to stand
     point : code point
 
@@ -37,19 +42,22 @@ def follow_edge(edges: NDArray[np.int64], node: int, point: int) -> tuple[int, i
     -------
     the next node, or -1; and what a word that ends there means, or -1
     """
-    key = (np.int64(node + 1) << POINT_BITS) | np.int64(point)
-    mask = edges.shape[0] - 1
-    at = _slot(key, mask)
-    while edges[at, 0] != 0:
-        if edges[at, 0] == key:
-            value = edges[at, 1]
-            return value & _NODE, (value >> _PAYLOAD_SHIFT) - 1
-        at = (at + 1) & mask
+    record = nodes[node]
+    if record & _POINT == point and point != 0:
+        return node + 1, (nodes[node + 1] >> _PAYLOAD_SHIFT) - 1
+    if record & _HAS_MORE:
+        key = (np.int64(node + 1) << POINT_BITS) | np.int64(point)
+        mask = edges.shape[0] - 1
+        at = _slot(key, mask)
+        while edges[at, 0] != 0:
+            if edges[at, 0] == key:
+                return edges[at, 1], (nodes[edges[at, 1]] >> _PAYLOAD_SHIFT) - 1
+            at = (at + 1) & mask
     return np.int64(-1), np.int64(-1)
 
 
 @njit(nogil=True, cache=True)
-def may_start(starts: NDArray[np.uint8], root: int, point: int) -> bool:
+def may_start(starts: NDArray[np.uint8], root: Scalar, point: Scalar) -> Scalar:
     """Say whether a word may begin with a character: a filter that lets some others pass. No checks.
 
     Parameters
@@ -68,7 +76,7 @@ def may_start(starts: NDArray[np.uint8], root: int, point: int) -> bool:
 
 @njit(nogil=True, cache=True)
 def build_starts(
-    points: NDArray[np.int32], offsets: NDArray[np.int64], roots: NDArray[np.int32], bits: int
+    points: NDArray[np.int32], offsets: NDArray[np.int64], roots: NDArray[np.int32], bits: Scalar
 ) -> NDArray[np.uint8]:
     """Build the filter of first characters. No checks: the caller is ``address_arrays.py``.
 
@@ -94,10 +102,13 @@ def build_trie(
     offsets: NDArray[np.int64],
     roots: NDArray[np.int32],
     payloads: NDArray[np.int32],
-    n_roots: int,
-    bits: int,
-) -> NDArray[np.int64]:
+    n_roots: Scalar,
+    bits: Scalar,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Build the trie of words. No checks: the caller is ``address_arrays.py``.
+
+    A node's first child follows it in memory, so that the end of a word lies in one cache line; further children, and
+    all of a root's, are found by hash.
 
     Parameters
     ----------
@@ -106,25 +117,35 @@ def build_trie(
     roots : shape (n_words,), the node each word starts from, below n_roots
     payloads : shape (n_words,), what each word means, >= 0
     n_roots : nodes kept for roots
-    bits : the table has 2**bits slots; more than there are points
+    bits : the table of edges has 2**bits slots; more than there are edges
 
     Returns
     -------
-    shape (2**bits, 2): of each edge its key (node and code point), and the next node with the payload above it
+    nodes : shape (n_nodes,), of each its first child's code point, whether it has more, and its payload + 1
+    edges : shape (2**bits, 2), of each edge its key (node and code point) and the next node
     """
     mask = (1 << bits) - 1
+    nodes = np.zeros(n_roots + points.shape[0] + 1, np.int64)
     edges = np.zeros((mask + 1, 2), np.int64)
     n_nodes = n_roots
     for word in range(roots.shape[0]):
-        node, last_at = np.int64(roots[word]), 0
+        node, is_fresh = np.int64(roots[word]), False
         for i in range(offsets[word], offsets[word + 1]):
-            key = ((node + 1) << POINT_BITS) | np.int64(points[i])
-            last_at = _slot(key, mask)
-            while edges[last_at, 0] != 0 and edges[last_at, 0] != key:
-                last_at = (last_at + 1) & mask
-            if edges[last_at, 0] == 0:
-                edges[last_at, 0], edges[last_at, 1] = key, n_nodes
+            point = np.int64(points[i])
+            following, _ = follow_edge(nodes, edges, node, point)
+            if following < 0:
+                following = np.int64(n_nodes)
                 n_nodes += 1
-            node = edges[last_at, 1] & _NODE
-        edges[last_at, 1] = node | ((np.int64(payloads[word]) + 1) << _PAYLOAD_SHIFT)
-    return edges
+                if is_fresh:
+                    nodes[node] |= point
+                else:
+                    nodes[node] |= _HAS_MORE
+                    key = ((node + 1) << POINT_BITS) | point
+                    at = _slot(key, mask)
+                    while edges[at, 0] != 0:
+                        at = (at + 1) & mask
+                    edges[at, 0], edges[at, 1] = key, following
+                is_fresh = True
+            node = following
+        nodes[node] |= (np.int64(payloads[word]) + 1) << _PAYLOAD_SHIFT
+    return nodes[: n_nodes + 1].copy(), edges

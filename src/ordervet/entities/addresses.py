@@ -66,9 +66,7 @@ def key_addresses(column: TextColumn, key: Key) -> KeyedAddresses:
     ids = np.empty((2, n_rows), dtype=np.uint64)
     evidence = np.empty((2, n_rows), dtype=np.int8)
     place_types = np.empty(n_rows, dtype=np.int8)
-    address_kernel.key_addresses(
-        data, offsets, load_tables(), make_scratch(), subkeys, ids, evidence, place_types
-    )
+    address_kernel.key_addresses(data, offsets, load_tables(), make_scratch(), subkeys, ids, evidence, place_types)
     return KeyedAddresses(ids[0], ids[1], evidence[0], evidence[1], place_types)
 
 

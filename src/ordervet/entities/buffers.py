@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +10,8 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    TextColumn = pa.Array[Any] | pa.ChunkedArray[Any]
-    TextBuffers = tuple[NDArray[np.uint8], NDArray[np.int64]]
+    TextColumn: TypeAlias = pa.Array[Any] | pa.ChunkedArray[Any]
+    TextBuffers: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 __all__ = ["view_texts"]
 

@@ -3,48 +3,58 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
+from ordervet.entities.addresses import DOOR, PLACE, key_addresses
+from ordervet.entities.evidence import Evidence
+from ordervet.entities.identities import (
+    canonical_buyer,
+    canonical_device,
+    canonical_ip,
+    canonical_network,
+    canonical_payment,
+    canonical_recipient,
+)
 from ordervet.entities.ids import hash_texts
+from ordervet.entities.phones import canonical_phone
 from ordervet.errors import ContractError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from ordervet.entities.buffers import TextColumn
+    from ordervet.entities.evidence import Canonical
     from ordervet.entities.keys import Key
+
+    Canonicalise = Callable[[str | None], Canonical]
+    Keyed = tuple[NDArray[np.uint64], NDArray[np.int8]]
 
 __all__ = ["ENTITY_NAMES", "Entities", "Evidence", "build_entities", "order_ids"]
 
-_COLUMN_OF: Final = {
-    "buyer": "buyer_id",
-    "device": "device_id",
-    "ip": "ip",
-    "payment": "payment_account",
-    "recipient": "recipient",
-    "item": "item_id",
-    "category": "category",
-    "shop": "shop_id",
-    "channel": "channel",
+_CANONICAL: Final[dict[str, tuple[str, Canonicalise]]] = {
+    "buyer": ("buyer_id", canonical_buyer),
+    "phone": ("phone", canonical_phone),
+    "device": ("device_id", canonical_device),
+    "ip": ("ip", canonical_ip),
+    "network": ("ip", canonical_network),
+    "payment": ("payment_account", canonical_payment),
+    "recipient": ("recipient", canonical_recipient),
 }
+"""Entities whose text is brought to one form: name → column, function."""
+
+_PLAIN: Final = {"item": "item_id", "category": "category", "shop": "shop_id", "channel": "channel"}
+"""Entities whose text is taken as it is: name → column."""
+
 _EXTRA_PREFIXES: Final = ("entity__", "category__")
 
-ENTITY_NAMES: Final = ("address", "place", "phone", *_COLUMN_OF)
-"""The built-in entities, which every ``Entities`` has."""
-
-
-class Evidence(IntEnum):
-    """Why an order has, or has not, a key for an entity."""
-
-    KNOWN = 0
-    ABSENT = 1
-    MASKED = 2
-    UNUSABLE = 3
+ENTITY_NAMES: Final = (DOOR, PLACE, *_CANONICAL, *_PLAIN)
+"""The built-in entities, which every ``Entities`` has; ``network`` is the /24 or /48 of the ip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +64,8 @@ class Entities:
     Parameters
     ----------
     ids : entity name → shape (n_orders,), uint64, contiguous; 0 = no key
-    evidence : entity name → shape (n_orders,), int8 codes of ``Evidence``; 0 exactly where there is a key
-    place_type : shape (n_orders,), int8 codes of the kind of place
+    evidence : entity name → shape (n_orders,), int8 codes of ``Evidence``; KNOWN exactly where there is a key
+    place_type : shape (n_orders,), int8 codes of ``PlaceType``
     key_id : which key made the ids
     """
 
@@ -72,7 +82,7 @@ def build_entities(orders: pa.Table, key: Key) -> Entities:
     """Turn the personal columns of orders into keyed ids.
 
     A platform's own equality group (``address_group``, ``phone_group``), where present, takes the place of the text:
-    the platform knows more than a masked text shows.
+    the platform knows more than a masked text shows. The place still comes from the text where that names one.
 
     Parameters
     ----------
@@ -89,13 +99,16 @@ def build_entities(orders: pa.Table, key: Key) -> Entities:
         A mapped extra bears the name of another entity.
     """
     _check_extras(orders.column_names)
-    ids, evidence = {}, {}
-    for name, column in [*_COLUMN_OF.items(), *_extras(orders.column_names).items()]:
-        ids[name], evidence[name] = _build_plain(orders, column, key, name)
-    ids["phone"], evidence["phone"] = _build_grouped(orders, "phone", key, "phone")
-    ids["address"], evidence["address"] = _build_grouped(orders, "address", key, "address")
-    ids["place"], evidence["place"] = ids["address"], evidence["address"]
-    return Entities(ids, evidence, np.zeros(len(orders), dtype=np.int8), key.key_id)
+    keyed: dict[str, Keyed] = {}
+    place_type = _key_places(orders, key, keyed)
+    for name, (column, canonicalise) in _CANONICAL.items():
+        keyed[name] = _key_canonical(orders, column, canonicalise, key, name)
+    for name, column in [*_PLAIN.items(), *_extras(orders.column_names).items()]:
+        keyed[name] = _key_plain(orders, column, key, name)
+    keyed["phone"] = _prefer(_key_plain(orders, "phone_group", key, "phone group"), keyed["phone"])
+    ids = {name: those for name, (those, _) in keyed.items()}
+    evidence = {name: those for name, (_, those) in keyed.items()}
+    return Entities(ids, evidence, place_type, key.key_id)
 
 
 def order_ids(column: TextColumn, key: Key) -> NDArray[np.uint64]:
@@ -113,21 +126,50 @@ def order_ids(column: TextColumn, key: Key) -> NDArray[np.uint64]:
     return hash_texts(column, key, "order")
 
 
-def _build_plain(
-    orders: pa.Table, column: str, key: Key, namespace: str
-) -> tuple[NDArray[np.uint64], NDArray[np.int8]]:
+def _key_places(orders: pa.Table, key: Key, keyed: dict[str, Keyed]) -> NDArray[np.int8]:
+    groups = _key_plain(orders, "address_group", key, f"{DOOR} group")
+    place_groups = _key_plain(orders, "address_group", key, f"{PLACE} group")
+    if "address" not in orders.column_names:
+        keyed[DOOR], keyed[PLACE] = groups, place_groups
+        return np.zeros(len(orders), dtype=np.int8)
+    addresses = key_addresses(_trim(orders["address"]), key)
+    keyed[DOOR] = _prefer(groups, (addresses.doors, addresses.door_evidence))
+    keyed[PLACE] = _prefer((addresses.places, addresses.place_evidence), place_groups)
+    return addresses.place_types
+
+
+def _key_plain(orders: pa.Table, column: str, key: Key, namespace: str) -> Keyed:
     if column not in orders.column_names:
-        n_orders = len(orders)
-        return np.zeros(n_orders, dtype=np.uint64), np.full(n_orders, Evidence.ABSENT, dtype=np.int8)
-    ids = hash_texts(pc.utf8_trim_whitespace(orders[column]), key, namespace)
+        return _absent(len(orders))
+    ids = hash_texts(_trim(orders[column]), key, namespace)
     return ids, np.where(ids == 0, np.int8(Evidence.ABSENT), np.int8(Evidence.KNOWN))
 
 
-def _build_grouped(orders: pa.Table, column: str, key: Key, name: str) -> tuple[NDArray[np.uint64], NDArray[np.int8]]:
-    ids, evidence = _build_plain(orders, column, key, name)
-    groups, group_evidence = _build_plain(orders, f"{column}_group", key, f"{name} group")
-    has_group = group_evidence == Evidence.KNOWN
-    return np.where(has_group, groups, ids), np.where(has_group, group_evidence, evidence)
+def _key_canonical(orders: pa.Table, column: str, canonicalise: Canonicalise, key: Key, namespace: str) -> Keyed:
+    if column not in orders.column_names:
+        return _absent(len(orders))
+    # Each distinct text is looked at once.
+    encoded = pc.dictionary_encode(orders[column].cast(pa.large_string()), null_encoding="encode").combine_chunks()
+    forms = [canonicalise(text) for text in encoded.dictionary.to_pylist()]
+    ids = hash_texts(pa.array([form.text for form in forms], type=pa.large_string()), key, namespace)
+    evidence = np.array([form.evidence for form in forms], dtype=np.int8)
+    which = encoded.indices.to_numpy()
+    return ids[which], evidence[which]
+
+
+def _prefer(first: Keyed, second: Keyed) -> Keyed:
+    """Take the first where it has a key; where neither has, tell why the more telling one has not."""
+    has_first = first[0] != 0
+    evidence = np.where(second[1] == Evidence.ABSENT, first[1], second[1])
+    return np.where(has_first, first[0], second[0]), np.where(has_first, first[1], evidence)
+
+
+def _absent(n_orders: int) -> Keyed:
+    return np.zeros(n_orders, dtype=np.uint64), np.full(n_orders, Evidence.ABSENT, dtype=np.int8)
+
+
+def _trim(column: TextColumn) -> Any:  # noqa: ANN401 -- pyarrow's functions carry no types
+    return pc.utf8_trim_whitespace(column.cast(pa.large_string()))
 
 
 def _extras(column_names: list[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from ordervet.entities.address_data import load_address_data
@@ -81,7 +82,7 @@ def is_masked(text: str) -> bool:
     whether what is left must not be taken for the whole
     """
     folded = [char for raw in text for char in fold_char(raw) if char == "*" or classify(char) != CharClass.JUNK]
-    return text[:2] in {"##", "$$"} or any(pair == ("*", "*") for pair in zip(folded, folded[1:], strict=False))
+    return text[:2] in {"##", "$$"} or any(pair == ("*", "*") for pair in pairwise(folded))
 
 
 def fold_char(char: str) -> str:

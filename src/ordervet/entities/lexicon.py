@@ -127,8 +127,12 @@ ROAD_ENDINGS: Final = {
 """A name that ends so is a road, and the next one begins, unless one of the characters beside it follows."""
 
 ESTATE_WORDS: Final = {
-    **dict.fromkeys(("小区", "花园", "家园", "新村", "公寓", "大厦", "公馆", "广场", "工业园", "科技园", "产业园"), "路街巷道店站"),
-    **dict.fromkeys(("佳园", "嘉园", "名苑", "雅苑", "花苑", "华庭", "豪庭", "华府", "别墅", "雅居", "名邸"), "路街巷道店站"),
+    **dict.fromkeys(
+        ("小区", "花园", "家园", "新村", "公寓", "大厦", "公馆", "广场", "工业园", "科技园", "产业园"), "路街巷道店站"
+    ),
+    **dict.fromkeys(
+        ("佳园", "嘉园", "名苑", "雅苑", "花苑", "华庭", "豪庭", "华府", "别墅", "雅居", "名邸"), "路街巷道店站"
+    ),
 }
 """A name that ends so is an estate, and the next one begins, unless one of the characters beside it follows."""
 

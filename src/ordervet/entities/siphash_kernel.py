@@ -5,13 +5,15 @@ Imported only when a column is hashed: numba is not loaded for people who want t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit, types
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from ordervet.entities.kernel_types import Scalar
 
 __all__ = ["hash_bytes", "hash_rows"]
 
@@ -21,12 +23,12 @@ IDS = types.Array(types.uint64, 1, "C")
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _rotate(word: Any, by: Any) -> Any:  # noqa: ANN401 -- a kernel's scalars are numba's
+def _rotate(word: Scalar, by: Scalar) -> Scalar:
     return (word << np.uint64(by)) | (word >> np.uint64(64 - by))
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _round(v0: Any, v1: Any, v2: Any, v3: Any) -> Any:  # noqa: ANN401 -- a kernel's scalars are numba's
+def _round(v0: Scalar, v1: Scalar, v2: Scalar, v3: Scalar) -> Scalar:
     v0 += v1
     v1 = _rotate(v1, 13) ^ v0
     v0 = _rotate(v0, 32)
@@ -41,7 +43,7 @@ def _round(v0: Any, v1: Any, v2: Any, v3: Any) -> Any:  # noqa: ANN401 -- a kern
 
 
 @njit(types.uint64(BYTES, types.int64, types.int64, types.uint64, types.uint64), nogil=True, cache=True)
-def hash_bytes(data: NDArray[np.uint8], start: int, stop: int, k0: Any, k1: Any) -> Any:  # noqa: ANN401 -- uint64
+def hash_bytes(data: NDArray[np.uint8], start: Scalar, stop: Scalar, k0: Scalar, k1: Scalar) -> Scalar:
     """Hash ``data[start:stop]``. No checks: the caller is ``ids.py`` or the address kernel.
 
     Parameters
@@ -86,7 +88,9 @@ def hash_bytes(data: NDArray[np.uint8], start: int, stop: int, k0: Any, k1: Any)
 
 
 @njit(types.void(BYTES, OFFSETS, types.uint64, types.uint64, IDS), nogil=True, cache=True)
-def hash_rows(data: NDArray[np.uint8], offsets: NDArray[np.int64], k0: Any, k1: Any, ids: NDArray[np.uint64]) -> None:  # noqa: ANN401 -- uint64
+def hash_rows(
+    data: NDArray[np.uint8], offsets: NDArray[np.int64], k0: Scalar, k1: Scalar, ids: NDArray[np.uint64]
+) -> None:
     """Hash every non-empty row. No checks: the caller is ``ids.py``.
 
     Parameters

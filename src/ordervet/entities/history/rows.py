@@ -1,0 +1,147 @@
+"""The one table of the store: what its rows are, and how keyed events become rows and come back.
+
+    event        order, outcome, verdict or correction
+    event_id     keyed identity of the event, see `identity.py`
+    id__order    keyed id of the order
+    order_id     as given: the id of an order is not personal
+    seen_at      since when it is known
+    happened_at  when it was placed, happened, was decided or corrected
+    ...          every impersonal contract column; `outcome` and `malice` are the kinds of outcomes and verdicts
+    id__NAME     keyed id of an entity; Delta has no unsigned integers, so these are the bits of one as int64
+
+A column that does not apply to an event is null.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ordervet.entities.keyed import ID, KEYED_KINDS, ORDER_ID, KeyedEvents, complete_columns, keyed_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from ordervet.contract import EventKind
+
+EVENT_OF: dict[EventKind, str] = {
+    "orders": "order",
+    "outcomes": "outcome",
+    "verdicts": "verdict",
+    "corrections": "correction",
+}
+_STORED_NAMES: dict[EventKind, dict[str, str]] = {
+    "orders": {"placed_at": "happened_at"},
+    "outcomes": {"kind": "outcome"},
+    "verdicts": {"decided_at": "happened_at", "kind": "malice", "by": "decider"},
+    "corrections": {"corrected_at": "happened_at"},
+}
+_FIRST = ("event", "event_id", ORDER_ID, "order_id", "seen_at", "happened_at")
+
+
+def row_schema(column_names: Iterable[str] = ()) -> pa.Schema:
+    """Give the schema of the store's table.
+
+    Parameters
+    ----------
+    column_names : names among which extras (``number__weight``, ``id__terminal``) are kept; others are passed over
+    """
+    names = list(column_names)
+    types = {"event": pa.string(), "event_id": pa.int64()}
+    for kind in KEYED_KINDS:
+        for field in keyed_schema(kind, names):
+            types[_STORED_NAMES[kind].get(field.name, field.name)] = _stored_type(field)
+    order = [*_FIRST, *(name for name in types if name not in _FIRST)]
+    return pa.schema([(name, types[name]) for name in order])
+
+
+def to_rows(events: KeyedEvents, kind: EventKind) -> pa.Table:
+    """Give one kind of keyed event as rows of the store, without their identity.
+
+    Returns
+    -------
+    shape (n_events, n_columns), `row_schema` with the extras of the events; `event_id` is null
+    """
+    table: pa.Table = getattr(events, kind)
+    names = [_STORED_NAMES[kind].get(name, name) for name in table.column_names]
+    columns = dict(zip(names, (_to_signed(column) for column in table.columns), strict=True))
+    columns["event"] = pa.repeat(EVENT_OF[kind], table.num_rows)
+    return fit_rows(pa.table(columns), row_schema(events.orders.column_names))
+
+
+def fit_rows(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Bring rows to a schema: a column they lack is null."""
+    columns = [
+        rows[field.name] if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def to_events(rows: pa.Table, key_id: str) -> KeyedEvents:
+    """Give rows of the store as keyed events, rows in their order.
+
+    An event of an order that is not there, or from before its order was seen, is left out (docs/definitions.md T6).
+    """
+    tables = {}
+    for kind in KEYED_KINDS:
+        of_kind = rows.filter(pc.equal(rows["event"], EVENT_OF[kind]))
+        contract_names = {stored: name for name, stored in _STORED_NAMES[kind].items()}
+        columns = {contract_names.get(name, name): of_kind[name] for name in of_kind.column_names}
+        columns |= {name: _to_unsigned(column) for name, column in columns.items() if name.startswith(ID)}
+        schema = keyed_schema(kind, columns)
+        tables[kind] = complete_columns(pa.table(columns), schema)
+    orders = tables["orders"]
+    for kind in KEYED_KINDS[1:]:
+        order_seen_at = find_seen_at(_ints(tables[kind][ORDER_ID]), _ints(orders[ORDER_ID]), _ints(orders["seen_at"]))
+        is_usable = _ints(tables[kind]["seen_at"]) >= order_seen_at
+        tables[kind] = tables[kind].filter(pa.array(is_usable))
+    return KeyedEvents(**tables, key_id=key_id)
+
+
+NEVER = np.iinfo(np.int64).max
+"""When an order is seen that is not known."""
+
+
+def find_seen_at(
+    wanted: NDArray[np.int64], ids: NDArray[np.int64], seen_at: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Look up when orders were seen.
+
+    Parameters
+    ----------
+    wanted : shape (n,), ids of orders
+    ids, seen_at : shape (n_orders,), of the known orders; of an id that is there twice the first row counts
+
+    Returns
+    -------
+    shape (n,), UTC microseconds; `NEVER` where the order is not known
+    """
+    if not len(ids):
+        return np.full(len(wanted), NEVER)
+    sorter = np.argsort(ids, kind="stable")
+    at = np.minimum(np.searchsorted(ids, wanted, sorter=sorter), len(ids) - 1)
+    found = sorter[at]
+    return np.where(ids[found] == wanted, seen_at[found], NEVER)
+
+
+def _stored_type(field: pa.Field[pa.DataType]) -> pa.DataType:
+    return pa.int64() if pa.types.is_uint64(field.type) else field.type
+
+
+def _to_signed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.cast(column, pa.int64(), safe=False) if pa.types.is_uint64(column.type) else column
+
+
+def _to_unsigned(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.cast(column, pa.uint64(), safe=False)
+
+
+def _ints(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Read instants or ids as int64, bit by bit."""
+    return np.asarray(pc.cast(column, pa.int64(), safe=False))
