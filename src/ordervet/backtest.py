@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.contract import Events
-    from ordervet.entities.keyed import KeyedEvents
+    from ordervet.entities import KeyedEvents
     from ordervet.features import FeatureSpec
     from ordervet.retrain import Prepared
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ordervet.entities import load_key
-from ordervet.entities.keyed import KeyedEvents, key_events
+from ordervet.entities import KeyedEvents, key_events, load_key
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
 from ordervet.features.events import JUDGEMENT_BIT, RANK_CORRECTION
 from ordervet.features.spec import SELECTOR_BIT

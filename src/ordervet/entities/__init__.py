@@ -16,6 +16,7 @@ from ordervet.entities.identities import (
     canonical_recipient,
 )
 from ordervet.entities.ids import hash_text, hash_texts
+from ordervet.entities.keyed import KeyedEvents, key_events, key_orders
 from ordervet.entities.keys import Key, check_key_id, load_key, new_key, save_key
 from ordervet.entities.lexicon import PlaceType, Unit
 from ordervet.entities.phones import canonical_phone
@@ -28,6 +29,7 @@ __all__ = [
     "Evidence",
     "Key",
     "KeyedAddresses",
+    "KeyedEvents",
     "PlaceType",
     "Unit",
     "build_entities",
@@ -42,6 +44,8 @@ __all__ = [
     "hash_text",
     "hash_texts",
     "key_addresses",
+    "key_events",
+    "key_orders",
     "load_key",
     "new_key",
     "order_ids",

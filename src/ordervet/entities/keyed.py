@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 
 from ordervet.contract import event_schema
 from ordervet.contract.schemas import table_fields
-from ordervet.entities.build import ENTITY_NAMES, Evidence, build_entities, order_ids
+from ordervet.entities.build import ENTITY_NAMES, build_entities, order_ids
+from ordervet.entities.evidence import Evidence
 from ordervet.errors import KeyMismatchError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ordervet.entities.keyed import KeyedEvents
+    from ordervet.entities import KeyedEvents
     from ordervet.features.spec import FeatureSpec
 
 #: Marks a verdict (also an unsure one) or a correction: it takes back the verdict before it.

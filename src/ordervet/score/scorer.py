@@ -13,8 +13,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from ordervet.contract import Correction, Events, Order, Outcome, Verdict, event_schema, read_events, validate_events
-from ordervet.entities import load_key
-from ordervet.entities.keyed import KeyedEvents, key_events, key_orders
+from ordervet.entities import KeyedEvents, key_events, key_orders, load_key
 from ordervet.errors import ContractError, HistoryError, ModelError
 from ordervet.features import FeatureEngine, LaterEvents, OrderEvents, build_later_events, build_order_events
 from ordervet.model import Predictor, find_live_model, load_model

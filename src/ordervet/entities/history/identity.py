@@ -58,7 +58,7 @@ class Admission:
     fates : shape (n_rows,), int8 codes of `Fate`: new to the store; a blame found for an event known before; nothing
         new; from before its order was seen, and so never of use
     new : the rows to add
-    changed : rows, whole, that replace those of the same `event_id` in the store
+    changed : ``event_id`` and ``blame`` of the stored outcomes that get one
     is_differing : shape (n_rows,): a known order with another instant or amount than the one that stands
     is_waiting : shape (n_rows,): an accepted event whose order is not known yet
     """
@@ -115,7 +115,7 @@ def admit(rows: pa.Table, standing: pa.Table) -> Admission:
     return Admission(
         fates=fates,
         new=_with_blame(rows, first_row[new], blame.take(pa.array(new))),
-        changed=rows.take(pa.array(donor[changed])),
+        changed=rows.select(["event_id", "blame"]).take(pa.array(donor[changed])),
         is_differing=_find_differing(rows, standing, candidates, first_row[group], stored_row[group]),
         is_waiting=is_unknown & (fates == Fate.ACCEPTED),
     )
@@ -126,7 +126,9 @@ def _check_order_first(rows: pa.Table, standing: pa.Table) -> tuple[NDArray[np.b
 
     The order that stands is the stored one, else the first among the rows.
     """
-    known = [table.filter(pc.equal(table["event"], "order")).select([ORDER_ID, "seen_at"]) for table in (standing, rows)]
+    known = [
+        table.filter(pc.equal(table["event"], "order")).select([ORDER_ID, "seen_at"]) for table in (standing, rows)
+    ]
     ids, seen_at = (np.concatenate([_ints(table[name]) for table in known]) for name in (ORDER_ID, "seen_at"))
     order_seen_at = find_seen_at(_ints(rows[ORDER_ID]), ids, seen_at)
     is_later = ~_equals(rows["event"], "order")
@@ -177,7 +179,7 @@ def _with_blame(rows: pa.Table, at: NDArray[np.int64], blame: pa.ChunkedArray) -
 
 
 def _number_repeats(texts: pa.ChunkedArray, rows: pa.Table) -> NDArray[np.int64]:
-    """Number the outcomes of equal text from 0, those with a blame first: so the order of rows does not matter."""
+    """Count up the outcomes of equal text, those with a blame first, so that the order of rows does not matter."""
     repeats = np.zeros(rows.num_rows, np.int64)
     encoded = texts.combine_chunks().dictionary_encode()
     if len(encoded.dictionary) == rows.num_rows:

@@ -60,6 +60,11 @@ def row_schema(column_names: Iterable[str] = ()) -> pa.Schema:
     return pa.schema([(name, types[name]) for name in order])
 
 
+def unite_schemas(tables: Iterable[pa.Table]) -> pa.Schema:
+    """Give the schema of rows with the extras of all tables."""
+    return row_schema({name for table in tables for name in table.column_names})
+
+
 def to_rows(events: KeyedEvents, kind: EventKind) -> pa.Table:
     """Give one kind of keyed event as rows of the store, without their identity.
 
@@ -77,8 +82,7 @@ def to_rows(events: KeyedEvents, kind: EventKind) -> pa.Table:
 def fit_rows(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Bring rows to a schema: a column they lack is null."""
     columns = [
-        rows[field.name] if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type)
-        for field in schema
+        rows[field.name] if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type) for field in schema
     ]
     return pa.table(columns, schema=schema)
 
@@ -108,9 +112,7 @@ NEVER = np.iinfo(np.int64).max
 """When an order is seen that is not known."""
 
 
-def find_seen_at(
-    wanted: NDArray[np.int64], ids: NDArray[np.int64], seen_at: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def find_seen_at(wanted: NDArray[np.int64], ids: NDArray[np.int64], seen_at: NDArray[np.int64]) -> NDArray[np.int64]:
     """Look up when orders were seen.
 
     Parameters

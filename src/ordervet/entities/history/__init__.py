@@ -1,0 +1,10 @@
+"""The history store: every event in the order it was seen, keyed, durable, readable by any engine, erasable.
+
+Not imported by `ordervet.entities` itself: whoever has no store does not wait for Delta Lake.
+"""
+
+from ordervet.entities.history.batch import Ingested
+from ordervet.entities.history.identity import Fate
+from ordervet.entities.history.store import Erased, History, is_history
+
+__all__ = ["Erased", "Fate", "History", "Ingested", "is_history"]
