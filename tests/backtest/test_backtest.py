@@ -125,6 +125,10 @@ def roll(frame: pd.DataFrame, key: str, column: str, window: str, closed: str) -
     rows = np.concatenate([at for _, at in sorted(frame.groupby(key).indices.items())])
     result = np.empty((2, len(frame)))
     result[0, rows], result[1, rows] = rolling.count().to_numpy(), rolling.sum().to_numpy()
+    if closed == "right":
+        # pandas sees of the rows of one instant only those above it in the file; the definition sees all of them.
+        instants = [frame[key], frame["TX_DATETIME"]]
+        result = np.stack([pd.Series(values).groupby(instants).transform("last") for values in result])
     return np.nan_to_num(result[0]), np.nan_to_num(result[1])
 
 
