@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Import a public name when it is first asked for: `import ordervet` alone stays quick."""
     if name == "__version__":
-        return version("ordervet")
+        return import_module("importlib.metadata").version("ordervet")
     if name not in _ROOM_OF:
         raise AttributeError(f"module 'ordervet' has no attribute '{name}'")
     return getattr(import_module(f"ordervet.{_ROOM_OF[name]}"), name)

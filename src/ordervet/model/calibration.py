@@ -48,9 +48,9 @@ class Curve:
         if len(self.x) == 1:
             return np.full(np.shape(values), self.y[0])
         left = right - 1
-        slope = (self.y[right] - self.y[left]) / (self.x[right] - self.x[left])
         inside = np.clip(values, self.x[0], self.x[-1])
-        return np.clip(self.y[left] + slope * (inside - self.x[left]), self.y[left], self.y[right])
+        along = (inside - self.x[left]) / (self.x[right] - self.x[left])
+        return np.clip(self.y[left] + along * (self.y[right] - self.y[left]), self.y[left], self.y[right])
 
     def to_lists(self) -> dict[str, list[float]]:
         """Give the knots as plain lists for JSON; Python writes floats so that they read back to the same bits."""
