@@ -322,3 +322,21 @@ def test_interrupt_has_its_own_exit_code(ordervet, files, models_dir, monkeypatc
 
     assert ended.code == 130
     assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_stands_for_its_event_files(ordervet, files, models_dir, tmp_path: Path) -> None:
+    for path in files:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "notes.txt").write_text("not an event")
+
+    from_folder = ordervet("score", tmp_path, "--models", models_dir, "--json").json
+    from_files = ordervet("score", *files, "--models", models_dir, "--json").json
+
+    assert from_folder["flagged"] == from_files["flagged"]
+
+
+def test_wrong_since_is_one_clear_error(ordervet, files, models_dir) -> None:
+    ended = ordervet("score", *files, "--models", models_dir, "--since", "tomorrow")
+
+    assert ended.code == 3
+    assert "--since: got tomorrow, expected a time" in ended.err

@@ -15,6 +15,7 @@ from ordervet.contract.mapping import Mapping
 from ordervet.errors import ContractError, MappingError
 from ordervet.features import FeatureSpec, build_spec
 from ordervet.model import FitSettings
+from ordervet.score import list_event_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +47,7 @@ class Intake:
 
 
 def read_files(files: Sequence[Path], mapping_name: str | None) -> Intake:
-    """Read the files of a command.
+    """Read the files of a command; a folder stands for the files in it that are named after a kind of event.
 
     Raises
     ------
@@ -55,7 +56,8 @@ def read_files(files: Sequence[Path], mapping_name: str | None) -> Intake:
     """
     mapping = load_mapping(mapping_name) if mapping_name else None
     time_zone = mapping.source.time_zone if mapping else "Asia/Shanghai"
-    events, failures = read_events(files, mapping=mapping)
+    paths = [path for file in files for path in list_event_files(file)]
+    events, failures = read_events(paths, mapping=mapping)
     if events.orders.num_rows == 0:
         n = failures.num_rows
         raise ContractError(

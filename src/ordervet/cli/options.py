@@ -11,7 +11,7 @@ Files = Annotated[
     list[Path],
     typer.Argument(
         help="Orders, outcomes, verdicts and corrections: CSV, JSONL, Parquet, Arrow or xlsx, in any order; each is "
-        "recognised by its columns.",
+        "recognised by its columns. A folder stands for its files named orders…, outcomes…, verdicts…, corrections….",
         show_default=False,
     ),
 ]

@@ -176,7 +176,7 @@ def _read_since(since: str | None, time_zone: str) -> int | None:
         return None
     try:
         instant = parse_instant(since, time_zone=time_zone)
-    except ValueError:
+    except ContractError:
         raise ContractError(f"--since: got {since}, expected a time", hint='--since "2025-11-11 20:00"') from None
     return int(instant.astimezone(UTC).timestamp() * 1_000_000)
 

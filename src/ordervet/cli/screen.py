@@ -59,8 +59,16 @@ _CODE_OF: tuple[tuple[type[OrdervetError], ExitCode], ...] = (
     (HistoryError, ExitCode.BAD_INPUT),
 )
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _Screen(Console):
+    """A console that leaves a closed pipe (``| head``) to `run_guarded`."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+out = _Screen(highlight=False, soft_wrap=True)
+err = _Screen(stderr=True, highlight=False, soft_wrap=True)
 
 
 def print_json(content: object) -> None:

@@ -323,7 +323,7 @@ class Scorer:
 
     def _open_history(self, history: Events | str | Path | Sequence[str | Path]) -> None:
         try:
-            events = history if isinstance(history, Events) else read_events(_list_files(history))[0]
+            events = history if isinstance(history, Events) else read_events(list_event_files(history))[0]
             if self.model is not None:
                 self._build_features(events)
         except (OSError, ContractError, HistoryError) as error:
@@ -345,7 +345,7 @@ def _load_live(models: Path) -> tuple[Model | None, DecisionCode]:
         return None, DecisionCode.UNSCORED_BROKEN_MODEL
 
 
-def _list_files(history: str | Path | Sequence[str | Path]) -> list[Path]:
+def list_event_files(history: str | Path | Sequence[str | Path]) -> list[Path]:
     """List files; of a folder, those named after a kind of event (orders.csv, outcomes-november.parquet)."""
     if not isinstance(history, (str, Path)):
         return [Path(path) for path in history]
