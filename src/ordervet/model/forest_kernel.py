@@ -133,8 +133,18 @@ def score_blocks(
             for word in range(n_words):
                 join_bits(path, word, MAX_DEPTH, leaves, word * WORD_ROWS)
             for row in range(0, n_words * WORD_ROWS, _GROUP):
-                add_looked_up(leaves, row, leaf_value, tree * TREE_SIZE, totals, row)
+                add_looked_up(leaves, row, leaf_value, tree * TREE_SIZE, 0, totals, row)
         raw[first : first + n_rows] = totals[:n_rows]
+
+
+@numba.njit(nogil=True, cache=True)
+def bin_single_row(features, n_features, row, column_feature, column_zero_is_missing, thresholds, bases, bins):
+    """Fill `bins`, shape (n_columns,), for one row."""
+    for column in range(len(column_feature)):
+        value = load_flat(features, row * n_features + column_feature[column])
+        if column_zero_is_missing[column] and abs(value) <= _ZERO_SIZE:
+            value = _NAN
+        bins[column] = bin_value(value, column, thresholds, bases)
 
 
 @numba.njit(types.void(*_ROWS, *_COLUMNS, _QUESTIONS, _LEAVES, _RAW), nogil=True, cache=True)
@@ -152,15 +162,10 @@ def score_singly(
     raw,
 ):
     """Write the raw scores of rows ``start:stop`` to `raw`, tree by tree: what few rows want."""
-    n_columns = len(column_feature)
     n_trees = len(node_question) // TREE_SIZE
-    bins = np.empty(n_columns, np.uint8)
+    bins = np.empty(len(column_feature), np.uint8)
     for row in range(start, stop):
-        for column in range(n_columns):
-            value = load_flat(features, row * n_features + column_feature[column])
-            if column_zero_is_missing[column] and abs(value) <= _ZERO_SIZE:
-                value = _NAN
-            bins[column] = bin_value(value, column, thresholds, bases)
+        bin_single_row(features, n_features, row, column_feature, column_zero_is_missing, thresholds, bases, bins)
         total = 0.0
         for tree in range(n_trees):
             root = tree * TREE_SIZE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +13,7 @@ from ordervet.model.forest import ZERO_SIZE, UnsupportedForestError, parse_fores
 from ordervet.model.forest_reference import walk_forest
 from ordervet.model.forest_tables import build_tables, round_thresholds
 from ordervet.model.predict import Predictor
+from ordervet.model.treeshap_tables import build_share_tables, validate_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,16 +23,18 @@ if TYPE_CHECKING:
     from ordervet.model.forest import Forest
     from ordervet.model.forest_tables import ForestTables
 
-    #: Scores rows start to stop of a flat matrix into an array.
-    Scorer = Callable[[NDArray[np.float32], int, int, NDArray[np.float64]], None]
+    #: Reads rows start to stop of a flat matrix, and writes what it finds to a flat array.
+    Kernel = Callable[[NDArray[np.float32], int, int, NDArray[np.float64]], None]
 
-#: Up to so many rows the single walk is quicker. SPEED: benchmarks/bench_forest.py.
-SINGLE_ROWS = 8
+#: Up to so many rows the single walk is quicker than a block. SPEED: benchmarks/bench_forest.py.
+SCORED_SINGLY, EXPLAINED_SINGLY = 8, 6
 #: Fewer rows than this are not worth a thread of their own.
-ROWS_PER_THREAD = 2_048
+SCORED_PER_THREAD, EXPLAINED_PER_THREAD = 4_096, 512
 
 _CHECK_ROWS = 320
 _EDGE_SHARE = 0.8
+_SHARE_TOLERANCE = 1e-9
+_CACHE_HINT = "empty numba's cache (NUMBA_CACHE_DIR, or __pycache__ beside the package), then open the model again"
 
 
 class ForestPredictor:
@@ -61,11 +65,12 @@ class ForestPredictor:
         try:
             self._forest = parse_forest(booster_text)
             self._tables = build_tables(self._forest)
+            validate_counts(self._forest)
         except UnsupportedForestError as error:
             self.engine, self.why = "lightgbm", error.message
             return
-        self._scorer = _bind_kernels(self._tables, self._forest.n_features)
-        check_scores(self._forest, self._scorer)
+        self._score = _bind_kernels(self._tables, self._forest.n_features)
+        check_scores(self._forest, self._score)
 
     def predict_raw(self, features: NDArray[np.float32], *, n_threads: int = 1) -> NDArray[np.float64]:
         """Score rows, in log-odds.
@@ -88,7 +93,7 @@ class ForestPredictor:
             return self._lightgbm.predict_raw(features, n_threads=n_threads)
         rows = self._check(features)
         raw = np.empty(len(features), np.float64)
-        run_rows(lambda start, stop: self._scorer(rows, start, stop, raw), len(features), n_threads)
+        run_rows(lambda start, stop: self._score(rows, start, stop, raw), len(features), n_threads, SCORED_PER_THREAD)
         return raw
 
     def explain(self, features: NDArray[np.float32], *, n_threads: int = 1) -> NDArray[np.float64]:
@@ -96,13 +101,33 @@ class ForestPredictor:
 
         Returns
         -------
-        shape (n, n_features + 1), log-odds; the last column is the expected raw score; a row sums to its raw score
+        shape (n, n_features + 1), log-odds; the last column is the expected raw score; a row sums to its raw score; the
+        same bits alone, among others, and on any number of threads
+
+        Raises
+        ------
+        ModelError
+            The matrix does not fit the model.
 
         References
         ----------
         Lundberg et al., "From local explanations to global understanding with explainable AI for trees", 2020.
         """
-        return self._lightgbm.explain(features, n_threads=n_threads)
+        if self.engine == "lightgbm":
+            return self._lightgbm.explain(features, n_threads=n_threads)
+        rows = self._check(features)
+        shares = np.empty((len(features), self._forest.n_features + 1), np.float64)
+        flat = shares.reshape(-1)
+        explainer = self._explainer
+        run_rows(lambda start, stop: explainer(rows, start, stop, flat), len(features), n_threads, EXPLAINED_PER_THREAD)
+        return shares
+
+    @cached_property
+    def _explainer(self) -> Kernel:
+        """The kernels that explain, made and checked when the first explanation is asked for."""
+        explainer = _bind_explainers(self._tables, self._forest)
+        check_shares(self._forest, explainer)
+        return explainer
 
     def _check(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give the matrix as the kernels read it: flat."""
@@ -115,9 +140,9 @@ class ForestPredictor:
         return np.require(features, requirements=["C", "A"]).reshape(-1)
 
 
-def run_rows(kernel: Callable[[int, int], Any], n_rows: int, n_threads: int) -> None:
+def run_rows(kernel: Callable[[int, int], Any], n_rows: int, n_threads: int, rows_per_thread: int) -> None:
     """Run a kernel over all rows, in as many threads as are worth it; an error in one of them is raised."""
-    n_parts = min(n_threads, -(-n_rows // ROWS_PER_THREAD))
+    n_parts = min(n_threads, -(-n_rows // rows_per_thread))
     if n_parts <= 1:
         kernel(0, n_rows)
         return
@@ -128,7 +153,7 @@ def run_rows(kernel: Callable[[int, int], Any], n_rows: int, n_threads: int) -> 
     Parallel(n_jobs=n_parts, prefer="threads")(delayed(kernel)(start, stop) for start, stop in parts)
 
 
-def check_scores(forest: Forest, score: Scorer) -> None:
+def check_scores(forest: Forest, score: Kernel) -> None:
     """Compare the kernels with their reference on rows at and beside the forest's thresholds.
 
     Raises
@@ -139,14 +164,33 @@ def check_scores(forest: Forest, score: Scorer) -> None:
     rows = draw_edge_rows(forest, _CHECK_ROWS)
     expected = walk_forest(forest, rows)
     raw = np.full(len(rows), np.nan)
-    score(rows.reshape(-1), 0, SINGLE_ROWS, raw)
-    score(rows.reshape(-1), SINGLE_ROWS, len(rows), raw)
+    score(rows.reshape(-1), 0, SCORED_SINGLY, raw)
+    score(rows.reshape(-1), SCORED_SINGLY, len(rows), raw)
     if not np.array_equal(raw, expected):
         n_wrong = int((raw != expected).sum())
         raise ModelError(
             f"the compiled forest differs from its reference on {n_wrong} of {len(rows)} rows",
-            hint="empty numba's cache (NUMBA_CACHE_DIR, or __pycache__ beside the package), then open the model again",
+            hint=_CACHE_HINT,
         )
+
+
+def check_shares(forest: Forest, explain: Kernel) -> None:
+    """Check on rows at the forest's thresholds that shares add up to the raw score, and that both kernels agree.
+
+    Raises
+    ------
+    ModelError
+        They do not.
+    """
+    rows = draw_edge_rows(forest, _CHECK_ROWS)
+    shares = np.full((len(rows), forest.n_features + 1), np.nan)
+    explain(rows.reshape(-1), 0, len(rows), shares.reshape(-1))
+    singly = np.full_like(shares[:EXPLAINED_SINGLY], np.nan)
+    explain(rows.reshape(-1), 0, len(singly), singly.reshape(-1))
+    scale = max(1.0, float(np.abs(forest.leaf_value).max()) * forest.n_trees)
+    is_sum_right = np.allclose(shares.sum(axis=1), walk_forest(forest, rows), rtol=0, atol=_SHARE_TOLERANCE * scale)
+    if not (is_sum_right and np.array_equal(singly, shares[: len(singly)])):
+        raise ModelError("the compiled explanations do not add up to the raw scores", hint=_CACHE_HINT)
 
 
 def draw_edge_rows(forest: Forest, n_rows: int) -> NDArray[np.float32]:
@@ -170,7 +214,7 @@ def draw_edge_rows(forest: Forest, n_rows: int) -> NDArray[np.float32]:
     return rows
 
 
-def _bind_kernels(tables: ForestTables, n_features: int) -> Scorer:
+def _bind_kernels(tables: ForestTables, n_features: int) -> Kernel:
     """Give a function that scores rows start to stop of a flat matrix into an array."""
     from ordervet.model.forest_kernel import score_blocks, score_singly  # noqa: PLC0415 - numba is loaded when used
 
@@ -178,9 +222,34 @@ def _bind_kernels(tables: ForestTables, n_features: int) -> Scorer:
     planes = (tables.plane_start, tables.plane_shift, tables.plane_limit, tables.node_plane)
 
     def score(rows: NDArray[np.float32], start: int, stop: int, raw: NDArray[np.float64]) -> None:
-        if stop - start <= SINGLE_ROWS:
+        if stop - start <= SCORED_SINGLY:
             score_singly(rows, n_features, start, stop, *columns, tables.node_question, tables.leaf_value, raw)
         else:
             score_blocks(rows, n_features, start, stop, *columns, *planes, tables.leaf_value, raw)
 
     return score
+
+
+def _bind_explainers(tables: ForestTables, forest: Forest) -> Kernel:
+    """Give a function that writes the shares of rows start to stop of a flat matrix to an array."""
+    from ordervet.model.treeshap_kernel import explain_blocks, explain_singly  # noqa: PLC0415 - numba is loaded when used
+
+    groups = build_share_tables(forest, tables.plane_of_node)
+    planes = (tables.plane_start, tables.plane_shift, tables.plane_limit)
+    conditions = (groups.condition_start, groups.condition_plane, groups.condition_bits)
+    found = (
+        *(tables.column_feature, tables.column_zero_is_missing, tables.thresholds, tables.bases),
+        *(*planes, groups.bit_start, *conditions, groups.table_start, groups.shares),
+    )
+    lookups = (groups.group_start, groups.lookup_start, groups.lookup_feature, groups.lookup_group, groups.lookup_place)
+
+    def explain(rows: NDArray[np.float32], start: int, stop: int, shares: NDArray[np.float64]) -> None:
+        ends = (groups.expected, shares)
+        if stop - start <= EXPLAINED_SINGLY:
+            explain_singly(
+                rows, forest.n_features, start, stop, *found, groups.feature_start, groups.group_feature, *ends
+            )
+        else:
+            explain_blocks(rows, forest.n_features, start, stop, *found, *lookups, *ends)
+
+    return explain

@@ -9,7 +9,7 @@ planes; a leaf that lies higher is repeated under its place.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.model.forest import Forest
+
+    Number = TypeVar("Number", bound=np.generic)
 
 LINE_BYTES = 64
 MAX_DEPTH = 6
@@ -131,7 +133,7 @@ def build_tables(forest: Forest) -> ForestTables:
     return ForestTables(
         column_feature=columns.feature,
         column_zero_is_missing=(columns.missing == MISSING_ZERO).astype(np.uint8),
-        thresholds=_align(np.concatenate([_lay_out_cuts(cuts) for cuts in columns.cuts])),
+        thresholds=align(np.concatenate([_lay_out_cuts(cuts) for cuts in columns.cuts])),
         bases=np.concatenate(
             [_build_bases(cuts, missing) for cuts, missing in zip(columns.cuts, columns.missing, strict=True)]
         ),
@@ -140,13 +142,16 @@ def build_tables(forest: Forest) -> ForestTables:
         plane_limit=limit.astype(np.uint8),
         node_plane=node_plane,
         node_question=question.astype(np.uint32)[node_plane],
-        leaf_value=leaf_value,
+        leaf_value=align(leaf_value),
         plane_of_node=np.ravel(plane_of_node).astype(np.int64),
     )
 
 
-def _align(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Copy to the beginning of a cache line. SPEED: thresholds across two lines cost a third of the binning's rate."""
+def align(array: NDArray[Number]) -> NDArray[Number]:
+    """Copy to the beginning of a cache line.
+
+    SPEED: thresholds across two lines cost a third of the binning's rate (benchmarks/bench_forest.py).
+    """
     memory = np.empty(array.nbytes + LINE_BYTES, np.uint8)
     skipped = -memory.ctypes.data % LINE_BYTES
     aligned = memory[skipped : skipped + array.nbytes].view(array.dtype)

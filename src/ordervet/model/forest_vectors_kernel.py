@@ -28,6 +28,7 @@ WORD_ROWS = 64
 PLANE_WORDS = 8
 MAX_DEPTH = 6
 
+_DOUBLE_BITS = 3
 _I8, _I16, _I32, _I64 = (ir.IntType(n_bits) for n_bits in (8, 16, 32, 64))
 _NUMBERS = ir.VectorType(ir.FloatType(), 16)
 _ROW_BYTES = ir.VectorType(_I8, WORD_ROWS)
@@ -208,24 +209,44 @@ def join_bits(_context, planes, word, n_bits, row_bytes, at):
 
 
 @intrinsic
-def add_looked_up(_context, row_bytes, at, table, start, totals, to):
-    """Add, for 8 rows, ``table[start + row_bytes[at + i]]`` to ``totals[to + i]``, in float64."""
+def add_looked_up(_context, row_bytes, at, table, start, size_bits, totals, to):
+    """Add, for 8 rows, ``table[start + (row_bytes[at + i] << size_bits)]`` to ``totals[to + i]``, in float64.
+
+    `size_bits`, a literal, says how many numbers lie from one entry of the table to the next: two to its power.
+    """
+    if not isinstance(size_bits, types.IntegerLiteral):
+        return None
+    shift = _DOUBLE_BITS + size_bits.literal_value
 
     def generate(context, builder, signature, arguments):
-        bytes_, at_, table_, start_, totals_, to_ = arguments
-        bytes_type, _, table_type, _, totals_type, _ = signature.args
-        which = _load(context, builder, bytes_type, bytes_, at_, ir.VectorType(_I8, 8))
+        bytes_, at_, table_, start_, _, totals_, to_ = arguments
+        bytes_type, _, table_type, _, _, totals_type, _ = signature.args
+        which = _load(context, builder, bytes_type, bytes_, at_, ir.VectorType(_I8, _DOUBLES.count))
         base = builder.ptrtoint(_point_at(context, builder, table_type, table_, start_, ir.DoubleType()), _I64)
-        offsets = builder.shl(builder.zext(which, _PLANE), ir.Constant(_PLANE, [3] * 8))
+        offsets = builder.shl(builder.zext(which, _PLANE), ir.Constant(_PLANE, [shift] * _PLANE.count))
         addresses = builder.add(_splat(builder, base, _PLANE), offsets)
-        pointers = builder.inttoptr(addresses, ir.VectorType(ir.DoubleType().as_pointer(), 8))
-        all_rows = ir.Constant(ir.VectorType(ir.IntType(1), 8), [1] * 8)
-        nothing = ir.Constant(_DOUBLES, None)
-        looked_up = _call(
-            builder, "llvm.masked.gather.v8f64.v8p0", _DOUBLES, [pointers, ir.Constant(_I32, 8), all_rows, nothing]
-        )
+        pointers = builder.inttoptr(addresses, ir.VectorType(ir.DoubleType().as_pointer(), _DOUBLES.count))
+        all_rows = ir.Constant(ir.VectorType(ir.IntType(1), _DOUBLES.count), [1] * _DOUBLES.count)
+        arguments_ = [pointers, ir.Constant(_I32, 1 << _DOUBLE_BITS), all_rows, ir.Constant(_DOUBLES, None)]
+        looked_up = _call(builder, "llvm.masked.gather.v8f64.v8p0", _DOUBLES, arguments_)
         before = _load(context, builder, totals_type, totals_, to_, _DOUBLES)
         _store(context, builder, totals_type, totals_, to_, builder.fadd(before, looked_up))
         return context.get_dummy_value()
 
-    return types.void(row_bytes, at, table, start, totals, to), generate
+    return types.void(row_bytes, at, table, start, size_bits, totals, to), generate
+
+
+@intrinsic
+def keep_where(_context, planes, plane, is_set, kept, at):
+    """Keep of the 512 bits at ``kept[at]`` only those where a plane's bit is `is_set`, all ones or none."""
+
+    def generate(context, builder, signature, arguments):
+        planes_, plane_, wanted, kept_, at_ = arguments
+        start = builder.mul(plane_, ir.Constant(_I64, PLANE_WORDS))
+        answers = _load(context, builder, signature.args[0], planes_, start, _PLANE)
+        differs = builder.xor(answers, _splat(builder, wanted, _PLANE))
+        before = _load(context, builder, signature.args[3], kept_, at_, _PLANE)
+        _store(context, builder, signature.args[3], kept_, at_, builder.and_(before, builder.not_(differs)))
+        return context.get_dummy_value()
+
+    return types.void(planes, types.int64, types.uint64, kept, types.int64), generate
