@@ -21,7 +21,7 @@ $(READY): pyproject.toml
 setup: $(READY)  ## create the environment in .venv (every other command does it too)
 
 score: $(READY)  ## score data/samples with the bundled model, print the flags, write out/flags.csv
-	@$(BIN)/ordervet score data/samples/*.csv --out out/flags.csv
+	@$(BIN)/ordervet score data/samples --out out/flags.csv
 
 test: $(READY)  ## run the tests
 	@$(BIN)/python -m pytest
@@ -50,7 +50,7 @@ samples: $(READY)  ## rebuild data/samples, byte for byte
 
 starter: $(READY)  ## train the bundled model anew on simulated orders
 	@$(BIN)/ordervet simulate --out out/starter --orders 300000 --seed 1111 --format parquet --no-truth
-	@$(BIN)/ordervet train out/starter/*.parquet --models models --simulated \
+	@$(BIN)/ordervet train out/starter --models models --simulated \
 	    --about "300,000 simulated orders of one merchant (ordervet simulate --orders 300000 --seed 1111)"
 
 clean:  ## remove what the other commands made
