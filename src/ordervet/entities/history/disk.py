@@ -7,7 +7,7 @@ import os
 import re
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
@@ -22,10 +22,14 @@ LOG_FOLDER = "_delta_log"
 _DATA_FILE = re.compile(r"^part-.*\.parquet(#\d+)?$")
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _DAY_MS = 86_400_000
+_ADVICE = {
+    "read": ("check its path and permissions; if it is damaged, restore its folder from a backup", ""),
+    "written": ("free some space, or check the permissions of its folder", "; its last version stands"),
+}
 
 
 @contextmanager
-def told_clearly(folder: Path, action: str) -> Iterator[None]:
+def told_clearly(folder: Path, action: Literal["read", "written"]) -> Iterator[None]:
     """Turn whatever Delta, Arrow or the system say into one clear error.
 
     Parameters
@@ -43,13 +47,9 @@ def told_clearly(folder: Path, action: str) -> Iterator[None]:
     try:
         yield
     except (DeltaError, pa.ArrowException, OSError) as error:
-        is_writing = action == "written"
+        hint, more = _ADVICE[action]
         raise HistoryError(
-            f"the history {folder.name} cannot be {action}: {_explain(error)}"
-            + ("; its last version stands" if is_writing else ""),
-            hint="free some space, or check the permissions of its folder"
-            if is_writing
-            else "check its path and permissions; if it is damaged, restore its folder from a backup",
+            f"the history {folder.name} cannot be {action}: {_explain(error)}{more}", hint=hint
         ) from None
 
 

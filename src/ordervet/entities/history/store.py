@@ -253,6 +253,11 @@ class History:
         return int(admission.new.num_rows)
 
     def _read_rows(self, until: datetime | str | None = None, version: int | None = None) -> pa.Table:
+        if version is not None and not 0 <= version <= self.version:
+            raise HistoryError(
+                f"the history {self.path.name} has no version {version}; the newest is {self.version}",
+                hint="history.read() reads the newest",
+            )
         is_seen = None if until is None else ds.field("seen_at") < pa.scalar(parse_instant(until), INSTANT)
         with told_clearly(self.path, "read"):
             for _ in range(_READ_ATTEMPTS):
@@ -263,8 +268,9 @@ class History:
                     # NOTE: a clean-up or an erasure took the files of this version away; the newest has its own.
                     if version is not None:
                         break
+        version_name = "the newest version" if version is None else f"version {version}"
         raise HistoryError(
-            f"the history {self.path.name} cannot be read: files of version {version or 'newest'} are gone",
+            f"the history {self.path.name} cannot be read: files of {version_name} are gone",
             hint="read the newest version; vacuum keeps the files of the last days, erase_buyer keeps none",
         )
 
@@ -299,7 +305,8 @@ def _create(folder: Path, key: Key) -> None:
 
 def _read_standing(table: DeltaTable, rows: pa.Table) -> pa.Table:
     """Read what `admit` needs to know: all orders, and the later events of the time that the rows are about."""
-    is_needed = ds.field("event") == "order"
+    # NOT: event == "order". A merge writes string views, which Arrow cannot compare; and only an order has a place.
+    is_needed = ds.field("place_type").is_valid()
     span = pc.min_max(rows["happened_at"])
     if span["min"].is_valid:
         happened_at = ds.field("happened_at")
@@ -324,6 +331,5 @@ def _key_buyer(buyer_id: str, key: Key) -> int:
 def _find_orders(table: DeltaTable, buyer: int) -> pa.Array[pa.Int64Scalar]:
     if not buyer:
         return pa.array([], pa.int64())
-    is_theirs = (ds.field("event") == "order") & (ds.field("id__buyer") == buyer)
-    found = table.to_pyarrow_dataset().to_table(columns=[ORDER_ID], filter=is_theirs)
+    found = table.to_pyarrow_dataset().to_table(columns=[ORDER_ID], filter=ds.field("id__buyer") == buyer)
     return pc.unique(found[ORDER_ID])
