@@ -15,7 +15,7 @@ from ordervet.entities import KeyedEvents, key_events, load_key
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
 from ordervet.features.events import JUDGEMENT_BIT, RANK_CORRECTION
 from ordervet.features.spec import SELECTOR_BIT
-from ordervet.model import Predictor, TrainingSet, fit_model, measure_at_rate, measure_ranking
+from ordervet.model import ForestPredictor, TrainingSet, fit_model, measure_at_rate, measure_ranking
 from ordervet.model.fit import split_by_time
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def measure_model(model: Model, orders: TrainingSet, *, n_threads: int = 1) -> d
     ``auc``, ``ap``, counts, ``calibration_error`` (mean predicted minus share malicious), and recall and precision at
     `ALERT_RATES`
     """
-    raw = Predictor(model.booster_text).predict_raw(orders.features, n_threads=n_threads)
+    raw = ForestPredictor(model.booster_text).predict_raw(orders.features, n_threads=n_threads)
     predicted = float(model.calibration(raw).mean()) if len(orders) else float("nan")
     return measure_ranking(raw, orders.is_malicious) | {
         "calibration_error": predicted - float(orders.is_malicious.mean()) if len(orders) else float("nan"),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -281,3 +283,28 @@ def test_order_object_and_dict_are_scored_alike(model: Model) -> None:
 
     assert from_dict == from_order
     assert np.isfinite(from_dict.p_malicious or 0)
+
+
+def test_order_passes_when_the_compiled_model_fails_its_self_check(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ModelError("the compiled forest differs from its reference")
+
+    monkeypatch.setattr("ordervet.model.forest_predict.check_scores", fail)
+
+    decision = Scorer.open(models_dir).score(ORDER)
+
+    assert (decision.action, decision.code) == (Action.PASS, DecisionCode.UNSCORED_BROKEN_MODEL)
+
+
+def test_live_scoring_does_not_import_lightgbm(models_dir: Path) -> None:
+    program = (
+        "import sys; from ordervet import Scorer; "
+        f"decision = Scorer.open({str(models_dir)!r}).score({ORDER!r}); "
+        "print(decision.code, 'lightgbm' in sys.modules)"
+    )
+
+    told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+
+    assert told.split() == ["SCORED", "False"]

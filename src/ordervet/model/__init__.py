@@ -3,6 +3,7 @@
 from ordervet.model.artefact import Model, find_live_model, load_model, promote_model, save_model
 from ordervet.model.calibration import Curve, fit_calibration, fit_risk_scale
 from ordervet.model.fit import TrainingSet, fit_model
+from ordervet.model.forest_predict import ForestPredictor
 from ordervet.model.metrics import measure_at_rate, measure_daily_precision, measure_ranking
 from ordervet.model.predict import Predictor
 from ordervet.model.settings import FitSettings
@@ -10,6 +11,7 @@ from ordervet.model.settings import FitSettings
 __all__ = [
     "Curve",
     "FitSettings",
+    "ForestPredictor",
     "Model",
     "Predictor",
     "TrainingSet",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ordervet.contract import MaliceKind
     from ordervet.features import OrderEvents
-    from ordervet.model import Model, Predictor
+    from ordervet.model import ForestPredictor, Model
     from ordervet.policy import (
         Decided,
         Lang,
@@ -154,7 +154,7 @@ def score_batch(
     features: NDArray[np.float32],
     *,
     model: Model,
-    predictor: Predictor,
+    predictor: ForestPredictor,
     policy: Policy,
     lang: Lang = "zh",
     capacity: int | None = None,
@@ -172,7 +172,7 @@ def score_batch(
     lang : language of the reasons
     capacity : orders the desk can look at; None takes the policy's
     explain_rows : rows that get reasons even when they pass
-    n_threads : threads of LightGBM
+    n_threads : threads of the forest
     """
     order_ids: list[str] = orders["order_id"].to_pylist()
     amounts = events.amount_minor
@@ -213,7 +213,7 @@ class _Explainer:
     """Contributions of rows, computed once each."""
 
     def __init__(
-        self, model: Model, predictor: Predictor, features: NDArray[np.float32], lang: Lang, n_threads: int
+        self, model: Model, predictor: ForestPredictor, features: NDArray[np.float32], lang: Lang, n_threads: int
     ) -> None:
         self._names = model.spec.names
         self._predictor, self._features = predictor, features

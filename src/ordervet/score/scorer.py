@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from ordervet.contract import Correction, Events, Order, Outcome, Verdict, event_schema, read_events, validate_events
 from ordervet.entities import KeyedEvents, key_events, key_orders, load_key
 from ordervet.errors import ContractError, HistoryError, ModelError
 from ordervet.features import FeatureEngine, LaterEvents, OrderEvents, build_later_events, build_order_events
-from ordervet.model import Predictor, find_live_model, load_model
+from ordervet.model import ForestPredictor, find_live_model, load_model
 from ordervet.policy import Decision, DecisionCode, load_policy
 from ordervet.score.batch import score_batch
 
@@ -57,6 +58,7 @@ class Scorer:
     model : the model that decides; None lets every order pass, coded UNSCORED_…
     policy : bands, actions, evidence
     key : the key of the ids; it must be the same for everything that shares a history
+    predictor : the model's compiled forest, when it was built before
     code_without_model : why there is no model
     lang : language of the reasons
     n_jobs : threads for tables
@@ -70,6 +72,7 @@ class Scorer:
         policy: Policy,
         key: Key,
         *,
+        predictor: ForestPredictor | None = None,
         code_without_model: DecisionCode = DecisionCode.UNSCORED_NO_MODEL,
         lang: Lang = "zh",
         n_jobs: int = 1,
@@ -85,7 +88,7 @@ class Scorer:
         self._n_jobs = n_jobs
         self._deadline_ms = deadline_ms
         self._clock = clock
-        self._predictor = Predictor(model.booster_text) if model else None
+        self._predictor = predictor or (ForestPredictor(model.booster_text) if model else None)
         self._engine = FeatureEngine(model.spec, n_jobs=n_jobs) if model else None
         self._past_orders: list[OrderEvents] = []
         self._past_later: list[LaterEvents] = []
@@ -109,19 +112,20 @@ class Scorer:
         Parameters
         ----------
         models : folder with a `live` pointer; None takes the bundled starter model
-        history : past events, or the files (or a folder of files) that hold them, in native form
+        history : the folder of a history store; or past events, or the files (or a folder of files) that hold them, in
+            native form
         policy : a policy file; None takes the default
         lang, n_jobs, deadline_ms, clock : see the class
 
         Raises
         ------
-        PolicyError
-            The policy file is wrong: that is a mistake to mend, not to pass over.
+        PolicyError, KeyMismatchError
+            The policy file is wrong, or the key is not the history's: mistakes to mend, not to pass over.
         """
-        found, code = _load_live(Path(models) if models else find_bundled_models())
+        model, predictor, code = _load_live(Path(models) if models else find_bundled_models())
         scorer = cls(
-            found, load_policy(policy), load_key(), code_without_model=code, lang=lang, n_jobs=n_jobs,
-            deadline_ms=deadline_ms, clock=clock,
+            model, load_policy(policy), load_key(), predictor=predictor, code_without_model=code, lang=lang,
+            n_jobs=n_jobs, deadline_ms=deadline_ms, clock=clock,
         )  # fmt: skip
         if history is not None:
             scorer._open_history(history)
@@ -195,7 +199,13 @@ class Scorer:
         return table.to_pandas() if type(data).__module__.split(".")[0] == "pandas" else table
 
     def score_events(
-        self, events: Events, *, since_us: int | None = None, capacity: int | None = None, explain_all: bool = False
+        self,
+        events: Events | KeyedEvents,
+        *,
+        since_us: int | None = None,
+        order_ids: pa.Array[pa.StringScalar] | None = None,
+        capacity: int | None = None,
+        explain_all: bool = False,
     ) -> ScoredOrders:
         """Score the orders among events in bulk: each sees exactly what was known before its own instant.
 
@@ -206,6 +216,7 @@ class Scorer:
         ----------
         events : orders, and whatever became known about them or others
         since_us : decide only about orders seen at or after this instant, UTC microseconds; None decides about all
+        order_ids : decide only about these orders; None decides about all
         capacity : how many orders the desk can look at
         explain_all : give reasons for every order
 
@@ -215,13 +226,18 @@ class Scorer:
             There is no model.
         """
         orders, order_events, features = self._build_features(events)
-        if since_us is not None:
-            rows = np.flatnonzero(order_events.seen_at >= since_us)
+        if since_us is not None or order_ids is not None:
+            is_asked = order_events.seen_at >= (since_us or 0)
+            if order_ids is not None:
+                is_asked &= np.asarray(pc.is_in(orders["order_id"], order_ids))
+            rows = np.flatnonzero(is_asked)
             orders, order_events, features = orders.take(pa.array(rows)), order_events.take(rows), features[rows]
         explain_rows = range(len(order_events)) if explain_all else ()
         return self._decide(orders, order_events, features, capacity=capacity, explain_rows=explain_rows)
 
-    def explain_events(self, events: Events, order_id: str) -> tuple[Decision, list[tuple[str, float, float]]]:
+    def explain_events(
+        self, events: Events | KeyedEvents, order_id: str
+    ) -> tuple[Decision, list[tuple[str, float, float]]]:
         """Decide about one order among events, and say what each feature added to its score.
 
         Returns
@@ -249,7 +265,7 @@ class Scorer:
         parts = [(names[at], float(features[row, at]), float(shares[at])) for at in ranked]
         return scored.build_decision(0), parts
 
-    def _require(self) -> tuple[Model, Predictor]:
+    def _require(self) -> tuple[Model, ForestPredictor]:
         if self.model is None or self._predictor is None:
             raise ModelError("there is no model to score with", hint="train one: ordervet train FILE... --models DIR")
         return self.model, self._predictor
@@ -323,7 +339,7 @@ class Scorer:
 
     def _open_history(self, history: Events | str | Path | Sequence[str | Path]) -> None:
         try:
-            events = history if isinstance(history, Events) else read_events(list_event_files(history))[0]
+            events = self._read_history(history)
             if self.model is not None:
                 self._build_features(events)
         except (OSError, ContractError, HistoryError) as error:
@@ -331,18 +347,30 @@ class Scorer:
             self.model, self._engine, self._predictor = None, None, None
             self._code_without_model = DecisionCode.UNSCORED_BROKEN_HISTORY
 
+    def _read_history(self, history: Events | str | Path | Sequence[str | Path]) -> Events | KeyedEvents:
+        if isinstance(history, Events):
+            return history
+        if isinstance(history, (str, Path)):
+            # NOT: at the top. Whoever has no store does not wait for Delta Lake.
+            from ordervet.entities.history import History, is_history  # noqa: PLC0415 -- see above
 
-def _load_live(models: Path) -> tuple[Model | None, DecisionCode]:
+            if is_history(history):
+                return History.open(history, self._key).read()
+        return read_events(list_event_files(history))[0]
+
+
+def _load_live(models: Path) -> tuple[Model | None, ForestPredictor | None, DecisionCode]:
     try:
         folder = find_live_model(models)
     except ModelError as error:
         _log.warning("no model: %s", error.message)
-        return None, DecisionCode.UNSCORED_NO_MODEL
+        return None, None, DecisionCode.UNSCORED_NO_MODEL
     try:
-        return load_model(folder), DecisionCode.SCORED
+        model = load_model(folder)
+        return model, ForestPredictor(model.booster_text), DecisionCode.SCORED
     except ModelError as error:
-        _log.error("broken model: %s", error.message)
-        return None, DecisionCode.UNSCORED_BROKEN_MODEL
+        _log.error("broken model: %s", error.message)  # noqa: TRY400 - the message is complete in itself
+        return None, None, DecisionCode.UNSCORED_BROKEN_MODEL
 
 
 def list_event_files(history: str | Path | Sequence[str | Path]) -> list[Path]:
