@@ -5,6 +5,6 @@ Not imported by `ordervet.entities` itself: whoever has no store does not wait f
 
 from ordervet.entities.history.batch import Ingested
 from ordervet.entities.history.identity import Fate
-from ordervet.entities.history.store import Erased, History, is_history
+from ordervet.entities.history.store import Erased, History, check_lasting, is_history
 
-__all__ = ["Erased", "Fate", "History", "Ingested", "is_history"]
+__all__ = ["Erased", "Fate", "History", "Ingested", "check_lasting", "is_history"]

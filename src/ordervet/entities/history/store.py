@@ -86,11 +86,7 @@ class History:
             The key is not the one that the store was made with, or lives only as long as this process.
         """
         folder = Path(path).resolve()
-        if key.is_ephemeral:
-            raise KeyMismatchError(
-                f"the history {folder.name} needs a key that outlives this process",
-                hint="make one with: ordervet key new; then set ORDERVET_KEY or ORDERVET_KEY_FILE",
-            )
+        check_lasting(key, folder)
         if create and not delta.has_table(folder):
             _create(folder, key)
         if not delta.has_table(folder):
@@ -154,11 +150,13 @@ class History:
         """
         return to_events(sort_rows(self._read_rows(until, version)), self._key.key_id)
 
-    def read_with(self, parts: Sequence[Events]) -> KeyedEvents:
-        """Read what `read` would give if the parts were brought in; the store stays as it is."""
+    def preview(self, parts: Sequence[Events]) -> tuple[KeyedEvents, list[Ingested]]:
+        """Tell what `read` and `ingest_all` would give if the parts were brought in; the store stays as it is."""
         stored = self._read_rows()
-        admission = admit(build_batch(parts, self._key).rows, stored.select(list(STANDING_COLUMNS)))
-        return to_events(sort_rows(add_in_memory(stored, admission)), self._key.key_id)
+        batch = build_batch(parts, self._key)
+        admission = admit(batch.rows, stored.select(list(STANDING_COLUMNS)))
+        rows = sort_rows(add_in_memory(stored, admission))
+        return to_events(rows, self._key.key_id), batch.report(admission)
 
     def list_files(self) -> list[Path]:
         """List the Parquet files of the newest version, for any engine that reads them."""
@@ -289,6 +287,21 @@ class History:
 def is_history(path: str | Path) -> bool:
     """Tell whether a folder is a history store, whatever its state."""
     return delta.has_table(Path(path))
+
+
+def check_lasting(key: Key, folder: Path) -> None:
+    """Refuse a key that was made up for this process: nobody could ever add to what was stored with it.
+
+    Raises
+    ------
+    KeyMismatchError
+        The key is ephemeral.
+    """
+    if key.is_ephemeral:
+        raise KeyMismatchError(
+            f"the history {folder.name} needs a key that outlives this process",
+            hint="make one with: ordervet key new; then set ORDERVET_KEY or ORDERVET_KEY_FILE",
+        )
 
 
 def _create(folder: Path, key: Key) -> None:
