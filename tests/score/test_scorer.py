@@ -55,7 +55,7 @@ def list_rows(events: Events) -> list[tuple[int, int, str, dict[str, Any]]]:
 
 
 def test_order_scored_alone_equals_the_same_order_in_the_table_to_the_bit(merchant: Events, model: Model) -> None:
-    events = take_first(merchant, 700)
+    events = take_first(merchant, 400)
     scored = build_scorer(model).score_events(events)
     in_table = {order_id: scored.build_decision(row) for row, order_id in enumerate(scored.order_ids)}
     now = [0]

@@ -17,6 +17,7 @@ import re
 import shutil
 import tempfile
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ _MODEL_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _RETRAIN_HINT = "train it again, or restore its folder: ordervet train FILE... --models DIR"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Model:
     """A fitted model, complete: everything that turns a feature matrix into decisions' scores.
 
@@ -53,7 +54,7 @@ class Model:
     origin: dict[str, Any] = field(repr=False)
     metrics: dict[str, Any] = field(repr=False)
 
-    @property
+    @cached_property
     def model_id(self) -> str:
         """An id made of the content: the same model has the same id wherever it was fitted."""
         return "m-" + hashlib.sha256(_dump(self._describe()).encode()).hexdigest()[:12]

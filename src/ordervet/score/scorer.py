@@ -369,7 +369,7 @@ def _load_live(models: Path) -> tuple[Model | None, ForestPredictor | None, Deci
         model = load_model(folder)
         return model, ForestPredictor(model.booster_text), DecisionCode.SCORED
     except ModelError as error:
-        _log.error("broken model: %s", error.message)  # noqa: TRY400 - the message is complete in itself
+        _log.error("broken model: %s", error.message)
         return None, None, DecisionCode.UNSCORED_BROKEN_MODEL
 
 
