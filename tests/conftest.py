@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,11 +13,10 @@ from ordervet.model import FitSettings, promote_model, save_model
 from ordervet.reports import build_card
 from ordervet.retrain import train_model
 from ordervet.simulate import SimulationSettings, simulate
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ordervet.simulate import Simulation
     from ordervet.model import Model
+    from ordervet.simulate import Simulation
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
