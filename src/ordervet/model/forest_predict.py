@@ -137,7 +137,9 @@ class ForestPredictor:
                 f"got features of shape {features.shape}, {features.dtype}; expected (n, {expected}), float32",
                 hint="build the features with the model's own spec",
             )
-        return np.require(features, requirements=["C", "A"]).reshape(-1)
+        if not (features.flags.c_contiguous and features.flags.aligned):
+            features = np.require(features, requirements=["C", "A"])
+        return features.reshape(-1)
 
 
 def run_rows(kernel: Callable[[int, int], Any], n_rows: int, n_threads: int, rows_per_thread: int) -> None:
