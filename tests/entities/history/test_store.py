@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from history_events import KINDS, build_events, ids, order, outcome, plain, verdict
 from ordervet.entities import Key, key_events, load_key
-from ordervet.entities.history import Erased, History, is_history
+from ordervet.entities.history import Erased, History, delta, is_history
 from ordervet.entities.history.lock import hold_writer_lock
 from ordervet.errors import FileError, HistoryError, KeyMismatchError
 
@@ -279,6 +279,23 @@ def test_missing_data_file_is_one_clear_error(history: History) -> None:
 
     with pytest.raises(HistoryError, match="files of the newest version are gone"):
         history.read()
+
+
+def test_reader_whose_files_are_cleaned_away_reads_the_newest_version(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.ingest(build_events(orders=[order("A")]))
+    stale = DeltaTable(history.path)
+    history.ingest(build_events(orders=[order("B", "2025-11-02")], outcomes=[outcome("A")]))
+    history.compact()
+    history.vacuum(keep_days=0)
+    load, given = delta.load_table, [stale]
+    monkeypatch.setattr(delta, "load_table", lambda *which: given.pop() if given else load(*which))
+
+    read = history.read()
+
+    assert given == []
+    assert ids(read, "orders") == ["A", "B"]
 
 
 def test_history_that_moved_is_read_where_it_is_now(history: History, key: Key, tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""The page about the history: its program runs, its table names every column."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ordervet.entities.history import History
+from ordervet.entities.history.rows import row_schema
+
+if TYPE_CHECKING:
+    import pytest
+
+    from ordervet.entities import Key
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")
+
+
+def test_program_on_the_page_runs(
+    tmp_path: Path, key: Key, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("orders.csv", "outcomes.csv"):
+        shutil.copy(ROOT / "data" / "samples" / name, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ORDERVET_KEY", key.to_hex())
+    (program,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+    exec(compile(program, "history.md", "exec"), {})  # noqa: S102 - the program is our own page's
+
+    assert re.fullmatch(r"7\d{3} 0 0\n", capsys.readouterr().out)
+    assert 2_900 < History.open("history", key).read().orders.num_rows < 3_000
+
+
+def test_every_column_is_on_the_page() -> None:
+    missing = [name for name in row_schema().names if f"`{re.sub('__(?!order).*', '__NAME', name)}`" not in PAGE]
+
+    assert missing == []

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+
+from history_events import KINDS, build_events, ids, order, outcome, verdict
+from ordervet.contract import Events, order_schema
+from ordervet.entities import ENTITY_NAMES, Evidence, Key, KeyedEvents, build_entities, key_events, key_orders
+from ordervet.errors import KeyMismatchError
+
+KEY = Key(bytes(range(16)))
+PERSONAL = {
+    "buyer_id": "b-1",
+    "recipient": "金丝雀",
+    "address": "浙江省杭州市西湖区文三路 99 号 3 栋 502",
+    "phone": "19912345678",
+    "device_id": "d-1",
+    "ip": "203.0.113.77",
+    "payment_account": "p-1",
+    "entity__terminal": "t-1",
+}
+
+
+def test_keyed_orders_have_the_ids_of_build_entities_and_nothing_personal() -> None:
+    orders = build_events(orders=[order("A", shop_id="s-1", **PERSONAL), order("B")]).orders
+    entities = build_entities(orders, KEY)
+
+    keyed = key_orders(orders, KEY)
+
+    for name in (*ENTITY_NAMES, "terminal"):
+        assert keyed[f"id__{name}"].to_pylist() == entities.ids[name].tolist()
+        assert keyed[f"evidence__{name}"].to_pylist() == entities.evidence[name].tolist()
+    assert keyed["place_type"].to_pylist() == entities.place_type.tolist()
+    assert keyed["shop_id"].to_pylist() == ["s-1", None]
+    assert set(PERSONAL) & set(keyed.column_names) == set()
+    assert [value for value in PERSONAL.values() if value in repr(keyed.to_pydict())] == []
+
+
+def test_events_of_one_order_have_its_id() -> None:
+    events = build_events(orders=[order("A"), order("B")], outcomes=[outcome("B")], verdicts=[verdict("A")])
+
+    keyed = key_events(events, KEY)
+
+    a, b = keyed.orders["id__order"].to_pylist()
+    assert keyed.outcomes["id__order"].to_pylist() == [b]
+    assert keyed.verdicts["id__order"].to_pylist() == [a]
+    assert keyed.key_id == KEY.key_id
+
+
+def test_concat_takes_an_extra_that_one_part_lacks_as_not_known() -> None:
+    parts = [
+        key_events(build_events(orders=[order("A", entity__terminal="t", number__weight=2.0)]), KEY),
+        key_events(build_events(orders=[order("B")], outcomes=[outcome("A")]), KEY),
+        KeyedEvents.empty(KEY.key_id),
+    ]
+
+    together = KeyedEvents.concat(parts)
+
+    assert (ids(together, "orders"), ids(together, "outcomes")) == (["A", "B"], ["A"])
+    assert [value != 0 for value in together.orders["id__terminal"].to_pylist()] == [True, False]
+    assert together.orders["evidence__terminal"].to_pylist() == [Evidence.KNOWN, Evidence.ABSENT]
+    assert together.orders["number__weight"].to_pylist() == [2.0, None]
+
+
+def test_concat_refuses_events_of_two_keys() -> None:
+    parts = [key_events(Events.empty(), Key(bytes([n]) * 16)) for n in range(2)]
+
+    with pytest.raises(KeyMismatchError, match="made with 2 keys cannot be put together"):
+        KeyedEvents.concat(parts)
+
+
+def test_extras_are_named_by_kind() -> None:
+    orders = order_schema(entities=("terminal",), numbers=("weight",), categories=("browser",)).empty_table()
+    events = Events.empty()
+
+    keyed = key_events(Events(orders, events.outcomes, events.verdicts, events.corrections), KEY)
+
+    assert keyed.extras == {"entity": ("terminal",), "category": ("browser",), "number": ("weight",)}
+
+
+def test_empty_keyed_events_have_the_schema_of_keyed_ones() -> None:
+    empty = KeyedEvents.empty(KEY.key_id)
+
+    for kind in KINDS:
+        assert getattr(empty, kind).schema == getattr(key_events(Events.empty(), KEY), kind).schema
