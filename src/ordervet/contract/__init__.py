@@ -1,6 +1,6 @@
 """What an order is, and how tables, files and exports become orders, outcomes, verdicts and corrections."""
 
-from ordervet.contract.event_files import kind_of, read_events
+from ordervet.contract.event_files import kind_of, read_counted_events, read_events
 from ordervet.contract.events import (
     RESERVED_NAMES,
     Blame,
@@ -16,6 +16,14 @@ from ordervet.contract.events import (
     VerdictValue,
 )
 from ordervet.contract.files import read_table
+from ordervet.contract.formats import (
+    FileCounts,
+    FileDescription,
+    Format,
+    describe_file,
+    iter_table_blocks,
+    list_formats,
+)
 from ordervet.contract.intake import to_arrow
 from ordervet.contract.mapped import MappedTables, apply_mapping
 from ordervet.contract.mapping import Mapping, load_mapping, shipped_mappings
@@ -33,6 +41,9 @@ __all__ = [
     "Event",
     "EventKind",
     "Events",
+    "FileCounts",
+    "FileDescription",
+    "Format",
     "MaliceKind",
     "MappedTables",
     "Mapping",
@@ -45,12 +56,16 @@ __all__ = [
     "apply_mapping",
     "broken_rules",
     "check_out_path",
+    "describe_file",
     "event_schema",
+    "iter_table_blocks",
     "kind_of",
+    "list_formats",
     "load_mapping",
     "order_schema",
     "parse_instant",
     "parse_money",
+    "read_counted_events",
     "read_events",
     "read_table",
     "shipped_mappings",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ordervet.contract.fields import ContractField
-    from ordervet.contract.instants import Micros
+    from ordervet.contract.instants import Mask, Micros
 
 FAILURE_SCHEMA = pa.schema(
     {"row": pa.int64(), "order_id": pa.string(), "field": pa.string(), "rule": pa.string(), "observed": pa.string()}
@@ -104,6 +104,22 @@ def _observe_value(value: Any, is_personal: bool) -> str | None:  # noqa: ANN401
     return text if is_shown else shape_of(text)
 
 
+def first_per_field(faults: Sequence[Fault]) -> list[Fault]:
+    """Keep, of several faults of one field in one row, the first."""
+    seen: set[tuple[str, int]] = set()
+    kept = []
+    for fault in faults:
+        keys = [(fault.field.name, row) for row in fault.rows.tolist()]
+        kept.append(keep_rows(fault, np.array([key not in seen for key in keys], bool)))
+        seen |= set(keys)
+    return kept
+
+
+def keep_rows(fault: Fault, is_kept: Mask) -> Fault:
+    """Keep some rows of a fault."""
+    return Fault(fault.field, fault.rule, fault.rows[is_kept], fault.observed.filter(pa.array(is_kept)))
+
+
 def build_failures(faults: Sequence[Fault], order_ids: pa.ChunkedArray) -> pa.Table:
     """Put faults into one table, sorted by row and, within a row, in the order in which the faults were found.
 
@@ -176,6 +192,9 @@ def expectation(field: ContractField, rule: str) -> str:
         "unique": "an order id that no other row has",
         "known_order": "the id of a known order",
         "order_first": "a time not before its order was seen",
+        "columns": "as many values in a row as the header has",
+        "digits": "an id stored as text: a spreadsheet took this one for a number, and its last digits are lost",
+        "whole_order": "no broken row among those of the order",
     }[rule]
 
 

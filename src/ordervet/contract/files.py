@@ -63,7 +63,7 @@ def read_table(path: str | Path) -> pa.Table:
     """
     path = Path(path)
     read = _reader_of(path)
-    data = _read_bytes(path)
+    data = read_bytes(path)
     try:
         return to_arrow(_drop_unnamed(read(data, path)))
     except FileError:
@@ -80,15 +80,27 @@ def _reader_of(path: Path) -> Callable[[bytes, Path], pa.Table]:
     raise FileError(f"{path.name} has no known ending", hint=f"use one of {', '.join(READABLE)}")
 
 
-def _read_bytes(path: Path) -> bytes:
+def open_error(path: Path, error: OSError) -> FileError:
+    """Say in words why a file cannot be opened."""
+    if isinstance(error, FileNotFoundError):
+        return FileError(f"there is no file {path.name}", hint="check the path; a relative one starts here")
+    if isinstance(error, IsADirectoryError):
+        return FileError(f"{path.name} is a folder", hint="name the files in it")
+    return FileError(f"{path.name} cannot be read: {error.strerror}", hint="check its permissions")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a whole file.
+
+    Raises
+    ------
+    FileError
+        It is missing, empty or unreadable.
+    """
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
-        raise FileError(f"there is no file {path.name}", hint="check the path; a relative one starts here") from None
-    except IsADirectoryError:
-        raise FileError(f"{path.name} is a folder", hint="name the files in it") from None
     except OSError as error:
-        raise FileError(f"{path.name} cannot be read: {error.strerror}", hint="check its permissions") from None
+        raise open_error(path, error) from None
     if not data:
         raise FileError(f"{path.name} is empty", hint="export it again; even no orders have a header")
     return data
@@ -107,22 +119,23 @@ def _is_blank(column: pa.ChunkedArray) -> bool:
     return bool(column.null_count == len(column))
 
 
-def _looks_like(data: bytes) -> str:
+def looks_like(data: bytes) -> str:
     """Name the other format that the first bytes tell of; "" when they look like text."""
     start = data[:64].lstrip()
     return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), "")
 
 
-def _wrong_format(path: Path, wanted: str, data: bytes) -> FileError:
-    looks = _looks_like(data)
+def wrong_format(path: Path, wanted: str, data: bytes) -> FileError:
+    """Say that a file is not what its ending says, and what it looks like."""
+    looks = looks_like(data)
     message = f"{path.name} is not {wanted}" + (f"; it looks like {looks}" if looks else "")
     return FileError(message, hint="export it again, or give it the ending of what it is")
 
 
 def _decode(data: bytes, path: Path, wanted: str) -> tuple[bytes, str]:
     """Give a text as UTF-8 without its byte order mark, and the name of the encoding it was in."""
-    if _looks_like(data) or b"\0" in data[: 2**16]:
-        raise _wrong_format(path, wanted, data)
+    if looks_like(data) or b"\0" in data[: 2**16]:
+        raise wrong_format(path, wanted, data)
     for encoding in ("utf-8", "gb18030"):
         try:
             text = data.decode(encoding)
@@ -133,11 +146,23 @@ def _decode(data: bytes, path: Path, wanted: str) -> tuple[bytes, str]:
     raise FileError(f"{path.name} is neither UTF-8 nor GB18030 text", hint="save it as UTF-8")
 
 
+def decode_text(data: bytes, path: Path, wanted: str) -> str:
+    """Decode a text of either known encoding.
+
+    Raises
+    ------
+    FileError
+        It is neither UTF-8 nor GB18030, or looks like another format than the one wanted.
+    """
+    text, _ = _decode(data, path, wanted)
+    return text.decode()
+
+
 def _unzip(data: bytes, path: Path) -> bytes:
     try:
         return gzip.decompress(data)
     except (OSError, EOFError, zlib.error):
-        raise _wrong_format(path, "a whole gzip file", data) from None
+        raise wrong_format(path, "a whole gzip file", data) from None
 
 
 def _read_csv(data: bytes, path: Path) -> pa.Table:
@@ -223,7 +248,7 @@ def _read_parquet(data: bytes, path: Path) -> pa.Table:
     try:
         return parquet.ParquetFile(pa.BufferReader(data)).read()
     except (pa.ArrowException, OSError):
-        raise _wrong_format(path, "a whole Parquet file", data) from None
+        raise wrong_format(path, "a whole Parquet file", data) from None
 
 
 def _read_arrow(data: bytes, path: Path) -> pa.Table:
@@ -232,39 +257,61 @@ def _read_arrow(data: bytes, path: Path) -> pa.Table:
         reader = pa.ipc.open_file(source) if data.startswith(b"ARROW1") else pa.ipc.open_stream(source)
         return reader.read_all()
     except (pa.ArrowException, OSError):
-        raise _wrong_format(path, "a whole Arrow file", data) from None
+        raise wrong_format(path, "a whole Arrow file", data) from None
 
 
 def _read_xlsx(data: bytes, path: Path) -> pa.Table:
-    import python_calamine  # noqa: PLC0415 - each format is loaded when it is met
-
-    if not data.startswith(b"PK\x03\x04"):
-        raise _wrong_format(path, "an xlsx workbook", data)
-    try:
-        workbook = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
-        rows = workbook.get_sheet_by_index(0).to_python()
-    except python_calamine.PasswordError:
-        raise FileError(f"{path.name} is locked by a password", hint="save it without one") from None
-    except (python_calamine.CalamineError, OSError):
-        raise _wrong_format(path, "a whole xlsx workbook", data) from None
-    if not rows:
-        raise FileError(f"the first sheet of {path.name} is empty", hint="put the table on the first sheet")
+    rows = _sheet_rows(data, path)
     header = [_cell_text(cell, path, "the header").strip(TRIMMED) for cell in rows[0]]
     filled = [row for row in rows[1:] if any(cell != "" for cell in row)]
     columns = [[_cell_text(row[i], path, f"column '{name}'") for row in filled] for i, name in enumerate(header)]
     return pa.table([pa.array(column, pa.string()) for column in columns], names=header)
 
 
+def read_xlsx_rows(path: Path) -> list[list[str]]:
+    """Read the first sheet of a workbook as texts; a number whose last digits are lost is written with an exponent.
+
+    Raises
+    ------
+    FileError
+        The file is missing, empty, locked or no workbook.
+    """
+    return [[_lenient_text(cell) for cell in row] for row in _sheet_rows(read_bytes(path), path)]
+
+
+def _sheet_rows(data: bytes, path: Path) -> list[list[Any]]:
+    import python_calamine  # noqa: PLC0415 - each format is loaded when it is met
+
+    if not data.startswith(b"PK\x03\x04"):
+        raise wrong_format(path, "an xlsx workbook", data)
+    try:
+        workbook = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
+        rows: list[list[Any]] = workbook.get_sheet_by_index(0).to_python()
+    except python_calamine.PasswordError:
+        raise FileError(f"{path.name} is locked by a password", hint="save it without one") from None
+    except (python_calamine.CalamineError, OSError):
+        raise wrong_format(path, "a whole xlsx workbook", data) from None
+    if not rows:
+        raise FileError(f"the first sheet of {path.name} is empty", hint="put the table on the first sheet")
+    return rows
+
+
 def _cell_text(cell: object, path: Path, where: str) -> str:
     """Give a cell of a workbook as text; a whole number never gets a decimal point."""
+    if isinstance(cell, (int, float)) and abs(cell) >= _FIRST_INEXACT:
+        raise FileError(
+            f"{path.name}, {where}: a number of more than fifteen digits, whose last ones are lost",
+            hint="store ids as text in the workbook",
+        )
+    return _lenient_text(cell)
+
+
+def _lenient_text(cell: object) -> str:
     if isinstance(cell, bool):
         return "true" if cell else "false"
     if isinstance(cell, (int, float)):
         if abs(cell) >= _FIRST_INEXACT:
-            raise FileError(
-                f"{path.name}, {where}: a number of more than fifteen digits, whose last ones are lost",
-                hint="store ids as text in the workbook",
-            )
+            return format(cell, ".14E")
         return str(int(cell)) if cell == int(cell) else format(Decimal(repr(cell)), "f")
     if isinstance(cell, datetime):
         return cell.isoformat(sep=" ")

@@ -53,7 +53,14 @@ def _read_source(value: object) -> object:
     return {"column": value} if isinstance(value, str) else value
 
 
-def _read_delay(value: object) -> object:
+def read_delay(value: object) -> timedelta:
+    """Read a length of time such as ``7d``, ``12h``, ``30m`` or ``45s``.
+
+    Raises
+    ------
+    ValueError
+        The value is no such text.
+    """
     match = _DELAY.match(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError('give a length of time such as "7d", "12h", "30m" or "45s"')
@@ -151,7 +158,7 @@ class LabelsSection(_Section):
     column: str
     malicious: list[str] = Field(min_length=1)
     innocent: list[str] = []
-    delay: Annotated[timedelta, BeforeValidator(_read_delay)] | None = None
+    delay: Annotated[timedelta, BeforeValidator(read_delay)] | None = None
     seen_at: str | None = None
     kind: MaliceKind | None = None
     by: Decider = Decider.PLATFORM

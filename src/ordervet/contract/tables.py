@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ from ordervet.contract.values import DEFAULT_TIME_ZONE, load_zone
 from ordervet.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from zoneinfo import ZoneInfo
 
     from ordervet.contract.columns import ReadColumn
@@ -121,7 +121,7 @@ def split_events(
     zone = load_zone(time_zone)
     batches, faults, first_row = [], [], 0
     for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
-        columns, found = _read_batch(batch, fields, zone, in_major)
+        columns, found = read_batch(batch, fields, zone, in_major)
         batches.append(columns)
         faults += [replace(fault, rows=fault.rows + first_row) for fault in found]
         first_row += batch.num_rows
@@ -176,10 +176,28 @@ def _extra_problem(name: str, names: Sequence[str]) -> str:
     return "is an extra entity too; give one of them another name" if is_twice else ""
 
 
-def _read_batch(
-    batch: pa.RecordBatch, fields: Sequence[ContractField], zone: ZoneInfo, in_major: Collection[str]
+def read_batch(
+    batch: pa.RecordBatch,
+    fields: Sequence[ContractField],
+    zone: ZoneInfo,
+    in_major: Collection[str] = (),
+    *,
+    is_partial: bool = False,
 ) -> tuple[pa.RecordBatch, list[Fault]]:
-    """Read every field of a batch; row numbers in the faults count from the batch's first row."""
+    """Read every field of a batch by its rules.
+
+    Parameters
+    ----------
+    batch : shape (n_rows, n_columns), contract columns, values as given; a field without a column is missing
+    fields : of the table
+    zone : where times without an offset are read
+    in_major : money columns that are written in major units
+    is_partial : whether other rows may hold what is missing in one; then nothing is required or filled in
+
+    Returns
+    -------
+    canonical columns, null where a value is missing or broken; the faults, rows counted from the batch's first
+    """
     columns: dict[str, pa.Array] = {}
     faults: list[Fault] = []
     for field in fields:
@@ -188,7 +206,7 @@ def _read_batch(
             raw = batch.column(field.name)
             read = read_column(raw, "money" if field.name in in_major else field.kind, zone)
             is_broken = np.zeros(batch.num_rows, bool)
-            for rule, breaks_rule in _broken_rules(read, field, columns):
+            for rule, breaks_rule in _broken_rules(read, field, columns, is_partial=is_partial):
                 is_new = breaks_rule & ~is_broken
                 if is_new.any():
                     faults.append(_fault(field, rule, np.flatnonzero(is_new), raw))
@@ -196,21 +214,59 @@ def _read_batch(
             values = pc.if_else(pa.array(is_broken), None, read.values) if is_broken.any() else read.values
         else:
             values = pa.nulls(batch.num_rows, arrow_type)
-        columns[field.name] = _fill_default(values, field, columns)
+        columns[field.name] = values if is_partial else _fill_default(values, field, columns)
     schema = pa.schema([arrow_field(field) for field in fields])
     return pa.record_batch(list(columns.values()), schema=schema), faults
 
 
-def _broken_rules(read: ReadColumn, field: ContractField, before: dict[str, pa.Array]) -> Iterator[tuple[str, Mask]]:
+def complete_rows(table: pa.Table, fields: Sequence[ContractField]) -> tuple[pa.Table, list[Fault]]:
+    """Check and fill in what `read_batch` leaves open in partial rows, once they are put together.
+
+    Parameters
+    ----------
+    table : shape (n_rows, n_fields), canonical columns
+    fields : of the table
+
+    Returns
+    -------
+    the table with its defaults; what is missing, or out of bounds by addition
+    """
+    columns: dict[str, pa.ChunkedArray] = {}
+    faults: list[Fault] = []
+    for field in fields:
+        values = table[field.name]
+        is_open = np.ones(len(values), bool)
+        for rule, breaks_rule in _rules_of_completeness(values, field):
+            rows = np.flatnonzero(breaks_rule & is_open)
+            if len(rows):
+                faults.append(Fault(field, rule, rows, values.take(pa.array(rows)).combine_chunks().cast(pa.string())))
+                is_open[rows] = False
+        columns[field.name] = _fill_default(values, field, columns)
+    return pa.table(columns), faults
+
+
+def _rules_of_completeness(values: pa.ChunkedArray, field: ContractField) -> Iterator[tuple[str, Mask]]:
+    if field.is_required and values.null_count:
+        yield "required", to_mask(values.is_null())
+    if field.minimum is not None and (pc.min(values).as_py() or 0) < field.minimum:
+        yield "minimum", to_mask(pc.less(values, field.minimum))
+    if field.maximum is not None and (pc.max(values).as_py() or 0) > field.maximum:
+        yield "maximum", to_mask(pc.greater(values, field.maximum))
+
+
+def _broken_rules(
+    read: ReadColumn, field: ContractField, before: dict[str, pa.Array], *, is_partial: bool
+) -> Iterator[tuple[str, Mask]]:
     """Yield each rule of a field with the rows that break it, in the order in which the model looks at them.
 
     Parameters
     ----------
     read : the field's column
     before : the columns read before, null where they are missing or broken
+    is_partial : whether a missing value breaks no rule
     """
     values = read.values
-    if field.is_required:
+    if field.is_required and not is_partial:
         yield "required", ~read.is_given
     yield ("instant" if field.kind == "instant" else "type"), read.is_unreadable
     if field.minimum is not None:
@@ -235,7 +291,7 @@ def _fault(field: ContractField, rule: str, rows: Micros, raw: pa.Array) -> Faul
     return Fault(field, rule, rows, observe(raw, rows, is_personal=field.is_personal))
 
 
-def _fill_default(values: pa.Array, field: ContractField, before: dict[str, pa.Array]) -> pa.Array:
+def _fill_default(values: Any, field: ContractField, before: Mapping[str, Any]) -> Any:  # noqa: ANN401 - arrays or chunked ones
     if field.default is not None:
         return pc.fill_null(values, field.default)
     return values if field.default_from is None else pc.coalesce(values, before[field.default_from])

@@ -1,0 +1,299 @@
+"""Files of any size become blocks of rows, every cell a text, in bounded memory where the format is CSV.
+
+A CSV file is read twice at most: its first megabyte for the header, and the whole in blocks of 16 MiB. A row of another
+length than the header's is left out and listed; the file's other rows count.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pyarrow as pa
+
+from ordervet.contract.files import looks_like, open_error, read_table, read_xlsx_rows, wrong_format
+from ordervet.contract.formats.records import read_records
+from ordervet.contract.formats.texts import decode_cells, find_encoding
+from ordervet.contract.values import TRIMMED
+from ordervet.errors import FileError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from ordervet.contract.formats.definition import JsonPlaces
+    from ordervet.contract.formats.texts import Encoding
+    from ordervet.contract.instants import Micros
+
+_BLOCK = 16 * 2**20  # bytes: no row of a CSV may be longer
+_HEAD = 2**20
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows of a file.
+
+    Parameters
+    ----------
+    columns : name → shape (n_rows,), any Arrow type; texts are trimmed, and "" where nothing is given
+    n_rows : how many
+    """
+
+    columns: dict[str, pa.Array]
+    n_rows: int
+
+
+@dataclass
+class RowSource:
+    """The rows of one file.
+
+    Parameters
+    ----------
+    names : the columns, trimmed; one without a name, or that stands a second time, is left out
+    broken_rows : row number, from 0 → values, of rows of another length than the header's; complete once all blocks
+        are read
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    broken_rows: dict[int, int] = field(default_factory=dict)
+
+    def iter_blocks(self, names: Collection[str]) -> Iterator[Block]:
+        """Read the rows, block by block, of the columns asked for.
+
+        Raises
+        ------
+        FileError
+            The file is damaged: a row is longer than 16 MiB, or a quotation mark is never closed.
+        """
+        raise NotImplementedError
+
+    def file_rows(self, good_rows: Micros) -> Micros:
+        """Give the row numbers in the file, counting broken rows too, of rows counted without them."""
+        broken = np.array(sorted(self.broken_rows), np.int64)
+        return good_rows + np.searchsorted(broken - np.arange(len(broken)), good_rows, side="right")
+
+
+def open_rows(path: str | Path, json_places: Sequence[JsonPlaces] = ()) -> RowSource:
+    """Open a file of rows.
+
+    Parameters
+    ----------
+    path : ending in .json, or in anything that `read_table` knows
+    json_places : where the formats expect rows in a JSON document
+
+    Raises
+    ------
+    FileError
+        The file is missing, empty, unreadable, or not what its ending says.
+    """
+    path = Path(path)
+    name = path.name.lower()
+    if name.endswith((".csv", ".csv.gz")):
+        return CsvRows.open(path)
+    if name.endswith((".json", ".jsonl")):
+        return TableRows.of(path, read_records(path, json_places))
+    if name.endswith(".xlsx"):
+        return TableRows.of(path, _table_of(read_xlsx_rows(path)))
+    return TableRows.of(path, read_table(path))
+
+
+def iter_table_blocks(path: str | Path, names: Collection[str] | None = None) -> Iterator[pa.Table]:
+    """Read a file block by block, of a CSV never more than 16 MiB at once.
+
+    Parameters
+    ----------
+    path : as for `read_table`, or .json
+    names : the columns wanted; without it all of them
+
+    Yields
+    ------
+    shape (n_rows, n_columns); cells without their quotes for Excel, "" where nothing is given
+
+    Raises
+    ------
+    FileError
+        As for `read_table`; but rows of another length than the header's are left out.
+    """
+    rows = open_rows(path)
+    wanted = rows.names if names is None else [name for name in rows.names if name in set(names)]
+    for block in rows.iter_blocks(wanted):
+        yield pa.table({name: block.columns[name] for name in wanted})
+
+
+@dataclass
+class CsvRows(RowSource):
+    """The rows of a CSV file, zipped or not, read in blocks."""
+
+    header_length: int = 0
+    positions: dict[str, int] = field(default_factory=dict)
+    width: int = 0
+
+    @classmethod
+    def open(cls, path: Path) -> CsvRows:
+        """Read the header."""
+        head = _read_head(path)
+        cells, length = _split_header(head)
+        encoding = find_encoding([head])
+        texts = [cell.encode("latin-1").decode(encoding, errors="replace").strip(TRIMMED) for cell in cells]
+        positions: dict[str, int] = {}
+        for position, text in enumerate(texts):
+            if text:
+                positions.setdefault(text.removeprefix("\ufeff"), position)
+        return cls(path, tuple(positions), header_length=length, positions=positions, width=len(cells))
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        """The encoding of the file, which its first piece that is not ASCII decides."""
+        with _open(self.path) as file:
+            return find_encoding(_pieces(file))
+
+    def iter_blocks(self, names: Collection[str]) -> Iterator[Block]:
+        """Read the rows in blocks of 16 MiB; only the columns asked for are looked at."""
+        columns = {name: str(self.positions[name]) for name in names}
+        for batch in self._read(list(columns.values()), self.broken_rows):
+            cells = {name: decode_cells(batch.column(at), self.encoding) for name, at in columns.items()}
+            yield Block(cells, batch.num_rows)
+
+    def _read(self, columns: list[str], broken_rows: dict[int, int]) -> Iterator[pa.RecordBatch]:
+        from pyarrow import csv as arrow_csv  # noqa: PLC0415 - each format is loaded when it is met
+
+        def skip(row: arrow_csv.InvalidRow) -> str:
+            broken_rows[row.number - 1] = row.actual_columns
+            return "skip"
+
+        names = [str(position) for position in range(self.width)]
+        read = arrow_csv.ReadOptions(column_names=names, block_size=_BLOCK, use_threads=False)
+        parse = arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip)
+        convert = arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.binary()), include_columns=columns, strings_can_be_null=False
+        )
+        with _open_arrow(self.path) as file:
+            file.read(self.header_length)
+            if self.is_header_alone:
+                return
+            try:
+                with arrow_csv.open_csv(file, read, parse, convert) as batches:
+                    yield from batches
+            except pa.ArrowInvalid:
+                raise _damaged(self.path) from None
+            except OSError:
+                raise wrong_format(self.path, "a whole gzip file", b"") from None
+        if columns != names and self._has_odd_quotes() and self._ends_in_quote():
+            raise FileError(
+                f"{self.path.name}: a quotation mark is never closed", hint="export it again with quoted texts"
+            )
+
+    @cached_property
+    def is_header_alone(self) -> bool:
+        """Whether nothing but line ends comes after the header."""
+        with _open(self.path) as file:
+            file.read(self.header_length)
+            return not any(piece.strip() for piece in _pieces(file))
+
+    def _has_odd_quotes(self) -> bool:
+        with _open(self.path) as file:
+            return sum(piece.count(b'"') for piece in _pieces(file)) % 2 == 1
+
+    def _ends_in_quote(self) -> bool:
+        """Tell whether the last row swallowed the end of the file through a quotation mark left open."""
+        last: list[Any] = []
+        for batch in self._read([str(position) for position in range(self.width)], {}):
+            last = batch.slice(batch.num_rows - 1).to_pylist() or last
+        return any(b"\n" in cell for row in last for cell in row.values())
+
+
+@dataclass
+class TableRows(RowSource):
+    """The rows of a table that is in memory."""
+
+    table: pa.Table = field(default_factory=lambda: pa.table({}))
+
+    @classmethod
+    def of(cls, path: Path, table: pa.Table) -> TableRows:
+        """Take a table as the rows of a file."""
+        return cls(path, tuple(table.column_names), table=table)
+
+    def iter_blocks(self, names: Collection[str]) -> Iterator[Block]:
+        """Give all rows as one block."""
+        columns = {name: self.table[name].combine_chunks() for name in names}
+        yield Block({name: _clean(column) for name, column in columns.items()}, self.table.num_rows)
+
+
+def _clean(column: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        column = column.cast(pa.string())
+    if not pa.types.is_string(column.type):
+        return column
+    return decode_cells(column.fill_null("").cast(pa.binary()), "utf-8")
+
+
+def _open(path: Path) -> IO[bytes]:
+    try:
+        return cast("IO[bytes]", gzip.open(path)) if path.name.lower().endswith(".gz") else path.open("rb")
+    except OSError as error:
+        raise open_error(path, error) from None
+
+
+def _open_arrow(path: Path) -> pa.NativeFile:
+    """Open a file for Arrow's own threads, which must not meet Python's."""
+    try:
+        file = pa.OSFile(str(path))
+    except OSError as error:
+        raise open_error(path, error) from None
+    return pa.CompressedInputStream(file, "gzip") if path.name.lower().endswith(".gz") else file
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    return iter(lambda: file.read(_HEAD), b"")
+
+
+def _read_head(path: Path) -> bytes:
+    """Read the first megabyte, and refuse what is no text."""
+    try:
+        with _open(path) as file:
+            head = file.read(_HEAD)
+    except (OSError, EOFError, zlib.error):
+        raise wrong_format(path, "a whole gzip file", b"") from None
+    if not head.strip():
+        raise FileError(f"{path.name} is empty", hint="export it again; even no orders have a header")
+    if looks_like(head) or b"\0" in head:
+        raise wrong_format(path, "CSV", head)
+    return head
+
+
+def _split_header(head: bytes) -> tuple[list[str], int]:
+    """Give the cells of the first row, byte for byte as Latin-1, and how many bytes it takes."""
+    mark = b"\xef\xbb\xbf"
+    text = head.removeprefix(mark)
+    lines = io.StringIO(text.decode("latin-1"), newline="").readlines()
+    rows = csv.reader(lines)
+    try:
+        cells = next(row for row in rows if row)
+    except (csv.Error, StopIteration):
+        cells = []
+    length = sum(map(len, lines[: rows.line_num]))
+    return cells, length + len(head) - len(text)
+
+
+def _damaged(path: Path) -> FileError:
+    return FileError(
+        f"{path.name} is damaged: a row is longer than 16 MiB or a quotation mark is left open", hint="export it again"
+    )
+
+
+def _table_of(rows: list[list[str]]) -> pa.Table:
+    """Put the rows of a sheet below its first one, the header; blank rows and columns without a name are left out."""
+    header = [name.strip(TRIMMED) for name in rows[0]]
+    filled = [row for row in rows[1:] if any(row)]
+    positions = {name: header.index(name) for name in header if name}
+    columns = [pa.array([row[at] for row in filled], pa.string()) for at in positions.values()]
+    return pa.table(columns, names=list(positions))

@@ -1,0 +1,123 @@
+"""Which format a file has, by the names of its columns.
+
+A format fits when every column that it requires is there under one of its names. Its score is the share of the file's
+columns that it knows. Of those that fit, the best one is taken if it leads by a tenth, or knows more of the file's
+required columns; otherwise the choice is left to the user.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ordervet.contract.formats.texts import plain_name
+from ordervet.errors import FileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ordervet.contract.formats.definition import Format
+
+_LEAD = 0.1
+_MIN_SCORE = 0.2
+
+
+@dataclass(frozen=True)
+class Match:
+    """How well a file fits a format.
+
+    Parameters
+    ----------
+    score : 0 to 1, the share of the file's columns that the format knows
+    missing : columns that the format requires and the file lacks, each by its first name
+    """
+
+    format: Format
+    score: float
+    missing: tuple[str, ...]
+
+
+class Header:
+    """The columns of a file, to be found by any of the names that a template gives them.
+
+    Parameters
+    ----------
+    names : as they stand in the file
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        self._by_plain_name: dict[str, str] = {}
+        for name in self.names:
+            self._by_plain_name.setdefault(plain_name(name), name)
+
+    def find(self, aliases: Iterable[str]) -> tuple[str, ...]:
+        """Give the file's columns that have one of some names, in the order of those names."""
+        found = (self._by_plain_name.get(plain_name(alias)) for alias in aliases)
+        return tuple(dict.fromkeys(name for name in found if name is not None))
+
+
+def match_format(header: Header, candidate: Format) -> Match:
+    """Measure how well a file fits a format."""
+    known = header.find(candidate.known_columns)
+    missing = tuple(aliases[0] for aliases in candidate.required_columns if not header.find(aliases))
+    return Match(candidate, len(known) / max(len(header.names), 1), missing)
+
+
+def detect_format(names: Sequence[str], formats: Iterable[Format], *, where: str) -> Format:
+    """Find the one format that a file has.
+
+    Parameters
+    ----------
+    names : the file's columns
+    formats : those to choose from
+    where : what a message calls the file
+
+    Raises
+    ------
+    FileError
+        No format fits, or several do equally well; the message names the closest one and what it lacks.
+    """
+    header = Header(names)
+    matches = sorted((match_format(header, each) for each in formats), key=lambda match: -match.score)
+    fitting = [match for match in matches if not match.missing and match.score >= _MIN_SCORE]
+    if not fitting:
+        raise _unknown(where, matches)
+    best = [match for match in fitting if match.score > fitting[0].score - _LEAD]
+    if len(best) > 1:
+        most = max(len(match.format.required_columns) for match in best)
+        best = [match for match in best if len(match.format.required_columns) == most]
+    if len(best) > 1:
+        names_of_best = " and ".join(match.format.name for match in best)
+        raise FileError(f"{where} fits {names_of_best} equally well", hint=f"say which: --format {best[0].format.name}")
+    return best[0].format
+
+
+def choose_format(name: str, names: Sequence[str], formats: Iterable[Format], *, where: str) -> Format:
+    """Take the format of a name, and check that the file can be of it.
+
+    Raises
+    ------
+    FileError
+        There is no format of that name, or the file lacks a column that it requires.
+    """
+    by_name = {each.name: each for each in formats}
+    if name not in by_name:
+        raise FileError(f"there is no format '{name}'", hint=f"use one of native, {', '.join(by_name)}")
+    match = match_format(Header(names), by_name[name])
+    if match.missing:
+        raise FileError(
+            f"{where} is not of the format {name}: it has no column {', '.join(match.missing)}",
+            hint="leave the format out to have it detected, or add the names of the columns in a format file",
+        )
+    return by_name[name]
+
+
+def _unknown(where: str, matches: Sequence[Match]) -> FileError:
+    closest = max(matches, key=lambda match: (match.score * (1 - 0.25 * len(match.missing)), match.score), default=None)
+    message = f"{where} is of no known format"
+    if closest is not None and closest.score > 0:
+        known = f"it knows {closest.score:.0%} of the columns"
+        lacks = f", but wants {', '.join(closest.missing)}" if closest.missing else ""
+        message += f"; the closest is {closest.format.name}: {known}{lacks}"
+    return FileError(message, hint="ordervet formats lists the formats; a mapping or a format file can add this one")

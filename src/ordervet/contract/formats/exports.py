@@ -1,0 +1,233 @@
+"""One export becomes contract events: its rows are put together, checked, and all accounted for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from ordervet.contract.failures import FAILURE_SCHEMA, Fault, build_failures, first_per_field, keep_rows
+from ordervet.contract.formats.lines import code_rows, find_repeated_lines, group_rows, merge_lines
+from ordervet.contract.formats.rows import HAPPENED_AT, ORDER_ID, RowReader
+from ordervet.contract.instants import to_mask
+from ordervet.contract.schemas import event_schema, table_fields
+from ordervet.contract.tables import complete_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ordervet.contract.fields import ContractField
+    from ordervet.contract.formats.blocks import RowSource
+    from ordervet.contract.formats.definition import Format
+    from ordervet.contract.formats.lines import Groups
+    from ordervet.contract.formats.rows import ExportRows
+    from ordervet.contract.formats.states import Tally
+    from ordervet.contract.instants import Mask, Micros
+    from ordervet.contract.schemas import EventKind
+
+
+@dataclass(frozen=True)
+class ExportTable:
+    """The good events of one kind.
+
+    Parameters
+    ----------
+    table : shape (n, n_fields), canonical
+    rows : shape (n,), the row of the file that each comes from
+    """
+
+    kind: EventKind
+    table: pa.Table
+    rows: Micros
+
+
+@dataclass(frozen=True)
+class Export:
+    """What an export holds.
+
+    Parameters
+    ----------
+    main : the events of the format's own kind
+    derived : the outcomes that an order export's final states tell of; None in other exports
+    failures : in `FAILURE_SCHEMA`, rows of the file; an outcome that is left out because its date cannot be read is
+        here too, though its order is good
+    n_rows : rows of the file
+    merged_rows : shape (k,), rows that went into an earlier row's order, or repeat one
+    fields : the contract fields that the file has a column for
+    tally : what was left out, by state
+    """
+
+    main: ExportTable
+    derived: ExportTable | None
+    failures: pa.Table
+    n_rows: int
+    merged_rows: Micros
+    fields: frozenset[str]
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """Tables, faults and merged rows, all by row of the file without its broken rows."""
+
+    main: ExportTable
+    derived: ExportTable | None
+    faults: list[Fault]
+    merged_rows: Micros
+
+
+def read_export(source: RowSource, fmt: Format) -> Export:
+    """Read a file of a format.
+
+    Parameters
+    ----------
+    source : the rows of the file
+    fmt : its format
+
+    Raises
+    ------
+    FileError
+        The file is damaged as a whole.
+    """
+    reader = RowReader(source, fmt)
+    rows = reader.read_all()
+    finish = {"orders": _finish_orders, "outcomes": _finish_outcomes, "verdicts": _finish_verdicts}[fmt.kind]
+    finished = finish(rows, reader)
+    failures = build_failures(finished.faults, rows.table["order_id"])
+    return Export(
+        _in_file_rows(finished.main, source),
+        None if finished.derived is None else _in_file_rows(finished.derived, source),
+        _add_broken_rows(failures, source),
+        rows.table.num_rows + len(source.broken_rows),
+        source.file_rows(finished.merged_rows),
+        frozenset(plan.field.name for plan in reader.plans),
+        reader.states.tally,
+    )
+
+
+def _in_file_rows(part: ExportTable, source: RowSource) -> ExportTable:
+    return ExportTable(part.kind, part.table, source.file_rows(part.rows))
+
+
+def _add_broken_rows(failures: pa.Table, source: RowSource) -> pa.Table:
+    """Count the failures by the rows of the file, and add its rows of another length."""
+    numbered = failures.set_column(0, "row", pa.array(source.file_rows(failures["row"].to_numpy()), pa.int64()))
+    broken = [
+        {"row": row, "field": ORDER_ID.name, "rule": "columns", "observed": f"{n} values"}
+        for row, n in sorted(source.broken_rows.items())
+    ]
+    return pa.concat_tables([numbered, pa.Table.from_pylist(broken, schema=FAILURE_SCHEMA)]).sort_by("row")
+
+
+def _finish_orders(rows: ExportRows, reader: RowReader) -> _Finished:
+    """Put the rows of each order together; an order with a broken row is left out with all its rows."""
+    order_ids = rows.table["order_id"].combine_chunks()
+    faults = [*rows.faults, *_missing_ids(order_ids, rows.faults)]
+    with_id = np.flatnonzero(to_mask(order_ids.is_valid()))
+    groups = group_rows(_take(order_ids, with_id))
+    is_repeated = find_repeated_lines(groups, _take(rows.line_ids, with_id))
+    lines = with_id[~is_repeated]
+    orders, heads = _merge_orders(rows, reader, lines, groups.without(is_repeated))
+    orders, order_faults = complete_rows(orders, reader.fields)
+    faults += [Fault(fault.field, fault.rule, heads[fault.rows], fault.observed) for fault in order_faults]
+    is_broken = _rows_with([fault for fault in faults if fault.field is not HAPPENED_AT], len(order_ids))
+    is_good = np.ones(len(heads), bool)
+    is_good[groups.codes[is_broken[with_id] & ~is_repeated]] = False
+    is_good_row = np.zeros(len(order_ids), bool)
+    is_good_row[with_id] = is_good[groups.codes]
+    siblings = lines[~is_good_row[lines] & ~is_broken[lines]]
+    faults += _fault(ORDER_ID, "whole_order", siblings, "a row of an order with a broken one")
+    schema = event_schema("orders", orders.column_names)
+    main = ExportTable("orders", _take(orders.select(schema.names), np.flatnonzero(is_good)), heads[is_good])
+    derived, more = _finish_derived(rows.outcomes, is_good_row, has_lines=not groups.is_single)
+    repeated = with_id[is_repeated]
+    is_merged = is_good_row
+    is_merged[heads] = False
+    is_merged[repeated] = True
+    return _Finished(main, derived, [*_without(faults, repeated), *more], np.flatnonzero(is_merged))
+
+
+def _merge_orders(rows: ExportRows, reader: RowReader, lines: Micros, groups: Groups) -> tuple[pa.Table, Micros]:
+    """Make one row of the lines of each order, and say which line comes first."""
+    merges = {plan.field.name: plan.merge for plan in reader.plans}
+    merged = merge_lines(_take(rows.table, lines), groups, merges, _take(rows.line_amounts, lines))
+    if merged["n_lines"].null_count == merged.num_rows:
+        at = merged.column_names.index("n_lines")
+        merged = merged.set_column(at, "n_lines", pa.array(groups.counts, pa.int64()))
+    return merged, lines[groups.first]
+
+
+def _finish_derived(outcomes: pa.Table, is_good_row: Mask, *, has_lines: bool) -> tuple[ExportTable, list[Fault]]:
+    """Keep the outcomes of good orders; of one kind an order has one at an instant, whichever of its lines tell it."""
+    good = _take(outcomes, np.flatnonzero(is_good_row[outcomes["row"].to_numpy()]))
+    if has_lines:
+        keys = code_rows([good[name] for name in ("order_id", "kind", "happened_at")])
+        good = _take(good, np.sort(np.unique(keys, return_index=True)[1]))
+    return _check_outcomes(good)
+
+
+def _check_outcomes(outcomes: pa.Table) -> tuple[ExportTable, list[Fault]]:
+    table, found = complete_rows(outcomes, table_fields("outcomes"))
+    rows = outcomes["row"].to_numpy()
+    good = np.flatnonzero(~_rows_with(found, len(rows)))
+    faults = [Fault(fault.field, fault.rule, rows[fault.rows], fault.observed) for fault in found]
+    return ExportTable("outcomes", _take(table, good), rows[good]), faults
+
+
+def _finish_outcomes(rows: ExportRows, reader: RowReader) -> _Finished:
+    """Keep the outcomes of the rows; one that an earlier row of the same refund tells already is left out."""
+    del reader
+    n_rows = rows.table.num_rows
+    is_broken = _rows_with([fault for fault in rows.faults if fault.field is not HAPPENED_AT], n_rows)
+    told = _take(rows.outcomes, np.flatnonzero(~is_broken[rows.outcomes["row"].to_numpy()]))
+    line_ids = _take(rows.line_ids, told["row"].to_numpy())
+    keys = code_rows([line_ids, *(told[name] for name in told.column_names if name != "row")])
+    is_later = np.ones(len(keys), bool)
+    is_later[np.unique(keys, return_index=True)[1]] = False
+    is_later &= to_mask(line_ids.is_valid())
+    main, faults = _check_outcomes(_take(told, np.flatnonzero(~is_later)))
+    is_silent = ~_rows_with(rows.faults, n_rows)
+    is_silent[told["row"].to_numpy()] = False
+    faults += _fault(HAPPENED_AT, "required", np.flatnonzero(is_silent), None)
+    is_merged = np.zeros(n_rows, bool)
+    is_merged[told["row"].to_numpy()[is_later]] = True
+    is_merged[main.rows] = False
+    merged_rows = np.flatnonzero(is_merged & ~_rows_with([*rows.faults, *faults], n_rows))
+    return _Finished(main, None, [*rows.faults, *first_per_field(faults)], merged_rows)
+
+
+def _finish_verdicts(rows: ExportRows, reader: RowReader) -> _Finished:
+    """Keep the rows without a fault."""
+    del reader
+    good = np.flatnonzero(~_rows_with(rows.faults, rows.table.num_rows))
+    return _Finished(ExportTable("verdicts", _take(rows.table, good), good), None, rows.faults, np.zeros(0, np.int64))
+
+
+def _missing_ids(order_ids: pa.Array, faults: Sequence[Fault]) -> list[Fault]:
+    """Find the rows that have no order id, unless it is known already what is wrong with it."""
+    is_known = _rows_with([fault for fault in faults if fault.field is ORDER_ID], len(order_ids))
+    return _fault(ORDER_ID, "required", np.flatnonzero(to_mask(order_ids.is_null()) & ~is_known), None)
+
+
+def _fault(field: ContractField, rule: str, rows: Micros, observed: str | None) -> list[Fault]:
+    return [Fault(field, rule, rows, pa.array([observed] * len(rows), pa.string()))] if len(rows) else []
+
+
+def _rows_with(faults: Sequence[Fault], n_rows: int) -> Mask:
+    """Shape (n_rows,): the row has a fault."""
+    has_fault = np.zeros(n_rows, bool)
+    for fault in faults:
+        has_fault[fault.rows] = True
+    return has_fault
+
+
+def _without(faults: Sequence[Fault], rows: Micros) -> list[Fault]:
+    """Leave out the faults of some rows."""
+    return [keep_rows(fault, ~np.isin(fault.rows, rows)) for fault in faults] if len(rows) else list(faults)
+
+
+def _take(column: Any, rows: Micros) -> Any:  # noqa: ANN401 - a table or a column
+    """Take ascending rows; all of them cost nothing."""
+    return column if len(rows) == len(column) else column.take(pa.array(rows))
