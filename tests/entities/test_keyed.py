@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import pytest
-
-from history_events import KINDS, build_events, ids, order, outcome, verdict
+from history_events import build_events, order, outcome, verdict
 from ordervet.contract import Events, order_schema
-from ordervet.entities import ENTITY_NAMES, Evidence, Key, KeyedEvents, build_entities, key_events, key_orders
-from ordervet.errors import KeyMismatchError
+from ordervet.entities import ENTITY_NAMES, Key, build_entities, key_events, key_orders
 
 KEY = Key(bytes(range(16)))
 PERSONAL = {
@@ -46,28 +43,6 @@ def test_events_of_one_order_have_its_id() -> None:
     assert keyed.key_id == KEY.key_id
 
 
-def test_concat_takes_an_extra_that_one_part_lacks_as_not_known() -> None:
-    parts = [
-        key_events(build_events(orders=[order("A", entity__terminal="t", number__weight=2.0)]), KEY),
-        key_events(build_events(orders=[order("B")], outcomes=[outcome("A")]), KEY),
-        KeyedEvents.empty(KEY.key_id),
-    ]
-
-    together = KeyedEvents.concat(parts)
-
-    assert (ids(together, "orders"), ids(together, "outcomes")) == (["A", "B"], ["A"])
-    assert [value != 0 for value in together.orders["id__terminal"].to_pylist()] == [True, False]
-    assert together.orders["evidence__terminal"].to_pylist() == [Evidence.KNOWN, Evidence.ABSENT]
-    assert together.orders["number__weight"].to_pylist() == [2.0, None]
-
-
-def test_concat_refuses_events_of_two_keys() -> None:
-    parts = [key_events(Events.empty(), Key(bytes([n]) * 16)) for n in range(2)]
-
-    with pytest.raises(KeyMismatchError, match="made with 2 keys cannot be put together"):
-        KeyedEvents.concat(parts)
-
-
 def test_extras_are_named_by_kind() -> None:
     orders = order_schema(entities=("terminal",), numbers=("weight",), categories=("browser",)).empty_table()
     events = Events.empty()
@@ -75,10 +50,3 @@ def test_extras_are_named_by_kind() -> None:
     keyed = key_events(Events(orders, events.outcomes, events.verdicts, events.corrections), KEY)
 
     assert keyed.extras == {"entity": ("terminal",), "category": ("browser",), "number": ("weight",)}
-
-
-def test_empty_keyed_events_have_the_schema_of_keyed_ones() -> None:
-    empty = KeyedEvents.empty(KEY.key_id)
-
-    for kind in KINDS:
-        assert getattr(empty, kind).schema == getattr(key_events(Events.empty(), KEY), kind).schema

@@ -10,7 +10,7 @@ A keyed table has the contract's columns less the personal ones, and in front th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,10 +19,9 @@ from ordervet.contract import event_schema
 from ordervet.contract.schemas import table_fields
 from ordervet.entities.build import ENTITY_NAMES, build_entities, order_ids
 from ordervet.entities.evidence import Evidence
-from ordervet.errors import KeyMismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from ordervet.contract import EventKind, Events
     from ordervet.entities.keys import Key
@@ -48,33 +47,6 @@ class KeyedEvents:
     verdicts: pa.Table
     corrections: pa.Table
     key_id: str
-
-    @classmethod
-    def empty(cls, key_id: str) -> Self:
-        """Give four tables without rows."""
-        return cls(**{kind: keyed_schema(kind).empty_table() for kind in KEYED_KINDS}, key_id=key_id)
-
-    @classmethod
-    def concat(cls, parts: Sequence[KeyedEvents]) -> Self:
-        """Put sets below each other, at least one; an extra that one of them lacks is not known there.
-
-        Raises
-        ------
-        KeyMismatchError
-            The sets were made with different keys.
-        """
-        key_ids = sorted({part.key_id for part in parts})
-        if len(key_ids) > 1:
-            raise KeyMismatchError(
-                f"events made with {len(key_ids)} keys cannot be put together: {', '.join(key_ids)}",
-                hint="make the ids of all of them with one key",
-            )
-        tables = {}
-        for kind in KEYED_KINDS:
-            of_kind = [getattr(part, kind) for part in parts]
-            schema = keyed_schema(kind, {name for table in of_kind for name in table.column_names})
-            tables[kind] = pa.concat_tables([complete_columns(table, schema) for table in of_kind])
-        return cls(**tables, key_id=key_ids[0])
 
     @property
     def extras(self) -> dict[str, tuple[str, ...]]:

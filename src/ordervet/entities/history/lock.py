@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -28,10 +27,14 @@ def hold_writer_lock(folder: Path) -> Iterator[None]:
     Raises
     ------
     HistoryError
-        Another writer holds the lock.
+        Another writer holds the lock, or the system has no such locks.
     OSError
         The folder cannot be written.
     """
+    try:
+        import fcntl  # noqa: PLC0415 - Windows has none, and yet must be able to import this module and read
+    except ImportError:
+        raise HistoryError("a history is written on Linux or macOS", hint="on Windows, read it, or use WSL") from None
     descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
