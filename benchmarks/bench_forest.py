@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 N_FEATURES = 64
 SHAPES = ((200, 31), (400, 63))
 SIZES = (1, 8, 64, 512, 4_096, 32_768, 262_144, 1_000_000)
-#: LightGBM's rate no longer depends on the size here; a million rows would take half a minute each time.
-LIGHTGBM_ROWS = 32_768
+#: The rates of the others no longer depend on the size here; a million rows would take half a minute each time.
+OTHERS_ROWS = 32_768
 EXPLAINED_ROWS, LIGHTGBM_EXPLAINED_ROWS = 100_000, 200
 SECONDS, MIN_ROUNDS, MAX_ROUNDS = 1.0, 5, 200
 
@@ -119,7 +119,7 @@ def measure_shape(n_trees: int, n_leaves: int, n_rows: int, rivals: str | None) 
     print("| rows | " + " | ".join(f"{name}, M rows/s" for name in names) + " | ours / LightGBM | ours / best other |")
     print("|---:" * (len(names) + 3) + "|")
     for size in (size for size in SIZES if size <= n_rows):
-        fewer = min(size, LIGHTGBM_ROWS)
+        fewer = min(size, OTHERS_ROWS)
         times = time_in_turn(
             {
                 "ours": lambda at, n=size: ours.predict_raw(take(features, n, at)),
@@ -127,7 +127,7 @@ def measure_shape(n_trees: int, n_leaves: int, n_rows: int, rivals: str | None) 
             }
         )
         rates = {"ours": size / times["ours"], "LightGBM": fewer / times["LightGBM"]}
-        rates |= {name: size / seconds[str(size)] for name, seconds in others.items()}
+        rates |= {name: fewer / seconds[str(fewer)] for name, seconds in others.items()}
         best = max(rate for name, rate in rates.items() if name != "ours")
         cells = [f"{rates[name] / 1e6:.4f}" for name in names]
         ratios = [f"{rates['ours'] / rates['LightGBM']:.1f}", f"{rates['ours'] / best:.1f}"]
@@ -232,7 +232,7 @@ def run_as_rival(name: str, folder: Path) -> None:
     features = np.load(folder / "features.npy")
     np.save(folder / f"{name}.npy", np.asarray(predict(features), np.float64))
     seconds = {}
-    for size in (size for size in SIZES if size <= len(features)):
+    for size in (size for size in SIZES if size <= min(len(features), OTHERS_ROWS)):
         seconds[size] = time_in_turn({name: lambda at, n=size: predict(take(features, n, at))})[name]
     print(json.dumps({"version": version(name), "seconds": seconds}))
 

@@ -66,7 +66,10 @@ def test_kernels_go_where_lightgbm_goes_for_every_kind_of_value(threshold: float
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 2**32), n_rows=st.sampled_from([1, 8, 9, 63, 64, 65, 511, 512, 513, 1_100]))
+@given(
+    seed=st.integers(0, 2**32),
+    n_rows=st.sampled_from([1, SCORED_SINGLY, SCORED_SINGLY + 1, 63, 64, 65, 511, 512, 513, 1_100]),
+)
 def test_kernels_equal_lightgbm_on_drawn_forests(seed: int, n_rows: int) -> None:
     text = draw_booster(seed)
     rows = draw_rows(text, n_rows, seed)
@@ -208,7 +211,7 @@ def test_check_rows_meet_both_sides_of_most_splits() -> None:
     assert np.mean(moved) > 0.5
 
 
-def test_machines_without_wide_vectors_give_the_same_bits(tmp_path: Path) -> None:
+def test_machine_without_wide_vectors_gives_the_same_bits(tmp_path: Path) -> None:
     program = (
         "import sys; sys.path.insert(0, 'tests'); from forest_makers import *\n"
         "from ordervet.model.forest_predict import ForestPredictor\n"
@@ -216,11 +219,8 @@ def test_machines_without_wide_vectors_give_the_same_bits(tmp_path: Path) -> Non
         "raw = ForestPredictor(text).predict_raw(rows)\n"
         "assert (raw == predict_lightgbm(text, rows)).all()\n"
     )
-    other = {"NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
-    command = [sys.executable, "-W", "error", "-c", program]
+    plain = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
 
-    runs = [
-        subprocess.Popen(command, env=os.environ | other | {"NUMBA_CPU_NAME": cpu}) for cpu in ("x86-64-v3", "generic")
-    ]
+    run = subprocess.run([sys.executable, "-W", "error", "-c", program], env=os.environ | plain, check=False)
 
-    assert [run.wait() for run in runs] == [0, 0]
+    assert run.returncode == 0

@@ -15,10 +15,7 @@ from numba import types
 
 from ordervet.model.forest_tables import (
     BASES_SIZE,
-    COLUMN_BIT,
     COLUMN_SIZE,
-    LIMIT_BITS,
-    SHIFT_BIT,
     TREE_SIZE,
 )
 from ordervet.model.forest_vectors_kernel import (
@@ -27,6 +24,7 @@ from ordervet.model.forest_vectors_kernel import (
     PLANE_WORDS,
     WORD_ROWS,
     add_looked_up,
+    answer_planes,
     compare_plane,
     compare_rows,
     find_bin,
@@ -47,7 +45,6 @@ _LEAVES = types.Array(types.float64, 1, "C", readonly=True)
 _ROWS = (_VALUES, types.int64, types.int64, types.int64)
 _COLUMNS = (_PLACES, _FLAGS, _VALUES, _FLAGS)
 _PLANES = (_PLACES, _FLAGS, _FLAGS, types.Array(types.int32, 1, "C", readonly=True))
-_QUESTIONS = types.Array(types.uint32, 1, "C", readonly=True)
 _RAW = types.Array(types.float64, 1, "C")
 
 
@@ -117,7 +114,7 @@ def score_blocks(
     """Write the raw scores of rows ``start:stop`` to `raw`, in blocks of 512 rows."""
     n_trees = len(node_plane) // TREE_SIZE
     bins = allocate(len(column_feature) * BLOCK_ROWS)
-    planes = allocate(max(len(plane_limit), 1) * BLOCK_ROWS // 8).view(np.uint64)
+    planes = allocate(len(plane_limit) * BLOCK_ROWS // 8).view(np.uint64)
     path = allocate(MAX_DEPTH * BLOCK_ROWS // 8).view(np.uint64)
     leaves = allocate(BLOCK_ROWS)
     totals = allocate(BLOCK_ROWS * 8).view(np.float64)
@@ -138,16 +135,33 @@ def score_blocks(
 
 
 @numba.njit(nogil=True, cache=True)
-def bin_single_row(features, n_features, row, column_feature, column_zero_is_missing, thresholds, bases, bins):
-    """Fill `bins`, shape (n_columns,), for one row."""
+def answer_row(
+    features,
+    n_features,
+    row,
+    column_feature,
+    column_zero_is_missing,
+    thresholds,
+    bases,
+    plane_start,
+    plane_shift,
+    plane_limit,
+    answers,
+):
+    """Answer every question of the forest for one row: fill `answers`, as long as `plane_limit`, with 0 and 1.
+
+    SPEED: 64 questions at a time run over into the next column's, which are answered later; the tables are padded.
+    """
     for column in range(len(column_feature)):
         value = load_flat(features, row * n_features + column_feature[column])
         if column_zero_is_missing[column] and abs(value) <= _ZERO_SIZE:
             value = _NAN
-        bins[column] = bin_value(value, column, thresholds, bases)
+        of_row = bin_value(value, column, thresholds, bases)
+        for plane in range(plane_start[column], plane_start[column + 1], WORD_ROWS):
+            answer_planes(of_row, plane_shift, plane_limit, plane, answers)
 
 
-@numba.njit(types.void(*_ROWS, *_COLUMNS, _QUESTIONS, _LEAVES, _RAW), nogil=True, cache=True)
+@numba.njit(types.void(*_ROWS, *_COLUMNS, *_PLANES, _LEAVES, _RAW), nogil=True, cache=True)
 def score_singly(
     features,
     n_features,
@@ -157,22 +171,24 @@ def score_singly(
     column_zero_is_missing,
     thresholds,
     bases,
-    node_question,
+    plane_start,
+    plane_shift,
+    plane_limit,
+    node_plane,
     leaf_value,
     raw,
 ):
     """Write the raw scores of rows ``start:stop`` to `raw`, tree by tree: what few rows want."""
-    n_trees = len(node_question) // TREE_SIZE
-    bins = np.empty(len(column_feature), np.uint8)
+    n_trees = len(node_plane) // TREE_SIZE
+    answers = np.zeros(len(plane_limit), np.uint8)
+    columns = (column_feature, column_zero_is_missing, thresholds, bases)
     for row in range(start, stop):
-        bin_single_row(features, n_features, row, column_feature, column_zero_is_missing, thresholds, bases, bins)
+        answer_row(features, n_features, row, *columns, plane_start, plane_shift, plane_limit, answers)
         total = 0.0
         for tree in range(n_trees):
             root = tree * TREE_SIZE
             place = 1
             for _ in range(MAX_DEPTH):
-                question = load_flat(node_question, root + place)
-                moved = np.uint8(load_flat(bins, question >> COLUMN_BIT) + (question >> SHIFT_BIT & 1))
-                place = 2 * place + (moved > (question & LIMIT_BITS))
+                place = 2 * place + load_flat(answers, load_flat(node_plane, root + place))
             total += load_flat(leaf_value, root + place - TREE_SIZE)
         raw[row] = total

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Kernel = Callable[[NDArray[np.float32], int, int, NDArray[np.float64]], None]
 
 #: Up to so many rows the single walk is quicker than a block. SPEED: benchmarks/bench_forest.py.
-SCORED_SINGLY, EXPLAINED_SINGLY = 8, 6
+SCORED_SINGLY, EXPLAINED_SINGLY = 16, 6
 #: Fewer rows than this are not worth a thread of their own.
 SCORED_PER_THREAD, EXPLAINED_PER_THREAD = 4_096, 512
 
@@ -225,7 +225,7 @@ def _bind_kernels(tables: ForestTables, n_features: int) -> Kernel:
 
     def score(rows: NDArray[np.float32], start: int, stop: int, raw: NDArray[np.float64]) -> None:
         if stop - start <= SCORED_SINGLY:
-            score_singly(rows, n_features, start, stop, *columns, tables.node_question, tables.leaf_value, raw)
+            score_singly(rows, n_features, start, stop, *columns, *planes, tables.leaf_value, raw)
         else:
             score_blocks(rows, n_features, start, stop, *columns, *planes, tables.leaf_value, raw)
 

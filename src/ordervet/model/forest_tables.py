@@ -37,9 +37,9 @@ BLOCK_SIZE = 16
 COLUMN_SIZE = BLOCK_SIZE * (1 + BLOCK_SIZE + 1)
 BASES_SIZE = BLOCK_SIZE + 1
 
-#: What a question in the single walk is made of: column, shift and limit of a plane.
-COLUMN_BIT, SHIFT_BIT, LIMIT_BITS = 16, 8, 0xFF
-_MAX_COLUMNS = 1 << 16
+
+#: The single walk answers so many questions at a time, and may run over the last.
+PADDING = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ class ForestTables:
         +inf; the last block is read for NaN
     bases : shape (n_columns * BASES_SIZE,), uint8; per block the bin of its lowest values; the last is the bin of NaN
     plane_start : shape (n_columns + 1,), int64; the planes of each column
-    plane_shift, plane_limit : shape (n_planes,), uint8; a row goes right when ``uint8(bin + shift) > limit``
+    plane_shift, plane_limit : shape (n_planes + 64,), uint8; a row goes right when ``uint8(bin + shift) > limit``; the
+        last 64 belong to no plane
     node_plane : shape (n_trees * 64,), int32; per tree 63 nodes in heap order from position 1 on
-    node_question : shape (n_trees * 64,), uint32; the same nodes, as ``column << 16 | shift << 8 | limit``
     leaf_value : shape (n_trees * 64,), float64; per tree the leaves from left to right
     plane_of_node : shape (n_nodes,), int64; the plane of each of the forest's own nodes
     """
@@ -69,14 +69,13 @@ class ForestTables:
     plane_shift: NDArray[np.uint8]
     plane_limit: NDArray[np.uint8]
     node_plane: NDArray[np.int32]
-    node_question: NDArray[np.uint32]
     leaf_value: NDArray[np.float64]
     plane_of_node: NDArray[np.int64]
 
     @property
     def n_planes(self) -> int:
         """Number of distinct questions."""
-        return len(self.plane_limit)
+        return len(self.plane_limit) - PADDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,22 +113,15 @@ def build_tables(forest: Forest) -> ForestTables:
     Raises
     ------
     UnsupportedForestError
-        A tree is deeper than 6, or the features and thresholds are too many.
+        A tree is deeper than 6.
     """
     columns = _build_columns(forest)
-    if len(columns.feature) > _MAX_COLUMNS:
-        raise UnsupportedForestError(
-            f"unsupported because its features and thresholds take over {_MAX_COLUMNS} columns"
-        )
     is_shifted = (forest.missing != MISSING_NONE) & forest.default_left
     questions, plane_of_node = np.unique(
         np.stack([columns.column_of_node, is_shifted, columns.cut_of_node]), axis=1, return_inverse=True
     )
     column, shift, cut = questions.astype(np.int64).reshape(3, -1)
-    limit = cut + shift
     node_plane, leaf_value = _build_perfect_trees(forest, np.ravel(plane_of_node))
-    # NOTE: a forest without splits has no question; its nodes name one that every row of a feature answers alike.
-    question = column << COLUMN_BIT | shift << SHIFT_BIT | limit if len(column) else np.array([MISSING_BIN])
     return ForestTables(
         column_feature=columns.feature,
         column_zero_is_missing=(columns.missing == MISSING_ZERO).astype(np.uint8),
@@ -138,13 +130,16 @@ def build_tables(forest: Forest) -> ForestTables:
             [_build_bases(cuts, missing) for cuts, missing in zip(columns.cuts, columns.missing, strict=True)]
         ),
         plane_start=np.searchsorted(column, np.arange(len(columns.feature) + 1)),
-        plane_shift=shift.astype(np.uint8),
-        plane_limit=limit.astype(np.uint8),
+        plane_shift=_pad(shift),
+        plane_limit=_pad(cut + shift),
         node_plane=node_plane,
-        node_question=question.astype(np.uint32)[node_plane],
         leaf_value=align(leaf_value),
         plane_of_node=np.ravel(plane_of_node).astype(np.int64),
     )
+
+
+def _pad(numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+    return np.pad(numbers, (0, PADDING)).astype(np.uint8)
 
 
 def align(array: NDArray[Number]) -> NDArray[Number]:

@@ -139,6 +139,23 @@ def compare_plane(_context, bins, at, shift, limit, planes, to):
     return types.void(bins, types.int64, types.uint8, types.uint8, planes, types.int64), generate
 
 
+@intrinsic
+def answer_planes(_context, a_bin, shifts, limits, at, answers):
+    """Write 0 or 1 for ``uint8(bin + shift) > limit`` of one bin and 64 planes from `at` on to ``answers[at]``."""
+
+    def generate(context, builder, signature, arguments):
+        of_row, shifts_, limits_, at_, answers_ = arguments
+        _, shifts_type, limits_type, _, answers_type = signature.args
+        shift = _load(context, builder, shifts_type, shifts_, at_, _ROW_BYTES)
+        limit = _load(context, builder, limits_type, limits_, at_, _ROW_BYTES)
+        moved = builder.add(_splat(builder, of_row, _ROW_BYTES), shift)
+        is_above = builder.icmp_unsigned(">", moved, limit)
+        _store(context, builder, answers_type, answers_, at_, builder.zext(is_above, _ROW_BYTES))
+        return context.get_dummy_value()
+
+    return types.void(types.uint8, shifts, limits, types.int64, answers), generate
+
+
 def _choose(builder, which, left, right):
     return builder.or_(builder.and_(which, right), builder.and_(builder.not_(which), left))
 

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from numba import types
 
-from ordervet.model.forest_kernel import allocate, bin_rows, bin_single_row, fill_planes
+from ordervet.model.forest_kernel import allocate, answer_row, bin_rows, fill_planes
 from ordervet.model.forest_tables import MAX_DEPTH
 from ordervet.model.forest_vectors_kernel import (
     BLOCK_ROWS,
@@ -127,7 +127,7 @@ def explain_blocks(
     """Write the shares of rows ``start:stop`` to `out`, shape (n_rows * (n_features + 1),), in blocks of 512 rows."""
     n_trees = len(group_start) - 1
     bins = allocate(len(column_feature) * BLOCK_ROWS)
-    planes = allocate(max(len(plane_limit), 1) * BLOCK_ROWS // 8).view(np.uint64)
+    planes = allocate(len(plane_limit) * BLOCK_ROWS // 8).view(np.uint64)
     bits = allocate(GROUP_BITS * BLOCK_ROWS // 8).view(np.uint64)
     entries = allocate(np.diff(group_start).max() * BLOCK_ROWS)
     totals = allocate(n_features * BLOCK_ROWS * 8).view(np.float64)
@@ -190,23 +190,19 @@ def explain_singly(
     out,
 ):
     """Write the shares of rows ``start:stop`` to `out`, row by row: what few rows want; the same bits."""
-    bins = np.empty(len(column_feature), np.uint8)
-    answers = np.empty(len(plane_limit), np.uint64)
+    answers = np.empty(len(plane_limit), np.uint8)
+    columns = (column_feature, column_zero_is_missing, thresholds, bases)
     for row in range(start, stop):
-        bin_single_row(features, n_features, row, column_feature, column_zero_is_missing, thresholds, bases, bins)
-        for column in range(len(column_feature)):
-            for plane in range(plane_start[column], plane_start[column + 1]):
-                moved = np.uint8(bins[column] + plane_shift[plane])
-                answers[plane] = _ALL_BITS if moved > plane_limit[plane] else np.uint64(0)
+        answer_row(features, n_features, row, *columns, plane_start, plane_shift, plane_limit, answers)
         to = row * (n_features + 1)
         out[to : to + n_features] = 0.0
         out[to + n_features] = expected
         for group in range(len(bit_start) - 1):
             entry = 0
             for bit in range(bit_start[group], bit_start[group + 1]):
-                differs = np.uint64(0)
+                differs = 0
                 for at in range(condition_start[bit], condition_start[bit + 1]):
-                    differs |= load_flat(answers, condition_plane[at]) ^ condition_bits[at]
+                    differs |= load_flat(answers, load_flat(condition_plane, at)) ^ (load_flat(condition_bits, at) & 1)
                 entry = 2 * entry + (differs == 0)
             table = table_start[group] + entry * ENTRY_SIZE - feature_start[group]
             for at in range(feature_start[group], feature_start[group + 1]):
