@@ -72,8 +72,8 @@ def read_events(
     ContractError
         A column is unknown or missing.
     MappingError
-        A file fits neither the contract nor the mapping nor a format, no file was read through the mapping, or a format file
-        is wrong.
+        A file fits neither the contract nor the mapping nor a format, no file was read through the mapping, or a format
+        file is wrong.
     """
     events, failures, _ = read_counted_events(
         paths, mapping=mapping, time_zone=time_zone, formats_dir=formats_dir, format=format

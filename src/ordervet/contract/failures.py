@@ -194,6 +194,7 @@ def expectation(field: ContractField, rule: str) -> str:
         "order_first": "a time not before its order was seen",
         "columns": "as many values in a row as the header has",
         "digits": "an id stored as text: a spreadsheet took this one for a number, and its last digits are lost",
+        "no_outcome": "a state that is an outcome, and its date",
         "whole_order": "no broken row among those of the order",
     }[rule]
 

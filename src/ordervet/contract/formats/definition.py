@@ -58,17 +58,21 @@ class Source(_Section):
     ----------
     columns : names of one column in the templates; of those that a file has, the first one filled counts, row by row
     parts : several such lists, whose texts are joined and whose amounts are added
+    joint : what stands between joined texts
+    needed : columns of which one has to be given for the joined text to count: a region alone is no address
     value : a constant
     values : what the platform writes → what the contract wants; other values stay, and are then judged by the contract
     unit : of money; without it, that of the format
     merge : what the lines of one order make of it: the first given value, their sum, the one value if all are the same
         and their sum otherwise, or that of the dearest line
     cut : shorten a text to what the contract takes
-    drop : a pattern; texts that match it count as not given
+    drop : a pattern; cells that match it count as not given
     """
 
     columns: Columns = []
     parts: list[Columns] = []
+    joint: str = ""
+    needed: Columns = []
     value: str | None = None
     values: dict[str, str] = {}
     unit: Unit | None = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ordervet.contract.failures import FAILURE_SCHEMA, Fault, build_failures, first_per_field, keep_rows
 from ordervet.contract.formats.lines import code_rows, find_repeated_lines, group_rows, merge_lines
@@ -131,10 +132,14 @@ def _finish_orders(rows: ExportRows, reader: RowReader) -> _Finished:
     lines = with_id[~is_repeated]
     orders, heads = _merge_orders(rows, reader, lines, groups.without(is_repeated))
     orders, order_faults = complete_rows(orders, reader.fields)
-    faults += [Fault(fault.field, fault.rule, heads[fault.rows], fault.observed) for fault in order_faults]
     is_broken = _rows_with([fault for fault in faults if fault.field is not HAPPENED_AT], len(order_ids))
     is_good = np.ones(len(heads), bool)
     is_good[groups.codes[is_broken[with_id] & ~is_repeated]] = False
+    order_faults = [keep_rows(fault, is_good[fault.rows]) for fault in order_faults]
+    is_good &= ~_rows_with(order_faults, len(heads))
+    of_heads = [Fault(fault.field, fault.rule, heads[fault.rows], fault.observed) for fault in order_faults]
+    is_broken |= _rows_with(of_heads, len(order_ids))
+    faults += of_heads
     is_good_row = np.zeros(len(order_ids), bool)
     is_good_row[with_id] = is_good[groups.codes]
     siblings = lines[~is_good_row[lines] & ~is_broken[lines]]
@@ -153,9 +158,8 @@ def _merge_orders(rows: ExportRows, reader: RowReader, lines: Micros, groups: Gr
     """Make one row of the lines of each order, and say which line comes first."""
     merges = {plan.field.name: plan.merge for plan in reader.plans}
     merged = merge_lines(_take(rows.table, lines), groups, merges, _take(rows.line_amounts, lines))
-    if merged["n_lines"].null_count == merged.num_rows:
-        at = merged.column_names.index("n_lines")
-        merged = merged.set_column(at, "n_lines", pa.array(groups.counts, pa.int64()))
+    n_lines = pc.max_element_wise(merged["n_lines"], pa.array(groups.counts, pa.int64()))
+    merged = merged.set_column(merged.column_names.index("n_lines"), "n_lines", n_lines)
     return merged, lines[groups.first]
 
 
@@ -190,7 +194,7 @@ def _finish_outcomes(rows: ExportRows, reader: RowReader) -> _Finished:
     main, faults = _check_outcomes(_take(told, np.flatnonzero(~is_later)))
     is_silent = ~_rows_with(rows.faults, n_rows)
     is_silent[told["row"].to_numpy()] = False
-    faults += _fault(HAPPENED_AT, "required", np.flatnonzero(is_silent), None)
+    faults += _fault(HAPPENED_AT, "no_outcome", np.flatnonzero(is_silent), None)
     is_merged = np.zeros(n_rows, bool)
     is_merged[told["row"].to_numpy()[is_later]] = True
     is_merged[main.rows] = False

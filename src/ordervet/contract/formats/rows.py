@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from ordervet.contract.formats.blocks import RowSource
     from ordervet.contract.formats.definition import Format
-    from ordervet.contract.instants import Mask
 
 ORDER_ID = fields_of(MODELS["orders"])[0]
 HAPPENED_AT = next(field for field in fields_of(MODELS["outcomes"]) if field.name == "happened_at")
@@ -109,7 +108,7 @@ class RowReader:
         batch, found = read_batch(raw.table, self.fields, self._zone, raw.in_major, is_partial=is_partial)
         placed_at = batch.column("placed_at") if is_partial else None
         derived = self.states.read(block, batch.column("order_id"), placed_at)
-        faults = first_per_field([*_find_lost_digits(raw.is_lost), *found]) if raw.is_lost.any() else found
+        faults = first_per_field([_lost_digits(raw.lost_ids), *found]) if raw.lost_ids else found
         if derived.unreadable:
             rows = np.array(sorted(derived.unreadable))
             faults.append(
@@ -147,6 +146,5 @@ class RowReader:
         return Block(block.columns | dict.fromkeys(names, filled[1:]), block.n_rows), filled[-1].as_py()
 
 
-def _find_lost_digits(is_lost: Mask) -> list[Fault]:
-    rows = np.flatnonzero(is_lost)
-    return [Fault(ORDER_ID, "digits", rows, pa.array(["9.9E+99"] * len(rows)))] if len(rows) else []
+def _lost_digits(shapes: dict[int, str]) -> Fault:
+    return Fault(ORDER_ID, "digits", np.array(list(shapes)), pa.array(list(shapes.values()), pa.string()))

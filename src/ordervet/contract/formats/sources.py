@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.contract.columns import read_column
+from ordervet.contract.failures import shape_of
 from ordervet.contract.formats.texts import mend_ids, plain_name
 from ordervet.contract.instants import to_mask
 from ordervet.contract.values import load_zone
@@ -50,12 +51,14 @@ class FieldPlan:
     Parameters
     ----------
     groups : the file's columns, one tuple per part; of each tuple the first given value counts, row by row
+    needed : the file's columns of which one has to be given
     is_money, in_major : whether it is an amount, and written in major units
     """
 
     field: ContractField
     source: Source
     groups: tuple[tuple[str, ...], ...]
+    needed: tuple[str, ...]
     is_money: bool
     in_major: bool
 
@@ -79,7 +82,9 @@ def plan_fields(fmt: Format, header: Header) -> tuple[FieldPlan, ...]:
             if groups or source.value is not None:
                 unit: Unit = source.unit or fmt.unit
                 is_money = field.name.endswith("_minor")
-                plans.append(FieldPlan(field, source, groups, is_money, is_money and unit == "major"))
+                plans.append(
+                    FieldPlan(field, source, groups, header.find(source.needed), is_money, is_money and unit == "major")
+                )
                 break
     return tuple(plans)
 
@@ -92,12 +97,12 @@ class RawColumns:
     ----------
     table : shape (n_rows, n_planned), contract columns
     in_major : money columns in major units
-    is_lost : shape (n_rows,), whether the order id has lost digits
+    lost_ids : row → the shape of an order id that has lost digits
     """
 
     table: pa.RecordBatch
     in_major: frozenset[str]
-    is_lost: np.ndarray
+    lost_ids: dict[int, str]
 
 
 def build_raw(block: Block, plans: Iterable[FieldPlan], *, has_epoch: bool) -> RawColumns:
@@ -111,33 +116,33 @@ def build_raw(block: Block, plans: Iterable[FieldPlan], *, has_epoch: bool) -> R
     """
     columns: dict[str, pa.Array] = {}
     in_major = set()
-    is_lost = np.zeros(block.n_rows, bool)
+    lost_ids: dict[int, str] = {}
     for plan in plans:
         name = plan.field.name
         column = _read_plan(block, plan)
         if name in _IDS:
-            column, lost = mend_ids(column)
-            is_lost = lost if name == "order_id" else is_lost
+            written = column
+            column, is_lost = mend_ids(column)
+            if name == "order_id":
+                lost_ids = {int(row): shape_of(written[int(row)].as_py()) for row in np.flatnonzero(is_lost)}
         if has_epoch and plan.field.kind == "instant":
             column = read_epochs(column)
         if plan.in_major and not pa.types.is_int64(column.type):
             in_major.add(name)
         columns[name] = column
-    return RawColumns(pa.record_batch(columns), frozenset(in_major), is_lost)
+    return RawColumns(pa.record_batch(columns), frozenset(in_major), lost_ids)
 
 
 def _read_plan(block: Block, plan: FieldPlan) -> pa.Array:
     source = plan.source
     if source.value is not None:
         return pa.repeat(pa.scalar(source.value, pa.string()), block.n_rows)
-    parts = [pick_first(block, group) for group in plan.groups]
+    parts = [_drop(pick_first(block, group), source.drop) for group in plan.groups]
     column = parts[0]
     if source.parts:
-        column = _add_amounts(parts, plan) if plan.is_money else _join_texts(parts)
+        column = _add_amounts(parts, plan) if plan.is_money else _join_parts(block, parts, plan)
     if not pa.types.is_string(column.type):
         return column
-    if source.drop is not None:
-        column = _drop(column, source.drop)
     if source.values:
         column = map_values(column, source.values)
     if source.cut and plan.field.max_length is not None:
@@ -160,8 +165,25 @@ def _as_text(column: pa.Array) -> pa.Array:
     return column if pa.types.is_string(column.type) else pc.fill_null(column.cast(pa.string()), "")
 
 
-def _join_texts(parts: list[pa.Array]) -> pa.Array:
-    return pc.binary_join_element_wise(*map(_as_text, parts), "")
+def _join_texts(parts: list[pa.Array], joint: str = "") -> pa.Array:
+    # NOT: binary_join_element_wise(null_handling="skip"), which in pyarrow 26 loses the rows where every part is null.
+    joined, *others = map(_as_text, parts)
+    for other in others:
+        is_bare = pc.equal(joined, "")
+        both = pc.binary_join_element_wise(joined, other, joint)
+        joined = pc.if_else(is_bare, other, pc.if_else(pc.equal(other, ""), joined, both))
+    return joined
+
+
+def _join_parts(block: Block, parts: list[pa.Array], plan: FieldPlan) -> pa.Array:
+    """Join texts, where one of those that are needed is given."""
+    joined = _join_texts(parts, plan.source.joint)
+    if not plan.source.needed:
+        return joined
+    if not plan.needed:
+        return pa.repeat(pa.scalar("", pa.string()), block.n_rows)
+    needed = _drop(pick_first(block, plan.needed), plan.source.drop)
+    return pc.if_else(pc.equal(_as_text(needed), ""), "", joined)
 
 
 def _add_amounts(parts: list[pa.Array], plan: FieldPlan) -> pa.Array:
@@ -174,7 +196,9 @@ def _add_amounts(parts: list[pa.Array], plan: FieldPlan) -> pa.Array:
     return pa.array(sums, mask=~np.any([each.is_given for each in read], axis=0))
 
 
-def _drop(texts: pa.Array, pattern: str) -> pa.Array:
+def _drop(texts: pa.Array, pattern: str | None) -> pa.Array:
+    if pattern is None or not pa.types.is_string(texts.type):
+        return texts
     encoded = texts.dictionary_encode()
     is_dropped = [re.search(pattern, text) is not None for text in encoded.dictionary.to_pylist()]
     if not any(is_dropped):

@@ -79,6 +79,8 @@ class StateReader:
         found = {name: header.find(state.columns) for name, state in fmt.states.items()}
         self._columns = {name: columns for name, columns in found.items() if columns}
         self._patterns = _patterns_of(fmt)
+        self._dates = {name for rule in fmt.outcomes for name in rule.at}
+        self._dates |= {name for name in fmt.states if name.endswith("_at")}
         self.tally = Tally()
 
     @property
@@ -95,7 +97,7 @@ class StateReader:
         order_ids : shape (n_rows,), strings
         placed_at : shape (n_rows,), instants, from which deadlines count; None in an export of outcomes
         """
-        texts = {name: _StateTexts(pick_first(block, columns)) for name, columns in self._columns.items()}
+        texts = {name: _StateTexts(self._raw(block, name)) for name in self._columns}
         self._count_unknown(texts)
         refund_types = self._choose(self._format.refund_types, texts, block.n_rows)
         blames = self._choose(self._format.blames, texts, block.n_rows)
@@ -131,6 +133,10 @@ class StateReader:
             )
         return Derived(pa.concat_tables(tables), unreadable)
 
+    def _raw(self, block: Block, name: str) -> pa.Array:
+        raw = pick_first(block, self._columns[name])
+        return read_epochs(raw) if name in self._dates and self._format.has_epoch else raw
+
     def _is_met(self, rule: Condition, texts: Mapping[str, _StateTexts], n_rows: int) -> Mask:
         is_met = np.ones(n_rows, bool)
         if any(name not in texts for name in rule.state_names):
@@ -163,7 +169,7 @@ class StateReader:
         unreadable: dict[int, str | None] = {}
         is_open = np.ones(len(rows), bool)
         for name in (name for name in rule.at if name in texts):
-            read = texts[name].read_instants(rows, self._zone, has_epoch=self._format.has_epoch)
+            read = texts[name].read("instant", rows, self._zone)
             bad = np.flatnonzero(read.is_unreadable & is_open)
             if len(bad):
                 shown = observe(texts[name].raw, rows[bad], is_personal=False).to_pylist()
@@ -213,17 +219,12 @@ class _StateTexts:
         return is_match[codes] if len(is_match) else np.zeros(len(codes), bool)
 
     def read(self, kind: ReadKind, rows: Micros, zone: ZoneInfo) -> ReadColumn:
-        """Read some rows as money or integers."""
+        """Read some rows as one kind of value."""
         return read_column(self.raw.take(pa.array(rows)), kind, zone)
 
     def is_zero(self, kind: ReadKind, zone: ZoneInfo) -> Mask:
         """Shape (n_rows,): the amount is given, and 0."""
         return to_mask(pc.equal(read_column(self.raw, kind, zone).values, 0))
-
-    def read_instants(self, rows: Micros, zone: ZoneInfo, *, has_epoch: bool) -> ReadColumn:
-        """Read some rows as instants."""
-        taken = self.raw.take(pa.array(rows))
-        return read_column(read_epochs(taken) if has_epoch else taken, "instant", zone)
 
 
 def _patterns_of(fmt: Format) -> dict[str, list[str]]:

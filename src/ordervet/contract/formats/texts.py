@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Encoding = Literal["utf-8", "gb18030"]
 
-BLANKS = ("-", "--", "—", "——", "/", "null", "NULL", "None", "none", "N/A", "#N/A", "\\N")
+BLANKS = ("-", "--", "—", "——", "/", "null", "NULL", "None", "none", "N/A", "#N/A", "\\N", "0000-00-00 00:00:00")
 _BLANK_LENGTHS = sorted({len(blank.encode()) for blank in BLANKS})
 _SEPARATOR = "\x1e"  # NOTE: no trail byte of GB18030 is below 0x30, so a cell's last byte never takes it in
 _FLOAT = r"^(?:[0-9](?:\.[0-9]+)?[eE]\+[0-9]+|[0-9]+\.0+)$"  # 2.3E+18, 123.0
