@@ -22,7 +22,7 @@ def key() -> Key:
 
 @pytest.fixture(scope="session")
 def season() -> Events:
-    simulation = simulate(SimulationSettings(n_orders=700, seed=5, malicious_share=0.2))
+    simulation = simulate(SimulationSettings(n_orders=500, seed=5, malicious_share=0.2))
     return Events(simulation.orders, simulation.outcomes, simulation.verdicts, simulation.corrections)
 
 

@@ -27,22 +27,37 @@ if TYPE_CHECKING:
     from ordervet.entities import Key
 
 N_ORDERS = 40
-DELAYS_S = (0.004, 0.019, 0.043)
-#: Ingests batch after batch, now and then compacting and cleaning up, and says when a batch is in.
-WRITER = """
+DELAYS_S = (0.0, 0.004, 0.011, 0.019, 0.03, 0.043)
+#: Per line, starts a writer that ingests batch after batch from that number on, now and then compacts and cleans up,
+#: and says when a batch is in. SPEED: imports, and loads the kernels, once for all writers.
+NURSERY = """
+import os
 import sys
-sys.path.insert(0, sys.argv[3])
 from itertools import count
+sys.path.insert(0, sys.argv[2])
 from test_crash import build_batch
-from ordervet.entities import Key
+from ordervet.entities import Key, key_events
 from ordervet.entities.history import History
-history = History.open(sys.argv[1], Key(bytes(range(16))))
-for n in count(int(sys.argv[2])):
-    history.ingest(build_batch(n))
-    print(n, flush=True)
-    if n % 3 == 2:
-        history.compact()
-        history.vacuum(keep_days=0)
+
+key = Key(bytes(range(16)))
+key_events(build_batch(0), key)
+
+def write(n_first):
+    history = History.open(sys.argv[1], key)
+    for n in count(n_first):
+        history.ingest(build_batch(n))
+        print("in", flush=True)
+        if n % 3 == 2:
+            history.compact()
+            history.vacuum(keep_days=0)
+
+for line in sys.stdin:
+    pid = os.fork()
+    if pid == 0:
+        write(int(line))
+    print(pid, flush=True)
+    os.waitpid(pid, 0)
+    print("dead", flush=True)
 """
 
 
@@ -54,35 +69,44 @@ def build_batch(n: int) -> Events:
     return build_events(orders=[order(name) for name in names], outcomes=older + found)
 
 
-def start_writer(history: History, n_first: int) -> subprocess.Popen[str]:
+@pytest.fixture
+def nursery(history: History) -> Iterator[subprocess.Popen[str]]:
     here = Path(__file__).resolve().parent
     paths = [str(here.parents[1]), *sys.path]
-    return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(history.path), str(n_first), str(here)],
+    process = subprocess.Popen(
+        [sys.executable, "-c", NURSERY, str(history.path), str(here)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
     )
+    with process:
+        yield process
+        process.communicate()
+    assert process.returncode == 0
 
 
-def kill_after(writer: subprocess.Popen[str], n_lines: int, delay_s: float) -> int:
-    """Let a writer report so many batches, kill it a moment later, and count the batches it reported meanwhile."""
-    assert writer.stdout is not None
-    for _ in range(n_lines):
-        assert writer.stdout.readline()
+def run_and_kill(nursery: subprocess.Popen[str], n_first: int, n_batches: int, delay_s: float) -> int:
+    """Let a writer bring in so many batches, kill it a moment later, and count the batches that it said are in."""
+    assert nursery.stdin
+    assert nursery.stdout
+    nursery.stdin.write(f"{n_first}\n")
+    nursery.stdin.flush()
+    said = [nursery.stdout.readline().strip() for _ in range(1 + n_batches)]
+    (pid,) = (int(line) for line in said if line.isdigit())
     time.sleep(delay_s)
-    writer.send_signal(signal.SIGKILL)
-    rest = writer.stdout.read()
-    writer.wait()
-    writer.stdout.close()
-    return len(rest.split())
+    os.kill(pid, signal.SIGKILL)
+    while said[-1] != "dead":
+        said.append(nursery.stdout.readline().strip())
+    return said.count("in")
 
 
-def test_killed_writer_leaves_whole_batches_and_all_that_it_reported(history: History) -> None:
+def test_killed_writer_leaves_whole_batches_and_all_that_it_reported(
+    history: History, nursery: subprocess.Popen[str]
+) -> None:
     n_done = 0
     for at, delay_s in enumerate(DELAYS_S):
-        writer = start_writer(history, n_done)
-        n_reported = n_done + 1 + at + kill_after(writer, 1 + at, delay_s)
+        n_reported = n_done + run_and_kill(nursery, n_done, 1 + at % 2, delay_s)
 
         n_orders = history.read().orders.num_rows
 

@@ -94,7 +94,7 @@ class PlainHistory:
         return kinds
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(batches=st.lists(st.lists(PARTS, min_size=1, max_size=3), min_size=1, max_size=3))
 def test_history_equals_its_plain_twin(
     tmp_path_factory: pytest.TempPathFactory, key: Key, batches: list[list[Events]]

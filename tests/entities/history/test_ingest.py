@@ -46,7 +46,7 @@ def test_same_events_again_add_nothing(history: History, season: Events) -> None
     assert history.read() == before
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1))
 def test_history_does_not_depend_on_how_events_are_cut_into_files(
     tmp_path_factory: pytest.TempPathFactory, season: Events, key: Key, seed: int
@@ -77,7 +77,7 @@ def test_features_are_the_same_when_a_season_of_refunds_comes_before_its_orders(
     spec = build_spec()
     rng = np.random.default_rng(1)
     none = {kind: [] for kind in KINDS}
-    orders = [take(season, none | {"orders": rows}) for rows in np.array_split(rng.permutation(700), 4)]
+    orders = [take(season, none | {"orders": rows}) for rows in np.array_split(rng.permutation(500), 4)]
     later = [
         take(season, none | {kind: rng.permutation(getattr(season, kind).num_rows)})
         for kind in ("corrections", "verdicts", "outcomes")
