@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+
+from contract.formats.tmall_exports import expected_outcomes, outcome_keys, write_tmall
+from ordervet.contract import read_counted_events
+from ordervet.simulate import SimulationSettings, simulate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ordervet.contract import Events, FileCounts
+    from ordervet.simulate import Simulation
+
+PLAIN = [
+    "order_id", "placed_at", "amount_minor", "discount_minor", "shipping_minor", "quantity", "n_lines", "buyer_id",
+    "recipient", "address", "address_group", "phone", "payment_account", "item_id", "category", "shop_id", "channel",
+    "is_insured",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def season() -> Simulation:
+    return simulate(SimulationSettings(n_orders=66_000, seed=5))
+
+
+@pytest.fixture(scope="module")
+def intake(season: Simulation, tmp_path_factory: pytest.TempPathFactory) -> tuple[Events, pa.Table, list[FileCounts]]:
+    paths = write_tmall(season, tmp_path_factory.mktemp("tmall"))
+    events, failures, counts = read_counted_events(paths)
+    return events, failures, list(counts)
+
+
+def test_ninety_thousand_rows_give_the_orders_that_were_exported(
+    season: Simulation, intake: tuple[Events, pa.Table, list[FileCounts]]
+) -> None:
+    events, failures, _ = intake
+
+    assert failures.num_rows == 0
+    assert events.orders.select(PLAIN).equals(season.orders.select(PLAIN))
+
+
+def test_ninety_thousand_rows_give_the_outcomes_that_were_exported(
+    season: Simulation, intake: tuple[Events, pa.Table, list[FileCounts]]
+) -> None:
+    events, _, _ = intake
+
+    assert outcome_keys(events.outcomes) == expected_outcomes(season)
+    assert events.outcomes.num_rows == len(expected_outcomes(season))
+
+
+def test_ninety_thousand_rows_add_up(
+    season: Simulation, intake: tuple[Events, pa.Table, list[FileCounts]]
+) -> None:
+    _, _, (orders, refunds) = intake
+
+    assert orders.n_read + refunds.n_read >= 90_000
+    assert (orders.n_accepted, orders.n_quarantined) == (season.orders.num_rows, 0)
+    assert orders.n_merged == orders.n_read - season.orders.num_rows > 0
+    assert (refunds.n_accepted, refunds.n_merged, refunds.n_quarantined) == (refunds.n_read, 0, 0)
+    assert orders.missing_evidence == ("phone_group", "device_id", "ip")
