@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ordervet.cli import learning, scoring
+from ordervet.cli import history, learning, scoring
 from ordervet.cli.screen import EXIT_CODES_HELP, run_guarded
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
+    history.ingest,
     scoring.score,
     scoring.explain,
     scoring.validate,

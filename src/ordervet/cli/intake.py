@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from ordervet.backtest import Protocol, parse_protocol
 from ordervet.contract import load_mapping, read_events
+from ordervet.contract.file_events import FILE_FAILURE_SCHEMA
 from ordervet.contract.mapping import Mapping
+from ordervet.contract.values import DEFAULT_TIME_ZONE
+from ordervet.entities import load_key
+from ordervet.entities.history import History
 from ordervet.errors import ContractError, MappingError
 from ordervet.features import FeatureSpec, build_spec
 from ordervet.model import FitSettings
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ordervet.contract import Events
+    from ordervet.entities import KeyedEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +37,20 @@ class Intake:
 
     Parameters
     ----------
-    events : the good rows
+    events : the good rows, or the events of a history
     failures : the rows that were set aside
     spec : the features that this data can have
     protocol : how the mapping wants a backtest done
     time_zone : of naive times, and to show times in
+    origin : notes about the data for a model's manifest
     """
 
-    events: Events
+    events: Events | KeyedEvents
     failures: pa.Table
     spec: FeatureSpec
     protocol: Protocol | None
     time_zone: str
+    origin: dict[str, Any] = field(default_factory=dict)
 
 
 def read_files(files: Sequence[Path], mapping_name: str | None) -> Intake:
@@ -55,7 +62,7 @@ def read_files(files: Sequence[Path], mapping_name: str | None) -> Intake:
         A file or the mapping is wrong, or there is no good order at all.
     """
     mapping = load_mapping(mapping_name) if mapping_name else None
-    time_zone = mapping.source.time_zone if mapping else "Asia/Shanghai"
+    time_zone = mapping.source.time_zone if mapping else DEFAULT_TIME_ZONE
     paths = [path for file in files for path in list_event_files(file)]
     events, failures = read_events(paths, mapping=mapping)
     if events.orders.num_rows == 0:
@@ -67,6 +74,50 @@ def read_files(files: Sequence[Path], mapping_name: str | None) -> Intake:
         )
     extras = [name.split("__", 1) for name in events.orders.column_names if "__" in name]
     spec = _build_spec(mapping, {kind: tuple(n for k, n in extras if k == kind) for kind, _ in extras}, time_zone)
+    return Intake(events, failures, spec, parse_protocol(mapping.backtest if mapping else {}), time_zone)
+
+
+def read_events_of(files: Sequence[Path] | None, folder: Path | None, mapping_name: str | None) -> Intake:
+    """Read the files, or else the history, that a command is to learn from.
+
+    Parameters
+    ----------
+    files : None or none takes the history
+    folder : of the history
+    mapping_name : of a history it gives features and protocol
+
+    Raises
+    ------
+    ContractError, MappingError, HistoryError, KeyMismatchError
+        As for `read_files` and `History.open`; or there are both, files and a history, or neither.
+    """
+    if bool(files) == (folder is not None):
+        raise ContractError(
+            "give files or a history, " + ("not both" if files else "one of them"),
+            hint="ordervet ingest FILE... --history DIR brings files into the history",
+        )
+    if folder is None:
+        return read_files(files or [], mapping_name)
+    store = History.open(folder, load_key())
+    mapping = load_mapping(mapping_name) if mapping_name else None
+    intake = build_history_intake(store.read(), FILE_FAILURE_SCHEMA.empty_table(), mapping)
+    return replace(intake, origin={"history_version": store.version})
+
+
+def build_history_intake(events: KeyedEvents, failures: pa.Table, mapping: Mapping | None) -> Intake:
+    """Give the events of a history as an intake.
+
+    Raises
+    ------
+    ContractError, MappingError
+        There is no order, or the mapping is wrong.
+    """
+    if events.orders.num_rows == 0:
+        raise ContractError(
+            "there is no order to work on in the history", hint="ordervet ingest FILE... --history DIR brings them in"
+        )
+    time_zone = mapping.source.time_zone if mapping else DEFAULT_TIME_ZONE
+    spec = _build_spec(mapping, events.extras, time_zone)
     return Intake(events, failures, spec, parse_protocol(mapping.backtest if mapping else {}), time_zone)
 
 

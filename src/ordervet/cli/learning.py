@@ -9,7 +9,7 @@ import typer
 
 from ordervet.backtest import run_backtest
 from ordervet.cli import options
-from ordervet.cli.intake import choose_threads, read_files, read_settings
+from ordervet.cli.intake import choose_threads, read_events_of, read_settings
 from ordervet.cli.screen import ExitCode, err, out, print_json, show_progress
 from ordervet.model import FitSettings, promote_model, save_model
 from ordervet.reports import SIMULATED, average_splits, build_backtest_table, build_card
@@ -19,8 +19,9 @@ from ordervet.simulate import simulate as build_simulation
 
 
 def train(
-    files: options.Files,
     models: Annotated[Path, typer.Option(help="Folder that the model is written into.", show_default=False)],
+    files: options.FilesOrHistory = None,
+    history: options.HistoryFolder = None,
     mapping: options.Mapping = None,
     settings: options.SettingsFile = None,
     maturity_days: options.Maturity = 30.0,
@@ -38,10 +39,15 @@ def train(
     origin = ({"about": about} if about else {}) | {"is_simulated": simulated}
     with show_progress() as report_step:
         report_step("reading")
-        intake = read_files(files, mapping)
+        intake = read_events_of(files, history, mapping)
         report_step(f"training on {intake.events.orders.num_rows:,} orders")
         model = train_model(
-            intake.events, intake.spec, fit, maturity_days=maturity_days, origin=origin, n_jobs=choose_threads(threads)
+            intake.events,
+            intake.spec,
+            fit,
+            maturity_days=maturity_days,
+            origin=origin | intake.origin,
+            n_jobs=choose_threads(threads),
         )
         folder = save_model(model, models, card=build_card(model))
         if promote:
@@ -61,7 +67,8 @@ def train(
 
 
 def backtest(
-    files: options.Files,
+    files: options.FilesOrHistory = None,
+    history: options.HistoryFolder = None,
     mapping: options.Mapping = None,
     settings: options.SettingsFile = None,
     maturity_days: options.Maturity = 30.0,
@@ -80,7 +87,7 @@ def backtest(
     fit = read_settings(settings)
     with show_progress() as report_step:
         report_step("reading")
-        intake = read_files(files, mapping)
+        intake = read_events_of(files, history, mapping)
         protocol = intake.protocol
         if protocol and more_train_days:
             protocol = protocol.model_copy(update={"more_train_days": more_train_days})

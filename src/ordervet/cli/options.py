@@ -15,6 +15,13 @@ Files = Annotated[
         show_default=False,
     ),
 ]
+HistoryFolder = Annotated[
+    Path | None, typer.Option("--history", help="Folder of the history, as `ordervet ingest` fills it.")
+]
+FilesOrHistory = Annotated[
+    list[Path] | None,
+    typer.Argument(help="As for `ordervet score`; without files, give --history.", show_default=False),
+]
 Mapping = Annotated[
     str | None,
     typer.Option(help="TOML file that says which column is what; or the name of a shipped one, such as handbook.toml."),

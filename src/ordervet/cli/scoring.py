@@ -13,6 +13,7 @@ import pyarrow as pa
 import typer
 
 from ordervet.cli import options
+from ordervet.cli.history import preview_files
 from ordervet.cli.intake import Intake, choose_threads, read_files
 from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json, show_progress
 from ordervet.contract import check_out_path, parse_instant, write_table
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 def score(
     files: options.Files,
+    history: options.HistoryFolder = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --history: leave the history as it is; do not bring the files in.")
+    ] = False,
     mapping: options.Mapping = None,
     models: options.Models = None,
     policy: Annotated[Path | None, typer.Option(help="Policy file; without it, the default policy.")] = None,
@@ -57,7 +62,8 @@ def score(
 ) -> None:
     """Score orders and rank those to look at, with reasons and scripts.
 
-    Every order is scored by what was known before its own instant, wherever it stands in the files.
+    Every order is scored by what was known before its own instant, wherever it stands in the files. With a history,
+    what it holds is known too; only the orders of the files are scored, and then the files are brought into it.
 
     Example: ordervet score orders.csv outcomes.csv verdicts.csv --capacity 300 --out flags.xlsx
     """
@@ -68,11 +74,16 @@ def score(
     started = time.perf_counter()
     with show_progress() as report_step:
         report_step("reading")
-        intake = read_files(files, mapping)
+        preview = preview_files(files, history, mapping, dry_run=dry_run) if history else None
+        intake = preview.intake if preview else read_files(files, mapping)
+        order_ids = preview.order_ids if preview else None
         first = _read_since(since, intake.time_zone)
-        report_step(f"scoring {intake.events.orders.num_rows:,} orders")
+        report_step(f"scoring {intake.events.orders.num_rows if order_ids is None else len(order_ids):,} orders")
         scorer = Scorer(model, rules, load_key(), lang=spoken, n_jobs=choose_threads(threads))
-        scored = scorer.score_events(intake.events, since_us=first, capacity=capacity)
+        scored = scorer.score_events(intake.events, since_us=first, order_ids=order_ids, capacity=capacity)
+        if preview and not dry_run:
+            report_step("bringing into the history")
+            preview.store.ingest_all(preview.parts)
         flagged = scored.rank_flagged()
         report_step("writing")
         if targets.out:
