@@ -10,8 +10,6 @@ from ordervet.contract import read_counted_events
 from ordervet.simulate import SimulationSettings, simulate
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ordervet.contract import Events, FileCounts
     from ordervet.simulate import Simulation
 
@@ -52,9 +50,7 @@ def test_ninety_thousand_rows_give_the_outcomes_that_were_exported(
     assert events.outcomes.num_rows == len(expected_outcomes(season))
 
 
-def test_ninety_thousand_rows_add_up(
-    season: Simulation, intake: tuple[Events, pa.Table, list[FileCounts]]
-) -> None:
+def test_ninety_thousand_rows_add_up(season: Simulation, intake: tuple[Events, pa.Table, list[FileCounts]]) -> None:
     _, _, (orders, refunds) = intake
 
     assert orders.n_read + refunds.n_read >= 90_000

@@ -17,14 +17,47 @@ if TYPE_CHECKING:
     from ordervet.simulate import Simulation
 
 CHINA = timezone(timedelta(hours=8))
-ORDER_COLUMNS = (
-    "订单编号,买家会员名,买家支付宝账号,买家应付货款,买家应付邮费,总金额,优惠金额,买家实际支付金额,订单状态,收货人姓名,收货地址,"
-    "联系手机,oaid_merge_group,订单创建时间,订单付款时间,宝贝ID,宝贝类目,宝贝总数量,店铺Id,流量来源,运费险,订单关闭原因,"
-    "确认收货时间,订单关闭时间,打款商家金额"
-).split(",")
-REFUND_COLUMNS = (
-    "订单编号,退款编号,买家会员名称,宝贝标题,买家退款金额,是否需要退货,退款的申请时间,退款状态,发货物流信息,责任方,售中或售后,完结时间"
-).split(",")
+ORDER_COLUMNS = [
+    "订单编号",
+    "买家会员名",
+    "买家支付宝账号",
+    "买家应付货款",
+    "买家应付邮费",
+    "总金额",
+    "优惠金额",
+    "买家实际支付金额",
+    "订单状态",
+    "收货人姓名",
+    "收货地址",
+    "联系手机",
+    "oaid_merge_group",
+    "订单创建时间",
+    "订单付款时间",
+    "宝贝ID",
+    "宝贝类目",
+    "宝贝总数量",
+    "店铺Id",
+    "流量来源",
+    "运费险",
+    "订单关闭原因",
+    "确认收货时间",
+    "订单关闭时间",
+    "打款商家金额",
+]
+REFUND_COLUMNS = [
+    "订单编号",
+    "退款编号",
+    "买家会员名称",
+    "宝贝标题",
+    "买家退款金额",
+    "是否需要退货",
+    "退款的申请时间",
+    "退款状态",
+    "发货物流信息",
+    "责任方",
+    "售中或售后",
+    "完结时间",
+]
 TOLD = ("fulfilled", "cancelled_unpaid", "cancelled_paid", "refund_requested", "refund_completed", "refund_rejected")
 _RETURN_WANTED = {
     "return_and_refund": "是",
@@ -35,7 +68,14 @@ _RETURN_WANTED = {
     "freight": "退运费",
     "other": "",
 }
-_BLAMES = {"seller": "卖家责任", "buyer": "买家责任", "carrier": "物流责任", "platform": "平台责任", "unknown": "无责", None: ""}
+_BLAMES = {
+    "seller": "卖家责任",
+    "buyer": "买家责任",
+    "carrier": "物流责任",
+    "platform": "平台责任",
+    "unknown": "无责",
+    None: "",
+}
 
 
 def write_tmall(simulation: Simulation, folder: Path, *, encoding: str = "gb18030") -> list[Path]:
@@ -121,7 +161,9 @@ def _refund_rows(order: dict[str, Any], told: dict[str, Any]) -> list[list[str]]
     if known is None:
         return []
     is_before = known["refund_type"] == "before_shipping"
-    status = {"refund_completed": "退款成功", "refund_rejected": "卖家拒绝退款"}.get(known["kind"], "买家已经申请退款，等待卖家同意")
+    status = {"refund_completed": "退款成功", "refund_rejected": "卖家拒绝退款"}.get(
+        known["kind"], "买家已经申请退款，等待卖家同意"
+    )
     return [
         [
             order["order_id"],

@@ -142,7 +142,7 @@ class State(_Section):
 
 
 class Condition(_Section):
-    """What the states of a row have to be: one of some values (with * for any text), given, missing, or an amount of 0.
+    """What the states of a row have to be: one of some values (with * for any text), given, missing, or an amount.
 
     A condition on a column that a file does not have is never met.
     """
@@ -151,11 +151,12 @@ class Condition(_Section):
     given: Columns = []
     missing: Columns = []
     zero: Columns = []
+    nonzero: Columns = []
 
     @property
     def state_names(self) -> tuple[str, ...]:
         """The states that it looks at."""
-        return (*self.when, *self.given, *self.missing, *self.zero)
+        return (*self.when, *self.given, *self.missing, *self.zero, *self.nonzero)
 
 
 class OutcomeRule(Condition):

@@ -23,7 +23,7 @@ from ordervet.contract.instants import to_mask
 from ordervet.contract.schemas import INSTANT, event_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from zoneinfo import ZoneInfo
 
     from ordervet.contract.columns import ReadColumn, ReadKind
@@ -148,7 +148,9 @@ class StateReader:
         for name in rule.missing:
             is_met &= ~texts[name].is_given
         for name in rule.zero:
-            is_met &= texts[name].is_zero(self._money_kind(name), self._zone)
+            is_met &= texts[name].compare_zero(self._money_kind(name), self._zone, pc.equal)
+        for name in rule.nonzero:
+            is_met &= texts[name].compare_zero(self._money_kind(name), self._zone, pc.not_equal)
         return is_met
 
     def _choose(
@@ -222,9 +224,9 @@ class _StateTexts:
         """Read some rows as one kind of value."""
         return read_column(self.raw.take(pa.array(rows)), kind, zone)
 
-    def is_zero(self, kind: ReadKind, zone: ZoneInfo) -> Mask:
-        """Shape (n_rows,): the amount is given, and 0."""
-        return to_mask(pc.equal(read_column(self.raw, kind, zone).values, 0))
+    def compare_zero(self, kind: ReadKind, zone: ZoneInfo, compare: Callable[[pa.Array, int], pa.Array]) -> Mask:
+        """Shape (n_rows,): the amount is given, and compares so with 0."""
+        return to_mask(compare(read_column(self.raw, kind, zone).values, 0))
 
 
 def _patterns_of(fmt: Format) -> dict[str, list[str]]:
