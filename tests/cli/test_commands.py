@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ordervet.simulate import Simulation
 
-COMMANDS = ("score", "explain", "validate", "train", "backtest", "simulate")
+COMMANDS = ("score", "explain", "validate", "train", "backtest", "simulate", "ingest", "formats")
 HEADER = "order_id,placed_at,amount_minor,buyer_id,phone"
 GOOD = "t1,2025-11-11 20:00:00,1200,b1,19900001111"
 
@@ -340,3 +340,34 @@ def test_wrong_since_is_one_clear_error(ordervet, files, models_dir) -> None:
 
     assert ended.code == 3
     assert "--since: got tomorrow, expected a time" in ended.err
+
+
+def test_formats_lists_what_is_known_and_says_what_a_file_is_taken_for(ordervet, tmp_path: Path) -> None:
+    export = write(
+        tmp_path, "orders.csv", "订单编号,买家会员名,总金额,订单状态,收货地址,订单创建时间,宝贝标题,宝贝总数量"
+    )
+
+    listed = ordervet("formats", "--json").json
+    told = ordervet("formats", export, "--json").json
+
+    assert {"tmall_orders", "shopify_orders"} <= {each["format"] for each in listed}
+    assert told["format"].startswith("tmall_orders")
+    assert "订单编号" in told["taken"]["order_id"]
+    assert "订单状态" in told["states"]
+
+
+def test_scripts_are_listed_shown_and_checked(ordervet) -> None:
+    listed = ordervet("scripts", "list", "--json").json
+    shown = ordervet("scripts", "show", "coupon_farming.pre", "--lang", "zh")
+    checked = ordervet("scripts", "check")
+
+    assert "coupon_farming.pre" in {script["id"] for script in listed}
+    assert "不可说" in shown.out
+    assert (checked.code, "0 findings" in checked.out) == (0, True)
+
+
+def test_unknown_script_is_one_error_that_lists_the_known_ones(ordervet) -> None:
+    ended = ordervet("scripts", "show", "no.such")
+
+    assert ended.code == 3
+    assert "general.review" in ended.err

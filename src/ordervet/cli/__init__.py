@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from ordervet.cli import history, learning, scoring
+from ordervet.cli import formats, history, learning, scoring
 from ordervet.cli.screen import EXIT_CODES_HELP, run_guarded
+from ordervet.cli.scripts import scripts_app
 
 app = typer.Typer(
     name="ordervet",
@@ -24,8 +25,10 @@ for command in (
     learning.train,
     learning.backtest,
     learning.simulate,
+    formats.formats,
 ):
     app.command(epilog=EXIT_CODES_HELP)(command)
+app.add_typer(scripts_app, name="scripts")
 
 
 def run() -> None:

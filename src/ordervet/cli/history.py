@@ -33,10 +33,8 @@ def ingest(
         Path, typer.Option(help="Folder of the history; made when it is not there.", show_default=False)
     ],
     mapping: options.Mapping = None,
-    format_: Annotated[
-        str, typer.Option("--format", help="Format of the files, as `ordervet formats` lists them; or auto.")
-    ] = AUTO,
-    formats: Annotated[Path | None, typer.Option(help="Folder with formats of your own.")] = None,
+    format_: options.FormatName = AUTO,
+    formats: options.FormatsDir = None,
     quarantine: Annotated[Path | None, typer.Option(help="Where to write rows that are set aside.")] = None,
     json: options.Json = False,
 ) -> None:
@@ -116,7 +114,15 @@ class Preview:
     order_ids: pa.Array[pa.StringScalar]
 
 
-def preview_files(files: Sequence[Path], folder: Path, mapping_name: str | None, *, dry_run: bool) -> Preview:
+def preview_files(
+    files: Sequence[Path],
+    folder: Path,
+    mapping_name: str | None,
+    *,
+    dry_run: bool,
+    format_name: str = AUTO,
+    formats_dir: Path | None = None,
+) -> Preview:
     """Read files as they would be known beside the events of a history.
 
     Parameters
@@ -125,6 +131,7 @@ def preview_files(files: Sequence[Path], folder: Path, mapping_name: str | None,
     folder : of the history; made when it is not there, except in a dry run
     mapping_name : for files with columns of their own
     dry_run : nothing is made
+    format_name, formats_dir : of exports
 
     Raises
     ------
@@ -134,7 +141,7 @@ def preview_files(files: Sequence[Path], folder: Path, mapping_name: str | None,
     key = load_key()
     store = find_history(folder, key)
     mapping = load_mapping(mapping_name) if mapping_name else None
-    parts = read_parts(files, mapping=mapping)
+    parts = read_parts(files, mapping=mapping, format_name=format_name, formats_dir=formats_dir)
     orders = pa.concat_tables([part.events.orders.select(["order_id"]) for part in parts])
     if orders.num_rows == 0:
         raise ContractError(

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ordervet.backtest import Protocol, parse_protocol
 from ordervet.contract import load_mapping, read_events
-from ordervet.contract.file_events import FILE_FAILURE_SCHEMA
+from ordervet.contract.file_events import AUTO, FILE_FAILURE_SCHEMA
 from ordervet.contract.mapping import Mapping
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.entities import load_key
@@ -53,7 +53,9 @@ class Intake:
     origin: dict[str, Any] = field(default_factory=dict)
 
 
-def read_files(files: Sequence[Path], mapping_name: str | None) -> Intake:
+def read_files(
+    files: Sequence[Path], mapping_name: str | None, *, format_name: str = AUTO, formats_dir: Path | None = None
+) -> Intake:
     """Read the files of a command; a folder stands for the files in it that are named after a kind of event.
 
     Raises
@@ -64,7 +66,7 @@ def read_files(files: Sequence[Path], mapping_name: str | None) -> Intake:
     mapping = load_mapping(mapping_name) if mapping_name else None
     time_zone = mapping.source.time_zone if mapping else DEFAULT_TIME_ZONE
     paths = [path for file in files for path in list_event_files(file)]
-    events, failures = read_events(paths, mapping=mapping)
+    events, failures = read_events(paths, mapping=mapping, format=format_name, formats_dir=formats_dir)
     if events.orders.num_rows == 0:
         n = failures.num_rows
         raise ContractError(

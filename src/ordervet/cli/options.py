@@ -26,6 +26,10 @@ Mapping = Annotated[
     str | None,
     typer.Option(help="TOML file that says which column is what; or the name of a shipped one, such as handbook.toml."),
 ]
+FormatName = Annotated[
+    str, typer.Option("--format", help="Format of the files, as `ordervet formats` lists them; or auto.")
+]
+FormatsDir = Annotated[Path | None, typer.Option("--formats", help="Folder with formats of your own.")]
 Models = Annotated[Path | None, typer.Option(help="Folder of models; without it, the bundled starter model.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 LangOption = Annotated[

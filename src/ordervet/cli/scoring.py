@@ -17,6 +17,7 @@ from ordervet.cli.history import preview_files
 from ordervet.cli.intake import Intake, choose_threads, read_files
 from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json, show_progress
 from ordervet.contract import check_out_path, parse_instant, write_table
+from ordervet.contract.file_events import AUTO
 from ordervet.entities import load_key
 from ordervet.errors import ContractError
 from ordervet.model import find_live_model, load_model
@@ -41,6 +42,8 @@ def score(
         bool, typer.Option("--dry-run", help="With --history: leave the history as it is; do not bring the files in.")
     ] = False,
     mapping: options.Mapping = None,
+    format_: options.FormatName = AUTO,
+    formats: options.FormatsDir = None,
     models: options.Models = None,
     policy: Annotated[Path | None, typer.Option(help="Policy file; without it, the default policy.")] = None,
     since: Annotated[
@@ -74,8 +77,12 @@ def score(
     started = time.perf_counter()
     with show_progress() as report_step:
         report_step("reading")
-        preview = preview_files(files, history, mapping, dry_run=dry_run) if history else None
-        intake = preview.intake if preview else read_files(files, mapping)
+        preview = (
+            preview_files(files, history, mapping, dry_run=dry_run, format_name=format_, formats_dir=formats)
+            if history
+            else None
+        )
+        intake = preview.intake if preview else read_files(files, mapping, format_name=format_, formats_dir=formats)
         order_ids = preview.order_ids if preview else None
         first = _read_since(since, intake.time_zone)
         report_step(f"scoring {intake.events.orders.num_rows if order_ids is None else len(order_ids):,} orders")
@@ -105,6 +112,8 @@ def explain(
     order_id: Annotated[str, typer.Argument(help="The order to explain.", show_default=False)],
     files: options.Files,
     mapping: options.Mapping = None,
+    format_: options.FormatName = AUTO,
+    formats: options.FormatsDir = None,
     models: options.Models = None,
     policy: Annotated[Path | None, typer.Option(help="Policy file; without it, the default policy.")] = None,
     lang: options.LangOption = None,
@@ -119,7 +128,7 @@ def explain(
     model = load_model(find_live_model(models or find_bundled_models()))
     with show_progress() as report_step:
         report_step("reading")
-        intake = read_files(files, mapping)
+        intake = read_files(files, mapping, format_name=format_, formats_dir=formats)
         report_step("scoring")
         scorer = Scorer(model, load_policy(policy), load_key(), lang=spoken, n_jobs=choose_threads(threads))
         decision, parts = scorer.explain_events(intake.events, order_id)
@@ -139,6 +148,8 @@ def explain(
 def validate(
     files: options.Files,
     mapping: options.Mapping = None,
+    format_: options.FormatName = AUTO,
+    formats: options.FormatsDir = None,
     out_path: Annotated[Path | None, typer.Option("--out", help="Where to write the rows that fail.")] = None,
     json: options.Json = False,
 ) -> None:
@@ -149,7 +160,7 @@ def validate(
     targets = _check_targets(out_path, None)
     with show_progress() as report_step:
         report_step("checking")
-        intake = read_files(files, mapping)
+        intake = read_files(files, mapping, format_name=format_, formats_dir=formats)
     counts = {kind: getattr(intake.events, kind).num_rows for kind in ("orders", "outcomes", "verdicts", "corrections")}
     n_failed = intake.failures.num_rows
     if targets.out and n_failed:

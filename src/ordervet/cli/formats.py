@@ -1,0 +1,69 @@
+"""The command about platform exports: formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from ordervet.cli import options
+from ordervet.cli.screen import out, print_json
+from ordervet.contract.file_events import AUTO
+from ordervet.contract.formats import describe_file, list_formats
+
+if TYPE_CHECKING:
+    from ordervet.contract.file_events import AUTO
+from ordervet.contract.formats import FileDescription, Format
+
+
+def formats(
+    file: Annotated[Path | None, typer.Argument(help="A file to look at; without it, the known formats.")] = None,
+    folder: options.FormatsDir = None,
+    format_: options.FormatName = AUTO,
+    json: options.Json = False,
+) -> None:
+    """List the known platform exports; or show which column of a file is taken for what, and which are ignored.
+
+    Example: ordervet formats ExportOrderList.csv
+    """
+    if file is None:
+        known = list_formats(folder)
+        if json:
+            print_json([{"format": each.name, "title": each.title, "kind": each.kind} for each in known])
+        else:
+            out.print(_build_list(known))
+        return
+    described = describe_file(file, folder, format=format_)
+    if json:
+        print_json(described.as_dict())
+    else:
+        _print_description(described)
+
+
+def _build_list(known: tuple[Format, ...]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in ("format", "holds", "title"):
+        table.add_column(title, no_wrap=True)
+    for each in known:
+        table.add_row(each.name, each.kind, each.title)
+    return table
+
+
+def _print_description(described: FileDescription) -> None:
+    out.print(f"{described.file}: {described.format} ({described.title}), {described.kind}", markup=False)
+    out.print(f"{described.score:.0%} of its columns are known")
+    for field, columns in described.taken.items():
+        out.print(f"  {field:<22} from {', '.join(columns)}", markup=False)
+    for title, names in (
+        ("become dated outcomes", described.states),
+        ("tell lines apart", described.line_columns),
+        ("ignored", described.ignored),
+        ("not known", described.unknown),
+        ("not in the file", described.not_found),
+    ):
+        if names:
+            out.print(f"{title}: {', '.join(names)}", markup=False)
+    for column, reason in described.never_keys.items():
+        out.print(f"never a key: {column} ({reason})", markup=False)

@@ -1,0 +1,111 @@
+"""Commands about support scripts (话术): list, show, check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ordervet.cli import options
+from ordervet.cli.screen import EXIT_CODES_HELP, ExitCode, choose_lang, err, out, print_json
+from ordervet.errors import PolicyError
+from ordervet.policy import lint_scripts, load_scripts
+
+if TYPE_CHECKING:
+    from ordervet.policy import Lang, Script
+
+Folder = Annotated[
+    Path | None, typer.Option("--scripts", help="Folder of your own scripts, which replace or add to the shipped ones.")
+]
+
+scripts_app = typer.Typer(
+    help="List, show and check the support scripts that decisions name.", no_args_is_help=True, epilog=EXIT_CODES_HELP
+)
+
+_TITLES: dict[str, dict[Lang, str]] = {
+    "goal": {"zh": "目的", "en": "Goal"},
+    "innocent": {"zh": "正常情形", "en": "Innocent look-alikes"},
+    "check": {"zh": "核对", "en": "Check"},
+    "evidence": {"zh": "留证", "en": "Evidence to keep"},
+    "gentle": {"zh": "对客（温和）", "en": "Say (gentle)"},
+    "firm": {"zh": "对客（坚定）", "en": "Say (firm)"},
+    "never_say": {"zh": "不可说", "en": "Never say"},
+    "platform": {"zh": "平台操作", "en": "Platform"},
+    "escalate": {"zh": "升级", "en": "Escalate"},
+    "record": {"zh": "记录", "en": "Record"},
+}
+
+
+@scripts_app.command("list", epilog=EXIT_CODES_HELP)
+def list_scripts(folder: Folder = None, lang: options.LangOption = None, json: options.Json = False) -> None:
+    """List the scripts: id and title.
+
+    Example: ordervet scripts list --lang zh
+    """
+    spoken = choose_lang(lang)
+    rows = [{"id": script.id, "title": script.title[spoken]} for script in load_scripts(folder).values()]
+    if json:
+        print_json(rows)
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("script", "title"):
+        table.add_column(title, no_wrap=True)
+    for row in rows:
+        table.add_row(row["id"], row["title"])
+    out.print(table)
+
+
+@scripts_app.command("show", epilog=EXIT_CODES_HELP)
+def show_script(
+    script_id: Annotated[str, typer.Argument(help="Id, such as coupon_farming.pre.", show_default=False)],
+    folder: Folder = None,
+    lang: options.LangOption = None,
+    json: options.Json = False,
+) -> None:
+    """Show one script: what to check, keep, say and never say. Slots such as {{ order_id }} are filled per order.
+
+    Example: ordervet scripts show coupon_farming.pre --lang zh
+    """
+    scripts = load_scripts(folder)
+    if script_id not in scripts:
+        raise PolicyError(f"there is no script {script_id}", hint=f"the scripts are {', '.join(scripts)}")
+    parts = _list_parts(scripts[script_id], choose_lang(lang))
+    if json:
+        print_json({"id": script_id, "title": scripts[script_id].title[choose_lang(lang)]} | parts)
+        return
+    out.print(f"{script_id}  {scripts[script_id].title[choose_lang(lang)]}", style="bold", markup=False)
+    for name, lines in parts.items():
+        out.print(f"\n{_TITLES[name][choose_lang(lang)]}", style="green")
+        for line in lines:
+            out.print(f"  - {line}", markup=False)
+
+
+@scripts_app.command("check", epilog=EXIT_CODES_HELP)
+def check_scripts(folder: Folder = None, json: options.Json = False) -> None:
+    """Check the scripts: no accusation, threat, promise or personal data in what is said; nothing missing.
+
+    Example: ordervet scripts check --scripts our-scripts
+    """
+    scripts = load_scripts(folder)
+    findings = lint_scripts(scripts)
+    if json:
+        print_json({"n_scripts": len(scripts), "findings": [str(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            err.print(str(finding), markup=False)
+        out.print(f"{len(scripts)} scripts, {len(findings)} findings")
+    if findings:
+        raise typer.Exit(ExitCode.BAD_INPUT)
+
+
+def _list_parts(script: Script, lang: Lang) -> dict[str, Any]:
+    body = script.body
+    several = {
+        name: [text[lang] for text in getattr(body, name)]
+        for name in ("check", "evidence", "never_say", "platform", "escalate", "record")
+    }
+    single = {"goal": body.goal, "innocent": body.innocent, "gentle": body.say.gentle, "firm": body.say.firm}
+    parts = several | {name: [text[lang]] for name, text in single.items()}
+    return {name: parts[name] for name in _TITLES}
