@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import pytest
 
 from contract.formats.tmall_exports import expected_outcomes, outcome_keys, write_tmall

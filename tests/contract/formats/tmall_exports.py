@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
     from pathlib import Path
 
     import pyarrow as pa
@@ -18,46 +19,14 @@ if TYPE_CHECKING:
 
 CHINA = timezone(timedelta(hours=8))
 ORDER_COLUMNS = [
-    "订单编号",
-    "买家会员名",
-    "买家支付宝账号",
-    "买家应付货款",
-    "买家应付邮费",
-    "总金额",
-    "优惠金额",
-    "买家实际支付金额",
-    "订单状态",
-    "收货人姓名",
-    "收货地址",
-    "联系手机",
-    "oaid_merge_group",
-    "订单创建时间",
-    "订单付款时间",
-    "宝贝ID",
-    "宝贝类目",
-    "宝贝总数量",
-    "店铺Id",
-    "流量来源",
-    "运费险",
-    "订单关闭原因",
-    "确认收货时间",
-    "订单关闭时间",
-    "打款商家金额",
-]
+    "订单编号", "买家会员名", "买家支付宝账号", "买家应付货款", "买家应付邮费", "总金额", "优惠金额", "买家实际支付金额", "订单状态", "收货人姓名",
+    "收货地址", "联系手机", "oaid_merge_group", "订单创建时间", "订单付款时间", "宝贝ID", "宝贝类目", "宝贝总数量", "店铺Id",
+    "流量来源", "运费险", "订单关闭原因", "确认收货时间", "订单关闭时间", "打款商家金额",
+]  # fmt: skip
 REFUND_COLUMNS = [
-    "订单编号",
-    "退款编号",
-    "买家会员名称",
-    "宝贝标题",
-    "买家退款金额",
-    "是否需要退货",
-    "退款的申请时间",
-    "退款状态",
-    "发货物流信息",
-    "责任方",
-    "售中或售后",
-    "完结时间",
-]
+    "订单编号", "退款编号", "买家会员名称", "宝贝标题", "买家退款金额", "是否需要退货", "退款的申请时间", "退款状态", "发货物流信息", "责任方",
+    "售中或售后", "完结时间",
+]  # fmt: skip
 TOLD = ("fulfilled", "cancelled_unpaid", "cancelled_paid", "refund_requested", "refund_completed", "refund_rejected")
 _RETURN_WANTED = {
     "return_and_refund": "是",

@@ -12,8 +12,9 @@ import io
 import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, cast
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 16 * 2**20  # bytes: no row of a CSV may be longer
 _HEAD = 2**20
+_ROWS_AT_ONCE = 2**14
 
 
 @dataclass(frozen=True)
@@ -157,38 +159,65 @@ class CsvRows(RowSource):
     def iter_blocks(self, names: Collection[str]) -> Iterator[Block]:
         """Read the rows in blocks of 16 MiB; only the columns asked for are looked at."""
         columns = {name: str(self.positions[name]) for name in names}
-        for batch in self._read(list(columns.values()), self.broken_rows):
+        for batch in self._read(list(columns.values())):
             cells = {name: decode_cells(batch.column(at), self.encoding) for name, at in columns.items()}
             yield Block(cells, batch.num_rows)
 
-    def _read(self, columns: list[str], broken_rows: dict[int, int]) -> Iterator[pa.RecordBatch]:
-        from pyarrow import csv as arrow_csv  # noqa: PLC0415 - each format is loaded when it is met
+    def _read(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        if self.is_header_alone:
+            return
+        n_rows = 0
+        try:
+            for batch in self._read_even(columns):
+                n_rows += batch.num_rows
+                yield batch
+        except pa.ArrowInvalid:  # a row of another length, or one of more than 16 MiB
+            yield from self._read_uneven(columns, n_rows)
+        except OSError:
+            raise wrong_format(self.path, "a whole gzip file", b"") from None
+        if self._has_odd_quotes() and self._ends_in_quote():
+            raise FileError(
+                f"{self.path.name}: a quotation mark is never closed", hint="export it again with quoted texts"
+            )
 
-        def skip(row: arrow_csv.InvalidRow) -> str:
-            broken_rows[row.number - 1] = row.actual_columns
-            return "skip"
+    def _read_even(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """Read rows that are all as long as the header."""
+        from pyarrow import csv as arrow_csv  # noqa: PLC0415 - each format is loaded when it is met
 
         names = [str(position) for position in range(self.width)]
         read = arrow_csv.ReadOptions(column_names=names, block_size=_BLOCK, use_threads=False)
-        parse = arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip)
+        # NOT: an invalid_row_handler for rows of another length; it fails on bytes that are not UTF-8.
+        parse = arrow_csv.ParseOptions(newlines_in_values=True)
         convert = arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.binary()), include_columns=columns, strings_can_be_null=False
         )
         with _open_arrow(self.path) as file:
             file.read(self.header_length)
-            if self.is_header_alone:
-                return
+            with arrow_csv.open_csv(file, read, parse, convert) as batches:
+                yield from batches
+
+    def _read_uneven(self, columns: list[str], n_read: int) -> Iterator[pa.RecordBatch]:
+        """Read the rows from some row on, one by one, and list those of another length."""
+        positions = [int(name) for name in columns]
+        for rows in _in_pieces(self._iter_rows(), n_read):
+            even = []
+            for number, row in rows:
+                if len(row) == self.width:
+                    even.append([row[at].encode("latin-1") for at in positions])
+                else:
+                    self.broken_rows[number] = len(row)
+            cells = zip(*even, strict=True) if even else [()] * len(columns)
+            yield pa.record_batch([pa.array(column, pa.binary()) for column in cells], names=columns)
+
+    def _iter_rows(self) -> Iterator[list[str]]:
+        """Read the rows below the header in plain Python, byte for byte as Latin-1."""
+        file = _open(self.path)
+        file.read(self.header_length)
+        with io.TextIOWrapper(file, "latin-1", newline="") as text:
             try:
-                with arrow_csv.open_csv(file, read, parse, convert) as batches:
-                    yield from batches
-            except pa.ArrowInvalid:
+                yield from (row for row in csv.reader(text) if row)
+            except csv.Error:
                 raise _damaged(self.path) from None
-            except OSError:
-                raise wrong_format(self.path, "a whole gzip file", b"") from None
-        if columns != names and self._has_odd_quotes() and self._ends_in_quote():
-            raise FileError(
-                f"{self.path.name}: a quotation mark is never closed", hint="export it again with quoted texts"
-            )
 
     @cached_property
     def is_header_alone(self) -> bool:
@@ -203,10 +232,10 @@ class CsvRows(RowSource):
 
     def _ends_in_quote(self) -> bool:
         """Tell whether the last row swallowed the end of the file through a quotation mark left open."""
-        last: list[Any] = []
-        for batch in self._read([str(position) for position in range(self.width)], {}):
-            last = batch.slice(batch.num_rows - 1).to_pylist() or last
-        return any(b"\n" in cell for row in last for cell in row.values())
+        last: list[str] = []
+        for row in self._iter_rows():
+            last = row
+        return any("\n" in cell for cell in last)
 
 
 @dataclass
@@ -250,6 +279,12 @@ def _open_arrow(path: Path) -> pa.NativeFile:
     except OSError as error:
         raise open_error(path, error) from None
     return pa.CompressedInputStream(file, "gzip") if path.name.lower().endswith(".gz") else file
+
+
+def _in_pieces(rows: Iterator[list[str]], first: int) -> Iterator[list[tuple[int, list[str]]]]:
+    """Give numbered rows from the first one wanted on, some thousands at a time."""
+    numbered = islice(enumerate(rows), first, None)
+    return iter(lambda: list(islice(numbered, _ROWS_AT_ONCE)), [])
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import csv
+import random
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from contract.formats.tmall_exports import write_rows, write_tmall
+from ordervet.contract import Events, describe_file, list_formats, read_counted_events
+from ordervet.entities import Key, key_events
+from ordervet.features import FeatureEngine, build_later_events, build_order_events, build_spec
+from ordervet.simulate import SimulationSettings, simulate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ordervet.contract import Format
+
+SPEC = build_spec()
+KEY = Key(b"0123456789abcdef")
+STATUSES = ["交易成功", "交易关闭", "卖家已发货，等待买家确认", "等待买家付款", "另一种", ""]
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    simulation = simulate(SimulationSettings(n_orders=500, seed=8, malicious_share=0.2))
+    return write_tmall(simulation, tmp_path_factory.mktemp("export"))[0]
+
+
+def compute_features(events: Events) -> dict[str, np.ndarray]:
+    keyed = key_events(events, KEY)
+    orders = build_order_events(keyed.orders, SPEC)
+    values = FeatureEngine(SPEC).advance(orders, build_later_events(keyed))
+    return dict(zip(events.orders["order_id"].to_pylist(), values, strict=True))
+
+
+def test_features_of_an_order_stay_when_all_its_final_states_change(export: Path, tmp_path: Path) -> None:
+    rng = random.Random(4)  # noqa: S311 - a test's dice
+    header, *rows = csv.reader(export.read_text("gb18030").splitlines())
+    states = [header.index(name) for name in describe_file(export).states]
+    before, _, _ = read_counted_events([export])
+    features = compute_features(before)
+    n_changed = 0
+    for chosen in rng.sample(before.orders["order_id"].to_pylist(), 12):
+        changed = [list(row) for row in rows]
+        for row in (row for row in changed if chosen in row[0]):
+            for at in states:
+                row[at] = rng.choice(STATUSES if header[at] == "订单状态" else [other[at] for other in rows])
+        path = tmp_path / f"{chosen}.csv"
+        path.write_bytes(write_rows(header, changed, "utf-8-sig"))
+
+        after, _, _ = read_counted_events([path])
+
+        assert after.orders.equals(before.orders)
+        np.testing.assert_array_equal(compute_features(after)[chosen], features[chosen])
+        n_changed += not after.outcomes.equals(before.outcomes)
+    assert n_changed >= 6
+
+
+@pytest.mark.parametrize("fmt", list_formats(), ids=lambda fmt: fmt.name)
+def test_a_format_never_takes_a_final_state_for_a_field(fmt: Format) -> None:
+    fields = {
+        name for sources in fmt.fields.values() for source in sources for group in source.groups for name in group
+    }
+    states = {name for state in fmt.states.values() for name in state.columns}
+
+    assert not fields & states
+
+
+def test_a_state_without_a_date_is_left_out_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text(
+        "订单编号,订单创建时间,总金额,订单状态,订单付款时间\nA,2025-11-11 20:00:00,1,交易关闭,2025-11-11 20:01:00\n"
+    )
+
+    events, failures, (counts,) = read_counted_events([path])
+
+    assert (events.orders.num_rows, events.outcomes.num_rows, failures.num_rows) == (1, 0, 0)
+    assert counts.undated == {"cancelled_paid": 1}
+
+
+def test_an_unpaid_order_without_a_date_is_known_by_the_deadline(tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("订单编号,订单创建时间,总金额,订单状态,订单付款时间\nA,2025-11-11 20:00:00,1,交易关闭,\n")
+
+    events, _, _ = read_counted_events([path])
+
+    (outcome,) = events.outcomes.to_pylist()
+    assert (outcome["kind"], f"{outcome['seen_at']:%d %H:%M}") == ("cancelled_unpaid", "14 12:00")
+
+
+def test_an_unreadable_date_leaves_the_outcome_out_and_keeps_the_order(tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("订单编号,订单创建时间,总金额,订单状态,确认收货时间\nA,2025-11-11 20:00:00,1,交易成功,下周\n")
+
+    events, failures, (counts,) = read_counted_events([path])
+
+    assert (events.orders.num_rows, events.outcomes.num_rows, counts.n_accepted, counts.n_quarantined) == (1, 0, 1, 0)
+    assert failures.select(["field", "rule", "observed"]).to_pylist() == [
+        {"field": "happened_at", "rule": "instant", "observed": "字字"}
+    ]
+
+
+def test_a_state_that_is_not_known_is_counted_by_its_column(tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("订单编号,订单创建时间,总金额,订单状态\nA,2025-11-11 20:00:00,1,从未见过\n")
+
+    _, _, (counts,) = read_counted_events([path])
+
+    assert counts.unknown_states == {"订单状态": 1}

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ordervet.contract import read_counted_events
+from ordervet.errors import ContractError, FileError
+
+if TYPE_CHECKING:
+    from ordervet.contract import FileCounts
+
+EXPORTS = Path(__file__).parent / "exports"
+TABLES = sorted(EXPORTS.glob("*.csv"))
+DOCUMENTS = sorted(EXPORTS.glob("*.json"))
+GARBAGE = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(
+        [
+            "",
+            "-",
+            '="',
+            "'",
+            "1e400",
+            "9" * 30,
+            "0.1.2",
+            "2025-13-45 25:61:00",
+            "交易成功",
+            "\x1e",
+            "\ufeff",
+            "=1+1",
+            "NaN",
+        ]
+    ),
+)
+PAINFUL = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+def read_or_refuse(path: Path) -> FileCounts | None:
+    """Read a file; the one error allowed is a clear one that names it."""
+    try:
+        events, failures, (counts,) = read_counted_events([path], are_orders_needed=False)
+    except ContractError as error:
+        assert path.name in str(error)
+        return None
+    assert counts.n_read == counts.n_accepted + counts.n_merged + counts.n_quarantined
+    assert len(set(failures["row"].to_pylist())) >= counts.n_quarantined
+    assert events.orders.num_rows == counts.n_orders
+    return counts
+
+
+def cells_of(path: Path) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(path.read_text("utf-8"), newline="")))
+
+
+def text_of(rows: list[list[str]]) -> str:
+    file = io.StringIO()
+    csv.writer(file).writerows(rows)
+    return file.getvalue()
+
+
+@PAINFUL
+@given(path=st.sampled_from(TABLES), data=st.data())
+def test_garbled_cells_never_break_the_sum(tmp_path: Path, path: Path, data: st.DataObject) -> None:
+    rows = cells_of(path)
+    for _ in range(data.draw(st.integers(1, 12))):
+        row = rows[data.draw(st.integers(1, len(rows) - 1))]
+        row[data.draw(st.integers(0, len(row) - 1))] = data.draw(GARBAGE)
+    mutated = tmp_path / "garbled.csv"
+    mutated.write_text(text_of(rows), "utf-8", errors="replace", newline="")
+
+    read_or_refuse(mutated)
+
+
+@PAINFUL
+@given(path=st.sampled_from(TABLES), data=st.data())
+def test_cut_and_re_encoded_files_never_break_the_sum(tmp_path: Path, path: Path, data: st.DataObject) -> None:
+    encoding = data.draw(st.sampled_from(["utf-8", "utf-8-sig", "gb18030", "utf-16", "big5"]))
+    whole = path.read_text("utf-8").encode(encoding, errors="replace")
+    start, stop = data.draw(st.integers(0, 40)), data.draw(st.integers(0, len(whole)))
+    mutated = tmp_path / "cut.csv"
+    mutated.write_bytes(whole[start * data.draw(st.booleans()) : stop])
+
+    read_or_refuse(mutated)
+
+
+@PAINFUL
+@given(path=st.sampled_from(TABLES), data=st.data())
+def test_bytes_turned_anywhere_never_break_the_sum(tmp_path: Path, path: Path, data: st.DataObject) -> None:
+    encoding = data.draw(st.sampled_from(["utf-8", "gb18030"]))
+    turned = bytearray(path.read_text("utf-8").encode(encoding))
+    for _ in range(data.draw(st.integers(1, 20))):
+        turned[data.draw(st.integers(0, len(turned) - 1))] = data.draw(st.integers(0, 255))
+    mutated = tmp_path / "turned.csv"
+    mutated.write_bytes(bytes(turned))
+
+    read_or_refuse(mutated)
+
+
+@PAINFUL
+@given(path=st.sampled_from(TABLES), data=st.data())
+def test_columns_in_another_order_change_nothing(tmp_path: Path, path: Path, data: st.DataObject) -> None:
+    rows = cells_of(path)
+    order = data.draw(st.permutations(range(len(rows[0]))))
+    shuffled = tmp_path / path.name
+    shuffled.write_text(
+        text_of([[row[at] for at in order] if len(row) == len(order) else row for row in rows]), "utf-8", newline=""
+    )
+
+    events, failures, _ = read_counted_events([path], are_orders_needed=False)
+    again, failed_again, _ = read_counted_events([shuffled], are_orders_needed=False)
+
+    assert again == events
+    assert failed_again == failures
+
+
+@PAINFUL
+@given(path=st.sampled_from(TABLES), data=st.data())
+def test_columns_swapped_below_their_names_never_break_the_sum(tmp_path: Path, path: Path, data: st.DataObject) -> None:
+    header, *rows = cells_of(path)
+    order = data.draw(st.permutations(range(len(header))))
+    mutated = tmp_path / "swapped.csv"
+    mutated.write_text(text_of([[header[at] for at in order], *rows]), "utf-8", newline="")
+
+    counts = read_or_refuse(mutated)
+
+    assert counts is None or counts.n_read == len(rows)
+
+
+@PAINFUL
+@given(path=st.sampled_from(DOCUMENTS), data=st.data())
+def test_garbled_documents_never_break_the_sum(tmp_path: Path, path: Path, data: st.DataObject) -> None:
+    document = json.loads(path.read_text("utf-8"))
+    for _ in range(data.draw(st.integers(1, 6))):
+        garble(document, data)
+    mutated = tmp_path / "garbled.json"
+    mutated.write_text(json.dumps(document), "utf-8")
+
+    read_or_refuse(mutated)
+
+
+def garble(value: Any, data: st.DataObject) -> None:
+    """Walk to a random place in a document and put something else there."""
+    while True:
+        keys: list[Any] = list(value) if isinstance(value, dict) else list(range(len(value)))
+        if not keys:
+            return
+        key = data.draw(st.sampled_from(keys))
+        if not isinstance(value[key], (dict, list)) or data.draw(st.integers(0, 9)) == 0:
+            value[key] = data.draw(
+                st.one_of(GARBAGE, st.none(), st.integers(), st.booleans(), st.just([]), st.just({}))
+            )
+            return
+        value = value[key]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe\x00", b",,,\n1,2,3\n", b"a\n" * 3, b'"' + b"x" * 100])
+def test_what_is_no_export_is_one_clear_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "nothing.csv"
+    path.write_bytes(content)
+
+    with pytest.raises(FileError, match=r"nothing\.csv"):
+        read_counted_events([path])
