@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING
 
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from ordervet.cli import run
 from ordervet.simulate import write_simulation
 
 if TYPE_CHECKING:
@@ -19,30 +16,6 @@ if TYPE_CHECKING:
 COMMANDS = ("score", "explain", "validate", "train", "backtest", "simulate", "ingest", "formats")
 HEADER = "order_id,placed_at,amount_minor,buyer_id,phone"
 GOOD = "t1,2025-11-11 20:00:00,1200,b1,19900001111"
-
-
-class Ended:
-    """How a command ended."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def json(self) -> dict:
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def ordervet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def call(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["ordervet", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            run()
-        text = capsys.readouterr()
-        assert "Traceback" not in text.err + text.out
-        return Ended(int(ended.value.code or 0), text.out, text.err)
-
-    return call
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
 
-from ordervet.cli import run
 from ordervet.entities import Key, load_key
 from ordervet.entities.history import History
 from ordervet.errors import KeyMismatchError
@@ -40,35 +37,11 @@ MAPPING = (
 )
 
 
-class Ended:
-    """How a command ended."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def json(self) -> dict:
-        return json.loads(self.out)
-
-
 @pytest.fixture
 def key(monkeypatch: pytest.MonkeyPatch) -> Key:
     key = Key(bytes(range(16)))
     monkeypatch.setenv("ORDERVET_KEY", key.to_hex())
     return key
-
-
-@pytest.fixture
-def ordervet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def call(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["ordervet", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            run()
-        text = capsys.readouterr()
-        assert "Traceback" not in text.err + text.out
-        return Ended(int(ended.value.code or 0), text.out, text.err)
-
-    return call
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +55,7 @@ def write(folder: Path, name: str, *lines: str) -> Path:
     return path
 
 
-def list_sums(ended: Ended) -> list[bool]:
+def list_sums(ended) -> list[bool]:
     names = ("n_accepted", "n_merged", "n_known", "n_quarantined")
     return [each["n_read"] == sum(each[name] for name in names) for each in ended.json["files"]]
 
@@ -279,3 +252,19 @@ def test_scorer_refuses_a_history_store_of_another_key(models_dir, tmp_path: Pat
 
     with pytest.raises(KeyMismatchError, match="was made with key"):
         Scorer.open(models_dir, history=tmp_path / "history")
+
+
+@pytest.mark.usefixtures("key")
+def test_explain_from_a_history_equals_explain_from_the_files(
+    ordervet, simulation: Simulation, models_dir: Path, tmp_path: Path
+) -> None:
+    files = write_simulation(simulation, tmp_path / "files", truth=False)
+    order_id = simulation.orders["order_id"][5_000].as_py()
+    ordervet("ingest", *files, "--history", tmp_path / "history")
+
+    from_history = ordervet(
+        "explain", order_id, "--history", tmp_path / "history", "--models", models_dir, "--json"
+    ).json
+    from_files = ordervet("explain", order_id, *files, "--models", models_dir, "--json").json
+
+    assert from_history == from_files

@@ -79,7 +79,14 @@ def read_files(
     return Intake(events, failures, spec, parse_protocol(mapping.backtest if mapping else {}), time_zone)
 
 
-def read_events_of(files: Sequence[Path] | None, folder: Path | None, mapping_name: str | None) -> Intake:
+def read_events_of(
+    files: Sequence[Path] | None,
+    folder: Path | None,
+    mapping_name: str | None,
+    *,
+    format_name: str = AUTO,
+    formats_dir: Path | None = None,
+) -> Intake:
     """Read the files, or else the history, that a command is to learn from.
 
     Parameters
@@ -87,6 +94,7 @@ def read_events_of(files: Sequence[Path] | None, folder: Path | None, mapping_na
     files : None or none takes the history
     folder : of the history
     mapping_name : of a history it gives features and protocol
+    format_name, formats_dir : of exports
 
     Raises
     ------
@@ -99,7 +107,7 @@ def read_events_of(files: Sequence[Path] | None, folder: Path | None, mapping_na
             hint="ordervet ingest FILE... --history DIR brings files into the history",
         )
     if folder is None:
-        return read_files(files or [], mapping_name)
+        return read_files(files or [], mapping_name, format_name=format_name, formats_dir=formats_dir)
     store = History.open(folder, load_key())
     mapping = load_mapping(mapping_name) if mapping_name else None
     intake = build_history_intake(store.read(), FILE_FAILURE_SCHEMA.empty_table(), mapping)

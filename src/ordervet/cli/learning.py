@@ -11,6 +11,7 @@ from ordervet.backtest import run_backtest
 from ordervet.cli import options
 from ordervet.cli.intake import choose_threads, read_events_of, read_settings
 from ordervet.cli.screen import ExitCode, err, out, print_json, show_progress
+from ordervet.contract.file_events import AUTO
 from ordervet.model import FitSettings, promote_model, save_model
 from ordervet.reports import SIMULATED, average_splits, build_backtest_table, build_card
 from ordervet.retrain import train_model
@@ -23,6 +24,8 @@ def train(
     files: options.FilesOrHistory = None,
     history: options.HistoryFolder = None,
     mapping: options.Mapping = None,
+    format_: options.FormatName = AUTO,
+    formats: options.FormatsDir = None,
     settings: options.SettingsFile = None,
     maturity_days: options.Maturity = 30.0,
     about: Annotated[str, typer.Option(help="What the data is; goes into the manifest and the card.")] = "",
@@ -39,7 +42,7 @@ def train(
     origin = ({"about": about} if about else {}) | {"is_simulated": simulated}
     with show_progress() as report_step:
         report_step("reading")
-        intake = read_events_of(files, history, mapping)
+        intake = read_events_of(files, history, mapping, format_name=format_, formats_dir=formats)
         report_step(f"training on {intake.events.orders.num_rows:,} orders")
         model = train_model(
             intake.events,
@@ -70,6 +73,8 @@ def backtest(
     files: options.FilesOrHistory = None,
     history: options.HistoryFolder = None,
     mapping: options.Mapping = None,
+    format_: options.FormatName = AUTO,
+    formats: options.FormatsDir = None,
     settings: options.SettingsFile = None,
     maturity_days: options.Maturity = 30.0,
     more_train_days: Annotated[
@@ -87,7 +92,7 @@ def backtest(
     fit = read_settings(settings)
     with show_progress() as report_step:
         report_step("reading")
-        intake = read_events_of(files, history, mapping)
+        intake = read_events_of(files, history, mapping, format_name=format_, formats_dir=formats)
         protocol = intake.protocol
         if protocol and more_train_days:
             protocol = protocol.model_copy(update={"more_train_days": more_train_days})

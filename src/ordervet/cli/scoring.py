@@ -14,7 +14,7 @@ import typer
 
 from ordervet.cli import options
 from ordervet.cli.history import preview_files
-from ordervet.cli.intake import Intake, choose_threads, read_files
+from ordervet.cli.intake import Intake, choose_threads, read_events_of, read_files
 from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json, show_progress
 from ordervet.contract import check_out_path, parse_instant, write_table
 from ordervet.contract.file_events import AUTO
@@ -110,7 +110,8 @@ def score(
 
 def explain(
     order_id: Annotated[str, typer.Argument(help="The order to explain.", show_default=False)],
-    files: options.Files,
+    files: options.FilesOrHistory = None,
+    history: options.HistoryFolder = None,
     mapping: options.Mapping = None,
     format_: options.FormatName = AUTO,
     formats: options.FormatsDir = None,
@@ -128,7 +129,7 @@ def explain(
     model = load_model(find_live_model(models or find_bundled_models()))
     with show_progress() as report_step:
         report_step("reading")
-        intake = read_files(files, mapping, format_name=format_, formats_dir=formats)
+        intake = read_events_of(files, history, mapping, format_name=format_, formats_dir=formats)
         report_step("scoring")
         scorer = Scorer(model, load_policy(policy), load_key(), lang=spoken, n_jobs=choose_threads(threads))
         decision, parts = scorer.explain_events(intake.events, order_id)
