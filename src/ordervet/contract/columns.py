@@ -186,9 +186,9 @@ def _integer_to_boolean(numbers: pa.Array) -> pa.Array:
 
 
 def _text_to_money(texts: pa.Array) -> pa.Array:
-    amounts = _matching(texts, MONEY_PATTERN)
-    is_plain = pc.match_substring_regex(amounts, r"^[0-9]+(?:\.[0-9]{1,2})?$")
-    if not pc.all(is_plain).as_py():
+    amounts = texts
+    if not pc.all(pc.match_substring_regex(texts, r"^[0-9]{1,15}(?:\.[0-9]{1,2})?$")).as_py():
+        amounts = _matching(texts, MONEY_PATTERN)
         digits = pc.replace_substring_regex(amounts, r"[^0-9.]", "")
         digits = pc.replace_substring_regex(digits, r"(\.[0-9]{2})0+$", r"\1")
         is_negative = pc.match_substring(amounts, "-")

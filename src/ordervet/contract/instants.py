@@ -24,6 +24,7 @@ _FIRST = (FIRST_INSTANT - _EPOCH) // timedelta(microseconds=1)
 _LAST = (LAST_INSTANT - _EPOCH) // timedelta(microseconds=1)
 _UNREADABLE = np.int64(np.iinfo(np.int64).min)
 _INSTANT = re.compile(INSTANT_PATTERN)
+_PLAIN = len("2025-11-11 20:00:00")
 
 Micros: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 Mask: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
@@ -42,6 +43,11 @@ def read_text_instants(texts: pa.Array, zone: ZoneInfo) -> pa.Array:
     -------
     shape (n,), timestamp[us, UTC]
     """
+    micros = _read_plain(texts)
+    if micros is not None:
+        given = np.flatnonzero(micros != _UNREADABLE)
+        micros[given] = _local_to_utc(micros[given], zone)
+        return _to_timestamps(micros)
     micros = np.full(len(texts), _UNREADABLE)
     is_offset_given = np.zeros(len(texts), bool)
     rows = np.flatnonzero(to_mask(pc.match_substring_regex(texts, INSTANT_PATTERN)))
@@ -54,6 +60,26 @@ def read_text_instants(texts: pa.Array, zone: ZoneInfo) -> pa.Array:
     local = np.flatnonzero(~is_offset_given & (micros != _UNREADABLE))
     micros[local] = _local_to_utc(micros[local], zone)
     return _to_timestamps(micros)
+
+
+def _read_plain(texts: pa.Array) -> Micros | None:
+    """Read a column whose every text is like 2025-11-11 20:00:00; None when one is not.
+
+    Returns
+    -------
+    shape (n,), local microseconds, unreadable where the text is null
+    """
+    # SPEED: nearly all exports write all their times so; Arrow's cast then takes a tenth of the time (bench_intake).
+    given = texts.drop_null()
+    if len(given) == 0 or pc.min_max(pc.binary_length(given)).as_py() != {"min": _PLAIN, "max": _PLAIN}:
+        return None
+    signs = _signs_of(given, _PLAIN)
+    is_plain = all((signs[at] == ord(sign)).all() for at, sign in ((4, "-"), (7, "-"), (10, " "), (13, ":"), (16, ":")))
+    try:
+        stamps = texts.cast(pa.timestamp("us")) if is_plain else None
+    except pa.ArrowInvalid:
+        return None
+    return None if stamps is None else stamps.cast(pa.int64()).fill_null(int(_UNREADABLE)).to_numpy().copy()
 
 
 def read_timestamps(stamps: pa.Array, zone: ZoneInfo) -> pa.Array:

@@ -185,7 +185,7 @@ class CsvRows(RowSource):
         from pyarrow import csv as arrow_csv  # noqa: PLC0415 - each format is loaded when it is met
 
         names = [str(position) for position in range(self.width)]
-        read = arrow_csv.ReadOptions(column_names=names, block_size=_BLOCK, use_threads=False)
+        read = arrow_csv.ReadOptions(column_names=names, block_size=_BLOCK)
         # NOT: an invalid_row_handler for rows of another length; it fails on bytes that are not UTF-8.
         parse = arrow_csv.ParseOptions(newlines_in_values=True)
         convert = arrow_csv.ConvertOptions(

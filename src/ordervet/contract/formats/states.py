@@ -147,6 +147,8 @@ class StateReader:
             is_met &= texts[name].is_given
         for name in rule.missing:
             is_met &= ~texts[name].is_given
+        if not is_met.any():
+            return is_met
         for name in rule.zero:
             is_met &= texts[name].compare_zero(self._money_kind(name), self._zone, pc.equal)
         for name in rule.nonzero:
