@@ -61,7 +61,7 @@ def _write_row(number: int, buyer: int, amount: int, placed: datetime) -> str:
     address = f"示例省 示例市 示例区 样板路{buyer % 999}号{buyer % 40}幢{buyer % 30}单元{buyer % 20}01室"
     return (
         f'="{23 * 10**17 + number}",示例买家{buyer}号,a{buyer}@example.com,{yuan},0.00,0,{yuan},0,{yuan},0,交易成功,,'
-        f"张**,{address},快递,,'154{buyer:08d},{at},{at},保暖加绒示例卫衣秋冬新款宽松{buyer % 500},1,No:YT{number:013d},"
+        f"张**,{address},快递,,'154{buyer:08d},{at},{at},加绒示例卫衣秋冬新款宽松{buyer % 500},1,No:YT{number:013d},"
         f"示例快递,,1,1234,示例旗舰店,订单未关闭,{confirmed},{yuan}元"
     )
 

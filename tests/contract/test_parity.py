@@ -289,3 +289,19 @@ def test_rows_of_dicts_and_their_table_give_the_same_answer() -> None:
     assert good.equals(again)
     assert failures.equals(failures_again)
     assert given_values(good)[0]["entity__terminal"] == "T"
+
+
+@given(
+    moments=st.lists(st.none() | st.datetimes(datetime(1989, 12, 30), datetime(2101, 1, 2)), min_size=1),  # noqa: DTZ001 - local times
+    odd=st.sampled_from(
+        ["", "2025-02-30 20:00:00", "2025-11-11 24:00:00", "2025-11-11T20:00:00", "2025-11-11 2:00:00 "]
+    ),
+    zone=st.sampled_from(ZONES),
+)
+@settings(max_examples=60, deadline=None)
+def test_columns_of_plain_times_agree_with_parse_instant(moments: list[datetime | None], odd: str, zone: str) -> None:
+    column = pa.array([None if at is None else f"{at:%Y-%m-%d %H:%M:%S}" for at in moments] + [odd] * bool(odd))
+
+    values = read_column(column, "instant", ZoneInfo(zone)).values.to_pylist()
+
+    assert values == [None if raw is None else parse_or_none(raw, "instant", zone) for raw in column.to_pylist()]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from contract.formats.tmall_exports import write_rows, write_tmall
-from ordervet.contract import Events, describe_file, list_formats, read_counted_events
+from ordervet.contract import describe_file, list_formats, read_counted_events
 from ordervet.entities import Key, key_events
 from ordervet.features import FeatureEngine, build_later_events, build_order_events, build_spec
 from ordervet.simulate import SimulationSettings, simulate
@@ -16,7 +16,7 @@ from ordervet.simulate import SimulationSettings, simulate
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ordervet.contract import Format
+    from ordervet.contract import Events, Format
 
 SPEC = build_spec()
 KEY = Key(b"0123456789abcdef")
