@@ -48,6 +48,7 @@ class Address:
     roads, names : names of roads; of estates, villages and whatever else is named
     numbers : what is counted → the numbers, in order
     notes : what follows the last number and names no place: notes to the courier, a shop's name
+    rest : folded text after the region, from which names, numbers and notes were read
     place_type : what kind of place it is
     is_masked : a platform has hidden part of it
     door_text, place_text : the canonical texts; "" where the address reaches no door, or names no place
@@ -61,6 +62,7 @@ class Address:
     names: tuple[str, ...] = field(repr=False)
     numbers: dict[Unit, tuple[str, ...]] = field(repr=False)
     notes: tuple[str, ...] = field(repr=False)
+    rest: str = field(repr=False)
     place_type: PlaceType
     is_masked: bool
     door_text: str = field(repr=False)
@@ -100,6 +102,7 @@ def parse_address(text: str) -> Address:
         names=_unique(name.text for name in names if not name.is_road),
         numbers={unit: _unique(scan.numbers[unit]) for unit in Unit if scan.numbers[unit]},
         notes=_unique(note.text for note in notes),
+        rest=scan.text[scan.rest_at :],
         place_type=scan.place_type(),
         is_masked=is_hidden,
         door_text="" if is_hidden else scan.door_text(),

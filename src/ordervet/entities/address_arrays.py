@@ -40,15 +40,17 @@ if TYPE_CHECKING:
 
 __all__ = ["load_tables", "make_scratch"]
 
-CLASS_SHIFT: Final = 21
-SECOND_SHIFT: Final = 25
-SECOND_CLASS_SHIFT: Final = 46
-FLAG_SHIFT: Final = 50
+MARK_SHIFT: Final = 21
+SECOND_SHIFT: Final = 42
+"""Where in a character's entry its mark and its second character begin."""
 
-UNIT_TRAP, ESTATE_ENDING, NOTE_START, PLACE_START, NAME_END, VILLAGE_END, FULL_TRAP_FLAG, SKIP_START = (
-    1 << bit for bit in range(8)
+CLASS: Final = 15
+"""The bits of a mark that hold the class; the flags and a numeral's value lie above."""
+
+UNIT_TRAP, ESTATE_ENDING, NOTE_START, PLACE_START, NAME_END, VILLAGE_END, FULL_TRAP_FLAG, SKIP_START, UNIT_START = (
+    1 << bit for bit in range(4, 13)
 )
-VALUE_SHIFT: Final = 8
+VALUE_SHIFT: Final = 13
 VALUES: Final = (*range(10), 10, 100, 1000, 20, 30)
 """What the code of a numeral stands for."""
 
@@ -68,10 +70,9 @@ _START_BITS: Final = 18
 _SCRATCH: Final = np.dtype(
     [
         ("points", np.int32, MAX_CHARS + 64),
-        ("classes", np.int8, MAX_CHARS + 64),
-        ("flags", np.int32, MAX_CHARS + 64),
+        ("marks", np.int32, MAX_CHARS + 64),
         ("names", np.int32, 4 * MAX_CHARS),
-        ("name_flags", np.int32, 4 * MAX_CHARS),
+        ("name_marks", np.int32, 4 * MAX_CHARS),
         ("name_rows", np.int32, (MAX_CHARS + 1, 4)),
         ("numbers", np.int32, 16 * MAX_CHARS),
         ("number_rows", np.int32, (2 * MAX_CHARS, 3)),
@@ -85,8 +86,8 @@ _SCRATCH: Final = np.dtype(
 )
 """The kernel's working memory, for one address at a time.
 
-points, classes, flags: the folded address; names, name_flags, name_rows: characters of names and their flags, and of
-each name its start, end, whether it is a road, and the groups before it; numbers, number_rows: characters of numbers,
+points, marks: the folded address; names, name_marks, name_rows: characters of names and their marks, and of each name
+its start, end, whether it is a road, and the groups before it; numbers, number_rows: characters of numbers,
 and of each what it counts, its start and end; elements, element_rows: of the group being read; order: for sorting;
 state: the counters of the scan; out: canonical text.
 """
@@ -219,7 +220,7 @@ def _fill_folds(
     pages = np.zeros(_N_PAGES, dtype=np.int32)
     pages[used] = np.arange(len(used))
     folds = (np.repeat(np.array(used) * _PAGE, _PAGE) + np.tile(np.arange(_PAGE), len(used))).astype(np.uint64)
-    folds[junk[folds.astype(np.int64)]] = CharClass.JUNK << CLASS_SHIFT
+    folds[junk[folds.astype(np.int64)]] = CharClass.JUNK << MARK_SHIFT
     for point in special:
         at = pages[point // _PAGE] * _PAGE + point % _PAGE
         if not junk[point]:
@@ -234,12 +235,9 @@ def _fill_folds(
 def _entry(char: str) -> int:
     folded = fold_char(char)
     if not folded:
-        return CharClass.JUNK << CLASS_SHIFT
-    first = folded[0]
-    entry = ord(first) | classify(first) << CLASS_SHIFT | _flags(first) << FLAG_SHIFT
-    if len(folded) > 1:
-        entry |= ord(folded[1]) << SECOND_SHIFT | classify(folded[1]) << SECOND_CLASS_SHIFT
-    return entry
+        return CharClass.JUNK << MARK_SHIFT
+    entry = ord(folded[0]) | (classify(folded[0]) | _flagged().get(folded[0], 0)) << MARK_SHIFT
+    return entry | ord(folded[1]) << SECOND_SHIFT if len(folded) > 1 else entry
 
 
 @cache
@@ -256,13 +254,10 @@ def _flagged() -> dict[str, int]:
         ("村庄", VILLAGE_END),
         (FULL_TRAP, FULL_TRAP_FLAG),
         ({word[0] for word in SKIPPED_REGION_WORDS}, SKIP_START),
+        ({word[0] for words in UNITS.values() for word in words}, UNIT_START),
     ):
         for char in chars:
             flags[char] = flags.get(char, 0) | flag
     for char, value in [*NUMERALS.items(), *((str(digit), digit) for digit in range(10))]:
         flags[char] = flags.get(char, 0) | VALUES.index(value) << VALUE_SHIFT
     return flags
-
-
-def _flags(char: str) -> int:
-    return _flagged().get(char, 0)

@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from ordervet.entities.address_arrays import (
-    CLASS_SHIFT,
-    FLAG_SHIFT,
-    HAN_ONE,
-    SECOND_SHIFT,
-)
+from ordervet.entities.address_arrays import CLASS, HAN_ONE, MARK_SHIFT, SECOND_SHIFT
 from ordervet.entities.characters import MAX_CHARS
 
 if TYPE_CHECKING:
@@ -24,28 +19,29 @@ __all__ = ["fold_bytes"]
 
 NAME, DIGIT, NUMERAL, LETTER, SPACE, HYPHEN, BREAK, HASH, STAR, JUNK, COMMA, END = range(12)
 _POINT = np.uint64((1 << 21) - 1)
-_CLASS = np.uint64(15)
+_MARK = np.uint64((1 << 21) - 1)
 _PAGE_BITS = 8
 
 
 @njit(nogil=True, cache=True)
 def _entry_of(tables: Record, point: Scalar) -> Scalar:
-    page = tables.pages[point >> _PAGE_BITS]
+    page = tables.pages[np.uint32(point >> _PAGE_BITS)]
     if page < 0:
         return np.uint64(point)
-    return tables.folds[(np.int64(page) << _PAGE_BITS) + (point & 255)]
+    return tables.folds[np.uint32((np.int64(page) << _PAGE_BITS) + (point & 255))]
 
 
 @njit(nogil=True, cache=True)
 def _decode(data: NDArray[np.uint8], at: Scalar, stop: Scalar) -> tuple[Scalar, Scalar]:
     """Decode one UTF-8 character; Arrow's text is valid, so only its end is checked."""
-    first = np.int64(data[at])
+    first = np.int64(data[np.uint64(at)])
+    if 0xE0 <= first < 0xF0 and at + 2 < stop:  # noqa: PLR2004 -- SPEED: most characters are Chinese (bench_addresses.py)
+        high = ((first & 0x0F) << 12) | ((np.int64(data[np.uint64(at + 1)]) & 0x3F) << 6)
+        return high | (np.int64(data[np.uint64(at + 2)]) & 0x3F), at + 3
     if first < 0x80:  # noqa: PLR2004 -- UTF-8
         return first, at + 1
     if first < 0xE0 and at + 1 < stop:  # noqa: PLR2004 -- UTF-8
         return ((first & 0x1F) << 6) | (np.int64(data[at + 1]) & 0x3F), at + 2
-    if first < 0xF0 and at + 2 < stop:  # noqa: PLR2004 -- UTF-8
-        return ((first & 0x0F) << 12) | ((np.int64(data[at + 1]) & 0x3F) << 6) | (np.int64(data[at + 2]) & 0x3F), at + 3
     if at + 3 < stop:
         point = ((first & 0x07) << 18) | ((np.int64(data[at + 1]) & 0x3F) << 12)
         return (point | ((np.int64(data[at + 2]) & 0x3F) << 6) | (np.int64(data[at + 3]) & 0x3F)) & 0x1FFFFF, at + 4
@@ -63,13 +59,13 @@ def fold_bytes(
     data : shape (n_bytes,), UTF-8
     start, stop : 0 <= start <= stop <= n_bytes
     tables : what to look up
-    scratch : points, classes and flags are written, and closed by a character of class END
+    scratch : points and marks are written, and closed by a character of class END
 
     Returns
     -------
     how many characters there are, and whether the text is masked
     """
-    points, classes, flags = scratch.points, scratch.classes, scratch.flags
+    points, marks = scratch.points, scratch.marks
     joiner: Scalar = 0
     n, is_after_star = 0, False
     is_hidden = stop - start > 1 and data[start] == data[start + 1] and (data[start] == 35 or data[start] == 36)  # noqa: PLR2004 -- ## or $$
@@ -79,13 +75,13 @@ def fold_bytes(
         raw, at = _decode(data, at, stop)
         entry = _entry_of(tables, raw)
         second = np.int64((entry >> np.uint64(SECOND_SHIFT)) & _POINT)
-        kind = np.int64((entry >> np.uint64(CLASS_SHIFT)) & _CLASS)
+        mark = np.int64((entry >> np.uint64(MARK_SHIFT)) & _MARK)
+        kind = mark & CLASS
         if kind == NAME and joiner == 0 and second == 0:  # SPEED: most characters are such (bench_addresses.py)
             is_after_star = False
             if n < MAX_CHARS - 1:
-                points[n] = np.int64(entry & _POINT)
-                classes[n] = NAME
-                flags[n] = np.int64(entry >> np.uint64(FLAG_SHIFT))
+                points[np.uint32(n)] = np.int64(entry & _POINT)
+                marks[np.uint32(n)] = mark
                 n += 1
                 before = NAME
             continue
@@ -94,7 +90,8 @@ def fold_bytes(
                 if second == 0:
                     break
                 entry = _entry_of(tables, second)
-                kind = np.int64((entry >> np.uint64(CLASS_SHIFT)) & _CLASS)
+                mark = np.int64((entry >> np.uint64(MARK_SHIFT)) & _MARK)
+                kind = mark & CLASS
             if kind == JUNK:
                 continue
             if kind == STAR:
@@ -113,20 +110,18 @@ def fold_bytes(
             if joiner != 0 and is_after_alnum and DIGIT <= kind <= LETTER:
                 is_dash = joiner == HYPHEN
                 points[n] = 45 if is_dash else 32
-                classes[n] = HYPHEN if is_dash else SPACE
-                flags[n] = 0
+                marks[n] = HYPHEN if is_dash else SPACE
                 n += 1
             elif joiner == COMMA:
-                points[n], classes[n], flags[n] = 44, COMMA, 0
+                points[n], marks[n] = 44, COMMA
                 n += 1
-            elif kind == DIGIT and n > 1 and points[n - 1] == HAN_ONE and classes[n - 2] == DIGIT:
-                points[n - 1], classes[n - 1], flags[n - 1] = 45, HYPHEN, 0
+            elif kind == DIGIT and n > 1 and points[n - 1] == HAN_ONE and marks[n - 2] & CLASS == DIGIT:
+                points[n - 1], marks[n - 1] = 45, HYPHEN
             joiner = 0
             points[n] = point
-            classes[n] = kind
-            flags[n] = np.int64(entry >> np.uint64(FLAG_SHIFT))
+            marks[n] = mark
             n += 1
             before = kind
     for i in range(n, n + 4):
-        points[i], classes[i], flags[i] = 0, END, 0
+        points[i], marks[i] = 0, END
     return n, is_hidden

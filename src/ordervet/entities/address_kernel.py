@@ -50,7 +50,7 @@ def _is_note(scratch: Record, name: Scalar) -> Scalar:
     row, state = scratch.name_rows[name], scratch.state
     if state[REGION] == 0 or row[2] != 0 or state[N_GROUPS] == 0 or row[3] != state[N_GROUPS]:
         return False
-    return scratch.name_flags[row[0]] & NOTE_START != 0 or scratch.name_flags[row[1] - 1] & ESTATE_ENDING == 0
+    return scratch.name_marks[row[0]] & NOTE_START != 0 or scratch.name_marks[row[1] - 1] & ESTATE_ENDING == 0
 
 
 @njit(nogil=True, cache=True)
@@ -252,7 +252,7 @@ def _type_place(n: Scalar, tables: Record, scratch: Record) -> Scalar:
     """``_Scan.place_type``."""
     state, best = scratch.state, np.int64(_NO_RANK)
     for start in range(state[REST_AT], n):
-        if scratch.flags[start] & PLACE_START == 0:
+        if scratch.marks[start] & PLACE_START == 0:
             continue
         node, at = np.int64(tables.lists[PLACES]), start
         while True:
@@ -268,7 +268,7 @@ def _type_place(n: Scalar, tables: Record, scratch: Record) -> Scalar:
         return np.int64(HOUSEHOLD)
     is_village = state[UNITS_SEEN] & (ONE << GROUP) != 0
     for name in range(state[N_NAMES]):
-        is_village |= scratch.name_flags[scratch.name_rows[name, 1] - 1] & VILLAGE_END != 0
+        is_village |= scratch.name_marks[scratch.name_rows[name, 1] - 1] & VILLAGE_END != 0
     return np.int64(VILLAGE) if is_village else np.int64(0)
 
 

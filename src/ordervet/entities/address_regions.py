@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from ordervet.entities.divisions import load_divisions
+from ordervet.entities.divisions import COUNTRY, load_divisions
 from ordervet.entities.lexicon import FULL_TRAP, SKIPPED_REGION_WORDS, TRAP_WORDS
 
 if TYPE_CHECKING:
@@ -33,26 +33,20 @@ def read_region(text: str, start: int, region: int, *, is_short_allowed: bool) -
     number of the deepest division named, and where the text goes on
     """
     divisions = load_divisions()
-    at = start
+    at, above = start, region
     while True:
         if skipped := next((word for word in SKIPPED_REGION_WORDS if text.startswith(word, at)), None):
             at += len(skipped)
             continue
-        found, end = _match(divisions, region, text, at, is_short_allowed=is_short_allowed)
-        if end == at:
-            found, end = _match_repeated(divisions, region, text, at)
-        if end == at:
+        found, end = _match(divisions, above, text, at, is_short_allowed=is_short_allowed)
+        if end == at and above != COUNTRY:
+            found, end = _match(divisions, COUNTRY, text, at, is_short_allowed=False)
+        is_repeated = found in divisions.chain(region)
+        if end == at or not (is_repeated or region in [COUNTRY, *divisions.chain(found)]):
             return region, at
-        region, at = found, end
-
-
-def _match_repeated(divisions: Divisions, region: int, text: str, at: int) -> tuple[int, int]:
-    chain = divisions.chain(region)
-    for number in reversed(chain):
-        found, end = _match(divisions, divisions.all[number].parent, text, at, is_short_allowed=False)
-        if end > at and (found in chain or region in divisions.chain(found)):
-            return (region if found in chain else found), end
-    return region, at
+        above, at = found, end
+        if not is_repeated:
+            region = found
 
 
 def _match(divisions: Divisions, parent: int, text: str, at: int, *, is_short_allowed: bool) -> tuple[int, int]:

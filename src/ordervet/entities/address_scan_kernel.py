@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from ordervet.entities.address_arrays import (
+    CLASS,
     ENDINGS,
     ESTATE_ENDING,
     FULL_TRAP_FLAG,
@@ -21,6 +22,7 @@ from ordervet.entities.address_arrays import (
     SKIPPED,
     SKIPPED_REGION,
     TRAPS,
+    UNIT_START,
     UNIT_TRAP,
     UNIT_WORDS,
     VALUE_SHIFT,
@@ -92,7 +94,7 @@ def _match(tables: Record, scratch: Record, parent: Scalar, at: Scalar, shortnes
         if payload & 1:
             is_named = shortness == OR_SHORT and _starts_with(tables, scratch, tables.lists[TRAPS], end) == 0
         else:
-            is_named = scratch.flags[end] & FULL_TRAP_FLAG == 0
+            is_named = scratch.marks[end] & FULL_TRAP_FLAG == 0
         if is_named:
             best, best_end = payload >> 1, end
 
@@ -107,51 +109,33 @@ def _is_within(tables: Record, inner: Scalar, outer: Scalar) -> Scalar:
 
 
 @njit(nogil=True, cache=True)
-def _match_repeated(tables: Record, scratch: Record, region: Scalar, at: Scalar) -> tuple[Scalar, Scalar]:
-    """``address_regions._match_repeated``, from the province down."""
-    parents, point = tables.parents, scratch.points[at]
-    first = np.int64(parents[region])
-    second = np.int64(parents[first])
-    third = np.int64(parents[second])
-    root = np.int64(-1)
-    for following in (np.int64(0), third, second, first):
-        # Above the provinces the chain repeats the country.
-        if following == root:
-            continue
-        root = following
-        if not may_start(tables.starts, root, point):
-            continue
-        found, end = _match(tables, scratch, root, at, FULL_ONLY)
-        if end > at:
-            if _is_within(tables, region, found):
-                return region, end
-            if _is_within(tables, found, region):
-                return found, end
-    return region, at
-
-
-@njit(nogil=True, cache=True)
 def _read_region(
     tables: Record, scratch: Record, at: Scalar, region: Scalar, shortness: Scalar
 ) -> tuple[Scalar, Scalar]:
     """``address_regions.read_region``."""
+    above = region
     while True:
-        if scratch.flags[at] & SKIP_START:
+        if scratch.marks[at] & SKIP_START:
             skipped = _starts_with(tables, scratch, tables.lists[SKIPPED_REGION], at)
             if skipped > 0:
                 at += skipped
                 continue
-        found, end = _match(tables, scratch, region, at, shortness)
-        if end == at and region != 0:
-            found, end = _match_repeated(tables, scratch, region, at)
+        found, end = _match(tables, scratch, above, at, shortness)
+        if end == at and above != 0:
+            found, end = _match(tables, scratch, ZERO, at, FULL_ONLY)
         if end == at:
             return region, at
-        region, at = found, end
+        is_repeated = _is_within(tables, region, found)
+        if not is_repeated and region != 0 and not _is_within(tables, found, region):
+            return region, at
+        above, at = found, end
+        if not is_repeated:
+            region = found
 
 
 @njit(nogil=True, cache=True)
-def _skip(classes: NDArray[np.int8], at: Scalar, low: Scalar, high: Scalar) -> Scalar:
-    while low <= classes[at] <= high:
+def _skip(marks: NDArray[np.int32], at: Scalar, low: Scalar, high: Scalar) -> Scalar:
+    while low <= marks[at] & CLASS <= high:
         at += 1
     return at
 
@@ -173,11 +157,11 @@ def _evaluate(tables: Record, scratch: Record, start: Scalar, stop: Scalar, at: 
     """``address_numbers._evaluate``: write the digits to the elements; where they end, or -1."""
     is_multiplied = False
     for i in range(start, stop):
-        is_multiplied |= tables.values[(scratch.flags[i] >> VALUE_SHIFT) & 15] >= 10  # noqa: PLR2004 -- ten
+        is_multiplied |= tables.values[(scratch.marks[i] >> VALUE_SHIFT) & 15] >= 10  # noqa: PLR2004 -- ten
     if not is_multiplied:
         begin = at
         for i in range(start, stop):
-            digit = tables.values[(scratch.flags[i] >> VALUE_SHIFT) & 15]
+            digit = tables.values[(scratch.marks[i] >> VALUE_SHIFT) & 15]
             if at > begin or digit > 0:
                 scratch.elements[at] = _ZERO + digit
                 at += 1
@@ -189,7 +173,7 @@ def _evaluate(tables: Record, scratch: Record, start: Scalar, stop: Scalar, at: 
         return -1
     total, pending = np.int64(0), np.int64(0)
     for i in range(start, stop):
-        value = tables.values[(scratch.flags[i] >> VALUE_SHIFT) & 15]
+        value = tables.values[(scratch.marks[i] >> VALUE_SHIFT) & 15]
         if value < 10:  # noqa: PLR2004 -- ten
             pending = pending * 10 + value
         elif value == 20 or value == 30:  # noqa: PLR1714, PLR2004 -- 廿 and 卅 add
@@ -203,20 +187,33 @@ def _evaluate(tables: Record, scratch: Record, start: Scalar, stop: Scalar, at: 
 @njit(nogil=True, cache=True)
 def _read_element(tables: Record, scratch: Record, at: Scalar, index: Scalar, text_at: Scalar) -> Scalar:
     """``address_numbers._read_element``: fill a row of elements; where the text ends, or -1 for no element."""
-    classes, points, elements = scratch.classes, scratch.points, scratch.elements
-    digits_at = _skip(classes, at, LETTER, LETTER)
+    marks, points, elements = scratch.marks, scratch.points, scratch.elements
+    row = scratch.element_rows[index]
+    if marks[at] & CLASS == DIGIT:  # SPEED: most numbers are plain digits (bench_addresses.py)
+        end, text_end = at, text_at
+        while marks[end] & CLASS == DIGIT:
+            elements[text_end] = points[end]
+            text_end += 1 if text_end > text_at or points[end] != _ZERO else 0
+            end += 1
+        if marks[end] & CLASS != NUMERAL and marks[end] & CLASS != LETTER:
+            if text_end == text_at:
+                text_end += 1
+            row[TEXT_AT], row[TEXT_END], row[SOURCE_END] = text_at, text_end, end
+            row[N_DIGITS], row[N_SOURCE], row[IS_ARABIC] = text_end - text_at, end - at, 1
+            row[N_PREFIX], row[N_SUFFIX], row[IS_F] = 0, 0, 0
+            return text_end
+    digits_at = _skip(marks, at, LETTER, LETTER)
     n_prefix = digits_at - at
     if n_prefix > 2:  # noqa: PLR2004 -- address_numbers._MAX_LETTERS
         return -1
-    digits_end = _skip(classes, digits_at, DIGIT, NUMERAL)
+    digits_end = _skip(marks, digits_at, DIGIT, NUMERAL)
     is_arabic = False
     for i in range(digits_at, digits_end):
-        is_arabic |= classes[i] == DIGIT
+        is_arabic |= marks[i] & CLASS == DIGIT
     text_end = text_at
     for i in range(at, digits_at):
         elements[text_end] = points[i]
         text_end += 1
-    row = scratch.element_rows[index]
     row[TEXT_AT], row[N_PREFIX], row[N_SUFFIX], row[IS_F] = text_at, n_prefix, 0, 0
     if digits_end == digits_at or (n_prefix > 0 and not is_arabic):
         row[TEXT_END], row[SOURCE_END], row[N_DIGITS], row[N_SOURCE], row[IS_ARABIC] = text_end, digits_at, 0, 0, 0
@@ -226,7 +223,7 @@ def _read_element(tables: Record, scratch: Record, at: Scalar, index: Scalar, te
     if text_end < 0:
         return -1
     n_digits = text_end - digits_text_at
-    end = _skip(classes, digits_end, LETTER, LETTER)
+    end = _skip(marks, digits_end, LETTER, LETTER)
     if end - digits_end > 2:  # noqa: PLR2004 -- address_numbers._MAX_LETTERS
         end = digits_end
     for i in range(digits_end, end):
@@ -241,7 +238,7 @@ def _read_element(tables: Record, scratch: Record, at: Scalar, index: Scalar, te
 @njit(nogil=True, cache=True)
 def _read_unit(tables: Record, scratch: Record, at: Scalar, last: Scalar) -> tuple[Scalar, Scalar]:
     """``address_numbers._read_unit``: number of the word or -1, and its length (-1 if it is part of a name)."""
-    if not may_start(tables.starts, tables.lists[UNIT_WORDS], scratch.points[at]):
+    if scratch.marks[at] & UNIT_START == 0:
         return NOTHING, 0
     node, length = np.int64(tables.lists[UNIT_WORDS]), 0
     word, word_length = np.int64(-1), 0
@@ -252,7 +249,7 @@ def _read_unit(tables: Record, scratch: Record, at: Scalar, last: Scalar) -> tup
         length += 1
         if payload >= 0 and (tables.unit_words[payload, 2] & 4 == 0 or last == BUILDING):
             word, word_length = payload, length
-    if word >= 0 and scratch.flags[at + word_length] & UNIT_TRAP:
+    if word >= 0 and scratch.marks[at + word_length] & UNIT_TRAP:
         return np.int64(-1), -1
     return word, word_length
 
@@ -274,7 +271,7 @@ def _is_number(  # the questions of address_numbers._is_number, in its order
         stop = first[SOURCE_END] - first[N_SUFFIX]
         is_date = True
         for i in range(stop - first[N_SOURCE], stop):
-            is_date &= tables.values[(scratch.flags[i] >> VALUE_SHIFT) & 15] < 10  # noqa: PLR2004 -- ten
+            is_date &= tables.values[(scratch.marks[i] >> VALUE_SHIFT) & 15] < 10  # noqa: PLR2004 -- ten
         if is_date:
             return False
     if first[IS_ARABIC] or unit >= 0:
@@ -283,9 +280,9 @@ def _is_number(  # the questions of address_numbers._is_number, in its order
         return n > 1 and scratch.element_rows[1, IS_ARABIC] != 0
     if is_dashed:
         return True
-    if last == NOTHING or is_trapped or scratch.flags[end] & UNIT_TRAP:
+    if last == NOTHING or is_trapped or scratch.marks[end] & UNIT_TRAP:
         return False
-    return first[N_SOURCE] >= (3 if scratch.classes[end] == NAME else 2)
+    return first[N_SOURCE] >= (3 if scratch.marks[end] & CLASS == NAME else 2)
 
 
 @njit(nogil=True, cache=True)
@@ -334,7 +331,7 @@ def _append_raw(scratch: Record, start: Scalar, stop: Scalar) -> None:
     end = scratch.state[RUN_END]
     for i in range(start, stop):
         scratch.names[end] = scratch.points[i]
-        scratch.name_flags[end] = scratch.flags[i]
+        scratch.name_marks[end] = scratch.marks[i]
         end += 1
     scratch.state[RUN_END] = end
 
@@ -345,13 +342,13 @@ def _append_number(scratch: Record, start: Scalar, stop: Scalar) -> None:
     points, names, end = scratch.points, scratch.names, scratch.state[RUN_END]
     is_plain = stop - start <= 2  # noqa: PLR2004 -- two digits
     for i in range(start, stop):
-        is_plain &= scratch.classes[i] == DIGIT
+        is_plain &= scratch.marks[i] & CLASS == DIGIT
     if not is_plain:
         _append_raw(scratch, start, stop)
         return
     tens = np.int64(points[start]) - _ZERO if stop - start == 2 else np.int64(0)  # noqa: PLR2004 -- two digits
     ones = np.int64(points[stop - 1]) - _ZERO
-    scratch.name_flags[end : end + 3] = 0
+    scratch.name_marks[end : end + 3] = 0
     if tens > 1:
         names[end] = _HAN_DIGITS[tens]
         end += 1
@@ -454,7 +451,7 @@ def _is_embedded(scratch: Record, n: Scalar, is_trapped: Scalar, last_of_run: Sc
     state = scratch.state
     if is_trapped:
         return n == 1
-    if n > 1 or scratch.classes[scratch.element_rows[0, SOURCE_END]] != NAME:
+    if n > 1 or scratch.marks[scratch.element_rows[0, SOURCE_END]] & CLASS != NAME:
         return False
     if state[RUN_END] > state[RUN_AT]:
         return last_of_run & ESTATE_ENDING == 0
@@ -464,7 +461,7 @@ def _is_embedded(scratch: Record, n: Scalar, is_trapped: Scalar, last_of_run: Sc
 @njit(nogil=True, cache=True)
 def _read_number(tables: Record, scratch: Record, at: Scalar) -> Scalar:
     """``read_group`` and ``_Scan._read_number``: where the text goes on, or -1 if here is (part of) a name."""
-    state, classes, rows = scratch.state, scratch.classes, scratch.element_rows
+    state, marks, rows = scratch.state, scratch.marks, scratch.element_rows
     has_run = state[RUN_END] > state[RUN_AT]
     last = NOTHING if has_run else state[LAST]
     text_end = _read_element(tables, scratch, at, ZERO, ZERO)
@@ -472,11 +469,11 @@ def _read_number(tables: Record, scratch: Record, at: Scalar) -> Scalar:
         return -1
     n, end, is_dashed, first_with_unit = ONE, np.int64(rows[0, SOURCE_END]), False, ZERO
     is_long = rows[0, N_DIGITS] >= 7  # noqa: PLR2004 -- address_numbers._PHONE_DIGITS
-    while classes[end] == HYPHEN or classes[end] == SPACE:
+    while marks[end] & CLASS == HYPHEN or marks[end] & CLASS == SPACE:
         text_end = _read_element(tables, scratch, end + 1, n, text_end)
         if text_end < 0:
             break
-        if classes[end] == HYPHEN:
+        if marks[end] & CLASS == HYPHEN:
             is_dashed = True
         else:
             first_with_unit = n
@@ -499,7 +496,7 @@ def _read_number(tables: Record, scratch: Record, at: Scalar) -> Scalar:
         _close_run(tables, scratch, ZERO)
         state[LAST], state[AFTER_ROAD] = NOTHING, 0
         return group_end
-    flags_before = scratch.flags[at - 1] if at > 0 else 0
+    flags_before = scratch.marks[at - 1] if at > 0 else 0
     if unit < 0 and _is_embedded(scratch, n, is_trapped, flags_before):
         stop = np.int64(rows[0, SOURCE_END])
         _append_number(scratch, at, stop)
@@ -526,13 +523,13 @@ def scan_address(n: Scalar, tables: Record, scratch: Record) -> None:
     ----------
     Truth: ``address._Scan.read``.
     """
-    state, classes, flags = scratch.state, scratch.classes, scratch.flags
+    state, marks = scratch.state, scratch.marks
     state[:] = 0
     state[LAST] = NOTHING
     state[REGION], at = _read_region(tables, scratch, ZERO, ZERO, OR_SHORT)
     state[REST_AT] = at
     while at < n:
-        kind = classes[at]
+        kind = marks[at] & CLASS
         if kind == BREAK or kind == COMMA:  # noqa: PLR1714, SIM109 -- SPEED: bench_addresses.py
             _close_run(tables, scratch, ZERO)
             if kind == BREAK:
@@ -549,14 +546,18 @@ def scan_address(n: Scalar, tables: Record, scratch: Record) -> None:
                 at = end
                 continue
         if kind == NAME:
-            _append_raw(scratch, at, at + 1)
-            at += 1
-            if flags[at - 1] & NAME_END:
+            start = at
+            while marks[at] & (CLASS | NAME_END) == NAME:
+                at += 1
+            is_end = marks[at] & (CLASS | NAME_END) == NAME_END
+            at += is_end
+            _append_raw(scratch, start, at)
+            if is_end:
                 _close_if_ended(tables, scratch, at)
             continue
         end = _read_number(tables, scratch, at)
         if end < 0:
-            end = _skip(classes, at, LETTER, LETTER) if kind == LETTER else _skip(classes, at, DIGIT, NUMERAL)
+            end = _skip(marks, at, LETTER, LETTER) if kind == LETTER else _skip(marks, at, DIGIT, NUMERAL)
             _append_raw(scratch, at, end)
             _close_if_ended(tables, scratch, end)
         at = end

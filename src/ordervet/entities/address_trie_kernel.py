@@ -18,12 +18,14 @@ POINT_BITS = 21
 _POINT = (1 << POINT_BITS) - 1
 _HAS_MORE = 1 << POINT_BITS
 _PAYLOAD_SHIFT = POINT_BITS + 1
+_SLOT_SHIFT = np.uint64(40)
+_ONE = np.uint64(1)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 @njit(nogil=True, cache=True)
 def _slot(key: Scalar, mask: Scalar) -> Scalar:
-    return np.int64((np.uint64(key) * _MULTIPLIER) >> np.uint64(40)) & mask
+    return ((np.uint64(key) * _MULTIPLIER) >> _SLOT_SHIFT) & mask
 
 
 @njit(nogil=True, cache=True)
@@ -42,17 +44,18 @@ def follow_edge(
     -------
     the next node, or -1; and what a word that ends there means, or -1
     """
-    record = nodes[node]
+    # SPEED: an unsigned index needs no check for counting from the end (bench_addresses.py).
+    record = nodes[np.uint32(node)]
     if record & _POINT == point and point != 0:
-        return node + 1, (nodes[node + 1] >> _PAYLOAD_SHIFT) - 1
+        return node + 1, (nodes[np.uint32(node + 1)] >> _PAYLOAD_SHIFT) - 1
     if record & _HAS_MORE:
         key = (np.int64(node + 1) << POINT_BITS) | np.int64(point)
-        mask = edges.shape[0] - 1
+        mask = np.uint64(edges.shape[0] - 1)
         at = _slot(key, mask)
         while edges[at, 0] != 0:
             if edges[at, 0] == key:
-                return edges[at, 1], (nodes[edges[at, 1]] >> _PAYLOAD_SHIFT) - 1
-            at = (at + 1) & mask
+                return edges[at, 1], (nodes[np.uint32(edges[at, 1])] >> _PAYLOAD_SHIFT) - 1
+            at = (at + _ONE) & mask
     return np.int64(-1), np.int64(-1)
 
 
@@ -71,7 +74,7 @@ def may_start(starts: NDArray[np.uint8], root: Scalar, point: Scalar) -> Scalar:
     False only if no word of the list begins so
     """
     # SPEED: most characters begin nothing, and the filter stays in the nearest cache (bench_addresses.py).
-    return starts[_slot((np.int64(root + 1) << POINT_BITS) | np.int64(point), starts.shape[0] - 1)] != 0
+    return starts[_slot((np.int64(root + 1) << POINT_BITS) | np.int64(point), np.uint64(starts.shape[0] - 1))] != 0
 
 
 @njit(nogil=True, cache=True)
@@ -92,7 +95,7 @@ def build_starts(
     starts = np.zeros(1 << bits, np.uint8)
     for word in range(roots.shape[0]):
         key = (np.int64(roots[word] + 1) << POINT_BITS) | np.int64(points[offsets[word]])
-        starts[_slot(key, (1 << bits) - 1)] = 1
+        starts[_slot(key, np.uint64((1 << bits) - 1))] = 1
     return starts
 
 
@@ -124,9 +127,9 @@ def build_trie(
     nodes : shape (n_nodes,), of each its first child's code point, whether it has more, and its payload + 1
     edges : shape (2**bits, 2), of each edge its key (node and code point) and the next node
     """
-    mask = (1 << bits) - 1
+    mask = np.uint64((1 << bits) - 1)
     nodes = np.zeros(n_roots + points.shape[0] + 1, np.int64)
-    edges = np.zeros((mask + 1, 2), np.int64)
+    edges = np.zeros((1 << bits, 2), np.int64)
     n_nodes = n_roots
     for word in range(roots.shape[0]):
         node, is_fresh = np.int64(roots[word]), False
@@ -143,7 +146,7 @@ def build_trie(
                     key = ((node + 1) << POINT_BITS) | point
                     at = _slot(key, mask)
                     while edges[at, 0] != 0:
-                        at = (at + 1) & mask
+                        at = (at + _ONE) & mask
                     edges[at, 0], edges[at, 1] = key, following
                 is_fresh = True
             node = following
