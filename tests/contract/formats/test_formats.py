@@ -269,3 +269,24 @@ def test_what_is_set_aside_shows_nothing_personal(tmp_path: Path) -> None:
     shown = " ".join(str(value) for row in failures.to_pylist() for value in row.values())
     assert failures.num_rows == 5
     assert not any(secret in shown for secret in ("15400009999", "示例买家", "甲", "154", "样板路"))
+
+
+def test_the_example_in_the_docs_is_a_format_that_works(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "formats.md").read_text("utf-8")
+    (tmp_path / "our_erp.toml").write_text(page.split("```toml")[1].split("```")[0], "utf-8")
+    path = tmp_path / "orders.csv"
+    path.write_text(
+        "单据号,下单时间,应收,件数,省,市,区,地址,运费险,加密地址,行号,单价,状态,完成时间,打印状态\n"
+        "A,2025-11-11 20:00,30.00,1,示例省,示例市,示例区,样板路1号,有,#x#,1,10,已完成,2025-11-15 10:00,是\n"
+        "A,2025-11-11 20:00,30.00,2,示例省,示例市,示例区,样板路1号,有,#x#,2,10,已完成,2025-11-15 10:00,是\n",
+        "utf-8",
+    )
+
+    events, failures = read_events([path], formats_dir=tmp_path)
+
+    assert failures.num_rows == 0
+    (order,) = events.orders.to_pylist()
+    assert (order["amount_minor"], order["quantity"], order["n_lines"], order["is_insured"]) == (3000, 3, 2, True)
+    assert order["address"] == "示例省示例市示例区样板路1号"
+    assert events.outcomes["kind"].to_pylist() == ["fulfilled"]
+    assert not describe_file(path, tmp_path).unknown

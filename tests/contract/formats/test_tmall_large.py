@@ -9,6 +9,7 @@ from ordervet.contract import read_counted_events
 from ordervet.simulate import SimulationSettings, simulate
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from ordervet.contract import Events, FileCounts
     from ordervet.simulate import Simulation
 
@@ -45,8 +46,9 @@ def test_ninety_thousand_rows_give_the_outcomes_that_were_exported(
 ) -> None:
     events, _, _ = intake
 
-    assert outcome_keys(events.outcomes) == expected_outcomes(season)
-    assert events.outcomes.num_rows == len(expected_outcomes(season))
+    expected = expected_outcomes(season)
+    assert outcome_keys(events.outcomes) == expected
+    assert events.outcomes.num_rows == len(expected)
 
 
 def test_ninety_thousand_rows_add_up(season: Simulation, intake: tuple[Events, pa.Table, list[FileCounts]]) -> None:
