@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import json
 from typing import TYPE_CHECKING
 
 import pyarrow.csv as pa_csv
@@ -344,3 +346,34 @@ def test_unknown_script_is_one_error_that_lists_the_known_ones(ordervet) -> None
 
     assert ended.code == 3
     assert "general.review" in ended.err
+
+
+def test_address_gives_the_same_keys_for_one_door_written_two_ways(ordervet, monkeypatch) -> None:
+    monkeypatch.setenv("ORDERVET_KEY", "00" * 16)
+
+    one = ordervet("address", "浙江省杭州市西湖区文三路99号3栋502", "--json").json
+    other = ordervet("address", "杭州市西湖区文三路99號三幢502室", "--json").json
+
+    assert one["door_key"] == other["door_key"] != one["place_key"]
+    assert (one["city"], one["roads"]) == ("杭州市", ["文三路"])
+
+
+def test_address_reads_lines_and_prints_an_object_for_each(ordervet, monkeypatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("杭州市西湖区文三路99号3栋502\n\n张** ******\n"))
+
+    lines = ordervet("address", "--json").out.splitlines()
+
+    assert [json.loads(line)["door_key"] is None for line in lines] == [False, True, True]
+
+
+def test_key_is_made_once_and_has_a_public_id(ordervet, monkeypatch, tmp_path: Path) -> None:
+    path = tmp_path / "ordervet.key"
+
+    made = ordervet("key", "new", "--out", path)
+    again = ordervet("key", "new", "--out", path)
+    monkeypatch.setenv("ORDERVET_KEY_FILE", str(path))
+    told = ordervet("key", "id")
+
+    assert (made.code, again.code) == (0, 3)
+    assert told.out.strip() in made.out
+    assert path.read_text().strip() not in made.out + told.out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ordervet.cli import formats, history, learning, scoring
+from ordervet.cli import formats, history, identity, learning, scoring
 from ordervet.cli.screen import EXIT_CODES_HELP, run_guarded
 from ordervet.cli.scripts import scripts_app
 
@@ -26,9 +26,11 @@ for command in (
     learning.backtest,
     learning.simulate,
     formats.formats,
+    identity.address,
 ):
     app.command(epilog=EXIT_CODES_HELP)(command)
 app.add_typer(scripts_app, name="scripts")
+app.add_typer(identity.key_app, name="key")
 
 
 def run() -> None:

@@ -1,0 +1,128 @@
+"""Commands about who is behind an order: address, key."""
+
+from __future__ import annotations
+
+import json as json_text
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pyarrow as pa
+import typer
+
+from ordervet.cli import options
+from ordervet.cli.screen import EXIT_CODES_HELP, err, out, print_json
+from ordervet.entities import Evidence, key_addresses, load_key, new_key, parse_address, save_key
+from ordervet.entities.similarity import place_similarity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ordervet.entities import Key
+
+_LINES_AT_ONCE = 4_096
+
+key_app = typer.Typer(help="Make a key, or tell which one is in use.", no_args_is_help=True, epilog=EXIT_CODES_HELP)
+
+
+def address(
+    text: Annotated[str | None, typer.Argument(help="An address; without it, one per line on stdin.")] = None,
+    compare: Annotated[str | None, typer.Option(help="A second address: how likely it is the same place.")] = None,
+    json: options.Json = False,
+) -> None:
+    """Take addresses apart: door key, building key, kind of place, and the parts a person can read.
+
+    With --json there is one object per line, for each address.
+
+    Example: ordervet address "浙江省杭州市西湖区文三路99号3栋502"
+    """
+    key = load_key()
+    if key.is_ephemeral:
+        err.print("no ORDERVET_KEY: keys are of this call only (ordervet key new)", style="dim")
+    if compare is not None:
+        similarity = place_similarity(text or "", compare)
+        if json:
+            print_json({"place_similarity": similarity})
+        else:
+            out.print(f"place similarity {similarity:.3f}")
+        return
+    lines = [text] if text is not None else (line.rstrip("\r\n") for line in sys.stdin)
+    for described in _describe(lines, key):
+        if json:
+            sys.stdout.write(json_text.dumps(described, ensure_ascii=False) + "\n")
+        else:
+            _print_address(described)
+
+
+@key_app.command("new", epilog=EXIT_CODES_HELP)
+def new(
+    path: Annotated[
+        Path | None, typer.Option("--out", help="Write it to a new file that only you can read; else it is printed.")
+    ] = None,
+) -> None:
+    """Make a random key. Keep it outside the data: who has both can find out whom an id means.
+
+    Example: ordervet key new --out ordervet.key && export ORDERVET_KEY_FILE=ordervet.key
+    """
+    key = new_key()
+    if path is None:
+        out.print(key.to_hex())
+    else:
+        save_key(key, path)
+        out.print(f"key {key.key_id} written to {path}", markup=False)
+
+
+@key_app.command("id", epilog=EXIT_CODES_HELP)
+def show_id(
+    path: Annotated[Path | None, typer.Option("--key-file", help="A key file; else the key that is set.")] = None,
+) -> None:
+    """Tell the public id of the key in use; stores name the key they were made with by it.
+
+    Example: ordervet key id
+    """
+    key = load_key(path)
+    out.print(key.key_id)
+    if key.is_ephemeral:
+        err.print("no key is set: this one lives as long as the call (ordervet key new)", style="yellow")
+
+
+def _describe(lines: Iterable[str], key: Key) -> Iterator[dict[str, Any]]:
+    rest = iter(lines)
+    while chunk := list(islice(rest, _LINES_AT_ONCE)):
+        keyed = key_addresses(pa.chunked_array([pa.array(chunk, pa.string())]), key)
+        for line, door, place, code in zip(chunk, keyed.doors, keyed.places, keyed.door_evidence, strict=True):
+            parsed = parse_address(line)
+            yield {
+                "door_key": f"{door:016x}" if door else None,
+                "place_key": f"{place:016x}" if place else None,
+                "place_type": parsed.place_type.name.lower(),
+                "evidence": Evidence(code).name.lower(),
+                "province": parsed.province,
+                "city": parsed.city,
+                "county": parsed.county,
+                "town": parsed.town,
+                "roads": list(parsed.roads),
+                "names": list(parsed.names),
+                "numbers": {unit.name.lower(): list(values) for unit, values in parsed.numbers.items()},
+                "notes": list(parsed.notes),
+            }
+
+
+def _print_address(described: dict[str, Any]) -> None:
+    region = " ".join(described[level] for level in ("province", "city", "county", "town") if described[level])
+    numbers = ", ".join(f"{unit} {'/'.join(values)}" for unit, values in described["numbers"].items())
+    lines = {
+        "door key": described["door_key"] or f"none ({described['evidence']})",
+        "place key": described["place_key"] or "none",
+        "place type": described["place_type"],
+        "region": region,
+        "roads": ", ".join(described["roads"]),
+        "names": ", ".join(described["names"]),
+        "numbers": numbers,
+        "notes": ", ".join(described["notes"]),
+    }
+    for title, value in lines.items():
+        if value:
+            out.print(f"{title:<11} {value}", markup=False)
+    out.print()

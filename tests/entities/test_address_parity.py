@@ -1,0 +1,71 @@
+"""The address kernel against its plain-Python twin, on any text and on real addresses."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ordervet.entities import parse_address
+from ordervet.entities.addresses import canonical_texts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ADDRESS_SIGNS = "浙江省杭州市西湖区文三路弄号栋单元楼室座幢巷村镇街道0123456789一二三十百零〇①②ＡＢab-#、，（） "
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.text(max_size=40) | st.text(alphabet=ADDRESS_SIGNS, max_size=40))
+def test_kernel_equals_its_twin_on_any_text(text: str) -> None:
+    parsed = parse_address(text)
+
+    assert tuple(canonical_texts(text)) == (parsed.door_text, parsed.place_text)
+
+
+@pytest.mark.shared_data
+def test_kernel_equals_its_twin_on_real_addresses(shared_data: Path) -> None:
+    with gzip.open(shared_data / "addr_pairs_ccks2021_r1" / "pairs_fold0.csv.gz", "rt", encoding="utf-8") as file:
+        addresses = sorted({row["query"] for row in csv.DictReader(file)})
+
+    differing = [
+        at
+        for at, text in enumerate(addresses)
+        if tuple(canonical_texts(text)) != ((parsed := parse_address(text)).door_text, parsed.place_text)
+    ]
+
+    assert addresses
+    assert differing == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("浙江省杭州市西湖区文三路99号3栋502", "杭州市西湖区文三路99號三幢502室"),
+        ("浙江省杭州市西湖区文三路99号3栋502", "浙江省杭州市西湖区文三路９９号★3栋502"),
+    ],
+)
+def test_one_door_written_two_ways_has_one_text(one: str, other: str) -> None:
+    assert canonical_texts(one) == canonical_texts(other)
+    assert canonical_texts(one)[0]
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["浙江省杭州市西湖区文三路99号3栋503", "浙江省杭州市西湖区文三路98号3栋502", "浙江省杭州市西湖区文三路99号4栋502"],
+)
+def test_another_room_road_number_or_building_is_another_door(other: str) -> None:
+    assert canonical_texts("浙江省杭州市西湖区文三路99号3栋502")[0] != canonical_texts(other)[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["北京市朝阳区三里屯路19号", "上海市徐汇区陕西南路180弄2号301室", "南昌市西湖区八一路5号"]
+)
+def test_numbers_and_provinces_inside_names_stay_names(text: str) -> None:
+    parsed = parse_address(text)
+
+    assert any(name in text for name in parsed.roads)
