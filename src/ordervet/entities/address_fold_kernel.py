@@ -9,15 +9,15 @@ from numba import njit
 
 from ordervet.entities.address_arrays import CLASS, HAN_ONE, MARK_SHIFT, SECOND_SHIFT
 from ordervet.entities.characters import MAX_CHARS
+from ordervet.entities.kernel_layout import COMMA, DIGIT, END, HASH, HYPHEN, JUNK, LETTER, NAME, SPACE, STAR
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ordervet.entities.kernel_types import Record, Scalar
+    from ordervet.entities.kernel_layout import Record, Scalar
 
 __all__ = ["fold_bytes"]
 
-NAME, DIGIT, NUMERAL, LETTER, SPACE, HYPHEN, BREAK, HASH, STAR, JUNK, COMMA, END = range(12)
 _POINT = np.uint64((1 << 21) - 1)
 _MARK = np.uint64((1 << 21) - 1)
 _PAGE_BITS = 8

@@ -9,7 +9,9 @@ from numba import njit
 
 from ordervet.entities.address_arrays import ESTATE_ENDING, NOTE_START, PLACE_START, PLACES, VILLAGE_END
 from ordervet.entities.address_fold_kernel import fold_bytes
-from ordervet.entities.address_scan_kernel import (
+from ordervet.entities.address_scan_kernel import scan_address
+from ordervet.entities.address_trie_kernel import follow_edge
+from ordervet.entities.kernel_layout import (
     BUILDING,
     GROUP,
     LANE,
@@ -25,15 +27,13 @@ from ordervet.entities.address_scan_kernel import (
     STAIR,
     UNITS_SEEN,
     ZERO,
-    scan_address,
 )
-from ordervet.entities.address_trie_kernel import follow_edge
 from ordervet.entities.siphash_kernel import hash_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ordervet.entities.kernel_types import Record, Scalar
+    from ordervet.entities.kernel_layout import Record, Scalar
 
 __all__ = ["key_addresses", "read_place", "rewrite_region", "write_texts"]
 

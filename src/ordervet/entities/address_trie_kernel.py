@@ -10,7 +10,7 @@ from numba import njit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ordervet.entities.kernel_types import Scalar
+    from ordervet.entities.kernel_layout import Scalar
 
 __all__ = ["build_starts", "build_trie", "follow_edge", "may_start"]
 

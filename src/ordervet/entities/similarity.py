@@ -15,11 +15,13 @@ from math import exp, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from ordervet.entities.address import Address, parse_address
+from ordervet.entities.address import parse_address
 from ordervet.entities.lexicon import ESTATE_WORDS, PLACE_WORDS, ROAD_ENDINGS, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from ordervet.entities.address import Address
 
 __all__ = ["DIRECTIONS", "FORESTS_FILE", "measure_pair", "place_similarity"]
 
@@ -260,7 +262,7 @@ def _longest_common_run(a: str, b: str) -> int:
 
 
 def _best_run(some: Sequence[str], others: Sequence[str], shortest: int, against: Callable[[int, int], int]) -> float:
-    """The best of all pairs of names: their longest common run, against the longer or the shorter of them."""
+    """Find the longest common run of any pair of names, relative to the longer or the shorter of them."""
     return max(
         (
             _longest_common_run(name, other) / against(len(name), len(other))

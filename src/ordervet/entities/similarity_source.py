@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ordervet.entities.address import parse_address
-from ordervet.entities.similarity import DIRECTIONS, FORESTS_FILE, Forest, Tree, measure_pair
+from ordervet.entities.similarity import DIRECTIONS, FORESTS_FILE, measure_pair
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from ordervet.entities.similarity import Forest, Tree
 
 __all__ = ["is_fitting_half", "main", "read_pairs"]
 

@@ -13,7 +13,7 @@ from numba import njit, types
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ordervet.entities.kernel_types import Scalar
+    from ordervet.entities.kernel_layout import Scalar
 
 __all__ = ["hash_bytes", "hash_rows"]
 
