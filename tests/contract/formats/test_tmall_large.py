@@ -10,6 +10,7 @@ from ordervet.simulate import SimulationSettings, simulate
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
     from ordervet.contract import Events, FileCounts
     from ordervet.simulate import Simulation
 
