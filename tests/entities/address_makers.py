@@ -1,21 +1,33 @@
 """Made-up addresses, the tricks that disguise them, and pairs that differ in one thing: all from a seed."""
 
+# ruff: noqa: S311 - nothing here is secret
+
 from __future__ import annotations
 
 import random
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import TYPE_CHECKING
 
 from ordervet.entities.divisions import CITY, COUNTY, TOWN, load_divisions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LOW_DANGER = ("junk", "digits", "variants", "synonyms", "region", "reorder")
 TRICKS = (*LOW_DANGER, "numerals", "suffix")
 DIFFERENCES = ("building", "stair", "floor", "room", "number", "road", "county", "city")
 
-_ROAD_STARTS = "中山 人民 解放 建设 和平 新华 八一 九江 三里屯 长江 黄河 陕西 五道口 学府 文昌 朝阳 迎宾 四平 江宁 六合 南湖 滨河 凤凰 望江"
+_ROAD_STARTS = (
+    *["中山", "人民", "解放", "建设", "和平", "新华", "八一", "九江", "三里屯", "长江", "黄河", "陕西"],
+    *["五道口", "学府", "文昌", "朝阳", "迎宾", "四平", "江宁", "六合", "南湖", "滨河", "凤凰", "望江"],
+)
 _ROAD_ENDS = ("路", "东路", "西路", "南路", "北路", "中路", "大街", "大道", "街", "巷", "一路", "三路")
-_ESTATE_STARTS = "阳光 金色 翠湖 万科 碧桂 梧桐 锦绣 东方 世纪 三里 七彩 百合 银河 海棠 丽景 盛世 九龙 御景 书香 云顶"
+_ESTATE_STARTS = (
+    *("阳光", "金色", "翠湖", "万科", "碧桂", "梧桐", "锦绣", "东方", "世纪", "三里"),
+    *("七彩", "百合", "银河", "海棠", "丽景", "盛世", "九龙", "御景", "书香", "云顶"),
+)
 _ESTATE_ENDS = ("小区", "花园", "家园", "新村", "公寓", "嘉园", "华府", "名苑", "雅居", "华庭")
 _JUNK = "★☆●◆♥※→丶丨^@!？“”=😀🏠\u200b\u200c\ufeff"
 _TRADITIONAL = dict(
@@ -76,9 +88,9 @@ def make_parts(rng: random.Random) -> Parts:
         county=divisions.all[county].name,
         town=divisions.all[rng.choice(towns)].name if towns and rng.random() < 0.5 else "",
         is_county_unique=divisions.names[0].get(divisions.all[county].name, (0,))[0] == county,
-        road=rng.choice(_ROAD_STARTS.split()) + rng.choice(_ROAD_ENDS),
+        road=rng.choice(_ROAD_STARTS) + rng.choice(_ROAD_ENDS),
         number=rng.randint(1, 999),
-        estate=rng.choice(_ESTATE_STARTS.split()) + rng.choice(_ESTATE_ENDS),
+        estate=rng.choice(_ESTATE_STARTS) + rng.choice(_ESTATE_ENDS),
         building=rng.randint(1, 60),
         stair=rng.choice((0, 1, 2, 3, 4)),
         floor=rng.choice((0, 0, rng.randint(1, 33))),
@@ -126,7 +138,7 @@ def make_pair(rng: random.Random, difference: str) -> tuple[Parts, Parts]:
         step = 100 * rng.randint(1, 3) + rng.randint(0, 3) if difference == "room" else rng.randint(1, 9)
         return replace(parts, **{difference: before}), replace(parts, **{difference: before + step})
     if difference == "road":
-        others = [start + end for start in _ROAD_STARTS.split() for end in _ROAD_ENDS if start + end != parts.road]
+        others = [start + end for start in _ROAD_STARTS for end in _ROAD_ENDS if start + end != parts.road]
         return parts, replace(parts, road=rng.choice(others))
     divisions = load_divisions()
     city = next(n for n in cities() if divisions.all[n].name == parts.city and _province(n) == parts.province)
@@ -146,7 +158,7 @@ def _province(city: int) -> str:
 
 
 def _region_ways(parts: Parts) -> list[str]:
-    """List what a courier can do without: a city's province; a unique county's city; a district its subdistrict tells."""
+    """List what can be left out: a city's province, a unique county's city, a district that the subdistrict tells."""
     ways = ["twice", "no province", "twice no province"]
     if parts.is_county_unique:
         ways += ["county only", "no city"]
@@ -199,14 +211,13 @@ def _pieces(parts: Parts, rng: random.Random, tricks: frozenset[str]) -> list[st
     ]
 
 
-def _speller(tricks: frozenset[str], rng: random.Random):  # noqa: ANN202 -- a function from number to text
-    ways = [str]
+def _speller(tricks: frozenset[str], rng: random.Random) -> Callable[[int], str]:
+    ways: list[Callable[[int], str]] = [str]
     if "digits" in tricks:
         ways = [_full_width, _circled, _roman]
     if "numerals" in tricks:
         ways = [_han_digits, _han_value, _capital]
-    way = rng.choice(ways)
-    return way
+    return rng.choice(ways)
 
 
 def _full_width(number: int) -> str:

@@ -20,6 +20,7 @@ from ordervet.entities.keyed import KeyedEvents, key_events, key_orders
 from ordervet.entities.keys import Key, check_key_id, load_key, new_key, save_key
 from ordervet.entities.lexicon import PlaceType, Unit
 from ordervet.entities.phones import canonical_phone
+from ordervet.entities.similarity import place_similarity
 
 __all__ = [
     "ENTITY_NAMES",
@@ -50,5 +51,6 @@ __all__ = [
     "new_key",
     "order_ids",
     "parse_address",
+    "place_similarity",
     "save_key",
 ]

@@ -82,7 +82,7 @@ def parse_address(text: str) -> Address:
 
     References
     ----------
-    docs/addresses.md A1 to A14.
+    docs/addresses.md A1 to A17.
     """
     scan = _Scan(fold_text(text))
     scan.read()

@@ -76,7 +76,7 @@ class NumberGroup:
             and first.text.isdigit()
             and first.n_digits == _POSTCODE_DIGITS
         )
-        return is_postcode or any(element.n_digits >= _PHONE_DIGITS for element in self.elements)
+        return is_postcode or first.n_digits >= _PHONE_DIGITS
 
 
 def read_group(folded: Folded, at: int, last: Unit | None) -> NumberGroup | None:
@@ -98,7 +98,7 @@ def read_group(folded: Folded, at: int, last: Unit | None) -> NumberGroup | None
     elements, joiners, end = [first], [], first.end
     while end < len(folded.chars) and folded.classes[end] in {CharClass.HYPHEN, CharClass.SPACE}:
         element = _read_element(folded, end + 1)
-        if element is None:
+        if element is None or element.n_digits >= _PHONE_DIGITS:
             break
         elements.append(element)
         joiners.append(folded.classes[end])

@@ -158,17 +158,15 @@ def _read_number(tables: Record, scratch: Record, at: Scalar) -> Scalar:
     if text_end < 0:
         return -1
     n, end, is_dashed, first_with_unit = ONE, np.int64(rows[0, SOURCE_END]), False, ZERO
-    is_long = rows[0, N_DIGITS] >= 7  # noqa: PLR2004 -- address_numbers._PHONE_DIGITS
     while marks[end] & CLASS == HYPHEN or marks[end] & CLASS == SPACE:
         text_end = read_element(tables, scratch, end + 1, n, text_end)
-        if text_end < 0:
+        if text_end < 0 or rows[n, N_DIGITS] >= 7:  # noqa: PLR2004 -- address_numbers._PHONE_DIGITS
             break
         if marks[end] & CLASS == HYPHEN:
             is_dashed = True
         else:
             first_with_unit = n
         end = np.int64(rows[n, SOURCE_END])
-        is_long |= rows[n, N_DIGITS] >= 7  # noqa: PLR2004 -- address_numbers._PHONE_DIGITS
         n += 1
     word, word_length = read_unit(tables, scratch, end, last)
     is_trapped = word_length < 0
@@ -182,7 +180,8 @@ def _read_number(tables: Record, scratch: Record, at: Scalar) -> Scalar:
     if not is_number(tables, scratch, n, unit, word, group_end, is_trapped, is_dashed, last):
         return -1
     n_letters = rows[0, N_PREFIX] + rows[0, N_SUFFIX]
-    if is_long or (unit < 0 and n == 1 and n_letters == 0 and rows[0, N_DIGITS] == 6):  # noqa: PLR2004 -- postcode
+    is_phone = rows[0, N_DIGITS] >= 7  # noqa: PLR2004 -- address_numbers._PHONE_DIGITS
+    if is_phone or (unit < 0 and n == 1 and n_letters == 0 and rows[0, N_DIGITS] == 6):  # noqa: PLR2004 -- postcode
         _close_run(tables, scratch, ZERO)
         state[LAST], state[AFTER_ROAD] = NOTHING, 0
         return group_end

@@ -27,6 +27,7 @@ __all__ = ["main"]
 
 _DICTIONARY: Final = "jionlp/dictionary"
 _TOWN_LEVEL: Final = 3
+_LONGEST_FOLD: Final = 2
 _RENAMED_TABS: Final = 9
 """Lines of renamed counties have ten fields; the few others rename whole cities."""
 _TOWN_ENDINGS: Final = tuple("镇乡道场区处木园团")
@@ -98,7 +99,7 @@ def _fold_characters(simplified: dict[str, str]) -> tuple[dict[str, str], list[l
     junk: list[list[int]] = []
     for point in range(0x80, sys.maxunicode + 1):
         char = chr(point)
-        folded = _fold(char, simplified)
+        folded = _fold_fully(char, simplified)
         if folded == "":
             if junk and junk[-1][1] == point - 1:
                 junk[-1][1] = point
@@ -107,6 +108,15 @@ def _fold_characters(simplified: dict[str, str]) -> tuple[dict[str, str], list[l
         elif folded != char:
             folds[char] = folded
     return folds, junk
+
+
+def _fold_fully(char: str, simplified: dict[str, str]) -> str:
+    """Fold until nothing changes, so that the kernel need not fold what it has folded."""
+    folded = _fold(char, simplified)
+    if folded in {"", char}:
+        return folded
+    parts = "".join(part if part.isascii() else _fold_fully(part, simplified) for part in folded)
+    return parts if len(parts) <= _LONGEST_FOLD else ""
 
 
 def _fold(char: str, simplified: dict[str, str]) -> str:
@@ -133,8 +143,9 @@ def _fold(char: str, simplified: dict[str, str]) -> str:
     folded = "".join(simplified.get(part, part) for part in unicodedata.normalize("NFKC", char).lower())
     if category[0] in "PS" and not folded.isascii():
         kept = "".join(part for part in folded if unicodedata.category(part)[0] in "LN")
-        return kept if len(kept) <= 2 else ""  # noqa: PLR2004 -- 株式会社 in one square is decoration
-    return folded if len(folded) <= 2 else ""  # noqa: PLR2004 -- likewise
+        # 株式会社 in one square is decoration.
+        return kept if len(kept) <= _LONGEST_FOLD else ""
+    return folded if len(folded) <= _LONGEST_FOLD else ""
 
 
 if __name__ == "__main__":

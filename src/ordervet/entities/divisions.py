@@ -134,6 +134,7 @@ def _folds() -> dict[int, str]:
 def _read_divisions() -> tuple[list[Division], dict[int, str]]:
     divisions = [Division("中国", -1, COUNTRY, "")]
     shorts: dict[int, str] = {}
+    used: set[str] = set()
     path = [COUNTRY] * 5
     for line in load_address_data()["divisions"]:
         level = len(line) - len(line.lstrip("\t"))
@@ -142,8 +143,11 @@ def _read_divisions() -> tuple[list[Division], dict[int, str]]:
         if name.endswith(_PLACEHOLDER):
             path[level + 1] = parent
             continue
-        siblings = len(divisions)
-        code = codes[0] if codes else f"{divisions[parent].code}{name}" if level == TOWN else f"{siblings:06d}"
+        code = f"{divisions[parent].code}{name}" if level == TOWN else codes[0] if codes else ""
+        if not code or (code in used and (level != CITY or code != divisions[parent].code)):
+            # The table knows no code, or gives two counties one: the division's number, below all codes, stands in.
+            code = f"{len(divisions):06d}"
+        used.add(code)
         path[level + 1] = len(divisions)
         if len(codes) > 1:
             shorts[len(divisions)] = codes[1]

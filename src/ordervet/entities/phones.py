@@ -41,7 +41,7 @@ def canonical_phone(text: str | None) -> Canonical:
 
     References
     ----------
-    docs/addresses.md P1 to P5.
+    docs/addresses.md P1.
     """
     if text is None or not text.strip():
         return ABSENT
@@ -51,6 +51,8 @@ def canonical_phone(text: str | None) -> Canonical:
     local = _COUNTRY_CODE.sub("", folded)
     is_foreign = folded.startswith("+") and local == folded
     digits = _SEPARATORS.sub("", local.removeprefix("+"))
+    if local != folded and _LANDLINE.fullmatch(f"0{digits}"):
+        digits = f"0{digits}"
     if not digits.isdigit():
         # An extension, or a text that is no number.
         return UNUSABLE
