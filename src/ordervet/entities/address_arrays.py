@@ -41,16 +41,19 @@ if TYPE_CHECKING:
 __all__ = ["load_tables", "make_scratch"]
 
 MARK_SHIFT: Final = 21
-SECOND_SHIFT: Final = 42
+SECOND_SHIFT: Final = 48
 """Where in a character's entry its mark and its second character begin."""
 
 CLASS: Final = 15
 """The bits of a mark that hold the class; the flags and a numeral's value lie above."""
 
-UNIT_TRAP, ESTATE_ENDING, NOTE_START, PLACE_START, NAME_END, VILLAGE_END, FULL_TRAP_FLAG, SKIP_START, UNIT_START = (
-    1 << bit for bit in range(4, 13)
+UNIT_TRAP, ESTATE_ENDING, NOTE_START, PLACE_START, PLACE_SECOND, NAME_END, UNDOES_END = (
+    1 << bit for bit in range(4, 11)
 )
-VALUE_SHIFT: Final = 13
+VILLAGE_END, FULL_TRAP_FLAG, SKIP_START, UNIT_START, UNIT_SECOND = (1 << bit for bit in range(11, 16))
+VALUE_SHIFT, UNIT_SHIFT = 16, 20
+"""Where a numeral's value begins, and the number, plus one, of the unit word that is this character alone."""
+
 VALUES: Final = (*range(10), 10, 100, 1000, 20, 30)
 """What the code of a numeral stands for."""
 
@@ -254,10 +257,16 @@ def _flagged() -> dict[str, int]:
         ("村庄", VILLAGE_END),
         (FULL_TRAP, FULL_TRAP_FLAG),
         ({word[0] for word in SKIPPED_REGION_WORDS}, SKIP_START),
-        ({word[0] for words in UNITS.values() for word in words}, UNIT_START),
+        ({exception for _, exceptions, _ in _endings() for exception in exceptions}, UNDOES_END),
+        ({word[1] for words in PLACE_WORDS.values() for word in words}, PLACE_SECOND),
+        ({word[0] for word, _ in _units()}, UNIT_START),
+        ({word[1] for word, _ in _units() if len(word) > 1}, UNIT_SECOND),
     ):
         for char in chars:
             flags[char] = flags.get(char, 0) | flag
+    for number, (word, _) in enumerate(_units()):
+        if len(word) == 1:
+            flags[word] |= (number + 1) << UNIT_SHIFT
     for char, value in [*NUMERALS.items(), *((str(digit), digit) for digit in range(10))]:
         flags[char] = flags.get(char, 0) | VALUES.index(value) << VALUE_SHIFT
     return flags

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["fold_bytes"]
 
 _POINT = np.uint64((1 << 21) - 1)
-_MARK = np.uint64((1 << 21) - 1)
+_MARK = np.uint64((1 << (SECOND_SHIFT - MARK_SHIFT)) - 1)
 _PAGE_BITS = 8
 
 
@@ -74,7 +74,7 @@ def fold_bytes(
     while at < stop:
         raw, at = _decode(data, at, stop)
         entry = _entry_of(tables, raw)
-        second = np.int64((entry >> np.uint64(SECOND_SHIFT)) & _POINT)
+        second = np.int64(entry >> np.uint64(SECOND_SHIFT))
         mark = np.int64((entry >> np.uint64(MARK_SHIFT)) & _MARK)
         kind = mark & CLASS
         if kind == NAME and joiner == 0 and second == 0:  # SPEED: most characters are such (bench_addresses.py)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from ordervet.entities.address_arrays import ESTATE_ENDING, NOTE_START, PLACE_START, PLACES, VILLAGE_END
+from ordervet.entities.address_arrays import ESTATE_ENDING, NOTE_START, PLACE_SECOND, PLACE_START, PLACES, VILLAGE_END
 from ordervet.entities.address_fold_kernel import fold_bytes
 from ordervet.entities.address_scan_kernel import scan_address
 from ordervet.entities.address_trie_kernel import follow_edge
@@ -252,7 +252,7 @@ def _type_place(n: Scalar, tables: Record, scratch: Record) -> Scalar:
     """``_Scan.place_type``."""
     state, best = scratch.state, np.int64(_NO_RANK)
     for start in range(state[REST_AT], n):
-        if scratch.marks[start] & PLACE_START == 0:
+        if scratch.marks[start] & PLACE_START == 0 or scratch.marks[start + 1] & PLACE_SECOND == 0:
             continue
         node, at = np.int64(tables.lists[PLACES]), start
         while True:

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from ordervet.entities.address_arrays import CLASS, LETTER_F, UNIT_START, UNIT_TRAP, UNIT_WORDS, VALUE_SHIFT
+from ordervet.entities.address_arrays import (
+    CLASS,
+    LETTER_F,
+    UNIT_SECOND,
+    UNIT_SHIFT,
+    UNIT_START,
+    UNIT_TRAP,
+    UNIT_WORDS,
+    VALUE_SHIFT,
+)
 from ordervet.entities.address_trie_kernel import follow_edge
 from ordervet.entities.kernel_layout import (
     AFTER_ROAD,
@@ -33,6 +42,7 @@ from ordervet.entities.kernel_layout import (
     NUMBER,
     NUMBER_END,
     NUMERAL,
+    ONE,
     ROOM,
     SECTION,
     SOURCE_END,
@@ -48,7 +58,7 @@ if TYPE_CHECKING:
 
     from ordervet.entities.kernel_layout import Record, Scalar
 
-__all__ = ["count_group", "is_number", "read_element", "read_unit", "skip_classes"]
+__all__ = ["count_group", "count_plain", "is_number", "read_element", "read_plain_unit", "read_unit", "skip_classes"]
 
 
 _DASH = ord("-")
@@ -165,7 +175,11 @@ def read_unit(tables: Record, scratch: Record, at: Scalar, last: Scalar) -> tupl
         return NOTHING, 0
     node, length = np.int64(tables.lists[UNIT_WORDS]), 0
     word, word_length = np.int64(-1), 0
-    while True:
+    if scratch.marks[at + 1] & UNIT_SECOND == 0:  # SPEED: most units are one character (bench_addresses.py)
+        word, word_length, node = np.int64(scratch.marks[at] >> UNIT_SHIFT) - 1, 1, NOTHING
+        if word < 0 or (tables.unit_words[word, 2] & 4 and last != BUILDING):
+            return NOTHING, 0
+    while node >= 0:
         node, payload = follow_edge(tables.nodes, tables.edges, node, scratch.points[at + length])
         if node < 0:
             break
@@ -269,6 +283,37 @@ def _resolve(scratch: Record) -> Scalar:
     if state[LAST] == BUILDING or state[LAST] == STAIR or state[LAST] == FLOOR:
         return ROOM
     return NUMBER
+
+
+@njit(nogil=True, cache=True)
+def read_plain_unit(tables: Record, scratch: Record, at: Scalar, end: Scalar) -> Scalar:
+    """Tell the unit word of the plain digits from at to end, if it is the commonest kind, as in 502室; else -1."""
+    marks = scratch.marks
+    word = np.int64(marks[end] >> UNIT_SHIFT) - 1
+    is_plain = word >= 0 and end - at < 7 and marks[end + 1] & (UNIT_SECOND | UNIT_TRAP) == 0  # noqa: PLR2004 -- address_numbers._PHONE_DIGITS
+    if not is_plain or tables.unit_words[word, 0] == SECTION or tables.unit_words[word, 2] & 4:
+        return NOTHING
+    return word
+
+
+@njit(nogil=True, cache=True)
+def count_plain(tables: Record, scratch: Record, at: Scalar, end: Scalar, word: Scalar) -> None:
+    """``_Scan._count`` for plain digits before a unit of one character."""
+    state, points, numbers = scratch.state, scratch.points, scratch.numbers
+    unit = _resolve(scratch) if tables.unit_words[word, 2] & 1 else np.int64(tables.unit_words[word, 0])
+    while points[at] == _ZERO and at < end - 1:
+        at += 1
+    stop = state[NUMBER_END]
+    row = scratch.number_rows[state[N_NUMBERS]]
+    row[0], row[1] = unit, stop
+    for i in range(at, end):
+        numbers[stop] = points[i]
+        stop += 1
+    row[2] = stop
+    state[NUMBER_END] = stop
+    state[N_NUMBERS] += 1
+    state[UNITS_SEEN] |= ONE << unit
+    state[LAST] = unit
 
 
 @njit(nogil=True, cache=True)

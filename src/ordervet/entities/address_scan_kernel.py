@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from ordervet.entities.address_arrays import CLASS, ENDINGS, ESTATE_ENDING, NAME_END, SKIPPED
-from ordervet.entities.address_number_kernel import count_group, is_number, read_element, read_unit, skip_classes
+from ordervet.entities.address_arrays import CLASS, ENDINGS, ESTATE_ENDING, NAME_END, SKIPPED, UNDOES_END
+from ordervet.entities.address_number_kernel import (
+    count_group,
+    count_plain,
+    is_number,
+    read_element,
+    read_plain_unit,
+    read_unit,
+    skip_classes,
+)
 from ordervet.entities.address_region_kernel import read_region
 from ordervet.entities.address_trie_kernel import follow_edge
 from ordervet.entities.kernel_layout import (
@@ -95,7 +103,8 @@ def _close_if_ended(tables: Record, scratch: Record, next_at: Scalar) -> None:
         at -= 1
         if payload >= 0 and at > state[RUN_AT]:
             exceptions = np.int64(tables.exceptions[payload >> 1])
-            if follow_edge(tables.nodes, tables.edges, exceptions, scratch.points[next_at])[0] < 0:
+            is_free = scratch.marks[next_at] & UNDOES_END == 0
+            if is_free or follow_edge(tables.nodes, tables.edges, exceptions, scratch.points[next_at])[0] < 0:
                 _close_run(tables, scratch, payload & 1)
                 return
 
@@ -154,6 +163,15 @@ def _read_number(tables: Record, scratch: Record, at: Scalar) -> Scalar:
     state, marks, rows = scratch.state, scratch.marks, scratch.element_rows
     has_run = state[RUN_END] > state[RUN_AT]
     last = NOTHING if has_run else state[LAST]
+    if marks[at] & CLASS == DIGIT:  # SPEED: most numbers are digits and a unit of one character (bench_addresses.py)
+        end = skip_classes(marks, at, DIGIT, DIGIT)
+        word = read_plain_unit(tables, scratch, at, end)
+        if word >= 0:
+            _close_run(tables, scratch, ZERO)
+            count_plain(tables, scratch, at, end, word)
+            state[N_GROUPS] += 1
+            state[AFTER_ROAD] = 0
+            return end + 1
     text_end = read_element(tables, scratch, at, ZERO, ZERO)
     if text_end < 0:
         return -1

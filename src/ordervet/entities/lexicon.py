@@ -176,7 +176,7 @@ PLACE_WORDS: Final = {
     PlaceType.SHOP: ("超市", "商店", "市场", "广场", "商铺", "门面", "商场", "购物", "药店", "便利店", "专卖店"),
     PlaceType.HOUSEHOLD: (
         *("小区", "花园", "家园", "新村", "公寓", "公馆", "佳园", "嘉园", "名苑", "雅苑", "花苑", "华庭", "豪庭"),
-        *("华府", "社区", "别墅", "雅居", "苑"),
+        *("华府", "社区", "别墅", "雅居"),
     ),
 }
-"""Words that tell the kind of a place; an earlier kind wins."""
+"""Words, of two characters or more, that tell the kind of a place; an earlier kind wins."""
