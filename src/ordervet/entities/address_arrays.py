@@ -157,7 +157,7 @@ def _pack(**arrays: NDArray[Any]) -> np.void:
 
 def _build_edges(
     words: list[tuple[int, str, int]], n_roots: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint8]]:
     from ordervet.entities.address_trie_kernel import build_starts, build_trie  # noqa: PLC0415 -- numba loads when a kernel is needed
 
     points = np.frombuffer("".join(word for _, word, _ in words).encode("utf-32-le"), dtype=np.int32)

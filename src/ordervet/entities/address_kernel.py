@@ -76,20 +76,20 @@ def _is_equal(points: NDArray[np.int32], a_start: Scalar, a_stop: Scalar, b_star
 def _sort_names(scratch: Record) -> tuple[Scalar, Scalar]:
     """``_Scan.split_notes``: order holds the names, sorted, then the notes, sorted; how many there are of each."""
     n, rows, order = scratch.state[N_NAMES], scratch.name_rows, scratch.order
-    n_sorted, n_names = np.int64(0), np.int64(0)
-    for turn in range(2):
-        first = n_sorted
-        for name in range(n):
-            if _is_note(scratch, name) != (turn == 1):
-                continue
-            at = n_sorted
-            while at > first and _precedes(scratch.names, rows[name], rows[order[at - 1]]):
-                order[at] = order[at - 1]
-                at -= 1
-            order[at] = name
-            n_sorted += 1
-        if turn == 0:
-            n_names = n_sorted
+    n_names, n_sorted = np.int64(0), np.int64(0)
+    for name in range(n):
+        is_note = _is_note(scratch, name)
+        first, at = n_names if is_note else 0, n_sorted
+        while at > first:
+            # A name goes in before all notes.
+            is_past_note = not is_note and at > n_names
+            if not (is_past_note or _precedes(scratch.names, rows[name], rows[order[at - 1]])):
+                break
+            order[at] = order[at - 1]
+            at -= 1
+        order[at] = name
+        n_sorted += 1
+        n_names += not is_note
     if n_names == 0:
         return n_sorted, np.int64(0)
     return n_names, n_sorted - n_names
@@ -100,19 +100,19 @@ def _write_points(out: NDArray[np.uint8], at: Scalar, points: NDArray[np.int32],
     """Encode code points as UTF-8."""
     for i in range(start, stop):
         point = points[i]
-        if point < 0x80:  # noqa: PLR2004 -- UTF-8
-            out[at] = point
-            at += 1
-        elif point < 0x800:  # noqa: PLR2004 -- UTF-8
-            out[at], out[at + 1] = 0xC0 | (point >> 6), 0x80 | (point & 0x3F)
-            at += 2
-        elif point < 0x10000:  # noqa: PLR2004 -- UTF-8
+        if 0x800 <= point < 0x10000:  # noqa: PLR2004 -- UTF-8
             out[at], out[at + 1], out[at + 2] = (
                 0xE0 | (point >> 12),
                 0x80 | ((point >> 6) & 0x3F),
                 0x80 | (point & 0x3F),
             )
             at += 3
+        elif point < 0x80:  # noqa: PLR2004 -- UTF-8
+            out[at] = point
+            at += 1
+        elif point < 0x800:  # noqa: PLR2004 -- UTF-8
+            out[at], out[at + 1] = 0xC0 | (point >> 6), 0x80 | (point & 0x3F)
+            at += 2
         else:
             out[at], out[at + 1] = 0xF0 | (point >> 18), 0x80 | ((point >> 12) & 0x3F)
             out[at + 2], out[at + 3] = 0x80 | ((point >> 6) & 0x3F), 0x80 | (point & 0x3F)
@@ -324,15 +324,14 @@ def key_addresses(
     """
     out = scratch.out
     for row in range(place_types.shape[0]):
-        ids[:, row] = 0
-        place_types[row] = 0
+        ids[0, row], ids[1, row], place_types[row] = 0, 0, 0
         if offsets[row] == offsets[row + 1]:
-            evidence[:, row] = ABSENT
+            evidence[0, row], evidence[1, row] = ABSENT, ABSENT
             continue
         kind, is_hidden = read_place(data, offsets[row], offsets[row + 1], tables, scratch)
         place_types[row] = kind
         if is_hidden:
-            evidence[:, row] = MASKED
+            evidence[0, row], evidence[1, row] = MASKED, MASKED
             continue
         n_door, n_place, region = write_texts(tables, scratch)
         evidence[0, row] = 0 if n_door else UNUSABLE

@@ -18,19 +18,28 @@ POINT_BITS = 21
 _POINT = (1 << POINT_BITS) - 1
 _HAS_MORE = 1 << POINT_BITS
 _PAYLOAD_SHIFT = POINT_BITS + 1
+_NODE_BITS = np.uint64(24)
+_NODE = np.uint64((1 << 24) - 1)
 _SLOT_SHIFT = np.uint64(40)
 _ONE = np.uint64(1)
+_NONE = np.uint64(0)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 @njit(nogil=True, cache=True)
+def _key(node: Scalar, point: Scalar) -> Scalar:
+    """Make the key of an edge: 40 bits, never 0."""
+    return np.uint64((np.int64(node + 1) << POINT_BITS) | np.int64(point))
+
+
+@njit(nogil=True, cache=True)
 def _slot(key: Scalar, mask: Scalar) -> Scalar:
-    return ((np.uint64(key) * _MULTIPLIER) >> _SLOT_SHIFT) & mask
+    return ((key * _MULTIPLIER) >> _SLOT_SHIFT) & mask
 
 
 @njit(nogil=True, cache=True)
 def follow_edge(
-    nodes: NDArray[np.int64], edges: NDArray[np.int64], node: Scalar, point: Scalar
+    nodes: NDArray[np.int64], edges: NDArray[np.uint64], node: Scalar, point: Scalar
 ) -> tuple[Scalar, Scalar]:
     """Follow the edge of a character. No checks: the caller is a kernel.
 
@@ -49,12 +58,13 @@ def follow_edge(
     if record & _POINT == point and point != 0:
         return node + 1, (nodes[np.uint32(node + 1)] >> _PAYLOAD_SHIFT) - 1
     if record & _HAS_MORE:
-        key = (np.int64(node + 1) << POINT_BITS) | np.int64(point)
+        key = _key(node, point)
         mask = np.uint64(edges.shape[0] - 1)
         at = _slot(key, mask)
-        while edges[at, 0] != 0:
-            if edges[at, 0] == key:
-                return edges[at, 1], (nodes[np.uint32(edges[at, 1])] >> _PAYLOAD_SHIFT) - 1
+        while edges[at] != _NONE:
+            if edges[at] >> _NODE_BITS == key:
+                following = np.uint32(edges[at] & _NODE)
+                return np.int64(following), (nodes[following] >> _PAYLOAD_SHIFT) - 1
             at = (at + _ONE) & mask
     return np.int64(-1), np.int64(-1)
 
@@ -65,7 +75,7 @@ def may_start(starts: NDArray[np.uint8], root: Scalar, point: Scalar) -> Scalar:
 
     Parameters
     ----------
-    starts : shape (2**n,), as ``build_starts`` made it
+    starts : shape (2**n / 8,), as ``build_starts`` made it
     root : the list of words
     point : code point
 
@@ -73,8 +83,9 @@ def may_start(starts: NDArray[np.uint8], root: Scalar, point: Scalar) -> Scalar:
     -------
     False only if no word of the list begins so
     """
-    # SPEED: most characters begin nothing, and the filter stays in the nearest cache (bench_addresses.py).
-    return starts[_slot((np.int64(root + 1) << POINT_BITS) | np.int64(point), np.uint64(starts.shape[0] - 1))] != 0
+    # SPEED: most characters begin nothing, and bits stay in the nearest cache (bench_addresses.py).
+    slot = _slot(_key(root, point), np.uint64(starts.shape[0] * 8 - 1))
+    return (starts[slot >> np.uint64(3)] >> np.uint8(slot & np.uint64(7))) & 1 != 0
 
 
 @njit(nogil=True, cache=True)
@@ -86,16 +97,16 @@ def build_starts(
     Parameters
     ----------
     points, offsets, roots : as for ``build_trie``
-    bits : the filter has 2**bits bytes
+    bits : the filter has 2**bits bits
 
     Returns
     -------
-    shape (2**bits,), 0 or 1
+    shape (2**(bits - 3),)
     """
-    starts = np.zeros(1 << bits, np.uint8)
+    starts = np.zeros(1 << (bits - 3), np.uint8)
     for word in range(roots.shape[0]):
-        key = (np.int64(roots[word] + 1) << POINT_BITS) | np.int64(points[offsets[word]])
-        starts[_slot(key, np.uint64((1 << bits) - 1))] = 1
+        slot = _slot(_key(roots[word], points[offsets[word]]), np.uint64((1 << bits) - 1))
+        starts[slot >> np.uint64(3)] |= np.uint8(1 << (slot & np.uint64(7)))
     return starts
 
 
@@ -107,7 +118,7 @@ def build_trie(
     payloads: NDArray[np.int32],
     n_roots: Scalar,
     bits: Scalar,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """Build the trie of words. No checks: the caller is ``address_arrays.py``.
 
     A node's first child follows it in memory, so that the end of a word lies in one cache line; further children, and
@@ -125,11 +136,11 @@ def build_trie(
     Returns
     -------
     nodes : shape (n_nodes,), of each its first child's code point, whether it has more, and its payload + 1
-    edges : shape (2**bits, 2), of each edge its key (node and code point) and the next node
+    edges : shape (2**bits,), of each edge its key (node and code point) above the next node
     """
     mask = np.uint64((1 << bits) - 1)
     nodes = np.zeros(n_roots + points.shape[0] + 1, np.int64)
-    edges = np.zeros((1 << bits, 2), np.int64)
+    edges = np.zeros(1 << bits, np.uint64)
     n_nodes = n_roots
     for word in range(roots.shape[0]):
         node, is_fresh = np.int64(roots[word]), False
@@ -143,11 +154,11 @@ def build_trie(
                     nodes[node] |= point
                 else:
                     nodes[node] |= _HAS_MORE
-                    key = ((node + 1) << POINT_BITS) | point
+                    key = _key(node, point)
                     at = _slot(key, mask)
-                    while edges[at, 0] != 0:
+                    while edges[at] != _NONE:
                         at = (at + _ONE) & mask
-                    edges[at, 0], edges[at, 1] = key, following
+                    edges[at] = (key << _NODE_BITS) | np.uint64(following)
                 is_fresh = True
             node = following
         nodes[node] |= (np.int64(payloads[word]) + 1) << _PAYLOAD_SHIFT
