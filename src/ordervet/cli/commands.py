@@ -1,0 +1,82 @@
+"""The commands, each imported only when it is asked for: `ordervet --help` has nothing to wait for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ordervet.cli.screen import EXIT_CODES_HELP
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context, HelpFormatter
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One command, or one group of them.
+
+    Parameters
+    ----------
+    where : module of `ordervet.cli`, a colon, and the name in it: a function, or a `typer.Typer`
+    summary : one line for `ordervet --help`, at most 66 characters
+    """
+
+    where: str
+    summary: str
+
+
+#: By name, in the order in which the help lists them.
+ENTRIES: dict[str, Entry] = {
+    "ingest": Entry("history:ingest", "Bring orders, outcomes and verdicts into the history, each once."),
+    "score": Entry("scoring:score", "Score orders; rank those to look at, with reasons and scripts."),
+    "explain": Entry("scoring:explain", "Explain one order's score: decision, reasons, parts."),
+    "validate": Entry("scoring:validate", "Check files row by row; nothing is scored."),
+    "train": Entry("learning:train", "Train a model, and measure it on the newest fifth."),
+    "backtest": Entry("learning:backtest", "Measure the method on past data."),
+    "simulate": Entry("learning:simulate", "Simulate a merchant with a Double-11 evening."),
+    "formats": Entry("formats:formats", "List the known exports; show how a file is read."),
+    "address": Entry("identity:address", "Take addresses apart: door, building, kind of place."),
+    "scripts": Entry("scripts:scripts_app", "List, show and check the support scripts (话术)."),
+    "key": Entry("identity:key_app", "Make the key of the ids, or tell which one is in use."),
+}
+
+
+class LazyCommands(TyperGroup):
+    """A group whose commands are imported when they are called, not when they are listed."""
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - as typer passes them
+        super().__init__(**settings)
+        # NOTE: the names are what typer suggests from when one is mistyped.
+        self.commands = dict.fromkeys(ENTRIES)  # type: ignore[assignment]
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:  # noqa: ARG002 - typer's signature
+        """Import a command."""
+        return load_command(cmd_name) if cmd_name in ENTRIES else None
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002 - typer's signature
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in ENTRIES.items()])
+
+
+def load_command(name: str) -> Command:
+    """Import one command and build it.
+
+    Parameters
+    ----------
+    name : a key of `ENTRIES`
+    """
+    module, attribute = ENTRIES[name].where.split(":")
+    found = getattr(import_module(f"ordervet.cli.{module}"), attribute)
+    if isinstance(found, typer.Typer):
+        command = typer.main.get_command(found)
+    else:
+        single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+        single.command(name, epilog=EXIT_CODES_HELP)(found)
+        command = typer.main.get_command(single)
+    command.name = name
+    return command
