@@ -13,7 +13,7 @@ import numpy as np
 
 from ordervet.entities.address_data import load_address_data
 from ordervet.entities.characters import MAX_CHARS, classify, fold_char
-from ordervet.entities.divisions import TOWN, load_divisions
+from ordervet.entities.divisions import COUNTRY, TOWN, load_divisions
 from ordervet.entities.lexicon import (
     ESTATE_ENDINGS,
     ESTATE_WORDS,
@@ -50,8 +50,8 @@ CLASS: Final = 15
 UNIT_TRAP, ESTATE_ENDING, NOTE_START, PLACE_START, PLACE_SECOND, NAME_END, UNDOES_END = (
     1 << bit for bit in range(4, 11)
 )
-VILLAGE_END, FULL_TRAP_FLAG, SKIP_START, UNIT_START, UNIT_SECOND = (1 << bit for bit in range(11, 16))
-VALUE_SHIFT, UNIT_SHIFT = 16, 20
+VILLAGE_END, FULL_TRAP_FLAG, SKIP_START, UNIT_START, UNIT_SECOND, REGION_START = (1 << bit for bit in range(11, 17))
+VALUE_SHIFT, UNIT_SHIFT = 17, 21
 """Where a numeral's value begins, and the number, plus one, of the unit word that is this character alone."""
 
 VALUES: Final = (*range(10), 10, 100, 1000, 20, 30)
@@ -259,6 +259,7 @@ def _flagged() -> dict[str, int]:
         ({word[0] for word in SKIPPED_REGION_WORDS}, SKIP_START),
         ({exception for _, exceptions, _ in _endings() for exception in exceptions}, UNDOES_END),
         ({word[1] for words in PLACE_WORDS.values() for word in words}, PLACE_SECOND),
+        ({name[0] for name in load_divisions().names[COUNTRY]}, REGION_START),
         ({word[0] for word, _ in _units()}, UNIT_START),
         ({word[1] for word, _ in _units() if len(word) > 1}, UNIT_SECOND),
     ):

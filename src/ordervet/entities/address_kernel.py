@@ -98,24 +98,24 @@ def _sort_names(scratch: Record) -> tuple[Scalar, Scalar]:
 @njit(nogil=True, cache=True)
 def _write_points(out: NDArray[np.uint8], at: Scalar, points: NDArray[np.int32], start: Scalar, stop: Scalar) -> Scalar:
     """Encode code points as UTF-8."""
-    for i in range(start, stop):
+    for i in range(np.uint32(start), np.uint32(stop)):
         point = points[i]
         if 0x800 <= point < 0x10000:  # noqa: PLR2004 -- UTF-8
-            out[at], out[at + 1], out[at + 2] = (
+            out[np.uint32(at)], out[np.uint32(at + 1)], out[np.uint32(at + 2)] = (
                 0xE0 | (point >> 12),
                 0x80 | ((point >> 6) & 0x3F),
                 0x80 | (point & 0x3F),
             )
             at += 3
         elif point < 0x80:  # noqa: PLR2004 -- UTF-8
-            out[at] = point
+            out[np.uint32(at)] = point
             at += 1
         elif point < 0x800:  # noqa: PLR2004 -- UTF-8
-            out[at], out[at + 1] = 0xC0 | (point >> 6), 0x80 | (point & 0x3F)
+            out[np.uint32(at)], out[np.uint32(at + 1)] = 0xC0 | (point >> 6), 0x80 | (point & 0x3F)
             at += 2
         else:
-            out[at], out[at + 1] = 0xF0 | (point >> 18), 0x80 | ((point >> 12) & 0x3F)
-            out[at + 2], out[at + 3] = 0x80 | ((point >> 6) & 0x3F), 0x80 | (point & 0x3F)
+            out[np.uint32(at)], out[np.uint32(at + 1)] = 0xF0 | (point >> 18), 0x80 | ((point >> 12) & 0x3F)
+            out[np.uint32(at + 2)], out[np.uint32(at + 3)] = 0x80 | ((point >> 6) & 0x3F), 0x80 | (point & 0x3F)
             at += 4
     return at
 
@@ -252,7 +252,10 @@ def _type_place(n: Scalar, tables: Record, scratch: Record) -> Scalar:
     """``_Scan.place_type``."""
     state, best = scratch.state, np.int64(_NO_RANK)
     for start in range(state[REST_AT], n):
-        if scratch.marks[start] & PLACE_START == 0 or scratch.marks[start + 1] & PLACE_SECOND == 0:
+        if (
+            scratch.marks[np.uint32(start)] & PLACE_START == 0
+            or scratch.marks[np.uint32(start + 1)] & PLACE_SECOND == 0
+        ):
             continue
         node, at = np.int64(tables.lists[PLACES]), start
         while True:

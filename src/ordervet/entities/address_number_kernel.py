@@ -68,7 +68,7 @@ _ZERO = ord("0")
 @njit(nogil=True, cache=True)
 def skip_classes(marks: NDArray[np.int32], at: Scalar, low: Scalar, high: Scalar) -> Scalar:
     """Find where characters of the classes low to high end."""
-    while low <= marks[at] & CLASS <= high:
+    while low <= marks[np.uint32(at)] & CLASS <= high:
         at += 1
     return at
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from ordervet.entities.address_arrays import FULL_TRAP_FLAG, SKIP_START, SKIPPED_REGION, TRAPS
+from ordervet.entities.address_arrays import FULL_TRAP_FLAG, REGION_START, SKIP_START, SKIPPED_REGION, TRAPS
 from ordervet.entities.address_trie_kernel import follow_edge, may_start
 from ordervet.entities.kernel_layout import FULL_ONLY, OR_SHORT, ZERO
 
@@ -74,7 +74,7 @@ def read_region(
                 at += skipped
                 continue
         found, end = _match(tables, scratch, above, at, shortness)
-        if end == at and above != 0:
+        if end == at and above != 0 and scratch.marks[at] & REGION_START:
             found, end = _match(tables, scratch, ZERO, at, FULL_ONLY)
         if end == at:
             return region, at

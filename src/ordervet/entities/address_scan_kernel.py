@@ -111,11 +111,13 @@ def _close_if_ended(tables: Record, scratch: Record, next_at: Scalar) -> None:
 
 @njit(nogil=True, cache=True)
 def _append_raw(scratch: Record, start: Scalar, stop: Scalar) -> None:
-    end = scratch.state[RUN_END]
-    for i in range(start, stop):
-        scratch.names[end] = scratch.points[i]
-        scratch.name_marks[end] = scratch.marks[i]
-        end += 1
+    points, marks, names, name_marks = scratch.points, scratch.marks, scratch.names, scratch.name_marks
+    end = np.uint32(scratch.state[RUN_END])
+    # SPEED: unsigned indices need no check for counting from the end (bench_addresses.py).
+    for i in range(np.uint32(start), np.uint32(stop)):
+        names[end] = points[i]
+        name_marks[end] = marks[i]
+        end += np.uint32(1)
     scratch.state[RUN_END] = end
 
 
@@ -236,7 +238,7 @@ def scan_address(n: Scalar, tables: Record, scratch: Record) -> None:
     state[REGION], at = read_region(tables, scratch, ZERO, ZERO, OR_SHORT)
     state[REST_AT] = at
     while at < n:
-        kind = marks[at] & CLASS
+        kind = marks[np.uint32(at)] & CLASS
         if kind == BREAK or kind == COMMA:  # noqa: PLR1714, SIM109 -- SPEED: bench_addresses.py
             _close_run(tables, scratch, ZERO)
             if kind == BREAK:
@@ -255,7 +257,7 @@ def scan_address(n: Scalar, tables: Record, scratch: Record) -> None:
                 continue
         if kind == NAME:
             start = at
-            while marks[at] & (CLASS | NAME_END) == NAME:
+            while marks[np.uint32(at)] & (CLASS | NAME_END) == NAME:
                 at += 1
             is_end = marks[at] & (CLASS | NAME_END) == NAME_END
             at += is_end
