@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from ordervet.features.spec import FeatureSpec
 
 _PARALLEL_FROM = 20_000
+
+#: Raised when the arrays of an exported state change their layout or meaning.
+STATE_PROTOCOL = 1
+
+_LOG = ("_seen_at", "_mask", "_amount", "_row", "_voids", "_row_slot", "_last_verdict")
 
 
 class FeatureEngine:
@@ -79,6 +84,69 @@ class FeatureEngine:
             out[:, column] = orders.own[:, at]
         self._replay(first, out_row, out)
         return out
+
+    def export_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Give all that the engine remembers, as plain arrays and a header that JSON can hold.
+
+        Returns
+        -------
+        arrays : by name, the engine's own and not copies: write or copy them before the next `advance`
+        header : spec hash, protocol, instant of the last event, counts
+        """
+        arrays: dict[str, NDArray[Any]] = {f"log/{name[1:]}": getattr(self, name) for name in _LOG}
+        arrays |= {f"orders/{name}": array for name, array in self._orders.export().items()}
+        for entity, id_map in self._maps.items():
+            arrays |= {f"map/{entity}/{name}": array for name, array in id_map.export().items()}
+        for state in self._states:
+            arrays |= {f"state/{state.plan.entity}/{name}": array for name, array in state.export().items()}
+        header = {
+            "protocol": STATE_PROTOCOL,
+            "spec_hash": self.spec.hash,
+            "last_seen_at": self.last_seen_at,
+            "n_events": self._n_events,
+            "n_orders": self._orders.n_slots,
+            "n_slots": {entity: id_map.n_slots for entity, id_map in self._maps.items()},
+            "applied": {state.plan.entity: state.applied for state in self._states},
+        }
+        return arrays, header
+
+    @classmethod
+    def restore(
+        cls, spec: FeatureSpec, arrays: dict[str, NDArray[Any]], header: dict[str, Any], *, n_jobs: int = 1
+    ) -> Self:
+        """Build an engine that goes on exactly where the exported one stood.
+
+        Parameters
+        ----------
+        spec : the features that the exported engine computed
+        arrays : of `export_state`, taken over and written to; those that are read-only are copied
+        header : of `export_state`
+        n_jobs : see the class
+
+        Raises
+        ------
+        HistoryError
+            The state is of another spec or of another protocol, or an array is missing.
+        """
+        known = {"protocol": STATE_PROTOCOL, "spec_hash": spec.hash}
+        told = {name: header.get(name) for name in known}
+        engine = cls(spec, n_jobs=n_jobs)
+        missing = sorted(engine.export_state()[0].keys() - arrays.keys())
+        if told != known or missing:
+            fault = f"got {told}, expected {known}" if told != known else f"missing arrays: {', '.join(missing[:5])}"
+            raise HistoryError(
+                f"the exported state does not fit this engine\n - {fault}", hint="replay the history instead"
+            )
+        owned = {name: array if array.flags.writeable else array.copy() for name, array in arrays.items()}
+        for name in _LOG:
+            setattr(engine, name, owned[f"log/{name[1:]}"])
+        engine.last_seen_at, engine._n_events = header["last_seen_at"], header["n_events"]
+        engine._orders.restore(_pick(owned, "orders/"), header["n_orders"])
+        for entity, id_map in engine._maps.items():
+            id_map.restore(_pick(owned, f"map/{entity}/"), header["n_slots"][entity])
+        for state in engine._states:
+            state.restore(_pick(owned, f"state/{state.plan.entity}/"), header["applied"][state.plan.entity])
+        return engine
 
     def _check_time(self, orders: OrderEvents, later: LaterEvents) -> None:
         earliest = min(orders.seen_at.min(initial=np.iinfo(np.int64).max), later.seen_at.min(initial=2**63 - 1))
@@ -158,3 +226,7 @@ class FeatureEngine:
             state.next_same, state.voided, state.last_event, state.tail, state.cells, state.distincts,
             state.clock_first, state.clock_last, state.pair_ids, state.pair_events, state.n_pairs, out,
         )  # fmt: skip
+
+
+def _pick(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from ordervet.features.plan import EntityPlan
 
 _MIN_CAPACITY = 1024
+_ARRAYS = (
+    "next_event", "next_same", "voided", "last_event", "tail", "cells", "distincts", "clock_first", "clock_last",
+    "pair_ids", "pair_events", "n_pairs",
+)  # fmt: skip
 
 
 class IdMap:
@@ -33,6 +37,14 @@ class IdMap:
     def find(self, ids: NDArray[np.uint64]) -> NDArray[np.int32]:
         """Look up slots; -1 where an id is not known."""
         return kernel.find_slots(ids, self._ids, self._slots)  # type: ignore[no-any-return]
+
+    def export(self) -> dict[str, NDArray[Any]]:
+        """Give the table's own arrays, not copies."""
+        return {"ids": self._ids, "slots": self._slots}
+
+    def restore(self, arrays: dict[str, NDArray[Any]], n_slots: int) -> None:
+        """Take over the arrays of an export."""
+        self._ids, self._slots, self.n_slots = arrays["ids"], arrays["slots"], n_slots
 
     def _reserve(self, n_slots: int) -> None:
         if 2 * n_slots > len(self._ids):
@@ -75,6 +87,16 @@ class EntityState:
         self.clock_first = grow(self.clock_first, n_slots, kernel.NEVER)
         self.clock_last = grow(self.clock_last, n_slots, kernel.NEVER)
         self._reserve_pairs(int(self.n_pairs.max(initial=0)) + n_new_orders)
+
+    def export(self) -> dict[str, NDArray[Any]]:
+        """Give the kernel's own arrays, not copies."""
+        return {name: getattr(self, name) for name in _ARRAYS}
+
+    def restore(self, arrays: dict[str, NDArray[Any]], applied: int) -> None:
+        """Take over the arrays of an export."""
+        for name in _ARRAYS:
+            setattr(self, name, arrays[name])
+        self.applied = applied
 
     def _reserve_pairs(self, n_pairs: int) -> None:
         if 2 * n_pairs > self.pair_ids.shape[1]:
