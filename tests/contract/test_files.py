@@ -62,6 +62,19 @@ def test_read_table_keeps_line_breaks_and_commas_inside_quotes(tmp_path: Path) -
     assert table.to_pydict() == {"id": ["1", "2"], "note": ["a,\nb", '5" pipe']}
 
 
+def test_workbook_is_read_over_all_sheets_with_the_first_ones_header(tmp_path: Path) -> None:
+    sheets = ([["id", "n"], ["a", 1]], [["id", "n"], ["b"]], [["name", "n"], ["c", 3]], [["id", "n"]])
+    with xlsxwriter.Workbook(str(tmp_path / "a.xlsx")) as workbook:
+        for rows in sheets:
+            sheet = workbook.add_worksheet()
+            for number, row in enumerate(rows):
+                sheet.write_row(number, 0, row)
+
+    table = read_table(tmp_path / "a.xlsx")
+
+    assert table.to_pylist() == [{"id": "a", "n": "1"}, {"id": "b", "n": ""}]
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.xlsx"])
 def test_read_table_gives_no_rows_when_there_is_only_a_header(tmp_path: Path, name: str) -> None:
     if name.endswith("csv"):

@@ -49,7 +49,8 @@ def read_table(path: str | Path) -> pa.Table:
     Parameters
     ----------
     path : ending in .csv, .csv.gz, .jsonl, .parquet, .arrow, .feather or .xlsx. Text is UTF-8, with or without a byte
-        order mark, or GB18030; of a workbook the first sheet is read, its first row being the header
+        order mark, or GB18030; of a workbook the first sheet is read, its first row being the header, and below it
+        those of the other sheets that have the same header
 
     Returns
     -------
@@ -286,14 +287,32 @@ def _sheet_rows(data: bytes, path: Path) -> list[list[Any]]:
         raise wrong_format(path, "an xlsx workbook", data)
     try:
         workbook = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
-        rows: list[list[Any]] = workbook.get_sheet_by_index(0).to_python()
+        tables = [s.name for s in workbook.sheets_metadata if s.typ == python_calamine.SheetTypeEnum.WorkSheet]
+        sheets: list[list[list[Any]]] = [workbook.get_sheet_by_name(name).to_python() for name in tables]
     except python_calamine.PasswordError:
         raise FileError(f"{path.name} is locked by a password", hint="save it without one") from None
     except (python_calamine.CalamineError, OSError):
         raise wrong_format(path, "a whole xlsx workbook", data) from None
-    if not rows:
+    if not sheets or not sheets[0]:
         raise FileError(f"the first sheet of {path.name} is empty", hint="put the table on the first sheet")
-    return rows
+    return _join_sheets(*sheets)
+
+
+def _join_sheets(first: list[list[Any]], *others: list[list[Any]]) -> list[list[Any]]:
+    """Put the rows of sheets with the first one's header below it, as the desk's queue has one sheet per stage."""
+    header = _trim_header(first[0])
+    joined = list(first)
+    for rows in others:
+        if header and rows and _trim_header(rows[0]) == header:
+            joined += [(row + [""] * len(first[0]))[: len(first[0])] for row in rows[1:]]
+    return joined
+
+
+def _trim_header(cells: list[Any]) -> list[str]:
+    names = [str(cell).strip(TRIMMED) for cell in cells]
+    while names and not names[-1]:
+        names.pop()
+    return names
 
 
 def _cell_text(cell: object, path: Path, where: str) -> str:
