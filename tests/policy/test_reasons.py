@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ordervet.errors import PolicyError
-from ordervet.policy import Reason, assign_reasons, load_registry, own_history_log_odds
+from ordervet.policy import Reason, assign_reasons, load_registry, own_history_log_odds, word_reason
 from ordervet.policy.reasons import MAX_REASONS, MIN_LOG_ODDS, MIN_SHARE
 
 NAMES = (
@@ -221,6 +221,17 @@ def test_money_in_another_currency_names_it() -> None:
     (reasons,) = assign_reasons(["order__value__amount"], [[1.0]], [[1250.0]], currency="EUR")
 
     assert reasons[0].text == "本单订单金额：EUR 12.50"
+
+
+@pytest.mark.parametrize("value", [4.0, float("nan")])
+def test_reason_can_be_said_in_the_other_language(value: float) -> None:
+    names = ["address__distinct__buyer__7d"]
+    reasons = {lang: assign_reasons(names, [[1.0]], [[value]], lang=lang)[0][0] for lang in ("zh", "en")}
+
+    said = {lang: word_reason(reasons["zh"], lang) for lang in ("zh", "en")}
+
+    assert said == {lang: reason.text for lang, reason in reasons.items()}
+    assert said["zh"] != said["en"]
 
 
 def test_own_history_log_odds_counts_the_buyers_own_reasons_only() -> None:

@@ -6,7 +6,7 @@ from ordervet.policy.decision import Decision
 from ordervet.policy.lint import KIND_STAGES, Finding, lint_scripts, lint_text
 from ordervet.policy.missing import explain_missing, list_missing
 from ordervet.policy.policy import HUMAN_KINDS, Policy, load_policy, parse_policy
-from ordervet.policy.reasons import Reason, assign_reasons, find_spec, own_history_log_odds
+from ordervet.policy.reasons import Reason, assign_reasons, find_spec, own_history_log_odds, word_reason
 from ordervet.policy.registry import ReasonSpec, load_registry
 from ordervet.policy.script_files import Script
 from ordervet.policy.scripts import RenderedScript, load_scripts, render, script_for, script_for_reasons
@@ -46,4 +46,5 @@ __all__ = [
     "render",
     "script_for",
     "script_for_reasons",
+    "word_reason",
 ]

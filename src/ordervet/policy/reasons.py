@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,12 +42,15 @@ class Reason:
     name : the reason's name, such as ``address_many_buyers``
     contribution : log-odds by which it raised the score, > 0
     text : one sentence with the number in it; internal, never for the customer
+    feature, value : what the sentence quotes, so that `word_reason` can say it in the other language; NaN is not known
     """
 
     code: str
     name: str
     contribution: float
     text: str
+    feature: str = field(default="", compare=False, repr=False)
+    value: float = field(default=math.nan, compare=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Give the reason as plain values, ready for JSON.
@@ -130,6 +133,24 @@ def assign_reasons(
             ]
         )
     return reasons
+
+
+def word_reason(reason: Reason, lang: Lang, *, currency: str = "CNY") -> str:
+    """Say a reason in a language, whatever the one it was given in.
+
+    Parameters
+    ----------
+    reason : from assign_reasons; one without a feature keeps its text
+    lang : "zh" or "en"
+    currency : currency of the amounts, three capital letters
+
+    Returns
+    -------
+    one sentence with the number in it; internal, never for the customer
+    """
+    if not reason.feature:
+        return reason.text
+    return _write_sentence(reason.code, reason.feature, reason.value, lang, currency)
 
 
 def own_history_log_odds(feature_names: Sequence[str], contributions: npt.ArrayLike) -> FloatArray:
@@ -217,9 +238,13 @@ def _add_in_order(columns: FloatArray) -> FloatArray:
 def _build_reason(
     spec: ReasonSpec, contribution: float, feature: str, value: float, lang: Lang, currency: str
 ) -> Reason:
-    sentence = _build_sentence(feature, spec.code, lang, math.isfinite(value))
-    text = sentence.replace(_VALUE, _write_value(feature, value, lang, currency)) if _VALUE in sentence else sentence
-    return Reason(spec.code, spec.name, contribution, text)
+    text = _write_sentence(spec.code, feature, value, lang, currency)
+    return Reason(spec.code, spec.name, contribution, text, feature, value)
+
+
+def _write_sentence(code: str, feature: str, value: float, lang: Lang, currency: str) -> str:
+    sentence = _build_sentence(feature, code, lang, math.isfinite(value))
+    return sentence.replace(_VALUE, _write_value(feature, value, lang, currency)) if _VALUE in sentence else sentence
 
 
 # SPEED: a sentence is the same for every order but for its number (two thirds of the time of a single order).
