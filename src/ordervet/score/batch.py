@@ -78,6 +78,7 @@ class ScoredOrders:
     reasons, kinds : row to what was found there; only rows that were explained
     missing : per order, codes of missing evidence
     model_id, policy_id : what decided
+    orders : shape (n_orders, n_columns), the keyed orders, row by row
     """
 
     order_ids: list[str]
@@ -92,6 +93,7 @@ class ScoredOrders:
     missing: list[tuple[str, ...]]
     model_id: str
     policy_id: str
+    orders: pa.Table
 
     def __len__(self) -> int:
         return len(self.order_ids)
@@ -206,6 +208,7 @@ def score_batch(
         missing=_list_missing(events),
         model_id=model.model_id,
         policy_id=policy.policy_id,
+        orders=orders,
     )
 
 
