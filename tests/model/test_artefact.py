@@ -100,7 +100,7 @@ def test_failed_save_leaves_nothing_behind(model: Model, tmp_path: Path, monkeyp
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ordervet.model.artefact._write_durably", fail)
+    monkeypatch.setattr("ordervet.model.artefact.write_durably", fail)
 
     with pytest.raises(OSError, match="No space left"):
         save_model(model, tmp_path, card="card")

@@ -1,28 +1,47 @@
 """How risky: fit, calibration, scores, contributions, and the artefact on disk."""
 
-from ordervet.model.artefact import Model, find_live_model, load_model, promote_model, save_model
+from ordervet.model.artefact import Model, find_live_model, load_model, save_model
 from ordervet.model.calibration import Curve, fit_calibration, fit_risk_scale
 from ordervet.model.fit import TrainingSet, fit_model
 from ordervet.model.forest_predict import ForestPredictor
 from ordervet.model.metrics import measure_at_rate, measure_daily_precision, measure_ranking
 from ordervet.model.predict import Predictor
+from ordervet.model.registry import (
+    Listed,
+    Promotion,
+    check_model,
+    list_models,
+    list_promotions,
+    load_serving_model,
+    promote_model,
+    prune_models,
+    rollback_model,
+)
 from ordervet.model.settings import FitSettings
 
 __all__ = [
     "Curve",
     "FitSettings",
     "ForestPredictor",
+    "Listed",
     "Model",
     "Predictor",
+    "Promotion",
     "TrainingSet",
+    "check_model",
     "find_live_model",
     "fit_calibration",
     "fit_model",
     "fit_risk_scale",
+    "list_models",
+    "list_promotions",
     "load_model",
+    "load_serving_model",
     "measure_at_rate",
     "measure_daily_precision",
     "measure_ranking",
     "promote_model",
+    "prune_models",
+    "rollback_model",
     "save_model",
 ]

@@ -16,20 +16,27 @@ import os
 import re
 import shutil
 import tempfile
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ordervet.errors import MappingError, ModelError
 from ordervet.features import FeatureSpec
 from ordervet.model.calibration import Curve
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 #: Raised when the manifest's shape or meaning changes. A reader takes exactly its own number: bump it, write the change
 #: into CHANGELOG.md, and say there how an older model is made anew.
 MODEL_PROTOCOL = 1
 
-_MODEL_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+MODEL_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_LOCK_WAIT_S = 30.0
+_LEFTOVERS = (".staging-*", ".live-*", ".trash-*", "promotions/.note-*")
 _RETRAIN_HINT = "train it again, or restore its folder: ordervet train FILE... --models DIR"
 
 
@@ -81,8 +88,48 @@ class Model:
         return {"model_id": self.model_id} | self._describe()
 
 
+@contextmanager
+def hold_models_lock(models: Path) -> Iterator[None]:
+    """Keep every other process from changing a folder of models; the system frees the lock when a process dies.
+
+    It is held for moments: a folder is renamed into place, a pointer swapped. On a system without such locks
+    (Windows) nothing is held, and one process at a time is the caller's care.
+
+    Raises
+    ------
+    ModelError
+        Another process did not let go of it in time.
+    OSError
+        The folder cannot be read.
+    """
+    try:
+        import fcntl  # noqa: PLC0415 - Windows has none, and yet must be able to import this module and read
+    except ImportError:
+        yield
+        return
+    # NOT: a lock file. The folder itself can be locked, and nothing of ours is left in it.
+    descriptor = os.open(models, os.O_RDONLY)
+    try:
+        give_up_at = time.monotonic() + _LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > give_up_at:
+                    raise ModelError(
+                        f"the models in {models} are being changed by another process", hint="run it again in a minute"
+                    ) from None
+                time.sleep(0.01)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def save_model(model: Model, models: Path, *, card: str) -> Path:
     """Write a model into its own folder under `models`, whole or not at all.
+
+    A folder of the same id that cannot be loaded any more is replaced.
 
     Returns
     -------
@@ -90,32 +137,50 @@ def save_model(model: Model, models: Path, *, card: str) -> Path:
     """
     models.mkdir(parents=True, exist_ok=True)
     folder = models / model.model_id
-    staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=models))
-    try:
-        texts = {"model.txt": model.booster_text, "manifest.json": _dump(model.build_manifest()), "card.md": card}
-        for name, text in texts.items():
-            _write_durably(staging / name, text)
-        staging.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(staging)
-        else:
-            staging.replace(folder)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
+    with hold_models_lock(models):
+        staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=models))
+        try:
+            texts = {"model.txt": model.booster_text, "manifest.json": _dump(model.build_manifest()), "card.md": card}
+            for name, text in texts.items():
+                write_durably(staging / name, text)
+            staging.chmod(0o755)
+            if folder.exists() and not _is_whole(folder):
+                folder.replace(Path(tempfile.mkdtemp(prefix=".trash-", dir=models)))
+            if folder.exists():
+                shutil.rmtree(staging)
+            else:
+                staging.replace(folder)
+                bring_to_disk(models)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        remove_leftovers(models)
     return folder
 
 
-def promote_model(models: Path, model_id: str) -> None:
-    """Make a model the one that serves, by one atomic rename."""
-    if not (models / model_id / "manifest.json").is_file():
-        raise ModelError(f"there is no model {model_id} in {models}", hint=f"list what is there: ls {models}")
+def swap_live_pointer(models: Path, model_id: str) -> None:
+    """Write which model serves, by one atomic rename; the caller holds the lock and has checked the model."""
     descriptor, name = tempfile.mkstemp(prefix=".live-", dir=models)
     os.close(descriptor)
     pointer = Path(name)
-    _write_durably(pointer, model_id + "\n")
-    pointer.chmod(0o644)
-    pointer.replace(models / "live")
+    try:
+        write_durably(pointer, model_id + "\n")
+        pointer.chmod(0o644)
+        pointer.replace(models / "live")
+    except BaseException:
+        pointer.unlink(missing_ok=True)
+        raise
+    bring_to_disk(models)
+
+
+def remove_leftovers(models: Path) -> None:
+    """Remove what processes that died were writing; the caller holds the lock."""
+    for pattern in _LEFTOVERS:
+        for path in models.glob(pattern):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def find_live_model(models: Path) -> Path:
@@ -133,7 +198,7 @@ def find_live_model(models: Path) -> Path:
         raise ModelError(
             f"no live model in {models}", hint=f"train one: ordervet train FILE... --models {models}"
         ) from error
-    if not _MODEL_ID.fullmatch(model_id):
+    if not MODEL_ID.fullmatch(model_id):
         raise ModelError(f"the pointer {pointer} does not hold a model id", hint=_RETRAIN_HINT)
     return models / model_id
 
@@ -197,8 +262,26 @@ def _dump(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _write_durably(path: Path, text: str) -> None:
+def _is_whole(folder: Path) -> bool:
+    try:
+        load_model(folder)
+    except ModelError:
+        return False
+    return True
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Write a text and have the system bring it to the disk."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def bring_to_disk(folder: Path) -> None:
+    """Have the system bring a folder's entries to the disk, so that a rename outlasts a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

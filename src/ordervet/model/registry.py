@@ -1,0 +1,276 @@
+"""The models of a folder: which serves, which served before, which are whole; promotion, rollback, pruning.
+
+models/
+├── live                  one line: the id of the model that serves, swapped by one rename
+├── promotions/000007.json  what was promoted, in place of what; written before the pointer is swapped
+└── <model id>/           see `artefact.py`
+
+A promotion whose process died between the note and the swap leaves a note about a model that does not serve: notes are
+only ever read backwards from the model that does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ordervet.errors import ModelError
+from ordervet.model.artefact import (
+    MODEL_ID,
+    find_live_model,
+    hold_models_lock,
+    load_model,
+    remove_leftovers,
+    swap_live_pointer,
+    write_durably,
+)
+from ordervet.model.forest_predict import ForestPredictor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ordervet.model.artefact import Model
+
+PROMOTIONS = "promotions"
+#: Rows that a model is tried on before it may serve.
+_N_TRIAL_ROWS = 64
+_LIST_HINT = "ordervet models list shows what is there"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One model of a folder.
+
+    Parameters
+    ----------
+    model_id : name of its folder
+    is_live : it serves
+    fault : why it cannot be loaded; empty when it is whole
+    origin, metrics : of its manifest; empty when it cannot be loaded
+    """
+
+    model_id: str
+    is_live: bool
+    fault: str
+    origin: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """A note about one promotion or rollback.
+
+    Parameters
+    ----------
+    number : of the note, ascending
+    model_id : what was to serve from then on
+    previous : what `rollback` goes back to from there; None for the first
+    at : when, UTC
+    why : in words
+    """
+
+    number: int
+    model_id: str
+    previous: str | None
+    at: str
+    why: str
+
+
+def list_models(models: Path) -> list[Listed]:
+    """List the models of a folder by id; each is loaded, and its hashes are checked."""
+    live = read_live_id(models)
+    return [_describe(models / name, is_live=name == live) for name in _list_ids(models)]
+
+
+def read_live_id(models: Path) -> str | None:
+    """Read the id of the model that serves; None where there is none."""
+    try:
+        return find_live_model(models).name
+    except ModelError:
+        return None
+
+
+def check_model(folder: Path) -> Model:
+    """Load a model, and let it score: what passes can serve.
+
+    Raises
+    ------
+    ModelError
+        It is missing, damaged, in the folder of another model, or its forest gives no finite score.
+    """
+    model = load_model(folder)
+    if model.model_id != folder.name:
+        raise ModelError(
+            f"the folder {folder.name} holds the model {model.model_id}", hint="copy model folders under their names"
+        )
+    features = np.full((_N_TRIAL_ROWS, len(model.spec.names)), np.nan, np.float32)
+    raw = ForestPredictor(model.booster_text).predict_raw(features)
+    if not np.isfinite(raw).all():
+        raise ModelError(f"model {folder.name}: its forest gives no finite score", hint=_LIST_HINT)
+    return model
+
+
+def promote_model(models: Path, model_id: str, *, why: str = "promoted by hand") -> None:
+    """Make a model the one that serves, by one atomic rename; it is loaded and tried first.
+
+    Parameters
+    ----------
+    models : the folder of models
+    model_id : of a model in it
+    why : goes into the note
+
+    Raises
+    ------
+    ModelError
+        There is no such model, or it cannot serve; what serves stays.
+    """
+    if not MODEL_ID.fullmatch(model_id) or not (models / model_id / "manifest.json").is_file():
+        raise ModelError(f"there is no model {model_id} in {models}", hint=_LIST_HINT)
+    check_model(models / model_id)
+    with hold_models_lock(models):
+        live = read_live_id(models)
+        if live != model_id:
+            if live:
+                _write_note(models, model_id, previous=live, why=why)
+            swap_live_pointer(models, model_id)
+
+
+def rollback_model(models: Path, *, why: str = "rolled back by hand") -> str:
+    """Let the model serve again that served before; again and again, one promotion further back each time.
+
+    Returns
+    -------
+    the id of the model that serves now
+
+    Raises
+    ------
+    ModelError
+        Nothing served before, or it cannot serve any more; what serves stays.
+    """
+    previous = find_previous(models)
+    if previous is None:
+        raise ModelError(f"no model served in {models} before this one", hint=_LIST_HINT)
+    check_model(models / previous)
+    with hold_models_lock(models):
+        _write_note(models, previous, previous=_previous_of(models, previous), why=why)
+        swap_live_pointer(models, previous)
+    return previous
+
+
+def find_previous(models: Path) -> str | None:
+    """Find what served before the model that serves; None when nothing is noted."""
+    live = read_live_id(models)
+    return _previous_of(models, live) if live else None
+
+
+def load_serving_model(models: Path) -> tuple[Model, list[str]]:
+    """Load the model that serves, or, where it is damaged, the newest whole one that served before it.
+
+    Returns
+    -------
+    the model, and what was wrong with those that should have served instead
+
+    Raises
+    ------
+    ModelError
+        None of them can serve.
+    """
+    faults: list[str] = []
+    name: str | None = find_live_model(models).name
+    seen: set[str] = set()
+    first: ModelError | None = None
+    while name and name not in seen:
+        seen.add(name)
+        try:
+            return check_model(models / name), faults
+        except ModelError as error:
+            first = first or error
+            faults.append(error.message)
+        name = _previous_of(models, name)
+    raise first or ModelError(f"no live model in {models}", hint=_LIST_HINT)
+
+
+def prune_models(models: Path, *, keep: int) -> list[str]:
+    """Remove all but the newest models, and what dead processes left behind.
+
+    What serves, and what `rollback` would go back to, stays in any case.
+
+    Parameters
+    ----------
+    models : the folder of models
+    keep : how many of the newest to keep, by when their folder was written
+
+    Returns
+    -------
+    ids of the removed models
+    """
+    with hold_models_lock(models):
+        kept = {read_live_id(models), find_previous(models)}
+        by_age = sorted(_list_ids(models), key=lambda name: (models / name).stat().st_mtime_ns, reverse=True)
+        removed = [name for name in by_age[keep:] if name not in kept]
+        for name in removed:
+            trash = models / f".trash-{name}"
+            (models / name).replace(trash)
+            shutil.rmtree(trash)
+        remove_leftovers(models)
+    return removed
+
+
+def list_promotions(models: Path) -> list[Promotion]:
+    """List the notes about promotions and rollbacks, the oldest first."""
+    return list(_read_notes(models))
+
+
+def _list_ids(models: Path) -> list[str]:
+    if not models.is_dir():
+        return []
+    return sorted(path.name for path in models.iterdir() if path.is_dir() and (path / "manifest.json").exists())
+
+
+def _describe(folder: Path, *, is_live: bool) -> Listed:
+    try:
+        model = check_model(folder)
+    except ModelError as error:
+        return Listed(folder.name, is_live, error.message, {}, {})
+    return Listed(folder.name, is_live, "", model.origin, model.metrics)
+
+
+def _previous_of(models: Path, model_id: str) -> str | None:
+    notes = [note for note in _read_notes(models) if note.model_id == model_id]
+    return notes[-1].previous if notes else None
+
+
+def _read_notes(models: Path) -> Iterator[Promotion]:
+    folder = models / PROMOTIONS
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
+        try:
+            note = json.loads(path.read_text(encoding="utf-8"))
+            yield Promotion(int(path.stem), note["model_id"], note["previous"], note["at"], note["why"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # NOTE: a note that cannot be read takes one way back, and never the model that serves.
+
+
+def _write_note(models: Path, model_id: str, *, previous: str | None, why: str) -> None:
+    folder = models / PROMOTIONS
+    folder.mkdir(exist_ok=True)
+    number = max((int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit()), default=0) + 1
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    note = {"model_id": model_id, "previous": previous, "at": at, "why": why}
+    descriptor, name = tempfile.mkstemp(prefix=".note-", dir=folder)
+    os.close(descriptor)
+    draft = folder / name
+    try:
+        write_durably(draft, json.dumps(note, ensure_ascii=False) + "\n")
+        draft.chmod(0o644)
+        draft.replace(folder / f"{number:06d}.json")
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
