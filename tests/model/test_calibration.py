@@ -91,3 +91,15 @@ def test_risk_scale_of_tied_scores_is_a_curve() -> None:
     scale = fit_risk_scale(np.array([0.0] * 990 + [1.0] * 10))
 
     assert scale(np.array([0.0]))[0] < scale(np.array([1.0]))[0]
+
+
+def test_calibration_takes_a_row_of_some_weight_for_as_many_rows() -> None:
+    rng = np.random.default_rng(5)
+    raw = rng.normal(size=400)
+    is_malicious = rng.random(400) < 1 / (1 + np.exp(-raw))
+    weight = np.where(is_malicious, 1, rng.integers(1, 6, 400))
+
+    curve = fit_calibration(raw, is_malicious, weight)
+
+    repeated = fit_calibration(np.repeat(raw, weight), np.repeat(is_malicious, weight))
+    np.testing.assert_allclose(curve(raw), repeated(raw), rtol=1e-9)

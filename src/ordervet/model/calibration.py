@@ -62,7 +62,9 @@ class Curve:
         return cls(np.asarray(lists["x"], np.float64), np.asarray(lists["y"], np.float64))
 
 
-def fit_calibration(raw: NDArray[np.float64], is_malicious: NDArray[np.bool_]) -> Curve:
+def fit_calibration(
+    raw: NDArray[np.float64], is_malicious: NDArray[np.bool_], weight: NDArray[np.int64] | None = None
+) -> Curve:
     """Fit isotonic regression of the label on the raw score, one knot per block.
 
     A block's probability is its malicious share mixed with `PRIOR_ORDERS` orders of the overall rate, so that it is
@@ -72,6 +74,7 @@ def fit_calibration(raw: NDArray[np.float64], is_malicious: NDArray[np.bool_]) -
     Parameters
     ----------
     raw, is_malicious : shape (n,), on orders that the model was not fitted on
+    weight : shape (n,), how many orders a row stands for; None is one each
 
     Raises
     ------
@@ -90,12 +93,14 @@ def fit_calibration(raw: NDArray[np.float64], is_malicious: NDArray[np.bool_]) -
             f"calibration saw {n_malicious} malicious of {len(raw)} orders, expected at least one of each class",
             hint="train on a longer period, or on more labelled orders",
         )
-    fitted = IsotonicRegression(out_of_bounds="clip").fit_transform(raw, is_malicious.astype(np.float64))
+    n_orders = np.ones(len(raw)) if weight is None else weight.astype(np.float64)
+    regression = IsotonicRegression(out_of_bounds="clip")
+    fitted = regression.fit_transform(raw, is_malicious.astype(np.float64), sample_weight=n_orders)
     _, block = np.unique(fitted, return_inverse=True)
-    size = np.bincount(block).astype(np.float64)
-    centre = np.bincount(block, raw) / size
-    overall = n_malicious / len(raw)
-    share = (np.bincount(block, is_malicious) + PRIOR_ORDERS * overall) / (size + PRIOR_ORDERS)
+    size = np.bincount(block, n_orders)
+    centre = np.bincount(block, raw * n_orders) / size
+    overall = n_orders[is_malicious].sum() / n_orders.sum()
+    share = (np.bincount(block, is_malicious * n_orders) + PRIOR_ORDERS * overall) / (size + PRIOR_ORDERS)
     x, first = np.unique(centre, return_index=True)
     return Curve(x, np.maximum.accumulate(share)[first])
 

@@ -33,18 +33,21 @@ class TrainingSet:
     features : shape (n, n_features), float32
     is_malicious : shape (n,)
     seen_at : shape (n,), UTC microseconds; decides which orders are newer
+    weight : shape (n,), how many orders a row stands for; None is one each
     """
 
     features: NDArray[np.float32]
     is_malicious: NDArray[np.bool_]
     seen_at: NDArray[np.int64]
+    weight: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.is_malicious)
 
     def take(self, rows: NDArray[np.int64]) -> TrainingSet:
         """Pick rows."""
-        return TrainingSet(self.features[rows], self.is_malicious[rows], self.seen_at[rows])
+        weight = None if self.weight is None else self.weight[rows]
+        return TrainingSet(self.features[rows], self.is_malicious[rows], self.seen_at[rows], weight)
 
     def sort(self) -> TrainingSet:
         """Put the oldest orders first, so that a fit does not depend on the order of rows."""
@@ -78,7 +81,7 @@ def fit_model(
     return Model(
         booster_text=booster_text,
         spec=spec,
-        calibration=fit_calibration(raw, newer.is_malicious),
+        calibration=fit_calibration(raw, newer.is_malicious, newer.weight),
         risk_scale=fit_risk_scale(raw),
         origin=origin | counts | {"settings": settings.model_dump()},
         metrics={},
@@ -100,7 +103,8 @@ def fit_booster(training: TrainingSet, names: tuple[str, ...], settings: FitSett
     import lightgbm  # noqa: PLC0415 - LightGBM is imported only when training or when asked
 
     by_time = training.sort()
-    data = lightgbm.Dataset(by_time.features, by_time.is_malicious.astype(np.float32), feature_name=list(names))
+    label = by_time.is_malicious.astype(np.float32)
+    data = lightgbm.Dataset(by_time.features, label, weight=by_time.weight, feature_name=list(names))
     parameters = settings.build_parameters(names, n_threads=n_threads)
     booster = lightgbm.train(parameters, data, settings.num_rounds)
     text = booster.model_to_string()
