@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ordervet.backtest import Protocol, _choose_test, _count_days, parse_protocol, run_backtest
+from ordervet.backtest.protocol import Protocol, parse_protocol
+from ordervet.backtest.splits import _choose_test, _count_days, run_backtest
 from ordervet.contract import load_mapping, read_events
 from ordervet.entities import new_key
 from ordervet.entities.keyed import key_events

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ordervet.backtest import run_backtest
+from ordervet.backtest.splits import run_backtest
 from ordervet.cli import options
 from ordervet.cli.intake import choose_threads, read_events_of, read_settings
 from ordervet.cli.screen import ExitCode, err, out, print_json, show_progress

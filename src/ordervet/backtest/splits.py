@@ -1,20 +1,16 @@
 """Measure the method on past data by a fixed protocol: train, wait for the labels, test, as it would have happened.
 
-Without a protocol in the mapping, the newest fifth of the labelled orders is the test. With one, each split has a train
-period, a delay in which labels mature, and a test period; the protocol of the Fraud Detection Handbook (chapter 3 and
-the prequential folds of chapter 5) is shipped as ``handbook.toml``.
+Without a protocol in the mapping, the newest fifth of the labelled orders is the test.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ordervet.errors import MappingError, TrainingError
 from ordervet.model import FitSettings, Predictor, measure_at_rate, measure_daily_precision, measure_ranking
@@ -22,44 +18,18 @@ from ordervet.model.fit import MIN_MALICIOUS, TrainingSet, fit_booster, split_by
 from ordervet.retrain import ALERT_RATES, DAY_US, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+    from datetime import date
 
     from numpy.typing import NDArray
 
+    from ordervet.backtest.protocol import Protocol
     from ordervet.contract import Events
     from ordervet.entities import KeyedEvents
     from ordervet.features import FeatureSpec
     from ordervet.retrain import Prepared
 
-Days = Annotated[int, Ge(1), Le(3650)]
 TEST_SHARE = 0.2
-
-
-class Protocol(BaseModel):
-    """The ``[backtest]`` part of a mapping.
-
-    Parameters
-    ----------
-    starts : first day of each split's train period
-    train_days, delay_days, test_days : lengths of the three periods, days
-    more_train_days : train on so many days before each start too; 0 follows the protocol
-    leave_out_known : an entity; orders of its ids that are known to be bad by then are left out of the test: bad in the
-        train period, or up to the test day less the delay
-    daily_precision_of, top_k : an entity and a number: precision among its `top_k` highest-ranked ids of each test day
-    fit : LightGBM settings for this data
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    starts: Annotated[tuple[date, ...], MinLen(1)]
-    train_days: Days = 7
-    delay_days: Annotated[int, Ge(0), Le(3650)] = 7
-    test_days: Days = 7
-    more_train_days: Annotated[int, Ge(0), Le(3650)] = 0
-    leave_out_known: str | None = None
-    daily_precision_of: str | None = None
-    top_k: Annotated[int, Gt(0)] = 100
-    fit: FitSettings = FitSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,26 +52,6 @@ class SplitResult:
     def as_dict(self) -> dict[str, Any]:
         """Give plain values for JSON."""
         return {"split": self.name, "n_train": self.n_train, "n_train_malicious": self.n_train_malicious} | self.metrics
-
-
-def parse_protocol(settings: Mapping[str, Any]) -> Protocol | None:
-    """Read the ``[backtest]`` part of a mapping; None when it is empty.
-
-    Raises
-    ------
-    MappingError
-        Every wrong setting, at once.
-    """
-    if not settings:
-        return None
-    try:
-        return Protocol.model_validate(settings)
-    except ValidationError as error:
-        faults = [f" - 'backtest.{'.'.join(map(str, e['loc']))}': {e['msg']}" for e in error.errors()]
-        raise MappingError(
-            f"{len(faults)} settings of [backtest] are wrong\n" + "\n".join(faults),
-            hint="the settings are " + ", ".join(Protocol.model_fields),
-        ) from None
 
 
 def run_backtest(
