@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from ordervet.backtest import Protocol, parse_protocol
+from ordervet.backtest.protocol import Protocol, parse_protocol
 from ordervet.contract import load_mapping, read_events
 from ordervet.contract.file_events import AUTO, FILE_FAILURE_SCHEMA
 from ordervet.contract.mapping import Mapping
