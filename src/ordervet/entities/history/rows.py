@@ -87,10 +87,18 @@ def fit_rows(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def to_events(rows: pa.Table, key_id: str) -> KeyedEvents:
+def to_events(
+    rows: pa.Table, key_id: str, *, orders: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+) -> KeyedEvents:
     """Give rows of the store as keyed events, rows in their order.
 
     An event of an order that is not there, or from before its order was seen, is left out (docs/definitions.md T6).
+
+    Parameters
+    ----------
+    rows : of the store
+    key_id : of the key that made the ids
+    orders : ids of all orders, and when each was seen, where the rows are only a part; None finds them among the rows
     """
     tables = {}
     for kind in KEYED_KINDS:
@@ -100,9 +108,10 @@ def to_events(rows: pa.Table, key_id: str) -> KeyedEvents:
         columns |= {name: _to_unsigned(column) for name, column in columns.items() if name.startswith(ID)}
         schema = keyed_schema(kind, columns)
         tables[kind] = complete_columns(pa.table(columns), schema)
-    orders = tables["orders"]
+    if orders is None:
+        orders = (_ints(tables["orders"][ORDER_ID]), _ints(tables["orders"]["seen_at"]))
     for kind in KEYED_KINDS[1:]:
-        order_seen_at = find_seen_at(_ints(tables[kind][ORDER_ID]), _ints(orders[ORDER_ID]), _ints(orders["seen_at"]))
+        order_seen_at = find_seen_at(_ints(tables[kind][ORDER_ID]), *orders)
         is_usable = _ints(tables[kind]["seen_at"]) >= order_seen_at
         tables[kind] = tables[kind].filter(pa.array(is_usable))
     return KeyedEvents(**tables, key_id=key_id)

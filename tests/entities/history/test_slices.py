@@ -1,0 +1,84 @@
+"""A history read in slices is the history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from history_events import KINDS, build_events, order, outcome, verdict
+from ordervet.entities.history.slices import HistorySlices
+
+if TYPE_CHECKING:
+    from ordervet.contract import Events
+    from ordervet.entities.history import History
+
+FAR = 4_000_000_000_000_000
+
+
+def test_slices_together_are_the_history(history: History, season: Events) -> None:
+    history.ingest(season)
+    slices = HistorySlices.open(history, until_us=FAR)
+    whole = history.read()
+
+    parts = [slices.read(*each) for each in slices.plan(97)]
+
+    assert len(parts) > 3
+    for kind in KINDS:
+        together = pa.concat_tables([getattr(part, kind) for part in parts])
+        assert together.equals(getattr(whole, kind))
+
+
+def test_slices_end_before_the_instant_asked_for(history: History, season: Events) -> None:
+    history.ingest(season)
+    until_us = int(np.median(np.asarray(season.orders["placed_at"].cast(pa.int64()))))
+    slices = HistorySlices.open(history, until_us=until_us)
+
+    parts = [slices.read(*each) for each in slices.plan(1_000_000)]
+
+    latest = [
+        int(np.asarray(getattr(part, kind)["seen_at"].cast(pa.int64())).max(initial=0))
+        for part in parts
+        for kind in KINDS
+    ]
+    assert 0 < max(latest) < until_us
+    assert slices.ledger.order_seen_at.max() < until_us
+
+
+def test_ledger_names_what_happened_and_leaves_out_what_has_no_order(history: History) -> None:
+    history.ingest(
+        build_events(
+            orders=[order("A")],
+            outcomes=[outcome("A", "refund_requested"), outcome("gone", "claim"), outcome("A", "claim", "2025-10-01")],
+            verdicts=[verdict("A", "malicious")],
+        )
+    )
+
+    ledger = HistorySlices.open(history, until_us=FAR).ledger
+
+    assert [ledger.words[at] for at in ledger.later_what] == ["refund_requested", "malicious"]
+    assert len(ledger.order_id) == 1
+
+
+def test_digest_depends_on_the_events_and_not_on_how_they_came(history: History, season: Events) -> None:
+    history.ingest(season)
+    before = HistorySlices.open(history, until_us=FAR).ledger.digest
+    history.ingest(season)
+    history.compact()
+    same = HistorySlices.open(history, until_us=FAR).ledger.digest
+    history.ingest(build_events(orders=[order("more")]))
+
+    after = HistorySlices.open(history, until_us=FAR).ledger.digest
+
+    assert before == same != after
+
+
+def test_slice_of_an_earlier_version_does_not_see_later_events(history: History) -> None:
+    history.ingest(build_events(orders=[order("A")]))
+    version = history.version
+    history.ingest(build_events(orders=[order("B")]))
+
+    slices = HistorySlices.open(history, until_us=FAR, version=version)
+
+    assert [slices.read(*each).orders["order_id"].to_pylist() for each in slices.plan(10)] == [["A"]]
