@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from ordervet.contract import Events
-from ordervet.contract.file_events import AUTO, FILE_FAILURE_SCHEMA, MAPPED, FileReader
+from ordervet.contract.file_events import AUTO, FILE_FAILURE_SCHEMA, MAPPED
+from ordervet.contract.file_reader import FileReader
 from ordervet.contract.schemas import MODELS
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.entities.history import Fate

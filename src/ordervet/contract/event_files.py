@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from ordervet.contract.failures import Fault
 from ordervet.contract.fields import fields_of
-from ordervet.contract.file_events import AUTO, FILE_FAILURE_SCHEMA, MAPPED, NATIVE, Checked, FileReader, kind_of
+from ordervet.contract.file_events import AUTO, FILE_FAILURE_SCHEMA, MAPPED, NATIVE, Checked, kind_of
+from ordervet.contract.file_reader import FileReader
 from ordervet.contract.formats.counts import FileCounts, count_evidence
 from ordervet.contract.formats.states import Tally
 from ordervet.contract.instants import to_mask

@@ -224,16 +224,27 @@ def _read_jsonl(data: bytes, path: Path) -> pa.Table:
 
 
 def _json_rows(text: bytes, path: Path) -> Iterator[dict[str, Any]]:
-    hint = "write one JSON object per line"
     for number, line in enumerate(io.TextIOWrapper(io.BytesIO(text), "utf-8"), start=1):
         if line.strip():
-            try:
-                row = json.loads(line, object_pairs_hook=_object)
-            except (ValueError, RecursionError):
-                raise FileError(f"{path.name}, line {number}: not JSON, or a name stands twice", hint=hint) from None
-            if not isinstance(row, dict):
-                raise FileError(f"{path.name}, line {number}: not a JSON object", hint=hint)
-            yield row
+            yield read_json_line(line, path, number)
+
+
+def read_json_line(line: str, path: Path, number: int) -> dict[str, Any]:
+    """Read one line of JSON lines.
+
+    Raises
+    ------
+    FileError
+        It is no JSON object, or has a name twice.
+    """
+    hint = "write one JSON object per line"
+    try:
+        row = json.loads(line, object_pairs_hook=_object)
+    except (ValueError, RecursionError):
+        raise FileError(f"{path.name}, line {number}: not JSON, or a name stands twice", hint=hint) from None
+    if not isinstance(row, dict):
+        raise FileError(f"{path.name}, line {number}: not a JSON object", hint=hint)
+    return row
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

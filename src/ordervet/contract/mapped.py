@@ -65,7 +65,7 @@ def apply_mapping(table: pa.Table, mapping: Mapping, *, where: str = "the table"
     MappingError
         The table lacks a column that the mapping names, or has one that it neither names nor ignores.
     """
-    _check_columns(table.column_names, mapping, where)
+    check_mapped_columns(table.column_names, mapping, where=where)
     sources = mapping.order.sources
     columns = {name: _column_of(table, source) for name, source in sources.items()}
     columns |= {name: _extra_of(table[column], name) for name, column in mapping.order.extras.items()}
@@ -77,7 +77,20 @@ def apply_mapping(table: pa.Table, mapping: Mapping, *, where: str = "the table"
     return MappedTables(orders, verdicts, rows, in_major, mapping.source.time_zone)
 
 
-def _check_columns(names: Sequence[str], mapping: Mapping, where: str) -> None:
+def map_order_ids(table: pa.Table, mapping: Mapping) -> pa.ChunkedArray:
+    """Give the order ids alone, values as in the source; the table has all columns of the mapping."""
+    column = _column_of(table, mapping.order.sources["order_id"])
+    return column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
+
+
+def check_mapped_columns(names: Sequence[str], mapping: Mapping, *, where: str = "the table") -> None:
+    """Check that a table has every column of a mapping, and no other.
+
+    Raises
+    ------
+    MappingError
+        All that is wrong with the columns, with near misses.
+    """
     left_over = sorted(set(names) - set(mapping.columns))
     ignored = set(names) if mapping.ignore.all_other else set(mapping.ignore.columns)
     lacking = [name for name in mapping.columns if name not in names]

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from ordervet.contract.files import looks_like, open_error, read_table, read_xlsx_rows, wrong_format
 from ordervet.contract.formats.records import read_records
-from ordervet.contract.formats.texts import decode_cells, find_encoding
+from ordervet.contract.formats.texts import decode_cells, decode_text_cells, find_encoding
 from ordervet.contract.values import TRIMMED
 from ordervet.errors import FileError
 
@@ -136,6 +136,7 @@ class CsvRows(RowSource):
     header_length: int = 0
     positions: dict[str, int] = field(default_factory=dict)
     width: int = 0
+    has_twins: bool = False
 
     @classmethod
     def open(cls, path: Path) -> CsvRows:
@@ -148,7 +149,8 @@ class CsvRows(RowSource):
         for position, text in enumerate(texts):
             if text:
                 positions.setdefault(text.removeprefix("\ufeff"), position)
-        return cls(path, tuple(positions), header_length=length, positions=positions, width=len(cells))
+        has_twins = len(positions) < sum(map(bool, texts))
+        return cls(path, tuple(positions), {}, length, positions, len(cells), has_twins)
 
     @cached_property
     def encoding(self) -> Encoding:
@@ -162,6 +164,28 @@ class CsvRows(RowSource):
         for batch in self._read(list(columns.values())):
             cells = {name: decode_cells(batch.column(at), self.encoding) for name, at in columns.items()}
             yield Block(cells, batch.num_rows)
+
+    def iter_raw_tables(self) -> Iterator[pa.Table]:
+        """Read the rows in blocks of 16 MiB, every cell a text as it stands; one empty block if there are none.
+
+        Raises
+        ------
+        FileError
+            As for `iter_blocks`; or a row has another length than the header, or a name stands twice in it.
+        """
+        if self.has_twins:
+            raise FileError(f"{self.path.name}: columns stand twice", hint="give every column a name of its own")
+        for batch in self._read(list(map(str, self.positions.values()))):
+            for row, n_values in self.broken_rows.items():
+                raise FileError(
+                    f"{self.path.name}, row {row + 1} below the header: {n_values} values, but the header has "
+                    f"{self.width}",
+                    hint="quote values that hold a comma, then export it again",
+                )
+            cells = [decode_text_cells(column, self.encoding) for column in batch.columns]
+            yield pa.table(cells, names=list(self.names))
+        if self.is_header_alone:
+            yield pa.table({name: pa.array([], pa.string()) for name in self.names})
 
     def _read(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         if self.is_header_alone:
@@ -251,8 +275,12 @@ class TableRows(RowSource):
 
     def iter_blocks(self, names: Collection[str]) -> Iterator[Block]:
         """Give all rows as one block."""
-        columns = {name: self.table[name].combine_chunks() for name in names}
-        yield Block({name: _clean(column) for name, column in columns.items()}, self.table.num_rows)
+        yield clean_block(self.table, names)
+
+
+def clean_block(table: pa.Table, names: Collection[str]) -> Block:
+    """Give columns of a table as a block; texts lose what was put on for Excel."""
+    return Block({name: _clean(table[name].combine_chunks()) for name in names}, table.num_rows)
 
 
 def _clean(column: pa.Array) -> pa.Array:

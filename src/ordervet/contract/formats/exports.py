@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ordervet.contract.closing import close_orders, find_ends
 from ordervet.contract.failures import FAILURE_SCHEMA, Fault, build_failures, first_per_field, keep_rows
 from ordervet.contract.formats.lines import code_rows, find_repeated_lines, group_rows, merge_lines
 from ordervet.contract.formats.rows import HAPPENED_AT, ORDER_ID, RowReader
@@ -17,7 +18,7 @@ from ordervet.contract.schemas import event_schema, table_fields
 from ordervet.contract.tables import complete_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ordervet.contract.fields import ContractField
     from ordervet.contract.formats.blocks import RowSource
@@ -71,7 +72,7 @@ class Export:
 
 @dataclass(frozen=True)
 class _Finished:
-    """Tables, faults and merged rows, all by row of the file without its broken rows."""
+    """Tables, faults and merged rows, all by row of the rows that were finished."""
 
     main: ExportTable
     derived: ExportTable | None
@@ -94,30 +95,60 @@ def read_export(source: RowSource, fmt: Format) -> Export:
     """
     reader = RowReader(source, fmt)
     rows = reader.read_all()
-    finish = {"orders": _finish_orders, "outcomes": _finish_outcomes, "verdicts": _finish_verdicts}[fmt.kind]
-    finished = finish(rows, reader)
+    return _finish(rows, reader, source, source.broken_rows)
+
+
+def iter_exports(source: RowSource, fmt: Format) -> Iterator[Export]:
+    """Read a file of a format piece by piece, in bounded memory; all rows of an order are in one piece.
+
+    The file is read twice: first its order ids, to know where each order ends, then everything.
+
+    Parameters
+    ----------
+    source : the rows of the file
+    fmt : its format
+
+    Raises
+    ------
+    FileError
+        The file is damaged as a whole, or changed while it was read.
+    """
+    reader = RowReader(source, fmt)
+    ends = find_ends(reader.iter_order_ids())
+    if not ends.lengths:
+        yield read_export(source, fmt)
+        return
+    pieces = close_orders(reader.iter_rows(), ends, lambda rows: rows.table["order_id"], source.path)
+    for rows, is_last in pieces:
+        yield _finish(rows, reader, source, source.broken_rows if is_last else {})
+
+
+def _finish(rows: ExportRows, reader: RowReader, source: RowSource, broken_rows: Mapping[int, int]) -> Export:
+    finish = {"orders": _finish_orders, "outcomes": _finish_outcomes, "verdicts": _finish_verdicts}
+    finished = finish[reader.format.kind](rows, reader)
     failures = build_failures(finished.faults, rows.table["order_id"])
+    file_rows = source.file_rows(rows.rows)
     return Export(
-        _in_file_rows(finished.main, source),
-        None if finished.derived is None else _in_file_rows(finished.derived, source),
-        _add_broken_rows(failures, source),
-        rows.table.num_rows + len(source.broken_rows),
-        source.file_rows(finished.merged_rows),
+        _in_file_rows(finished.main, file_rows),
+        None if finished.derived is None else _in_file_rows(finished.derived, file_rows),
+        _add_broken_rows(failures, file_rows, broken_rows),
+        rows.table.num_rows + len(broken_rows),
+        file_rows[finished.merged_rows],
         frozenset(plan.field.name for plan in reader.plans),
         reader.states.tally,
     )
 
 
-def _in_file_rows(part: ExportTable, source: RowSource) -> ExportTable:
-    return ExportTable(part.kind, part.table, source.file_rows(part.rows))
+def _in_file_rows(part: ExportTable, file_rows: Micros) -> ExportTable:
+    return ExportTable(part.kind, part.table, file_rows[part.rows])
 
 
-def _add_broken_rows(failures: pa.Table, source: RowSource) -> pa.Table:
+def _add_broken_rows(failures: pa.Table, file_rows: Micros, broken_rows: Mapping[int, int]) -> pa.Table:
     """Count the failures by the rows of the file, and add its rows of another length."""
-    numbered = failures.set_column(0, "row", pa.array(source.file_rows(failures["row"].to_numpy()), pa.int64()))
+    numbered = failures.set_column(0, "row", pa.array(file_rows[failures["row"].to_numpy()], pa.int64()))
     broken = [
         {"row": row, "field": ORDER_ID.name, "rule": "columns", "observed": f"{n} values"}
-        for row, n in sorted(source.broken_rows.items())
+        for row, n in sorted(broken_rows.items())
     ]
     return pa.concat_tables([numbered, pa.Table.from_pylist(broken, schema=FAILURE_SCHEMA)]).sort_by("row")
 

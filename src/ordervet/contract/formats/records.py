@@ -42,12 +42,32 @@ def read_records(path: Path, places: Sequence[JsonPlaces] = ()) -> pa.Table:
     """
     text = decode_text(read_bytes(path), path, "JSON")
     is_lines = path.name.lower().endswith(".jsonl")
-    documents = [_parse(line, path, n) for n, line in _lines_of(text) if line] if is_lines else [_parse(text, path, 0)]
-    records = [record for document in documents for record in _find_records(document, places)]
-    rows = [row for record in records for row in _flatten(record, places)]
+    lines = _lines_of(text) if is_lines else [(0, text)]
+    rows = [row for number, line in lines if line for row in read_document(line, path, number, places)]
     names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = [pa.array([row.get(name, "") for row in rows], pa.string()) for name in names]
-    return pa.table(columns, names=names)
+    return pa.table([texts_of(rows, name) for name in names], names=names)
+
+
+def read_document(text: str, path: Path, line: int, places: Sequence[JsonPlaces]) -> list[dict[str, str]]:
+    """Read one JSON document as rows.
+
+    Parameters
+    ----------
+    text : of the document
+    path, line : where it stands; line 0 is the whole file
+    places : as for `read_records`
+
+    Raises
+    ------
+    FileError
+        It is no JSON.
+    """
+    return [row for record in _find_records(_parse(text, path, line), places) for row in _flatten(record, places)]
+
+
+def texts_of(rows: Sequence[dict[str, str]], name: str) -> pa.Array:
+    """Give one column of rows, "" where a row lacks it."""
+    return pa.array([row.get(name, "") for row in rows], pa.string())
 
 
 def _lines_of(text: str) -> Iterator[tuple[int, str]]:

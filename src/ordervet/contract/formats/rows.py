@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.contract.columns import read_column
-from ordervet.contract.failures import Fault, first_per_field
+from ordervet.contract.failures import Fault, first_per_field, keep_rows
 from ordervet.contract.fields import fields_of
 from ordervet.contract.formats.blocks import Block
 from ordervet.contract.formats.detection import Header
@@ -21,10 +21,11 @@ from ordervet.contract.tables import read_batch
 from ordervet.contract.values import load_zone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ordervet.contract.formats.blocks import RowSource
     from ordervet.contract.formats.definition import Format
+    from ordervet.contract.instants import Mask, Micros
 
 ORDER_ID = fields_of(MODELS["orders"])[0]
 HAPPENED_AT = next(field for field in fields_of(MODELS["outcomes"]) if field.name == "happened_at")
@@ -32,11 +33,12 @@ HAPPENED_AT = next(field for field in fields_of(MODELS["outcomes"]) if field.nam
 
 @dataclass(frozen=True)
 class ExportRows:
-    """The rows of a file, or of one of its blocks.
+    """The rows of a file, or some of them.
 
     Parameters
     ----------
     table : shape (n_rows, n_fields), canonical columns, null where a value is missing or broken
+    rows : shape (n_rows,), ascending, their numbers in the file, its broken rows not counted
     faults : by row of `table`
     line_ids : shape (n_rows,), strings; all null where the format or the file has none
     line_amounts : shape (n_rows,), minor units; likewise
@@ -44,10 +46,51 @@ class ExportRows:
     """
 
     table: pa.Table
+    rows: Micros
     faults: list[Fault]
     line_ids: pa.ChunkedArray
     line_amounts: pa.ChunkedArray
     outcomes: pa.Table
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """Put rows below each other; one part at least."""
+        if len(parts) == 1:
+            return parts[0]
+        starts = np.cumsum([0, *(len(part.rows) for part in parts)]).tolist()
+        return cls(
+            pa.concat_tables([part.table for part in parts]),
+            np.concatenate([part.rows for part in parts]),
+            [
+                replace(fault, rows=fault.rows + start)
+                for part, start in zip(parts, starts, strict=False)
+                for fault in part.faults
+            ],
+            pa.chunked_array([chunk for part in parts for chunk in part.line_ids.chunks], pa.string()),
+            pa.chunked_array([chunk for part in parts for chunk in part.line_amounts.chunks], pa.int64()),
+            pa.concat_tables(
+                [
+                    _with_rows(part.outcomes, part.outcomes["row"].to_numpy() + start)
+                    for part, start in zip(parts, starts, strict=False)
+                ]
+            ),
+        )
+
+    def keep(self, is_kept: Mask) -> Self:
+        """Keep some of the rows."""
+        mask = pa.array(is_kept)
+        place = np.cumsum(is_kept) - 1
+        kept = (keep_rows(fault, is_kept[fault.rows]) for fault in self.faults)
+        told = self.outcomes.filter(pa.array(is_kept[self.outcomes["row"].to_numpy()]))
+        return replace(
+            self,
+            table=self.table.filter(mask),
+            rows=self.rows[is_kept],
+            faults=[replace(fault, rows=place[fault.rows]) for fault in kept if len(fault.rows)],
+            line_ids=self.line_ids.filter(mask),
+            line_amounts=self.line_amounts.filter(mask),
+            outcomes=_with_rows(told, place[told["row"].to_numpy()]),
+        )
 
 
 class RowReader:
@@ -71,15 +114,22 @@ class RowReader:
         self._line_amount = header.find(fmt.lines.amount)
 
     def read_all(self) -> ExportRows:
-        """Read every block; only canonical columns are kept, so that the file may be larger than memory."""
-        parts = [self._no_rows(), *self._read_blocks()]
-        return ExportRows(
-            pa.concat_tables([part.table for part in parts]),
-            [fault for part in parts for fault in part.faults],
-            pa.chunked_array([chunk for part in parts for chunk in part.line_ids.chunks], pa.string()),
-            pa.chunked_array([chunk for part in parts for chunk in part.line_amounts.chunks], pa.int64()),
-            pa.concat_tables([part.outcomes for part in parts]),
-        )
+        """Read every block; only canonical columns are kept."""
+        return ExportRows.join([self._no_rows(), *self.iter_rows()])
+
+    def iter_rows(self) -> Iterator[ExportRows]:
+        """Read the rows, block by block."""
+        n_before = 0
+        for block in self._iter_filled(self.columns):
+            yield self._read_block(block, n_before)
+            n_before += block.n_rows
+
+    def iter_order_ids(self) -> Iterator[pa.Array]:
+        """Read the order ids alone, in the same blocks; null where a row has none."""
+        plan = next(plan for plan in self.plans if plan.field is ORDER_ID)
+        for block in self._iter_filled(plan.columns):
+            raw = build_raw(block, [plan], has_epoch=False)
+            yield read_batch(raw.table, (ORDER_ID,), self._zone, is_partial=True)[0].column(0)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -91,16 +141,17 @@ class RowReader:
     def _no_rows(self) -> ExportRows:
         table = pa.schema([arrow_field(field) for field in self.fields]).empty_table()
         none = pa.chunked_array([], pa.string())
-        return ExportRows(table, [], none, none.cast(pa.int64()), DERIVED_SCHEMA.empty_table())
+        return ExportRows(table, np.zeros(0, np.int64), [], none, none.cast(pa.int64()), DERIVED_SCHEMA.empty_table())
 
-    def _read_blocks(self) -> Iterator[ExportRows]:
-        n_before, last_id = 0, ""
-        for block in self._source.iter_blocks(self.columns):
-            filled = block
+    def _iter_filled(self, columns: Sequence[str]) -> Iterator[Block]:
+        """Read blocks in which every row has the id of its order, if that is what blanks mean in the format."""
+        last_id = ""
+        for block in self._source.iter_blocks(columns):
             if self.format.lines.continuation == "blank_id":
                 filled, last_id = self._fill_ids(block, last_id)
-            yield self._read_block(filled, n_before)
-            n_before += block.n_rows
+                yield filled
+            else:
+                yield block
 
     def _read_block(self, block: Block, n_before: int) -> ExportRows:
         raw = build_raw(block, self.plans, has_epoch=self.format.has_epoch)
@@ -119,15 +170,13 @@ class RowReader:
                     pa.array([derived.unreadable[row] for row in rows.tolist()], pa.string()),
                 )
             )
-        outcomes = derived.table
         return ExportRows(
             pa.Table.from_batches([batch]),
-            [replace(fault, rows=fault.rows + n_before) for fault in faults],
+            n_before + np.arange(block.n_rows),
+            faults,
             self._read_line(block, self._line_id, "text"),
             self._read_line(block, self._line_amount, "money"),
-            outcomes.set_column(
-                outcomes.num_columns - 1, DERIVED_SCHEMA.field("row"), pc.add(outcomes["row"], n_before)
-            ),
+            derived.table,
         )
 
     def _read_line(self, block: Block, names: tuple[str, ...], kind: str) -> pa.ChunkedArray:
@@ -144,6 +193,10 @@ class RowReader:
         known = pa.concat_arrays([pa.array([last_id]), ids])
         filled = pc.fill_null_forward(pc.if_else(pc.equal(known, ""), None, known)).fill_null("")
         return Block(block.columns | dict.fromkeys(names, filled[1:]), block.n_rows), filled[-1].as_py()
+
+
+def _with_rows(outcomes: pa.Table, rows: Micros) -> pa.Table:
+    return outcomes.set_column(outcomes.num_columns - 1, DERIVED_SCHEMA.field("row"), pa.array(rows, pa.int64()))
 
 
 def _lost_digits(shapes: dict[int, str]) -> Fault:

@@ -74,6 +74,11 @@ def decode_cells(cells: pa.Array, encoding: Encoding) -> pa.Array:
     return blank_out(_decode(unquote_cells(_trim(cells)), encoding))
 
 
+def decode_text_cells(cells: pa.Array, encoding: Encoding) -> pa.Array:
+    """Decode a column of bytes, shape (n,), and leave the texts as they are."""
+    return _decode(_as_texts(cells), encoding)
+
+
 def _as_texts(cells: pa.Array) -> pa.Array:
     """View bytes as a string column without looking at them."""
     return pa.Array.from_buffers(pa.string(), len(cells), cells.buffers(), offset=cells.offset)

@@ -93,13 +93,23 @@ def build_batch(parts: Sequence[Events], key: Key) -> Batch:
 
 def add_in_memory(stored: pa.Table, admission: Admission) -> pa.Table:
     """Give the rows of the store as they would be after a commit."""
-    blames = admission.changed
-    at = pc.index_in(stored["event_id"], blames["event_id"].combine_chunks()).combine_chunks()
-    blame = pc.coalesce(blames["blame"].combine_chunks().take(at), stored["blame"])
-    place = stored.schema.get_field_index("blame")
-    tables = [stored.set_column(place, stored.schema.field(place), blame), admission.new]
+    tables = [put_blames(stored, admission.changed), admission.new]
     schema = unite_schemas(tables)
     return pa.concat_tables([fit_rows(table, schema) for table in tables])
+
+
+def put_blames(rows: pa.Table, blames: pa.Table) -> pa.Table:
+    """Put blames into rows.
+
+    Parameters
+    ----------
+    rows : with the columns ``event_id`` and ``blame``
+    blames : these two columns alone
+    """
+    at = pc.index_in(rows["event_id"], blames["event_id"].combine_chunks()).combine_chunks()
+    blame = pc.coalesce(blames["blame"].combine_chunks().take(at), rows["blame"])
+    place = rows.schema.get_field_index("blame")
+    return rows.set_column(place, rows.schema.field(place), blame)
 
 
 def sort_rows(rows: pa.Table) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -13,9 +14,11 @@ from ordervet.entities.keys import check_key_id
 from ordervet.errors import HistoryError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from deltalake import DeltaTable, WriterProperties
+    from deltalake.transaction import RemoveAction
 
     from ordervet.entities.keys import Key
 
@@ -97,6 +100,48 @@ def append_rows(table: DeltaTable, rows: pa.Table, blames: pa.Table) -> None:
         writer_properties=_compression(),
     )  # fmt: skip
     merge.when_matched_update({"blame": "s.blame"}).when_not_matched_insert_all().execute()
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A data file that lies in the store's folder and that no version names yet.
+
+    Parameters
+    ----------
+    name : without the folder
+    size : bytes
+    written_at_ms : milliseconds since 1970
+    statistics : JSON, as the Delta protocol has it
+    """
+
+    name: str
+    size: int
+    written_at_ms: int
+    statistics: str
+
+
+def add_files(table: DeltaTable, files: Sequence[DataFile], column_names: Iterable[str]) -> None:
+    """Make data files part of a store, in one commit.
+
+    Parameters
+    ----------
+    table : the newest version
+    files : in the store's folder
+    column_names : of their rows; new extra columns are added to the table first, in a commit of their own
+    """
+    from deltalake.schema import Schema  # noqa: PLC0415 - only whoever has a store waits for the import
+    from deltalake.transaction import AddAction  # noqa: PLC0415 - likewise
+
+    known = {field.name for field in table.schema().fields}
+    extras = [field for field in Schema.from_arrow(row_schema(column_names)).fields if field.name not in known]
+    if extras:
+        table.alter.add_columns(extras)
+        table.update_incremental()
+    actions: list[AddAction | RemoveAction] = [
+        AddAction(each.name, each.size, {}, each.written_at_ms, data_change=True, stats=each.statistics)
+        for each in files
+    ]
+    table.create_write_transaction(actions, mode="append", schema=table.schema(), partition_by=[])
 
 
 def delete_orders(table: DeltaTable, order_ids: pa.Array[pa.Int64Scalar]) -> int:

@@ -24,6 +24,7 @@ from ordervet.entities.history.disk import bring_to_disk, remove_unused, told_cl
 from ordervet.entities.history.identity import STANDING_COLUMNS, admit
 from ordervet.entities.history.lock import LOCK_NAME, hold_writer_lock
 from ordervet.entities.history.rows import fit_rows, to_events, unite_schemas
+from ordervet.entities.history.staging import Staging, read_standing
 from ordervet.entities.keyed import ORDER_ID, key_orders
 from ordervet.errors import HistoryError, KeyMismatchError
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     from ordervet.contract import Events
     from ordervet.entities.history.batch import Ingested
-    from ordervet.entities.history.identity import Admission
     from ordervet.entities.keyed import KeyedEvents
     from ordervet.entities.keys import Key
 
@@ -127,11 +127,32 @@ class History:
         HistoryError
             Another process is writing, or the store cannot be written.
         """
-        batch = build_batch(parts, self._key)
+        with self.staging() as staging:
+            return staging.add(parts)
+
+    @contextmanager
+    def staging(self) -> Iterator[Staging]:
+        """Bring in set after set, as much as there is; readers see all of it after the block, or nothing if it fails.
+
+        Memory holds one set at a time. An outcome that a set has twice happened twice, so all that one source tells of
+        an order belongs into one set.
+
+        Yields
+        ------
+        the sets' way in, see `Staging.add`
+
+        Raises
+        ------
+        HistoryError
+            Another process is writing, or the store cannot be written.
+        """
         with self._writing() as table:
-            admission = admit(batch.rows, _read_standing(table, batch.rows))
-            _commit(table, admission)
-        return batch.report(admission)
+            staging = Staging(self.path, table, self._key)
+            try:
+                yield staging
+                staging.commit()
+            finally:
+                staging.drop()
 
     def read(self, *, until: datetime | str | None = None, version: int | None = None) -> KeyedEvents:
         """Read events in the order in which they were seen.
@@ -246,8 +267,9 @@ class History:
         delta.check_table(settings, self._key, Path(path))
         rows = fit_rows(rows, unite_schemas([rows]))
         with self._writing() as table:
-            admission = admit(rows, _read_standing(table, rows))
-            _commit(table, admission)
+            admission = admit(rows, read_standing(table, rows))
+            if admission.new.num_rows or admission.changed.num_rows:
+                delta.append_rows(table, sort_rows(admission.new), admission.changed)
         return int(admission.new.num_rows)
 
     def _read_rows(self, until: datetime | str | None = None, version: int | None = None) -> pa.Table:
@@ -314,22 +336,6 @@ def _create(folder: Path, key: Key) -> None:
             )
         with hold_writer_lock(folder):
             delta.create_table(folder, key.key_id)
-
-
-def _read_standing(table: DeltaTable, rows: pa.Table) -> pa.Table:
-    """Read what `admit` needs to know: all orders, and the later events of the time that the rows are about."""
-    # NOT: event == "order". A merge writes string views, which Arrow cannot compare; and only an order has a place.
-    is_needed = ds.field("place_type").is_valid()
-    span = pc.min_max(rows["happened_at"])
-    if span["min"].is_valid:
-        happened_at = ds.field("happened_at")
-        is_needed |= (happened_at >= span["min"]) & (happened_at <= span["max"])
-    return table.to_pyarrow_dataset().to_table(columns=list(STANDING_COLUMNS), filter=is_needed)
-
-
-def _commit(table: DeltaTable, admission: Admission) -> None:
-    if admission.new.num_rows or admission.changed.num_rows:
-        delta.append_rows(table, sort_rows(admission.new), admission.changed)
 
 
 def _key_buyer(buyer_id: str, key: Key) -> int:
