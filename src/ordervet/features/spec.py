@@ -31,6 +31,8 @@ WINDOWS_US: dict[str, int] = {
     "1h": 3_600 * MICROSECONDS,
     "1d": 86_400 * MICROSECONDS,
     "7d": 7 * 86_400 * MICROSECONDS,
+    "14d": 14 * 86_400 * MICROSECONDS,
+    "21d": 21 * 86_400 * MICROSECONDS,
     "30d": 30 * 86_400 * MICROSECONDS,
     "90d": 90 * 86_400 * MICROSECONDS,
 }
