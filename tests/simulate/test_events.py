@@ -159,7 +159,7 @@ def test_nobody_in_a_simulation_can_be_reached(simulation: Simulation) -> None:
     ips = pc.drop_null(simulation.orders["ip"]).to_pylist()
 
     assert all(re.fullmatch(r"154\d{8}(-\d{4})?", phone) for phone in phones)
-    assert all(re.fullmatch(r"100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.\d+\.\d+", ip) for ip in ips)
+    assert all(re.fullmatch(r"240\.(6[0-3]|[1-5]?\d)\.\d+\.\d+", ip) for ip in ips)
 
 
 def test_known_until_cuts_what_is_known_and_not_what_was_ordered() -> None:

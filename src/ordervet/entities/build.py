@@ -24,15 +24,12 @@ from ordervet.entities.phones import canonical_phone
 from ordervet.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from ordervet.entities.buffers import TextColumn
-    from ordervet.entities.evidence import Canonical
     from ordervet.entities.keys import Key
+    from ordervet.entities.plain import Canonicalise
 
-    Canonicalise = Callable[[str | None], Canonical]
     Keyed = tuple[NDArray[np.uint64], NDArray[np.int8]]
 
 __all__ = ["ENTITY_NAMES", "Entities", "Evidence", "build_entities", "order_ids"]
@@ -148,13 +145,10 @@ def _key_plain(orders: pa.Table, column: str, key: Key, namespace: str) -> Keyed
 def _key_canonical(orders: pa.Table, column: str, canonicalise: Canonicalise, key: Key, namespace: str) -> Keyed:
     if column not in orders.column_names:
         return _absent(len(orders))
-    # Each distinct text is looked at once.
-    encoded = pc.dictionary_encode(orders[column].cast(pa.large_string()), null_encoding="encode").combine_chunks()
-    forms = [canonicalise(text) for text in encoded.dictionary.to_pylist()]
-    ids = hash_texts(pa.array([form.text for form in forms], type=pa.large_string()), key, namespace)
-    evidence = np.array([form.evidence for form in forms], dtype=np.int8)
-    which = encoded.indices.to_numpy()
-    return ids[which], evidence[which]
+    # NOT: at the top. numba takes longer to import than a small table to key.
+    from ordervet.entities.plain import key_texts  # noqa: PLC0415 -- see above
+
+    return key_texts(orders[column], canonicalise, key, namespace)
 
 
 def _prefer(first: Keyed, second: Keyed) -> Keyed:

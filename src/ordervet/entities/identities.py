@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
 from ordervet.entities.characters import fold_char
@@ -20,15 +20,17 @@ __all__ = [
     "canonical_recipient",
 ]
 
-_PLACEHOLDERS: Final = frozenset(
+PLACEHOLDER_IDS: Final = frozenset(
     {"unknown", "null", "none", "nan", "n/a", "na", "undefined", "nil", "-", "--", "test", "anonymous", "guest", "匿名"}
     # What Android gives to apps without permission, and the id shared by a whole batch of devices.
     | {"02:00:00:00:00:00", "9774d56d682e549c", "unidentified"}
 )
-_HONORIFICS: Final = ("先生", "女士", "小姐", "老师", "同学", "阿姨", "师傅", "收", "亲启", "mr", "mrs", "ms")
+HONORIFICS: Final = ("先生", "女士", "小姐", "老师", "同学", "阿姨", "师傅", "收", "亲启", "mr", "mrs", "ms")
 _SHORTEST_NAME: Final = 2
-_DOCUMENTATION: Final = tuple(map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")))
-"""Kept for examples by RFC 5737 and RFC 3849: made-up orders have them, real ones never."""
+_MADE_UP: Final = tuple(
+    map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"))
+) + tuple(IPv4Network((first << 24, 8)) for first in range(240, 255))
+"""For examples (RFC 5737, RFC 3849) or given to nobody (RFC 1112): made-up orders have them, real ones never."""
 _V4_NETWORK, _V6_NETWORK = 24, 48
 
 
@@ -91,7 +93,7 @@ def canonical_recipient(text: str | None) -> Canonical:
     if "*" in folded or folded[:2] in {"##", "$$"}:
         return MASKED
     name = "".join(char for char in folded if char.isalnum())
-    for honorific in _HONORIFICS:
+    for honorific in HONORIFICS:
         name = name.removesuffix(honorific)
     return known(name) if len(name) >= _SHORTEST_NAME else UNUSABLE
 
@@ -146,13 +148,13 @@ def _canonical_id(text: str | None, *, is_case_kept: bool) -> Canonical:
     if "**" in trimmed or trimmed[:2] in {"##", "$$"}:
         return MASKED
     lowered = trimmed.lower()
-    if lowered in _PLACEHOLDERS or not (is_case_kept or lowered.strip("0-:")):
+    if lowered in PLACEHOLDER_IDS or not (is_case_kept or lowered.strip("0-:")):
         return UNUSABLE
     return known(trimmed if is_case_kept else lowered)
 
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
-    return address.is_global or any(address in network for network in _DOCUMENTATION)
+    return address.is_global or any(address in network for network in _MADE_UP)
 
 
 def _parse_ip(text: str) -> IPv4Address | IPv6Address | None:

@@ -22,7 +22,7 @@ _LANDLINE: Final = re.compile(r"0(10|2\d|[3-9]\d\d)(\d{7,8})")
 _SHARED: Final = re.compile(r"(400|800)\d{7}|95\d{3,}|1[0-2]\d{3,4}")
 _COUNTRY_CODE: Final = re.compile(r"^\s*\(?(?:\+|00)?86\)?[-\s]*(?=1[3-9]|0?[1-9]\d{1,2})")
 _SEPARATORS: Final = re.compile(r"[\s().\-/·_]+")
-_PLACEHOLDERS: Final = frozenset({"13800138000", "13800000000", "13888888888", "13000000000"})
+PLACEHOLDER_PHONES: Final = frozenset({"13800138000", "13800000000", "13888888888", "13000000000"})
 _INTERNATIONAL: Final = range(7, 16)
 _NATIONAL: Final = range(9, 16)
 
@@ -62,7 +62,7 @@ def canonical_phone(text: str | None) -> Canonical:
 
 
 def _canonical_local(local: str, digits: str) -> Canonical:
-    if digits in _PLACEHOLDERS or len(set(digits)) == 1 or _SHARED.fullmatch(digits):
+    if digits in PLACEHOLDER_PHONES or len(set(digits)) == 1 or _SHARED.fullmatch(digits):
         return UNUSABLE
     if _MOBILE.fullmatch(digits):
         return known(f"+86{digits}")

@@ -152,9 +152,9 @@ def _write_phones(phone: Ints, extension: Ints, is_plain: Flags) -> Column:
 
 
 def _write_ips(ip: Ints, has_ip: Flags) -> Column:
-    """Write addresses of 100.64.0.0/10 (RFC 6598), the range carriers use inside: nobody's own."""
+    """Write addresses of 240.0.0.0/10, a range that is given to nobody (RFC 1112)."""
     number = np.where(has_ip, _scramble(ip, _N_IPS), NONE)
-    heads = [f"100.{64 + byte}." for byte in range(_N_IPS >> 16)]
+    heads = [f"240.{byte}." for byte in range(_N_IPS >> 16)]
     tails = [f"{third}.{last}" for third in range(256) for last in range(256)]
     return join(pick(heads, np.where(has_ip, number >> 16, NONE)), pick(tails, np.where(has_ip, number & 0xFFFF, NONE)))
 

@@ -1,0 +1,121 @@
+"""Columns of names, numbers and ids, keyed: plain rows by a kernel, others by the functions that define the forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ordervet.entities import plain_kernel
+from ordervet.entities.buffers import view_texts
+from ordervet.entities.characters import fold_char
+from ordervet.entities.evidence import Canonical
+from ordervet.entities.identities import (
+    HONORIFICS,
+    PLACEHOLDER_IDS,
+    canonical_buyer,
+    canonical_device,
+    canonical_ip,
+    canonical_network,
+    canonical_payment,
+    canonical_recipient,
+)
+from ordervet.entities.ids import hash_texts, split_subkey
+from ordervet.entities.phones import PLACEHOLDER_PHONES, canonical_phone
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ordervet.entities.buffers import TextColumn
+    from ordervet.entities.keys import Key
+
+__all__ = ["Canonicalise", "key_texts", "key_texts_slowly"]
+
+Canonicalise: TypeAlias = Callable[[str | None], Canonical]
+
+_CJK: Final = range(0x4E00, 0xA000)
+_PART_OF_NAME, _NOT_LAST = 1, 2
+
+
+def key_texts(
+    column: TextColumn, canonicalise: Canonicalise, key: Key, namespace: str
+) -> tuple[NDArray[np.uint64], NDArray[np.int8]]:
+    """Bring every text of a column to its one form and key it.
+
+    Parameters
+    ----------
+    column : shape (n_rows,), texts as somebody wrote them
+    canonicalise : one of the functions of `identities.py` and `phones.py`
+    key : the identifier key
+    namespace : what is identified, as "buyer"
+
+    Returns
+    -------
+    ids, shape (n_rows,), uint64, 0 = no key; and evidence, shape (n_rows,), int8 codes of ``Evidence``
+
+    References
+    ----------
+    Truth: `key_texts_slowly`.
+    """
+    data, offsets = view_texts(column)
+    n_rows = len(offsets) - 1
+    ids, evidence, is_hard = np.empty(n_rows, np.uint64), np.empty(n_rows, np.int8), np.empty(n_rows, np.bool_)
+    kernel, *tables = _kernel_of(canonicalise)
+    kernel(data, offsets, *tables, *split_subkey(key, namespace), ids, evidence, is_hard)
+    hard = np.flatnonzero(is_hard)
+    if len(hard):
+        ids[hard], evidence[hard] = key_texts_slowly(column.take(pa.array(hard)), canonicalise, key, namespace)
+    return ids, evidence
+
+
+def key_texts_slowly(
+    column: TextColumn, canonicalise: Canonicalise, key: Key, namespace: str
+) -> tuple[NDArray[np.uint64], NDArray[np.int8]]:
+    """Do what `key_texts` does, each distinct text by its definition. Parameters and results are the same."""
+    texts = column.cast(pa.large_string())
+    encoded = pc.dictionary_encode(texts, null_encoding="encode")
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    forms = [canonicalise(text) for text in encoded.dictionary.to_pylist()]
+    ids = hash_texts(pa.array([form.text for form in forms], type=pa.large_string()), key, namespace)
+    evidence = np.array([form.evidence for form in forms], dtype=np.int8)
+    which = encoded.indices.to_numpy()
+    return ids[which], evidence[which]
+
+
+def _kernel_of(canonicalise: Canonicalise) -> tuple[Any, ...]:
+    """Name the kernel that keys what is plain of a column, and its tables."""
+    if canonicalise is canonical_phone:
+        return plain_kernel.key_phones, np.array(sorted(map(int, PLACEHOLDER_PHONES)), np.int64)
+    if canonicalise is canonical_recipient:
+        return plain_kernel.key_recipients, _read_name_characters()
+    if canonicalise in (canonical_ip, canonical_network):
+        return plain_kernel.key_networks, canonicalise is canonical_network
+    if canonicalise in (canonical_buyer, canonical_device, canonical_payment):
+        return plain_kernel.key_ids, canonicalise is canonical_buyer, _list_suspects()
+    raise AssertionError("every form has its kernel")
+
+
+@cache
+def _list_suspects() -> NDArray[np.bool_]:
+    """Tell by first byte and length which ids could be a placeholder."""
+    texts = [text.encode() for text in PLACEHOLDER_IDS]
+    suspects = np.zeros((256, max(map(len, texts)) + 1), np.bool_)
+    for text in texts:
+        suspects[text[0], len(text)] = True
+    return suspects
+
+
+@cache
+def _read_name_characters() -> NDArray[np.uint8]:
+    """Tell of each Chinese character whether it folds to itself, and whether a form of address ends with it."""
+    last = {honorific[-1] for honorific in HONORIFICS}
+    kinds = np.zeros(len(_CJK), np.uint8)
+    for at, char in enumerate(map(chr, _CJK)):
+        if fold_char(char) == char and char.isalnum():
+            kinds[at] = _NOT_LAST if char in last else _PART_OF_NAME
+    return kinds
