@@ -87,16 +87,20 @@ def identify(rows: pa.Table, key: Key) -> pa.Table:
     return rows.set_column(rows.schema.get_field_index("event_id"), rows.schema.field("event_id"), event_ids)
 
 
-def admit(rows: pa.Table, standing: pa.Table) -> Admission:
+def admit(rows: pa.Table, standing: pa.Table, *, is_arrival: bool = False) -> Admission:
     """Decide what becomes of each row.
 
     Parameters
     ----------
     rows : identified rows, in the order in which they come
     standing : `STANDING_COLUMNS` of the store's rows: of all orders, and of all later events that could be among `rows`
+    is_arrival : the rows arrived one by one in a running scorer: none is set aside for being earlier than its order,
+        and of the store only what has the identity of a row is needed
     """
     fates = np.full(rows.num_rows, Fate.KNOWN, np.int8)
     is_early, is_unknown = _check_order_first(rows, standing)
+    if is_arrival:
+        is_early[:] = False
     fates[is_early] = Fate.EARLY
     candidates = np.flatnonzero(~is_early)
     ids, first, group = np.unique(_ints(rows["event_id"])[candidates], return_index=True, return_inverse=True)

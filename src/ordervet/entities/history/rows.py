@@ -88,7 +88,11 @@ def fit_rows(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def to_events(
-    rows: pa.Table, key_id: str, *, orders: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+    rows: pa.Table,
+    key_id: str,
+    *,
+    orders: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
+    is_tail: bool = False,
 ) -> KeyedEvents:
     """Give rows of the store as keyed events, rows in their order.
 
@@ -99,6 +103,7 @@ def to_events(
     rows : of the store
     key_id : of the key that made the ids
     orders : ids of all orders, and when each was seen, where the rows are only a part; None finds them among the rows
+    is_tail : the rows are the newest ones, and an order that is not among them was seen before all of them, or never
     """
     tables = {}
     for kind in KEYED_KINDS:
@@ -113,6 +118,8 @@ def to_events(
     for kind in KEYED_KINDS[1:]:
         order_seen_at = find_seen_at(_ints(tables[kind][ORDER_ID]), *orders)
         is_usable = _ints(tables[kind]["seen_at"]) >= order_seen_at
+        if is_tail:
+            is_usable |= order_seen_at == NEVER
         tables[kind] = tables[kind].filter(pa.array(is_usable))
     return KeyedEvents(**tables, key_id=key_id)
 

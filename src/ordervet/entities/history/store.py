@@ -20,10 +20,12 @@ from ordervet.contract import check_out_path, order_schema, parse_instant, read_
 from ordervet.contract.schemas import INSTANT
 from ordervet.entities.history import delta
 from ordervet.entities.history.batch import add_in_memory, build_batch, sort_rows
-from ordervet.entities.history.disk import bring_to_disk, remove_unused, told_clearly
+from ordervet.entities.history.commits import commit_journal, committing
+from ordervet.entities.history.disk import remove_unused, told_clearly
 from ordervet.entities.history.identity import STANDING_COLUMNS, admit
-from ordervet.entities.history.lock import LOCK_NAME, hold_writer_lock
+from ordervet.entities.history.lock import LOCK_NAME, WriterLock, hold_writer_lock
 from ordervet.entities.history.rows import fit_rows, to_events, unite_schemas
+from ordervet.entities.history.snapshots import remove_snapshots
 from ordervet.entities.history.staging import Staging, read_standing
 from ordervet.entities.keyed import ORDER_ID, key_orders
 from ordervet.errors import HistoryError, KeyMismatchError
@@ -62,10 +64,15 @@ class History:
     ----------
     path : folder of an existing store
     key : the key that its ids were made with
+
+    Attributes
+    ----------
+    lock : the right to write it
     """
 
     def __init__(self, path: Path, key: Key) -> None:
         self.path = path
+        self.lock = WriterLock(path)
         self._key = key
 
     @classmethod
@@ -223,6 +230,7 @@ class History:
             old files may still be there.
         """
         with self._writing() as table:
+            remove_snapshots(self.path)
             order_ids = _find_orders(table, _key_buyer(buyer_id, self._key))
             n_rows = delta.delete_orders(table, order_ids) if len(order_ids) else 0
             delta.join_files(table)
@@ -297,13 +305,11 @@ class History:
     @contextmanager
     def _writing(self) -> Iterator[DeltaTable]:
         """Give the newest version to the only writer, and bring to the disk what it commits."""
-        with told_clearly(self.path, "written"), hold_writer_lock(self.path):
-            table = delta.load_table(self.path)
-            first_version, before = table.version(), delta.live_files(table)
-            yield table
-            table.update_incremental()
-            if table.version() > first_version:
-                bring_to_disk(self.path, delta.live_files(table) - before, first_version)
+        with told_clearly(self.path, "written"), self.lock.held():
+            if not self.lock.is_kept:  # else the journal is that of a scorer in this process
+                commit_journal(self.path)
+            with committing(self.path) as table:
+                yield table
 
 
 def is_history(path: str | Path) -> bool:

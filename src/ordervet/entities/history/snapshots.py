@@ -1,0 +1,192 @@
+"""Snapshots: a state that was built from the history, kept beside it so that the next scorer need not build it again.
+
+    _snapshots/NUMBER/header.json     what the state is of, the digest of every array, and a digest of its own
+    _snapshots/NUMBER/ARRAY.npy       one array each
+
+A snapshot is written beside its place, brought to the disk and renamed into it. It can always be left out: whoever
+cannot read one, or finds it is of something else, replays the history. This module knows no state: arrays and a header
+go in and come back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ordervet.errors import HistoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+SNAPSHOT_PROTOCOL = 1
+"""Raised when the layout on disk changes; older snapshots are left out."""
+
+FOLDER = "_snapshots"
+_HEADER, _BESIDE = "header.json", ".beside"
+_KEPT = 2
+_THREADS = 2
+
+
+class Snapshot(NamedTuple):
+    """A state as it was.
+
+    Parameters
+    ----------
+    arrays : by name
+    header : what was given to `save_snapshot`
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    header: dict[str, Any]
+
+
+def save_snapshot(store: Path, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> Path:
+    """Write a snapshot, whole or not at all, and remove all but the newest ones.
+
+    Parameters
+    ----------
+    store : folder of the store; the caller holds the writer's lock
+    arrays : by name
+    header : whatever JSON can hold
+
+    Returns
+    -------
+    the snapshot's folder
+
+    Raises
+    ------
+    OSError
+        It cannot be written; what stood there stays.
+    """
+    folder = store / FOLDER
+    folder.mkdir(exist_ok=True)
+    beside = folder / _BESIDE
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    try:
+        names = {name: f"{at:03d}.npy" for at, name in enumerate(sorted(arrays))}
+        with ThreadPoolExecutor(_THREADS) as pool:
+            digests = list(pool.map(lambda name: _write_array(beside / names[name], arrays[name]), names))
+        listed = {name: [file, digest] for (name, file), digest in zip(names.items(), digests, strict=True)}
+        _write_header(beside / _HEADER, {"protocol": SNAPSHOT_PROTOCOL, "header": dict(header), "arrays": listed})
+        _sync(beside)
+        older = list_snapshots(store)
+        place = folder / f"{int(older[0].name) + 1 if older else 1:08d}"
+        beside.rename(place)
+        _sync(folder)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    for path in older[_KEPT - 1 :]:
+        shutil.rmtree(path, ignore_errors=True)
+    return place
+
+
+def list_snapshots(store: Path) -> list[Path]:
+    """List the snapshots of a store, the newest first, good or not."""
+    folder = store / FOLDER
+    if not folder.is_dir():
+        return []
+    return sorted((path for path in folder.iterdir() if path.name.isdigit()), reverse=True)
+
+
+def load_snapshot(snapshot: Path) -> Snapshot:
+    """Read a snapshot, and check every bit of it.
+
+    Raises
+    ------
+    HistoryError
+        It is damaged, or of another protocol.
+    """
+    listing = _read_listing(snapshot)
+    arrays = listing["arrays"]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        read = list(pool.map(lambda entry: _read_array(snapshot / entry[0], entry[1]), arrays.values()))
+    return Snapshot(dict(zip(arrays, read, strict=True)), listing["header"])
+
+
+def remove_snapshots(store: Path) -> None:
+    """Remove all snapshots of a store, and what is left of one that was being written.
+
+    Parameters
+    ----------
+    store : folder of the store; the caller holds the writer's lock
+    """
+    shutil.rmtree(store / FOLDER, ignore_errors=True)
+    if (store / FOLDER).exists():
+        raise HistoryError(
+            f"the snapshots of the history {store.name} cannot be removed",
+            hint=f"check the permissions of its folder {FOLDER}",
+        )
+
+
+def _write_array(path: Path, array: NDArray[Any]) -> str:
+    plain = np.ascontiguousarray(array)
+    with path.open("wb") as file:
+        np.lib.format.write_array(file, plain, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+    return _digest(plain)
+
+
+def _read_array(path: Path, digest: str) -> NDArray[Any]:
+    try:
+        with path.open("rb") as file:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError):
+        array = np.zeros(0)
+    if _digest(array) != digest:
+        raise _damaged(path.parent)
+    return array
+
+
+def _digest(array: NDArray[Any]) -> str:
+    """Hash type, shape and content. SPEED: the content as bytes, without a copy, outside of the interpreter's lock."""
+    hashed = blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
+    hashed.update(memoryview(array.reshape(-1).view(np.uint8)))
+    return hashed.hexdigest()
+
+
+def _write_header(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content)
+    with path.open("w", encoding="ascii") as file:
+        file.write(f"{text}\n{blake2b(text.encode(), digest_size=16).hexdigest()}\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_listing(snapshot: Path) -> dict[str, Any]:
+    try:
+        text, digest = (snapshot / _HEADER).read_bytes().decode("ascii").rstrip("\n").rsplit("\n", 1)
+    except (OSError, ValueError):
+        raise _damaged(snapshot) from None
+    if blake2b(text.encode(), digest_size=16).hexdigest() != digest:
+        raise _damaged(snapshot)
+    content: dict[str, Any] = json.loads(text)
+    if content["protocol"] != SNAPSHOT_PROTOCOL:
+        raise HistoryError(
+            f"snapshot {snapshot.name} has protocol {content['protocol']}, expected {SNAPSHOT_PROTOCOL}",
+            hint="the history is replayed instead",
+        )
+    return content
+
+
+def _damaged(snapshot: Path) -> HistoryError:
+    return HistoryError(f"snapshot {snapshot.name} is damaged", hint="the history is replayed instead")
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
