@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ordervet.entities import parse_address
+from ordervet.entities.address_arrays import PLACE_SECOND, PLACE_START
+from ordervet.entities.address_region_slots import build_slots
 from ordervet.entities.addresses import canonical_texts
+from ordervet.entities.divisions import load_divisions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,3 +72,35 @@ def test_numbers_and_provinces_inside_names_stay_names(text: str) -> None:
     parsed = parse_address(text)
 
     assert any(name in text for name in parsed.roads)
+
+
+@pytest.mark.parametrize("at", range(6))
+@pytest.mark.parametrize("above", [1 << 16, 1 << 17, 1 << 20])
+def test_kernel_equals_its_twin_on_signs_beyond_sixteen_bits(at: int, above: int) -> None:
+    region = "江苏省南京市江宁区"
+    text = region[:at] + chr(ord(region[at]) % (1 << 16) | above) + region[at + 1 :] + "中山路5号3栋502"
+
+    parsed = parse_address(text)
+
+    assert tuple(canonical_texts(text)) == (parsed.door_text, parsed.place_text)
+
+
+def test_the_bit_of_a_second_character_is_the_one_above_the_first() -> None:
+    # The kernel moves one onto the other to look at many characters at once.
+    assert PLACE_SECOND == PLACE_START << 1
+
+
+def test_regions_in_slots_are_read_as_their_list_has_them() -> None:
+    divisions = load_divisions()
+    slots = build_slots(divisions)
+    held = slots[slots[:, 0] != 0]
+
+    names = [
+        chr(int(head) >> 16 & 0xFFFF) + chr(int(head) & 0xFFFF)
+        + "".join(chr(int(rest) >> 16 * at & 0xFFFF) for at in range((int(meta) & 15) - 2))
+        for head, rest, meta in held
+    ]  # fmt: skip
+    found = [divisions.names[int(head) >> 32][name] for name, (head, _, _) in zip(names, held, strict=True)]
+
+    assert found == [(int(meta) >> 4, False) for meta in held[:, 2]]
+    assert len(held) > 2_500

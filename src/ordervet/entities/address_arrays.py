@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ordervet.entities.address_data import load_address_data
+from ordervet.entities.address_region_slots import build_slots
 from ordervet.entities.characters import MAX_CHARS, classify, fold_char
 from ordervet.entities.divisions import COUNTRY, TOWN, load_divisions
 from ordervet.entities.lexicon import (
@@ -67,7 +68,7 @@ SKIPPED_REGION, TRAPS, UNIT_WORDS, ENDINGS, SKIPPED, PLACES, N_LISTS = range(7)
 _PAGE: Final = 256
 _N_PAGES: Final = 0x110000 // _PAGE
 _EDGE_BITS: Final = 18
-_START_BITS: Final = 18
+_START_BITS: Final = 20
 
 
 _SCRATCH: Final = np.dtype(
@@ -115,11 +116,11 @@ def load_tables() -> np.void:
     Returns
     -------
     a record, shared, so not to be changed. pages: code point // 256 → page; folds: entries; nodes, edges, starts: the
-    trie, and the filter of first characters; lists: first nodes of the word lists; exceptions: for each ending, the
-    root of the characters that undo it; parents, levels, traits: of divisions (traits: 1 district, 2 subdistrict);
-    codes: six digits of each division; town_bytes, town_offsets: names of towns in UTF-8; unit_words: for each unit
-    word what it counts, its last character, and whether it is 号, 巷 or a word for stairs; place_types: in order of
-    rank; values: of numerals.
+    trie, and the filter of the first characters of regions; region_slots: the commonest regions; lists: first nodes of
+    the word lists; exceptions: for each ending, the root of the characters that undo it; parents, levels, traits: of
+    divisions (traits: 1 district, 2 subdistrict); codes: six digits of each division; town_bytes, town_offsets: names
+    of towns in UTF-8; unit_words: for each unit word what it counts, its last character, and whether it is 号, 巷 or a
+    word for stairs; place_types: in order of rank; values: of numerals.
     """
     divisions = load_divisions()
     pages, folds = _build_folds()
@@ -133,6 +134,7 @@ def load_tables() -> np.void:
         nodes=nodes,
         edges=edges,
         starts=starts,
+        region_slots=build_slots(divisions),
         lists=np.arange(first_list, first_list + N_LISTS, dtype=np.int32),
         exceptions=np.arange(first_list + N_LISTS, n_roots, dtype=np.int32),
         parents=np.array([division.parent for division in divisions.all], dtype=np.int32),
@@ -165,7 +167,8 @@ def _build_edges(
     roots = np.array([root for root, _, _ in words], dtype=np.int32)
     payloads = np.array([payload for _, _, payload in words], dtype=np.int32)
     nodes, edges = build_trie(points, offsets, roots, payloads, n_roots, _EDGE_BITS)
-    return nodes, edges, build_starts(points, offsets, roots, _START_BITS)
+    n_names = int(np.count_nonzero(roots < n_roots - N_LISTS - len(_endings())))
+    return nodes, edges, build_starts(points, offsets, roots[:n_names], _START_BITS)
 
 
 def _division_words(divisions: Divisions) -> Iterator[tuple[int, str, int]]:

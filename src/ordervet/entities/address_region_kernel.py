@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from ordervet.entities.address_arrays import FULL_TRAP_FLAG, REGION_START, SKIP_START, SKIPPED_REGION, TRAPS
+from ordervet.entities.address_region_slots import LENGTH_BITS, SLOT_BITS
 from ordervet.entities.address_trie_kernel import follow_edge, may_start
 from ordervet.entities.kernel_layout import FULL_ONLY, OR_SHORT, ZERO
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from ordervet.entities.kernel_layout import Record, Scalar
 
 __all__ = ["read_region"]
+
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_SLOT_SHIFT = np.uint64(64 - SLOT_BITS)
+_LARGEST = np.uint64(0xFFFF)
+_LENGTH = np.uint64((1 << LENGTH_BITS) - 1)
+_REST = np.array([max(0, (1 << 16 * (length - 2)) - 1) if length > 1 else 0 for length in range(7)], np.uint64)
 
 
 @njit(nogil=True, cache=True)
@@ -31,10 +38,37 @@ def _starts_with(tables: Record, scratch: Record, root: Scalar, at: Scalar) -> S
 
 
 @njit(nogil=True, cache=True)
+def _match_slot(tables: Record, scratch: Record, parent: Scalar, at: Scalar) -> tuple[Scalar, Scalar]:
+    """Read a name that has a slot of its own: the division, and where its name ends; or the parent, and here."""
+    # NOTE: four characters behind the text are written, and zero.
+    points, start = scratch.points, np.uint64(at)
+    first, second = np.uint64(points[start]), np.uint64(points[start + np.uint64(1)])
+    key = np.uint64(parent) << np.uint64(32) | first << np.uint64(16) | second
+    slot = (key * _MULTIPLIER) >> _SLOT_SHIFT
+    if tables.region_slots[slot, 0] != key:
+        return parent, at
+    rest, any_of = np.uint64(0), first | second
+    for i in range(4):
+        point = np.uint64(points[start + np.uint64(2 + i)])
+        any_of |= point
+        rest |= point << np.uint64(16 * i)
+    if any_of > _LARGEST:
+        return parent, at
+    length = tables.region_slots[slot, 2] & _LENGTH
+    end = start + length
+    if rest & _REST[length] != tables.region_slots[slot, 1] or scratch.marks[end] & FULL_TRAP_FLAG:
+        return parent, at
+    return np.int64(tables.region_slots[slot, 2] >> np.uint64(LENGTH_BITS)), np.int64(end)
+
+
+@njit(nogil=True, cache=True)
 def _match(tables: Record, scratch: Record, parent: Scalar, at: Scalar, shortness: Scalar) -> tuple[Scalar, Scalar]:
     """``address_regions._match``: the division, and where its name ends."""
-    if not may_start(tables.starts, parent, scratch.points[at]):
+    if not may_start(tables.starts, parent, scratch.points[np.uint32(at)], scratch.points[np.uint32(at + 1)]):
         return parent, at
+    best, best_end = _match_slot(tables, scratch, parent, at)
+    if best_end > at:
+        return best, best_end
     node, end = np.int64(parent), at
     best, best_end = np.int64(parent), at
     while True:

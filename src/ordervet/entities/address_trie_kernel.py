@@ -70,22 +70,28 @@ def follow_edge(
 
 
 @njit(nogil=True, cache=True)
-def may_start(starts: NDArray[np.uint8], root: Scalar, point: Scalar) -> Scalar:
-    """Say whether a word may begin with a character: a filter that lets some others pass. No checks.
+def may_start(starts: NDArray[np.uint8], root: Scalar, first: Scalar, second: Scalar) -> Scalar:
+    """Say whether a word may begin with two characters: a filter that lets some others pass. No checks.
 
     Parameters
     ----------
     starts : shape (2**n / 8,), as ``build_starts`` made it
     root : the list of words
-    point : code point
+    first, second : code points
 
     Returns
     -------
     False only if no word of the list begins so
     """
-    # SPEED: most characters begin nothing, and bits stay in the nearest cache (bench_addresses.py).
-    slot = _slot(_key(root, point), np.uint64(starts.shape[0] * 8 - 1))
+    # SPEED: most characters begin nothing, and bits stay in a near cache (bench_addresses.py).
+    slot = _start_slot(starts, root, first, second)
     return (starts[slot >> np.uint64(3)] >> np.uint8(slot & np.uint64(7))) & 1 != 0
+
+
+@njit(nogil=True, cache=True)
+def _start_slot(starts: NDArray[np.uint8], root: Scalar, first: Scalar, second: Scalar) -> Scalar:
+    pair = (np.uint64(root) << np.uint64(2 * POINT_BITS)) | (np.uint64(first) << np.uint64(POINT_BITS))
+    return _slot(pair | np.uint64(second), np.uint64(starts.shape[0] * 8 - 1))
 
 
 @njit(nogil=True, cache=True)
@@ -96,7 +102,7 @@ def build_starts(
 
     Parameters
     ----------
-    points, offsets, roots : as for ``build_trie``
+    points, offsets, roots : as for ``build_trie``; every word of two characters or more
     bits : the filter has 2**bits bits
 
     Returns
@@ -105,7 +111,8 @@ def build_starts(
     """
     starts = np.zeros(1 << (bits - 3), np.uint8)
     for word in range(roots.shape[0]):
-        slot = _slot(_key(roots[word], points[offsets[word]]), np.uint64((1 << bits) - 1))
+        at = offsets[word]
+        slot = _start_slot(starts, roots[word], points[at], points[at + 1])
         starts[slot >> np.uint64(3)] |= np.uint8(1 << (slot & np.uint64(7)))
     return starts
 

@@ -83,12 +83,14 @@ def canonical_texts(text: str) -> tuple[str, str]:
     """
     from ordervet.entities import address_kernel  # noqa: PLC0415 -- as above
     from ordervet.entities.address_arrays import load_tables, make_scratch  # noqa: PLC0415 -- as above
+    from ordervet.entities.address_fold_kernel import fold_bytes  # noqa: PLC0415 -- as above
 
     data = np.frombuffer(text.encode(), dtype=np.uint8)
     tables, scratch = load_tables(), make_scratch()
-    _, is_hidden = address_kernel.read_place(data, 0, len(data), tables, scratch)
+    n, is_hidden = fold_bytes(data, 0, len(data), tables, scratch)
     if is_hidden:
         return "", ""
+    address_kernel.read_folded(n, tables, scratch)
     n_door, n_place, region = address_kernel.write_texts(tables, scratch)
     door = scratch["out"][:n_door].tobytes().decode()
     address_kernel.rewrite_region(tables, scratch, region)
