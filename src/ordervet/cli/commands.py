@@ -33,10 +33,11 @@ class Entry:
 ENTRIES: dict[str, Entry] = {
     "ingest": Entry("history:ingest", "Bring orders, outcomes and verdicts into the history, each once."),
     "score": Entry("scoring:score", "Score orders; rank those to look at, with reasons and scripts."),
-    "explain": Entry("scoring:explain", "Explain one order's score: decision, reasons, parts."),
-    "validate": Entry("scoring:validate", "Check files row by row; nothing is scored."),
+    "explain": Entry("explaining:explain", "Explain one order's score: decision, reasons, parts."),
+    "validate": Entry("validation:validate", "Check files row by row; nothing is scored."),
     "train": Entry("learning:train", "Train a model, and measure it on the newest fifth."),
     "backtest": Entry("learning:backtest", "Measure the method on past data."),
+    "lookalikes": Entry("lookalikes:lookalikes", "Measure a model on honest look-alikes of malice."),
     "simulate": Entry("learning:simulate", "Simulate a merchant with a Double-11 evening."),
     "formats": Entry("formats:formats", "List the known exports; show how a file is read."),
     "address": Entry("identity:address", "Take addresses apart: door, building, kind of place."),

@@ -104,7 +104,10 @@ def fit_booster(training: TrainingSet, names: tuple[str, ...], settings: FitSett
 
     by_time = training.sort()
     label = by_time.is_malicious.astype(np.float32)
-    data = lightgbm.Dataset(by_time.features, label, weight=by_time.weight, feature_name=list(names))
+    weight = settings.build_weights(by_time.features, names, by_time.is_malicious)
+    if by_time.weight is not None:
+        weight *= by_time.weight
+    data = lightgbm.Dataset(by_time.features, label, weight=weight, feature_name=list(names))
     parameters = settings.build_parameters(names, n_threads=n_threads)
     booster = lightgbm.train(parameters, data, settings.num_rounds)
     text = booster.model_to_string()
