@@ -30,6 +30,7 @@ WINDOWS_US: dict[str, int] = {
     "10m": 600 * MICROSECONDS,
     "1h": 3_600 * MICROSECONDS,
     "1d": 86_400 * MICROSECONDS,
+    "3d": 3 * 86_400 * MICROSECONDS,
     "7d": 7 * 86_400 * MICROSECONDS,
     "14d": 14 * 86_400 * MICROSECONDS,
     "21d": 21 * 86_400 * MICROSECONDS,
