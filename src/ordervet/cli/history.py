@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
 from ordervet.cli import options
+from ordervet.cli.accounts import print_accounts, say_set_aside
 from ordervet.cli.intake import Intake, build_history_intake
-from ordervet.cli.parts import count_rows, list_failures, read_parts
+from ordervet.cli.parts import PartReader, account_part, add_up, list_failures
 from ordervet.cli.screen import ExitCode, err, out, print_json, show_progress
 from ordervet.contract import Events, check_out_path, load_mapping, write_table
-from ordervet.contract.file_events import AUTO
+from ordervet.contract.file_events import AUTO, FILE_FAILURE_SCHEMA
 from ordervet.entities import load_key
 from ordervet.entities.history import History, check_lasting, is_history
 from ordervet.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from ordervet.cli.parts import FilePart, RowCounts
+    from ordervet.cli.accounts import FileAccount
+    from ordervet.cli.parts import FilePart
     from ordervet.entities import Key
 
 
@@ -40,7 +42,8 @@ def ingest(
 ) -> None:
     """Bring orders, outcomes, verdicts and corrections into the history, those that are new.
 
-    Files may repeat and overlap, and may come in any order: all of them are brought in, or none. What is personal stays
+    Files may repeat and overlap, and may be of any size and in any order: all of them are brought in, or none, so after
+    an interruption the same command is simply run again. What is personal stays
     outside: the history holds ids made with the key in ORDERVET_KEY or ORDERVET_KEY_FILE.
 
     Example: ordervet ingest orders.csv refunds.csv --history history
@@ -52,36 +55,63 @@ def ingest(
         report_step("reading")
         store = find_history(history, key)
         found = load_mapping(mapping) if mapping else None
-        parts = read_parts(files, mapping=found, format_name=format_, formats_dir=formats)
-        report_step("bringing in")
-        store = store or History.open(history, key, create=True)
-        ingested = store.ingest_all([part.events for part in parts])
-        failures = list_failures(parts, ingested)
-        if quarantine is not None and failures.num_rows:
-            write_table(failures, quarantine)
-    counts = [count_rows(part, each) for part, each in zip(parts, ingested, strict=True)]
-    n_waiting = sum(each.n_waiting for each in ingested)
-    n_differing = sum(each.n_differing for each in ingested)
-    n_quarantined = sum(each.n_quarantined for each in counts)
+        groups = PartReader(files, found, format_, formats).iter_groups()
+        brought = _bring_in(groups, lambda: store or History.open(history, key, create=True), quarantine, report_step)
     if json:
         print_json(
             {
                 "history": str(history),
-                "version": store.version,
-                "files": _list_counts(parts, counts),
-                "n_waiting": n_waiting,
-                "n_differing": n_differing,
-                "n_failures": failures.num_rows,
+                "version": brought.store.version,
+                "files": [each.as_dict() for each in brought.accounts],
+                "n_waiting": brought.n_waiting,
+                "n_differing": brought.n_differing,
+                "n_failures": brought.failures.num_rows,
             }
         )
     else:
-        _print_counts(parts, counts)
-        _print_notes(n_waiting, n_differing, store.version)
-        if failures.num_rows:
-            where = f"see {quarantine}" if quarantine else "--quarantine FILE lists them"
-            err.print(f"{n_quarantined:,} rows were set aside: {where}", style="yellow", markup=False)
-    if failures.num_rows:
+        print_accounts(brought.accounts)
+        _print_notes(brought.n_waiting, brought.n_differing, brought.store.version)
+        _print_set_aside(brought, quarantine)
+    if brought.failures.num_rows:
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Brought:
+    """What was brought in."""
+
+    store: History
+    accounts: list[FileAccount]
+    failures: pa.Table
+    n_waiting: int
+    n_differing: int
+
+
+def _bring_in(
+    groups: Iterator[list[FilePart]],
+    open_store: Callable[[], History],
+    quarantine: Path | None,
+    report_step: Callable[[str], None],
+) -> _Brought:
+    """Bring in group after group; what is set aside is written first, so that nothing is brought in without it."""
+    accounts: list[tuple[int, FileAccount]] = []
+    failures = [FILE_FAILURE_SCHEMA.empty_table()]
+    n_waiting = n_differing = 0
+    group = next(groups, [])
+    store = open_store()
+    with store.staging() as staging:
+        while group:
+            report_step(f"bringing in {group[-1].name}: {sum(each.n_read for _, each in accounts):,} rows so far")
+            ingested = staging.add([part.events for part in group])
+            accounts += [(part.number, account_part(part, each)) for part, each in zip(group, ingested, strict=True)]
+            failures.append(list_failures(group, ingested))
+            n_waiting += sum(each.n_waiting for each in ingested)
+            n_differing += sum(each.n_differing for each in ingested)
+            group = next(groups, [])
+        failed = pa.concat_tables(failures).combine_chunks()
+        if quarantine is not None and failed.num_rows:
+            write_table(failed, quarantine)
+    return _Brought(store, add_up(accounts), failed, n_waiting, n_differing)
 
 
 def find_history(folder: Path, key: Key) -> History | None:
@@ -141,7 +171,7 @@ def preview_files(
     key = load_key()
     store = find_history(folder, key)
     mapping = load_mapping(mapping_name) if mapping_name else None
-    parts = read_parts(files, mapping=mapping, format_name=format_name, formats_dir=formats_dir)
+    parts = PartReader(files, mapping, format_name, formats_dir).read_all()
     orders = pa.concat_tables([part.events.orders.select(["order_id"]) for part in parts])
     if orders.num_rows == 0:
         raise ContractError(
@@ -150,21 +180,9 @@ def preview_files(
         )
     store = store or History.open(folder, key, create=not dry_run)
     events, ingested = store.preview([part.events for part in parts])
-    intake = build_history_intake(events, list_failures(parts, ingested), mapping)
+    accounts = add_up((part.number, account_part(part, each)) for part, each in zip(parts, ingested, strict=True))
+    intake = replace(build_history_intake(events, list_failures(parts, ingested), mapping), accounts=accounts)
     return Preview(store, [part.events for part in parts], intake, pc.unique(orders["order_id"]))
-
-
-def _list_counts(parts: Sequence[FilePart], counts: Sequence[RowCounts]) -> list[dict[str, Any]]:
-    return [{"file": part.name, "format": part.format} | asdict(each) for part, each in zip(parts, counts, strict=True)]
-
-
-def _print_counts(parts: Sequence[FilePart], counts: Sequence[RowCounts]) -> None:
-    for part, each in zip(parts, counts, strict=True):
-        out.print(
-            f"{part.name}: {each.n_read:,} rows read = {each.n_accepted:,} accepted + {each.n_merged:,} merged + "
-            f"{each.n_known:,} already known + {each.n_quarantined:,} quarantined",
-            markup=False,
-        )
 
 
 def _print_notes(n_waiting: int, n_differing: int, version: int) -> None:
@@ -173,3 +191,11 @@ def _print_notes(n_waiting: int, n_differing: int, version: int) -> None:
     if n_differing:
         out.print(f"known orders that came with another time or amount, of which the first stands: {n_differing:,}")
     out.print(f"the history is at version {version}", style="dim")
+
+
+def _print_set_aside(brought: _Brought, quarantine: Path | None) -> None:
+    """Say how many rows were set aside, and how many good ones lost a part."""
+    if brought.failures.num_rows:
+        n_rows = sum(each.n_quarantined for each in brought.accounts)
+        where = f"see {quarantine}" if quarantine else "--quarantine FILE lists them"
+        err.print(f"{say_set_aside(n_rows, brought.failures.num_rows)}: {where}", style="yellow", markup=False)

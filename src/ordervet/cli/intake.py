@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ordervet.backtest.protocol import Protocol, parse_protocol
-from ordervet.contract import load_mapping, read_events
+from ordervet.cli.accounts import account_files
+from ordervet.contract import load_mapping, read_counted_events
 from ordervet.contract.file_events import AUTO, FILE_FAILURE_SCHEMA
 from ordervet.contract.mapping import Mapping
 from ordervet.contract.values import DEFAULT_TIME_ZONE
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from ordervet.contract import Events
+    from ordervet.cli.accounts import FileAccount
+    from ordervet.contract import Events, FileCounts
     from ordervet.entities import KeyedEvents
 
 
@@ -43,6 +45,8 @@ class Intake:
     protocol : how the mapping wants a backtest done
     time_zone : of naive times, and to show times in
     origin : notes about the data for a model's manifest
+    counts : what became of the rows of each file that was read beside no history
+    accounts : what became of the rows of each file that was read beside a history; `list_accounts` knows both
     """
 
     events: Events | KeyedEvents
@@ -51,6 +55,19 @@ class Intake:
     protocol: Protocol | None
     time_zone: str
     origin: dict[str, Any] = field(default_factory=dict)
+    counts: tuple[FileCounts, ...] = ()
+    accounts: list[FileAccount] = field(default_factory=list)
+
+    def list_accounts(self, keyed_orders: pa.Table) -> list[FileAccount]:
+        """Account for the rows of each file.
+
+        Parameters
+        ----------
+        keyed_orders : the orders of the files, with the columns ``evidence__NAME``, in any order
+        """
+        if self.accounts or not self.counts:
+            return self.accounts
+        return account_files(self.counts, self.events.orders["order_id"], keyed_orders)
 
 
 def read_files(
@@ -66,7 +83,7 @@ def read_files(
     mapping = load_mapping(mapping_name) if mapping_name else None
     time_zone = mapping.source.time_zone if mapping else DEFAULT_TIME_ZONE
     paths = [path for file in files for path in list_event_files(file)]
-    events, failures = read_events(paths, mapping=mapping, format=format_name, formats_dir=formats_dir)
+    events, failures, counts = read_counted_events(paths, mapping=mapping, format=format_name, formats_dir=formats_dir)
     if events.orders.num_rows == 0:
         n = failures.num_rows
         raise ContractError(
@@ -76,7 +93,8 @@ def read_files(
         )
     extras = [name.split("__", 1) for name in events.orders.column_names if "__" in name]
     spec = _build_spec(mapping, {kind: tuple(n for k, n in extras if k == kind) for kind, _ in extras}, time_zone)
-    return Intake(events, failures, spec, parse_protocol(mapping.backtest if mapping else {}), time_zone)
+    protocol = parse_protocol(mapping.backtest if mapping else {})
+    return Intake(events, failures, spec, protocol, time_zone, counts=counts)
 
 
 def read_events_of(

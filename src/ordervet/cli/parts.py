@@ -1,16 +1,19 @@
-"""Files one by one, and an account of every row: for a history, where an event may be there before its order."""
+"""Files one by one, long ones piece by piece: for a history, where an event may be there before its order."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
+from ordervet.cli.accounts import FileAccount, add_evidence
 from ordervet.contract import Events
 from ordervet.contract.file_events import AUTO, FILE_FAILURE_SCHEMA, MAPPED
 from ordervet.contract.file_reader import FileReader
+from ordervet.contract.formats.states import Tally
+from ordervet.contract.long_files import is_long
 from ordervet.contract.schemas import MODELS
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.entities.history import Fate
@@ -18,7 +21,7 @@ from ordervet.errors import MappingError
 from ordervet.score import list_event_files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -28,13 +31,16 @@ if TYPE_CHECKING:
     from ordervet.contract.mapping import Mapping
     from ordervet.entities.history import Ingested
 
+_ROWS_AT_ONCE = 2**18
+
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """What one file holds.
+    """What one file holds, or a piece of it in which every order is whole.
 
     Parameters
     ----------
+    number : of the file among those of the command
     name : of the file, without its folder
     format : how it was read
     n_rows : rows read
@@ -42,8 +48,10 @@ class FilePart:
     events : its good events; those of unknown orders among them
     rows : per kind, shape (n_events,), the row of the file that each event comes from
     failures : the rows that were set aside
+    tally : states of the file so far that gave no outcome
     """
 
+    number: int
     name: str
     format: str
     n_rows: int
@@ -51,56 +59,120 @@ class FilePart:
     events: Events
     rows: dict[EventKind, NDArray[np.int64]]
     failures: pa.Table
+    tally: Tally = field(default_factory=Tally)
 
 
-@dataclass(frozen=True, slots=True)
-class RowCounts:
-    """What became of the rows of one file; the first is the sum of the others.
+@dataclass(frozen=True)
+class PartReader:
+    """Reads the files of a command one by one; a folder stands for the files in it named after a kind of event.
 
-    A row of which anything is new counts as accepted, else one that went into another as merged, else as known.
+    Parameters
+    ----------
+    files : as the command got them
+    mapping : for files with columns of their own
+    format_name, formats_dir : of exports
     """
 
-    n_read: int
-    n_accepted: int
-    n_merged: int
-    n_known: int
-    n_quarantined: int
+    files: Sequence[Path]
+    mapping: Mapping | None = None
+    format_name: str = AUTO
+    formats_dir: Path | None = None
+
+    def read_all(self) -> list[FilePart]:
+        """Read every file whole.
+
+        Raises
+        ------
+        ContractError, MappingError
+            A file or the mapping is wrong.
+        """
+        reader, paths = self._open()
+        parts = [_build_part(at, path.name, reader.read(at, path)) for at, path in enumerate(paths)]
+        self._check_use({part.format for part in parts})
+        return parts
+
+    def iter_groups(self) -> Iterator[list[FilePart]]:
+        """Read everything in groups that fit into memory, files with orders first; short files make one group.
+
+        Raises
+        ------
+        ContractError, MappingError
+            As for `read_all`, as soon as it is met.
+        """
+        reader, paths = self._open()
+        numbered = list(enumerate(paths))
+        if any(is_long(path) for path in paths):
+            numbered.sort(key=lambda each: not reader.holds_orders(each[1]))
+        group: list[FilePart] = []
+        formats: set[str] = set()
+        for number, path in numbered:
+            for piece in reader.iter_pieces(number, path):
+                group.append(_build_part(number, path.name, piece))
+                formats.add(piece.format)
+                if sum(part.n_rows for part in group) >= _ROWS_AT_ONCE:
+                    yield group
+                    group = []
+        self._check_use(formats)
+        if group:
+            yield group
+
+    def _check_use(self, formats: set[str]) -> None:
+        if self.mapping is not None and MAPPED not in formats:
+            raise MappingError(
+                f"no file was read through the mapping {self.mapping.name}",
+                hint="leave --mapping away, or correct its column names",
+            )
+
+    def _open(self) -> tuple[FileReader, list[Path]]:
+        reader = FileReader(self.mapping, DEFAULT_TIME_ZONE, self.formats_dir, self.format_name)
+        return reader, [path for file in self.files for path in list_event_files(file)]
 
 
-def read_parts(
-    files: Sequence[Path],
-    *,
-    mapping: Mapping | None = None,
-    format_name: str = AUTO,
-    formats_dir: Path | None = None,
-) -> list[FilePart]:
-    """Read files one by one; a folder stands for the files in it that are named after a kind of event.
+def account_part(part: FilePart, ingested: Ingested) -> FileAccount:
+    """Account for every row of a file, or of a piece of one.
 
-    Raises
-    ------
-    ContractError, MappingError
-        A file or the mapping is wrong.
+    Parameters
+    ----------
+    part : the file or piece
+    ingested : what became of its events
     """
-    reader = FileReader(mapping, DEFAULT_TIME_ZONE, formats_dir, format_name)
-    paths = [path for file in files for path in list_event_files(file)]
-    read = [reader.read(number, path) for number, path in enumerate(paths)]
-    if mapping is not None and all(file.format != MAPPED for file in read):
-        raise MappingError(
-            f"no file was read through the mapping {mapping.name}",
-            hint="leave --mapping away, or correct its column names",
-        )
-    return [_build_part(path.name, file) for path, file in zip(paths, read, strict=True)]
-
-
-def count_rows(part: FilePart, ingested: Ingested) -> RowCounts:
-    """Count what became of the rows of a file."""
     rows = np.concatenate([part.rows[kind] for kind in part.rows])
     fates = np.concatenate([ingested.fates[kind] for kind in part.rows])
     accepted = np.unique(rows[fates == Fate.ACCEPTED])
     merged = np.setdiff1d(np.concatenate([part.merged_rows, rows[fates == Fate.MERGED]]), accepted)
     known = np.setdiff1d(rows[fates == Fate.KNOWN], np.concatenate([accepted, merged]))
     counts = (len(accepted), len(merged), len(known))
-    return RowCounts(part.n_rows, *counts, n_quarantined=part.n_rows - sum(counts))
+    return FileAccount(
+        part.name,
+        part.format,
+        part.n_rows,
+        *counts,
+        part.n_rows - sum(counts),
+        {kind: n for kind, n in part.tally.undated.items() if n},
+        {column: n for column, n in part.tally.unknown.items() if n},
+        part.events.orders.num_rows,
+        ingested.evidence,
+    )
+
+
+def add_up(pieces: Iterable[tuple[int, FileAccount]]) -> list[FileAccount]:
+    """Add the pieces of each file, in the order of the files.
+
+    Parameters
+    ----------
+    pieces : number of the file, and the account of one of its pieces; in the order in which they were read
+    """
+    by_file: dict[int, list[FileAccount]] = {}
+    for number, piece in pieces:
+        by_file.setdefault(number, []).append(piece)
+    return [_add(by_file[number]) for number in sorted(by_file)]
+
+
+def _add(pieces: Sequence[FileAccount]) -> FileAccount:
+    names = ("n_read", "n_accepted", "n_merged", "n_known", "n_quarantined", "n_orders")
+    sums = {name: sum(getattr(piece, name) for piece in pieces) for name in names}
+    evidence = add_evidence(piece.evidence for piece in pieces)
+    return replace(pieces[-1], **sums, evidence=evidence)  # its states are those of the whole file by then
 
 
 def list_failures(parts: Sequence[FilePart], ingested: Sequence[Ingested]) -> pa.Table:
@@ -122,14 +194,17 @@ def list_failures(parts: Sequence[FilePart], ingested: Sequence[Ingested]) -> pa
     return pa.concat_tables(tables).combine_chunks()
 
 
-def _build_part(name: str, file: FileEvents) -> FilePart:
+def _build_part(number: int, name: str, file: FileEvents) -> FilePart:
     single = [Events(**_empty_tables() | {part.kind: part.table}) for part in file.parts]
     nothing = np.zeros(0, np.int64)
     rows = {
         kind: np.concatenate([nothing, *(part.rows for part in file.parts if part.kind == kind)]) for kind in MODELS
     }
     failures = pa.concat_tables([FILE_FAILURE_SCHEMA.empty_table(), *(part.failures for part in file.parts)])
-    return FilePart(name, file.format, file.n_rows, file.merged_rows, Events.concat(single), rows, failures)
+    events = Events.concat(single)
+    return FilePart(
+        number, name, file.format, file.n_rows, file.merged_rows, events, rows, failures, file.tally or Tally()
+    )
 
 
 def _empty_tables() -> dict[str, pa.Table]:

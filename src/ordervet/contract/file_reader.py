@@ -104,6 +104,17 @@ class FileReader:
         for rows in self._iter_raw(path, how):
             yield self._read_raw(number, path.name, rows, how)
 
+    def holds_orders(self, path: Path) -> bool:
+        """Tell whether a file holds orders; errors are those of `read`."""
+        if is_long(path):
+            names: Collection[str] = open_long_rows(path, [each.json_places for each in self.formats]).names
+        else:
+            names = self._peek(path)[0].names
+        how = self._choose(names, path.name)
+        if isinstance(how, Format):
+            return how.kind == "orders"
+        return how == MAPPED or kind_of(tuple(names), where=path.name) == "orders"
+
     def _peek(self, path: Path) -> tuple[RowSource, pa.Table | None]:
         """Look at a file's columns; the table comes along where the whole file had to be read for that."""
         name = path.name.lower()

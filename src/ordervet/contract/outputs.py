@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from ordervet.errors import FileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 WRITABLE = (".parquet", ".csv", ".jsonl", ".xlsx")
 _WAKING = r"^[=+\-@\t\r]"
@@ -41,9 +41,20 @@ def check_out_path(path: str | Path) -> Path:
     FileError
         The ending is unknown, the path is a folder, or its folder neither exists nor can be made, or is not writable.
     """
+    return check_place(path, WRITABLE)
+
+
+def check_place(path: str | Path, endings: Sequence[str]) -> Path:
+    """Check, before any work, that a file with one of some endings can be written to a path.
+
+    Raises
+    ------
+    FileError
+        As for `check_out_path`.
+    """
     path = Path(path)
-    if path.suffix.lower() not in WRITABLE:
-        raise FileError(f"cannot write {path.name}: unknown ending", hint=f"use one of {', '.join(WRITABLE)}")
+    if path.suffix.lower() not in endings:
+        raise FileError(f"cannot write {path.name}: unknown ending", hint=f"use one of {', '.join(endings)}")
     if path.is_dir():
         raise FileError(f"cannot write {path.name}: it is a folder", hint="name a file in it")
     folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
@@ -102,6 +113,21 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
         ) from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a text file as UTF-8, whole or not at all.
+
+    Raises
+    ------
+    FileError
+        As for `write_whole`.
+    """
+
+    def write(file: IO[bytes]) -> None:
+        file.write(text.encode())
+
+    write_whole(path, write)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -26,9 +27,19 @@ if TYPE_CHECKING:
     from ordervet.contract import EventKind, Events
     from ordervet.entities.keys import Key
 
-__all__ = ["KEYED_KINDS", "KeyedEvents", "complete_columns", "key_events", "key_orders", "keyed_schema"]
+__all__ = [
+    "KEYED_KINDS",
+    "KeyedEvents",
+    "complete_columns",
+    "count_evidence",
+    "key_events",
+    "key_orders",
+    "keyed_schema",
+]
 
 ID, EVIDENCE, ORDER_ID, PLACE_TYPE = "id__", "evidence__", "id__order", "place_type"
+#: The entities whose absence is told: each joins orders that belong together.
+TOLD_ENTITIES = ("buyer", "recipient", "address", "phone", "device", "ip", "payment")
 KEYED_KINDS: tuple[EventKind, ...] = ("orders", "outcomes", "verdicts", "corrections")
 
 
@@ -131,6 +142,24 @@ def keyed_schema(kind: EventKind, column_names: Iterable[str] = ()) -> pa.Schema
         for column in (pa.field(ID + name, pa.uint64()), pa.field(EVIDENCE + name, pa.int8()))
     ]
     return pa.schema([first, *plain, pa.field(PLACE_TYPE, pa.int8()), *keyed])
+
+
+def count_evidence(orders: pa.Table) -> dict[str, dict[str, int]]:
+    """Count, per entity that tells who is involved, the orders by what is known of it.
+
+    Parameters
+    ----------
+    orders : shape (n_orders, n_columns), keyed
+
+    Returns
+    -------
+    entity → "known", "absent", "masked", "unusable" → orders
+    """
+    words = [each.name.lower() for each in Evidence]
+    counts = {
+        name: np.bincount(orders[EVIDENCE + name].to_numpy(), minlength=len(words)).tolist() for name in TOLD_ENTITIES
+    }
+    return {name: dict(zip(words, each, strict=True)) for name, each in counts.items()}
 
 
 def complete_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from ordervet.entities.history.identity import identify
 from ordervet.entities.history.rows import fit_rows, to_rows, unite_schemas
-from ordervet.entities.keyed import KEYED_KINDS, key_events
+from ordervet.entities.keyed import KEYED_KINDS, count_evidence, key_events
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,11 +32,13 @@ class Ingested:
     fates : per kind of event, shape (n_events,), int8 codes of `Fate`
     n_waiting : accepted events whose order is not known yet; they count from the moment it is
     n_differing : known orders that came with another instant or amount; the first stands
+    evidence : entity → orders by the word for what is known of it ("known", "absent", "masked", "unusable")
     """
 
     fates: dict[EventKind, NDArray[np.int8]]
     n_waiting: int
     n_differing: int
+    evidence: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def count(self, fate: Fate) -> int:
         """Count the events with one fate."""
@@ -65,7 +67,8 @@ class Batch:
                 sum(int(flags[rows].sum()) for rows in of_kinds.values())
                 for flags in (admission.is_waiting, admission.is_differing)
             )
-            reports.append(Ingested(fates, n_waiting, n_differing))
+            evidence = count_evidence(self.rows.slice(of_kinds["orders"].start, len(fates["orders"])))
+            reports.append(Ingested(fates, n_waiting, n_differing, evidence))
         return reports
 
 
