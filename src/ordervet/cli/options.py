@@ -30,6 +30,9 @@ FormatName = Annotated[
     str, typer.Option("--format", help="Format of the files, as `ordervet formats` lists them; or auto.")
 ]
 FormatsDir = Annotated[Path | None, typer.Option("--formats", help="Folder with formats of your own.")]
+ScriptsDir = Annotated[
+    Path | None, typer.Option("--scripts", help="Folder of your own scripts, which replace or add to the shipped ones.")
+]
 Models = Annotated[Path | None, typer.Option(help="Folder of models; without it, the bundled starter model.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 LangOption = Annotated[

@@ -1,9 +1,10 @@
-"""Commands about orders: score, explain, validate."""
+"""The command that scores: orders in; flags, the desk's queue and its page out."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,24 +15,26 @@ import typer
 
 from ordervet.cli import options
 from ordervet.cli.history import preview_files
-from ordervet.cli.intake import Intake, choose_threads, read_events_of, read_files
+from ordervet.cli.intake import Intake, choose_threads, read_files
 from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json, show_progress
 from ordervet.contract import check_out_path, parse_instant, write_table
 from ordervet.contract.file_events import AUTO
-from ordervet.entities import load_key
+from ordervet.contract.outputs import check_place, write_text
+from ordervet.entities import KeyedEvents, key_events, load_key
 from ordervet.errors import ContractError
 from ordervet.model import find_live_model, load_model
-from ordervet.policy import ACTIONS, load_policy
-from ordervet.reports import SIMULATED, build_failure_table, build_flag_lines, count_actions, count_failures
+from ordervet.policy import ACTIONS, load_policy, load_scripts
+from ordervet.reports import build_flag_lines, build_score_summary, name_model
 from ordervet.score import Scorer, find_bundled_models
 
-_SHOWN_FEATURES = 12
-
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from ordervet.model import Model
-    from ordervet.policy import Lang
+    from ordervet.policy import Lang, Script
+    from ordervet.reports.queue import Queue
     from ordervet.score import ScoredOrders
 
 
@@ -46,13 +49,21 @@ def score(
     formats: options.FormatsDir = None,
     models: options.Models = None,
     policy: Annotated[Path | None, typer.Option(help="Policy file; without it, the default policy.")] = None,
+    scripts: options.ScriptsDir = None,
     since: Annotated[
         str | None, typer.Option(help="Score only orders placed at or after this time; earlier ones are history.")
     ] = None,
     capacity: Annotated[int | None, typer.Option(min=0, help="How many orders the desk can look at.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Write every order, not only flagged ones.")] = False,
+    explain_all: Annotated[
+        bool, typer.Option("--explain-all", help="With --all: give reasons for orders that pass, too.")
+    ] = False,
     out_path: Annotated[
-        Path | None, typer.Option("--out", help="Where to write: .csv, .jsonl, .parquet or .xlsx.")
+        Path | None,
+        typer.Option("--out", help="Where to write: .csv, .jsonl, .parquet, or .xlsx, which is the desk's queue."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Where to write the queue as a page: one .html file that works offline.")
     ] = None,
     quarantine: Annotated[
         Path | None,
@@ -68,11 +79,13 @@ def score(
     Every order is scored by what was known before its own instant, wherever it stands in the files. With a history,
     what it holds is known too; only the orders of the files are scored, and then the files are brought into it.
 
-    Example: ordervet score orders.csv outcomes.csv verdicts.csv --capacity 300 --out flags.xlsx
+    A queue.xlsx has one sheet per stage and columns for verdicts; filled in, `ordervet ingest` takes it back.
+
+    Example: ordervet score orders.csv --history history --capacity 300 --out queue.xlsx --report queue.html
     """
-    targets = _check_targets(out_path, quarantine)
+    targets = _check_targets(out_path, report, quarantine)
     spoken = choose_lang(lang)
-    rules = load_policy(policy)
+    rules, known_scripts = load_policy(policy), load_scripts(scripts)
     model = load_model(find_live_model(models or find_bundled_models()))
     started = time.perf_counter()
     with show_progress() as report_step:
@@ -86,14 +99,21 @@ def score(
         order_ids = preview.order_ids if preview else None
         first = _read_since(since, intake.time_zone)
         report_step(f"scoring {intake.events.orders.num_rows if order_ids is None else len(order_ids):,} orders")
-        scorer = Scorer(model, rules, load_key(), lang=spoken, n_jobs=choose_threads(threads))
-        scored = scorer.score_events(intake.events, since_us=first, order_ids=order_ids, capacity=capacity)
+        key = load_key()
+        events = intake.events if isinstance(intake.events, KeyedEvents) else key_events(intake.events, key)
+        scorer = Scorer(model, rules, key, lang=spoken, n_jobs=choose_threads(threads))
+        scored = scorer.score_events(
+            events, since_us=first, order_ids=order_ids, capacity=capacity, explain_all=all_ and explain_all
+        )
         if preview and not dry_run:
             report_step("bringing into the history")
             preview.store.ingest_all(preview.parts)
         flagged = scored.rank_flagged()
-        report_step("writing")
-        if targets.out:
+        report_step(f"writing {len(flagged):,} flagged orders")
+        if targets.needs_queue:
+            queue = _build_queue(scored, flagged, events.orders, model, intake.time_zone, known_scripts)
+            _write_queue(queue, scored, targets, spoken, with_passed=all_)
+        if targets.out and not targets.is_book:
             write_table(scored.build_table(None if all_ else flagged), targets.out)
         if targets.quarantine and intake.failures.num_rows:
             write_table(intake.failures, targets.quarantine)
@@ -101,97 +121,70 @@ def score(
     if json:
         print_json(_build_summary(scored, flagged, model, intake, elapsed_s, top))
     else:
-        _print_flags(scored, flagged[:top], spoken, intake.time_zone)
+        _print_flags(scored, flagged[:top], spoken, intake.time_zone, known_scripts)
         _print_summary(scored, flagged, model, elapsed_s, spoken)
         _print_written(targets, intake.failures.num_rows)
     if intake.failures.num_rows:
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
 
 
-def explain(
-    order_id: Annotated[str, typer.Argument(help="The order to explain.", show_default=False)],
-    files: options.FilesOrHistory = None,
-    history: options.HistoryFolder = None,
-    mapping: options.Mapping = None,
-    format_: options.FormatName = AUTO,
-    formats: options.FormatsDir = None,
-    models: options.Models = None,
-    policy: Annotated[Path | None, typer.Option(help="Policy file; without it, the default policy.")] = None,
-    lang: options.LangOption = None,
-    threads: options.Threads = 0,
-    json: options.Json = False,
-) -> None:
-    """Explain one order's score: decision, reasons, and what each feature added.
-
-    Example: ordervet explain T20251111000042 orders.csv outcomes.csv verdicts.csv
-    """
-    spoken = choose_lang(lang)
-    model = load_model(find_live_model(models or find_bundled_models()))
-    with show_progress() as report_step:
-        report_step("reading")
-        intake = read_events_of(files, history, mapping, format_name=format_, formats_dir=formats)
-        report_step("scoring")
-        scorer = Scorer(model, load_policy(policy), load_key(), lang=spoken, n_jobs=choose_threads(threads))
-        decision, parts = scorer.explain_events(intake.events, order_id)
-    if json:
-        features = [dict(zip(("feature", "value", "contribution"), part, strict=True)) for part in parts]
-        print_json(decision.as_dict() | {"features": features})
-        return
-    row = intake.events.orders["order_id"].to_pylist().index(order_id)
-    placed_at = intake.events.orders["placed_at"][row].as_py()
-    out.print(build_flag_lines(decision, placed_at, 1, lang=spoken, time_zone=intake.time_zone))
-    out.print(f"missing evidence: {', '.join(decision.missing) or 'none'}")
-    for name, value, contribution in parts[:_SHOWN_FEATURES]:
-        out.print(f"  {contribution:+8.3f}  {name} = {value:g}", markup=False)
-    out.print(f"model {model.model_id}; contributions are log-odds and add up to the score", style="dim")
-
-
-def validate(
-    files: options.Files,
-    mapping: options.Mapping = None,
-    format_: options.FormatName = AUTO,
-    formats: options.FormatsDir = None,
-    out_path: Annotated[Path | None, typer.Option("--out", help="Where to write the rows that fail.")] = None,
-    json: options.Json = False,
-) -> None:
-    """Check files against the contract, row by row; nothing is scored.
-
-    Example: ordervet validate orders.csv verdicts.csv --out wrong-rows.csv
-    """
-    targets = _check_targets(out_path, None)
-    with show_progress() as report_step:
-        report_step("checking")
-        intake = read_files(files, mapping, format_name=format_, formats_dir=formats)
-    counts = {kind: getattr(intake.events, kind).num_rows for kind in ("orders", "outcomes", "verdicts", "corrections")}
-    n_failed = intake.failures.num_rows
-    if targets.out and n_failed:
-        write_table(intake.failures, targets.out)
-    if json:
-        print_json({"good": counts, "n_failures": n_failed, "failures": count_failures(intake.failures)})
-    else:
-        out.print("good rows: " + ", ".join(f"{n:,} {kind}" for kind, n in counts.items() if n))
-        if n_failed:
-            out.print(f"{n_failed:,} failures:")
-            out.print(build_failure_table(intake.failures))
-    if n_failed:
-        raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
-
-
+@dataclass(frozen=True, slots=True)
 class _Targets:
     """Files to write, checked before any work is done."""
 
-    def __init__(self, out_path: Path | None, quarantine: Path | None) -> None:
-        self.out = out_path
-        self.quarantine = quarantine
+    out: Path | None
+    page: Path | None
+    quarantine: Path | None
+
+    @property
+    def is_book(self) -> bool:
+        return self.out is not None and self.out.suffix.lower() == ".xlsx"
+
+    @property
+    def needs_queue(self) -> bool:
+        return self.is_book or self.page is not None
 
 
-def _check_targets(out_path: Path | None, quarantine: Path | None) -> _Targets:
+def _check_targets(out_path: Path | None, page: Path | None, quarantine: Path | None) -> _Targets:
     if quarantine is None and out_path is not None:
         quarantine = out_path.with_name(out_path.stem + ".quarantine.csv")
     for path in (out_path, quarantine):
         if path is not None:
             check_out_path(path)
-    return _Targets(out_path, quarantine)
+    if page is not None:
+        check_place(page, (".html",))
+    return _Targets(out_path, page, quarantine)
+
+
+def _build_queue(
+    scored: ScoredOrders,
+    flagged: NDArray[np.int64],
+    orders: pa.Table,
+    model: Model,
+    time_zone: str,
+    scripts: Mapping[str, Script],
+) -> Queue:
+    from ordervet.reports.queue import build_queue  # noqa: PLC0415 -- only who wants a queue waits for it
+
+    return build_queue(
+        [scored.build_decision(int(row)) for row in flagged],
+        orders,
+        n_scored=len(scored),
+        is_simulated=bool(model.origin.get("is_simulated")),
+        time_zone=time_zone,
+        scripts=scripts,
+    )
+
+
+def _write_queue(queue: Queue, scored: ScoredOrders, targets: _Targets, lang: Lang, *, with_passed: bool) -> None:
+    from ordervet.reports.queue_book import write_queue_book  # noqa: PLC0415 -- only who wants a queue waits for it
+    from ordervet.reports.queue_page import build_queue_page  # noqa: PLC0415 -- likewise
+
+    if targets.out and targets.is_book:
+        rows = np.flatnonzero(scored.actions == 0).tolist() if with_passed else []
+        write_queue_book(queue, targets.out, lang=lang, passed=[scored.build_decision(row) for row in rows])
+    if targets.page:
+        write_text(build_queue_page(queue, lang=lang), targets.page)
 
 
 def _read_since(since: str | None, time_zone: str) -> int | None:
@@ -204,30 +197,29 @@ def _read_since(since: str | None, time_zone: str) -> int | None:
     return int(instant.astimezone(UTC).timestamp() * 1_000_000)
 
 
-def _print_flags(scored: ScoredOrders, rows: NDArray[np.int64], lang: Lang, time_zone: str) -> None:
+def _print_flags(
+    scored: ScoredOrders, rows: NDArray[np.int64], lang: Lang, time_zone: str, scripts: Mapping[str, Script]
+) -> None:
     placed_at = scored.placed_at.take(pa.array(rows, pa.int64())).to_pylist()
     for rank, (row, instant) in enumerate(zip(rows.tolist(), placed_at, strict=True), start=1):
-        out.print(build_flag_lines(scored.build_decision(row), instant, rank, lang=lang, time_zone=time_zone))
+        decision = scored.build_decision(row)
+        out.print(build_flag_lines(decision, instant, rank, lang=lang, time_zone=time_zone, scripts=scripts))
 
 
 def _print_summary(
     scored: ScoredOrders, flagged: NDArray[np.int64], model: Model, elapsed_s: float, lang: Lang
 ) -> None:
-    n, n_flagged = len(scored), len(flagged)
-    counts = count_actions(Counter(scored.actions[flagged].tolist()), lang)
-    out.print(
-        f"\n{n:,} orders scored in {elapsed_s:.1f} s; {n_flagged:,} flagged ({n_flagged / max(n, 1):.1%})"
-        + (f": {counts}" if counts else "")
-    )
-    about = model.origin.get("about")
-    out.print(f"model {model.model_id}" + (f", learned from {about}" if about else ""), style="dim")
-    if model.origin.get("is_simulated"):
-        out.print(SIMULATED, style="dim")
+    counts = Counter(scored.actions[flagged].tolist())
+    out.print("\n" + build_score_summary(len(scored), counts, elapsed_s, lang))
+    is_simulated = bool(model.origin.get("is_simulated"))
+    for line in name_model(model.model_id, model.origin.get("about"), is_simulated=is_simulated, lang=lang):
+        out.print(line, style="dim", markup=False)
 
 
 def _print_written(targets: _Targets, n_failures: int) -> None:
-    if targets.out:
-        out.print(f"written: {targets.out}", markup=False)
+    for path in (targets.out, targets.page):
+        if path:
+            out.print(f"written: {path}", markup=False)
     if n_failures:
         where = f"see {targets.quarantine}" if targets.quarantine else "ordervet validate FILE... lists them"
         err.print(f"{n_failures:,} rows were set aside: {where}", style="yellow", markup=False)

@@ -1,0 +1,47 @@
+"""The command that checks files and scores nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ordervet.cli import options
+from ordervet.cli.intake import read_files
+from ordervet.cli.screen import ExitCode, out, print_json, show_progress
+from ordervet.contract import check_out_path, write_table
+from ordervet.contract.file_events import AUTO
+from ordervet.reports import build_failure_table, count_failures
+
+
+def validate(
+    files: options.Files,
+    mapping: options.Mapping = None,
+    format_: options.FormatName = AUTO,
+    formats: options.FormatsDir = None,
+    out_path: Annotated[Path | None, typer.Option("--out", help="Where to write the rows that fail.")] = None,
+    json: options.Json = False,
+) -> None:
+    """Check files against the contract, row by row; nothing is scored.
+
+    Example: ordervet validate orders.csv verdicts.csv --out wrong-rows.csv
+    """
+    if out_path is not None:
+        check_out_path(out_path)
+    with show_progress() as report_step:
+        report_step("checking")
+        intake = read_files(files, mapping, format_name=format_, formats_dir=formats)
+    counts = {kind: getattr(intake.events, kind).num_rows for kind in ("orders", "outcomes", "verdicts", "corrections")}
+    n_failed = intake.failures.num_rows
+    if out_path is not None and n_failed:
+        write_table(intake.failures, out_path)
+    if json:
+        print_json({"good": counts, "n_failures": n_failed, "failures": count_failures(intake.failures)})
+    else:
+        out.print("good rows: " + ", ".join(f"{n:,} {kind}" for kind, n in counts.items() if n))
+        if n_failed:
+            out.print(f"{n_failed:,} failures:")
+            out.print(build_failure_table(intake.failures))
+    if n_failed:
+        raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)

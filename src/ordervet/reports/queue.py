@@ -1,0 +1,188 @@
+"""The desk's queue: the flagged orders of a batch with all that somebody needs to judge them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ordervet.policy import SLOTS, Stage, explain_missing, load_scripts, word_reason
+from ordervet.reports.links import find_links, pseudonym
+from ordervet.reports.words import LANGS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from ordervet.policy import Decision, Lang, Script
+    from ordervet.reports.links import Links
+
+_ORDER_COLUMNS = ("order_id", "placed_at", "amount_minor", "currency", *SLOTS[3:])
+
+
+@dataclass(frozen=True, slots=True)
+class QueueItem:
+    """One flagged order.
+
+    Parameters
+    ----------
+    decision : what was decided, and why
+    order : what of the order may be shown: `SLOTS`, amount_minor and currency; placed_at is in the queue's zone
+    stage : where the script belongs; orders without a kind wait before shipping
+    script : what to do and say
+    reasons : per language, a sentence for each reason of the decision
+    missing : per language, what evidence there was none of
+    groups : positions of the groups of linked orders it belongs to
+    """
+
+    decision: Decision
+    order: dict[str, Any]
+    stage: Stage
+    script: Script
+    reasons: dict[Lang, tuple[str, ...]]
+    missing: dict[Lang, tuple[str, ...]]
+    groups: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedOrder:
+    """An order that shares something with a flagged one.
+
+    Parameters
+    ----------
+    order_id : its id
+    placed_at : in the queue's zone
+    amount_minor, currency : its amount
+    buyer : the buyer's pseudonym, or nothing
+    item : its position in the queue; None when it is not in it
+    """
+
+    order_id: str
+    placed_at: datetime
+    amount_minor: int
+    currency: str
+    buyer: str
+    item: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Flagged orders, the first to look at first, and what they share.
+
+    Parameters
+    ----------
+    items : the flagged orders
+    links : the groups they belong to; a row of a group is a key of `linked`
+    linked : the orders of the groups
+    n_scored : orders that were scored
+    model_id, policy_id : what decided
+    is_simulated : whether the model learned from simulated data
+    time_zone : IANA name of the zone that times are in
+    """
+
+    items: tuple[QueueItem, ...]
+    links: Links
+    linked: dict[int, LinkedOrder]
+    n_scored: int
+    model_id: str
+    policy_id: str
+    is_simulated: bool
+    time_zone: str
+
+
+def build_queue(
+    decisions: Sequence[Decision],
+    orders: pa.Table,
+    *,
+    n_scored: int,
+    is_simulated: bool,
+    time_zone: str,
+    scripts: Mapping[str, Script] | None = None,
+) -> Queue:
+    """Gather what the desk needs.
+
+    Parameters
+    ----------
+    decisions : scored ones, the first to look at first
+    orders : shape (n_orders, n_columns), keyed: those of the decisions, and all others that links may lead to
+    n_scored : orders that were scored
+    is_simulated : whether the model learned from simulated data
+    time_zone : IANA name of the zone to show times in
+    scripts : from load_scripts; None takes the shipped ones
+    """
+    known = load_scripts() if scripts is None else scripts
+    zone = ZoneInfo(time_zone)
+    asked = pa.array([decision.order_id for decision in decisions], pa.string())
+    rows = pc.index_in(asked, orders["order_id"].combine_chunks()).to_numpy(zero_copy_only=False).astype(np.int64)
+    links = find_links(orders, rows)
+    shown = [_place(order, zone) for order in _take(orders, rows)]
+    items = tuple(
+        _build_item(decision, order, known, links.of_row.get(int(row), ()))
+        for decision, order, row in zip(decisions, shown, rows, strict=True)
+    )
+    linked = _list_linked(orders, links, {int(row): at for at, row in enumerate(rows)}, zone)
+    first = decisions[0] if decisions else None
+    return Queue(
+        items=items,
+        links=links,
+        linked=linked,
+        n_scored=n_scored,
+        model_id=(first and first.model_id) or "",
+        policy_id=(first and first.policy_id) or "",
+        is_simulated=is_simulated,
+        time_zone=time_zone,
+    )
+
+
+def _take(orders: pa.Table, rows: Sequence[int]) -> list[dict[str, Any]]:
+    columns = [name for name in _ORDER_COLUMNS if name in orders.column_names]
+    taken: list[dict[str, Any]] = orders.select(columns).take(pa.array(rows, pa.int64())).to_pylist()
+    return taken
+
+
+def _place(order: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+    return order | {"placed_at": order["placed_at"].astimezone(zone)}
+
+
+def _build_item(
+    decision: Decision, order: dict[str, Any], scripts: Mapping[str, Script], groups: tuple[int, ...]
+) -> QueueItem:
+    currency = order.get("currency") or "CNY"
+    script = scripts[decision.script or "general.review"]
+    return QueueItem(
+        decision=decision,
+        order=order,
+        stage=_stage_of(script.id),
+        script=script,
+        reasons={
+            lang: tuple(word_reason(reason, lang, currency=currency) for reason in decision.reasons) for lang in LANGS
+        },
+        missing={lang: tuple(explain_missing(code, lang) for code in decision.missing) for lang in LANGS},
+        groups=groups,
+    )
+
+
+def _stage_of(script_id: str) -> Stage:
+    stage = script_id.rpartition(".")[2]
+    return Stage(stage) if stage in set(Stage) else Stage.PRE
+
+
+def _list_linked(orders: pa.Table, links: Links, items: dict[int, int], zone: ZoneInfo) -> dict[int, LinkedOrder]:
+    rows = sorted({row for group in links.groups for row in group.rows})
+    columns = ["order_id", "placed_at", "amount_minor", "currency", "id__buyer"]
+    taken = orders.select(columns).take(pa.array(rows, pa.int64())).to_pylist()
+    return {
+        row: LinkedOrder(
+            order_id=each["order_id"],
+            placed_at=each["placed_at"].astimezone(zone),
+            amount_minor=each["amount_minor"],
+            currency=each["currency"] or "CNY",
+            buyer=pseudonym("buyer", each["id__buyer"]) if each["id__buyer"] else "",
+            item=items.get(row),
+        )
+        for row, each in zip(rows, taken, strict=True)
+    }

@@ -1,0 +1,168 @@
+"""The queue as one page that works offline: search, filters, an order's card, its script, in two languages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ordervet.contract import MaliceKind
+from ordervet.policy import ACTIONS, BANDS, SLOTS, Stage
+from ordervet.policy.slots import build_values
+from ordervet.policy.wordings import format_money
+from ordervet.reports.links import LINKING
+from ordervet.reports.page import build_page, load_words
+from ordervet.reports.script_parts import SCRIPT_PARTS, show_script
+from ordervet.reports.words import ACTION_WORDS, BAND_WORDS, DESK_ONLY, KIND_WORDS, LANGS, SIMULATED, STAGE_WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from ordervet.policy import Lang, Script
+    from ordervet.reports.queue import LinkedOrder, Queue, QueueItem
+
+_BANDS: Final = tuple(reversed(BANDS))  # the riskiest first
+_KINDS: Final = (None, *MaliceKind)
+_STAGES: Final = tuple(Stage)
+_INSTANT: Final = "%Y-%m-%d %H:%M"
+
+# Private-use signs around a slot's number: no script holds them, and the page puts the order's value there.
+_SLOT_MARKS: Final = {slot: f"\ue000{number}\ue001" for number, slot in enumerate(SLOTS)}
+
+
+def build_queue_page(queue: Queue, *, lang: Lang) -> str:
+    """Write the queue as one self-contained page.
+
+    Parameters
+    ----------
+    queue : what to show
+    lang : the language it opens in
+    """
+    words = load_words("queue")[lang]
+    return build_page(
+        "queue.html",
+        lang=lang,
+        title=words["title"],
+        styles=("base.css", "queue.css"),
+        scripts=("queue.js",),
+        data=_build_data(queue, lang),
+        values={"without_script": words["without_script"]},
+    )
+
+
+class _Pool:
+    """Values that stand once, and are referred to by their place."""
+
+    def __init__(self) -> None:
+        self._place: dict[Hashable, int] = {}
+        self.values: list[Any] = []
+
+    def place(self, key: Hashable, build: Callable[[], object]) -> int:
+        """Give the place of a value, which is known by its key and made when it is first asked for."""
+        if key not in self._place:
+            self._place[key] = len(self.values)
+            self.values.append(build())
+        return self._place[key]
+
+    def place_text(self, zh: str, en: str) -> int:
+        """Give the place of a text in both languages."""
+        return self.place((zh, en), lambda: {"zh": zh, "en": en})
+
+
+def _build_data(queue: Queue, lang: Lang) -> dict[str, Any]:
+    texts, channels, variants = _Pool(), _Pool(), _Pool()
+    rows = [_build_row(item, queue, texts, channels, variants) for item in queue.items]
+    columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else _EMPTY)}
+    times = sorted(columns["placed_at"]) or ["–"]
+    linked_rows = {row: at for at, row in enumerate(queue.linked)}
+    groups = [
+        {
+            "names": [list(name) for name in group.names],
+            "orders": [linked_rows[row] for row in group.rows],
+            "n_orders": group.n_orders,
+            "n_buyers": group.n_buyers,
+        }
+        for group in queue.links.groups
+    ]
+    return columns | {
+        "lang": lang,
+        "words": {
+            each: words | {"simulated": SIMULATED[each], "desk_only": DESK_ONLY[each]}
+            for each, words in load_words("queue").items()
+        },
+        "facts": {
+            "n_scored": f"{queue.n_scored:,}",
+            "n_flagged": f"{len(queue.items):,}",
+            "first": times[0],
+            "last": times[-1],
+            "time_zone": queue.time_zone,
+            "model_id": queue.model_id,
+            "policy_id": queue.policy_id,
+            "is_simulated": queue.is_simulated,
+        },
+        "bands": [{"code": str(band)} | BAND_WORDS[band] for band in _BANDS],
+        "actions": [ACTION_WORDS[action] for action in ACTIONS],
+        "stages": [STAGE_WORDS[stage] for stage in _STAGES],
+        "kinds": [KIND_WORDS[kind] if kind else {"zh": "", "en": ""} for kind in _KINDS],
+        "entities": {entity: names for entity, (_, names) in LINKING.items()},
+        "parts": SCRIPT_PARTS,
+        "slots": list(SLOTS),
+        "texts": texts.values,
+        "channels": channels.values,
+        "variants": variants.values,
+        "groups": groups,
+        "linked": [_build_linked(each) for each in queue.linked.values()],
+    }
+
+
+_EMPTY: Final = (
+    *SLOTS, "amount_minor", "band", "action", "kind", "stage", "p", "risk", "reasons", "missing", "groups_of", "script",
+)  # fmt: skip
+
+
+def _build_row(item: QueueItem, queue: Queue, texts: _Pool, channels: _Pool, variants: _Pool) -> dict[str, Any]:
+    decision, order = item.decision, item.order
+    values = build_values(order, lang="zh", time_zone=queue.time_zone)
+    amount = {"zh": values["amount"], "en": _write_amount(order, "en")}
+    reasons = [
+        [reason.code, round(reason.contribution, 3), texts.place_text(zh, en)]
+        for reason, zh, en in zip(decision.reasons, item.reasons["zh"], item.reasons["en"], strict=True)
+    ]
+    missing = [texts.place_text(zh, en) for zh, en in zip(item.missing["zh"], item.missing["en"], strict=True)]
+    return values | {
+        "placed_at": order["placed_at"].strftime(_INSTANT),
+        "amount": amount,
+        "amount_minor": order["amount_minor"],
+        "channel": channels.place(values["channel"], lambda: values["channel"] or ""),
+        "band": _BANDS.index(decision.band) if decision.band else len(_BANDS) - 1,
+        "action": ACTIONS.index(decision.action),
+        "kind": _KINDS.index(decision.kind),
+        "stage": _STAGES.index(item.stage),
+        "p": round(decision.p_malicious or 0.0, 4),
+        "risk": decision.risk_score,
+        "reasons": reasons,
+        "missing": missing,
+        "groups_of": list(item.groups),
+        "script": _place_variant(item.script, values, variants),
+    }
+
+
+def _write_amount(order: dict[str, Any], lang: Lang) -> str:
+    return format_money(order["amount_minor"], lang, order.get("currency") or "CNY")
+
+
+def _place_variant(script: Script, values: dict[str, str | None], variants: _Pool) -> int:
+    """Give the place of a script as it reads for orders that fill the same slots."""
+    marks = {slot: _SLOT_MARKS[slot] if values[slot] is not None else None for slot in SLOTS}
+    key = (script.id, *(slot for slot in SLOTS if marks[slot] is None))
+
+    def show() -> dict[str, Any]:
+        return {
+            lang: {"id": script.id, "title": script.title[lang], "parts": show_script(script, lang, marks)}
+            for lang in LANGS
+        }
+
+    return variants.place(key, show)
+
+
+def _build_linked(order: LinkedOrder) -> list[Any]:
+    amount = {lang: format_money(order.amount_minor, lang, order.currency) for lang in LANGS}
+    return [order.order_id, order.placed_at.strftime(_INSTANT), amount, order.buyer, order.item]
