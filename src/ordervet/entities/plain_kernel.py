@@ -226,7 +226,7 @@ def key_networks(
                 n_digits += 1
             elif sign == _DOT and n_digits > 0 and n < _N_OCTETS - 1:
                 n += 1
-                octets[n], n_digits, last_dot = 0, 0, at
+                octets[n], n_digits, last_dot = 0, np.int64(0), at
             else:
                 is_plain = False
             at += 1

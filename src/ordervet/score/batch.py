@@ -180,7 +180,7 @@ def score_batch(
     raw = predictor.predict_raw(features, n_threads=n_threads)
     p = model.calibration(raw)
     explainer = _Explainer(model, predictor, features, lang, n_threads)
-    n_known = _count_known(model, features)
+    n_known = count_known_orders(model, features)
 
     def run(p_without: NDArray[np.float64], kinds: list[MaliceKind | None] | None = None) -> Decided:
         return decide(
@@ -266,7 +266,7 @@ def _discount_own_history(
         is_discounted[rows] = True
 
 
-def _count_known(model: Model, features: NDArray[np.float32]) -> NDArray[np.int64]:
+def count_known_orders(model: Model, features: NDArray[np.float32]) -> NDArray[np.int64]:
     """Read how many earlier orders of the buyer are on record; without the feature, enough of them."""
     if _N_KNOWN not in model.spec.names:
         return np.full(len(features), np.iinfo(np.int64).max)

@@ -1,0 +1,166 @@
+"""Orders in chunks: while one is scored the next is read, checked and keyed; only what may be flagged is kept."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from ordervet.contract import validate_events
+from ordervet.entities import key_orders
+from ordervet.errors import HistoryError, PolicyError
+from ordervet.features import build_order_events
+from ordervet.policy import ACTIONS, Action, decide
+from ordervet.score.batch import count_known_orders, score_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from ordervet.entities import Key
+    from ordervet.features import FeatureEngine, LaterEvents, OrderEvents
+    from ordervet.model import ForestPredictor, Model
+    from ordervet.policy import Lang, Policy
+    from ordervet.score.batch import ScoredOrders
+
+_PASS = ACTIONS.index(Action.PASS)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredChunk:
+    """What became of one chunk.
+
+    Parameters
+    ----------
+    n_orders : orders in the chunk
+    rows : shape (n_kept,), ascending, the rows of the chunk that are in `scored`; every other order passes
+    scored : decisions about every order of the chunk that is flagged or above the lowest band
+    """
+
+    n_orders: int
+    rows: NDArray[np.int64]
+    scored: ScoredOrders
+
+
+@dataclass(frozen=True, slots=True)
+class StreamParts:
+    """Whatever scores: the parts of an open scorer.
+
+    Parameters
+    ----------
+    model, predictor, policy : what decides
+    engine : state of the features; it is moved on
+    key : the key of the ids
+    lang : language of the reasons
+    n_threads : threads of the forest
+    """
+
+    model: Model
+    predictor: ForestPredictor
+    policy: Policy
+    engine: FeatureEngine
+    key: Key
+    lang: Lang = "zh"
+    n_threads: int = 1
+
+
+def stream_scores(tables: Iterable[pa.Table], later: LaterEvents, parts: StreamParts) -> Iterator[ScoredChunk]:
+    """Score tables of orders one after the other, each order as of its own instant.
+
+    Memory is bounded by three chunks, the engine's state and the later events.
+
+    Parameters
+    ----------
+    tables : orders in contract columns; no order of one was seen before the last order of the one before
+    later : outcomes, verdicts and corrections, in any order; each is seen by the orders after its instant
+    parts : whatever scores
+
+    Yields
+    ------
+    one chunk per table, in order; the decisions are those of `score_batch` on all orders at once
+
+    Raises
+    ------
+    ContractError
+        A row breaks the contract.
+    HistoryError
+        The tables are not in the order of time.
+    PolicyError
+        The policy has a review capacity: which orders are reviewed is then known only after the last one.
+    """
+    if parts.policy.capacity is not None:
+        raise PolicyError("a review capacity needs all orders at once", hint="score the file in one piece")
+    known = later.take(np.argsort(later.seen_at, kind="stable"))
+    n_seen = 0
+    for orders, events in _prepare_ahead(tables, parts):
+        until = int(events.seen_at.max(initial=parts.engine.last_seen_at))
+        if int(events.seen_at.min(initial=until)) < parts.engine.last_seen_at:
+            raise HistoryError("the orders are not in the order of time", hint="score the file in one piece")
+        n_due = int(np.searchsorted(known.seen_at, until, side="right"))
+        features = parts.engine.advance(events, known.take(np.arange(n_seen, n_due)))
+        n_seen = n_due
+        rows = find_candidates(events, features, parts)
+        yield ScoredChunk(len(events), rows, _score_rows(orders, events, features, rows, parts))
+
+
+def find_candidates(events: OrderEvents, features: NDArray[np.float32], parts: StreamParts) -> NDArray[np.int64]:
+    """Find the orders that could be flagged or leave the lowest band.
+
+    Minimum evidence only ever lowers a band, so what passes in the lowest band without that rule does so with it.
+
+    Parameters
+    ----------
+    events : shape (n_orders,)
+    features : shape (n_orders, n_features)
+    parts : whatever scores
+
+    Returns
+    -------
+    rows, ascending
+    """
+    p = parts.model.calibration(parts.predictor.predict_raw(features, n_threads=parts.n_threads))
+    decided = decide(
+        parts.policy,
+        p,
+        amount_minor=events.amount_minor,
+        n_orders_known=count_known_orders(parts.model, features),
+        p_without_own_history=p,
+    )
+    return np.flatnonzero((decided.actions != _PASS) | (decided.bands > 0))
+
+
+def _score_rows(
+    orders: pa.Table, events: OrderEvents, features: NDArray[np.float32], rows: NDArray[np.int64], parts: StreamParts
+) -> ScoredOrders:
+    return score_batch(
+        orders.take(pa.array(rows)),
+        events.take(rows),
+        features[rows],
+        model=parts.model,
+        predictor=parts.predictor,
+        policy=parts.policy,
+        lang=parts.lang,
+        n_threads=parts.n_threads,
+    )
+
+
+def _prepare_ahead(tables: Iterable[pa.Table], parts: StreamParts) -> Iterator[tuple[pa.Table, OrderEvents]]:
+    """Check and key the next table in a thread of its own; kernels and Arrow hold no lock."""
+    coming = iter(tables)
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        ahead = executor.submit(_prepare_next, coming, parts)
+        while (prepared := ahead.result()) is not None:
+            ahead = executor.submit(_prepare_next, coming, parts)
+            yield prepared
+
+
+def _prepare_next(tables: Iterator[pa.Table], parts: StreamParts) -> tuple[pa.Table, OrderEvents] | None:
+    table = next(tables, None)
+    if table is None:
+        return None
+    orders = key_orders(validate_events("orders", table), parts.key)
+    return orders, build_order_events(orders, parts.model.spec)
