@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+import python_calamine
+
+from ordervet.contract import MaliceKind, VerdictValue, read_table
+from ordervet.contract.formats.library import list_formats
+from ordervet.errors import FileError
+from ordervet.reports.queue_book import KINDS, VERDICTS, write_queue_book
+from queue_makers import HOSTILE, make_decision, make_hostile_queue, make_queue
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHEETS = {
+    "zh": ["售前", "售中", "售后", "话术", "说明"],
+    "en": ["Before shipping", "In transit", "After receipt", "Scripts", "Notes"],
+}
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_book_has_a_sheet_per_stage_and_every_order_once(tmp_path: Path, lang: str) -> None:
+    queue = make_queue(60)
+
+    write_queue_book(queue, tmp_path / "queue.xlsx", lang=lang)
+
+    book = python_calamine.CalamineWorkbook.from_path(tmp_path / "queue.xlsx")
+    assert book.sheet_names == SHEETS[lang]
+    rows = [row for name in book.sheet_names[:3] for row in book.get_sheet_by_name(name).to_python()[1:]]
+    assert sorted(row[3] for row in rows) == [item.decision.order_id for item in queue.items]
+    assert [row[0] for row in rows] != sorted(row[0] for row in rows)
+    assert all(row[11] and row[13] and row[14] and row[15] for row in rows)
+
+
+def test_book_keeps_the_header_filters_and_offers_verdicts(tmp_path: Path) -> None:
+    write_queue_book(make_queue(3), tmp_path / "queue.xlsx", lang="zh")
+
+    with zipfile.ZipFile(tmp_path / "queue.xlsx") as parts:
+        sheet = parts.read("xl/worksheets/sheet1.xml").decode()
+        styles = parts.read("xl/styles.xml").decode()
+    assert 'state="frozen"' in sheet
+    assert "<autoFilter" in sheet
+    assert "恶意,正常,存疑" in sheet
+    assert "仅退款滥用,空包/调包/买新退旧,虚假退货" in sheet
+    assert "FECACA" in styles
+
+
+def test_book_lists_passed_orders_when_asked(tmp_path: Path) -> None:
+    write_queue_book(make_queue(3), tmp_path / "q.xlsx", lang="en", passed=[make_decision("fine", 1)])
+
+    book = python_calamine.CalamineWorkbook.from_path(tmp_path / "q.xlsx")
+    assert book.get_sheet_by_name("Passed").to_python()[1][0] == "fine"
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_empty_queue_is_a_book_too(tmp_path: Path, lang: str) -> None:
+    write_queue_book(make_queue(0), tmp_path / "queue.xlsx", lang=lang)
+
+    assert read_table(tmp_path / "queue.xlsx").num_rows == 0
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_every_choice_is_one_that_the_verdict_sheet_knows(lang: str) -> None:
+    fields = next(each for each in list_formats() if each.name == "verdict_sheet").fields
+    values = {name: fields[name][0].values or {} for name in ("verdict", "kind")}
+
+    assert [values["verdict"][VERDICTS[lang][value]] for value in VerdictValue] == list(VerdictValue)
+    assert [values["kind"].get(KINDS[lang][kind], KINDS[lang][kind]) for kind in MaliceKind] == list(MaliceKind)
+
+
+def test_hostile_text_stays_text_in_the_book(tmp_path: Path) -> None:
+    write_queue_book(make_hostile_queue(), tmp_path / "queue.xlsx", lang="en")
+
+    with zipfile.ZipFile(tmp_path / "queue.xlsx") as parts:
+        sheets = [parts.read(f"xl/worksheets/sheet{number}.xml").decode() for number in (1, 2, 3)]
+        names = parts.namelist()
+        links = [parts.read(name).decode() for name in names if name.endswith(".rels")]
+    assert not any("<f>" in sheet for sheet in sheets)
+    assert not any("203.0.113.9" in link for link in links)
+    assert read_table(tmp_path / "queue.xlsx").num_rows == len(HOSTILE)
+
+
+def test_book_is_refused_under_another_ending(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"cannot write queue\.csv"):
+        write_queue_book(make_queue(1), tmp_path / "queue.csv", lang="zh")

@@ -1,0 +1,85 @@
+"""The queue's page as text; what a browser makes of it is in test_browser.py."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+
+import pytest
+
+from ordervet.reports.page import embed_json, load_words
+from ordervet.reports.queue_page import build_queue_page
+from queue_makers import HOSTILE, make_hostile_queue, make_queue
+
+
+def find_data(page: str) -> dict:
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def hash_of(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_page_allows_nothing_but_its_own_style_and_script(lang: str) -> None:
+    page = build_queue_page(make_queue(5), lang=lang)
+
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1].replace("&#39;", "'")
+    style, script = (re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL) for tag in ("style", "script"))
+    assert policy == (
+        f"default-src 'none'; style-src '{hash_of(style[0])}'; script-src '{hash_of(script[0])}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    assert (len(style), len(script)) == (1, 1)
+    assert not re.search(r"https?:|//[a-z]|url\(|@import|<(iframe|object|embed|base|form)\b", page.replace("// ", ""))
+    assert not re.search(r"\son[a-z]+=|style=|innerHTML|insertAdjacentHTML|document\.write|eval\(", page)
+
+
+def test_page_carries_every_order_and_both_languages() -> None:
+    queue = make_queue(30)
+
+    data = find_data(build_queue_page(queue, lang="zh"))
+
+    assert data["order_id"] == [item.decision.order_id for item in queue.items]
+    assert all(len(data[name]) == 30 for name in ("p", "band", "kind", "stage", "reasons", "script", "groups_of"))
+    assert {len(reasons) for reasons in data["reasons"]} == {3}
+    assert data["texts"][data["reasons"][0][0][2]] == {
+        "zh": "该收货地址近 7 天有 6 个不同买家下单",
+        "en": "This delivery address, different buyers ordering in the last 7 days: 6",
+    }
+    assert set(data["words"]["zh"]) == set(data["words"]["en"])
+
+
+def test_page_names_nobody() -> None:
+    page = build_queue_page(make_queue(9), lang="en")
+
+    assert "文三路" not in page
+    assert "1550000" not in page
+    assert '"b1"' not in page
+
+
+def test_page_keeps_hostile_text_out_of_its_markup() -> None:
+    page = build_queue_page(make_hostile_queue(), lang="en")
+
+    markup = re.sub(r'(id="data">).*?(</script>)', r"\1\2", page, flags=re.DOTALL)
+    assert "window.broken" not in markup
+    assert page.count("</script>") == 2
+    assert find_data(page)["category"][0] == HOSTILE[0]
+
+
+def test_embedded_json_says_the_same_without_signs_of_html() -> None:
+    data = {"a": [*HOSTILE, "x\"&'<>"], "n": 1.5, "none": None}
+
+    text = embed_json(data)
+
+    assert json.loads(text) == data
+    assert not set("<>&'\u2028\u2029") & set(text)
+
+
+def test_words_of_both_languages_fill_in_the_same_values() -> None:
+    zh, en = load_words("queue").values()
+
+    slots = [{key: set(re.findall(r"{(\w+)}", str(text))) for key, text in words.items()} for words in (zh, en)]
+    assert slots[0] == slots[1]
