@@ -41,11 +41,15 @@ class Prepared:
     orders : the orders as arrays
     features : shape (n_orders, n_features), as of each order's own instant
     label : shape (n_orders,), int8: 1 malicious, 0 innocent, -1 not known (yet)
+    later : what became known about the orders
+    keyed : the tables that all this was made from, orders row by row as above
     """
 
     orders: OrderEvents
     features: NDArray[np.float32]
     label: NDArray[np.int8]
+    later: LaterEvents
+    keyed: KeyedEvents
 
     def pick_labelled(self) -> TrainingSet:
         """Give the labelled orders."""
@@ -67,7 +71,7 @@ def prepare(events: Events | KeyedEvents, spec: FeatureSpec, *, maturity_days: f
     features = FeatureEngine(spec, n_jobs=n_jobs).advance(orders, later)
     as_of = max(int(orders.seen_at.max(initial=0)), int(later.seen_at.max(initial=0)))
     label = label_orders(orders, later, as_of=as_of, maturity_us=int(maturity_days * DAY_US))
-    return Prepared(orders, features, label)
+    return Prepared(orders, features, label, later, keyed)
 
 
 def label_orders(orders: OrderEvents, later: LaterEvents, *, as_of: int, maturity_us: int) -> NDArray[np.int8]:

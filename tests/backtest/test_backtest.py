@@ -1,40 +1,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from ordervet.backtest.protocol import Protocol, parse_protocol
-from ordervet.backtest.splits import _choose_test, _count_days, run_backtest
-from ordervet.contract import load_mapping, read_events
+from ordervet.backtest.scored import check_truth
+from ordervet.backtest.splits import _choose_test, _count_days, plan_splits, run_backtest
+from ordervet.contract import Events, load_mapping, read_events
 from ordervet.entities import new_key
 from ordervet.entities.keyed import key_events
-from ordervet.errors import MappingError, TrainingError
+from ordervet.errors import ContractError, MappingError, TrainingError
 from ordervet.features import (
     FeatureEngine,
+    LaterEvents,
     OrderEvents,
     build_later_events,
     build_order_events,
     build_spec,
 )
 from ordervet.model import FitSettings
-from ordervet.retrain import DAY_US, Prepared, label_orders
+from ordervet.retrain import DAY_US, Prepared, label_orders, prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ordervet.contract import Events
-    from ordervet.features import (
-        FeatureSpec,
-        LaterEvents,
-    )
+    from ordervet.features import FeatureSpec
+    from ordervet.simulate import Simulation
 
 START = date(2025, 1, 1)
 MIDNIGHT_US = int(pd.Timestamp("2025-01-01", tz="UTC").value // 1_000)
+NOTHING = key_events(Events.empty(), new_key())
 QUICK = FitSettings(num_rounds=20, min_data_in_leaf=20)
 
 
@@ -47,7 +49,7 @@ def build_prepared(day: np.ndarray, buyer: np.ndarray, is_bad: np.ndarray) -> Pr
         ids={"buyer": buyer.astype(np.uint64) + np.uint64(1)},
         own=np.zeros((n, 0), np.float32),
     )
-    return Prepared(orders, np.zeros((n, 0), np.float32), is_bad.astype(np.int8))
+    return Prepared(orders, np.zeros((n, 0), np.float32), is_bad.astype(np.int8), LaterEvents.empty(), NOTHING)
 
 
 def test_test_rows_leave_out_the_known_bad_as_the_handbook_does() -> None:
@@ -93,7 +95,7 @@ def test_backtest_is_the_same_on_two_threads(merchant: Events) -> None:
     one = run_backtest(merchant, build_spec(), None, settings=QUICK, n_jobs=1)
     two = run_backtest(merchant, build_spec(), None, settings=QUICK, n_jobs=2)
 
-    assert one == two
+    assert [each.as_dict() for each in one] == [each.as_dict() for each in two]
 
 
 def test_backtest_follows_a_protocol(merchant: Events) -> None:
@@ -106,6 +108,44 @@ def test_backtest_follows_a_protocol(merchant: Events) -> None:
     assert [result.name for result in results] == ["2025-11-01"]
     assert results[0].n_train > 500
     assert 0 <= results[0].metrics["cp_at_k"] <= 1
+
+
+def test_backtest_from_an_instant_trains_on_what_was_known_then(merchant: Events) -> None:
+    cut = datetime(2025, 11, 10, 20, tzinfo=ZoneInfo("Asia/Shanghai"))
+    prepared = prepare(merchant, build_spec(use_defaults=False, names=("order__value__amount",)), maturity_days=30)
+
+    (split,) = plan_splits(prepared, build_spec(), None, test_from=cut)
+
+    later = prepared.later
+    cut_us = int(cut.timestamp() * 1_000_000)
+    judged_later = prepared.orders.order_id[split.train_rows][split.label[split.train_rows] == 1]
+    known = later.order_id[(later.seen_at <= cut_us) & (later.rank > 1)]
+    assert np.isin(judged_later, known).all()
+    assert prepared.orders.seen_at[split.train_rows].max() < cut_us <= prepared.orders.seen_at[split.test_rows].min()
+
+
+def test_backtest_against_the_truth_tests_every_order_of_the_test_part(simulation: Simulation) -> None:
+    cut = datetime(2025, 11, 10, 20, tzinfo=ZoneInfo("Asia/Shanghai"))
+
+    (result,) = run_backtest(
+        simulation.events, build_spec(), None, settings=QUICK, test_from=cut, truth=check_truth(simulation.truth)
+    )
+
+    placed = simulation.orders["placed_at"].to_numpy()
+    is_tested = placed >= np.datetime64("2025-11-10T12:00:00")
+    assert result.metrics["n_orders"] == is_tested.sum()
+    assert result.metrics["n_malicious"] == simulation.truth["is_malicious"].to_numpy()[is_tested].sum()
+    assert {"kind", "look_alike", "channel", "month"} == set(result.tested.parts)
+
+
+def test_truth_of_another_simulation_is_refused(simulation: Simulation) -> None:
+    with pytest.raises(ContractError, match="does not tell of"):
+        run_backtest(simulation.events, build_spec(), None, settings=QUICK, truth=check_truth(simulation.truth[:100]))
+
+
+def test_truth_without_its_columns_is_refused() -> None:
+    with pytest.raises(ContractError, match="lacks is_malicious, kind, look_alike"):
+        check_truth(pa.table({"order_id": ["o1"]}))
 
 
 def test_split_without_anything_to_learn_from_is_refused(merchant: Events) -> None:
@@ -199,7 +239,7 @@ def test_engine_equals_pandas_on_the_features_that_the_handbooks_authors_ship(ha
 @pytest.mark.shared_data
 def test_handbook_split_has_the_published_size(handbook: Handbook) -> None:
     label = label_orders(handbook.orders, handbook.later, as_of=2**62, maturity_us=0)
-    prepared = Prepared(handbook.orders, np.zeros((len(label), 0), np.float32), label)
+    prepared = Prepared(handbook.orders, np.zeros((len(label), 0), np.float32), label, handbook.later, NOTHING)
     protocol = parse_protocol(load_mapping("handbook.toml").backtest)
     assert protocol is not None
 

@@ -7,7 +7,7 @@ weight, which is the bootstrap for large samples.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -77,3 +77,12 @@ def find_interval(
     draws = [measure(draw_weights(groups, rng)) for _ in range(n_draws)]
     low, high = np.quantile(draws, [0.05, 0.95]) if draws else (np.nan, np.nan)
     return Interval(measure(np.ones(len(groups))), float(low), float(high))
+
+
+def drop_nan(value: Any) -> Any:  # noqa: ANN401 - walks JSON
+    """Write None for every number that JSON does not know, in plain values however deep."""
+    if isinstance(value, dict):
+        return {key: drop_nan(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [drop_nan(part) for part in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

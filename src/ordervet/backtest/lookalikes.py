@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.compute as pc
 from joblib import Parallel, delayed
 
-from ordervet.backtest.intervals import Interval, draw_weights
+from ordervet.backtest.intervals import Interval, draw_weights, drop_nan
 from ordervet.entities import key_events, load_key
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
 from ordervet.model import ForestPredictor
@@ -121,7 +121,7 @@ class LookalikeReport:
             "passed": self.passed,
             "rows": rows,
         }
-        return {key: _drop_nan(value) for key, value in report.items()}
+        return {key: drop_nan(value) for key, value in report.items()}
 
     def to_json(self) -> str:
         """Write the report as one JSON document."""
@@ -266,11 +266,3 @@ def _join_groups(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
 
 def _share(flags: NDArray[np.bool_]) -> float:
     return float(flags.mean()) if len(flags) else float("nan")
-
-
-def _drop_nan(value: Any) -> Any:  # noqa: ANN401 - walks JSON
-    if isinstance(value, dict):
-        return {key: _drop_nan(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_drop_nan(part) for part in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -12,24 +12,55 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from ordervet.backtest.scored import build_test_orders
 from ordervet.errors import MappingError, TrainingError
-from ordervet.model import FitSettings, Predictor, measure_at_rate, measure_daily_precision, measure_ranking
-from ordervet.model.fit import MIN_MALICIOUS, TrainingSet, fit_booster, split_by_time
-from ordervet.retrain import ALERT_RATES, DAY_US, prepare
+from ordervet.model import (
+    FitSettings,
+    Predictor,
+    fit_model,
+    measure_at_rate,
+    measure_daily_precision,
+    measure_ranking,
+)
+from ordervet.model.fit import MIN_MALICIOUS, TrainingSet, fit_booster
+from ordervet.retrain import ALERT_RATES, DAY_US, label_orders, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
+    from ordervet.backtest.judgement import TestOrders
     from ordervet.backtest.protocol import Protocol
     from ordervet.contract import Events
     from ordervet.entities import KeyedEvents
     from ordervet.features import FeatureSpec
     from ordervet.retrain import Prepared
 
+    Rows = NDArray[np.int64]
+
 TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Which orders one split trains and tests on.
+
+    Parameters
+    ----------
+    name : its start, or what stands for it
+    train_rows, test_rows : rows of the prepared orders
+    label : shape (n_orders,), as the train part may know them
+    day : shape (n_orders,), local days since the split's start; None without a protocol
+    """
+
+    name: str
+    train_rows: Rows
+    test_rows: Rows
+    label: NDArray[np.int8]
+    day: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +73,14 @@ class SplitResult:
     n_train, n_train_malicious : labelled orders in the train period
     metrics : of the test period: counts, ``auc``, ``ap``, recall and precision at alert rates, and with a protocol that
         asks for it ``cp_at_k``
+    tested : the test orders with their scores
     """
 
     name: str
     n_train: int
     n_train_malicious: int
     metrics: dict[str, Any]
+    tested: TestOrders
 
     def as_dict(self) -> dict[str, Any]:
         """Give plain values for JSON."""
@@ -61,6 +94,8 @@ def run_backtest(
     *,
     settings: FitSettings | None = None,
     maturity_days: float = 30.0,
+    test_from: datetime | None = None,
+    truth: pa.Table | None = None,
     n_jobs: int = 1,
     report_step: Callable[[str], None] = lambda _: None,
 ) -> list[SplitResult]:
@@ -73,6 +108,8 @@ def run_backtest(
     protocol : None splits once, the newest fifth of the labelled orders being the test
     settings : LightGBM settings; by default the protocol's
     maturity_days : see `retrain.prepare`
+    test_from : without a protocol, the first instant of the test: the train part knows what was known by then
+    truth : of a simulation, to be tested against in place of the labels; never trained on
     n_jobs : threads; the results do not depend on it
     report_step : is told what is being done
 
@@ -83,33 +120,94 @@ def run_backtest(
     """
     report_step("computing features")
     prepared = prepare(events, spec, maturity_days=maturity_days, n_jobs=n_jobs)
-    if protocol is None:
-        older, newest = split_by_time(prepared.pick_labelled(), 1 - TEST_SHARE)
-        report_step("training on the older 80 %")
-        raw = _fit_and_score(older, newest.features, spec, settings or FitSettings(), n_jobs)
-        return [_summarise("newest 20 %", older, raw, newest.is_malicious, {})]
     results = []
-    for start in protocol.starts:
-        report_step(f"split from {start}")
-        results.append(_run_split(prepared, spec, protocol, start, settings or protocol.fit, n_jobs))
+    for split in plan_splits(prepared, spec, protocol, maturity_days=maturity_days, test_from=test_from, truth=truth):
+        report_step(f"split from {split.name}")
+        fit = settings or (protocol.fit if protocol else FitSettings())
+        results.append(_run_split(prepared, spec, protocol, split, fit, truth, n_jobs))
     return results
 
 
-def _run_split(
-    prepared: Prepared, spec: FeatureSpec, protocol: Protocol, start: date, settings: FitSettings, n_jobs: int
-) -> SplitResult:
+def plan_splits(
+    prepared: Prepared,
+    spec: FeatureSpec,
+    protocol: Protocol | None,
+    *,
+    maturity_days: float = 30.0,
+    test_from: datetime | None = None,
+    truth: pa.Table | None = None,
+) -> list[Split]:
+    """Choose the orders of each split; the parameters are those of `run_backtest`."""
+    if protocol is not None:
+        return [_plan_fold(prepared, spec, protocol, start) for start in protocol.starts]
+    seen_at = prepared.orders.seen_at
+    if test_from is not None:
+        cut, name = int(test_from.timestamp() * 1_000_000), test_from.isoformat()
+        maturity_us = int(maturity_days * DAY_US)
+        label = label_orders(prepared.orders, prepared.later, as_of=cut, maturity_us=maturity_us)
+    else:
+        labelled_at = np.sort(seen_at[prepared.label >= 0])
+        cut = int(labelled_at[int(len(labelled_at) * (1 - TEST_SHARE))]) if len(labelled_at) else 0
+        label, name = prepared.label, "newest 20 %"
+    is_tested = (seen_at >= cut) & ((prepared.label >= 0) | (truth is not None))
+    return [Split(name, np.flatnonzero((seen_at < cut) & (label >= 0)), np.flatnonzero(is_tested), label)]
+
+
+def _plan_fold(prepared: Prepared, spec: FeatureSpec, protocol: Protocol, start: date) -> Split:
     day = _count_days(prepared.orders.seen_at, start, spec.time_zone)
     is_labelled = prepared.label >= 0
     is_malicious = prepared.label == 1
     train_rows = np.flatnonzero((day >= -protocol.more_train_days) & (day < protocol.train_days) & is_labelled)
     test_rows = _choose_test(prepared, protocol, day, is_malicious, is_labelled)
-    train = TrainingSet(prepared.features[train_rows], is_malicious[train_rows], prepared.orders.seen_at[train_rows])
-    raw = _fit_and_score(train, prepared.features[test_rows], spec, settings, n_jobs)
-    more = {}
-    if protocol.daily_precision_of:
-        entity = _find_ids(prepared, protocol.daily_precision_of)[test_rows]
-        more["cp_at_k"] = measure_daily_precision(raw, is_malicious[test_rows], day[test_rows], entity, protocol.top_k)
-    return _summarise(str(start), train, raw, is_malicious[test_rows], more)
+    return Split(str(start), train_rows, test_rows, prepared.label, day)
+
+
+def _run_split(
+    prepared: Prepared,
+    spec: FeatureSpec,
+    protocol: Protocol | None,
+    split: Split,
+    settings: FitSettings,
+    truth: pa.Table | None,
+    n_jobs: int,
+) -> SplitResult:
+    train = pick_training(prepared, split)
+    features = prepared.features[split.test_rows]
+    _check_split(train, len(features))
+    if protocol is None:
+        model = fit_model(train, spec, settings, origin={}, n_threads=n_jobs)
+        raw = Predictor(model.booster_text).predict_raw(features, n_threads=n_jobs)
+        p_malicious = model.calibration(raw)
+    else:
+        # NOTE: the protocol trains on all of its train period; nothing is left to calibrate on.
+        raw, p_malicious = fit_and_score(train, features, spec.names, settings, n_jobs=n_jobs), None
+    tested = build_test_orders(prepared, split.test_rows, raw, p_malicious, time_zone=spec.time_zone, truth=truth)
+    at_rates = [measure_at_rate(raw, tested.is_malicious, rate) for rate in ALERT_RATES]
+    metrics: dict[str, Any] = measure_ranking(raw, tested.is_malicious)
+    if protocol is not None and split.day is not None and protocol.daily_precision_of:
+        entity, day = _find_ids(prepared, protocol.daily_precision_of)[split.test_rows], split.day[split.test_rows]
+        metrics["cp_at_k"] = measure_daily_precision(raw, tested.is_malicious, day, entity, protocol.top_k)
+    metrics["at_alert_rate"] = at_rates
+    return SplitResult(split.name, len(train), int(train.is_malicious.sum()), metrics, tested)
+
+
+def pick_training(prepared: Prepared, split: Split) -> TrainingSet:
+    """Give the train part of a split."""
+    rows = split.train_rows
+    return TrainingSet(prepared.features[rows], split.label[rows] == 1, prepared.orders.seen_at[rows])
+
+
+def fit_and_score(
+    train: TrainingSet,
+    features: NDArray[np.float32],
+    names: tuple[str, ...],
+    settings: FitSettings,
+    *,
+    n_jobs: int,
+) -> NDArray[np.float64]:
+    """Fit on all of the train part, and give the test orders' raw scores."""
+    booster_text = fit_booster(train, names, settings, n_threads=n_jobs)
+    return Predictor(booster_text).predict_raw(features, n_threads=n_jobs)
 
 
 def _choose_test(
@@ -133,26 +231,14 @@ def _choose_test(
     return np.concatenate(rows)
 
 
-def _fit_and_score(
-    train: TrainingSet, features: NDArray[np.float32], spec: FeatureSpec, settings: FitSettings, n_jobs: int
-) -> NDArray[np.float64]:
+def _check_split(train: TrainingSet, n_test: int) -> None:
     n_malicious = int(train.is_malicious.sum())
-    if min(n_malicious, len(train) - n_malicious) < MIN_MALICIOUS or len(features) == 0:
+    if min(n_malicious, len(train) - n_malicious) < MIN_MALICIOUS or n_test == 0:
         raise TrainingError(
-            f"a split has {n_malicious} malicious of {len(train)} labelled train orders and {len(features)} test "
+            f"a split has {n_malicious} malicious of {len(train)} labelled train orders and {n_test} test "
             f"orders, expected at least {MIN_MALICIOUS} of each class and some to test on",
             hint="choose other dates, or give more labelled orders",
         )
-    booster_text = fit_booster(train, spec.names, settings, n_threads=n_jobs)
-    return Predictor(booster_text).predict_raw(features, n_threads=n_jobs)
-
-
-def _summarise(
-    name: str, train: TrainingSet, raw: NDArray[np.float64], is_malicious: NDArray[np.bool_], more: dict[str, Any]
-) -> SplitResult:
-    at_rates = [measure_at_rate(raw, is_malicious, rate) for rate in ALERT_RATES]
-    metrics = measure_ranking(raw, is_malicious) | more | {"at_alert_rate": at_rates}
-    return SplitResult(name, len(train), int(train.is_malicious.sum()), metrics)
 
 
 def _find_ids(prepared: Prepared, entity: str) -> NDArray[np.uint64]:
