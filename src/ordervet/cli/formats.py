@@ -14,8 +14,7 @@ from ordervet.contract.file_events import AUTO
 from ordervet.contract.formats import describe_file, list_formats
 
 if TYPE_CHECKING:
-    from ordervet.contract.file_events import AUTO
-from ordervet.contract.formats import FileDescription, Format
+    from ordervet.contract.formats import FileDescription, Format
 
 
 def formats(

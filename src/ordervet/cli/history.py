@@ -107,6 +107,7 @@ def _bring_in(
             failures.append(list_failures(group, ingested))
             n_waiting += sum(each.n_waiting for each in ingested)
             n_differing += sum(each.n_differing for each in ingested)
+            pa.default_memory_pool().release_unused()
             group = next(groups, [])
         failed = pa.concat_tables(failures).combine_chunks()
         if quarantine is not None and failed.num_rows:

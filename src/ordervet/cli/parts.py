@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ordervet.contract.mapping import Mapping
     from ordervet.entities.history import Ingested
 
-_ROWS_AT_ONCE = 2**18
+_ROWS_AT_ONCE = 2**16
 
 
 @dataclass(frozen=True, slots=True)

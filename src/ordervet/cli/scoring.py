@@ -14,8 +14,9 @@ import pyarrow as pa
 import typer
 
 from ordervet.cli import options
+from ordervet.cli.accounts import print_accounts, say_set_aside
 from ordervet.cli.history import preview_files
-from ordervet.cli.intake import Intake, choose_threads, read_files
+from ordervet.cli.intake import choose_threads, read_files
 from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json, show_progress
 from ordervet.contract import check_out_path, parse_instant, write_table
 from ordervet.contract.file_events import AUTO
@@ -118,12 +119,20 @@ def score(
         if targets.quarantine and intake.failures.num_rows:
             write_table(intake.failures, targets.quarantine)
     elapsed_s = time.perf_counter() - started
+    accounts = intake.list_accounts(events.orders)
+    n_aside = sum(each.n_quarantined for each in accounts)
     if json:
-        print_json(_build_summary(scored, flagged, model, intake, elapsed_s, top))
+        about_files = {
+            "files": [each.as_dict() for each in accounts],
+            "n_set_aside": n_aside,
+            "n_failures": intake.failures.num_rows,
+        }
+        print_json(_build_summary(scored, flagged, model, elapsed_s, top) | about_files)
     else:
         _print_flags(scored, flagged[:top], spoken, intake.time_zone, known_scripts)
         _print_summary(scored, flagged, model, elapsed_s, spoken)
-        _print_written(targets, intake.failures.num_rows)
+        print_accounts(accounts)
+        _print_written(targets, n_aside, intake.failures.num_rows)
     if intake.failures.num_rows:
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
 
@@ -216,20 +225,19 @@ def _print_summary(
         out.print(line, style="dim", markup=False)
 
 
-def _print_written(targets: _Targets, n_failures: int) -> None:
+def _print_written(targets: _Targets, n_aside: int, n_failures: int) -> None:
     for path in (targets.out, targets.page):
         if path:
             out.print(f"written: {path}", markup=False)
     if n_failures:
         where = f"see {targets.quarantine}" if targets.quarantine else "ordervet validate FILE... lists them"
-        err.print(f"{n_failures:,} rows were set aside: {where}", style="yellow", markup=False)
+        err.print(f"{say_set_aside(n_aside, n_failures)}: {where}", style="yellow", markup=False)
 
 
 def _build_summary(
     scored: ScoredOrders,
     flagged: NDArray[np.int64],
     model: Model,
-    intake: Intake,
     elapsed_s: float,
     top: int,
 ) -> dict[str, Any]:
@@ -237,7 +245,6 @@ def _build_summary(
         "n_orders": len(scored),
         "n_flagged": len(flagged),
         "actions": {str(action): int((scored.actions == at).sum()) for at, action in enumerate(ACTIONS)},
-        "n_set_aside": intake.failures.num_rows,
         "model_id": model.model_id,
         "is_model_simulated": bool(model.origin.get("is_simulated")),
         "elapsed_s": round(elapsed_s, 3),

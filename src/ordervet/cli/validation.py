@@ -8,10 +8,13 @@ from typing import Annotated
 import typer
 
 from ordervet.cli import options
+from ordervet.cli.accounts import print_accounts
 from ordervet.cli.intake import read_files
 from ordervet.cli.screen import ExitCode, out, print_json, show_progress
 from ordervet.contract import check_out_path, write_table
 from ordervet.contract.file_events import AUTO
+from ordervet.entities import load_key
+from ordervet.entities.keyed import key_orders
 from ordervet.reports import build_failure_table, count_failures
 
 
@@ -36,9 +39,20 @@ def validate(
     n_failed = intake.failures.num_rows
     if out_path is not None and n_failed:
         write_table(intake.failures, out_path)
+    keyed = key_orders(intake.events.orders, load_key())
+    accounts = intake.list_accounts(keyed)
     if json:
-        print_json({"good": counts, "n_failures": n_failed, "failures": count_failures(intake.failures)})
+        print_json(
+            {
+                "good": counts,
+                "files": [each.as_dict() for each in accounts],
+                "n_set_aside": sum(each.n_quarantined for each in accounts),
+                "n_failures": n_failed,
+                "failures": count_failures(intake.failures),
+            }
+        )
     else:
+        print_accounts(accounts)
         out.print("good rows: " + ", ".join(f"{n:,} {kind}" for kind, n in counts.items() if n))
         if n_failed:
             out.print(f"{n_failed:,} failures:")

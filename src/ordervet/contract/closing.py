@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ordervet.contract.instants import Mask, Micros
 
-_ROWS_PER_PIECE = 2**18
+_ROWS_PER_PIECE = 2**16
 _BLOCK_BITS = 32
 
 
@@ -115,7 +115,7 @@ def close_orders(
 
     Yields
     ------
-    some hundred thousand rows, more where orders are scattered; and whether they are the last
+    some ten thousand rows, more where orders are scattered; and whether they are the last
 
     Raises
     ------

@@ -234,10 +234,16 @@ def _finish_outcomes(rows: ExportRows, reader: RowReader) -> _Finished:
 
 
 def _finish_verdicts(rows: ExportRows, reader: RowReader) -> _Finished:
-    """Keep the rows without a fault."""
+    """Keep the rows without a fault; those that nobody has filled in are passed over."""
     del reader
-    good = np.flatnonzero(~_rows_with(rows.faults, rows.table.num_rows))
-    return _Finished(ExportTable("verdicts", _take(rows.table, good), good), None, rows.faults, np.zeros(0, np.int64))
+    n_rows = rows.table.num_rows
+    is_blank = np.ones(n_rows, bool)
+    for name in ("verdict", "decided_at"):
+        is_blank &= _rows_with([f for f in rows.faults if f.field.name == name and f.rule == "required"], n_rows)
+    blank = np.flatnonzero(is_blank)
+    faults = _without(rows.faults, blank)
+    good = np.flatnonzero(~_rows_with(faults, n_rows) & ~is_blank)
+    return _Finished(ExportTable("verdicts", _take(rows.table, good), good), None, faults, blank)
 
 
 def _missing_ids(order_ids: pa.Array, faults: Sequence[Fault]) -> list[Fault]:
