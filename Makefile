@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup score test fmt lint types layers wheel samples starter readme bench parity check clean
+.PHONY: help setup score test fmt lint types layers wheel samples starter readme bench parity browser check clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -42,6 +42,10 @@ layers: $(READY)  ## check that imports go one way
 
 wheel: $(READY)  ## build the wheel, install it into an empty environment, score one file from it
 	@$(BIN)/python -m pytest -m wheel tests/test_wheel.py
+
+browser: $(READY)  ## look at the pages in a real headless Chromium (apt-get install chromium)
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { echo "there is no Chromium: apt-get install chromium"; exit 1; }
+	@$(BIN)/python -m pytest tests -k browser -rs
 
 check: lint types layers test wheel  ## all of the above
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
-import subprocess
+import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -116,16 +117,18 @@ def open_browser(folder: Path) -> Iterator[Tab]:
     assert BROWSER, "there is no Chromium: apt-get install chromium"
     theirs_in, to_browser = os.pipe()
     from_browser, theirs_out = os.pipe()
-    command = " ".join([BROWSER, *_FLAGS, f"--user-data-dir={folder}", f"3<&{theirs_in}", f"4>&{theirs_out}"])
-    process = subprocess.Popen(
-        ["/bin/sh", "-c", f"exec {command}"], pass_fds=(theirs_in, theirs_out), stderr=subprocess.DEVNULL
-    )
-    os.close(theirs_in)
-    os.close(theirs_out)
+    # The browser reads from 3 and writes to 4, whatever these numbers are here.
+    moved = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, 100) for each in (theirs_in, theirs_out)]
+    quiet = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    actions = [(os.POSIX_SPAWN_DUP2, each, at) for each, at in ((moved[0], 3), (moved[1], 4), (quiet, 2))]
+    arguments = [BROWSER, *_FLAGS, f"--user-data-dir={folder}"]
+    browser = os.posix_spawn(BROWSER, arguments, os.environ, file_actions=actions)
+    for each in (theirs_in, theirs_out, *moved, quiet):
+        os.close(each)
     try:
         yield Tab(to_browser, from_browser)
     finally:
-        process.kill()
-        process.wait()
+        os.kill(browser, signal.SIGKILL)
+        os.waitpid(browser, 0)
         os.close(to_browser)
         os.close(from_browser)

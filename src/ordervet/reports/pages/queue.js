@@ -291,7 +291,7 @@
     if (row) { move(+row.dataset.place, true); document.body.classList.add("open"); }
   });
   get("search").addEventListener("input", (event) => { pick.text = event.target.value; choose(); });
-  for (const name of ["stage", "kind", "channel", "sort"]) get(name).addEventListener("change", (event) => { pick[name] = event.target.value; choose(); });
+  for (const name of ["stage", "kind", "channel", "sort"]) get(name).addEventListener("change", (event) => { pick[name] = event.target.value; choose(); if (name === "sort") move(0); });
   get("switch").addEventListener("click", () => { lang = lang === "zh" ? "en" : "zh"; speak(); });
   get("print").addEventListener("click", () => printOnly(false));
   window.addEventListener("beforeprint", drawPaper);
