@@ -41,6 +41,7 @@ TEXT = st.one_of(
     st.text(max_size=12),
     st.lists(PIECE, max_size=4).map("".join),
     st.text("0123456789", min_size=10, max_size=12),
+    st.from_regex(r"1[3-9][0-9]{9}[-x][0-9]{0,8}[- ]?", fullmatch=True),
     st.text("王小明先生女士收李", max_size=4),
     st.lists(OCTET, min_size=3, max_size=5).map(".".join),
     st.text("aZ9", min_size=250, max_size=260),

@@ -26,13 +26,13 @@ TABLE = types.Array(types.boolean, 2, "C")
 NUMBERS = types.Array(types.int64, 1, "C")
 
 _LONGEST = 256
-_KNOWN, _ABSENT = np.int8(0), np.int8(1)  # of `Evidence`; the parity test holds them together
+_KNOWN, _ABSENT, _UNUSABLE = np.int8(0), np.int8(1), np.int8(3)  # of `Evidence`; the parity test holds them together
 _STAR, _HASH, _DOLLAR, _DASH, _DOT, _COLON, _ZERO, _NINE = (np.uint8(ord(sign)) for sign in "*#$-.:09")
 _SPACE, _DELETE = np.uint8(0x20), np.uint8(0x7F)
 _FIRST_CJK_LEAD, _LAST_CJK_LEAD = np.uint8(0xE4), np.uint8(0xE9)
 """First bytes of U+4000 to U+9FFF in UTF-8; no white space, no letter with a case, no mask is among these."""
 _FIRST_CJK = 0x4E00
-_MOBILE_DIGITS = 11
+_MOBILE_DIGITS, _LONGEST_EXTENSION = 11, 6
 _LONGEST_IP, _N_OCTETS, _MAX_OCTET = 15, 4, 255
 
 
@@ -111,7 +111,9 @@ def key_phones(
     evidence: NDArray[np.int8],
     is_hard: NDArray[np.bool_],
 ) -> None:
-    """Key mobile numbers of mainland China: eleven digits and nothing else. No checks: the caller is ``plain.py``.
+    """Key mobile numbers of mainland China, and refuse those with an extension. No checks: the caller is ``plain.py``.
+
+    Eleven digits and nothing else, or eleven digits, a hyphen and up to six more.
 
     Parameters
     ----------
@@ -126,7 +128,7 @@ def key_phones(
         if n == 0:
             ids[row], evidence[row] = np.uint64(0), _ABSENT
             continue
-        is_mobile = n == _MOBILE_DIGITS and data[start] == np.uint8(ord("1")) and data[start + 1] >= np.uint8(ord("3"))
+        is_mobile = n >= _MOBILE_DIGITS and data[start] == np.uint8(ord("1")) and data[start + 1] >= np.uint8(ord("3"))
         number = np.int64(0)
         if is_mobile:
             for at in range(_MOBILE_DIGITS):
@@ -134,9 +136,16 @@ def key_phones(
                 is_mobile &= _ZERO <= digit <= _NINE
                 number = 10 * number + np.int64(digit - _ZERO)
                 form[at + 3] = digit
+        if is_mobile and _MOBILE_DIGITS + 1 < n <= _MOBILE_DIGITS + 1 + _LONGEST_EXTENSION:
+            is_virtual = data[start + _MOBILE_DIGITS] == _DASH
+            for at in range(_MOBILE_DIGITS + 1, n):
+                is_virtual &= _ZERO <= data[start + at] <= _NINE
+            is_hard[row] = not is_virtual
+            ids[row], evidence[row] = np.uint64(0), _UNUSABLE
+            continue
         for placeholder in placeholders:
             is_mobile &= number != placeholder
-        if not is_mobile:
+        if not is_mobile or n != _MOBILE_DIGITS:
             is_hard[row] = True
             continue
         ids[row], evidence[row] = hash_bytes(form, 0, _MOBILE_DIGITS + 3, k0, k1), _KNOWN
