@@ -1,0 +1,131 @@
+"""The desk's queue, from orders to verdicts and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import python_calamine
+import xlsxwriter
+from rich.cells import cell_len
+
+from ordervet.entities import Key
+from ordervet.entities.history import History
+from ordervet.reports.queue_book import VERDICTS
+from ordervet.simulate import write_simulation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ordervet.simulate import Simulation
+
+DECIDED = "2026-03-01 10:00"
+TITLES = {"zh": ("订单编号", "判定", "类型", "判定时间"), "en": ("order id", "verdict", "kind", "decided at")}
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> Key:
+    key = Key(bytes(range(16)))
+    monkeypatch.setenv("ORDERVET_KEY", key.to_hex())
+    return key
+
+
+@pytest.fixture(scope="session")
+def files(simulation: Simulation, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write_simulation(simulation, tmp_path_factory.mktemp("merchant"), format="parquet", truth=False)
+
+
+def fill_in(queue: Path, filled: Path, lang: str) -> dict[str, str]:
+    """Fill verdicts into a queue as a person would, into every second row; give what was filled in, by order."""
+    book = python_calamine.CalamineWorkbook.from_path(queue)
+    words, verdicts = list(VERDICTS[lang].items()), {}
+    order, verdict, kind, decided = TITLES[lang]
+    with xlsxwriter.Workbook(str(filled)) as copy:
+        for name in book.sheet_names:
+            rows = book.get_sheet_by_name(name).to_python()
+            titles = rows[0] if rows else []
+            if verdict in titles:
+                places = {title: titles.index(title) for title in (order, verdict, kind, decided)}
+                for row in rows[1::2]:
+                    value, word = words[len(verdicts) % len(words)]
+                    verdicts[row[places[order]]] = str(value)
+                    row[places[verdict]], row[places[decided]] = word, DECIDED
+                    if str(value) == "malicious":
+                        row[places[kind]] = "羊毛党" if lang == "zh" else "coupon_farming"
+            sheet = copy.add_worksheet(name)
+            for number, row in enumerate(rows):
+                sheet.write_row(number, 0, [str(cell) for cell in row])
+    return verdicts
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_verdicts_filled_into_the_queue_are_learned_from(
+    ordervet, files, models_dir, key: Key, tmp_path: Path, lang: str
+) -> None:
+    history, queue, filled = tmp_path / "history", tmp_path / "queue.xlsx", tmp_path / "filled.xlsx"
+    ordervet("score", *files, "--models", models_dir, "--history", history, "--out", queue, "--lang", lang)
+    before = History.open(history, key).read().verdicts.num_rows
+    verdicts = fill_in(queue, filled, lang)
+
+    blank = ordervet("ingest", queue, "--history", history, "--json")
+    ended = ordervet("ingest", filled, "--history", history, "--json")
+
+    assert (blank.code, ended.code) == (0, 0)
+    stored = History.open(history, key).read().verdicts
+    new = {
+        row["order_id"]: row for row in stored.to_pylist() if row["decided_at"].isoformat().startswith("2026-03-01T02")
+    }
+    assert {order_id: row["verdict"] for order_id, row in new.items()} == verdicts
+    assert {row["kind"] for row in new.values()} == {"coupon_farming", None}
+    assert stored.num_rows == before + len(verdicts)
+    settings = tmp_path / "small.toml"
+    settings.write_text("num_rounds = 10\nnum_leaves = 7\n", encoding="utf-8")
+    trained = ordervet(
+        "train", "--history", history, "--models", tmp_path / "models", "--settings", settings, "--json"
+    ).json
+    assert trained["origin"]["history_version"] == History.open(history, key).version
+
+
+@pytest.mark.usefixtures("key")
+def test_queue_is_written_as_a_page_too(ordervet, files, models_dir, tmp_path: Path) -> None:
+    page = tmp_path / "out" / "queue.html"
+
+    ended = ordervet("score", *files, "--models", models_dir, "--report", page, "--lang", "zh", "--top", 0)
+
+    assert ended.code == 0
+    assert f"written: {page}" in ended.out
+    assert '<html lang="zh-CN">' in page.read_text(encoding="utf-8")
+
+
+def test_page_of_another_ending_is_refused_before_any_work(ordervet, files, tmp_path: Path) -> None:
+    ended = ordervet("score", *files, "--report", tmp_path / "queue.pdf")
+
+    assert ended.code == 3
+    assert "cannot write queue.pdf: unknown ending" in ended.err
+
+
+@pytest.mark.parametrize(("locale", "expected"), [("zh_CN.UTF-8", "单已评分"), ("de_DE.UTF-8", "orders scored")])
+def test_language_is_the_locales_unless_it_is_named(
+    ordervet, files, models_dir, monkeypatch: pytest.MonkeyPatch, locale: str, expected: str
+) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+
+    ended = ordervet("score", *files, "--models", models_dir, "--top", 1)
+
+    assert expected in ended.out
+
+
+def test_own_scripts_take_the_place_of_the_shipped_ones(ordervet, files, models_dir, tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("kind: no_such_kind\n", encoding="utf-8")
+
+    ended = ordervet("score", *files, "--models", models_dir, "--scripts", tmp_path)
+
+    assert ended.code == 3
+    assert "no_such_kind" in ended.err
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_flags_fit_a_hundred_columns(ordervet, files, models_dir, lang: str) -> None:
+    ended = ordervet("score", *files, "--models", models_dir, "--lang", lang, "--top", 40)
+
+    assert max(map(cell_len, ended.out.split("\n\n")[0].splitlines())) <= 100
