@@ -26,7 +26,7 @@ FAILURE_SCHEMA = pa.schema(
 _MAX_SHAPE = 24
 _MAX_EXAMPLES = 5
 _MAX_SHOWN_DIGITS = 8  # too few for a phone, a card or an account
-_NUMBER_LIKE = re.compile(r"^[+-]?[￥¥$€£]?[+-]?[0-9][0-9.,]{0,11}元?$")
+_NUMBER_LIKE = re.compile(r"^[+-]?[￥¥$€£]?[+-]?(?=[0-9.,]{1,12}元?$)[0-9][0-9,]*(\.[0-9,]*)?元?$")  # no IP address
 _DATE_LIKE = re.compile(
     r"^[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}([ T][0-9]{1,2}(:[0-9]{1,2}){1,2}(\.[0-9]{1,9})?)?(Z|[+-][0-9:]{4,5})?$"
 )
