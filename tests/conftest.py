@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from ordervet.contract import Events
 from ordervet.features import build_spec
@@ -17,6 +18,10 @@ from ordervet.simulate import SimulationSettings, simulate
 if TYPE_CHECKING:
     from ordervet.model import Model
     from ordervet.simulate import Simulation
+
+# Kernels are compiled at their first call, and machines are busy: how long an example takes says nothing.
+settings.register_profile("ordervet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ordervet")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
