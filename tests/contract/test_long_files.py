@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ordervet.contract import closing, load_mapping, long_files
 from ordervet.contract.closing import close_orders, find_ends
 from ordervet.contract.file_reader import FileReader
-from ordervet.contract.formats import blocks, long_records
+from ordervet.contract.formats import long_records
 from ordervet.contract.long_files import RawRows
 from ordervet.errors import ContractError, FileError
 
@@ -34,7 +34,7 @@ def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(long_files, "_MAX_WHOLE", 0)
     monkeypatch.setattr(long_files, "_ROWS_AT_ONCE", 16)
     monkeypatch.setattr(long_records, "_LINES_AT_ONCE", 16)
-    monkeypatch.setattr(blocks, "_BLOCK", 2**11)
+    monkeypatch.setattr(long_files, "_CSV_BLOCK", 2**11)
     monkeypatch.setattr(closing, "_ROWS_PER_PIECE", 64)
 
 

@@ -28,6 +28,7 @@ _MAX_WHOLE = 64 * 2**20  # bytes of plain text; a longer file is read in pieces
 #: How many times its size a file takes as plain text, about.
 _EXPANSION = {".csv": 1, ".csv.gz": 8, ".jsonl": 1, ".parquet": 8, ".arrow": 1, ".feather": 2}
 _ROWS_AT_ONCE = 2**15
+_CSV_BLOCK = 4 * 2**20  # bytes: Arrow reads up to 32 blocks ahead of us
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def open_long_rows(path: Path, json_places: Sequence[JsonPlaces] = ()) -> RowSou
     """
     name = path.name.lower()
     if name.endswith((".csv", ".csv.gz")):
-        return CsvRows.open(path)
+        return _open_csv(path)
     if name.endswith(".jsonl"):
         return LongRecords.open(path, json_places)
     return LongTable(path, tuple(next(_iter_arrow(path)).column_names))
@@ -128,10 +129,16 @@ def iter_raw_rows(path: Path) -> Iterator[RawRows]:
         first += table.num_rows
 
 
+def _open_csv(path: Path) -> CsvRows:
+    rows = CsvRows.open(path)
+    rows.block_size = _CSV_BLOCK
+    return rows
+
+
 def _iter_raw_tables(path: Path) -> Iterator[pa.Table]:
     name = path.name.lower()
     if name.endswith((".csv", ".csv.gz")):
-        yield from CsvRows.open(path).iter_raw_tables()
+        yield from _open_csv(path).iter_raw_tables()
     elif name.endswith(".jsonl"):
         names = list(dict.fromkeys(name for rows in iter_json_rows(path) for row in rows for name in row))
         for rows in iter_json_rows(path):

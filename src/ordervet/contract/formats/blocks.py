@@ -137,6 +137,7 @@ class CsvRows(RowSource):
     positions: dict[str, int] = field(default_factory=dict)
     width: int = 0
     has_twins: bool = False
+    block_size: int | None = None
 
     @classmethod
     def open(cls, path: Path) -> CsvRows:
@@ -209,7 +210,7 @@ class CsvRows(RowSource):
         from pyarrow import csv as arrow_csv  # noqa: PLC0415 - each format is loaded when it is met
 
         names = [str(position) for position in range(self.width)]
-        read = arrow_csv.ReadOptions(column_names=names, block_size=_BLOCK)
+        read = arrow_csv.ReadOptions(column_names=names, block_size=self.block_size or _BLOCK)
         # NOT: an invalid_row_handler for rows of another length; it fails on bytes that are not UTF-8.
         parse = arrow_csv.ParseOptions(newlines_in_values=True)
         convert = arrow_csv.ConvertOptions(
