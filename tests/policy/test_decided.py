@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ordervet.contract import MaliceKind
 from ordervet.errors import PolicyError
 from ordervet.policy import ACTIONS, BANDS, HUMAN_KINDS, Action, Band, decide, load_policy, parse_policy
-from ordervet.policy.policy import Capacity
+from ordervet.policy.capacity import Capacity
 from ordervet.policy.thresholds import ExpectedCost, Treatment
 
 if TYPE_CHECKING:

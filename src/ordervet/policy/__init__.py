@@ -1,10 +1,14 @@
 """What to do about an order, why, and what to say: bands, actions, reason codes, support scripts."""
 
+from ordervet.policy.capacity import Capacity, Shift, parse_shifts
 from ordervet.policy.codes import ACTIONS, BANDS, Action, Band, DecisionCode, Lang, Stage
 from ordervet.policy.decided import Decided, decide
 from ordervet.policy.decision import Decision
+from ordervet.policy.forcing import TestOrder, find_test_order, list_test_orders
 from ordervet.policy.lint import KIND_STAGES, Finding, lint_scripts, lint_text
 from ordervet.policy.missing import explain_missing, list_missing
+from ordervet.policy.overlay import Overlay, build_overlay, explain_applied
+from ordervet.policy.pacing import Pace, Pacer
 from ordervet.policy.policy import HUMAN_KINDS, Policy, load_policy, parse_policy
 from ordervet.policy.reasons import Reason, assign_reasons, find_spec, own_history_log_odds, word_reason
 from ordervet.policy.registry import ReasonSpec, load_registry
@@ -20,29 +24,40 @@ __all__ = [
     "SLOTS",
     "Action",
     "Band",
+    "Capacity",
     "Decided",
     "Decision",
     "DecisionCode",
     "Finding",
     "Lang",
+    "Overlay",
+    "Pace",
+    "Pacer",
     "Policy",
     "Reason",
     "ReasonSpec",
     "RenderedScript",
     "Script",
+    "Shift",
     "Stage",
+    "TestOrder",
     "assign_reasons",
+    "build_overlay",
     "decide",
+    "explain_applied",
     "explain_missing",
     "find_spec",
+    "find_test_order",
     "lint_scripts",
     "lint_text",
     "list_missing",
+    "list_test_orders",
     "load_policy",
     "load_registry",
     "load_scripts",
     "own_history_log_odds",
     "parse_policy",
+    "parse_shifts",
     "render",
     "script_for",
     "script_for_reasons",

@@ -11,12 +11,15 @@ import numpy.typing as npt
 from ordervet.contract import MaliceKind
 from ordervet.errors import PolicyError
 from ordervet.policy.codes import ACTIONS, BANDS, Action
-from ordervet.policy.policy import HUMAN_KINDS, Capacity
+from ordervet.policy.policy import HUMAN_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ordervet.policy.capacity import Capacity
     from ordervet.policy.codes import Band
+    from ordervet.policy.overlay import Overlay
+    from ordervet.policy.pacing import Pace
     from ordervet.policy.policy import Policy
 
 IntArray = npt.NDArray[np.int64]
@@ -25,6 +28,7 @@ RankArray = npt.NDArray[np.int8]
 
 _PASS: Final = ACTIONS.index(Action.PASS)
 _REVIEW: Final = ACTIONS.index(Action.REVIEW)
+_HUMAN_RANKS: Final = [1 + list(MaliceKind).index(kind) for kind in sorted(HUMAN_KINDS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,10 @@ def decide(
     n_orders_known: npt.ArrayLike | None = None,
     p_without_own_history: npt.ArrayLike | None = None,
     order_ids: Sequence[str] | None = None,
+    placed_at_us: npt.ArrayLike | None = None,
     capacity: int | None = None,
+    overlay: Overlay | None = None,
+    pace: Pace | None = None,
 ) -> Decided:
     """Give each order of a batch its band and its action.
 
@@ -76,10 +83,12 @@ def decide(
     buyer are on record, the band is that of ``min(p_malicious, p_without_own_history)``, so the buyer's own history can
     lower a band but not raise it.
 
-    The action follows from band and kind. With a review capacity n, orders whose kind a person always judges come first
-    (all of them, even beyond n); the slots left go to the highest probabilities from ``capacity.min_p`` on, and those
-    orders get ``review`` or their band's stricter action; every other order passes. Ties at the cut go to the larger
-    amount, then to the smaller order id, then to the earlier row.
+    The action follows from band and kind; lists and rules then let the order pass or ask for more (see `Overlay`).
+    With a review capacity n, orders come first whose kind a person always judges, or for which a list or rule asks more
+    than to pass (all of them, even beyond n); the slots left go to the highest probabilities from ``capacity.min_p``
+    on, and those orders get ``review`` or their band's stricter action; every other order passes. Ties at the cut go to
+    the larger amount, then to the smaller order id, then to the earlier row. With shifts, each shift's orders are cut
+    to its own slots. Orders that come one by one are cut by a `Pace` instead.
 
     With everything else fixed, a higher probability never gets a milder band or action. Between two kinds no such order
     holds: a likelier ``stolen_payment`` is confirmed where another kind is held.
@@ -95,7 +104,10 @@ def decide(
     p_without_own_history : shape (n_orders,), calibrated probability with the positive contributions of the buyer's own
         history taken out (`own_history_log_odds`); given with n_orders_known or not at all
     order_ids : n_orders ids, to break ties independently of row order
+    placed_at_us : shape (n_orders,), UTC microseconds; needed where the capacity has shifts
     capacity : takes the place of the policy's ``capacity.n``
+    overlay : what lists and rules say, from build_overlay; None for nothing
+    pace : what is handed on at this instant, from a Pacer; takes the place of a capacity
 
     Returns
     -------
@@ -113,11 +125,28 @@ def decide(
     p_band = _cap_thin_evidence(policy, p, n_orders_known, p_without_own_history)
     bands = _cut_bands(policy, p_band, amounts)
     actions: RankArray = policy.severities[named, bands]
+    is_first = np.isin(named, _HUMAN_RANKS)
+    is_open = ~is_first
+    if overlay is not None:
+        _check_shape("overlay", overlay.least.shape, len(p))
+        is_open &= ~overlay.is_allowed
+        actions = np.maximum(np.where(is_first | is_open, actions, _PASS), overlay.least).astype(np.int8)
+        is_first |= overlay.least >= _REVIEW
     cut = _choose_capacity(policy, capacity)
-    if cut is not None:
-        ids = _read_ids(order_ids, len(p))
-        actions = _cut_to_capacity(cut, actions, p_band, named, amounts, ids)
-    return Decided(bands, actions)
+    if cut is None and pace is None:
+        return Decided(bands, actions)
+    ids = _read_ids(order_ids, len(p))
+    rank = _rank(p_band, amounts, ids)
+    if pace is not None:
+        is_open &= pace.admits(p_band, [str(row) for row in range(len(p))] if ids is None else ids.tolist()) & ~is_first
+        chosen = rank[is_open[rank]][: max(0, pace.slots - int(is_first.sum()))]
+    elif cut is not None:
+        windows = _number_windows(cut, placed_at_us, len(p))
+        chosen = _choose(cut, rank[(is_open & ~is_first & (p_band >= cut.min_p))[rank]], is_first, windows)
+    is_looked_at = is_first.copy()
+    is_looked_at[chosen] = True
+    least = np.where(is_first, _PASS, _REVIEW)
+    return Decided(bands, np.where(is_looked_at, np.maximum(actions, least), _PASS).astype(np.int8))
 
 
 def _cap_thin_evidence(
@@ -146,26 +175,35 @@ def _choose_capacity(policy: Policy, n: int | None) -> Capacity | None:
         return policy.capacity
     if n < 0:
         raise PolicyError(f"got a capacity of {n} orders, expected 0 or more", hint="pass capacity=300, for example")
-    return Capacity(n=n) if policy.capacity is None else policy.capacity.model_copy(update={"n": n})
+    return policy.with_capacity(n).capacity
 
 
-def _cut_to_capacity(
-    capacity: Capacity,
-    actions: RankArray,
-    p: FloatArray,
-    kinds: npt.NDArray[np.int8],
-    amounts: IntArray | None,
-    order_ids: npt.NDArray[np.str_] | None,
-) -> RankArray:
-    is_first = np.isin(kinds, [1 + list(MaliceKind).index(kind) for kind in HUMAN_KINDS])
+def _rank(p: FloatArray, amounts: IntArray | None, order_ids: npt.NDArray[np.str_] | None) -> npt.NDArray[np.intp]:
+    """Give the rows, the riskiest first."""
     rows = np.arange(len(p))
-    keys = [rows, rows if order_ids is None else order_ids, rows * 0 if amounts is None else -amounts, -p]
-    ranked = np.lexsort(keys)
-    ranked = ranked[~is_first[ranked] & (p[ranked] >= capacity.min_p)]
-    chosen = ranked[: max(0, capacity.n - int(is_first.sum()))]
-    cut = np.where(is_first, actions, _PASS).astype(np.int8)
-    cut[chosen] = np.maximum(actions[chosen], _REVIEW)
-    return cut
+    return np.lexsort([rows, rows if order_ids is None else order_ids, rows * 0 if amounts is None else -amounts, -p])
+
+
+def _number_windows(capacity: Capacity, placed_at_us: npt.ArrayLike | None, n_orders: int) -> IntArray:
+    """Say which shift serves each order; without shifts one serves all."""
+    if not capacity.shifts:
+        return np.zeros(n_orders, np.int64)
+    instants = _read_integers("placed_at_us", placed_at_us, n_orders)
+    if instants is None:
+        raise PolicyError("a capacity with shifts needs every order's time", hint="pass placed_at_us= to decide()")
+    return capacity.number_windows(instants)
+
+
+def _choose(
+    capacity: Capacity, ranked: npt.NDArray[np.intp], is_first: npt.NDArray[np.bool_], windows: IntArray
+) -> npt.NDArray[np.intp]:
+    """Choose the riskiest rows for the slots that each window has left."""
+    slots = {int(number): capacity.windows[int(number) % len(capacity.windows)].n for number in np.unique(windows)}
+    chosen = [np.zeros(0, np.intp)]
+    for number, n_slots in slots.items():
+        inside = ranked[windows[ranked] == number]
+        chosen.append(inside[: max(0, n_slots - int((is_first & (windows == number)).sum()))])
+    return np.concatenate(chosen)
 
 
 def _read_probabilities(name: str, values: npt.ArrayLike, n_orders: int | None = None) -> FloatArray:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from ordervet.policy.codes import Action, DecisionCode
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ordervet.contract import MaliceKind
     from ordervet.policy.codes import Band
+    from ordervet.policy.pacing import Pace
     from ordervet.policy.reasons import Reason
 
 
@@ -31,6 +34,11 @@ class Decision:
     script : id of the support script, such as ``coupon_farming.pre``; None when there is nothing to say
     missing : codes of the evidence that was missing, such as ``phone_masked``
     model_id, policy_id : what the decision was made with, so that it can be replayed
+    seen_at : the instant whose history was known, with a zone
+    history_version : version of the history store that was open; None without a store
+    pace : what was handed on at that instant where orders come one by one under a capacity; else None
+    route : who looks at the order, where a rule says so
+    applied : codes of what lists and rules found, such as ``deny_phone`` or ``rule_NAME``
     code : how the decision came about
 
     Raises
@@ -51,6 +59,11 @@ class Decision:
     model_id: str | None = None
     policy_id: str | None = None
     code: DecisionCode = DecisionCode.SCORED
+    seen_at: datetime | None = None
+    history_version: int | None = None
+    pace: Pace | None = None
+    route: str | None = None
+    applied: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         measures = (self.band, self.p_malicious, self.risk_score)
@@ -96,11 +109,15 @@ class Decision:
 
         Returns
         -------
-        field name → str, float, int, list or None; each reason is a dict with code, name, contribution and text
+        field name → str, float, int, list or None; each reason is a dict with code, name, contribution and text, the
+        pace one with least_p, tie_from and slots, the instant a text with its zone
         """
         row: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
         for name in ("action", "band", "kind", "code"):
             row[name] = None if row[name] is None else str(row[name])
         row["reasons"] = [reason.as_dict() for reason in self.reasons]
         row["missing"] = list(self.missing)
+        row["applied"] = list(self.applied)
+        row["seen_at"] = None if self.seen_at is None else self.seen_at.isoformat()
+        row["pace"] = None if self.pace is None else asdict(self.pace)
         return row

@@ -8,25 +8,38 @@ from functools import cache, lru_cache
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, Strict, ValidationError, model_validator
 
 from ordervet.contract import MaliceKind
+from ordervet.entities import load_key
 from ordervet.errors import PolicyError
+from ordervet.policy.capacity import Capacity
 from ordervet.policy.codes import ACTIONS, BANDS, Action
+from ordervet.policy.lists import KeyLists, ListEntry, read_list
 from ordervet.policy.problems import build_error, list_problems
-from ordervet.policy.thresholds import ExpectedCost, Explicit, Probability
+from ordervet.policy.rules import Rule
+from ordervet.policy.thresholds import ExpectedCost, Explicit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
+    from ordervet.entities import Key
+    from ordervet.policy.capacity import Shift
     from ordervet.policy.codes import Band
+    from ordervet.policy.problems import Problem
 
 HUMAN_KINDS: Final = frozenset({MaliceKind.PROFESSIONAL_CLAIM, MaliceKind.REVIEW_EXTORTION})
 """Kinds that a person always judges: their action is ``review`` in every band and can be nothing else."""
 
+MAX_RULES: Final = 200
+"""Most rules of a policy."""
+
+_T = TypeVar("_T")
 _HINT = "the shipped default_policy.toml shows every setting; load_policy(FILE) checks a file"
 
 
@@ -77,19 +90,42 @@ class Evidence(BaseModel):
     min_orders: Annotated[int, Field(ge=0, le=1000)] = 3
 
 
-class Capacity(BaseModel):
-    """How many orders of a batch the desk can look at.
+class Lists(BaseModel):
+    """Allow and deny lists.
 
     Parameters
     ----------
-    n : orders
-    min_p : least p_malicious of an order worth looking at, however idle the desk
+    files : list files beside the policy file, see docs/policy.md
+    entries : what is on the lists; those of the files are put here as the policy is read
+    deny : the least severe action of an order that is on the deny list
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    n: Annotated[int, Field(ge=0, le=10**9)]
-    min_p: Probability = 0.01
+    files: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    entries: Annotated[tuple[ListEntry, ...], Field(strict=False)] = ()
+    deny: ActionText = Action.HOLD
+
+    @model_validator(mode="after")
+    def _check_deny(self) -> Self:
+        if self.deny is Action.PASS:
+            raise ValueError("deny must be review, confirm or hold")
+        return self
+
+
+class Handover(BaseModel):
+    """How orders to stop are handed to the ERP or the carrier.
+
+    Parameters
+    ----------
+    batch_size : orders in one intercept call
+    minutes : from placing an order to its audit for shipping (审单): the deadline of a stop
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    batch_size: Annotated[int, Field(ge=1, le=10_000)] = 20
+    minutes: Annotated[int, Field(ge=1, le=60 * 24 * 30)] = 60
 
 
 class Policy(BaseModel):
@@ -103,7 +139,11 @@ class Policy(BaseModel):
     actions : what to do in each band
     kinds : what to do instead when a kind of malice was named
     evidence : minimum evidence
-    capacity : review capacity of a batch; None cuts nothing
+    capacity : how many orders the desk can look at; None cuts nothing
+    lists : keys that are let through or stopped whatever the score
+    rules : conditions that make a decision stricter or route it; of several routes the first counts
+    handover : how orders to stop are handed over
+    allow_test_orders : whether orders with a documented test id get the decision their id names; see docs/testing.md
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -115,6 +155,20 @@ class Policy(BaseModel):
     kinds: dict[KindText, BandActions] = {}
     evidence: Evidence = Evidence()
     capacity: Capacity | None = None
+    lists: Lists = Lists()
+    rules: Annotated[tuple[Rule, ...], Field(strict=False, max_length=MAX_RULES)] = ()
+    handover: Handover = Handover()
+    allow_test_orders: bool = False
+
+    # What was worked out, and for which object: a copy with other settings works it out anew.
+    _known: tuple[int, dict[str, Any]] = PrivateAttr(default=(0, {}))
+
+    @model_validator(mode="after")
+    def _check_rules(self) -> Self:
+        names = [rule.name for rule in self.rules]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"rules.{repeated[0]}: the name is given twice")
+        return self
 
     @model_validator(mode="after")
     def _check_human_kinds(self) -> Self:
@@ -150,8 +204,54 @@ class Policy(BaseModel):
     @property
     def policy_id(self) -> str:
         """Twelve hex digits that change whenever a setting changes (the name and comments aside)."""
+        return self._recall("policy_id", self._hash_settings)
+
+    @property
+    def key_lists(self) -> KeyLists:
+        """The lists, ready to be looked up."""
+        return self._recall("key_lists", lambda: KeyLists(self.lists.entries))
+
+    def with_capacity(self, n: int | None = None, shifts: tuple[Shift, ...] | None = None) -> Policy:
+        """Give this policy with another review capacity.
+
+        Parameters
+        ----------
+        n : orders; None leaves it as it is
+        shifts : when the desk works; None leaves them as they are
+
+        Returns
+        -------
+        a policy with an id of its own
+
+        Raises
+        ------
+        PolicyError
+            The capacity does not fit together.
+        """
+        if n is None and shifts is None:
+            return self
+        settings = {} if self.capacity is None else self.capacity.model_dump()
+        if n is not None:
+            settings |= {"n": n, "per_hour": None}
+        if shifts is not None:
+            settings |= {"shifts": [shift.model_dump() for shift in shifts]}
+        try:
+            return self.model_copy(update={"capacity": Capacity.model_validate(settings)})
+        except ValidationError as error:
+            raise build_error("the capacity asked for", list_problems(error, Capacity), hint=_HINT) from None
+
+    def _hash_settings(self) -> str:
         settings = self.model_dump_json(exclude={"name"})
         return hashlib.sha256(settings.encode()).hexdigest()[:12]
+
+    def _recall(self, name: str, build: Callable[[], _T]) -> _T:
+        """Work something out once per object."""
+        if self._known[0] != id(self):
+            self._known = (id(self), {})
+        if name not in self._known[1]:
+            self._known[1][name] = build()
+        value: _T = self._known[1][name]
+        return value
 
 
 _ALWAYS_REVIEW: Final = BandActions(low=Action.REVIEW, elevated=Action.REVIEW, high=Action.REVIEW, severe=Action.REVIEW)
@@ -164,12 +264,13 @@ def _build_severities(actions: tuple[BandActions, ...]) -> npt.NDArray[np.int8]:
     return table
 
 
-def load_policy(path: Path | str | None = None) -> Policy:
-    """Read a policy from a TOML file.
+def load_policy(path: Path | str | None = None, *, key: Key | None = None) -> Policy:
+    """Read a policy from a TOML file, and its list files.
 
     Parameters
     ----------
     path : the file; None reads the shipped default
+    key : turns raw values of list files into ids; None takes the one of the environment
 
     Returns
     -------
@@ -188,16 +289,18 @@ def load_policy(path: Path | str | None = None) -> Policy:
     except (OSError, UnicodeDecodeError) as error:
         reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
         raise PolicyError(f"the policy {file.name} cannot be read: {reason}", hint=_HINT) from error
-    return parse_policy(text, source=file.name)
+    return parse_policy(text, source=file.name, folder=file.parent, key=key)
 
 
-def parse_policy(text: str, *, source: str = "policy") -> Policy:
+def parse_policy(text: str, *, source: str = "policy", folder: Path | None = None, key: Key | None = None) -> Policy:
     """Validate the text of a policy file.
 
     Parameters
     ----------
     text : TOML
     source : the file's name, for messages
+    folder : where its list files lie; None takes the present one
+    key : as for load_policy
 
     Returns
     -------
@@ -212,10 +315,26 @@ def parse_policy(text: str, *, source: str = "policy") -> Policy:
         settings = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PolicyError(f"{source} is not TOML: {error}", hint=_HINT) from error
+    problems = _read_lists(settings, folder or Path(), key)
     try:
-        return Policy.model_validate(settings)
+        policy = Policy.model_validate(settings)
     except ValidationError as error:
-        raise build_error(source, list_problems(error, Policy), hint=_HINT) from None
+        problems = [*list_problems(error, Policy), *problems]
+    if problems:
+        raise build_error(source, problems, hint=_HINT)
+    return policy
+
+
+def _read_lists(settings: dict[str, Any], folder: Path, key: Key | None) -> list[Problem]:
+    """Put the entries of list files into the settings; give what is wrong with them."""
+    lists = settings.get("lists")
+    files = lists.get("files") if isinstance(lists, dict) else None
+    entries = lists.get("entries", []) if isinstance(lists, dict) else None
+    if not isinstance(files, list) or not all(isinstance(name, str) for name in files) or not isinstance(entries, list):
+        return []
+    found = [read_list(folder / name, key or load_key()) for name in files]
+    settings["lists"] = {**settings["lists"], "entries": [*entries, *(entry for part, _ in found for entry in part)]}
+    return [problem for _, problems in found for problem in problems]
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ from ordervet.policy import (
     own_history_log_odds,
     script_for_reasons,
 )
+from ordervet.score.beyond import find_overlay, find_test_orders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
     from ordervet.policy import (
         Decided,
         Lang,
+        Pace,
         Policy,
         Reason,
+        TestOrder,
     )
 
 #: Entities whose absence the desk should know about, with the words for each kind of absence.
@@ -59,6 +62,8 @@ DECISION_SCHEMA = pa.schema(
         "missing": pa.string(),
         "model_id": pa.string(),
         "code": pa.string(),
+        "route": pa.string(),
+        "applied": pa.string(),
     }
 )
 
@@ -79,6 +84,10 @@ class ScoredOrders:
     missing : per order, codes of missing evidence
     model_id, policy_id : what decided
     orders : shape (n_orders, n_columns), the keyed orders, row by row
+    pace : what was handed on at the instant of these orders; None where they were cut all at once, or not at all
+    routes, applied : row to who looks at it, and to what lists and rules found; only rows of which there is any
+    codes : row to why it was left unscored; only such rows
+    history_version : version of the history store that was open; None without a store
     """
 
     order_ids: list[str]
@@ -94,6 +103,11 @@ class ScoredOrders:
     model_id: str
     policy_id: str
     orders: pa.Table
+    pace: Pace | None = None
+    routes: dict[int, str] = field(default_factory=dict)
+    applied: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    codes: dict[int, DecisionCode] = field(default_factory=dict)
+    history_version: int | None = None
 
     def __len__(self) -> int:
         return len(self.order_ids)
@@ -107,6 +121,10 @@ class ScoredOrders:
 
     def build_decision(self, row: int) -> Decision:
         """Give one row as a Decision."""
+        if row in self.codes:
+            return Decision.unscored(
+                self.order_ids[row], self.codes[row], model_id=self.model_id, policy_id=self.policy_id
+            )
         kind = self.kinds.get(row)
         reasons = tuple(self.reasons.get(row, ()))
         return Decision(
@@ -122,6 +140,11 @@ class ScoredOrders:
             model_id=self.model_id,
             policy_id=self.policy_id,
             code=DecisionCode.SCORED,
+            seen_at=self.orders["seen_at"][row].as_py(),
+            history_version=self.history_version,
+            pace=self.pace,
+            route=self.routes.get(row),
+            applied=self.applied.get(row, ()),
         )
 
     def build_table(self, rows: NDArray[np.int64] | None = None) -> pa.Table:
@@ -132,7 +155,7 @@ class ScoredOrders:
             "order_id": [d.order_id for d in decisions],
             "p_malicious": [d.p_malicious for d in decisions],
             "risk_score": [d.risk_score for d in decisions],
-            "band": [str(d.band) for d in decisions],
+            "band": [d.band and str(d.band) for d in decisions],
             "action": [str(d.action) for d in decisions],
             "kind": [d.kind and str(d.kind) for d in decisions],
             "reasons": [" | ".join(f"{r.code} {r.text}" for r in d.reasons) or None for d in decisions],
@@ -140,6 +163,8 @@ class ScoredOrders:
             "missing": [" ".join(d.missing) or None for d in decisions],
             "model_id": [d.model_id for d in decisions],
             "code": [str(d.code) for d in decisions],
+            "route": [d.route for d in decisions],
+            "applied": [" ".join(d.applied) or None for d in decisions],
         }
         placed_at = self.placed_at.take(pa.array(chosen, pa.int64()))
         return pa.table(
@@ -161,6 +186,8 @@ def score_batch(
     capacity: int | None = None,
     explain_rows: Sequence[int] = (),
     n_threads: int = 1,
+    pace: Pace | None = None,
+    history_version: int | None = None,
 ) -> ScoredOrders:
     """Decide about orders whose features are known.
 
@@ -174,30 +201,35 @@ def score_batch(
     capacity : orders the desk can look at; None takes the policy's
     explain_rows : rows that get reasons even when they pass
     n_threads : threads of the forest
+    pace : what is handed on at this instant, where orders come one by one; takes the place of a capacity
+    history_version : version of the history store that is open
     """
     order_ids: list[str] = orders["order_id"].to_pylist()
     amounts = events.amount_minor
     raw = predictor.predict_raw(features, n_threads=n_threads)
     p = model.calibration(raw)
+    forced = find_test_orders(policy, order_ids)
+    p[list(forced)] = 0.0  # they take nobody's place
+    overlay = find_overlay(policy, orders, events, features, model.spec)
     explainer = _Explainer(model, predictor, features, lang, n_threads)
     n_known = count_known_orders(model, features)
 
     def run(p_without: NDArray[np.float64], kinds: list[MaliceKind | None] | None = None) -> Decided:
         return decide(
             policy, p, amount_minor=amounts, kinds=kinds, n_orders_known=n_known, p_without_own_history=p_without,
-            order_ids=order_ids, capacity=capacity,
+            order_ids=order_ids, placed_at_us=events.seen_at, capacity=capacity, overlay=overlay, pace=pace,
         )  # fmt: skip
 
     p_without = _discount_own_history(p, raw, model, explainer, run)
     is_flagged = run(p_without).actions != _PASS
-    rows = np.union1d(np.flatnonzero(is_flagged), np.asarray(explain_rows, np.int64))
+    rows = np.union1d(np.flatnonzero(is_flagged), np.asarray([*explain_rows, *forced], np.int64))
     reasons = dict(zip(rows.tolist(), explainer.find_reasons(rows), strict=True))
     kinds = {row: kind for row in np.flatnonzero(is_flagged).tolist() if (kind := _name_kind(reasons[row]))}
     named: list[MaliceKind | None] = [None] * len(p)
     for row, kind in kinds.items():
         named[row] = kind
     decided = run(p_without, named)
-    return ScoredOrders(
+    scored = ScoredOrders(
         order_ids=order_ids,
         placed_at=orders["placed_at"],
         raw=raw,
@@ -211,7 +243,30 @@ def score_batch(
         model_id=model.model_id,
         policy_id=policy.policy_id,
         orders=orders,
+        pace=pace,
+        routes=overlay.routes if overlay else {},
+        applied=overlay.applied if overlay else {},
+        codes={row: test.code for row, test in forced.items() if test.band is None},
+        history_version=history_version,
     )
+    _force(scored, forced, policy)
+    return scored
+
+
+def _force(scored: ScoredOrders, forced: dict[int, TestOrder], policy: Policy) -> None:
+    """Give test orders what their ids name."""
+    for row, test in forced.items():
+        scored.actions[row], scored.bands[row] = _PASS, 0
+        scored.kinds.pop(row, None)
+        scored.routes.pop(row, None)
+        scored.applied.pop(row, None)
+        if test.band is None:
+            continue
+        if test.kind is not None:
+            scored.kinds[row] = test.kind
+        scored.bands[row] = BANDS.index(test.band)
+        scored.actions[row] = ACTIONS.index(policy.actions_for(test.kind)[test.band])
+        scored.p_malicious[row], scored.risk_score[row] = test.p_malicious, test.risk_score
 
 
 class _Explainer:

@@ -15,6 +15,7 @@ from ordervet.errors import HistoryError, PolicyError
 from ordervet.features import build_order_events
 from ordervet.policy import ACTIONS, Action, decide
 from ordervet.score.batch import count_known_orders, score_batch
+from ordervet.score.beyond import find_overlay, find_test_orders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -103,17 +104,20 @@ def stream_scores(tables: Iterable[pa.Table], later: LaterEvents, parts: StreamP
         n_due = int(np.searchsorted(known.seen_at, until, side="right"))
         features = parts.engine.advance(events, known.take(np.arange(n_seen, n_due)))
         n_seen = n_due
-        rows = find_candidates(events, features, parts)
+        rows = find_candidates(orders, events, features, parts)
         yield ScoredChunk(len(events), rows, _score_rows(orders, events, features, rows, parts))
 
 
-def find_candidates(events: OrderEvents, features: NDArray[np.float32], parts: StreamParts) -> NDArray[np.int64]:
+def find_candidates(
+    orders: pa.Table, events: OrderEvents, features: NDArray[np.float32], parts: StreamParts
+) -> NDArray[np.int64]:
     """Find the orders that could be flagged or leave the lowest band.
 
     Minimum evidence only ever lowers a band, so what passes in the lowest band without that rule does so with it.
 
     Parameters
     ----------
+    orders : shape (n_orders, n_columns), keyed orders
     events : shape (n_orders,)
     features : shape (n_orders, n_features)
     parts : whatever scores
@@ -129,8 +133,11 @@ def find_candidates(events: OrderEvents, features: NDArray[np.float32], parts: S
         amount_minor=events.amount_minor,
         n_orders_known=count_known_orders(parts.model, features),
         p_without_own_history=p,
+        overlay=find_overlay(parts.policy, orders, events, features, parts.model.spec),
     )
-    return np.flatnonzero((decided.actions != _PASS) | (decided.bands > 0))
+    is_candidate = (decided.actions != _PASS) | (decided.bands > 0)
+    is_candidate[list(find_test_orders(parts.policy, orders["order_id"].to_pylist()))] = True
+    return np.flatnonzero(is_candidate)
 
 
 def _score_rows(

@@ -1,0 +1,116 @@
+"""What lists, hard rules and test orders say about a batch, beside the scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ordervet.policy.codes import ACTIONS, Action
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    from ordervet.policy.codes import Lang
+    from ordervet.policy.policy import Policy
+
+_ENTITY_WORDS: Final[dict[str, dict[Lang, str]]] = {
+    "allow": {"zh": "在商家放行名单上（{name}）", "en": "on the merchant's allow list ({name})"},
+    "deny": {"zh": "在商家拦截名单上（{name}）", "en": "on the merchant's deny list ({name})"},
+    "rule": {"zh": "符合商家规则“{name}”", "en": "the merchant's rule '{name}' holds"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What holds for the orders of a batch whatever their scores.
+
+    Parameters
+    ----------
+    least : shape (n_orders,), index into ACTIONS: the least severe action
+    is_allowed : shape (n_orders,): the score raises no alarm; rules, the deny list and kinds a person judges still do
+    routes : row → who looks at the order
+    applied : row → codes of what was found, such as ``deny_phone``, ``allow_buyer``, ``rule_NAME``
+    """
+
+    least: npt.NDArray[np.int8]
+    is_allowed: npt.NDArray[np.bool_]
+    routes: dict[int, str]
+    applied: dict[int, tuple[str, ...]]
+
+
+def build_overlay(
+    policy: Policy,
+    at_us: npt.NDArray[np.int64],
+    *,
+    ids: Mapping[str, npt.NDArray[np.uint64]] | None = None,
+    columns: Mapping[str, npt.NDArray[Any]] | None = None,
+) -> Overlay:
+    """Look a batch up in the lists and work out the rules.
+
+    The deny list comes before the allow list. Of the routes of several rules the first rule's counts.
+
+    Parameters
+    ----------
+    policy : with lists and rules
+    at_us : shape (n_orders,), UTC microseconds: entries and rules count before they expire
+    ids : entity → shape (n_orders,), keyed ids, 0 where not known
+    columns : order fields and features that rules read, as for `Expression.holds`
+
+    Returns
+    -------
+    Overlay, shape (n_orders,)
+    """
+    n_orders = len(at_us)
+    least = np.full(n_orders, ACTIONS.index(Action.PASS), np.int8)
+    is_allowed = np.zeros(n_orders, bool)
+    routes: dict[int, str] = {}
+    applied: dict[int, tuple[str, ...]] = {}
+
+    def note(code: str, is_hit: npt.NDArray[np.bool_]) -> list[int]:
+        rows: list[int] = np.flatnonzero(is_hit).tolist()
+        applied.update({row: (*applied.get(row, ()), code) for row in rows})
+        return rows
+
+    is_denied = np.zeros(n_orders, bool)
+    for (name, entity), is_hit in sorted(policy.key_lists.find(ids or {}, at_us).items(), key=lambda e: e[0]):
+        note(f"{name}_{entity}", is_hit)
+        if name == "deny":
+            is_denied |= is_hit
+            least[is_hit] = np.maximum(least[is_hit], ACTIONS.index(policy.lists.deny))
+        else:
+            is_allowed |= is_hit
+    for rule in policy.rules:
+        is_hit = rule.expression.holds(columns or {}, n_orders)
+        if rule.expires is not None:
+            is_hit &= at_us < int(datetime.combine(rule.expires, time(), UTC).timestamp()) * 1_000_000
+        rows = note(f"rule_{rule.name}", is_hit)
+        if rule.action is not None:
+            least[rows] = np.maximum(least[rows], ACTIONS.index(rule.action))
+        for row in rows if rule.route else ():
+            routes.setdefault(row, rule.route or "")
+    return Overlay(least, is_allowed & ~is_denied, routes, applied)
+
+
+def explain_applied(code: str, lang: Lang = "zh") -> str:
+    """Say in a few words what a list or rule found.
+
+    Parameters
+    ----------
+    code : such as ``deny_phone``
+    lang : "zh" or "en"
+
+    Returns
+    -------
+    one clause, for the desk only
+    """
+    # NOT: at the top. The registry is read only when somebody asks.
+    from ordervet.policy.registry import load_registry  # noqa: PLC0415 -- see above
+
+    what, _, name = code.partition("_")
+    shown = name if what == "rule" else load_registry().name_entity(name, lang)
+    return _ENTITY_WORDS[what][lang].format(name=shown)

@@ -1,0 +1,269 @@
+"""Handing out a desk's slots while orders come one by one, through an evening whose volume nobody knows beforehand.
+
+At an instant t of a window, with
+
+    S   slots of the window that are left,
+    A   orders the plan expects in the whole window, A(t) by now; N(t) orders that came,
+    c   `plan_weight`, the share of the planned orders after which what came counts as much as the plan,
+
+    trust             w = a / (a + c) with a = A(t) / A
+    volume factor     f = ((N(t) + 1) / (A(t) + 1)) ** w
+    orders to come    R = f (A - A(t))
+    handed on         the share S / R of orders, the riskiest: those above the (1 - S / R) quantile of what came lately
+
+and solved anew at each instant, so that an error of plan or quantile is made up by what is left. Scores are remembered
+with a half-life of `MEMORY` orders and, at the start, with a prior. A window never hands on more than its slots, apart
+from orders that go to a person whatever the desk's capacity.
+
+References
+----------
+Re-solving the share of slots left to orders to come: Arlotto and Gurvich, "Uniformly bounded regret in the
+multisecretary problem", Stochastic Systems 9(3), 2019. Pacing along a planned arrival curve: Agarwal, Ghosh, Wei and
+You, "Budget pacing for targeted online advertisements at LinkedIn", KDD 2014.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ordervet.policy.capacity import DAY_MIN, DAY_US, MINUTE_US, read_clock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ordervet.policy.capacity import Capacity
+
+FloatArray = npt.NDArray[np.float64]
+
+MEMORY: Final = 20_000
+"""Half-life of remembered scores, orders."""
+
+_N_BINS: Final = 2048
+_MAX_LOGIT: Final = 12.0
+_PRIOR_ORDERS: Final = 500
+# Without a plan, one order in fifty is taken to be worth a look, until orders say otherwise.
+_PLANNED_PER_SLOT: Final = 50.0
+# Without any score at hand: log-odds of a probability, by the share of orders that lie above.
+_PRIOR_LOGITS: Final = ((0.5, -4.5), (0.1, -3.0), (0.02, -1.5), (0.005, 0.0), (0.001, 2.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What is handed on at one instant.
+
+    Parameters
+    ----------
+    least_p : least p_malicious that is handed on, 0..1
+    tie_from : of orders with exactly that probability, those whose lot is at least this, 0..1
+    slots : most orders handed on at this instant
+    """
+
+    least_p: float
+    tie_from: float
+    slots: int
+
+    def admits(self, p: FloatArray, order_ids: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Say which orders are handed on, as far as slots reach.
+
+        Parameters
+        ----------
+        p : shape (n_orders,), probabilities
+        order_ids : n_orders ids, for their lots
+
+        Returns
+        -------
+        shape (n_orders,)
+        """
+        is_above = p > self.least_p
+        for row in np.flatnonzero(p == self.least_p).tolist():
+            is_above[row] = draw_lot(order_ids[row]) >= self.tie_from
+        return is_above
+
+
+def draw_lot(order_id: str) -> float:
+    """Give an order its lot, the same for ever: it decides between equal probabilities where not all can be looked at.
+
+    Parameters
+    ----------
+    order_id : the order's id
+
+    Returns
+    -------
+    0..1, 1 left out
+    """
+    digest = blake2b(order_id.encode(), digest_size=6, person=b"ordervet lot").digest()
+    return int.from_bytes(digest, "big") / 2.0**48
+
+
+class Pacer:
+    """Hands out the slots of a capacity, window after window.
+
+    Not for several threads at once. Time may stand still and is never taken to go back.
+
+    Parameters
+    ----------
+    capacity : of a policy
+    prior_p : shape (n,), probabilities of orders of the past, for the first minutes; None takes a rough guess
+    """
+
+    def __init__(self, capacity: Capacity, prior_p: npt.ArrayLike | None = None) -> None:
+        self._capacity = capacity
+        self._windows = capacity.windows
+        self._rates = _PlannedRates(capacity)
+        self._counts = np.zeros(_N_BINS)
+        self._lowest, self._highest = np.full(_N_BINS, np.inf), np.full(_N_BINS, -np.inf)
+        self._number, self._n_seen, self._n_handed = -(2**62), 0, 0
+        self._waiting, self._waiting_at_us = 0.0, 0
+        prior = _guess_prior() if prior_p is None else np.asarray(prior_p, np.float64)
+        np.add.at(self._counts, _find_bins(prior), _PRIOR_ORDERS / max(len(prior), 1))
+
+    def find_pace(self, at_us: int) -> Pace:
+        """Say what to hand on now.
+
+        Parameters
+        ----------
+        at_us : UTC microseconds
+
+        Returns
+        -------
+        the pace of this instant; asking changes nothing but the window that is being served
+        """
+        local_us = self._advance(at_us)
+        window = self._windows[self._number % len(self._windows)]
+        slots = max(0, window.n - self._n_handed)
+        if self._capacity.backlog is not None:
+            slots = min(slots, int(max(0.0, self._capacity.backlog - self._waiting)))
+        if slots == 0:
+            return Pace(1.0, 1.0, 0)
+        passed, total = self._rates.measure(self._number, local_us, window.n)
+        share = passed / total if total else 1.0
+        trust = share / (share + self._capacity.plan_weight)
+        to_come = (total - passed) * ((self._n_seen + 1.0) / (passed + 1.0)) ** trust
+        left = max(0, window.n - self._n_handed)
+        least_p, tie_from = self._find_quantile(min(1.0, left / max(to_come, 1.0)))
+        return Pace(least_p, tie_from, slots) if least_p >= self._capacity.min_p else Pace(
+            self._capacity.min_p, 0.0, slots
+        )  # fmt: skip
+
+    def record(self, at_us: int, p: npt.ArrayLike, n_handed: int) -> None:
+        """Remember orders that were decided about.
+
+        Parameters
+        ----------
+        at_us : UTC microseconds
+        p : shape (n_orders,), their probabilities
+        n_handed : how many of them went to a person
+        """
+        self._advance(at_us)
+        scores = np.asarray(p, np.float64)
+        self._n_seen += len(scores)
+        self._n_handed += n_handed
+        self._waiting += n_handed
+        self._remember(scores)
+
+    def _advance(self, at_us: int) -> int:
+        """Move to the window of an instant; give the local time."""
+        local_us = self._capacity.read_local(at_us)
+        number = self._capacity.number_window(local_us)
+        if number > self._number:
+            self._number, self._n_seen, self._n_handed = number, 0, 0
+        worked = self._rates.count_worked(self._waiting_at_us, local_us) if self._waiting else 0.0
+        self._waiting = max(0.0, self._waiting - worked)
+        self._waiting_at_us = local_us
+        return local_us
+
+    def _remember(self, p: FloatArray) -> None:
+        bins = _find_bins(p)
+        self._counts *= 0.5 ** (len(p) / MEMORY)
+        np.add.at(self._counts, bins, 1.0)
+        np.minimum.at(self._lowest, bins, p)
+        np.maximum.at(self._highest, bins, p)
+
+    def _find_quantile(self, share: float) -> tuple[float, float]:
+        """Find what lies at the top `share` of remembered scores: a probability, and a lot among equals."""
+        above = np.cumsum(self._counts[::-1])[::-1]
+        wanted = share * above[0]
+        at = int(np.searchsorted(-above, -wanted, side="right")) - 1
+        if at < 0:
+            return 0.0, 0.0
+        inside = wanted - (above[at] - self._counts[at])
+        part = 1.0 - inside / self._counts[at]
+        low, high = float(self._lowest[at]), float(self._highest[at])
+        if low > high:
+            low, high = _EDGES[at], _EDGES[at + 1]
+        return (low, part) if low == high else (low + part * (high - low), 0.0)
+
+
+class _PlannedRates:
+    """How many orders the plan expects, and how many the desk looks at, up to an instant of a window."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        self._windows = capacity.windows
+        self._plan = _list_rates(capacity)
+        self._rates = [window.n / (window.n_minutes * MINUTE_US) for window in self._windows]
+
+    def measure(self, number: int, local_us: int, n_slots: int) -> tuple[float, float]:
+        """Give the orders planned from the window's start to an instant, and to the window's end."""
+        start, end = self._find_edges(number)
+        now = min(max(local_us, start), end)
+        if not self._plan:
+            total = max(1.0, n_slots * _PLANNED_PER_SLOT)
+            return total * (now - start) / (end - start), total
+        return self._count_planned(start, now), self._count_planned(start, end)
+
+    def count_worked(self, from_us: int, to_us: int) -> float:
+        """Count the orders the desk can look at between two local instants."""
+        worked = 0.0
+        for day in range(max(from_us // DAY_US, to_us // DAY_US - 2), to_us // DAY_US + 2):
+            for window, rate in zip(self._windows, self._rates, strict=True):
+                end = day * DAY_US + window.end_min * MINUTE_US
+                worked += rate * max(0, min(to_us, end) - max(from_us, end - window.n_minutes * MINUTE_US))
+        return worked
+
+    def _find_edges(self, number: int) -> tuple[int, int]:
+        n = len(self._windows)
+        ends = [at // n * DAY_US + self._windows[at % n].end_min * MINUTE_US for at in (number - 1, number)]
+        return ends[0], ends[1]
+
+    def _count_planned(self, start: int, end: int) -> float:
+        """Integrate the plan, whose rate is even from each time named to the next."""
+        total = 0.0
+        for day in range(start // DAY_US - 1, end // DAY_US + 1):
+            for begin, length, orders in self._plan:
+                overlap = min(end, day * DAY_US + begin + length) - max(start, day * DAY_US + begin)
+                total += orders * max(0, overlap) / length
+        return total
+
+
+def _list_rates(capacity: Capacity) -> list[tuple[int, int, float]]:
+    """Give each entry of the plan as start, length, orders: it lasts to the next entry or the end of a shift."""
+    starts = sorted((read_clock(clock) % DAY_MIN, orders) for clock, orders in capacity.plan.items())
+    stops = {start for start, _ in starts} | {shift.end_min % DAY_MIN for shift in capacity.shifts}
+    return [
+        (start * MINUTE_US, min((stop - start - 1) % DAY_MIN + 1 for stop in stops) * MINUTE_US, orders)
+        for start, orders in starts
+    ]
+
+
+_EDGES: Final = tuple((1.0 / (1.0 + np.exp(-np.linspace(-_MAX_LOGIT, _MAX_LOGIT, _N_BINS + 1)))).tolist())
+
+
+def _find_bins(p: FloatArray) -> npt.NDArray[np.intp]:
+    with np.errstate(divide="ignore"):
+        logits = np.clip(np.log(p) - np.log1p(-p), -_MAX_LOGIT, _MAX_LOGIT)
+    bins: npt.NDArray[np.intp] = np.minimum((logits + _MAX_LOGIT) / (2.0 * _MAX_LOGIT) * _N_BINS, _N_BINS - 1).astype(
+        np.intp
+    )
+    return bins
+
+
+def _guess_prior() -> FloatArray:
+    rarity, logits = -np.log10([share for share, _ in _PRIOR_LOGITS]), [logit for _, logit in _PRIOR_LOGITS]
+    shares = (np.arange(_PRIOR_ORDERS) + 0.5) / _PRIOR_ORDERS
+    guess: FloatArray = 1.0 / (1.0 + np.exp(-np.interp(-np.log10(shares), rarity, logits)))
+    return guess
