@@ -6,6 +6,7 @@ OrdervetError
 ├── MappingError         a mapping file is wrong
 ├── KeyMismatchError     an identifier key is missing, malformed or not the one a store was made with
 ├── HistoryError         events contradict the rule of time
+│   └── HistoryLockedError  a history cannot be opened for writing, now or by this user
 ├── ModelError           a model artefact is missing, damaged or does not fit the features
 ├── PolicyError          a policy, reason or script file is wrong
 └── TrainingError        there is not enough to learn from
@@ -53,6 +54,10 @@ class KeyMismatchError(OrdervetError):
 
 class HistoryError(OrdervetError):
     """Events contradict the rule of time."""
+
+
+class HistoryLockedError(HistoryError):
+    """Another process is writing a history, or this one may not."""
 
 
 class ModelError(OrdervetError):

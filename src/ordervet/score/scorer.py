@@ -13,45 +13,39 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from ordervet.contract import Correction, Events, Order, Outcome, Verdict, event_schema, read_events, validate_events
-from ordervet.entities import KeyedEvents, key_events, key_orders, load_key
-from ordervet.errors import ContractError, HistoryError, ModelError
-from ordervet.features import FeatureEngine, LaterEvents, OrderEvents, build_later_events, build_order_events
-from ordervet.model import ForestPredictor, find_live_model, load_model
+from ordervet.contract import Correction, Events, Order, Outcome, Verdict, event_schema, validate_events
+from ordervet.entities import key_events, load_key
+from ordervet.errors import ContractError, HistoryError, HistoryLockedError, ModelError
+from ordervet.model import ForestPredictor, find_live_model
 from ordervet.policy import Decision, DecisionCode, load_policy
+from ordervet.score.arrival import Arrivals, now_us
 from ordervet.score.batch import score_batch
+from ordervet.score.memory import Memory
+from ordervet.score.opening import find_bundled_models, load_live, open_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
+    from types import TracebackType
 
     from ordervet.contract import EventKind
-    from ordervet.entities import Key
+    from ordervet.entities import Key, KeyedEvents
+    from ordervet.entities.history import Erased
+    from ordervet.entities.history.journal import Durability
     from ordervet.model import Model
     from ordervet.policy import Lang, Policy
     from ordervet.score.batch import ScoredOrders
+    from ordervet.score.memory import Features
+    from ordervet.score.opening import Past
 
 _log = logging.getLogger("ordervet")
 
-_FILE_STEMS = ("orders", "outcomes", "verdicts", "corrections")
-_KIND_OF: dict[type, EventKind] = {Outcome: "outcomes", Verdict: "verdicts", Correction: "corrections"}
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1_000
-
-
-def find_bundled_models() -> Path:
-    """Find the models that come with the package: inside it when installed, beside the sources in a checkout."""
-    inside = Path(__file__).resolve().parents[1] / "bundled_models"
-    return inside if inside.is_dir() else Path(__file__).resolve().parents[3] / "models"
+_KIND_OF: dict[type, EventKind] = {Order: "orders", Outcome: "outcomes", Verdict: "verdicts", Correction: "corrections"}
 
 
 class Scorer:
     """Scores orders as they come, or tables of them, and remembers what it has seen.
 
-    Open one with `Scorer.open`. A scorer is used by one thread at a time.
+    Open one with `Scorer.open`, and close it, or use it as a context manager. A scorer is used by one thread at a time.
 
     Parameters
     ----------
@@ -64,6 +58,7 @@ class Scorer:
     n_jobs : threads for tables
     deadline_ms : a live score that takes longer is answered UNSCORED_LATE; None waits
     clock : gives the present instant, UTC microseconds; replaced in tests and replays
+    memory : where events are remembered; None remembers them as long as the process lives
     """
 
     def __init__(
@@ -77,7 +72,8 @@ class Scorer:
         lang: Lang = "zh",
         n_jobs: int = 1,
         deadline_ms: float | None = None,
-        clock: Callable[[], int] = _now_us,
+        clock: Callable[[], int] = now_us,
+        memory: Memory | None = None,
     ) -> None:
         self.model = model
         self.policy = policy
@@ -87,23 +83,26 @@ class Scorer:
         self._lang: Lang = lang
         self._n_jobs = n_jobs
         self._deadline_ms = deadline_ms
-        self._clock = clock
         self._predictor = predictor or (ForestPredictor(model.booster_text) if model else None)
-        self._engine = FeatureEngine(model.spec, n_jobs=n_jobs) if model else None
-        self._past_orders: list[OrderEvents] = []
-        self._past_later: list[LaterEvents] = []
+        self._memory = memory or Memory(key, model.spec if model else None, n_jobs=n_jobs)
+        self._arrivals = Arrivals(clock)
+        self._models: Path | None = None
+        self._policy_path: str | Path | None = None
+        self._note_last()
 
     @classmethod
     def open(
         cls,
         models: str | Path | None = None,
         *,
-        history: Events | str | Path | Sequence[str | Path] | None = None,
+        history: Past | None = None,
+        read_only: bool = False,
+        durability: Durability = "batch",
         policy: str | Path | None = None,
         lang: Lang = "zh",
         n_jobs: int = 1,
         deadline_ms: float | None = None,
-        clock: Callable[[], int] = _now_us,
+        clock: Callable[[], int] = now_us,
     ) -> Self:
         """Open a scorer with the live model of a models folder.
 
@@ -112,66 +111,105 @@ class Scorer:
         Parameters
         ----------
         models : folder with a `live` pointer; None takes the bundled starter model
-        history : the folder of a history store; or past events, or the files (or a folder of files) that hold them, in
-            native form
+        history : the folder of a history store, which the scorer then adds to as its only writer until it is closed;
+            or past events, or the files (or a folder of files) that hold them, in native form, which are only read
+        read_only : read the store, and remember what follows as long as the process lives
+        durability : what is acknowledged survives the death of the process; with "always" also that of the machine,
+            with "batch" that a twentieth of a second later (docs/history.md)
         policy : a policy file; None takes the default
         lang, n_jobs, deadline_ms, clock : see the class
 
         Raises
         ------
+        HistoryError
+            Another process is writing the history store, or this one may not.
         PolicyError, KeyMismatchError
             The policy file is wrong, or the key is not the history's: mistakes to mend, not to pass over.
         """
-        model, predictor, code = _load_live(Path(models) if models else find_bundled_models())
+        folder = Path(models) if models else find_bundled_models()
+        model, predictor, code = load_live(folder)
+        key = load_key()
+        rules = load_policy(policy)
+        try:
+            memory = open_memory(
+                history,
+                key,
+                model.spec if model else None,
+                is_read_only=read_only,
+                n_jobs=n_jobs,
+                durability=durability,
+            )
+        except HistoryLockedError:
+            raise
+        except (OSError, ContractError, HistoryError) as error:
+            _log.error("the history cannot be read: %s", getattr(error, "message", type(error).__name__))
+            model, predictor, memory, code = None, None, None, DecisionCode.UNSCORED_BROKEN_HISTORY
         scorer = cls(
-            model, load_policy(policy), load_key(), predictor=predictor, code_without_model=code, lang=lang,
-            n_jobs=n_jobs, deadline_ms=deadline_ms, clock=clock,
+            model, rules, key, predictor=predictor, code_without_model=code, lang=lang,
+            n_jobs=n_jobs, deadline_ms=deadline_ms, clock=clock, memory=memory,
         )  # fmt: skip
-        if history is not None:
-            scorer._open_history(history)
+        scorer._models, scorer._policy_path = folder, policy
         return scorer
 
     def score(self, order: Order | dict[str, Any]) -> Decision:
         """Score one order at the instant of its arrival, and remember it.
 
         Never raises: what goes wrong is a decision that passes, with a code, counted in `codes` and logged without
-        personal data.
+        personal data. With a history store, an order that was scored is in the journal.
 
         Parameters
         ----------
         order : an Order, or a dict of its fields
         """
+        return self.score_many([order])[0]
+
+    def score_many(self, orders: Sequence[Order | dict[str, Any]]) -> list[Decision]:
+        """Score orders that arrive together, in the order given, as `score` would one after the other.
+
+        They share one entry of the journal and one pass of the model. Never raises, as `score`.
+
+        Parameters
+        ----------
+        orders : n_orders of them
+
+        Returns
+        -------
+        n_orders decisions
+        """
         started = time.perf_counter()
-        order_id = str(order.get("order_id", "")) if isinstance(order, dict) else order.order_id
-        try:
-            decision = self._score_one(order)
+        decisions: dict[int, Decision] = {}
+        checked: dict[int, Order] = {}
+        for row, order in enumerate(orders):
+            try:
+                checked[row] = order if isinstance(order, Order) else Order.model_validate(order)
+            except (ContractError, ValidationError):
+                decisions[row] = self._pass(_find_id(order), DecisionCode.UNSCORED_INVALID_ORDER)
+        if checked:
+            decided = [each for batch in _split_repeats(list(checked.values())) for each in self._score_checked(batch)]
             elapsed_ms = (time.perf_counter() - started) * 1_000
             if self._deadline_ms is not None and elapsed_ms > self._deadline_ms:
-                decision = self._pass(order_id, DecisionCode.UNSCORED_LATE)
-        except (ContractError, ValidationError):
-            decision = self._pass(order_id, DecisionCode.UNSCORED_INVALID_ORDER)
-        except ModelError:
-            decision = self._pass(order_id, DecisionCode.UNSCORED_BROKEN_MODEL)
-        except Exception as error:  # noqa: BLE001 - fail open: no error of ours may stop an order
-            _log.error("scoring failed: %s", type(error).__name__)
-            decision = self._pass(order_id, DecisionCode.UNSCORED_ERROR)
-        self.codes[decision.code] += 1
-        return decision
+                decided = [self._pass(order.order_id, DecisionCode.UNSCORED_LATE) for order in checked.values()]
+            decisions.update(zip(checked, decided, strict=True))
+        for decision in decisions.values():
+            self.codes[decision.code] += 1
+        return [decisions[row] for row in range(len(orders))]
 
     def observe(self, event: Outcome | Verdict | Correction) -> None:
         """Remember an outcome, verdict or correction from the instant of its arrival on.
+
+        With a history store, it is in the journal when this returns; an event that the history has is passed over.
 
         Raises
         ------
         ContractError
             The event breaks the contract.
+        HistoryError
+            The journal cannot be written: the event was not taken.
         """
-        if self._engine is None:
-            return
         kind = _KIND_OF[type(event)]
-        table = _replace_seen_at(validate_events(kind, [event]), self._arrive())
-        tables = {name: event_schema(name).empty_table() for name in ("orders", *_KIND_OF.values())} | {kind: table}
-        self._advance(OrderEvents.empty(self._engine.spec), build_later_events(key_events(Events(**tables), self._key)))
+        table = validate_events(kind, [event])
+        seen_at = self._arrivals.take_later(event.order_id, is_judgement=kind != "outcomes")
+        self._memory.take(self._key_one(kind, table, [seen_at]))
 
     def score_table(self, data: object, *, capacity: int | None = None, explain_all: bool = False) -> Any:  # noqa: ANN401 - as given
         """Score a table of orders, each as of its own instant, and remember them.
@@ -225,15 +263,14 @@ class Scorer:
         ModelError
             There is no model.
         """
-        orders, order_events, features = self._build_features(events)
+        features = self._take_past(events)
         if since_us is not None or order_ids is not None:
-            is_asked = order_events.seen_at >= (since_us or 0)
+            is_asked = features.events.seen_at >= (since_us or 0)
             if order_ids is not None:
-                is_asked &= np.asarray(pc.is_in(orders["order_id"], order_ids))
-            rows = np.flatnonzero(is_asked)
-            orders, order_events, features = orders.take(pa.array(rows)), order_events.take(rows), features[rows]
-        explain_rows = range(len(order_events)) if explain_all else ()
-        return self._decide(orders, order_events, features, capacity=capacity, explain_rows=explain_rows)
+                is_asked &= np.asarray(pc.is_in(features.orders["order_id"], order_ids))
+            features = features.take(np.flatnonzero(is_asked))
+        explain_rows = range(len(features.events)) if explain_all else ()
+        return self._decide(features, capacity=capacity, explain_rows=explain_rows)
 
     def explain_events(
         self, events: Events | KeyedEvents, order_id: str
@@ -250,55 +287,138 @@ class Scorer:
         ContractError
             No order has this id.
         """
-        orders, order_events, features = self._build_features(events)
-        ids = orders["order_id"].to_pylist()
+        features = self._take_past(events)
+        ids = features.orders["order_id"].to_pylist()
         if order_id not in ids:
             raise ContractError(
                 f"there is no order with this id among {len(ids):,}", hint="copy the id from the file, with its case"
             )
         row = ids.index(order_id)
-        one = np.array([row])
-        scored = self._decide(orders.slice(row, 1), order_events.take(one), features[one], explain_rows=[0])
-        shares = self._require()[1].explain(features[one])[0, :-1]
-        names = self._require()[0].spec.names
+        one = features.take(np.array([row]))
+        scored = self._decide(one, explain_rows=[0])
+        model, predictor = self._require()
+        shares = predictor.explain(one.matrix)[0, :-1]
+        names = model.spec.names
         ranked = [at for at in np.argsort(-np.abs(shares), kind="stable") if shares[at] != 0]
-        parts = [(names[at], float(features[row, at]), float(shares[at])) for at in ranked]
+        parts = [(names[at], float(one.matrix[0, at]), float(shares[at])) for at in ranked]
         return scored.build_decision(0), parts
+
+    def reload_if_changed(self) -> bool:
+        """Take over the model that serves now, with its compiled forest and the policy; call it between orders.
+
+        Where the new model has other features, its state is built from the history first. Until all of it stands, and
+        whenever it cannot be had, the old model goes on deciding.
+
+        Returns
+        -------
+        whether another model decides from now on
+
+        Raises
+        ------
+        HistoryError
+            The history cannot be replayed for the new model's features.
+        PolicyError
+            The policy file is wrong.
+        """
+        if self._models is None:
+            return False
+        try:
+            if self.model is not None and find_live_model(self._models).name == self.model.model_id:
+                return False
+        except ModelError as error:
+            _log.error("the live model cannot be found: %s", error.message)
+            return False
+        model, predictor, _ = load_live(self._models)
+        if model is None or (self.model is not None and model.model_id == self.model.model_id):
+            return False
+        policy = load_policy(self._policy_path)
+        if self.model is None or self.model.spec != model.spec:
+            self._memory.rebuild(model.spec)
+        self.model, self._predictor, self.policy = model, predictor, policy
+        return True
+
+    def erase_buyer(self, buyer_id: str) -> Erased:
+        """Erase a buyer from the history store and from what is remembered; see `History.erase_buyer`.
+
+        Raises
+        ------
+        HistoryError
+            The scorer has no store, or it cannot be written.
+        """
+        return self._memory.erase_buyer(buyer_id)
+
+    def flush(self) -> None:
+        """Bring all that was acknowledged into the history store, for other processes to read.
+
+        Raises
+        ------
+        HistoryError
+            The store cannot be written; what was acknowledged is in the journal.
+        """
+        self._memory.flush()
+
+    def close(self) -> None:
+        """Bring everything into the history store, and let others write it."""
+        self._memory.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def _require(self) -> tuple[Model, ForestPredictor]:
         if self.model is None or self._predictor is None:
             raise ModelError("there is no model to score with", hint="train one: ordervet train FILE... --models DIR")
         return self.model, self._predictor
 
-    def _build_features(self, events: Events | KeyedEvents) -> tuple[pa.Table, OrderEvents, NDArray[np.float32]]:
-        model, _ = self._require()
-        keyed = events if isinstance(events, KeyedEvents) else key_events(events, self._key)
-        order_events = build_order_events(keyed.orders, model.spec)
-        return keyed.orders, order_events, self._advance(order_events, build_later_events(keyed))
+    def _take_past(self, events: Events | KeyedEvents) -> Features:
+        self._require()
+        features = self._memory.take_past(events)
+        self._note_last()
+        return features
+
+    def _note_last(self) -> None:
+        if self._memory.last_seen_at is not None:
+            self._arrivals.note(self._memory.last_seen_at)
 
     def _decide(
-        self,
-        orders: pa.Table,
-        order_events: OrderEvents,
-        features: NDArray[np.float32],
-        *,
-        capacity: int | None = None,
-        explain_rows: Sequence[int] = (),
+        self, features: Features, *, capacity: int | None = None, explain_rows: Sequence[int] = ()
     ) -> ScoredOrders:
         model, predictor = self._require()
         return score_batch(
-            orders, order_events, features, model=model, predictor=predictor, policy=self.policy, lang=self._lang,
-            capacity=capacity, explain_rows=explain_rows, n_threads=self._n_jobs,
+            features.orders, features.events, features.matrix, model=model, predictor=predictor, policy=self.policy,
+            lang=self._lang, capacity=capacity, explain_rows=explain_rows, n_threads=self._n_jobs,
         )  # fmt: skip
 
-    def _score_one(self, order: Order | dict[str, Any]) -> Decision:
-        checked = order if isinstance(order, Order) else Order.model_validate(order)
-        if self.model is None:
-            return self._pass(checked.order_id, self._code_without_model)
-        orders = _replace_seen_at(validate_events("orders", [checked]), self._arrive())
-        order_events = build_order_events(key_orders(orders, self._key), self.model.spec)
-        features = self._advance(order_events, LaterEvents.empty())
-        return self._decide(orders, order_events, features).build_decision(0)
+    def _score_checked(self, orders: list[Order]) -> list[Decision]:
+        """Remember valid orders, and decide about them; whatever goes wrong lets all of them pass."""
+        code = DecisionCode.UNSCORED_ERROR
+        try:
+            table = validate_events("orders", orders)
+            seen_at = [self._arrivals.take_order(order.order_id) for order in orders]
+            features = self._memory.take(self._key_one("orders", table, seen_at))
+            if features is not None and self.model is not None:
+                scored = self._decide(features)
+                return [scored.build_decision(row) for row in range(len(orders))]
+            code = self._code_without_model
+        except ContractError:
+            code = DecisionCode.UNSCORED_INVALID_ORDER
+        except ModelError:
+            code = DecisionCode.UNSCORED_BROKEN_MODEL
+        except HistoryError as error:
+            _log.error("not remembered: %s", error.message)
+            code = DecisionCode.UNSCORED_BROKEN_HISTORY
+        except Exception as error:  # noqa: BLE001 - fail open: no error of ours may stop an order
+            _log.error("scoring failed: %s", type(error).__name__)
+        return [self._pass(order.order_id, code) for order in orders]
+
+    def _key_one(self, kind: EventKind, table: pa.Table, seen_at: list[int]) -> KeyedEvents:
+        """Key events of one kind, known from the instants of their arrival on."""
+        tables = {name: event_schema(name).empty_table() for name in _KIND_OF.values()}
+        return key_events(Events(**tables | {kind: _replace_seen_at(table, seen_at)}), self._key)
 
     def _pass(self, order_id: str, code: DecisionCode) -> Decision:
         _log.warning("order passed unscored: %s", code)
@@ -306,82 +426,25 @@ class Scorer:
             order_id, code, model_id=self.model.model_id if self.model else None, policy_id=self.policy.policy_id
         )
 
-    def _arrive(self) -> int:
-        """Give the instant of arrival; it never goes back, whatever the clock does."""
-        return max(self._clock(), self._engine.last_seen_at if self._engine else 0)
 
-    def _advance(self, orders: OrderEvents, later: LaterEvents) -> NDArray[np.float32]:
-        engine = self._engine
-        if engine is None:
-            raise ModelError("there is no model to build features for")
-        earliest = min(int(part.seen_at.min(initial=2**62)) for part in (orders, later))
-        is_past = earliest < engine.last_seen_at
-        features = self._replay_with(orders, later) if is_past else engine.advance(orders, later)
-        if len(orders):
-            self._past_orders.append(orders)
-        if len(later):
-            self._past_later.append(later)
-        return features
-
-    def _replay_with(self, orders: OrderEvents, later: LaterEvents) -> NDArray[np.float32]:
-        """Build the state anew from everything remembered, with the new events in their place in time."""
-        known = [order_id for part in self._past_orders for order_id in part.order_id]
-        if np.isin(orders.order_id, known).any():
-            raise HistoryError(
-                "some of these orders were scored before", hint="score each order once, or open a new scorer"
-            )
-        engine = FeatureEngine(self._require()[0].spec, n_jobs=self._n_jobs)
-        features = engine.advance(
-            OrderEvents.concat([orders, *self._past_orders]), LaterEvents.concat([later, *self._past_later])
-        )
-        self._engine = engine
-        return features[: len(orders)]
-
-    def _open_history(self, history: Events | str | Path | Sequence[str | Path]) -> None:
-        try:
-            events = self._read_history(history)
-            if self.model is not None:
-                self._build_features(events)
-        except (OSError, ContractError, HistoryError) as error:
-            _log.error("the history cannot be read: %s", type(error).__name__)
-            self.model, self._engine, self._predictor = None, None, None
-            self._code_without_model = DecisionCode.UNSCORED_BROKEN_HISTORY
-
-    def _read_history(self, history: Events | str | Path | Sequence[str | Path]) -> Events | KeyedEvents:
-        if isinstance(history, Events):
-            return history
-        if isinstance(history, (str, Path)):
-            # NOT: at the top. Whoever has no store does not wait for Delta Lake.
-            from ordervet.entities.history import History, is_history  # noqa: PLC0415 -- see above
-
-            if is_history(history):
-                return History.open(history, self._key).read()
-        return read_events(list_event_files(history))[0]
+def _find_id(order: Order | dict[str, Any]) -> str:
+    return str(order.get("order_id", "")) if isinstance(order, dict) else order.order_id
 
 
-def _load_live(models: Path) -> tuple[Model | None, ForestPredictor | None, DecisionCode]:
-    try:
-        folder = find_live_model(models)
-    except ModelError as error:
-        _log.warning("no model: %s", error.message)
-        return None, None, DecisionCode.UNSCORED_NO_MODEL
-    try:
-        model = load_model(folder)
-        return model, ForestPredictor(model.booster_text), DecisionCode.SCORED
-    except ModelError as error:
-        _log.error("broken model: %s", error.message)
-        return None, None, DecisionCode.UNSCORED_BROKEN_MODEL
+def _split_repeats(orders: list[Order]) -> list[list[Order]]:
+    """Cut a list of orders wherever an id comes again, so that each part has it once."""
+    parts: list[list[Order]] = []
+    seen: set[str] = set()
+    for order in orders:
+        if not parts or order.order_id in seen:
+            parts.append([])
+            seen = set()
+        parts[-1].append(order)
+        seen.add(order.order_id)
+    return parts
 
 
-def list_event_files(history: str | Path | Sequence[str | Path]) -> list[Path]:
-    """List files; of a folder, those named after a kind of event (orders.csv, outcomes-november.parquet)."""
-    if not isinstance(history, (str, Path)):
-        return [Path(path) for path in history]
-    folder = Path(history)
-    return sorted(p for p in folder.iterdir() if p.name.startswith(_FILE_STEMS)) if folder.is_dir() else [folder]
-
-
-def _replace_seen_at(table: pa.Table, seen_at_us: int) -> pa.Table:
+def _replace_seen_at(table: pa.Table, seen_at_us: list[int]) -> pa.Table:
     at = table.schema.get_field_index("seen_at")
-    values = pa.array([seen_at_us] * table.num_rows, pa.int64()).cast(table.schema.field(at).type)
-    return table.set_column(at, table.schema.field(at), values)
+    field = table.schema.field(at)
+    return table.set_column(at, field, pa.array(seen_at_us, pa.int64()).cast(field.type))

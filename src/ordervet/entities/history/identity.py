@@ -109,7 +109,7 @@ def admit(rows: pa.Table, standing: pa.Table, *, is_arrival: bool = False) -> Ad
     is_new = stored_row < 0
 
     donor = _find_blamed(rows, candidates, group, len(ids))
-    had_blame = np.where(is_new, donor == first_row, _is_blamed(standing)[stored_row] if standing.num_rows else False)
+    had_blame = np.where(is_new, donor == first_row, has_blame(standing)[stored_row] if standing.num_rows else False)
     is_merged = (donor >= 0) & ~had_blame
     fates[first_row[is_new]] = Fate.ACCEPTED
     fates[donor[is_merged]] = Fate.MERGED
@@ -144,7 +144,7 @@ def _find_blamed(
     rows: pa.Table, candidates: NDArray[np.int64], group: NDArray[np.int64], n_groups: int
 ) -> NDArray[np.int64]:
     """Give, per group, the first row that says whose fault it was; -1 where none does."""
-    blamed = np.flatnonzero(_is_blamed(rows)[candidates])
+    blamed = np.flatnonzero(has_blame(rows)[candidates])
     found, first = np.unique(group[blamed], return_index=True)
     donor = np.full(n_groups, -1)
     donor[found] = candidates[blamed[first]]
@@ -191,14 +191,15 @@ def _number_repeats(texts: pa.ChunkedArray, rows: pa.Table) -> NDArray[np.int64]
     code = np.asarray(encoded.indices)
     blame = pc.fill_null(rows["blame"], "").combine_chunks().dictionary_encode()
     rank = np.argsort(np.argsort(np.asarray(blame.dictionary.to_pylist() or [""])))[np.asarray(blame.indices)]
-    order = np.lexsort((rank, ~_is_blamed(rows), code))
+    order = np.lexsort((rank, ~has_blame(rows), code))
     begins = np.flatnonzero(np.diff(code[order], prepend=-1))
     lengths = np.diff(begins, append=len(order))
     repeats[order] = np.arange(len(order)) - np.repeat(begins, lengths)
     return np.where(_equals(rows["event"], "outcome"), repeats, 0)
 
 
-def _is_blamed(rows: pa.Table) -> NDArray[np.bool_]:
+def has_blame(rows: pa.Table) -> NDArray[np.bool_]:
+    """Tell which rows say whose fault an outcome was: shape (n_rows,)."""
     return np.asarray(pc.fill_null(pc.not_equal(rows["blame"], _UNDECIDED), fill_value=False))
 
 

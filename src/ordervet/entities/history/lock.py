@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ordervet.errors import HistoryError
+from ordervet.errors import HistoryError, HistoryLockedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,8 +43,10 @@ class WriterLock:
 
         Raises
         ------
+        HistoryLockedError
+            Another writer holds the lock.
         HistoryError
-            Another writer holds the lock, or the system has no such locks.
+            The system has no such locks.
         OSError
             The folder cannot be written.
         """
@@ -97,7 +99,7 @@ def _lock(folder: Path) -> int:
         holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
         os.close(descriptor)
         who = f"process {holder}" if holder.isdigit() else "another process"
-        raise HistoryError(
+        raise HistoryLockedError(
             f"the history {folder.name} is being written by {who}",
             hint="one writer at a time: run it again when the other has finished; reading is always possible "
             "(score --dry-run, Scorer.open(read_only=True))",

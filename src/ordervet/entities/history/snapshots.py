@@ -1,7 +1,7 @@
 """Snapshots: a state that was built from the history, kept beside it so that the next scorer need not build it again.
 
-    _snapshots/NUMBER/header.json     what the state is of, the digest of every array, and a digest of its own
-    _snapshots/NUMBER/ARRAY.npy       one array each
+    _snapshots/NUMBER/header.json     what the state is of; place, type, shape and digest of each array; its own digest
+    _snapshots/NUMBER/arrays.bin      the arrays behind each other
 
 A snapshot is written beside its place, brought to the disk and renamed into it. It can always be left out: whoever
 cannot read one, or finds it is of something else, replays the history. This module knows no state: arrays and a header
@@ -11,6 +11,7 @@ go in and come back.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +32,8 @@ SNAPSHOT_PROTOCOL = 1
 """Raised when the layout on disk changes; older snapshots are left out."""
 
 FOLDER = "_snapshots"
-_HEADER, _BESIDE = "header.json", ".beside"
+_HEADER, _ARRAYS, _BESIDE = "header.json", "arrays.bin", ".beside"
+_ALIGNMENT = 64
 _KEPT = 2
 _THREADS = 2
 
@@ -73,10 +75,7 @@ def save_snapshot(store: Path, arrays: Mapping[str, NDArray[Any]], header: Mappi
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     try:
-        names = {name: f"{at:03d}.npy" for at, name in enumerate(sorted(arrays))}
-        with ThreadPoolExecutor(_THREADS) as pool:
-            digests = list(pool.map(lambda name: _write_array(beside / names[name], arrays[name]), names))
-        listed = {name: [file, digest] for (name, file), digest in zip(names.items(), digests, strict=True)}
+        listed = _write_arrays(beside / _ARRAYS, arrays)
         _write_header(beside / _HEADER, {"protocol": SNAPSHOT_PROTOCOL, "header": dict(header), "arrays": listed})
         _sync(beside)
         older = list_snapshots(store)
@@ -99,6 +98,17 @@ def list_snapshots(store: Path) -> list[Path]:
     return sorted((path for path in folder.iterdir() if path.name.isdigit()), reverse=True)
 
 
+def load_header(snapshot: Path) -> dict[str, Any]:
+    """Read what a snapshot is of.
+
+    Raises
+    ------
+    HistoryError
+        It is damaged, or of another protocol.
+    """
+    return dict(_read_listing(snapshot)["header"])
+
+
 def load_snapshot(snapshot: Path) -> Snapshot:
     """Read a snapshot, and check every bit of it.
 
@@ -108,10 +118,16 @@ def load_snapshot(snapshot: Path) -> Snapshot:
         It is damaged, or of another protocol.
     """
     listing = _read_listing(snapshot)
-    arrays = listing["arrays"]
+    try:
+        data = np.fromfile(snapshot / _ARRAYS, np.uint8)
+        arrays = {name: _view_array(data, *place) for name, (*place, _) in listing["arrays"].items()}
+    except (OSError, ValueError, TypeError):
+        raise _damaged(snapshot) from None
     with ThreadPoolExecutor(_THREADS) as pool:
-        read = list(pool.map(lambda entry: _read_array(snapshot / entry[0], entry[1]), arrays.values()))
-    return Snapshot(dict(zip(arrays, read, strict=True)), listing["header"])
+        digests = list(pool.map(_digest, arrays.values()))
+    if digests != [entry[-1] for entry in listing["arrays"].values()]:
+        raise _damaged(snapshot)
+    return Snapshot(arrays, listing["header"])
 
 
 def remove_snapshots(store: Path) -> None:
@@ -129,30 +145,38 @@ def remove_snapshots(store: Path) -> None:
         )
 
 
-def _write_array(path: Path, array: NDArray[Any]) -> str:
-    plain = np.ascontiguousarray(array)
+def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> dict[str, list[Any]]:
+    """Write arrays behind each other; give the place, type, shape and digest of each."""
+    plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        digests = list(pool.map(_digest, plain.values()))
+    listed: dict[str, list[Any]] = {}
     with path.open("wb") as file:
-        np.lib.format.write_array(file, plain, allow_pickle=False)
+        for (name, array), digest in zip(plain.items(), digests, strict=True):
+            file.write(bytes(-file.tell() % _ALIGNMENT))
+            listed[name] = [file.tell(), array.dtype.str, list(array.shape), digest]
+            file.write(_view_bytes(array))
         file.flush()
         os.fsync(file.fileno())
-    return _digest(plain)
+    return listed
 
 
-def _read_array(path: Path, digest: str) -> NDArray[Any]:
-    try:
-        with path.open("rb") as file:
-            array = np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError):
-        array = np.zeros(0)
-    if _digest(array) != digest:
-        raise _damaged(path.parent)
-    return array
+def _view_array(data: NDArray[np.uint8], offset: int, type_: str, shape: list[int]) -> NDArray[Any]:
+    dtype = np.dtype(type_)
+    stop = offset + dtype.itemsize * math.prod(shape)
+    if stop > len(data):
+        raise ValueError(stop)
+    return data[offset:stop].view(dtype).reshape(shape)
+
+
+def _view_bytes(array: NDArray[Any]) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _digest(array: NDArray[Any]) -> str:
     """Hash type, shape and content. SPEED: the content as bytes, without a copy, outside of the interpreter's lock."""
     hashed = blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
-    hashed.update(memoryview(array.reshape(-1).view(np.uint8)))
+    hashed.update(_view_bytes(array))
     return hashed.hexdigest()
 
 

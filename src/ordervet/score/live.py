@@ -1,0 +1,284 @@
+"""A memory that lasts: every event is in the journal of a history store before it is acknowledged.
+
+The state is opened from the newest snapshot that fits the store, and what came after it; without one, by replaying all.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ordervet.contract import Events
+from ordervet.entities import KeyedEvents, key_events
+from ordervet.entities.history import Fate
+from ordervet.entities.history.identity import identify
+from ordervet.entities.history.known import Digest
+from ordervet.entities.history.live import LiveHistory
+from ordervet.entities.history.rows import fit_rows, to_events, to_rows, unite_schemas
+from ordervet.entities.history.snapshots import list_snapshots, load_header, load_snapshot, save_snapshot
+from ordervet.entities.keyed import KEYED_KINDS
+from ordervet.errors import HistoryError
+from ordervet.features import FeatureEngine
+from ordervet.score.arrival import NEVER
+from ordervet.score.memory import Memory, advance, find_earliest, require_engine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ordervet.entities import Key
+    from ordervet.entities.history import Erased, History
+    from ordervet.entities.history.journal import Durability
+    from ordervet.features import FeatureSpec
+    from ordervet.score.memory import Features
+
+SNAPSHOT_AFTER = 500_000
+"""A running scorer writes a snapshot after so many events."""
+
+SNAPSHOT_FROM = 20_000
+"""A history with fewer events is replayed in a moment, and has no snapshot."""
+
+_log = logging.getLogger("ordervet")
+
+
+class LiveMemory(Memory):
+    """Remembers events in a history store, as its only writer, until it is closed.
+
+    Parameters
+    ----------
+    history : an existing store
+    key : the identifier key
+    spec : the features; None where there is no model: events are kept all the same
+    n_jobs : threads for many events
+    durability, flush_after_s, flush_after : as for `LiveHistory`
+    snapshot_from, snapshot_after : from how many events on there are snapshots, and how many later the next one is due
+
+    Raises
+    ------
+    HistoryError
+        Another process writes the history, or it cannot be read or written.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        key: Key,
+        spec: FeatureSpec | None,
+        *,
+        n_jobs: int = 1,
+        durability: Durability = "batch",
+        flush_after_s: float = 30.0,
+        flush_after: int = 20_000,
+        snapshot_from: int = SNAPSHOT_FROM,
+        snapshot_after: int = SNAPSHOT_AFTER,
+    ) -> None:
+        super().__init__(key, spec, n_jobs=n_jobs)
+        self._folder: Path = history.path
+        self._snapshot_from, self._snapshot_after = snapshot_from, snapshot_after
+        self._last_seen_at, self._ids_at_last = NEVER, set[int]()
+        self._n_new, self._saving = 0, threading.Thread()
+        self._live = LiveHistory(
+            history, durability=durability, flush_after_s=flush_after_s, flush_after=flush_after
+        )  # fmt: skip
+        try:
+            if spec is None:
+                self._read_all()
+            elif not self._restore(spec):
+                self._replay(spec)
+        except BaseException:
+            self._live.close()
+            raise
+
+    @property
+    def last_seen_at(self) -> int | None:
+        """Instant of the last event in the history, UTC microseconds; None before the first."""
+        return None if self._last_seen_at == NEVER else self._last_seen_at
+
+    def take(self, events: KeyedEvents) -> Features | None:
+        """Journal events that arrive now, then remember them; see `Memory.take`.
+
+        Raises
+        ------
+        HistoryError
+            The journal cannot be written: the events were not taken.
+        """
+        tables = {kind: to_rows(events, kind) for kind in KEYED_KINDS}
+        schema = unite_schemas(tables.values())
+        rows = identify(pa.concat_tables([fit_rows(table, schema) for table in tables.values()]), self._key)
+        is_new = self._live.append(rows)
+        self._note(rows.filter(pa.array(is_new)))
+        if self._engine is None:
+            return None
+        first, kept = 0, {}
+        for kind, table in tables.items():
+            flags = is_new[first : first + table.num_rows]
+            kept[kind] = getattr(events, kind) if kind == "orders" else getattr(events, kind).filter(pa.array(flags))
+            first += table.num_rows
+        features = advance(self._engine, KeyedEvents(**kept, key_id=events.key_id))
+        self._n_new += int(is_new.sum())
+        if self._n_new >= self._snapshot_after:
+            self.save_snapshot()
+        return features
+
+    def take_past(self, events: Events | KeyedEvents) -> Features:
+        """Bring events of any time into the history, those that are new; see `Memory.take_past`.
+
+        Orders that the history knows are answered as of their own instant.
+
+        Raises
+        ------
+        ModelError
+            There is no model.
+        HistoryError
+            The events are keyed already, or the history cannot be written.
+        """
+        engine = require_engine(self._engine)
+        if not isinstance(events, Events):
+            raise HistoryError(
+                "events that are keyed already cannot be brought into a history by its scorer",
+                hint="give the events as they were read",
+            )
+        with self._live.changing() as history:
+            (ingested,) = history.ingest_all([events])
+        keyed = key_events(events, self._key)
+        n_events = sum(len(fates) for fates in ingested.fates.values())
+        if ingested.count(Fate.ACCEPTED) == n_events and find_earliest(keyed) > self._last_seen_at:
+            self._note_events(keyed)
+            return advance(engine, keyed)
+        every = self._replay(engine.spec)
+        at = pc.index_in(keyed.orders["id__order"], every.orders["id__order"].combine_chunks())
+        return every.take(np.asarray(at))
+
+    def rebuild(self, spec: FeatureSpec) -> None:
+        """Go on with other features: the history is replayed for them."""
+        self._live.flush()
+        self._replay(spec)
+
+    def erase_buyer(self, buyer_id: str) -> Erased:
+        """Erase a buyer from the history and from what is remembered; see `History.erase_buyer`."""
+        self._join_saving()
+        with self._live.changing() as history:
+            erased = history.erase_buyer(buyer_id)
+        if self._engine is None:
+            self._read_all()
+        else:
+            self._replay(self._engine.spec)
+        return erased
+
+    def flush(self) -> None:
+        """Bring all that was acknowledged into the table, for other processes to read."""
+        self._live.flush()
+
+    def save_snapshot(self, *, waits: bool = False) -> None:
+        """Write a snapshot of the state in the background; one that cannot be written is logged, and nothing is lost.
+
+        Parameters
+        ----------
+        waits : return when it is written
+        """
+        if self._engine is None or self._saving.is_alive():
+            return
+        self._n_new = 0
+        try:
+            self._live.sync()
+        except HistoryError as error:
+            _log.error("no snapshot: %s", error.message)
+            return
+        arrays, state = self._engine.export_state()
+        header = {
+            "key_id": self._key.key_id,
+            "spec_hash": self._engine.spec.hash,
+            "state": state,
+            "last_seen_at": self._last_seen_at,
+            "ids_at_last": sorted(self._ids_at_last),
+            "digest": list(self._live.known.digest()),
+        }
+        copies = arrays if waits else {name: array.copy() for name, array in arrays.items()}
+        self._saving = threading.Thread(target=self._save, args=(copies, header), daemon=True)
+        self._saving.start()
+        if waits:
+            self._saving.join()
+
+    def close(self) -> None:
+        """Bring everything into the table, write a snapshot, and let others write the history."""
+        self._join_saving()
+        if self._n_new:
+            self.save_snapshot(waits=True)
+        self._live.close()
+
+    def _save(self, arrays: dict[str, NDArray[Any]], header: dict[str, Any]) -> None:
+        if header["digest"][0] < self._snapshot_from:
+            return
+        try:
+            save_snapshot(self._folder, arrays, header)
+        except OSError as error:
+            _log.error("the snapshot of the history %s cannot be written: %s", self._folder.name, error.strerror)
+
+    def _join_saving(self) -> None:
+        if self._saving.is_alive():
+            self._saving.join()
+
+    def _restore(self, spec: FeatureSpec) -> bool:
+        """Open the state from the newest snapshot that fits, and what came after it; tell whether there was one."""
+        for path in list_snapshots(self._folder):
+            try:
+                if self._restore_from(path, spec):
+                    return True
+                _log.info("snapshot %s is of another state of the history; it is left out", path.name)
+            except HistoryError as error:
+                _log.warning("%s; it is left out", error.message)
+        return False
+
+    def _restore_from(self, path: Path, spec: FeatureSpec) -> bool:
+        header = load_header(path)
+        if (header["key_id"], header["spec_hash"]) != (self._key.key_id, spec.hash):
+            return False
+        last_seen_at, ids_at_last = header["last_seen_at"], set(header["ids_at_last"])
+        tail = self._live.read_tail(last_seen_at, ids_at_last, Digest(*header["digest"]))
+        if tail is None:
+            return False
+        snapshot = load_snapshot(path)
+        self._engine = FeatureEngine.restore(spec, snapshot.arrays, header["state"], n_jobs=self._n_jobs)
+        self._last_seen_at, self._ids_at_last = last_seen_at, ids_at_last
+        self._note(tail)
+        if tail.num_rows:
+            advance(self._engine, to_events(tail, self._key.key_id, is_tail=True))
+        self._n_new = tail.num_rows
+        return True
+
+    def _replay(self, spec: FeatureSpec) -> Features:
+        """Build the state anew from the whole history; give the features of all its orders."""
+        engine = FeatureEngine(spec, n_jobs=self._n_jobs)
+        features = advance(engine, to_events(self._read_all(), self._key.key_id))
+        self._engine = engine
+        self._join_saving()
+        self.save_snapshot()
+        return features
+
+    def _read_all(self) -> pa.Table:
+        rows = self._live.read()
+        self._last_seen_at, self._ids_at_last = NEVER, set()
+        self._note(rows)
+        return rows
+
+    def _note_events(self, events: KeyedEvents) -> None:
+        tables = [to_rows(events, kind) for kind in KEYED_KINDS]
+        schema = unite_schemas(tables)
+        self._note(identify(pa.concat_tables([fit_rows(table, schema) for table in tables]), self._key))
+
+    def _note(self, rows: pa.Table) -> None:
+        """Keep in mind the last instant, and the events of that very instant."""
+        if rows.num_rows == 0:
+            return
+        seen_at = np.asarray(rows["seen_at"].cast(pa.int64()))
+        last = int(seen_at.max())
+        if last > self._last_seen_at:
+            self._last_seen_at, self._ids_at_last = last, set()
+        if last == self._last_seen_at:
+            self._ids_at_last.update(np.asarray(rows["event_id"])[seen_at == last].tolist())

@@ -1,0 +1,178 @@
+"""What a scorer remembers: the state of its features, and all that this state was made of.
+
+Past events are remembered as keyed tables, or are kept by a history store (`live.py`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from ordervet.entities import KeyedEvents, key_events
+from ordervet.entities.keyed import KEYED_KINDS, complete_columns, keyed_schema
+from ordervet.errors import HistoryError, ModelError
+from ordervet.features import FeatureEngine, build_later_events, build_order_events
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from ordervet.contract import Events
+    from ordervet.entities import Key
+    from ordervet.entities.history import Erased
+    from ordervet.features import FeatureSpec, OrderEvents
+
+
+class Features:
+    """Orders with their features, row by row.
+
+    Parameters
+    ----------
+    orders : shape (n, n_columns), keyed
+    events : the same orders as arrays
+    matrix : shape (n, n_features), float32
+    """
+
+    __slots__ = ("events", "matrix", "orders")
+
+    def __init__(self, orders: pa.Table, events: OrderEvents, matrix: NDArray[np.float32]) -> None:
+        self.orders, self.events, self.matrix = orders, events, matrix
+
+    def take(self, rows: NDArray[np.int64]) -> Features:
+        """Pick rows, in the order given."""
+        return Features(self.orders.take(pa.array(rows)), self.events.take(rows), self.matrix[rows])
+
+
+class Memory:
+    """Remembers events for as long as the process lives.
+
+    Parameters
+    ----------
+    key : the identifier key
+    spec : the features; None where there is no model
+    n_jobs : threads for many events
+    """
+
+    def __init__(self, key: Key, spec: FeatureSpec | None, *, n_jobs: int = 1) -> None:
+        self._key, self._n_jobs = key, n_jobs
+        self._engine = FeatureEngine(spec, n_jobs=n_jobs) if spec else None
+        self._past: list[KeyedEvents] = []
+
+    @property
+    def last_seen_at(self) -> int | None:
+        """Instant of the last event that is remembered, UTC microseconds; None before the first."""
+        return self._engine.last_seen_at if self._engine else None
+
+    def take(self, events: KeyedEvents) -> Features | None:
+        """Remember events that arrive now, none earlier than the last one.
+
+        An order that is known is answered again, and remembered once.
+
+        Parameters
+        ----------
+        events : `seen_at` is the instant of arrival
+
+        Returns
+        -------
+        the features of the orders; None without a model
+        """
+        if self._engine is None:
+            return None
+        self._past.append(events)
+        return advance(self._engine, events)
+
+    def take_past(self, events: Events | KeyedEvents) -> Features:
+        """Remember events of any time, each in its place, and give the features of the orders among them.
+
+        Parameters
+        ----------
+        events : each order sees exactly what was known before its own instant
+
+        Raises
+        ------
+        ModelError
+            There is no model.
+        HistoryError
+            An order from before the last event is remembered already.
+        """
+        engine = require_engine(self._engine)
+        keyed = events if isinstance(events, KeyedEvents) else key_events(events, self._key)
+        if find_earliest(keyed) >= engine.last_seen_at:
+            features = advance(engine, keyed)
+        else:
+            self._check_new(keyed)
+            engine = FeatureEngine(engine.spec, n_jobs=self._n_jobs)
+            every = advance(engine, concat_events([keyed, *self._past]))
+            features = every.take(np.arange(keyed.orders.num_rows))
+            self._engine = engine
+        self._past.append(keyed)
+        return features
+
+    def rebuild(self, spec: FeatureSpec) -> None:
+        """Go on with other features: everything remembered is replayed for them."""
+        engine = FeatureEngine(spec, n_jobs=self._n_jobs)
+        if self._past:
+            advance(engine, concat_events(self._past))
+        self._engine = engine
+
+    def erase_buyer(self, buyer_id: str) -> Erased:  # noqa: ARG002 - the same for all memories
+        """Refuse: what was read from files stays in these files.
+
+        Raises
+        ------
+        HistoryError
+            Always; `LiveMemory` erases.
+        """
+        raise HistoryError(
+            "this scorer has no history store to erase from", hint='Scorer.open(history="DIR") opens one with a store'
+        )
+
+    def flush(self) -> None:
+        """Do nothing: there is no store to bring events into."""
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to let go of."""
+
+    def _check_new(self, keyed: KeyedEvents) -> None:
+        known = pa.concat_tables([past.orders.select(["id__order"]) for past in self._past])["id__order"]
+        if np.isin(np.asarray(keyed.orders["id__order"]), np.asarray(known)).any():
+            raise HistoryError(
+                "some of these orders were scored before", hint="score each order once, or open a new scorer"
+            )
+
+
+def advance(engine: FeatureEngine, events: KeyedEvents) -> Features:
+    """Add events to a state."""
+    order_events = build_order_events(events.orders, engine.spec)
+    return Features(events.orders, order_events, engine.advance(order_events, build_later_events(events)))
+
+
+def require_engine(engine: FeatureEngine | None) -> FeatureEngine:
+    """Give the engine.
+
+    Raises
+    ------
+    ModelError
+        There is none, for want of a model.
+    """
+    if engine is None:
+        raise ModelError("there is no model to score with", hint="train one: ordervet train FILE... --models DIR")
+    return engine
+
+
+def concat_events(parts: Sequence[KeyedEvents]) -> KeyedEvents:
+    """Put keyed events below each other; at least one part."""
+    tables = {}
+    for kind in KEYED_KINDS:
+        joined = pa.concat_tables([getattr(part, kind) for part in parts], promote_options="default")
+        tables[kind] = complete_columns(joined, keyed_schema(kind, joined.column_names))
+    return KeyedEvents(**tables, key_id=parts[0].key_id)
+
+
+def find_earliest(events: KeyedEvents) -> int:
+    """Give the instant of the earliest event, UTC microseconds."""
+    instants = [np.asarray(getattr(events, kind)["seen_at"].cast(pa.int64())) for kind in KEYED_KINDS]
+    return min(int(each.min(initial=1 << 62)) for each in instants)

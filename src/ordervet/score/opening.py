@@ -1,0 +1,114 @@
+"""What a scorer is opened with: the live model of a folder, and past events from wherever they are."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ordervet.contract import Events, read_events
+from ordervet.errors import ModelError
+from ordervet.model import ForestPredictor, find_live_model, load_serving_model
+from ordervet.policy import DecisionCode
+from ordervet.score.memory import Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ordervet.entities import Key, KeyedEvents
+    from ordervet.entities.history import History
+    from ordervet.entities.history.journal import Durability
+    from ordervet.features import FeatureSpec
+    from ordervet.model import Model
+
+    #: Where past events are: in memory, in a folder, or in files.
+    Past = Events | str | Path | Sequence[str | Path]
+
+_log = logging.getLogger("ordervet")
+
+_FILE_STEMS = ("orders", "outcomes", "verdicts", "corrections")
+
+
+def find_bundled_models() -> Path:
+    """Find the models that come with the package: inside it when installed, beside the sources in a checkout."""
+    inside = Path(__file__).resolve().parents[1] / "bundled_models"
+    return inside if inside.is_dir() else Path(__file__).resolve().parents[3] / "models"
+
+
+def list_event_files(history: str | Path | Sequence[str | Path]) -> list[Path]:
+    """List files; of a folder, those named after a kind of event (orders.csv, outcomes-november.parquet)."""
+    if not isinstance(history, (str, Path)):
+        return [Path(path) for path in history]
+    folder = Path(history)
+    return sorted(p for p in folder.iterdir() if p.name.startswith(_FILE_STEMS)) if folder.is_dir() else [folder]
+
+
+def load_live(models: Path) -> tuple[Model | None, ForestPredictor | None, DecisionCode]:
+    """Load the model that serves; without one, the code that says why every order passes."""
+    try:
+        find_live_model(models)
+    except ModelError as error:
+        _log.warning("no model: %s", error.message)
+        return None, None, DecisionCode.UNSCORED_NO_MODEL
+    try:
+        model, faults = load_serving_model(models)
+        for fault in faults:
+            _log.error("broken model: %s; an earlier one serves", fault)
+        return model, ForestPredictor(model.booster_text), DecisionCode.SCORED
+    except ModelError as error:
+        _log.error("broken model: %s", error.message)
+        return None, None, DecisionCode.UNSCORED_BROKEN_MODEL
+
+
+def open_memory(
+    history: Past | None,
+    key: Key,
+    spec: FeatureSpec | None,
+    *,
+    is_read_only: bool,
+    n_jobs: int,
+    durability: Durability,
+) -> Memory:
+    """Open what a scorer remembers.
+
+    Parameters
+    ----------
+    history : the folder of a history store; past events, files or a folder of files; None for nothing
+    key : the identifier key
+    spec : the features; None where there is no model
+    is_read_only : a store is read and not added to
+    n_jobs, durability : as for `Scorer.open`
+
+    Raises
+    ------
+    OSError, ContractError, HistoryError, KeyMismatchError
+        The past cannot be read, or the store cannot be written.
+    """
+    store = find_store(history, key)
+    if store is not None and not is_read_only:
+        from ordervet.score.live import LiveMemory  # noqa: PLC0415 - only whoever has a store waits for Delta Lake
+
+        return LiveMemory(store, key, spec, n_jobs=n_jobs, durability=durability)
+    memory = Memory(key, spec, n_jobs=n_jobs)
+    if history is not None and spec is not None:
+        memory.take_past(_read_past(history) if store is None else store.read())
+    return memory
+
+
+def find_store(history: Past | None, key: Key) -> History | None:
+    """Open the history store in a folder, if that is what is given; None where it is anything else.
+
+    Raises
+    ------
+    HistoryError, KeyMismatchError
+        As for `History.open`.
+    """
+    if not isinstance(history, (str, Path)):
+        return None
+    from ordervet.entities.history import History, is_history  # noqa: PLC0415 - as above
+
+    return History.open(history, key) if is_history(history) else None
+
+
+def _read_past(history: Past) -> Events | KeyedEvents:
+    return history if isinstance(history, Events) else read_events(list_event_files(history))[0]
