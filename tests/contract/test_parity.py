@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -305,3 +306,25 @@ def test_columns_of_plain_times_agree_with_parse_instant(moments: list[datetime 
     values = read_column(column, "instant", ZoneInfo(zone)).values.to_pylist()
 
     assert values == [None if raw is None else parse_or_none(raw, "instant", zone) for raw in column.to_pylist()]
+
+
+BLANKS = st.text(alphabet=TRIMMED + "a王é", max_size=3)
+
+
+@given(st.lists(st.none() | BLANKS, max_size=6), st.lists(st.booleans(), min_size=6, max_size=6), st.integers(0, 3))
+def test_text_column_is_trimmed_as_each_of_its_texts_whatever_lies_under_nulls(
+    texts: list[str | None], is_null: list[bool], start: int
+) -> None:
+    filled = pa.array([text or "" for text in texts], pa.string())
+    mask = np.array([text is None or null for text, null in zip(texts, is_null, strict=False)], bool)
+    _, offsets, data = filled.buffers()
+    bits = pa.py_buffer(np.packbits(~mask, bitorder="little").tobytes())
+    column = pa.Array.from_buffers(pa.string(), len(texts), [bits, offsets, data]).slice(start)
+
+    read = read_column(column, "text", ZoneInfo("UTC"))
+
+    expected = [
+        None if null else text.strip(TRIMMED) or None for text, null in zip(filled.to_pylist(), mask, strict=True)
+    ]
+    assert read.values.to_pylist() == expected[start:]
+    assert read.is_given.tolist() == [text is not None for text in expected[start:]]
