@@ -34,6 +34,7 @@ ENTRIES: dict[str, Entry] = {
     "ingest": Entry("history:ingest", "Bring orders, outcomes and verdicts into the history, each once."),
     "score": Entry("scoring:score", "Score orders; rank those to look at, with reasons and scripts."),
     "explain": Entry("explaining:explain", "Explain one order's score: decision, reasons, parts."),
+    "correct": Entry("appeals:correct", "Record an upheld appeal: a verdict counts no more."),
     "validate": Entry("validation:validate", "Check files row by row; nothing is scored."),
     "train": Entry("learning:train", "Train a model, and measure it on the newest fifth."),
     "backtest": Entry("learning:backtest", "Measure the method on past data."),

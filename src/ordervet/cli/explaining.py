@@ -5,19 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import pyarrow.compute as pc
 import typer
 
 from ordervet.cli import options
 from ordervet.cli.intake import choose_threads, read_events_of
 from ordervet.cli.screen import choose_lang, out, print_json, show_progress
 from ordervet.contract.file_events import AUTO
-from ordervet.entities import load_key
+from ordervet.contract.outputs import check_place, write_text
+from ordervet.entities import KeyedEvents, key_events, load_key
 from ordervet.model import find_live_model, load_model
-from ordervet.policy import load_policy
+from ordervet.policy import Lang, explain_missing, load_policy
 from ordervet.reports import build_flag_lines
+from ordervet.reports.notice import build_notice
 from ordervet.score import Scorer, find_bundled_models
 
 _SHOWN_FEATURES = 12
+_WORDS: dict[str, dict[Lang, str]] = {
+    "missing": {"zh": "缺少的证据：", "en": "missing evidence: "},
+    "none": {"zh": "无", "en": "none"},
+    "model": {
+        "zh": "模型 {id}；数值为对数几率，相加即为得分",
+        "en": "model {id}; contributions are log-odds and add up to the score",
+    },
+}
 
 
 def explain(
@@ -29,30 +40,48 @@ def explain(
     formats: options.FormatsDir = None,
     models: options.Models = None,
     policy: Annotated[Path | None, typer.Option(help="Policy file; without it, the default policy.")] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Write the page that the buyer may ask for, without reasons or score: one .html file."),
+    ] = None,
+    contact: Annotated[str | None, typer.Option(help="With --page: how the buyer reaches the shop.")] = None,
     lang: options.LangOption = None,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
     """Explain one order's score: decision, reasons, and what each feature added.
 
+    What is printed is for the desk. The page is for the buyer: what kinds of data were used, that a person decides, and
+    how to object; it holds no reason.
+
     Example: ordervet explain T20251111000042 orders.csv outcomes.csv verdicts.csv
     """
+    if page is not None:
+        check_place(page, (".html",))
     spoken = choose_lang(lang)
     model = load_model(find_live_model(models or find_bundled_models()))
     with show_progress() as report_step:
         report_step("reading")
         intake = read_events_of(files, history, mapping, format_name=format_, formats_dir=formats)
         report_step("scoring")
-        scorer = Scorer(model, load_policy(policy), load_key(), lang=spoken, n_jobs=choose_threads(threads))
-        decision, parts = scorer.explain_events(intake.events, order_id)
+        key = load_key()
+        events = intake.events if isinstance(intake.events, KeyedEvents) else key_events(intake.events, key)
+        scorer = Scorer(model, load_policy(policy), key, lang=spoken, n_jobs=choose_threads(threads))
+        decision, parts = scorer.explain_events(events, order_id)
+    row = pc.index(events.orders["order_id"], order_id).as_py()
+    order = events.orders.slice(row, 1).to_pylist()[0]
+    if page is not None:
+        notice = build_notice(decision, order, lang=spoken, time_zone=intake.time_zone, contact=contact)
+        write_text(notice, page)
     if json:
         features = [dict(zip(("feature", "value", "contribution"), part, strict=True)) for part in parts]
         print_json(decision.as_dict() | {"features": features})
         return
-    row = intake.events.orders["order_id"].to_pylist().index(order_id)
-    placed_at = intake.events.orders["placed_at"][row].as_py()
-    out.print(build_flag_lines(decision, placed_at, 1, lang=spoken, time_zone=intake.time_zone))
-    out.print(f"missing evidence: {', '.join(decision.missing) or 'none'}")
+    out.print(build_flag_lines(decision, order["placed_at"], 1, lang=spoken, time_zone=intake.time_zone))
+    missing = [explain_missing(code, spoken) for code in decision.missing]
+    out.print(_WORDS["missing"][spoken] + (("；" if spoken == "zh" else "; ").join(missing) or _WORDS["none"][spoken]))
     for name, value, contribution in parts[:_SHOWN_FEATURES]:
         out.print(f"  {contribution:+8.3f}  {name} = {value:g}", markup=False)
-    out.print(f"model {model.model_id}; contributions are log-odds and add up to the score", style="dim")
+    out.print(_WORDS["model"][spoken].format(id=model.model_id), style="dim", markup=False)
+    if page is not None:
+        out.print(f"written: {page}", markup=False)

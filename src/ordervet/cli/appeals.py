@@ -1,0 +1,150 @@
+"""The command that records an upheld appeal."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import typer
+
+from ordervet.cli import options
+from ordervet.cli.screen import choose_lang, out, print_json, show_progress
+from ordervet.contract import Correction, Events, parse_instant, validate_events
+from ordervet.contract.values import DEFAULT_TIME_ZONE
+from ordervet.entities import KeyedEvents, load_key
+from ordervet.entities.history import History
+from ordervet.errors import ContractError
+from ordervet.policy import Lang
+
+_WORDS: dict[str, dict[Lang, str]] = {
+    "corrected": {
+        "zh": "订单 {id}：申诉成立，已更正（{at}）。{verdict}此后不再计入，训练时按正常订单处理。",
+        "en": "order {id}: the appeal is upheld and recorded ({at}). {verdict} It counts no more, "
+        "and training takes the order for innocent.",
+    },
+    "known": {
+        "zh": "订单 {id}：此前已更正（{at}），没有新的判定，无需再记。",
+        "en": "order {id}: corrected before ({at}), and not judged since; there is nothing to record.",
+    },
+    "had": {"zh": "原判定（{verdict}）", "en": "Its verdict was {verdict}."},
+    "had_none": {"zh": "该订单没有判定，系统的怀疑", "en": "There was no verdict, only a suspicion."},
+}
+
+_VERDICTS = {"malicious": "恶意", "innocent": "正常", "unsure": "存疑"}
+
+
+def correct(
+    order_id: Annotated[str, typer.Argument(help="The order whose buyer was right.", show_default=False)],
+    history: Annotated[Path, typer.Option(help="Folder of the history.", show_default=False)],
+    at: Annotated[str | None, typer.Option(help="When the appeal was upheld; by default now.")] = None,
+    lang: options.LangOption = None,
+    json: options.Json = False,
+) -> None:
+    """Record that an appeal was upheld: the order's verdict counts no more against its buyer, address or anything else.
+
+    From then on features do not see the verdict, and training takes the order for innocent. To record it twice changes
+    nothing; a verdict that comes later counts again.
+
+    Example: ordervet correct T20251111000042 --history history
+    """
+    spoken = choose_lang(lang)
+    corrected_at = _read_instant(at)
+    with show_progress() as report_step:
+        report_step("reading the history")
+        store = History.open(history, load_key())
+        standing = _find_standing(store.read(), order_id)
+        _check_order_of_time(order_id, standing, corrected_at)
+        if standing.corrected_at is None:
+            report_step("recording")
+            store.ingest(_build_correction(order_id, corrected_at))
+    told = {
+        "order_id": order_id,
+        "was_corrected_before": standing.corrected_at is not None,
+        "corrected_at": (standing.corrected_at or corrected_at).isoformat().replace("+00:00", "Z"),
+        "verdict": standing.verdict,
+        "version": store.version,
+    }
+    if json:
+        print_json(told)
+    else:
+        out.print(_word(told, standing, spoken), markup=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What stands about an order.
+
+    Parameters
+    ----------
+    placed_at : when it was placed
+    verdict, decided_at : the verdict that stands, or the one that was corrected, and since when it is known
+    corrected_at : when it was corrected, if it was judged no more since then
+    """
+
+    placed_at: datetime
+    verdict: str | None
+    decided_at: datetime | None
+    corrected_at: datetime | None
+
+
+def _find_standing(events: KeyedEvents, order_id: str) -> _Standing:
+    orders = _rows_of(events.orders.select(["order_id", "placed_at"]), order_id)
+    if not orders:
+        raise ContractError(
+            f"there is no order {order_id} in the history",
+            hint="copy the id as it stands in the export, with its case; ordervet ingest brings orders in",
+        )
+    verdicts = _rows_of(events.verdicts.select(["order_id", "verdict", "seen_at"]), order_id)
+    corrections = _rows_of(events.corrections.select(["order_id", "seen_at"]), order_id)
+    last: dict[str, Any] = max(verdicts, key=lambda row: row["seen_at"], default={})
+    corrected = max((row["seen_at"] for row in corrections), default=None)
+    is_standing = corrected is not None and (not last or corrected >= last["seen_at"])
+    return _Standing(
+        placed_at=orders[0]["placed_at"],
+        verdict=last.get("verdict"),
+        decided_at=last.get("seen_at"),
+        corrected_at=corrected if is_standing else None,
+    )
+
+
+def _rows_of(table: pa.Table, order_id: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = table.filter(pc.equal(table["order_id"], order_id)).to_pylist()
+    return rows
+
+
+def _check_order_of_time(order_id: str, standing: _Standing, corrected_at: datetime) -> None:
+    """Refuse a correction from before what it corrects: it would take nothing back."""
+    known_at = max(each for each in (standing.placed_at, standing.decided_at) if each is not None)
+    if standing.corrected_at is None and corrected_at < known_at:
+        raise ContractError(
+            f"--at: the order {order_id} was placed, or judged, after that time",
+            hint="leave --at out to record the appeal as of now",
+        )
+
+
+def _read_instant(at: str | None) -> datetime:
+    if at is None:
+        return datetime.fromtimestamp(time.time(), UTC)
+    try:
+        return parse_instant(at, time_zone=DEFAULT_TIME_ZONE).astimezone(UTC)
+    except ContractError:
+        raise ContractError(f"--at: got {at}, expected a time", hint='--at "2025-12-01 10:00"') from None
+
+
+def _build_correction(order_id: str, corrected_at: datetime) -> Events:
+    table = validate_events("corrections", [Correction(order_id=order_id, corrected_at=corrected_at)])
+    empty = Events.empty()
+    return Events(empty.orders, empty.outcomes, empty.verdicts, table)
+
+
+def _word(told: dict[str, Any], standing: _Standing, lang: Lang) -> str:
+    had = "had" if standing.verdict else "had_none"
+    value = standing.verdict or ""
+    verdict = _WORDS[had][lang].format(verdict=_VERDICTS[value] if value and lang == "zh" else value)
+    words = _WORDS["known" if told["was_corrected_before"] else "corrected"][lang]
+    return words.format(id=told["order_id"], at=told["corrected_at"], verdict=verdict)
