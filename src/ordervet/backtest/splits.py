@@ -5,13 +5,15 @@ Without a protocol in the mapping, the newest fifth of the labelled orders is th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from ordervet.backtest.ablation import measure_families
+from ordervet.backtest.baseline import score_by_points
 from ordervet.backtest.scored import build_test_orders
 from ordervet.errors import MappingError, TrainingError
 from ordervet.model import (
@@ -74,6 +76,8 @@ class SplitResult:
     metrics : of the test period: counts, ``auc``, ``ap``, recall and precision at alert rates, and with a protocol that
         asks for it ``cp_at_k``
     tested : the test orders with their scores
+    baseline : the same orders by points and rules; None unless asked for
+    ablation : what each family of features is worth; None unless asked for
     """
 
     name: str
@@ -81,6 +85,8 @@ class SplitResult:
     n_train_malicious: int
     metrics: dict[str, Any]
     tested: TestOrders
+    baseline: TestOrders | None = None
+    ablation: list[dict[str, Any]] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Give plain values for JSON."""
@@ -96,6 +102,8 @@ def run_backtest(
     maturity_days: float = 30.0,
     test_from: datetime | None = None,
     truth: pa.Table | None = None,
+    with_baseline: bool = False,
+    with_ablation: bool = False,
     n_jobs: int = 1,
     report_step: Callable[[str], None] = lambda _: None,
 ) -> list[SplitResult]:
@@ -110,6 +118,8 @@ def run_backtest(
     maturity_days : see `retrain.prepare`
     test_from : without a protocol, the first instant of the test: the train part knows what was known by then
     truth : of a simulation, to be tested against in place of the labels; never trained on
+    with_baseline : score the test orders by points and rules too
+    with_ablation : fit every split once more without each family of features
     n_jobs : threads; the results do not depend on it
     report_step : is told what is being done
 
@@ -124,8 +134,25 @@ def run_backtest(
     for split in plan_splits(prepared, spec, protocol, maturity_days=maturity_days, test_from=test_from, truth=truth):
         report_step(f"split from {split.name}")
         fit = settings or (protocol.fit if protocol else FitSettings())
-        results.append(_run_split(prepared, spec, protocol, split, fit, truth, n_jobs))
+        result = _run_split(prepared, spec, protocol, split, fit, truth, n_jobs)
+        if with_baseline:
+            points = score_by_points(prepared, n_jobs=n_jobs)[split.test_rows]
+            result = replace(result, baseline=replace(result.tested, raw=points, p_malicious=None))
+        if with_ablation:
+            report_step(f"split from {split.name}: ablation")
+            result = replace(result, ablation=_measure_families(prepared, spec, split, result.tested, fit, n_jobs))
+        results.append(result)
     return results
+
+
+def _measure_families(
+    prepared: Prepared, spec: FeatureSpec, split: Split, tested: TestOrders, settings: FitSettings, n_jobs: int
+) -> list[dict[str, Any]]:
+    def fit(train: TrainingSet, features: NDArray[np.float32], names: tuple[str, ...]) -> NDArray[np.float64]:
+        return fit_and_score(train, features, names, settings, n_jobs=n_jobs)
+
+    train, features = pick_training(prepared, split), prepared.features[split.test_rows]
+    return list(measure_families(train, features, spec.names, tested, fit))
 
 
 def plan_splits(

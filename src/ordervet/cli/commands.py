@@ -37,7 +37,7 @@ ENTRIES: dict[str, Entry] = {
     "correct": Entry("appeals:correct", "Record an upheld appeal: a verdict counts no more."),
     "validate": Entry("validation:validate", "Check files row by row; nothing is scored."),
     "train": Entry("learning:train", "Train a model, and measure it on the newest fifth."),
-    "backtest": Entry("learning:backtest", "Measure the method on past data."),
+    "backtest": Entry("backtesting:backtest", "Measure the method on past data."),
     "lookalikes": Entry("lookalikes:lookalikes", "Measure a model on honest look-alikes of malice."),
     "simulate": Entry("learning:simulate", "Simulate a merchant with a Double-11 evening."),
     "formats": Entry("formats:formats", "List the known exports; show how a file is read."),

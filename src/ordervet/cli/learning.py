@@ -1,4 +1,4 @@
-"""Commands about models: train, backtest, simulate."""
+"""Commands about learning: train, simulate."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from ordervet.backtest.splits import run_backtest
 from ordervet.cli import options
 from ordervet.cli.intake import choose_threads, read_events_of, read_settings
 from ordervet.cli.screen import ExitCode, err, out, print_json, show_progress
 from ordervet.contract.file_events import AUTO
 from ordervet.model import FitSettings, promote_model, save_model
-from ordervet.reports import SIMULATED, average_splits, build_backtest_table, build_card
+from ordervet.reports import SIMULATED, build_card
 from ordervet.retrain import train_model
 from ordervet.simulate import SimulationSettings, write_simulation
 from ordervet.simulate import simulate as build_simulation
@@ -66,46 +65,6 @@ def train(
         )
         if simulated:
             out.print(SIMULATED, style="dim")
-    _report_failures(intake.failures.num_rows)
-
-
-def backtest(
-    files: options.FilesOrHistory = None,
-    history: options.HistoryFolder = None,
-    mapping: options.Mapping = None,
-    format_: options.FormatName = AUTO,
-    formats: options.FormatsDir = None,
-    settings: options.SettingsFile = None,
-    maturity_days: options.Maturity = 30.0,
-    more_train_days: Annotated[
-        int, typer.Option(min=0, help="Train on so many days before each split's start too.")
-    ] = 0,
-    threads: options.Threads = 0,
-    json: options.Json = False,
-) -> None:
-    """Measure the method on past data: train on what was known, test on what came after.
-
-    With a [backtest] part in the mapping its protocol is followed; otherwise the newest fifth is the test.
-
-    Example: ordervet backtest transactions.parquet --mapping handbook.toml
-    """
-    fit = read_settings(settings)
-    with show_progress() as report_step:
-        report_step("reading")
-        intake = read_events_of(files, history, mapping, format_name=format_, formats_dir=formats)
-        protocol = intake.protocol
-        if protocol and more_train_days:
-            protocol = protocol.model_copy(update={"more_train_days": more_train_days})
-        results = run_backtest(
-            intake.events, intake.spec, protocol, settings=fit, maturity_days=maturity_days,
-            n_jobs=choose_threads(threads), report_step=report_step,
-        )  # fmt: skip
-    splits = [result.as_dict() for result in results]
-    if json:
-        print_json({"splits": splits, "mean": average_splits(splits), "n_features": len(intake.spec.names)})
-    else:
-        out.print(build_backtest_table(splits, top_k=protocol.top_k if protocol else None))
-        out.print(f"{len(intake.spec.names)} features. {SIMULATED}", style="dim")
     _report_failures(intake.failures.num_rows)
 
 

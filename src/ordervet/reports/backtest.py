@@ -41,6 +41,81 @@ def build_backtest_table(splits: Sequence[dict[str, Any]], *, top_k: int | None)
     return table
 
 
+def build_judgement_tables(report: dict[str, Any]) -> list[tuple[str, Table]]:
+    """Lay a judgement out: alert rates with intervals and money, then the parts, then the ablation.
+
+    Parameters
+    ----------
+    report : of `ordervet.backtest.report.build_report`
+
+    Returns
+    -------
+    titles and tables, in the order to be read
+    """
+    rankings = {"at alert rates (5 % to 95 % of bootstrap draws of buyers)": report["judgement"]}
+    if report["baseline"]:
+        rankings["the same by points and rules"] = report["baseline"]
+    tables = [(title, _build_rates(judged)) for title, judged in rankings.items()]
+    rate = report["judgement"]["alert_rate_of_parts"]
+    for name, rows in report["judgement"]["parts"].items():
+        tables.append((f"by {name.replace('_', '-')}, {rate:.2%} flagged", _build_part(rows, name)))
+    if report["ablation"]:
+        tables.append(("without one family of features", _build_ablation(report["ablation"])))
+    return tables
+
+
+def _build_rates(judged: dict[str, Any]) -> Table:
+    table = _start("flagged", "recall", "precision", "caught", "by mistake")
+    for at in judged["at_alert_rate"]:
+        money = [f"{at[name] / 100:,.0f}" for name in ("caught_minor", "held_by_mistake_minor")]
+        table.add_row(f"{at['alert_rate']:.2%}", _write_shares(at["recall"]), _write_shares(at["precision"]), *money)
+    if "at_capacity" in judged:
+        at = judged["at_capacity"]
+        money = [f"{at[name] / 100:,.0f}" for name in ("caught_minor", "held_by_mistake_minor")]
+        table.add_row(f"{at['capacity']:,} a day", _percent(at["recall"]), _percent(at["precision"]), *money)
+    return table
+
+
+def _build_part(rows: Sequence[dict[str, Any]], name: str) -> Table:
+    table = _start(name.replace("_", "-"), "orders", "bad", "recall", "honest flagged", "AP", "bias")
+    for row in rows:
+        table.add_row(
+            row["part"],
+            f"{row['n_orders']:,}",
+            f"{row['n_malicious']:,}",
+            _percent(row["recall"]),
+            _percent(row["honest_alert_rate"]),
+            "–" if row["ap"] is None or name == "kind" else f"{row['ap']:.3f}",
+            f"{row['bias']:+.4f}" if "bias" in row and name != "kind" else "–",
+        )
+    return table
+
+
+def _build_ablation(rows: Sequence[dict[str, Any]]) -> Table:
+    table = _start("family", "features", "AP", "recall")
+    for row in rows:
+        changes = [row[name] for name in ("ap_change", "recall_change")]
+        written = [f"{each['value']:+.3f} [{each['low']:+.3f}, {each['high']:+.3f}]" for each in changes]
+        table.add_row(row["family"], str(row["n_features"]), *written)
+    return table
+
+
+def _start(*titles: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for at, title in enumerate(titles):
+        table.add_column(title, justify="right" if at else "left", no_wrap=True)
+    return table
+
+
+def _write_shares(interval: dict[str, float | None]) -> str:
+    value, low, high = (_percent(interval[end]) for end in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"
+
+
 def average_splits(splits: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Give the plain mean of every measure over the splits."""
     mean: dict[str, Any] = {

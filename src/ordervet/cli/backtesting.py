@@ -1,0 +1,120 @@
+"""The command backtest: how good the method is on past data."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import typer
+from pyarrow import csv, parquet
+
+from ordervet.backtest.report import build_report
+from ordervet.backtest.scored import check_truth
+from ordervet.backtest.splits import run_backtest
+from ordervet.cli import options
+from ordervet.cli.intake import choose_threads, read_events_of, read_settings
+from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json, show_progress
+from ordervet.contract.file_events import AUTO
+from ordervet.contract.outputs import write_text
+from ordervet.errors import ContractError
+from ordervet.reports import SIMULATED, average_splits, build_backtest_table
+from ordervet.reports.backtest import build_judgement_tables
+from ordervet.reports.backtest_page import build_backtest_page
+
+
+def backtest(
+    files: options.FilesOrHistory = None,
+    history: options.HistoryFolder = None,
+    mapping: options.Mapping = None,
+    format_: options.FormatName = AUTO,
+    formats: options.FormatsDir = None,
+    settings: options.SettingsFile = None,
+    maturity_days: options.Maturity = 30.0,
+    more_train_days: Annotated[
+        int, typer.Option(min=0, help="Train on so many days before each split's start too.")
+    ] = 0,
+    test_from: Annotated[
+        str | None, typer.Option(help="First instant of the test, such as 2025-11-10T20:00: trained on what was known.")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="The truth of a simulation, to test against; never trained on.")
+    ] = None,
+    capacity: Annotated[int | None, typer.Option(min=1, help="Orders a day that the desk can look at.")] = None,
+    baseline: Annotated[bool, typer.Option(help="Measure points and rules, as plugins do, beside it.")] = False,
+    ablation: Annotated[bool, typer.Option(help="Fit again without each family of features; slow.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML page with intervals, parts and plots.")] = None,
+    simulated: Annotated[bool, typer.Option(help="The data is simulated: every figure will say so.")] = False,
+    lang: options.LangOption = None,
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """Measure the method on past data: train on what was known, test on what came after.
+
+    With a [backtest] part in the mapping its protocol is followed; otherwise the newest fifth is the test.
+
+    Example: ordervet backtest transactions.parquet --mapping handbook.toml --report backtest.html
+    """
+    fit = read_settings(settings)
+    known = _read_truth(truth) if truth else None
+    with show_progress() as report_step:
+        report_step("reading")
+        intake = read_events_of(files, history, mapping, format_name=format_, formats_dir=formats)
+        protocol = intake.protocol
+        if protocol and more_train_days:
+            protocol = protocol.model_copy(update={"more_train_days": more_train_days})
+        results = run_backtest(
+            intake.events, intake.spec, protocol, settings=fit, maturity_days=maturity_days,
+            test_from=_read_test_from(test_from, intake.time_zone), truth=known, with_baseline=baseline,
+            with_ablation=ablation, n_jobs=choose_threads(threads), report_step=report_step,
+        )  # fmt: skip
+        report_step("judging")
+        n_features, is_simulated = len(intake.spec.names), simulated or known is not None
+        judged = build_report(results, n_features=n_features, is_simulated=is_simulated, capacity=capacity)
+    splits = [result.as_dict() for result in results]
+    if report is not None:
+        write_text(build_backtest_page(judged, lang=choose_lang(lang)), report)
+    if json:
+        print_json({"splits": splits, "mean": average_splits(splits)} | judged)
+    else:
+        _print_backtest(splits, judged, protocol.top_k if protocol else None)
+        if report is not None:
+            out.print(f"written: {report}", markup=False)
+    if intake.failures.num_rows:
+        n_rows = f"{intake.failures.num_rows:,}"
+        err.print(f"{n_rows} rows were set aside: ordervet validate FILE... lists them", style="yellow")
+        raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
+
+
+def _print_backtest(splits: list[dict[str, Any]], judged: dict[str, Any], top_k: int | None) -> None:
+    out.print(build_backtest_table(splits, top_k=top_k))
+    for title, table in build_judgement_tables(judged):
+        out.print()
+        out.print(title, style="bold")
+        out.print(table)
+    if judged["is_simulated"]:
+        out.print(SIMULATED, style="dim")
+
+
+def _read_test_from(text: str | None, time_zone: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise ContractError(
+            f"--test-from: got '{text}', expected a day or an instant", hint="for example --test-from 2025-11-10T20:00"
+        ) from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=ZoneInfo(time_zone))
+
+
+def _read_truth(path: Path) -> pa.Table:
+    try:
+        table = parquet.read_table(path) if path.suffix == ".parquet" else csv.read_csv(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ContractError(
+            f"{path.name} cannot be read ({type(error).__name__})", hint="give truth.csv or truth.parquet"
+        ) from None
+    return check_truth(table)

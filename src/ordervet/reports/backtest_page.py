@@ -1,0 +1,159 @@
+"""A backtest as one self-contained page with plots."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ordervet.contract import MaliceKind
+from ordervet.policy.wordings import format_money
+from ordervet.reports.page import build_page, load_words
+from ordervet.reports.plots import Line, draw_lines
+from ordervet.reports.words import KIND_WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from markupsafe import Markup
+
+    from ordervet.policy import Lang
+
+    Words = dict[str, Any]
+
+
+def build_backtest_page(report: dict[str, Any], *, lang: Lang) -> str:
+    """Write a backtest as a page that needs nothing but itself.
+
+    Parameters
+    ----------
+    report : plain values: ``split``, ``n_features``, ``is_simulated``, ``judgement``, and, or None, ``baseline`` (a
+        judgement too) and ``ablation``
+    lang : language of the page
+    """
+    words = load_words("backtest")[lang]
+    judged = report["judgement"]
+    counts = {name: f"{judged[name]:,}" for name in ("n_orders", "n_malicious", "n_buyers")}
+    rankings = {words["model"]: judged} | ({words["baseline"]: report["baseline"]} if report.get("baseline") else {})
+    calibration = judged.get("calibration")
+    values = {
+        "words": words,
+        "summary": words["summary"].format(**counts, split=report["split"], n_features=report["n_features"]),
+        "is_simulated": report["is_simulated"],
+        "headline": {
+            "titles": ["", words["ap"], words["auc"]],
+            "rows": [[name, _write(each["ap"]), _write(each["auc"])] for name, each in rankings.items()],
+        },
+        "at_rates": [_build_rates(name, each, words, lang) for name, each in rankings.items()],
+        "capacity": [
+            _say_capacity(name, each, words, lang) for name, each in rankings.items() if "at_capacity" in each
+        ],
+        "curve": _draw_curve(rankings, words),
+        "calibration": _draw_calibration(calibration, words) if calibration else "",
+        "calibration_note": words["calibration_note"].format(
+            bias=f"{calibration['bias']:+.4f}", error=f"{calibration['error']:.4f}"
+        )
+        if calibration
+        else "",
+        "parts": [_build_part(name, rows, words, lang) for name, rows in judged["parts"].items()],
+        "parts_note": words["parts_note"].format(rate=_percent(judged["alert_rate_of_parts"])),
+        "ablation": _build_ablation(report["ablation"], words) if report.get("ablation") else None,
+    }
+    return build_page(
+        "backtest.html", lang=lang, title=words["title"], styles=("base.css", "backtest.css"), values=values
+    )
+
+
+def _build_rates(name: str, judged: dict[str, Any], words: Words, lang: Lang) -> dict[str, Any]:
+    titles = [words[title] for title in ("alert_rate", "recall", "precision", "caught", "held")]
+    rows = [
+        [
+            _percent(at["alert_rate"]),
+            _write(at["recall"], is_percent=True),
+            _write(at["precision"], is_percent=True),
+            format_money(at["caught_minor"], lang),
+            format_money(at["held_by_mistake_minor"], lang),
+        ]
+        for at in judged["at_alert_rate"]
+    ]
+    return {"name": name, "titles": titles, "rows": rows}
+
+
+def _say_capacity(name: str, judged: dict[str, Any], words: Words, lang: Lang) -> str:
+    at = judged["at_capacity"]
+    said: str = words["capacity"].format(
+        capacity=f"{at['capacity']:,}",
+        n_days=at["n_days"],
+        n_flagged=f"{at['n_flagged']:,}",
+        recall=_percent(at["recall"]),
+        precision=_percent(at["precision"]),
+        caught=format_money(at["caught_minor"], lang),
+        held=format_money(at["held_by_mistake_minor"], lang),
+    )
+    return f"{name}: {said}"
+
+
+def _draw_curve(rankings: dict[str, dict[str, Any]], words: Words) -> Markup:
+    lines = [Line(name, each["curve"]["recall"], each["curve"]["precision"]) for name, each in rankings.items()]
+    return draw_lines(lines, x_title=words["recall"], y_title=words["precision"], alt=words["curve"])
+
+
+def _draw_calibration(calibration: dict[str, Any], words: Words) -> Markup:
+    predicted = [each["predicted"] for each in calibration["bins"]]
+    observed = [each["observed"] for each in calibration["bins"]]
+    end = max([*predicted, *observed, 0.01])
+    lines = [
+        Line("", predicted, observed, has_dots=True),
+        Line("", (0.0, end), (0.0, end), is_dashed=True),
+    ]
+    return draw_lines(
+        lines, x_title=words["predicted"], y_title=words["observed"], x_max=end, y_max=end, alt=words["calibration"]
+    )
+
+
+def _build_part(name: str, rows: list[dict[str, Any]], words: Words, lang: Lang) -> dict[str, Any]:
+    """Lay one way of telling orders apart out; columns that say nothing about any part are left out."""
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {
+        "orders": lambda row: f"{row['n_orders']:,}",
+        "malicious": lambda row: f"{row['n_malicious']:,}",
+        "recall": lambda row: _percent(row["recall"]),
+        "honest_alert_rate": lambda row: _percent(row["honest_alert_rate"]),
+        "ap": lambda row: "–" if row["ap"] is None else f"{row['ap']:.3f}",
+        "bias": lambda row: f"{row['bias']:+.4f}" if "bias" in row else "–",
+    }
+    if name == "kind":
+        columns = {title: columns[title] for title in ("malicious", "recall")}
+    elif name == "look_alike":
+        columns = {title: columns[title] for title in ("orders", "honest_alert_rate")}
+    return {
+        "name": words["parts"].get(name, name),
+        "titles": [words["part"], *(words[title] for title in columns)],
+        "rows": [[_name_part(name, row["part"], lang), *(write(row) for write in columns.values())] for row in rows],
+    }
+
+
+def _build_ablation(rows: list[dict[str, Any]], words: Words) -> dict[str, Any]:
+    return {
+        "titles": [words[title] for title in ("family", "n_features_left_out", "ap_change", "recall_change")],
+        "rows": [
+            [row["family"], row["n_features"], _change(row["ap_change"]), _change(row["recall_change"])] for row in rows
+        ],
+    }
+
+
+def _name_part(name: str, part: str, lang: Lang) -> str:
+    is_kind = name == "kind" and part in set(MaliceKind)
+    return f"{KIND_WORDS[MaliceKind(part)][lang]} {part}" if is_kind else part
+
+
+def _write(interval: dict[str, float | None], *, is_percent: bool = False) -> str:
+    numbers = [interval[end] for end in ("value", "low", "high")]
+    value, low, high = (_percent(each) if is_percent else "–" if each is None else f"{each:.3f}" for each in numbers)
+    return f"{value} [{low}, {high}]"
+
+
+def _change(interval: dict[str, float | None]) -> str:
+    value, low, high = ("–" if interval[end] is None else f"{interval[end]:+.3f}" for end in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.2%}"
