@@ -97,6 +97,12 @@ RUNS: dict[str, tuple[str, ...]] = {
     "scripts show": ("0 coupon_farming.pre",),
     "scripts check": ("0",),
     "key new": ("0 --out {out}/key",),
+    "key rotate": (
+        "3 {inputs}/bad.csv --history {history} --new-key {inputs}/new.key",
+        "3 {inputs}/headless.csv --history {history} --new-key {inputs}/new.key",
+        "3 {files} --history {history} --new-key {inputs}/orders.csv",
+        "0 {files} --history {history} --new-key {inputs}/new.key",
+    ),
     "key id": ("0", "3 --key-file {inputs}/orders.csv"),
 }
 
@@ -154,6 +160,7 @@ def write_wrong_files(folder: Path) -> None:
         '[order]\norder_id = "order_id"\nplaced_at = "address"\namount_minor = "phone"\n'
     )
     (folder / "telling.toml").write_text(f'[order]\norder_id = "{MARKS["phone"]}"\nplaced_at = "{MARKS["address"]}"\n')
+    (folder / "new.key").write_text("07" * 16)
     (folder / "fit.toml").write_text("num_rounds = 3\nnum_leaves = 7\nmin_data_in_leaf = 20\n")
 
 

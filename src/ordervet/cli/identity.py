@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_text
 import sys
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,8 @@ import pyarrow as pa
 import typer
 
 from ordervet.cli import options
-from ordervet.cli.screen import EXIT_CODES_HELP, err, out, print_json
+from ordervet.cli.screen import EXIT_CODES_HELP, err, out, print_json, show_progress
+from ordervet.contract.file_events import AUTO
 from ordervet.entities import Evidence, key_addresses, load_key, new_key, parse_address, save_key
 from ordervet.entities.similarity import place_similarity
 
@@ -23,7 +25,11 @@ if TYPE_CHECKING:
 
 _LINES_AT_ONCE = 4_096
 
-key_app = typer.Typer(help="Make a key, or tell which one is in use.", no_args_is_help=True, epilog=EXIT_CODES_HELP)
+key_app = typer.Typer(
+    help="Make a key, tell which one is in use, or put a history under a new one.",
+    no_args_is_help=True,
+    epilog=EXIT_CODES_HELP,
+)
 
 
 def address(
@@ -85,6 +91,57 @@ def show_id(
     out.print(key.key_id)
     if key.is_ephemeral:
         err.print("no key is set: this one lives as long as the call (ordervet key new)", style="yellow")
+
+
+@key_app.command("rotate", epilog=EXIT_CODES_HELP)
+def rotate(
+    files: options.Files,
+    history: Annotated[Path, typer.Option(help="Folder of the history.", show_default=False)],
+    new_key: Annotated[
+        Path, typer.Option("--new-key", help="File of the key to come; the old one is set as ever.", show_default=False)
+    ],
+    drop_uncovered: Annotated[
+        bool, typer.Option("--drop-uncovered", help="Leave out orders that are not in the files, with their events.")
+    ] = False,
+    mapping: options.Mapping = None,
+    format_: options.FormatName = AUTO,
+    formats: options.FormatsDir = None,
+    json: options.Json = False,
+) -> None:
+    """Put a history under a new key, from the raw files that its orders came from.
+
+    Ids cannot be turned into others, so they are made anew: every order of the history must be in the files as it was
+    brought in, else nothing is changed. What was known when stays as it was. Stop running scorers first, and give them
+    the new key afterwards.
+
+    Example: ordervet key rotate orders.csv orders-2024.csv --history history --new-key new.key
+    """
+    # NOT: at the top. Only whoever has a history waits for the import.
+    from ordervet.cli.parts import PartReader  # noqa: PLC0415 -- see above
+    from ordervet.contract import load_mapping  # noqa: PLC0415 -- see above
+    from ordervet.entities.history.rotate import rotate_key  # noqa: PLC0415 -- see above
+
+    old, new = load_key(), load_key(new_key)
+    with show_progress() as report_step:
+        report_step("reading")
+        parts = PartReader(files, load_mapping(mapping) if mapping else None, format_, formats).read_all()
+        report_step("putting the history under the new key")
+        rotated = rotate_key(history, old, new, [part.events.orders for part in parts], drop_uncovered=drop_uncovered)
+    if json:
+        print_json({"history": str(history), "old_key_id": old.key_id, "key_id": new.key_id} | asdict(rotated))
+        return
+    out.print(
+        f"{history} is under key {new.key_id}: {rotated.n_orders:,} orders, {rotated.n_later:,} later events",
+        markup=False,
+    )
+    if rotated.n_dropped_orders:
+        out.print(
+            f"left out: {rotated.n_dropped_orders:,} orders that are in no file, and {rotated.n_dropped_later:,} later "
+            "events of these"
+        )
+    out.print(
+        "from now on: ORDERVET_KEY_FILE is the new key's file; lists of keyed ids are to be made anew", style="dim"
+    )
 
 
 def _describe(lines: Iterable[str], key: Key) -> Iterator[dict[str, Any]]:
