@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 READABLE = (".csv", ".csv.gz", ".jsonl", ".parquet", ".arrow", ".feather", ".xlsx")
 _BLOCK = 16 * 2**20  # bytes: no row of a CSV may be longer
+_READ_WHOLE = (".json", ".xlsx")  # by their nature; other kinds are also read in pieces (long_files.py)
+_MAX_WHOLE = 512 * 2**20  # bytes
 _FIRST_INEXACT = 10**15  # Excel keeps fifteen digits of a number
 # How other formats begin; a text file never does.
 _MAGIC = {
@@ -96,9 +98,14 @@ def read_bytes(path: Path) -> bytes:
     Raises
     ------
     FileError
-        It is missing, empty or unreadable.
+        It is missing, empty, unreadable, or of a kind that is read whole and too large for that.
     """
     try:
+        if path.suffix.lower() in _READ_WHOLE and path.stat().st_size > _MAX_WHOLE:
+            raise FileError(
+                f"{path.name} has more than {_MAX_WHOLE // 2**20} MiB, and such a file is read whole",
+                hint="export it as CSV or JSON lines, or in parts",
+            )
         data = path.read_bytes()
     except OSError as error:
         raise open_error(path, error) from None

@@ -1,0 +1,167 @@
+"""What a merchant drops is brought in, learned from and scored; every row is accounted for on the screen."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+import pytest
+
+from contract.formats.tmall_exports import write_tmall
+from ordervet.contract.formats import list_formats
+from ordervet.entities import Key
+from ordervet.entities.history import History
+from ordervet.simulate import SimulationSettings, simulate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+EXPORTS = Path(__file__).parents[1] / "contract" / "formats" / "exports"
+HEADER = "订单编号,买家会员名,订单创建时间,总金额,订单状态,订单付款时间,联系手机,收货地址"
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> Key:
+    key = Key(bytes(range(16)))
+    monkeypatch.setenv("ORDERVET_KEY", key.to_hex())
+    return key
+
+
+def write_lines(path: Path, lines: Iterable[str], encoding: str = "utf-8") -> Path:
+    path.write_text("\n".join(lines) + "\n", encoding)
+    return path
+
+
+def sum_of(account: dict[str, int]) -> int:
+    return sum(account[name] for name in ("n_accepted", "n_merged", "n_known", "n_quarantined"))
+
+
+@pytest.mark.usefixtures("key")
+def test_ninety_thousand_tmall_rows_are_ingested_learned_from_and_scored(ordervet, tmp_path: Path) -> None:
+    season = simulate(SimulationSettings(n_orders=66_000, seed=5))
+    exports = write_tmall(season, tmp_path)
+    settings = write_lines(tmp_path / "fit.toml", ["num_rounds = 8", "num_leaves = 15", "min_data_in_leaf = 50"])
+    verdicts = tmp_path / "verdicts.parquet"
+    pq.write_table(season.verdicts, verdicts)
+    common = ("--history", tmp_path / "history")
+
+    ingested = ordervet("ingest", *exports, verdicts, *common, "--json")
+    trained = ordervet("train", *common, "--models", tmp_path / "models", "--settings", settings, "--json")
+    scored = ordervet("score", exports[0], *common, "--models", tmp_path / "models", "--json")
+
+    assert [ended.code for ended in (ingested, trained, scored)] == [0, 0, 0]
+    orders, refunds = ingested.json["files"][:2]
+    assert orders["n_read"] + refunds["n_read"] >= 90_000
+    assert (orders["n_accepted"], orders["n_merged"]) == (66_000, orders["n_read"] - 66_000)
+    assert trained.json["origin"]["history_version"] == ingested.json["version"] == 1
+    (account,) = scored.json["files"]
+    assert (account["n_known"] + account["n_merged"], scored.json["n_orders"]) == (orders["n_read"], 66_000)
+    assert scored.json["model_id"] == trained.json["model_id"]
+    assert account["missing_evidence"]["device"] == 1.0
+    assert scored.json["flagged"]
+    assert all("device_absent" in flagged["missing"] for flagged in scored.json["flagged"])
+
+
+ROWS = [
+    "A1,甲,2025-11-11 20:00:00,10.00,交易成功,2025-11-11 20:01:00,15400000001,示例省示例市示例区样板路1号",
+    "A1,甲,2025-11-11 20:00:00,10.00,交易成功,2025-11-11 20:01:00,15400000001,示例省示例市示例区样板路1号",
+    "A2,乙,2025-11-11 20:00:00,10.00,交易成功,,135****0002,",
+    "A3,丙,2025-11-11 20:00:00,10.00,交易关闭,不清楚,,",
+    "A4,丁,soon,10.00,交易成功,,,",
+    "A5,戊,2025-11-11 20:00:00",
+]
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("command", ["ingest", "score", "validate"])
+def test_counts_add_up_and_missing_evidence_is_told(ordervet, models_dir, tmp_path: Path, command: str) -> None:
+    export = write_lines(tmp_path / "orders.csv", [HEADER, *ROWS])
+    more = {
+        "ingest": ("--history", tmp_path / "history"),
+        "score": ("--models", models_dir),
+        "validate": (),
+    }[command]
+
+    as_json = ordervet(command, export, *more, "--json")
+    (account,) = as_json.json["files"]
+    as_text = ordervet(command, export, *more)
+
+    assert as_json.code == as_text.code == 4
+    assert (account["n_read"], account["n_merged"], account["n_quarantined"]) == (6, 1, 2)
+    assert sum_of(account) == account["n_read"]
+    assert account["evidence"]["phone"] == {"known": 1, "absent": 1, "masked": 1, "unusable": 0}
+    assert account["missing_evidence"] == {
+        "recipient": 1.0, "address": 0.6667, "phone": 0.6667, "device": 1.0, "ip": 1.0, "payment": 1.0,
+    }  # fmt: skip
+    n_accepted, n_known = (0, 3) if command == "ingest" else (3, 0)
+    expected = f"6 rows read = {n_accepted} accepted + 1 merged + {n_known} already known + 2 quarantined"
+    assert f"orders.csv: {expected}" in as_text.out
+    assert "phone 67% (33% masked), device 100%, ip 100%" in as_text.out
+
+
+@pytest.mark.usefixtures("key")
+def test_part_that_is_left_out_of_a_good_row_is_no_row_set_aside(ordervet, tmp_path: Path) -> None:
+    header = "订单编号,订单创建时间,总金额,订单状态,订单付款时间,确认收货时间"
+    export = write_lines(tmp_path / "orders.csv", [header, "A1,2025-11-11,1,交易成功,2025-11-11,翌日"])
+
+    ended = ordervet("ingest", export, "--history", tmp_path / "history", "--quarantine", tmp_path / "aside.csv")
+
+    assert ended.code == 4
+    assert "1 rows read = 1 accepted + 0 merged + 0 already known + 0 quarantined" in ended.out
+    assert "no row was set aside, but parts of rows were left out (1 lines)" in ended.err
+    assert '"happened_at","instant"' in (tmp_path / "aside.csv").read_text("utf-8")
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("command", ["ingest", "score", "validate", "formats"])
+def test_format_of_ones_own_is_taken_and_a_broken_one_is_one_clear_error(
+    ordervet, models_dir, tmp_path: Path, command: str
+) -> None:
+    folder = tmp_path / "formats"
+    folder.mkdir()
+    good = ['title = "our ERP"', 'kind = "orders"', "[fields]", 'order_id = "单号"', 'placed_at = "时间"']
+    write_lines(folder / "our_erp.toml", [*good, 'amount_minor = "钱"'])
+    export = write_lines(tmp_path / "orders.csv", ["单号,时间,钱,别的", "A1,2025-11-11,1,x"])
+    more = {"ingest": ("--history", tmp_path / "history"), "score": ("--models", models_dir)}.get(command, ())
+
+    taken = ordervet(command, export, "--formats", folder, *more, "--json")
+    write_lines(folder / "broken.toml", [*good, "[lines]", 'continuation = "sometimes"'])
+    broken = ordervet(command, export, "--formats", folder, *more, "--json")
+
+    assert taken.code == 0
+    found = taken.json if command == "formats" else taken.json["files"][0]
+    assert found["format"] == "our_erp"
+    assert broken.code == 3
+    assert "error: 1 problem in broken.toml\n - 'lines.continuation': " in broken.err
+
+
+def test_formats_lists_every_format_and_shows_taken_and_ignored_columns(ordervet) -> None:
+    listed = ordervet("formats")
+    shown = ordervet("formats", EXPORTS / "tmall_orders_new.csv")
+
+    assert all(each.name in listed.out for each in list_formats())
+    assert "order_id               from 订单编号" in shown.out
+    assert "become dated outcomes: 订单状态" in shown.out
+    assert "ignored: 支付单号, 发货时间, 运单号, 物流公司, 宝贝规格, 是否代付" in shown.out
+    assert "never a key: OAID" in shown.out
+
+
+@pytest.mark.usefixtures("key")
+def test_quarantine_that_cannot_be_written_brings_nothing_in(ordervet, monkeypatch, tmp_path: Path) -> None:
+    export = write_lines(tmp_path / "orders.csv", [HEADER, *ROWS])
+    ordervet("ingest", write_lines(tmp_path / "first.csv", [HEADER, ROWS[2]]), "--history", tmp_path / "history")
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+
+    ended = ordervet("ingest", export, "--history", tmp_path / "history", "--quarantine", tmp_path / "aside.csv")
+    monkeypatch.undo()
+
+    assert ended.code == 3
+    assert "cannot write aside.csv: No space left on device" in ended.err
+    assert not (tmp_path / "aside.csv").exists()
+    assert History.open(tmp_path / "history", Key(bytes(range(16)))).version == 1
