@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup score test fmt lint types layers wheel samples starter readme bench parity browser check clean
+.PHONY: help setup score test fmt lint types layers wheel samples starter readme bench bench-compare parity browser check clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -39,6 +39,17 @@ types: $(READY)  ## check types (mypy, strict)
 
 layers: $(READY)  ## check that imports go one way
 	@$(BIN)/lint-imports
+
+readme: $(READY)  ## run the examples of the README
+	@$(BIN)/python -m pytest tests/test_readme.py
+
+bench: $(READY)  ## time every stage; write out/bench.csv and print the table (benchmarks/bench_*.py compare with others)
+	@mkdir -p out
+	@$(BIN)/python -m pytest -q benchmarks --benchmark-only --benchmark-json=out/bench.json
+	@$(BIN)/python benchmarks/report.py out/bench.json
+
+bench-compare: $(READY)  ## time BASE=<commit> and the working tree in turn; fail where the tree is slower
+	@$(BIN)/python benchmarks/compare.py $(BASE)
 
 wheel: $(READY)  ## build the wheel, install it into an empty environment, score one file from it
 	@$(BIN)/python -m pytest -m wheel tests/test_wheel.py
