@@ -37,6 +37,8 @@ ENTRIES: dict[str, Entry] = {
     "correct": Entry("appeals:correct", "Record an upheld appeal: a verdict counts no more."),
     "validate": Entry("validation:validate", "Check files row by row; nothing is scored."),
     "train": Entry("learning:train", "Train a model, and measure it on the newest fifth."),
+    "retrain": Entry("retrain:retrain", "Run the night: a better model serves, or none is changed."),
+    "models": Entry("models:models_app", "List, show, compare, promote, roll back, prune, verify models."),
     "backtest": Entry("backtesting:backtest", "Measure the method on past data."),
     "lookalikes": Entry("lookalikes:lookalikes", "Measure a model on honest look-alikes of malice."),
     "simulate": Entry("learning:simulate", "Simulate a merchant with a Double-11 evening."),

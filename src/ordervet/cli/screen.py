@@ -41,12 +41,14 @@ class ExitCode(IntEnum):
     SOME_ROWS_SET_ASIDE = 4
     MODEL = 5
     REFUSED = 6
+    REFUSED_BY_GATES = 7
     INTERRUPTED = 130
 
 
 EXIT_CODES_HELP = (
     "Exit codes: 0 done · 1 internal error · 2 wrong usage · 3 bad input, nothing written · 4 done, some rows set "
-    "aside · 5 model missing or damaged · 6 refused: not enough to learn from · 130 interrupted"
+    "aside · 5 model missing or damaged · 6 refused: not enough to learn from · 7 refused by a gate: what serves stays · "
+    "130 interrupted"
 )
 
 _CODE_OF: tuple[tuple[type[OrdervetError], ExitCode], ...] = (

@@ -69,8 +69,8 @@ class HistorySlices:
     def __init__(self, history: History, until_us: int, version: int, ledger: Ledger) -> None:
         self.version = version
         self.ledger = ledger
+        self.until_us = until_us
         self._history = history
-        self._until_us = until_us
         with told_clearly(history.path, "read"):
             self._key_id = delta.load_table(history.path).metadata().configuration[delta.KEY_ID]
 
@@ -96,8 +96,14 @@ class HistorySlices:
         (from, until) of each, UTC microseconds; together they hold every event
         """
         inner = np.unique(self.ledger.order_seen_at[n_orders::n_orders])
-        bounds = [np.iinfo(np.int64).min, *inner.tolist(), self._until_us]
+        bounds = [np.iinfo(np.int64).min, *inner.tolist(), self.until_us]
         return list(pairwise(bounds))
+
+    def read_first(self) -> KeyedEvents:
+        """Read the orders of the first instant: they have the columns that all have."""
+        if len(self.ledger.order_seen_at) == 0:
+            return self.read(self.until_us, self.until_us)
+        return self.read(int(self.ledger.order_seen_at[0]), int(self.ledger.order_seen_at[0]) + 1)
 
     def read(self, from_us: int, until_us: int) -> KeyedEvents:
         """Read one slice, in the order in which its events were seen.

@@ -1,0 +1,220 @@
+"""Commands about models: list, show, compare, promote, rollback, prune, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ordervet.cli import options
+from ordervet.cli.screen import EXIT_CODES_HELP, ExitCode, choose_lang, err, out, print_json
+from ordervet.errors import ModelError
+from ordervet.model import (
+    Listed,
+    check_model,
+    find_live_model,
+    list_models,
+    list_promotions,
+    load_model,
+    promote_model,
+    prune_models,
+    rollback_model,
+)
+from ordervet.reports.nightly import word_gate
+from ordervet.score.shadow import SHADOW_NAME, compare_shadow
+
+models_app = typer.Typer(
+    help="List, show, compare and choose the models of a folder.", no_args_is_help=True, epilog=EXIT_CODES_HELP
+)
+
+Folder = Annotated[Path, typer.Option("--models", help="Folder of models.", show_default=False)]
+_MEASURES = ("ap", "auc", "money", "calibration_error", "n_orders", "n_malicious")
+
+
+@models_app.command("list", epilog=EXIT_CODES_HELP)
+def list_(models: Folder, json: options.Json = False) -> None:
+    """List the models: which serves, which passed its gates, which are damaged.
+
+    Example: ordervet models list --models models
+    """
+    listed = list_models(models)
+    if json:
+        print_json({"models": [_sum_up(each) for each in listed], "promotions": [_tell(n) for n in _notes(models)]})
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("", "model", "cut-off", "orders", "AP", "gates"):
+        table.add_column(title, no_wrap=True, justify="right" if title in {"orders", "AP"} else "left")
+    for each in listed:
+        row = _sum_up(each)
+        gates = row["fault"] or row["gates"] or "–"
+        n_orders = "–" if row["n_orders"] is None else f"{row['n_orders']:,}"
+        ap = "–" if row["ap"] is None else f"{row['ap']:.3f}"
+        table.add_row("live" if each.is_live else "", each.model_id, row["as_of"] or "–", n_orders, ap, gates)
+    out.print(table)
+
+
+@models_app.command("show", epilog=EXIT_CODES_HELP)
+def show(
+    models: Folder,
+    model_id: Annotated[str | None, typer.Argument(help="Id; without it, the live model.", show_default=False)] = None,
+    lang: options.LangOption = None,
+    json: options.Json = False,
+) -> None:
+    """Show a model's card and its gates.
+
+    Example: ordervet models show --models models
+    """
+    folder = models / model_id if model_id else find_live_model(models)
+    model = load_model(folder)
+    if json:
+        print_json({"model_id": model.model_id, "origin": model.origin, "metrics": model.metrics})
+        return
+    card = folder / "card.md"
+    out.print(card.read_text(encoding="utf-8") if card.is_file() else model.model_id, markup=False)
+    spoken = choose_lang(lang)
+    for gate in model.metrics.get("gates", []):
+        name, note = word_gate(gate, spoken)
+        out.print(f"{'✓' if gate['passed'] else '✗'} {name}{': ' if note else ''}{note}", markup=False)
+
+
+@models_app.command("compare", epilog=EXIT_CODES_HELP)
+def compare(
+    models: Folder,
+    one: Annotated[str | None, typer.Argument(help="Id; without it, the live model.", show_default=False)] = None,
+    other: Annotated[str | None, typer.Argument(help="Id of another model.", show_default=False)] = None,
+    shadow: Annotated[
+        Path | None, typer.Option(help="What scorers with a challenger recorded; by default in the folder of models.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Compare two models: what each measured when it was made, and what both said about the same live orders.
+
+    Orders are recorded by a scorer that was opened with `Scorer.open(models, challenger=...)`.
+
+    Example: ordervet models compare m-1a2b3c4d5e6f m-6f5e4d3c2b1a --models models
+    """
+    ids = [one or find_live_model(models).name, *([other] if other else [])]
+    loaded = [load_model(models / each) for each in ids]
+    measured = [{name: m.metrics.get(name) for name in _MEASURES} for m in loaded]
+    recorded = compare_shadow(shadow or models / SHADOW_NAME, among=ids)
+    if json:
+        print_json({"measured": dict(zip(ids, measured, strict=True)), "shadow": recorded})
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for each in ids:
+        table.add_column(each, justify="right")
+    for name in _MEASURES:
+        table.add_row(name, *(_number(row[name]) for row in measured))
+    out.print(table)
+    out.print("each on its own later orders; the pairs below are of the same live orders", style="dim")
+    for pair in recorded:
+        out.print(
+            f"{pair['n_orders']:,} orders, {pair['champion_id']} served, {pair['challenger_id']} in its shadow: "
+            f"mean risk score {pair['mean_score_champion']:.1f} and {pair['mean_score_challenger']:.1f}, "
+            f"another action on {pair['n_other_action']:,} "
+            f"(stricter {pair['n_stricter']:,}, milder {pair['n_milder']:,})",
+            markup=False,
+        )
+    if not recorded:
+        out.print("no live orders were recorded")
+
+
+@models_app.command("promote", epilog=EXIT_CODES_HELP)
+def promote(
+    models: Folder,
+    model_id: Annotated[str, typer.Argument(help="Id of the model that is to serve.", show_default=False)],
+    json: options.Json = False,
+) -> None:
+    """Let a model serve, whatever its gates say; it is loaded and tried first.
+
+    Example: ordervet models promote m-1a2b3c4d5e6f --models models
+    """
+    promote_model(models, model_id)
+    _say_live(models, json=json)
+
+
+@models_app.command("rollback", epilog=EXIT_CODES_HELP)
+def rollback(models: Folder, json: options.Json = False) -> None:
+    """Let the model serve again that served before; once more goes one promotion further back.
+
+    Example: ordervet models rollback --models models
+    """
+    rollback_model(models)
+    _say_live(models, json=json)
+
+
+@models_app.command("prune", epilog=EXIT_CODES_HELP)
+def prune(
+    models: Folder,
+    keep: Annotated[int, typer.Option(min=0, help="How many of the newest models stay.")] = 30,
+    json: options.Json = False,
+) -> None:
+    """Remove old models; what serves, and what a rollback would go back to, stays in any case.
+
+    Example: ordervet models prune --keep 30 --models models
+    """
+    removed = prune_models(models, keep=keep)
+    if json:
+        print_json({"removed": removed})
+    else:
+        out.print(f"{len(removed):,} models were removed")
+
+
+@models_app.command("verify", epilog=EXIT_CODES_HELP)
+def verify(models: Folder, json: options.Json = False) -> None:
+    """Load and try every model, and the pointer to the live one; damage ends with code 5.
+
+    Example: ordervet models verify --models models
+    """
+    faults = [each.fault for each in list_models(models) if each.fault]
+    try:
+        check_model(find_live_model(models))
+    except ModelError as error:
+        faults = list(dict.fromkeys([*faults, error.message]))
+    if json:
+        print_json({"n_models": len(list_models(models)), "faults": faults})
+    for fault in [] if json else faults:
+        err.print(fault, style="red", markup=False)
+    if faults:
+        raise typer.Exit(ExitCode.MODEL)
+    if not json:
+        out.print(f"{len(list_models(models)):,} models, all whole")
+
+
+def _say_live(models: Path, *, json: bool) -> None:
+    live = find_live_model(models).name
+    if json:
+        print_json({"live": live})
+    else:
+        out.print(f"model {live} is live", markup=False)
+
+
+def _sum_up(listed: Listed) -> dict[str, Any]:
+    gates = listed.metrics.get("gates")
+    failed = [gate["name"] for gate in gates if not gate["passed"]] if gates else []
+    return {
+        "model_id": listed.model_id,
+        "is_live": listed.is_live,
+        "fault": listed.fault,
+        "as_of": listed.origin.get("as_of") or listed.origin.get("last_order_at"),
+        "n_orders": listed.origin.get("n_orders"),
+        "ap": listed.metrics.get("ap"),
+        "gates": "" if gates is None else ("passed" if not failed else f"failed: {', '.join(failed)}"),
+    }
+
+
+def _notes(models: Path) -> list[Any]:
+    return list_promotions(models)
+
+
+def _tell(note: Any) -> dict[str, Any]:  # noqa: ANN401 - a Promotion
+    return {"model_id": note.model_id, "previous": note.previous, "at": note.at, "why": note.why}
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"

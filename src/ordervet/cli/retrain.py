@@ -1,0 +1,155 @@
+"""The command of the night: retrain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from ordervet.backtest.lookalikes import measure_lookalikes
+from ordervet.cli import options
+from ordervet.cli.intake import build_history_intake, choose_threads
+from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json, show_progress
+from ordervet.contract import load_mapping, parse_instant
+from ordervet.contract.file_events import FILE_FAILURE_SCHEMA
+from ordervet.contract.values import DEFAULT_TIME_ZONE
+from ordervet.entities import load_key
+from ordervet.entities.history import History
+from ordervet.entities.history.slices import HistorySlices
+from ordervet.errors import TrainingError
+from ordervet.nightly.night import run_night
+from ordervet.nightly.prometheus import build_metrics
+from ordervet.nightly.records import write_whole
+from ordervet.nightly.settings import load_night_settings
+from ordervet.policy import load_policy
+from ordervet.reports import SIMULATED
+from ordervet.reports.nightly import word_gate, word_outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ordervet.model import Model
+    from ordervet.nightly.night import Night
+    from ordervet.nightly.settings import NightSettings
+    from ordervet.policy import Lang, Policy
+
+
+def retrain(
+    history: Annotated[Path, typer.Option(help="Folder of the history.", show_default=False)],
+    models: Annotated[Path, typer.Option(help="Folder of models.", show_default=False)],
+    as_of: Annotated[
+        str | None,
+        typer.Option(help="Cut-off: nothing seen at or after it is known. By default the last midnight, local time."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Learn and measure, and write nothing.")] = False,
+    settings: Annotated[Path | None, typer.Option(help="TOML file; docs/nightly.md shows every setting.")] = None,
+    mapping: options.Mapping = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy file; without it, the default policy.")] = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(help="Notice that features of this pattern are new, constant or drifted; may come several times."),
+    ] = None,
+    metrics: Annotated[Path | None, typer.Option(help="Text file of metrics for Prometheus' node exporter.")] = None,
+    about: Annotated[str, typer.Option(help="What the data is; goes into the manifest and the card.")] = "",
+    simulated: Annotated[bool, typer.Option(help="The data is simulated: every figure will say so.")] = False,
+    lang: options.LangOption = None,
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """Learn from the history, and let the new model serve if it is better; else say why not, and change nothing.
+
+    Only ripe labels are learned from, and only later ones are measured on. The same night twice does nothing new; a run
+    that died is taken over by the next. A refusal is a normal end, with code 7 and a report.
+
+    Example: ordervet retrain --history history --models models
+    """
+    told = load_night_settings(settings)
+    if accept:
+        told = told.model_copy(
+            update={"gates": told.gates.model_copy(update={"expected": (*told.gates.expected, *accept)})}
+        )
+    found = load_mapping(mapping) if mapping else None
+    rules = load_policy(policy)
+    n_threads = choose_threads(threads)
+    with show_progress() as report_step:
+        report_step("reading the ledger")
+        store = History.open(history, load_key())
+        cut_off = choose_cut_off(as_of, found.source.time_zone if found else DEFAULT_TIME_ZONE)
+        slices = HistorySlices.open(store, until_us=cut_off)
+        if len(slices.ledger.order_id) == 0:
+            raise TrainingError(
+                "the history holds no order from before the cut-off", hint="ordervet ingest FILE... --history DIR"
+            )
+        intake = build_history_intake(slices.read_first(), FILE_FAILURE_SCHEMA.empty_table(), found)
+        night = run_night(
+            slices, models, intake.spec, settings=told, policy=rules,
+            about=({"about": about} if about else {}) | {"is_simulated": simulated},
+            measure_lookalikes=build_lookalikes(told, rules, n_threads),
+            dry_run=dry_run, n_threads=n_threads, report_step=report_step,
+        )  # fmt: skip
+    if metrics is not None:
+        write_whole(metrics, build_metrics(night.record, is_dry_run=dry_run))
+    if json:
+        record = night.record | {"outcome": night.outcome, "was_done": night.was_done, "night": night.name}
+        print_json(record)
+    else:
+        print_night(night, choose_lang(lang), is_simulated=simulated)
+    if not night.record["passed"]:
+        raise typer.Exit(ExitCode.REFUSED_BY_GATES)
+
+
+def choose_cut_off(as_of: str | None, time_zone: str) -> int:
+    """Read the instant asked for, or take the last midnight in the zone; UTC microseconds.
+
+    Raises
+    ------
+    ContractError
+        It is no instant.
+    """
+    if as_of is not None:
+        at = parse_instant(as_of)
+    else:
+        zone = ZoneInfo(time_zone)
+        at = datetime.combine(datetime.now(zone).date(), time(), zone)
+    return int(np.datetime64(at.astimezone(ZoneInfo("UTC")).replace(tzinfo=None), "us").astype(np.int64))
+
+
+def build_lookalikes(
+    settings: NightSettings, policy: Policy, n_threads: int
+) -> Callable[[Model], dict[str, Any]] | None:
+    """Give the look-alike suite as a night asks it; None where the settings leave it out."""
+    n_orders = settings.gates.lookalike_orders
+    if n_orders == 0:
+        return None
+
+    def measure(model: Model) -> dict[str, Any]:
+        return measure_lookalikes(
+            replace(model, metrics={}), n_orders=n_orders, seed=settings.seed, policy=policy, n_jobs=n_threads
+        ).as_dict()
+
+    return measure
+
+
+def print_night(night: Night, lang: Lang, *, is_simulated: bool) -> None:
+    """Print a night's outcome and its gates."""
+    if night.was_done:
+        out.print(f"this night was done before, nothing was changed: {night.name}", style="dim")
+    out.print(word_outcome(night.record, lang), markup=False)
+    table = Table(box=None, pad_edge=False)
+    for title in ("gate", "figure", "bound", "", ""):
+        table.add_column(title, justify="right" if title in {"figure", "bound"} else "left")
+    for gate in night.record["gates"]:
+        name, note = word_gate(gate, lang)
+        figures = ["–" if gate[key] is None else f"{gate[key]:.4g}" for key in ("figure", "bound")]
+        table.add_row(name, *figures, "✓" if gate["passed"] else "✗", note, style=None if gate["passed"] else "red")
+    out.print(table)
+    if night.folder is not None:
+        out.print(f"report: {night.folder / f'report.{lang}.html'}", markup=False)
+    if is_simulated:
+        err.print(SIMULATED, style="dim")

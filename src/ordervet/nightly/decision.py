@@ -1,0 +1,258 @@
+"""The decision of a night: learn a challenger, try it, and say whether it may serve. Nothing is changed here."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ordervet.errors import ModelError, TrainingError
+from ordervet.model import Model, TrainingSet, fit_risk_scale, load_serving_model
+from ordervet.nightly import gates, records
+from ordervet.nightly.labels import DAY_US, INNOCENT, MALICIOUS, label_ripe_orders, measure_maturity
+from ordervet.nightly.learn import fit_challenger
+from ordervet.nightly.material import plan_material, replay_material
+from ordervet.nightly.moved import compare_reasons
+from ordervet.nightly.trial import Contender, fit_scale, hold_trial, part_material
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ordervet.entities.history.slices import HistorySlices, Ledger
+    from ordervet.features import FeatureSpec
+    from ordervet.nightly.labels import Labels
+    from ordervet.nightly.material import Material
+    from ordervet.nightly.settings import NightSettings
+    from ordervet.nightly.trial import Parts, Trial
+    from ordervet.policy import Policy
+
+    Lookalikes = Callable[[Model], dict[str, Any]]
+
+_N_FLOW_DAYS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a night is to do.
+
+    Parameters
+    ----------
+    models : the folder of models
+    spec : the challenger's features
+    as_of_us : the cut-off, UTC microseconds: nothing seen at or after it is known
+    settings : maturity, budgets, bounds
+    policy : whose id goes into the manifest
+    about : notes about the data for the manifest
+    measure_lookalikes : from a model to `LookalikeReport.as_dict`; None leaves the gate out
+    n_threads : threads; the artefact does not depend on it
+    report_step : is told what is being done
+    """
+
+    models: Path
+    spec: FeatureSpec
+    as_of_us: int
+    settings: NightSettings
+    policy: Policy
+    about: dict[str, Any]
+    measure_lookalikes: Lookalikes | None
+    n_threads: int
+    report_step: Callable[[str], None]
+
+
+def decide(task: Task, slices: HistorySlices, work: Path | None) -> tuple[Model, dict[str, Any]]:
+    """Learn a challenger and try it.
+
+    Parameters
+    ----------
+    task : what to do
+    slices : the history up to the cut-off
+    work : where to keep what took long, for a run that takes over; None keeps nothing
+
+    Returns
+    -------
+    the challenger, its gates in its manifest; and everything the report tells, ``passed`` first
+
+    Raises
+    ------
+    TrainingError
+        There is not enough to learn from.
+    """
+    settings, n_threads = task.settings, task.n_threads
+    labels = label_ripe_orders(slices.ledger, as_of_us=task.as_of_us, maturity=settings.maturity)
+    champion_model = _load_champion(task.models)
+    names = _unite(task.spec, champion_model)
+    material = _gather(task, slices, labels, names, work)
+    parts = part_material(material, as_of_us=task.as_of_us, settings=settings)
+    _check_parts(material, parts, settings)
+    champion = Contender.of(champion_model, names) if champion_model else None
+    model = _fit(task, slices, material, parts, names)
+    challenger = Contender.of(model, names)
+    task.report_step("measuring")
+    trial = hold_trial(
+        challenger, champion, material, parts, names=names, settings=settings, n_threads=n_threads,
+        is_champion_old=_is_old(champion_model, task.as_of_us, settings),
+    )  # fmt: skip
+    task.report_step("measuring look-alikes")
+    ours = task.measure_lookalikes(model) if task.measure_lookalikes else None
+    theirs = _find_champions_lookalikes(champion_model, task.measure_lookalikes)
+    verdicts = [*trial.gates, gates.check_lookalikes(*((each or {}).get("rows") for each in (ours, theirs)))]
+    model = replace(model, metrics=_drop_nan(trial.metrics | {"gates": _settle(verdicts), "lookalikes": ours}))
+    record = {
+        "passed": all(gate.passed for gate in verdicts),
+        "as_of": write_instant(task.as_of_us),
+        "model_id": model.model_id,
+        "champion_id": champion_model.model_id if champion_model else None,
+        "origin": model.origin,
+        "counts": {part: len(getattr(parts, part)) for part in parts.__slots__},
+        "label_flow": _measure_flow(slices.ledger, labels, task.as_of_us),
+        "maturity_curve": measure_maturity(slices.ledger, labels),
+        "order_days": settings.maturity.order_days,
+        "moved": compare_reasons(challenger, champion, material, parts.fresh, n_threads),
+    }
+    return model, _drop_nan(record | _tell(trial, verdicts))
+
+
+def write_instant(instant_us: int) -> str:
+    """Write an instant in UTC."""
+    return str(np.datetime64(instant_us, "us")) + "Z"
+
+
+def _tell(trial: Trial, verdicts: list[gates.Gate]) -> dict[str, Any]:
+    return {
+        "gates": [gate.as_dict() for gate in verdicts],
+        "metrics": trial.metrics,
+        "champion_metrics": trial.champion_metrics,
+        "drift": [
+            {"name": d.name, "psi": d.psi, "before": d.top_share_before, "now": d.top_share_now} for d in trial.drift
+        ],
+        "score_psi": trial.score_psi,
+        "channel_psi": trial.channel_psi,
+        "us_per_order": trial.us_per_order,
+    }
+
+
+def _load_champion(models: Path) -> Model | None:
+    """Load what serves; a model that cannot be loaded any more is no champion."""
+    try:
+        return load_serving_model(models)[0]
+    except ModelError:
+        return None
+
+
+def _unite(spec: FeatureSpec, champion: Model | None) -> tuple[str, ...]:
+    """Name the features of both models, the challenger's first."""
+    return tuple(dict.fromkeys([*spec.names, *(champion.spec.names if champion else ())]))
+
+
+def _gather(task: Task, slices: HistorySlices, labels: Labels, names: tuple[str, ...], work: Path | None) -> Material:
+    both = replace(task.spec, names=names)
+    made_of = f"{slices.ledger.digest} {both.hash} {task.as_of_us} {task.settings.hash}"
+    found = records.load_material(work, made_of=made_of) if work else None
+    if found is not None:
+        task.report_step("taking over from a run that died")
+        return found
+    plan = plan_material(slices.ledger, labels, as_of_us=task.as_of_us, settings=task.settings)
+    material = replay_material(
+        slices, both, plan, settings=task.settings, as_of_us=task.as_of_us, n_threads=task.n_threads,
+        report_step=task.report_step,
+    )  # fmt: skip
+    if work:
+        records.save_material(work, material, made_of=made_of)
+    return material
+
+
+def _check_parts(material: Material, parts: Parts, settings: NightSettings) -> None:
+    n_malicious = int((material.plan.label[parts.holdout] == MALICIOUS).sum())
+    if n_malicious == 0 or len(parts.reference) == 0:
+        raise TrainingError(
+            f"the newest {settings.learning.holdout_days} ripe days hold {n_malicious} malicious orders and the newest "
+            f"{settings.learning.reference_days} days {len(parts.reference):,} orders, expected some of both",
+            hint="bring in the newest orders and verdicts: ordervet ingest FILE... --history DIR",
+        )
+
+
+def _fit(task: Task, slices: HistorySlices, material: Material, parts: Parts, names: tuple[str, ...]) -> Model:
+    spec, settings, n_threads = task.spec, task.settings, task.n_threads
+    plan, rows = material.plan, parts.train
+    columns = slice(0, len(spec.names))  # NOTE: the challenger's features come first, see _unite
+    training = TrainingSet(
+        material.features[rows, columns], plan.label[rows] == MALICIOUS, material.seen_at[rows], plan.weight[rows]
+    )
+    text, calibration = fit_challenger(
+        training, spec.names, settings.fit, n_folds=settings.learning.n_folds, n_threads=n_threads,
+        report_step=task.report_step,
+    )  # fmt: skip
+    unscaled = Model(text, spec, calibration, fit_risk_scale(np.zeros(1)), {}, {})
+    scale = fit_scale(Contender.of(unscaled, names), material, parts.reference, n_threads)
+    origin = task.about | {
+        "as_of": write_instant(task.as_of_us),
+        "history_version": slices.version,
+        "history_digest": slices.ledger.digest,
+        "n_orders": len(slices.ledger.order_id),
+        "n_labelled": int(plan.weight.sum()),
+        "n_fitted": int(plan.weight[rows].sum()),
+        "n_fitted_rows": len(rows),
+        "n_calibrated": int(plan.weight[rows].sum()),
+        "n_malicious": int((plan.label[rows] == MALICIOUS).sum()),
+        "first_order_at": write_instant(int(material.seen_at[rows].min())),
+        "last_order_at": write_instant(int(material.seen_at[parts.holdout].max())),
+        "maturity_days": settings.maturity.order_days,
+        "seed": settings.fit.seed,
+        "settings": settings.fit.model_dump(mode="json"),
+        "settings_hash": settings.hash,
+        "policy_id": task.policy.policy_id,
+        "versions": {each: importlib.metadata.version(each) for each in ("ordervet", "lightgbm", "numpy")},
+    }
+    return replace(unscaled, risk_scale=scale, origin=origin)
+
+
+def _is_old(champion: Model | None, as_of_us: int, settings: NightSettings) -> bool:
+    """Tell whether the champion was made too long ago; one that does not say when is old."""
+    made = champion.origin.get("as_of") if champion else None
+    if not isinstance(made, str):
+        return True
+    made_us = int(np.datetime64(made.removesuffix("Z"), "us").astype(np.int64))
+    return as_of_us - made_us > settings.gates.max_champion_days * DAY_US
+
+
+def _find_champions_lookalikes(champion: Model | None, measure: Lookalikes | None) -> dict[str, Any] | None:
+    """Take them from its manifest, or measure them."""
+    if champion is None or measure is None:
+        return None
+    known = champion.metrics.get("lookalikes")
+    return known if isinstance(known, dict) else measure(champion)
+
+
+def _settle(verdicts: list[gates.Gate]) -> list[dict[str, Any]]:
+    """Give the gates for the manifest: without times taken, which no two runs have in common."""
+    return [(replace(g, figure=None) if g.name == "scoring_us" else g).as_dict() for g in verdicts]
+
+
+def _measure_flow(ledger: Ledger, labels: Labels, as_of_us: int) -> list[dict[str, Any]]:
+    """Count, for each of the last days, orders placed and verdicts that came."""
+    ago = (as_of_us - 1 - ledger.order_seen_at) // DAY_US
+    verdict_ago = (as_of_us - 1 - labels.verdict_at) // DAY_US
+    flow = []
+    for day in range(min(_N_FLOW_DAYS, int(ago.max(initial=0)) + 1) - 1, -1, -1):
+        came = verdict_ago == day
+        flow.append(
+            {
+                "days_ago": day,
+                "orders": int((ago == day).sum()),
+                "ripe": int(((ago == day) & (labels.label >= 0)).sum()),
+                "malicious": int((came & (labels.verdict == MALICIOUS)).sum()),
+                "innocent": int((came & (labels.verdict == INNOCENT)).sum()),
+            }
+        )
+    return flow
+
+
+def _drop_nan(value: Any) -> Any:  # noqa: ANN401 - walks JSON
+    if isinstance(value, dict):
+        return {key: _drop_nan(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_drop_nan(part) for part in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

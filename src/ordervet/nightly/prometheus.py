@@ -1,0 +1,58 @@
+"""A night as metrics in Prometheus' text format, for the node exporter's textfile collector."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+_HELP = {
+    "ordervet_retrain_cut_off_seconds": "Cut-off of the last night, Unix time.",
+    "ordervet_retrain_finished_seconds": "When the last night was finished, Unix time.",
+    "ordervet_retrain_passed": "1 when the challenger passed every gate.",
+    "ordervet_retrain_gate_passed": "1 when the challenger passed the gate.",
+    "ordervet_retrain_gate_figure": "What the gate measured.",
+    "ordervet_retrain_metric": "Figures on later, ripe orders, of the new and of the serving model.",
+    "ordervet_retrain_psi": "Population stability index of the newest days.",
+    "ordervet_retrain_orders": "Orders learned from and measured on.",
+}
+
+
+def build_metrics(record: dict[str, Any], *, is_dry_run: bool) -> str:
+    """Write a night's metrics; what could not be measured is left out.
+
+    Parameters
+    ----------
+    record : of `night.run_night`
+    is_dry_run : then nothing was finished
+    """
+    samples: dict[str, list[tuple[dict[str, str], float | None]]] = {name: [] for name in _HELP}
+    samples["ordervet_retrain_cut_off_seconds"].append(({}, _read_seconds(record["as_of"])))
+    if not is_dry_run:
+        samples["ordervet_retrain_finished_seconds"].append(({}, _read_seconds(record["finished_at"])))
+    samples["ordervet_retrain_passed"].append(({}, float(record["passed"])))
+    for gate in record["gates"]:
+        samples["ordervet_retrain_gate_passed"].append(({"gate": gate["name"]}, float(gate["passed"])))
+        samples["ordervet_retrain_gate_figure"].append(({"gate": gate["name"]}, gate["figure"]))
+    for model, measured in (("new", record["metrics"]), ("serving", record["champion_metrics"] or {})):
+        for name in ("ap", "auc", "money", "calibration_error"):
+            samples["ordervet_retrain_metric"].append(({"model": model, "metric": name}, measured.get(name)))
+    for part in ("score", "channel"):
+        samples["ordervet_retrain_psi"].append(({"of": part}, record[f"{part}_psi"]))
+    for part in ("train", "holdout", "reference"):
+        samples["ordervet_retrain_orders"].append(({"part": part}, float(record["counts"][part])))
+    lines = []
+    for name, found in samples.items():
+        known = [(labels, value) for labels, value in found if value is not None]
+        if known:
+            lines += [f"# HELP {name} {_HELP[name]}", f"# TYPE {name} gauge"]
+            lines += [f"{name}{_write_labels(labels)} {value!r}" for labels, value in known]
+    return "\n".join(lines) + "\n"
+
+
+def _read_seconds(instant: str) -> float:
+    return datetime.fromisoformat(instant).timestamp()
+
+
+def _write_labels(labels: dict[str, str]) -> str:
+    written = ",".join(f'{name}="{value}"' for name, value in labels.items())
+    return f"{{{written}}}" if written else ""

@@ -1,0 +1,194 @@
+"""What a night is told: when labels are ripe, how much is kept, where the gates stand. TOML, every fault at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from typing import TYPE_CHECKING, Annotated, Self
+
+from annotated_types import Ge, Gt, Le
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from ordervet.contract.events import OutcomeKind
+from ordervet.errors import MappingError
+from ordervet.model import FitSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Days = Annotated[float, Ge(0), Le(3650)]
+WholeDays = Annotated[int, Ge(1), Le(3650)]
+Share = Annotated[float, Ge(0), Le(1)]
+Rows = Annotated[int, Ge(1_000)]
+
+
+#: Features whose every value moves with the season by design: rates of whole shops and channels, the day of the week.
+SEASONAL = ("shop__*", "channel__*", "category__*", "item__*", "campaign__*", "order__value__weekday")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Maturity(_Part):
+    """When a label is ripe. Days.
+
+    Parameters
+    ----------
+    order_days : an order younger than this is not learned from, whatever is known of it: what is known of fresh orders
+        is mostly malice, because nobody is told that an order was innocent
+    verdict_days : by verdict, how long it must have stood; an appeal may come
+    outcome_days : by kind of outcome, how long an order that nobody judged waits after one before silence is innocence
+    """
+
+    order_days: Days = 30.0
+    verdict_days: dict[str, Days] = {"malicious": 2.0, "innocent": 0.0}
+    outcome_days: dict[str, Days] = {
+        "refund_requested": 7.0,
+        "return_received": 7.0,
+        "delivery_refused": 7.0,
+        "claim": 14.0,
+        "bad_review": 7.0,
+        "chargeback": 14.0,
+    }
+
+    @model_validator(mode="after")
+    def _check_words(self) -> Self:
+        unknown = sorted(set(self.verdict_days) - {"malicious", "innocent"})
+        unknown += sorted(set(self.outcome_days) - set(OutcomeKind))
+        if unknown:
+            raise ValueError(f"got {', '.join(unknown)}, expected malicious and innocent, and kinds of outcomes")
+        return self
+
+
+class Learning(_Part):
+    """What is learned from.
+
+    Parameters
+    ----------
+    train_days : ripe orders of so many days are learned from
+    holdout_days : the newest ripe days, on which challenger and champion are measured and nothing is learned
+    max_rows : rows of the training matrix; beyond it, orders that nobody judged are sampled and weighted
+    reference_days : the newest days, ripe or not, that the risk score is made of
+    max_reference_rows : rows of theirs
+    loud_factor : a day with more orders than so many times the median day is no reference: a campaign
+    n_folds : parts of the time that calibration is cross-fitted on
+    slice_orders : orders replayed at a time
+    """
+
+    train_days: WholeDays = 365
+    holdout_days: WholeDays = 7
+    max_rows: Rows = 1_000_000
+    reference_days: WholeDays = 28
+    max_reference_rows: Rows = 200_000
+    loud_factor: Annotated[float, Gt(1)] = 1.5
+    n_folds: Annotated[int, Ge(2), Le(10)] = 3
+    slice_orders: Annotated[int, Ge(1_000)] = 200_000
+
+
+class GateBounds(_Part):
+    """Where the gates stand; docs/nightly.md says what each measures.
+
+    Parameters
+    ----------
+    sureness : of the paired bootstrap: the gain's lower bound is its percentile 100 × (1 − sureness)
+    n_draws : of the bootstrap
+    ap_margin, money_margin : the lower bound of the gain must be above
+    max_champion_days : a champion older than this is replaced by a challenger that is not worse
+    max_loss : "not worse" is a gain, as measured, of at least minus this
+    money_rate : alert rate at which the money caught is measured
+    calibration_error : expected calibration error
+    calibration_bias : relative difference of foretold and found malice, beyond sampling noise
+    review_score : risk score from which an order counts as an alert in the gates on false positives
+    channel_false_positives, new_buyer_false_positives : highest share of innocent orders alerted, beyond sampling noise
+    min_group : innocent orders below which a group is not judged
+    alert_scores : standing thresholds on the risk score
+    alert_rate_change : largest relative difference from the rate that such a threshold stands for
+    min_alerts : a threshold that would give fewer alerts is not judged
+    check_days : the newest reference days, on which the alert rate is checked
+    max_model_mb : size of the booster's text
+    max_us_per_order : scoring time on this machine
+    drift : population stability index of a feature between the reference days and the newest days
+    constant_share, varied_share : a feature is constant when one value has at least the first share of the newest days,
+        and had less than the second of the days before
+    expected : patterns of feature names whose being new, constant or drifted was given notice of
+    label_auc : least AUC of the champion on a channel's newest verdicts
+    min_label_malicious : malicious verdicts below which a channel's verdicts are not judged
+    duplicates : share of the newest days' orders that repeat buyer, instant and amount of another order
+    lookalike_orders : simulated orders of each look-alike; 0 leaves them out, which the report says
+    """
+
+    sureness: Annotated[float, Gt(0.5), Le(0.999)] = 0.95
+    n_draws: Annotated[int, Ge(50), Le(10_000)] = 200
+    ap_margin: float = 0.0
+    money_margin: float = 0.0
+    max_champion_days: Days = 14.0
+    max_loss: Share = 0.0
+    money_rate: Share = 0.02
+    calibration_error: Share = 0.02
+    calibration_bias: Annotated[float, Ge(0)] = 0.4
+    review_score: Annotated[float, Ge(0), Le(1000)] = 425.0
+    channel_false_positives: Share = 0.06
+    new_buyer_false_positives: Share = 0.06
+    min_group: Annotated[int, Ge(1)] = 200
+    alert_scores: tuple[float, ...] = (250.0, 325.0, 425.0, 500.0)
+    alert_rate_change: Share = 0.10
+    min_alerts: Annotated[int, Ge(1)] = 400
+    check_days: WholeDays = 3
+    max_model_mb: Annotated[float, Gt(0)] = 16.0
+    max_us_per_order: Annotated[float, Gt(0)] = 200.0
+    drift: Annotated[float, Gt(0)] = 2.0
+    constant_share: Share = 0.999
+    varied_share: Share = 0.98
+    expected: tuple[str, ...] = SEASONAL
+    label_auc: Share = 0.6
+    min_label_malicious: Annotated[int, Ge(1)] = 8
+    duplicates: Share = 0.02
+    lookalike_orders: Annotated[int, Ge(0)] = 2_000
+
+
+class NightSettings(_Part):
+    """Everything a night is told.
+
+    Parameters
+    ----------
+    maturity, learning, gates : see there
+    fit : LightGBM settings
+    seed : of samples and bootstraps
+    """
+
+    maturity: Maturity = Maturity()
+    learning: Learning = Learning()
+    gates: GateBounds = GateBounds()
+    fit: FitSettings = FitSettings()
+    seed: Annotated[int, Ge(0)] = 20251111
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over all settings, hexadecimal."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def load_night_settings(path: Path | None) -> NightSettings:
+    """Read settings from TOML; the defaults when no file is named.
+
+    Raises
+    ------
+    MappingError
+        The file cannot be read, or settings are wrong; all of them are named.
+    """
+    if path is None:
+        return NightSettings()
+    try:
+        return NightSettings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise MappingError(
+            f"{path.name} cannot be read as TOML ({type(error).__name__})", hint="docs/nightly.md shows every setting"
+        ) from None
+    except ValidationError as error:
+        faults = "\n".join(f" - '{'.'.join(map(str, e['loc']))}': {e['msg']}" for e in error.errors())
+        raise MappingError(
+            f"{error.error_count()} settings in {path.name} are wrong\n{faults}",
+            hint="docs/nightly.md shows every setting",
+        ) from None

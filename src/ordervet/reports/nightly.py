@@ -1,0 +1,181 @@
+"""A night as one self-contained page: what was decided and why, what moved, what to look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ordervet.reports.page import build_page, load_words
+from ordervet.reports.plots import Line, draw_lines
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from ordervet.policy import Lang
+
+    Words = dict[str, Any]
+
+_N_DRIFTED, _N_REASONS = 12, 12
+#: Population stability from which a shift is worth a look.
+_SHIFTED = 0.25
+
+
+def build_nightly_page(record: dict[str, Any], *, lang: Lang) -> str:
+    """Write a night as a page that needs nothing but itself.
+
+    Parameters
+    ----------
+    record : what `nightly.night.run_night` tells, as plain values
+    lang : language of the page
+    """
+    words = load_words("nightly")[lang]
+    curve = record["maturity_curve"]
+    values = {
+        "words": words,
+        "verdict": word_outcome(record, lang),
+        "cutoff": _word_cutoff(record, words),
+        "is_simulated": bool(record["origin"].get("is_simulated")),
+        "look": _list_what_to_look_at(record, words, lang) or [words["look_nothing"]],
+        "gates": _build_gates(record["gates"], words, lang),
+        "metrics": _build_metrics(record, words),
+        "flow": _draw_flow(record["label_flow"], words),
+        "maturity": _draw_maturity(curve, words) if curve else "",
+        "maturity_note": words["maturity_note"].format(days=f"{record['order_days']:g}"),
+        "drift": _build_drift(record["drift"], words),
+        "drift_note": words["drift_note"].format(
+            score=f"{record['score_psi']:.2f}", channel=f"{record['channel_psi']:.2f}"
+        ),
+        "reasons": _build_moved(record["moved"]["reasons"][:_N_REASONS], "code", words["reason"], words, "{:.1%}"),
+        "features": _build_moved(record["moved"]["features"], "name", words["feature"], words, "{:.3f}"),
+    }
+    return build_page(
+        "nightly.html", lang=lang, title=words["title"], styles=("base.css", "backtest.css"), values=values
+    )
+
+
+def word_outcome(record: dict[str, Any], lang: Lang) -> str:
+    """Say in one sentence what a night came to."""
+    words = load_words("nightly")[lang]
+    champion = record["champion_id"] or words["nobody"]
+    failed = [words["gate_names"][gate["name"]] for gate in record["gates"] if not gate["passed"]]
+    if not record["passed"]:
+        which = "refused"
+    elif record.get("superseded_by"):
+        which = "superseded"
+    else:
+        which = "promoted" if record["champion_id"] else "first"
+    said: str = words[which].format(
+        model=record["model_id"],
+        champion=champion,
+        gates=("、" if lang == "zh" else ", ").join(failed),
+        live=record.get("superseded_by"),
+    )
+    return said
+
+
+def word_gate(gate: dict[str, Any], lang: Lang) -> tuple[str, str]:
+    """Give a gate's name and its note in words."""
+    words = load_words("nightly")[lang]
+    note = words["gate_notes"][gate["note"]].format(**_fill(gate["values"])) if gate["note"] else ""
+    return words["gate_names"][gate["name"]], note
+
+
+def _word_cutoff(record: dict[str, Any], words: Words) -> str:
+    origin, metrics = record["origin"], record["metrics"]
+    said: str = words["cutoff"].format(
+        as_of=record["as_of"],
+        version=origin["history_version"],
+        n_fitted=f"{origin['n_fitted']:,}",
+        n_malicious=f"{origin['n_malicious']:,}",
+        n_held=f"{metrics['n_orders']:,}",
+        n_held_malicious=f"{metrics['n_malicious']:,}",
+    )
+    return said
+
+
+def _list_what_to_look_at(record: dict[str, Any], words: Words, lang: Lang) -> list[str]:
+    lines = []
+    for gate in record["gates"]:
+        if not gate["passed"]:
+            name, note = word_gate(gate, lang)
+            lines.append(words["look_gate"].format(gate=name, note=note) if note else name)
+    drifted = [each for each in record["drift"][:3] if each["psi"] > _SHIFTED]
+    lines += [words["look_drift"].format(name=each["name"], psi=f"{each['psi']:.2f}") for each in drifted]
+    lines += [
+        words[f"look_{part}"].format(psi=f"{record[f'{part}_psi']:.2f}")
+        for part in ("score", "channel")
+        if record[f"{part}_psi"] > _SHIFTED
+    ]
+    return lines
+
+
+def _build_gates(gates: list[dict[str, Any]], words: Words, lang: Lang) -> dict[str, Any]:
+    rows = []
+    for gate in gates:
+        name, note = word_gate(gate, lang)
+        verdict = words["passed"] if gate["passed"] else f"✗ {words['failed']}"
+        rows.append([name, _number(gate["figure"]), _number(gate["bound"]), verdict, note])
+    return {
+        "titles": [words[each] for each in ("gate", "figure", "bound", "verdict", "note")],
+        "rows": rows,
+        "numbers": (2, 3),
+    }
+
+
+def _build_metrics(record: dict[str, Any], words: Words) -> dict[str, Any]:
+    ours, theirs = record["metrics"], record["champion_metrics"] or {}
+    gains = {"ap": ours["gains"].get("ap_gain"), "money": ours["gains"].get("money_gain")}
+    rows = []
+    for name, key in (("ap", "ap"), ("money", "money"), ("auc", "auc"), ("calibration", "calibration_error")):
+        gain = gains.get(name)
+        told = f"{gain['gain']:+.4f} [{_number(gain['low'])}, {_number(gain['high'])}]" if gain else ""
+        rows.append([words[name], _number(ours[key]), _number(theirs.get(key)), told])
+    for at, mine in enumerate(ours["at_alert_rate"]):
+        other = theirs["at_alert_rate"][at] if theirs else {}
+        for name in ("recall", "precision"):
+            title = words[f"{name}_at"].format(rate=f"{mine['alert_rate']:.1%}")
+            rows.append([title, _percent(mine[name]), _percent(other.get(name)), ""])
+    return {"titles": ["", words["challenger"], words["champion"], words["gain"]], "rows": rows, "numbers": (2, 3, 4)}
+
+
+def _build_drift(drift: list[dict[str, Any]], words: Words) -> dict[str, Any]:
+    return {
+        "titles": [words[each] for each in ("feature", "psi", "top_before", "top_now")],
+        "rows": [
+            [each["name"], f"{each['psi']:.3f}", _percent(each["before"]), _percent(each["now"])]
+            for each in drift[:_N_DRIFTED]
+        ],
+        "numbers": (2, 3, 4),
+    }
+
+
+def _build_moved(rows: list[dict[str, Any]], key: str, title: str, words: Words, form: str) -> dict[str, Any]:
+    return {
+        "titles": [title, words["challenger"], words["champion"]],
+        "rows": [[row[key], form.format(row["challenger"]), form.format(row["champion"])] for row in rows],
+        "numbers": (2, 3),
+    }
+
+
+def _draw_flow(flow: list[dict[str, Any]], words: Words) -> Markup:
+    most = max([1, *(max(day["malicious"], day["innocent"]) for day in flow)])
+    x = [at / max(len(flow) - 1, 1) for at in range(len(flow))]
+    lines = [Line(words[name], x, [day[name] / most for day in flow]) for name in ("malicious", "innocent")]
+    return draw_lines(lines, x_title=f"{len(flow)} → 0 {words['days_ago']}", y_title=words["share"], alt=words["flow"])
+
+
+def _draw_maturity(curve: list[float], words: Words) -> Markup:
+    last = len(curve) - 1
+    line = Line("", [at / last for at in range(len(curve))], curve)
+    return draw_lines([line], x_title=words["age"].format(days=last), y_title=words["arrived"], alt=words["maturity"])
+
+
+def _fill(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: float("nan") if value is None else value for name, value in values.items()}
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.2%}"
