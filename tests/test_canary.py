@@ -41,11 +41,24 @@ if TYPE_CHECKING:
     from ordervet.simulate import Simulation
 
 KEY = Key(bytes(range(16)))
+NIGHT = """
+[maturity]
+order_days = 0
+[learning]
+holdout_days = 60
+[gates]
+lookalike_orders = 0
+[fit]
+num_rounds = 3
+num_leaves = 7
+min_data_in_leaf = 20
+"""
 N_ORDERS, N_MARKED = 2_500, 60
 
-#: Command → lines to run, each after its exit code. {files}: orders, outcomes, verdicts; {all}: more of them, enough
-#: to learn from; {inputs}: the folder of these and of the wrong files; {history}: with {files} in it; {models}: learned
-#: from others; {out}: to write into; {order}: a marked order; {address}: a marked address.
+#: Command → lines to run, each after its exit code (0|6|7: there may be too little to learn, or a gate refuses).
+#: {files}: orders, outcomes, verdicts; {all}: more of them, enough to learn from; {inputs}: the folder of these and of the
+#: wrong files; {history}: with {files} in it; {long}: with {all}; {models}: learned from others, and {mine}: a copy of
+#: them; {model}: the one of them; {out}: to write into; {order}: a marked order; {address}: a marked address.
 RUNS: dict[str, tuple[str, ...]] = {
     "ingest": (
         "0 {files} --history {out}/new --json",
@@ -76,6 +89,7 @@ RUNS: dict[str, tuple[str, ...]] = {
         "0 {order} --history {history} --models {models} --json",
         "3 {order} {inputs}/broken.jsonl --models {models}",
     ),
+    "correct": ("0 {order} --history {history}", "3 {order} --history {inputs}/foreign", "3 none --history {history}"),
     "validate": (
         "4 {inputs}/bad.csv --out {out}/wrong.csv",
         "4 {inputs}/bad.csv --json",
@@ -88,6 +102,18 @@ RUNS: dict[str, tuple[str, ...]] = {
         "6 --history {history} --models {out}/models --settings {inputs}/fit.toml --json",
         "3 {inputs}/broken.parquet --models {out}/models",
     ),
+    "retrain": (
+        "0|6|7 --history {long} --models {out}/models --settings {inputs}/night.toml --metrics {out}/night.prom",
+        "0|6|7 --history {long} --models {out}/models --settings {inputs}/night.toml --dry-run --json",
+        "3 --history {inputs}/foreign --models {out}/models",
+    ),
+    "models list": ("0 --models {mine}", "0 --models {mine} --json"),
+    "models show": ("0 --models {mine}", "5 --models {out}/none"),
+    "models compare": ("0 --models {mine}",),
+    "models promote": ("0 {model} --models {mine}",),
+    "models rollback": ("5 --models {mine}",),
+    "models prune": ("0 --models {mine}",),
+    "models verify": ("0 --models {mine}",),
     "backtest": ("0 {all} --settings {inputs}/fit.toml", "6 --history {history} --settings {inputs}/fit.toml --json"),
     "lookalikes": ("5 --models {out}/none",),  # it takes no data of anybody's
     "simulate": ("0 --out {out}/simulated --orders 500",),
@@ -160,6 +186,7 @@ def write_wrong_files(folder: Path) -> None:
         '[order]\norder_id = "order_id"\nplaced_at = "address"\namount_minor = "phone"\n'
     )
     (folder / "telling.toml").write_text(f'[order]\norder_id = "{MARKS["phone"]}"\nplaced_at = "{MARKS["address"]}"\n')
+    (folder / "night.toml").write_text(NIGHT)
     (folder / "new.key").write_text("07" * 16)
     (folder / "fit.toml").write_text("num_rounds = 3\nnum_leaves = 7\nmin_data_in_leaf = 20\n")
 
@@ -192,7 +219,14 @@ def write_tmall(path: Path) -> None:
 
 
 @pytest.fixture
-def scene(inputs: Path, models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept_history: Path) -> Scene:
+def scene(
+    inputs: Path,
+    models_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kept_history: Path,
+    long_history: Path,
+) -> Scene:
     monkeypatch.setenv("ORDERVET_KEY", KEY.to_hex())
     outside = tmp_path / "outside"
     shutil.copytree(kept_history, outside / "history")
@@ -201,7 +235,10 @@ def scene(inputs: Path, models_dir: Path, tmp_path: Path, monkeypatch: pytest.Mo
         "files": " ".join(str(inputs / f"{kind}.parquet") for kind in ("orders", "outcomes", "verdicts")),
         "all": " ".join(str(inputs / f"all-{kind}.parquet") for kind in ("orders", "outcomes", "verdicts")),
         "history": outside / "history",
+        "long": long_history,
         "models": models_dir,
+        "mine": shutil.copytree(models_dir, outside / "mine"),
+        "model": next(models_dir.glob("*/manifest.json")).parent.name,
         "out": outside,
         "order": pq.read_table(inputs / "orders.parquet", columns=["order_id"])["order_id"][0].as_py(),
         "address": shlex.quote(MARKS["address"]),
@@ -211,8 +248,17 @@ def scene(inputs: Path, models_dir: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.fixture(scope="module")
 def kept_history(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tables = {kind: pq.read_table(inputs / f"{kind}.parquet") for kind in ("orders", "outcomes", "verdicts")}
-    history = History.open(tmp_path_factory.mktemp("kept") / "history", KEY, create=True)
+    return ingest_marked(inputs, "", tmp_path_factory.mktemp("kept") / "history")
+
+
+@pytest.fixture(scope="module")
+def long_history(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ingest_marked(inputs, "all-", tmp_path_factory.mktemp("long") / "history")
+
+
+def ingest_marked(inputs: Path, prefix: str, folder: Path) -> Path:
+    tables = {kind: pq.read_table(inputs / f"{prefix}{kind}.parquet") for kind in ("orders", "outcomes", "verdicts")}
+    history = History.open(folder, KEY, create=True)
     history.ingest(Events(**tables, corrections=event_schema("corrections").empty_table()))
     return history.path
 
@@ -243,7 +289,7 @@ def test_command_lets_nothing_of_a_marked_person_out(scene: Scene, command: str)
 
         code, said = scene.run(f"{command} {arguments}")
 
-        assert code == int(expected), (line, said)
+        assert str(code) in expected.split("|"), (line, said)
         assert find_marks(said.encode()) == set(), line
     assert find_marks_in(scene.outside) == {}
 
