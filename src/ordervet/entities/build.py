@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ENTITY_NAMES", "Entities", "Evidence", "build_entities", "order_ids"]
 
-_CANONICAL: Final[dict[str, tuple[str, Canonicalise]]] = {
+CANONICAL: Final[dict[str, tuple[str, Canonicalise]]] = {
     "buyer": ("buyer_id", canonical_buyer),
     "phone": ("phone", canonical_phone),
     "device": ("device_id", canonical_device),
@@ -45,12 +45,12 @@ _CANONICAL: Final[dict[str, tuple[str, Canonicalise]]] = {
 }
 """Entities whose text is brought to one form: name → column, function."""
 
-_PLAIN: Final = {"item": "item_id", "category": "category", "shop": "shop_id", "channel": "channel"}
+PLAIN: Final = {"item": "item_id", "category": "category", "shop": "shop_id", "channel": "channel"}
 """Entities whose text is taken as it is: name → column."""
 
 _EXTRA_PREFIXES: Final = ("entity__", "category__")
 
-ENTITY_NAMES: Final = (DOOR, PLACE, *_CANONICAL, *_PLAIN)
+ENTITY_NAMES: Final = (DOOR, PLACE, *CANONICAL, *PLAIN)
 """The built-in entities, which every ``Entities`` has; ``network`` is the /24 or /48 of the ip."""
 
 
@@ -98,9 +98,9 @@ def build_entities(orders: pa.Table, key: Key) -> Entities:
     _check_extras(orders.column_names)
     keyed: dict[str, Keyed] = {}
     place_type = _key_places(orders, key, keyed)
-    for name, (column, canonicalise) in _CANONICAL.items():
+    for name, (column, canonicalise) in CANONICAL.items():
         keyed[name] = _key_canonical(orders, column, canonicalise, key, name)
-    for name, column in [*_PLAIN.items(), *_extras(orders.column_names).items()]:
+    for name, column in [*PLAIN.items(), *_extras(orders.column_names).items()]:
         keyed[name] = _key_plain(orders, column, key, name)
     keyed["phone"] = _prefer(_key_plain(orders, "phone_group", key, "phone group"), keyed["phone"])
     ids = {name: those for name, (those, _) in keyed.items()}

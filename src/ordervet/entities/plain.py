@@ -64,7 +64,7 @@ def key_texts(
     data, offsets = view_texts(column)
     n_rows = len(offsets) - 1
     ids, evidence, is_hard = np.empty(n_rows, np.uint64), np.empty(n_rows, np.int8), np.empty(n_rows, np.bool_)
-    kernel, *tables = _kernel_of(canonicalise)
+    kernel, *tables = kernel_of(canonicalise)
     kernel(data, offsets, *tables, *split_subkey(key, namespace), ids, evidence, is_hard)
     hard = np.flatnonzero(is_hard)
     if len(hard):
@@ -87,8 +87,13 @@ def key_texts_slowly(
     return ids[which], evidence[which]
 
 
-def _kernel_of(canonicalise: Canonicalise) -> tuple[Any, ...]:
-    """Name the kernel that keys what is plain of a column, and its tables."""
+def kernel_of(canonicalise: Canonicalise) -> tuple[Any, ...]:
+    """Name the kernel that keys what is plain of a column, and its tables.
+
+    Parameters
+    ----------
+    canonicalise : one of the functions of `identities.py` and `phones.py`
+    """
     if canonicalise is canonical_phone:
         return plain_kernel.key_phones, np.array(sorted(map(int, PLACEHOLDER_PHONES)), np.int64)
     if canonicalise is canonical_recipient:

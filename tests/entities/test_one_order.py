@@ -1,0 +1,74 @@
+"""One order keyed alone has the ids that it has in a table, to the bit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ordervet.contract import Order, validate_events
+from ordervet.entities import Key, key_orders
+from ordervet.entities.history.identity import identify
+from ordervet.entities.history.rows import to_rows
+from ordervet.entities.keyed import KeyedEvents, keyed_schema
+from ordervet.entities.one_order import OrderKeyer
+
+if TYPE_CHECKING:
+    from typing import Any
+
+KEY = Key(bytes(range(16)))
+KEYER = OrderKeyer(KEY)
+ANY_TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+CHOICES = {
+    "address": ["浙江省杭州市西湖区文三路 99 号 3 栋 502", "北京市海淀区***", "某大学 5 号宿舍楼 301", "*"],
+    "address_group": ["oaid-1"],
+    "phone": ["19900001234", "+86 199-0000-1234", "199****1234", "17012345678-1234", "00000000000"],
+    "phone_group": ["merge-7"],
+    "device_id": ["DEV-1", "unknown", "00:00:00", "9774d56d682e549c"],
+    "ip": ["203.0.113.7", "203.0.113.*", "10.0.0.1", "2001:db8::1", "::ffff:203.0.113.9", "nonsense"],
+    "payment_account": ["Acc-1", "6222****1234"],
+    "recipient": ["张三先生", "张**", "王", "Ms. Zhang"],
+    "buyer_id": ["b-1029", "t**3", "匿名"],
+    "item_id": ["sku-7"],
+    "category": ["food"],
+    "shop_id": ["s1"],
+    "channel": ["live"],
+    "campaign": ["1111"],
+}
+
+
+def key_in_a_table(order: Order) -> tuple[int, int, dict[str, int], dict[str, int], int]:
+    keyed = key_orders(validate_events("orders", [order]), KEY)
+    row = keyed.to_pylist()[0]
+    ids = {name[4:]: value for name, value in row.items() if name.startswith("id__") and name != "id__order"}
+    evidence = {name[10:]: value for name, value in row.items() if name.startswith("evidence__")}
+    nothing = {kind: keyed_schema(kind).empty_table() for kind in ("outcomes", "verdicts", "corrections")}
+    (event_id,) = identify(to_rows(KeyedEvents(keyed, **nothing, key_id=""), "orders"), KEY)["event_id"].to_pylist()
+    return row["id__order"], event_id % 2**64, ids, evidence, row["place_type"]
+
+
+def check(fields: dict[str, Any]) -> None:
+    order = Order(order_id="T1", placed_at="2027-01-15 20:00", amount_minor=1, **fields)
+
+    alone = KEYER.key(order)
+
+    assert (alone.order_id, alone.event_id, alone.ids, alone.evidence, alone.place_type) == key_in_a_table(order)
+
+
+@given(st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in CHOICES.items()}))
+@settings(max_examples=60, deadline=None)
+def test_order_alone_is_keyed_as_in_a_table(fields: dict[str, str]) -> None:
+    check(fields)
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(CHOICES, ANY_TEXT)))
+@settings(max_examples=60, deadline=None)
+def test_order_of_any_texts_is_keyed_as_in_a_table(fields: dict[str, str]) -> None:
+    check({name: text for name, text in fields.items() if name not in ("channel", "campaign") or len(text) <= 64})
+
+
+@pytest.mark.parametrize("extras", [{"terminal": "pos-1"}, {"terminal": "pos-1", "depot": "d"}])
+def test_order_with_mapped_entities_is_keyed_as_in_a_table(extras: dict[str, str]) -> None:
+    check({"entities": extras, "categories": {"colour": "red"}, "ip": "nonsense", "phone": "1"})
