@@ -165,3 +165,14 @@ def test_quarantine_that_cannot_be_written_brings_nothing_in(ordervet, monkeypat
     assert "cannot write aside.csv: No space left on device" in ended.err
     assert not (tmp_path / "aside.csv").exists()
     assert History.open(tmp_path / "history", Key(bytes(range(16)))).version == 1
+
+
+@pytest.mark.usefixtures("key")
+def test_folder_without_files_of_events_is_one_clear_error(ordervet, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+
+    ended = ordervet("ingest", tmp_path / "empty", "--history", tmp_path / "history")
+
+    assert ended.code == 3
+    assert "there is no file to read in empty" in ended.err
+    assert not (tmp_path / "history").exists()

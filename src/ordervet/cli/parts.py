@@ -17,7 +17,7 @@ from ordervet.contract.long_files import is_long
 from ordervet.contract.schemas import MODELS
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.entities.history import Fate
-from ordervet.errors import MappingError
+from ordervet.errors import FileError, MappingError
 from ordervet.score import list_event_files
 
 if TYPE_CHECKING:
@@ -125,7 +125,13 @@ class PartReader:
 
     def _open(self) -> tuple[FileReader, list[Path]]:
         reader = FileReader(self.mapping, DEFAULT_TIME_ZONE, self.formats_dir, self.format_name)
-        return reader, [path for file in self.files for path in list_event_files(file)]
+        paths = [path for file in self.files for path in list_event_files(file)]
+        if not paths:
+            raise FileError(
+                f"there is no file to read in {', '.join(file.name for file in self.files)}",
+                hint="name the files themselves; a folder stands for its files named orders, outcomes and so on",
+            )
+        return reader, paths
 
 
 def account_part(part: FilePart, ingested: Ingested) -> FileAccount:

@@ -111,6 +111,17 @@ def test_a_quotation_mark_left_open_is_one_clear_error(tmp_path: Path) -> None:
         read_counted_events([path])
 
 
+def test_a_line_that_never_ends_is_an_error_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "_BLOCK", 2**16)
+    path = tmp_path / "orders.csv"
+    path.write_text(rows_of(5) + "x" * 2**20 + "\n", "utf-8")
+
+    with pytest.raises(FileError, match=r"orders\.csv is damaged: a row is longer than 16 MiB"):
+        read_counted_events([path])
+
+
 def test_a_header_alone_is_an_export_without_orders(tmp_path: Path) -> None:
     path = tmp_path / "orders.csv"
     path.write_text(HEADER, "gb18030")

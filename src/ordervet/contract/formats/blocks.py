@@ -240,7 +240,7 @@ class CsvRows(RowSource):
         file.read(self.header_length)
         with io.TextIOWrapper(file, "latin-1", newline="") as text:
             try:
-                yield from (row for row in csv.reader(text) if row)
+                yield from (row for row in csv.reader(_lines(text, self.path)) if row)
             except csv.Error:
                 raise _damaged(self.path) from None
 
@@ -314,6 +314,14 @@ def _in_pieces(rows: Iterator[list[str]], first: int) -> Iterator[list[tuple[int
     """Give numbered rows from the first one wanted on, some thousands at a time."""
     numbered = islice(enumerate(rows), first, None)
     return iter(lambda: list(islice(numbered, _ROWS_AT_ONCE)), [])
+
+
+def _lines(text: io.TextIOWrapper, path: Path) -> Iterator[str]:
+    """Give the lines of a text; one that does not end is an error before it fills the memory."""
+    for line in iter(lambda: text.readline(_BLOCK), ""):
+        if len(line) == _BLOCK:
+            raise _damaged(path)
+        yield line
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:
