@@ -15,11 +15,13 @@ from pathlib import Path
 
 from ordervet.errors import KeyMismatchError
 
-__all__ = ["Key", "check_key_id", "load_key", "new_key", "save_key"]
+__all__ = ["EPHEMERAL", "Key", "check_key_id", "load_key", "name_key", "new_key", "save_key"]
 
 KEY_BYTES = 16
 ENV_KEY = "ORDERVET_KEY"
 ENV_KEY_FILE = "ORDERVET_KEY_FILE"
+EPHEMERAL = "ephemeral"
+"""Stands for the id of a key that lived as long as a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,20 @@ def check_key_id(expected: str, key: Key, where: str) -> None:
         f"{where} was made with key {expected}, but {held} is in use",
         hint=f"set {ENV_KEY} or {ENV_KEY_FILE} to the key whose `ordervet key id` is {expected}",
     )
+
+
+def name_key(key_id: str) -> str:
+    """Name a key in what outlives the process, as a model's manifest.
+
+    Parameters
+    ----------
+    key_id : of the key in use
+
+    Returns
+    -------
+    the key id; "ephemeral" for the key that was made up for this process, which nobody can meet again
+    """
+    return EPHEMERAL if key_id == _ephemeral_key().key_id else key_id
 
 
 @cache

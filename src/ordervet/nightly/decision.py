@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ordervet.entities import load_key
 from ordervet.errors import ModelError, TrainingError
 from ordervet.model import Model, TrainingSet, fit_risk_scale, load_serving_model
 from ordervet.nightly import gates, records
@@ -189,6 +190,7 @@ def _fit(task: Task, slices: HistorySlices, material: Material, parts: Parts, na
     scale = fit_scale(Contender.of(unscaled, names), material, parts.reference, n_threads)
     origin = task.about | {
         "as_of": write_instant(task.as_of_us),
+        "key_id": load_key().key_id,
         "history_version": slices.version,
         "history_digest": slices.ledger.digest,
         "n_orders": len(slices.ledger.order_id),

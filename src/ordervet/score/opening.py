@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ordervet.contract import Events, read_events
+from ordervet.entities.keys import EPHEMERAL
 from ordervet.errors import ModelError
 from ordervet.model import ForestPredictor, find_live_model, load_serving_model
 from ordervet.policy import DecisionCode
@@ -33,6 +34,24 @@ def find_bundled_models() -> Path:
     """Find the models that come with the package: inside it when installed, beside the sources in a checkout."""
     inside = Path(__file__).resolve().parents[1] / "bundled_models"
     return inside if inside.is_dir() else Path(__file__).resolve().parents[3] / "models"
+
+
+def warn_of_other_key(model: Model | None, key: Key) -> None:
+    """Say in the log that a model was learned under another key than the one in use.
+
+    Features are counts, so that its scores are the same under any key; a history of another key is an error.
+
+    Parameters
+    ----------
+    model : that serves; None where there is none
+    key : that ids are made with
+    """
+    learned_under = model.origin.get("key_id", EPHEMERAL) if model else EPHEMERAL
+    if model and learned_under not in (EPHEMERAL, key.key_id) and not key.is_ephemeral:
+        _log.warning(
+            "model %s was learned under key %s, key %s is in use: no score changes, but no id of its time is met again",
+            model.model_id, learned_under, key.key_id,
+        )  # fmt: skip
 
 
 def list_event_files(history: str | Path | Sequence[str | Path]) -> list[Path]:

@@ -21,7 +21,7 @@ from ordervet.policy import Decision, DecisionCode, load_policy
 from ordervet.score.arrival import Arrivals, now_us
 from ordervet.score.batch import score_batch
 from ordervet.score.memory import Memory
-from ordervet.score.opening import find_bundled_models, load_live, open_memory
+from ordervet.score.opening import find_bundled_models, load_live, open_memory, warn_of_other_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,6 +75,7 @@ class Scorer:
         clock: Callable[[], int] = now_us,
         memory: Memory | None = None,
     ) -> None:
+        warn_of_other_key(model, key)
         self.model = model
         self.policy = policy
         self.codes: Counter[DecisionCode] = Counter()
