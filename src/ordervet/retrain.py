@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ordervet.entities import KeyedEvents, key_events, load_key
+from ordervet.entities.keys import name_key
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
 from ordervet.features.events import JUDGEMENT_BIT, RANK_CORRECTION
 from ordervet.features.spec import SELECTOR_BIT
@@ -130,6 +131,7 @@ def train_model(
     prepared = prepare(events, spec, maturity_days=maturity_days, n_jobs=n_jobs)
     older, newest = split_by_time(prepared.pick_labelled(), 1 - TEST_SHARE)
     notes = dict(origin or {}) | {
+        "key_id": name_key(prepared.keyed.key_id),
         "n_orders": len(prepared.orders),
         "n_labelled": int((prepared.label >= 0).sum()),
         "first_order_at": _write_instant(prepared.orders.seen_at.min(initial=2**62)),
