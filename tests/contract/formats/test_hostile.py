@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import xlsxwriter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -39,19 +42,29 @@ GARBAGE = st.one_of(
         ]
     ),
 )
+CELLS = st.one_of(
+    GARBAGE.filter(lambda text: text.isprintable()),
+    st.floats(allow_nan=True),
+    st.integers(-(10**20), 10**20),
+    st.booleans(),
+    st.datetimes(dt.datetime.fromisoformat("1900-03-01"), dt.datetime.fromisoformat("9999-01-01")),
+)
+MAX_SECONDS = 20  # for a file of a few rows, on a machine that has other things to do: more is a hang
 PAINFUL = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 
 def read_or_refuse(path: Path) -> FileCounts | None:
-    """Read a file; the one error allowed is a clear one that names it."""
+    """Read a file, without a hang; the one error allowed is a clear one that names it."""
+    started = time.monotonic()
     try:
         events, failures, (counts,) = read_counted_events([path], are_orders_needed=False)
     except ContractError as error:
         message = str(error)
     else:
         message = ""
+    assert time.monotonic() - started < MAX_SECONDS
     if message:
         assert path.name in message
         return None
@@ -59,6 +72,16 @@ def read_or_refuse(path: Path) -> FileCounts | None:
     assert len(set(failures["row"].to_pylist())) >= counts.n_quarantined
     assert events.orders.num_rows == counts.n_orders
     return counts
+
+
+@pytest.fixture(scope="module")
+def workbook(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("book") / "orders.xlsx"
+    with xlsxwriter.Workbook(path, {"strings_to_formulas": False}) as book:
+        sheet = book.add_worksheet()
+        for number, row in enumerate(cells_of(EXPORTS / "tmall_orders_old.csv")):
+            sheet.write_row(number, 0, row)
+    return path.read_bytes()
 
 
 def cells_of(path: Path) -> list[list[str]]:
@@ -147,6 +170,50 @@ def test_garbled_documents_never_break_the_sum(tmp_path: Path, path: Path, data:
         garble(document, data)
     mutated = tmp_path / "garbled.json"
     mutated.write_text(json.dumps(document), "utf-8")
+
+    read_or_refuse(mutated)
+
+
+@PAINFUL
+@given(path=st.sampled_from(TABLES), data=st.data())
+def test_garbled_workbooks_never_break_the_sum(tmp_path: Path, path: Path, data: st.DataObject) -> None:
+    header, *rows = cells_of(path)
+    order = data.draw(st.permutations(range(len(header)))) if data.draw(st.booleans()) else range(len(header))
+    cells: list[list[Any]] = [[header[at] for at in order], *rows]
+    for _ in range(data.draw(st.integers(1, 12))):
+        row = cells[data.draw(st.integers(1, len(cells) - 1))]
+        row[data.draw(st.integers(0, len(row) - 1))] = data.draw(CELLS)
+    mutated = tmp_path / "garbled.xlsx"
+    with xlsxwriter.Workbook(mutated, {"strings_to_formulas": False, "nan_inf_to_errors": True}) as book:
+        sheet = book.add_worksheet()
+        for number, row in enumerate(cells):
+            sheet.write_row(number, 0, row)
+
+    read_or_refuse(mutated)
+
+
+@PAINFUL
+@given(data=st.data())
+def test_cut_and_turned_workbooks_are_refused_or_add_up(tmp_path: Path, workbook: bytes, data: st.DataObject) -> None:
+    turned = bytearray(workbook[: data.draw(st.integers(1, len(workbook)))])
+    for _ in range(data.draw(st.integers(0, 8))):
+        turned[data.draw(st.integers(0, len(turned) - 1))] = data.draw(st.integers(0, 255))
+    mutated = tmp_path / "cut.xlsx"
+    mutated.write_bytes(bytes(turned))
+
+    read_or_refuse(mutated)
+
+
+@PAINFUL
+@given(path=st.sampled_from(DOCUMENTS), data=st.data())
+def test_cut_and_re_encoded_documents_never_break_the_sum(tmp_path: Path, path: Path, data: st.DataObject) -> None:
+    document = json.loads(path.read_text("utf-8"))
+    is_lines = data.draw(st.booleans())
+    text = json.dumps(document, ensure_ascii=False, indent=None if is_lines else 1)
+    whole = text.encode(data.draw(st.sampled_from(["utf-8", "utf-8-sig", "gb18030", "utf-16"])))
+    lines = [whole[: data.draw(st.integers(0, len(whole)))], *[whole] * data.draw(st.integers(0, 2))]
+    mutated = tmp_path / ("cut.jsonl" if is_lines else "cut.json")
+    mutated.write_bytes(b"\n".join(data.draw(st.permutations(lines))))
 
     read_or_refuse(mutated)
 

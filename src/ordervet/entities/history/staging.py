@@ -117,7 +117,7 @@ class Staging:
         """Read what `admit` needs to know: whatever stands of the orders of these rows."""
         found = read_standing(self._table, rows)
         wanted = np.unique(rows[ORDER_ID].to_numpy())
-        # SPEED: eight bytes per order save reading all files again for each set (benchmarks/bench_intake.py --history).
+        # NOT: all files. Each set would then read all those before it again; eight bytes per order save that.
         files = [file for file, ids in zip(self._files, self._order_ids, strict=True) if np.isin(wanted, ids).any()]
         if files:
             put_down = ds.dataset(files).to_table(
