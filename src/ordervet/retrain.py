@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from ordervet.entities import KeyedEvents, key_events, load_key
 from ordervet.entities.keys import name_key
@@ -18,6 +19,7 @@ from ordervet.features.events import JUDGEMENT_BIT, RANK_CORRECTION
 from ordervet.features.spec import SELECTOR_BIT
 from ordervet.model import ForestPredictor, TrainingSet, fit_model, measure_at_rate, measure_ranking
 from ordervet.model.fit import split_by_time
+from ordervet.model.kinds import fit_kinds, measure_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from ordervet.contract import Events
     from ordervet.features import FeatureSpec, LaterEvents, OrderEvents
     from ordervet.model import FitSettings, Model
+    from ordervet.model.kinds import KindModel
 
 DAY_US = 86_400_000_000
 ALERT_RATES = (0.005, 0.01, 0.02, 0.05)
@@ -130,6 +133,7 @@ def train_model(
     """
     prepared = prepare(events, spec, maturity_days=maturity_days, n_jobs=n_jobs)
     older, newest = split_by_time(prepared.pick_labelled(), 1 - TEST_SHARE)
+    first_newest = int(newest.seen_at.min(initial=2**62))
     notes = dict(origin or {}) | {
         "key_id": name_key(prepared.keyed.key_id),
         "n_orders": len(prepared.orders),
@@ -141,7 +145,50 @@ def train_model(
         "versions": {name: importlib.metadata.version(name) for name in ("ordervet", "lightgbm", "numpy")},
     }
     model = fit_model(older, spec, settings, origin=notes, n_threads=n_jobs)
-    return replace(model, metrics=measure_model(model, newest, n_threads=n_jobs))
+    kinds = learn_kinds(prepared, spec, settings, until=first_newest, n_threads=n_jobs)
+    metrics = measure_model(model, newest, n_threads=n_jobs)
+    if kinds is not None:
+        rows = np.flatnonzero((prepared.label == 1) & (prepared.orders.seen_at >= first_newest))
+        metrics["kinds"] = measure_kinds(kinds, prepared.features[rows], find_kinds(prepared.keyed)[rows])
+    return replace(model, metrics=metrics, kinds=kinds)
+
+
+def learn_kinds(
+    prepared: Prepared, spec: FeatureSpec, settings: FitSettings, *, until: int, n_threads: int = 1
+) -> KindModel | None:
+    """Fit the model that names kinds on the malicious orders from before an instant.
+
+    Parameters
+    ----------
+    prepared : all orders
+    spec, settings : as for the model itself
+    until : UTC microseconds; orders seen from then on are left out
+    n_threads : threads
+
+    Returns
+    -------
+    the model, or None where too few verdicts name a kind
+    """
+    rows = np.flatnonzero((prepared.label == 1) & (prepared.orders.seen_at < until))
+    rows = rows[np.argsort(prepared.orders.seen_at[rows], kind="stable")]
+    kinds = find_kinds(prepared.keyed)[rows]
+    return fit_kinds(prepared.features[rows], kinds, spec.names, settings, n_threads=n_threads)
+
+
+def find_kinds(keyed: KeyedEvents) -> NDArray[np.str_]:
+    """Find the kind of malice that the latest verdict on each order names.
+
+    Returns
+    -------
+    shape (n_orders,); empty where no verdict names one
+    """
+    verdicts = keyed.verdicts.sort_by("seen_at")
+    kinds = np.full(keyed.orders.num_rows, "", dtype="U40")
+    at = pc.index_in(verdicts["id__order"], keyed.orders["id__order"])
+    is_known = at.is_valid().to_numpy()
+    named = np.asarray(pc.fill_null(verdicts["kind"], "").to_pylist(), dtype="U40")
+    kinds[pc.fill_null(at, 0).to_numpy()[is_known]] = named[is_known]
+    return kinds
 
 
 def measure_model(model: Model, orders: TrainingSet, *, n_threads: int = 1) -> dict[str, Any]:

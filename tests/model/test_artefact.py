@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,7 @@ def test_saving_the_same_model_twice_keeps_one_folder(model: Model, folder: Path
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
-@pytest.mark.parametrize("name", ["model.txt", "manifest.json"])
+@pytest.mark.parametrize("name", ["model.txt", "kinds.txt", "manifest.json"])
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove", "empty"])
 def test_damaged_model_is_refused(folder: Path, name: str, damage: str) -> None:
     path = folder / name
@@ -111,3 +112,13 @@ def test_copied_model_folder_loads_elsewhere(folder: Path, tmp_path: Path) -> No
     copy = shutil.copytree(folder, tmp_path / "elsewhere" / folder.name)
 
     assert load_model(copy).model_id == folder.name
+
+
+def test_model_without_a_model_of_kinds_reads_back_without(model: Model, tmp_path: Path) -> None:
+    bare = replace(model, kinds=None)
+
+    read = load_model(save_model(bare, tmp_path, card="card"))
+
+    assert model.kinds is not None
+    assert read.kinds is None
+    assert read.model_id == bare.model_id != model.model_id

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from ordervet.backtest.judgement import TestOrders
 from ordervet.errors import ContractError
+from ordervet.retrain import find_kinds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +68,7 @@ def build_test_orders(
     parts = {"channel": _read_texts(orders["channel"]), "month": _read_texts(pc.strftime(local, format="%Y-%m"))}
     if truth is None:
         is_malicious = prepared.label[rows] == 1
-        parts["kind"] = np.where(is_malicious, _find_verdict_kinds(prepared)[rows], "")
+        parts["kind"] = np.where(is_malicious, find_kinds(prepared.keyed)[rows], "")
     else:
         known = _align(truth, orders["order_id"])
         is_malicious = known["is_malicious"].to_numpy(zero_copy_only=False)
@@ -123,16 +124,6 @@ def _align(truth: pa.Table, order_id: pa.ChunkedArray) -> pa.Table:
             hint="give the truth of the same simulation",
         )
     return truth.take(at)
-
-
-def _find_verdict_kinds(prepared: Prepared) -> NDArray[np.str_]:
-    """Give the kind that the latest verdict names, shape (n_orders,); empty where none does."""
-    orders, verdicts = prepared.keyed.orders, prepared.keyed.verdicts.sort_by("seen_at")
-    kinds = np.full(orders.num_rows, "", dtype="U40")
-    at = pc.index_in(verdicts["id__order"], orders["id__order"])
-    is_known = at.is_valid().to_numpy()
-    kinds[pc.fill_null(at, 0).to_numpy()[is_known]] = _read_texts(verdicts["kind"])[is_known]
-    return kinds
 
 
 def _read_texts(column: pa.ChunkedArray) -> NDArray[np.str_]:

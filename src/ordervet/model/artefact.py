@@ -4,6 +4,7 @@ models/
 ├── live                 one line: the id of the model that serves
 └── <model id>/
     ├── model.txt        LightGBM's own text format
+    ├── kinds.txt        the same of the model that names kinds, if there is one
     ├── manifest.json    protocol, hashes, feature names, calibration, risk scale, origin, metrics
     └── card.md          for people
 """
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from ordervet.errors import MappingError, ModelError
 from ordervet.features import FeatureSpec
 from ordervet.model.calibration import Curve
+from ordervet.model.kinds import KindModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +54,7 @@ class Model:
     risk_scale : raw score to 0-1000
     origin : what it was fitted on: counts, dates, seeds, versions
     metrics : what was measured, on which data; never a number nobody measured
+    kinds : the second model, which names the kind of malice on flagged orders; None where none was learned
     """
 
     booster_text: str = field(repr=False)
@@ -60,6 +63,7 @@ class Model:
     risk_scale: Curve = field(repr=False)
     origin: dict[str, Any] = field(repr=False)
     metrics: dict[str, Any] = field(repr=False)
+    kinds: KindModel | None = field(default=None, repr=False)
 
     @cached_property
     def model_id(self) -> str:
@@ -81,7 +85,13 @@ class Model:
             "risk_scale": self.risk_scale.to_lists(),
             "origin": self.origin,
             "metrics": self.metrics,
-        }
+        } | self._describe_kinds()
+
+    def _describe_kinds(self) -> dict[str, Any]:
+        if self.kinds is None:
+            return {}
+        sha256 = hashlib.sha256(self.kinds.booster_text.encode()).hexdigest()
+        return {"kinds": {"names": list(self.kinds.kinds), "sha256": sha256}}
 
     def build_manifest(self) -> dict[str, Any]:
         """Give the manifest as it is written."""
@@ -141,6 +151,8 @@ def save_model(model: Model, models: Path, *, card: str) -> Path:
         staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=models))
         try:
             texts = {"model.txt": model.booster_text, "manifest.json": _dump(model.build_manifest()), "card.md": card}
+            if model.kinds is not None:
+                texts["kinds.txt"] = model.kinds.booster_text
             for name, text in texts.items():
                 write_durably(staging / name, text)
             staging.chmod(0o755)
@@ -214,6 +226,8 @@ def load_model(folder: Path) -> Model:
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         booster_text = (folder / "model.txt").read_text(encoding="utf-8")
+        has_kinds = isinstance(manifest, dict) and "kinds" in manifest
+        kinds_text = (folder / "kinds.txt").read_text(encoding="utf-8") if has_kinds else ""
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         message = f"model folder {folder} cannot be read ({type(error).__name__})"
         raise ModelError(message, hint=_RETRAIN_HINT) from error
@@ -221,14 +235,14 @@ def load_model(folder: Path) -> Model:
     if protocol != MODEL_PROTOCOL:
         raise ModelError(f"model {folder.name}: got protocol {protocol}, expected {MODEL_PROTOCOL}", hint=_RETRAIN_HINT)
     try:
-        model = _build_model(manifest, booster_text)
+        model = _build_model(manifest, booster_text, kinds_text)
     except (KeyError, TypeError, ValueError, MappingError) as error:
         raise ModelError(f"model {folder.name}: its manifest is damaged", hint=_RETRAIN_HINT) from error
     _check_hashes(model, manifest, folder.name)
     return model
 
 
-def _build_model(manifest: dict[str, Any], booster_text: str) -> Model:
+def _build_model(manifest: dict[str, Any], booster_text: str, kinds_text: str) -> Model:
     spec = manifest["spec"]
     return Model(
         booster_text=booster_text,
@@ -242,6 +256,7 @@ def _build_model(manifest: dict[str, Any], booster_text: str) -> Model:
         risk_scale=Curve.from_lists(manifest["risk_scale"]),
         origin=manifest["origin"],
         metrics=manifest["metrics"],
+        kinds=KindModel(kinds_text, tuple(manifest["kinds"]["names"])) if "kinds" in manifest else None,
     )
 
 

@@ -83,7 +83,7 @@ def fit_model(
         spec=spec,
         calibration=fit_calibration(raw, newer.is_malicious, newer.weight),
         risk_scale=fit_risk_scale(raw),
-        origin=origin | counts | {"settings": settings.model_dump()},
+        origin=origin | counts | {"settings": settings.model_dump(mode="json")},
         metrics={},
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ordervet.model import Model
@@ -37,12 +37,19 @@ Average precision {metrics["ap"]:.3f}, AUC {metrics["auc"]:.3f}, mean predicted 
 | alert rate | recall | precision |
 |---|---|---|
 {rows}
-
+{_tell_kinds(metrics.get("kinds"))}
 ## Not for
 - deciding without a person: `professional_claim` and `review_extortion` always go to one
 - buyers' eyes: reasons are for the desk, never for the customer
 - shops whose orders look unlike those it was learned from: train on your own with `ordervet train`
 """
+
+
+def _tell_kinds(kinds: dict[str, Any] | None) -> str:
+    if kinds is None or not kinds["n_orders"]:
+        return ""
+    right = "" if kinds["right"] is None else f", {kinds['right']:.1%} of them rightly"
+    return f"\nThe kind is named on {kinds['named']:.1%} of {kinds['n_orders']:,} malicious orders{right}.\n"
 
 
 def _list_versions(model: Model) -> str:

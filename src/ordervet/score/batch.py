@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from ordervet.contract import MaliceKind
 from ordervet.policy import (
     ACTIONS,
     BANDS,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ordervet.contract import MaliceKind
     from ordervet.features import OrderEvents
     from ordervet.model import ForestPredictor, Model
     from ordervet.policy import (
@@ -224,7 +224,7 @@ def score_batch(
     is_flagged = run(p_without).actions != _PASS
     rows = np.union1d(np.flatnonzero(is_flagged), np.asarray([*explain_rows, *forced], np.int64))
     reasons = dict(zip(rows.tolist(), explainer.find_reasons(rows), strict=True))
-    kinds = {row: kind for row in np.flatnonzero(is_flagged).tolist() if (kind := _name_kind(reasons[row]))}
+    kinds = _name_kinds(model, features, np.flatnonzero(is_flagged), reasons)
     named: list[MaliceKind | None] = [None] * len(p)
     for row, kind in kinds.items():
         named[row] = kind
@@ -328,9 +328,18 @@ def count_known_orders(model: Model, features: NDArray[np.float32]) -> NDArray[n
     return np.nan_to_num(features[:, model.spec.names.index(_N_KNOWN)], nan=0.0).astype(np.int64)
 
 
-def _name_kind(reasons: list[Reason]) -> MaliceKind | None:
-    """Name the kind that the strongest reason with a kind points to."""
-    return next((kind for reason in reasons if (kind := find_spec(reason.code).kind)), None)
+def _name_kinds(
+    model: Model, features: NDArray[np.float32], rows: NDArray[np.int64], reasons: dict[int, list[Reason]]
+) -> dict[int, MaliceKind]:
+    """Name the kind of flagged orders: by the model of kinds, else by the strongest reason that points to one."""
+    learned = model.kinds.name_kinds(features[rows]) if model.kinds and len(rows) else [None] * len(rows)
+    kinds = {}
+    for row, name in zip(rows.tolist(), learned, strict=True):
+        pointed = (kind for reason in reasons[row] if (kind := find_spec(reason.code).kind))
+        kind = MaliceKind(name) if name else next(pointed, None)
+        if kind:
+            kinds[row] = kind
+    return kinds
 
 
 def _list_missing(events: OrderEvents) -> list[tuple[str, ...]]:

@@ -1,0 +1,181 @@
+"""The second, small model: which kind of malice it would be, asked only about orders that are flagged."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ordervet.errors import ModelError
+from ordervet.model.forest import parse_forest
+from ordervet.model.forest_reference import walk_forest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from ordervet.model.forest import Forest
+    from ordervet.model.settings import FitSettings
+
+#: A kind with fewer judged orders than this is not learned, and never named by this model.
+MIN_ORDERS_PER_KIND = 20
+#: Below this probability no kind is named.
+MIN_P_KIND = 0.5
+_NUM_ROUNDS, _NUM_LEAVES, _LEARNING_RATE, _MIN_DATA_IN_LEAF = 60, 15, 0.1, 5
+
+
+@dataclass(frozen=True)
+class KindModel:
+    """A fitted multiclass LightGBM, scored without LightGBM.
+
+    Parameters
+    ----------
+    booster_text : LightGBM's text format
+    kinds : what its classes stand for, in their order
+
+    Raises
+    ------
+    ModelError
+        The text is damaged, or is of another number of classes.
+    """
+
+    booster_text: str = field(repr=False)
+    kinds: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if f"num_class={len(self.kinds)}\n" not in self.booster_text or self._forest.n_trees % len(self.kinds):
+            raise ModelError(
+                f"the model of kinds is not of {len(self.kinds)} kinds", hint="restore the model folder, or train again"
+            )
+
+    @cached_property
+    def _forest(self) -> Forest:
+        # NOTE: with one class written in its head, the text is that of one forest, trees of the kinds by turns.
+        as_one = re.sub(r"^(num_class|num_tree_per_iteration)=\d+$", r"\1=1", self.booster_text, flags=re.MULTILINE)
+        return parse_forest(as_one)
+
+    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Give the probability of each kind, were the order malicious.
+
+        Parameters
+        ----------
+        features : shape (n, n_features), float32
+
+        Returns
+        -------
+        shape (n, n_kinds), rows that add up to 1
+        """
+        from ordervet.model.kinds_kernel import walk_kinds  # noqa: PLC0415 - numba is imported when the first is asked for
+
+        forest = self._forest
+        raw = np.zeros((len(features), len(self.kinds)), np.float64)
+        walk_kinds(
+            features, forest.node_start, forest.leaf_start, forest.feature, forest.threshold, forest.missing,
+            forest.default_left, forest.left, forest.right, forest.leaf_value, raw,
+        )  # fmt: skip
+        return _soften(raw)
+
+    def predict_slowly(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Give what `predict` gives, by the reference walk of each kind's trees."""
+        n_kinds = len(self.kinds)
+        raw = [walk_forest(_pick_trees(self._forest, kind, n_kinds), features) for kind in range(n_kinds)]
+        return _soften(np.stack(raw, axis=1))
+
+    def name_kinds(self, features: NDArray[np.float32]) -> list[str | None]:
+        """Name the likeliest kind of each order; None where none reaches `MIN_P_KIND`."""
+        p = self.predict(features)
+        likeliest = p.argmax(axis=1)
+        return [self.kinds[kind] if p[row, kind] >= MIN_P_KIND else None for row, kind in enumerate(likeliest.tolist())]
+
+
+def fit_kinds(
+    features: NDArray[np.float32],
+    kinds: Sequence[str] | NDArray[np.str_],
+    names: tuple[str, ...],
+    settings: FitSettings,
+    *,
+    n_threads: int = 1,
+) -> KindModel | None:
+    """Fit the model of kinds on malicious orders whose kind somebody named.
+
+    Parameters
+    ----------
+    features : shape (n, n_features), malicious orders, oldest first
+    kinds : n kinds; empty where nobody named one
+    names : of the features
+    settings : whose seed is taken; the trees are small whatever it says
+    n_threads : threads; the trees do not depend on it
+
+    Returns
+    -------
+    the model, or None when fewer than two kinds have `MIN_ORDERS_PER_KIND` orders
+    """
+    import lightgbm  # noqa: PLC0415 - LightGBM is imported only when training or when asked
+
+    given = np.asarray(kinds, dtype=np.str_)
+    distinct, counts = np.unique(given[given != ""], return_counts=True)
+    learned = distinct[counts >= MIN_ORDERS_PER_KIND]
+    if len(learned) < 2:  # noqa: PLR2004 - one kind needs no telling apart
+        return None
+    rows = np.flatnonzero(np.isin(given, learned))
+    label = np.searchsorted(learned, given[rows]).astype(np.float32)
+    parameters: dict[str, Any] = {
+        "objective": "multiclass", "num_class": len(learned), "learning_rate": _LEARNING_RATE,
+        "num_leaves": _NUM_LEAVES, "min_data_in_leaf": _MIN_DATA_IN_LEAF, "feature_fraction": 0.5, "lambda_l2": 1.0,
+        "seed": settings.seed, "deterministic": True, "force_row_wise": True, "num_threads": n_threads, "verbosity": -1,
+    }  # fmt: skip
+    data = lightgbm.Dataset(features[rows], label, feature_name=list(names))
+    text = lightgbm.train(parameters, data, _NUM_ROUNDS).model_to_string()
+    text = re.sub(r"^\[num_threads: \d+\]$", "[num_threads: 0]", text, flags=re.MULTILINE)
+    return KindModel(text, tuple(str(kind) for kind in learned))
+
+
+def measure_kinds(
+    model: KindModel, features: NDArray[np.float32], kinds: Sequence[str] | NDArray[np.str_]
+) -> dict[str, Any]:
+    """Measure on malicious orders that were not fitted on how often the named kind is right.
+
+    Returns
+    -------
+    ``n_orders`` with a learned kind, ``named`` (share of them that got a name) and ``right`` (share of those named
+    rightly)
+    """
+    given = np.asarray(kinds, dtype=np.str_)
+    rows = np.flatnonzero(np.isin(given, model.kinds))
+    named = np.array([kind or "" for kind in model.name_kinds(features[rows])], dtype=np.str_)
+    has_name = named != ""
+    n, n_named = len(rows), int(has_name.sum())
+    return {
+        "n_orders": n,
+        "named": n_named / n if n else None,
+        "right": float((named == given[rows])[has_name].mean()) if n_named else None,
+    }
+
+
+def _soften(raw: NDArray[np.float64]) -> NDArray[np.float64]:
+    exponents = np.exp(raw - raw.max(axis=1, keepdims=True))
+    p: NDArray[np.float64] = exponents / exponents.sum(axis=1, keepdims=True)
+    return p
+
+
+def _pick_trees(forest: Forest, first: int, step: int) -> Forest:
+    """Give every `step`-th tree from the `first` on, as a forest."""
+    chosen = range(first, forest.n_trees, step)
+    nodes = [np.arange(*forest.node_start[tree : tree + 2]) for tree in chosen]
+    leaves = [np.arange(*forest.leaf_start[tree : tree + 2]) for tree in chosen]
+    at, of = np.concatenate(nodes), np.concatenate(leaves)
+    return type(forest)(
+        n_features=forest.n_features,
+        node_start=np.cumsum([0, *map(len, nodes)]),
+        leaf_start=np.cumsum([0, *map(len, leaves)]),
+        leaf_value=forest.leaf_value[of],
+        leaf_count=forest.leaf_count[of],
+        **{
+            name: getattr(forest, name)[at]
+            for name in ("feature", "threshold", "missing", "default_left", "left", "right", "node_count")
+        },
+    )

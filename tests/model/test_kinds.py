@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import lightgbm
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ordervet.errors import ModelError
+from ordervet.model import FitSettings
+from ordervet.model.kinds import fit_kinds, measure_kinds
+
+if TYPE_CHECKING:
+    from ordervet.model.kinds import KindModel
+
+NAMES = ("order__value__amount", "buyer__count__order__30d", "device__age__order")
+KINDS = ("coupon_farming", "scalping", "return_swap")
+
+
+def draw(n: int = 600, seed: int = 0) -> tuple[np.ndarray, list[str]]:
+    rng = np.random.default_rng(seed)
+    kind = rng.integers(0, 3, n)
+    features = rng.normal(size=(n, 3)).astype(np.float32)
+    features[np.arange(n), kind] += 3
+    features[rng.random((n, 3)) < 0.1] = np.nan
+    return features, [KINDS[each] for each in kind]
+
+
+@pytest.fixture(scope="module")
+def kind_model() -> KindModel:
+    found = fit_kinds(*draw(), NAMES, FitSettings())
+    assert found is not None
+    return found
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_kinds_are_lightgbms_to_the_last_bit(kind_model: KindModel, seed: int) -> None:
+    features, _ = draw(40, seed)
+    features[:4] = [[np.inf, -np.inf, 0], [0, -0.0, 1e-36], [np.nan, np.nan, np.nan], [1e30, -1e30, 2]]
+
+    raw = lightgbm.Booster(model_str=kind_model.booster_text).predict(features, raw_score=True)
+    exponents = np.exp(raw - raw.max(axis=1, keepdims=True))
+
+    expected = exponents / exponents.sum(axis=1, keepdims=True)
+    np.testing.assert_array_equal(kind_model.predict(features), expected)
+    np.testing.assert_array_equal(kind_model.predict_slowly(features), expected)
+
+
+def test_kinds_are_told_apart_on_orders_not_fitted_on(kind_model: KindModel) -> None:
+    measured = measure_kinds(kind_model, *draw(500, seed=9))
+
+    assert measured["n_orders"] == 500
+    assert measured["named"] > 0.9
+    assert measured["right"] > 0.85
+
+
+def test_no_kind_is_named_when_none_is_likely(kind_model: KindModel) -> None:
+    p = kind_model.predict(draw(200, seed=3)[0])
+
+    named = kind_model.name_kinds(draw(200, seed=3)[0])
+
+    assert [kind is None for kind in named] == (p.max(axis=1) < 0.5).tolist()
+
+
+def test_rare_and_nameless_kinds_are_not_learned() -> None:
+    features, kinds = draw(600)
+    rare = ["fake_return"] * 5 + ["" if at % 4 == 0 else kind for at, kind in enumerate(kinds[5:])]
+
+    found = fit_kinds(features, rare, NAMES, FitSettings())
+
+    assert found is not None
+    assert found.kinds == tuple(sorted(KINDS))
+
+
+def test_single_kind_is_no_model() -> None:
+    assert fit_kinds(draw()[0], ["scalping"] * 600, NAMES, FitSettings()) is None
+
+
+def test_model_of_kinds_is_the_same_bytes_on_two_threads(kind_model: KindModel) -> None:
+    again = fit_kinds(*draw(), NAMES, FitSettings(), n_threads=2)
+
+    assert again == kind_model
+
+
+def test_model_of_another_number_of_kinds_is_refused(kind_model: KindModel) -> None:
+    with pytest.raises(ModelError, match="not of 2 kinds"):
+        replace(kind_model, kinds=("coupon_farming", "scalping"))
