@@ -81,6 +81,11 @@ def cut_afterwards(evening: Evening, n_slots: int = N_SLOTS) -> NDArray[np.bool_
     return is_chosen
 
 
+def sum_expected(evening: Evening, is_handed: NDArray[np.bool_]) -> float:
+    """Add up probability times amount of the orders handed on, minor units: what is caught on average."""
+    return float((evening.p * evening.amount_minor)[is_handed].sum())
+
+
 def sum_caught(evening: Evening, is_handed: NDArray[np.bool_]) -> int:
     """Add up the amounts of malicious orders among those handed on, minor units."""
     return int(evening.amount_minor[is_handed & evening.is_malicious].sum())

@@ -15,6 +15,7 @@ docs/policy.md. Truth: rule-engine's own evaluation, row by row, where everythin
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -168,6 +169,8 @@ def _build(node: Any, names: set[str]) -> _Node:  # noqa: ANN401  # rule-engine'
             names.add(node.name)
             return _read_column(node.name, is_text=_name_type(node) == "STRING")
         case "FloatExpression":
+            if not math.isfinite(node.value):
+                raise ValueError("holds a number without bound")
             return _give(float(node.value))
         case "StringExpression" | "BooleanExpression":
             return _give(node.value)

@@ -45,7 +45,7 @@ MEMORY: Final = 20_000
 
 _N_BINS: Final = 2048
 _MAX_LOGIT: Final = 12.0
-_PRIOR_ORDERS: Final = 500
+_PRIOR_ORDERS: Final = 200
 # Without a plan, one order in fifty is taken to be worth a look, until orders say otherwise.
 _PLANNED_PER_SLOT: Final = 50.0
 # Without any score at hand: log-odds of a probability, by the share of orders that lie above.

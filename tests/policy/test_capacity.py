@@ -1,0 +1,205 @@
+"""Shifts, the windows they serve, and pacing: never over capacity, nearly as good as a cut with everything known."""
+
+from __future__ import annotations
+
+import datetime as dt
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from evenings import (
+    N_SLOTS,
+    START_US,
+    cut_afterwards,
+    make_capacity,
+    pace_evening,
+    simulate_evening,
+    sum_expected,
+)
+from ordervet.errors import PolicyError
+from ordervet.policy import Capacity, Pace, Pacer, Shift, decide, load_policy, parse_shifts
+from ordervet.policy.pacing import draw_lot
+
+HOUR_US = 3_600_000_000
+ZONES = st.sampled_from(["Asia/Shanghai", "Europe/Berlin", "America/New_York", "Asia/Kathmandu"])
+
+
+def at_local(text: str, zone: str = "Asia/Shanghai") -> int:
+    return int(dt.datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()) * 1_000_000
+
+
+@given(st.lists(st.integers(0, 4 * 10**15), min_size=1, max_size=20), ZONES)
+def test_windows_of_one_instant_are_those_of_a_batch(instants: list[int], zone: str) -> None:
+    capacity = Capacity(n=10, shifts=parse_shifts("09:00-18:00,20:00-02:00"), time_zone=zone)
+    at_us = np.array(instants)
+
+    local, numbers = capacity.read_local_us(at_us), capacity.number_windows(at_us)
+
+    assert local.tolist() == [capacity.read_local(at) for at in instants]
+    assert numbers.tolist() == [capacity.number_window(at) for at in local.tolist()]
+
+
+def test_shift_serves_what_came_since_the_one_before_ended() -> None:
+    capacity = Capacity(n=100, shifts=parse_shifts("20:00-24:00,09:00-18:00"))
+    instants = [at_local(f"2025-11-11 {clock}") for clock in ("08:59", "17:59", "18:00", "23:59")] + [
+        at_local("2025-11-12 00:00")
+    ]
+
+    numbers = capacity.number_windows(np.array(instants))
+
+    assert (numbers - numbers[0]).tolist() == [0, 0, 1, 1, 2]
+    assert [window.n for window in capacity.windows] == [69, 31]
+
+
+def test_capacity_by_hour_counts_the_hours_of_each_shift() -> None:
+    capacity = Capacity(per_hour=75.0, shifts=(Shift(start="20:00", end="24:00"), Shift(start="09:30", end="12:00")))
+
+    assert [window.n for window in capacity.windows] == [188, 300]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "give n or per_hour"),
+        ({"n": 1, "per_hour": 1.0}, "give n or per_hour"),
+        ({"per_hour": 1.0}, "needs shifts"),
+        ({"n": 1, "shifts": [{"start": "20:00", "end": "24:00"}, {"start": "23:00", "end": "01:00"}]}, "overlap"),
+        ({"n": 1, "shifts": [{"start": "22:00", "end": "06:00"}, {"start": "05:00", "end": "09:00"}]}, "overlap"),
+        ({"n": 1, "shifts": [{"start": "8", "end": "24:00"}]}, "expected a time of day"),
+        ({"n": 1, "shifts": [{"start": "08:00", "end": "24:01"}]}, "expected a time of day"),
+        ({"n": 1, "time_zone": "Mars/Base"}, "expected a time zone"),
+        ({"n": 1, "plan": {"20": 5}}, "expected a time of day"),
+    ],
+)
+def test_capacity_refuses_what_does_not_fit_together(settings: dict, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Capacity.model_validate(settings)
+
+
+def test_batch_is_cut_exactly_shift_by_shift() -> None:
+    policy = load_policy().with_capacity(12, parse_shifts("09:00-18:00,20:00-23:00"))
+    rng = np.random.default_rng(1)
+    placed_at = at_local("2025-11-11 08:00") + np.sort(rng.integers(0, 14 * HOUR_US, 500))
+    p = rng.permutation(np.linspace(0.02, 0.9, 500))
+
+    decided = decide(policy, p, placed_at_us=placed_at)
+
+    is_evening = placed_at >= at_local("2025-11-11 18:00")
+    is_taken = decided.actions > 0
+    assert (is_taken[~is_evening].sum(), is_taken[is_evening].sum()) == (9, 3)
+    assert p[is_taken & is_evening].min() > p[~is_taken & is_evening].max()
+
+
+def test_shifts_need_the_time_of_every_order() -> None:
+    with pytest.raises(PolicyError, match="needs every order's time"):
+        decide(load_policy().with_capacity(12, parse_shifts("09:00-18:00")), [0.5])
+
+
+def test_with_capacity_gives_a_policy_of_its_own_id() -> None:
+    policy = load_policy()
+
+    assert policy.with_capacity() is policy
+    assert len({each.policy_id for each in (policy, policy.with_capacity(3), policy.with_capacity(4))}) == 3
+    with pytest.raises(PolicyError, match="give n or per_hour"):
+        policy.with_capacity(shifts=parse_shifts("09:00-18:00"))
+
+
+@pytest.mark.parametrize("factor", [0.3, 1.0, 3.0])
+def test_pacing_hands_on_what_the_desk_can_take_and_catches_nearly_all_a_later_cut_would(factor: float) -> None:
+    n_planned, capacity = 5_000, make_capacity(5_000)
+    evening = simulate_evening(7, int(n_planned * factor))
+
+    is_handed = pace_evening(evening, capacity)
+
+    assert 0.95 * N_SLOTS <= is_handed.sum() <= N_SLOTS
+    assert sum_expected(evening, is_handed) >= 0.9 * sum_expected(evening, cut_afterwards(evening))
+
+
+def test_pacing_in_small_batches_keeps_to_capacity() -> None:
+    evening = simulate_evening(3, 3_000)
+
+    is_handed = pace_evening(evening, make_capacity(3_000), batch_size=50)
+
+    assert 0.95 * N_SLOTS <= is_handed.sum() <= N_SLOTS
+
+
+def test_pacing_never_hands_on_the_harmless_however_idle_the_desk() -> None:
+    capacity = make_capacity(3_000).model_copy(update={"min_p": 0.5})
+    evening = simulate_evening(3, 3_000)
+
+    is_handed = pace_evening(evening, capacity)
+
+    assert evening.p[is_handed].min() >= 0.5
+
+
+def test_pacing_keeps_the_backlog_short() -> None:
+    capacity = make_capacity(3_000).model_copy(update={"backlog": 10})
+    evening = simulate_evening(3, 3_000)
+
+    handed_at = evening.at_us[pace_evening(evening, capacity)]
+
+    per_us = N_SLOTS / (4 * HOUR_US)
+    waiting, last = 0.0, START_US
+    for at in handed_at.tolist():
+        waiting, last = max(0.0, waiting - (at - last) * per_us) + 1.0, at
+        assert waiting <= 10.0 + 1e-6
+
+
+def test_pacing_without_a_plan_still_keeps_to_capacity() -> None:
+    capacity = make_capacity(3_000).model_copy(update={"plan": {}})
+    evening = simulate_evening(3, 3_000)
+
+    assert pace_evening(evening, capacity).sum() <= N_SLOTS
+
+
+def test_next_window_has_slots_of_its_own() -> None:
+    pacer = Pacer(Capacity(n=1, shifts=parse_shifts("20:00-24:00"), min_p=0.0))
+    pacer.record(START_US, [0.9], 1)
+
+    spent, fresh = pacer.find_pace(START_US + 1), pacer.find_pace(START_US + 24 * HOUR_US)
+
+    assert spent.slots == 0
+    assert fresh.slots == 1
+
+
+def test_clock_that_goes_back_opens_no_earlier_window() -> None:
+    pacer = Pacer(Capacity(n=1, shifts=parse_shifts("20:00-24:00"), min_p=0.0))
+    pacer.record(START_US, [0.9], 1)
+
+    pace = pacer.find_pace(START_US - 24 * HOUR_US)
+
+    assert pace.slots == 0
+
+
+@given(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_pace_never_gets_milder_when_a_probability_rises(least_p: float, tie: float, one: float, other: float) -> None:
+    pace = Pace(least_p, tie, 5)
+    low, high = sorted([one, other])
+
+    before, after = pace.admits(np.array([low]), ["A1"])[0], pace.admits(np.array([high]), ["A1"])[0]
+
+    assert after >= before
+
+
+def test_equal_probabilities_are_shared_out_by_lot() -> None:
+    ids = [f"order{number}" for number in range(2000)]
+
+    is_admitted = Pace(0.3, 0.75, 5).admits(np.full(2000, 0.3), ids)
+
+    assert 0.2 < is_admitted.mean() < 0.3
+    assert all(0.0 <= draw_lot(each) < 1.0 for each in ids)
+
+
+def test_equal_probabilities_all_evening_do_not_spend_the_slots_at_once() -> None:
+    capacity = make_capacity(3_000)
+    evening = simulate_evening(3, 3_000)
+    flat = type(evening)(evening.at_us, np.full(3_000, 0.2), evening.amount_minor, evening.is_malicious)
+
+    is_handed = pace_evening(flat, capacity)
+
+    assert is_handed[:1500].sum() < 0.75 * N_SLOTS
+    assert 0.95 * N_SLOTS <= is_handed.sum() <= N_SLOTS
