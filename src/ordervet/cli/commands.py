@@ -35,6 +35,7 @@ ENTRIES: dict[str, Entry] = {
     "score": Entry("scoring:score", "Score orders; rank those to look at, with reasons and scripts."),
     "explain": Entry("explaining:explain", "Explain one order's score: decision, reasons, parts."),
     "correct": Entry("appeals:correct", "Record an upheld appeal: a verdict counts no more."),
+    "campaign": Entry("campaign:campaign_app", "Tables before, during and after a campaign."),
     "validate": Entry("validation:validate", "Check files row by row; nothing is scored."),
     "train": Entry("learning:train", "Train a model, and measure it on the newest fifth."),
     "retrain": Entry("retrain:retrain", "Run the night: a better model serves, or none is changed."),

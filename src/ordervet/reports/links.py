@@ -74,13 +74,14 @@ def pseudonym(entity: str, keyed_id: int) -> str:
     return f"{LINKING[entity][0]}-{''.join(signs)}"
 
 
-def find_links(orders: pa.Table, rows: NDArray[np.int64]) -> Links:
+def find_links(orders: pa.Table, rows: NDArray[np.int64], *, n_newest: int = N_NEWEST) -> Links:
     """Find what some orders share with others.
 
     Parameters
     ----------
     orders : shape (n_orders, n_columns), keyed
     rows : shape (n_rows,), the orders to find links of
+    n_newest : orders of a group that are kept
 
     Returns
     -------
@@ -97,7 +98,7 @@ def find_links(orders: pa.Table, rows: NDArray[np.int64]) -> Links:
             members[same] = group
             names.setdefault(same, []).append((entity, pseudonym(entity, keyed_id)))
     groups = tuple(
-        LinkGroup(tuple(names[same]), tuple(group[:N_NEWEST].tolist()), len(group), _count_buyers(buyers[group]))
+        LinkGroup(tuple(names[same]), tuple(group[:n_newest].tolist()), len(group), _count_buyers(buyers[group]))
         for same, group in members.items()
     )
     return Links(groups, _index_groups(list(members.values()), rows))

@@ -1,0 +1,319 @@
+"""Commands around a campaign: plan before it, watch during it, review after it."""
+
+from __future__ import annotations
+
+import json as json_text
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import typer
+from rich.table import Table
+
+from ordervet.cli import options
+from ordervet.cli.intake import choose_threads
+from ordervet.cli.screen import EXIT_CODES_HELP, choose_lang, out, print_json, show_progress
+from ordervet.contract import check_out_path, parse_instant
+from ordervet.contract.outputs import check_place, write_text
+from ordervet.contract.values import DEFAULT_TIME_ZONE
+from ordervet.entities import KeyedEvents, load_key
+from ordervet.entities.history import History
+from ordervet.errors import ContractError, FileError, PolicyError
+from ordervet.model import Model, find_live_model, load_model
+from ordervet.policy import load_policy
+from ordervet.policy.lists import read_list
+from ordervet.reports.board import Board, build_board_lines, build_board_page, describe_board, write_board_book
+from ordervet.reports.campaign_parts import Setting
+from ordervet.reports.campaign_plan import ListedKeys, PlanFor, Readiness, build_plan, find_busiest
+from ordervet.reports.campaign_review import build_review
+from ordervet.reports.campaign_watch import build_watch
+from ordervet.reports.period import DAY_US, HOUR_US, Period, build_period
+from ordervet.score import Scorer, find_bundled_models
+
+HistoryFolder = Annotated[Path, typer.Option(help="Folder of the history.", show_default=False)]
+PolicyFile = Annotated[Path | None, typer.Option(help="Policy file; without it, the default policy.")]
+OutBook = Annotated[Path | None, typer.Option("--out", help="Where to write the tables: one .xlsx file.")]
+Page = Annotated[Path | None, typer.Option(help="Where to write the page: one .html file that works offline.")]
+Minutes = Annotated[float, typer.Option(min=0.1, max=120, help="Minutes that the desk needs for one order.")]
+
+_SHOWN_EVIDENCE = ("phone", "address", "device", "ip")
+_RECENT_DAYS, _OPEN_DAYS = 30, 14
+_LEAST_WIDTH = 100
+
+campaign_app = typer.Typer(
+    help="Tables before, during and after a campaign.", no_args_is_help=True, epilog=EXIT_CODES_HELP
+)
+
+
+@campaign_app.command("plan", epilog=EXIT_CODES_HELP)
+def plan(
+    history: HistoryFolder,
+    start: Annotated[str | None, typer.Option(help="When it begins; by default the day after the last order.")] = None,
+    hours: Annotated[int, typer.Option(min=1, max=24 * 31, help="How many hours it lasts.")] = 4,
+    like: Annotated[
+        str | None, typer.Option(help="Begin of the past hours it will be like; by default the busiest ones.")
+    ] = None,
+    growth: Annotated[float, typer.Option(min=0.01, max=1000, help="Orders expected for each order then.")] = 1.0,
+    capacity: Annotated[int | None, typer.Option(min=1, help="Orders that the desk can look at in all.")] = None,
+    minutes: Minutes = 3.0,
+    shift_hours: Annotated[float, typer.Option(min=0.5, max=24, help="Hours of one person's shift.")] = 4.0,
+    key_list: Annotated[
+        list[Path] | None, typer.Option("--list", help="Allow and deny lists, to see what expires.")
+    ] = None,
+    models: options.Models = None,
+    policy: PolicyFile = None,
+    out_path: OutBook = None,
+    report: Page = None,
+    lang: options.LangOption = None,
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """Before: expected orders and flags by the hour, shifts, thresholds, records to clean, a checklist.
+
+    Keep what --json prints: `ordervet campaign watch --plan` compares with it.
+
+    Example: ordervet campaign plan --history history --start "2026-11-10 20:00" --growth 1.4 --capacity 300
+    """
+    _check_targets(out_path, report)
+    with show_progress() as report_step:
+        known = _score_history(history, models, policy, lang, minutes, threads, None, report_step)
+        like_us = _read_instant("--like", like) or find_busiest(known.period, hours)
+        planned = PlanFor(
+            start_us=_read_instant("--start", start) or _same_clock_after(like_us, known.last_us),
+            like_us=like_us, n_hours=hours, growth=growth, capacity=capacity, shift_hours=shift_hours,
+        )  # fmt: skip
+        if not len(known.period.between(like_us, like_us + hours * HOUR_US)):
+            raise ContractError(
+                "--like: the history has no order in those hours", hint="leave --like out to take the busiest hours"
+            )
+        lists = _count_lists(key_list, planned) if key_list else None
+        board = build_plan(known.period, planned, _find_readiness(known, lists), known.setting)
+        _write(board, out_path, report)
+    _tell(board, out_path, report, json=json)
+
+
+@campaign_app.command("watch", epilog=EXIT_CODES_HELP)
+def watch(
+    history: HistoryFolder,
+    start: Annotated[str | None, typer.Option(help="When it began; by default the plan's start, or 24 h ago.")] = None,
+    now: Annotated[str | None, typer.Option(help="Show it as it stood then; by default the newest event.")] = None,
+    plan_file: Annotated[Path | None, typer.Option("--plan", help="What `campaign plan --json` printed.")] = None,
+    minutes: Minutes = 3.0,
+    models: options.Models = None,
+    policy: PolicyFile = None,
+    out_path: OutBook = None,
+    report: Page = None,
+    lang: options.LangOption = None,
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """During: orders, flags, holds, backlog, pace against the plan, rings, items, channels. Call it again to refresh.
+
+    Example: ordervet campaign watch --history history --plan plan.json --report board.html
+    """
+    _check_targets(out_path, report)
+    planned = _read_plan(plan_file) if plan_file else None
+    until = _read_instant("--now", now)
+    with show_progress() as report_step:
+        known = _score_history(history, models, policy, lang, minutes, threads, until, report_step)
+        now_us = until or known.last_us
+        start_us = _read_instant("--start", start) or (planned["start_us"] if planned else now_us - DAY_US)
+        _check_span("--start", start_us, now_us)
+        board = build_watch(known.period, start_us, now_us, planned, known.setting)
+        _write(board, out_path, report)
+    _tell(board, out_path, report, json=json)
+
+
+@campaign_app.command("review", epilog=EXIT_CODES_HELP)
+def review(
+    history: HistoryFolder,
+    start: Annotated[str, typer.Option(help="When it began.", show_default=False)],
+    end: Annotated[str | None, typer.Option(help="When it was over; by default the last order.")] = None,
+    as_of: Annotated[str | None, typer.Option(help="Know verdicts until then; by default all.")] = None,
+    maturity_days: options.Maturity = 30.0,
+    minutes: Minutes = 3.0,
+    models: options.Models = None,
+    policy: PolicyFile = None,
+    out_path: OutBook = None,
+    report: Page = None,
+    lang: options.LangOption = None,
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """After: money held, confirmed, wrongly flagged, missed, by kind and channel; rings; what to change next time.
+
+    Example: ordervet campaign review --history history --start "2025-11-10 20:00" --end 2025-11-12 --out review.xlsx
+    """
+    _check_targets(out_path, report)
+    until = _read_instant("--as-of", as_of)
+    start_us = _read_instant("--start", start) or 0
+    with show_progress() as report_step:
+        known = _score_history(history, models, policy, lang, minutes, threads, until, report_step)
+        end_us = _read_instant("--end", end) or int(known.period.placed_us[-1]) + 1
+        _check_span("--start", start_us, end_us)
+        as_of_us = until or known.last_us
+        board = build_review(known.period, start_us, end_us, as_of_us, maturity_days, known.setting)
+        _write(board, out_path, report)
+    _tell(board, out_path, report, json=json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The history, scored.
+
+    Parameters
+    ----------
+    period : all its orders
+    events : all its events
+    last_us : the newest event, UTC microseconds
+    model : what scored
+    setting : for boards
+    """
+
+    period: Period
+    events: KeyedEvents
+    last_us: int
+    model: Model
+    setting: Setting
+
+
+def _score_history(
+    folder: Path,
+    models: Path | None,
+    policy: Path | None,
+    lang: str | None,
+    minutes: float,
+    threads: int,
+    until_us: int | None,
+    report_step: Any,  # noqa: ANN401 -- a function of one text
+) -> _Known:
+    key, spoken = load_key(), choose_lang(lang)
+    model = load_model(find_live_model(models or find_bundled_models()))
+    report_step("reading the history")
+    until = None if until_us is None else datetime.fromtimestamp(until_us / 1e6, UTC) + timedelta(microseconds=1)
+    events = History.open(folder, key).read(until=until)
+    if events.orders.num_rows == 0:
+        raise ContractError(
+            f"the history {folder.name} has no order" + (" until then" if until else ""),
+            hint="ordervet ingest FILE... --history DIR brings orders in",
+        )
+    report_step(f"scoring {events.orders.num_rows:,} orders")
+    scorer = Scorer(model, load_policy(policy), key, lang=spoken, n_jobs=choose_threads(threads))
+    scored = scorer.score_events(events)
+    period = build_period(
+        scored.orders, p_malicious=scored.p_malicious, risk_score=scored.risk_score, actions=scored.actions,
+        kinds=scored.kinds, verdicts=events.verdicts, corrections=events.corrections,
+    )  # fmt: skip
+    tables = (events.orders, events.outcomes, events.verdicts, events.corrections)
+    last_us = max(pc.max(table["seen_at"].cast(pa.int64())).as_py() or 0 for table in tables)
+    setting = Setting(
+        lang=spoken, time_zone=DEFAULT_TIME_ZONE, model_id=model.model_id,
+        is_simulated=bool(model.origin.get("is_simulated")), minutes=minutes,
+    )  # fmt: skip
+    return _Known(period, events, int(last_us), model, setting)
+
+
+def _find_readiness(known: _Known, lists: ListedKeys | None) -> Readiness:
+    period, now_us = known.period, int(known.period.placed_us[-1])
+    last = known.model.origin.get("last_order_at")
+    learned_us = _to_us(datetime.fromisoformat(str(last))) if last else None
+    is_recent = period.placed_us > now_us - _OPEN_DAYS * DAY_US
+    missing = {}
+    for name in _SHOWN_EVIDENCE:
+        share = float(np.mean(period.orders[f"evidence__{name}"].to_numpy() != 0))
+        if share > 0:
+            missing[name] = share
+    return Readiness(
+        model_age_days=None if learned_us is None else max(0.0, (now_us - learned_us) / DAY_US),
+        n_recent_verdicts=int((period.decided_us > now_us - _RECENT_DAYS * DAY_US).sum()),
+        n_open=int((period.is_flagged & is_recent & (period.decided_us == 0)).sum()),
+        missing=missing,
+        lists=lists,
+    )
+
+
+def _count_lists(paths: list[Path], planned: PlanFor) -> ListedKeys:
+    entries, problems = [], []
+    for path in paths:
+        found, wrong = read_list(path, load_key())
+        entries += found
+        problems += wrong
+    if problems:
+        raise PolicyError("\n".join(f"{each.where}: {each.what}" for each in problems[:20]), hint="mend these rows")
+    ends = [_to_us(entry.expires) for entry in entries]
+    over = planned.start_us + planned.n_hours * HOUR_US
+    n_expired = sum(end <= planned.start_us for end in ends)
+    return ListedKeys(len(entries), n_expired, sum(end <= over for end in ends) - n_expired)
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json_text.loads(path.read_text(encoding="utf-8"))
+        is_plan = found["board"] == "plan" and len(found["hours"]) == found["n_hours"] > 0
+        found["start_us"], found["capacity"] = int(found["start_us"]), int(found["capacity"])
+        found["hours"] = [{name: float(hour[name]) for name in ("orders", "flags")} for hour in found["hours"]]
+    except OSError as error:
+        raise FileError(f"cannot read {path.name}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        is_plan = False
+    if not is_plan:
+        hint = "ordervet campaign plan --history DIR --json > plan.json"
+        raise FileError(f"{path.name} is no plan", hint=hint)
+    return found
+
+
+def _read_instant(name: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return _to_us(parse_instant(text, time_zone=DEFAULT_TIME_ZONE))
+    except ContractError:
+        raise ContractError(f"{name}: got {text}, expected a time", hint=f'{name} "2025-11-10 20:00"') from None
+
+
+def _to_us(instant: datetime) -> int:
+    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _same_clock_after(like_us: int, last_us: int) -> int:
+    """Give the first instant after the last event that has the time of day of another one."""
+    zone = ZoneInfo(DEFAULT_TIME_ZONE)
+    like = datetime.fromtimestamp(like_us / 1e6, UTC).astimezone(zone)
+    last = datetime.fromtimestamp(last_us / 1e6, UTC).astimezone(zone)
+    return _to_us(datetime.combine(last.date() + timedelta(days=1), like.time(), tzinfo=zone))
+
+
+def _check_span(name: str, start_us: int, end_us: int) -> None:
+    if start_us >= end_us:
+        raise ContractError(f"{name}: the campaign would begin after its end", hint="name an earlier time")
+
+
+def _check_targets(out_path: Path | None, report: Path | None) -> None:
+    if out_path is not None:
+        check_place(check_out_path(out_path), (".xlsx",))
+    if report is not None:
+        check_place(report, (".html",))
+
+
+def _write(board: Board, out_path: Path | None, report: Path | None) -> None:
+    if out_path is not None:
+        write_board_book(board, out_path)
+    if report is not None:
+        write_text(build_board_page(board), report)
+
+
+def _tell(board: Board, out_path: Path | None, report: Path | None, *, json: bool) -> None:
+    if json:
+        print_json(describe_board(board))
+        return
+    for part in build_board_lines(board):
+        out.print(part, width=max(out.width, _LEAST_WIDTH) if isinstance(part, Table) else None)
+    for path in (out_path, report):
+        if path is not None:
+            out.print(f"written: {path}", markup=False)

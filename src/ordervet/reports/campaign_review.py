@@ -1,0 +1,185 @@
+"""After a campaign: what was held, what of it was right, what was missed, what it cost, and what to change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ordervet.reports.bars import draw_bars
+from ordervet.reports.board import Board, Section
+from ordervet.reports.campaign_parts import make_fields
+from ordervet.reports.campaign_watch import build_channels, build_rings
+from ordervet.reports.period import CORRECTED, DAY_US, HOUR_US, INNOCENT, MALICIOUS, UNSURE, bound_share
+from ordervet.reports.words import KIND_WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from ordervet.reports.campaign_parts import Setting, Words
+    from ordervet.reports.period import Period
+
+_LEAST_JUDGED: Final = 10  # verdicts, before a share is worth advice
+_LOW_PRECISION, _MUCH_OPEN, _MUCH_MISSED = 0.5, 0.2, 0.2
+_MAX_PLOTTED: Final = 24 * 14
+
+
+def build_review(
+    period: Period, start_us: int, end_us: int, as_of_us: int, maturity_days: float, setting: Setting
+) -> Board:
+    """Lay out what came of a campaign.
+
+    Parameters
+    ----------
+    period : scored orders, those placed from start to before end are reviewed
+    start_us, end_us : of the campaign, UTC microseconds
+    as_of_us : until when verdicts are known
+    maturity_days : until then an order that nobody judged is not known to be innocent
+    setting : under what the board is made
+    """
+    words = setting.words["review"]
+    orders = period.between(start_us, end_us)
+    is_immature = (orders.placed_us > as_of_us - maturity_days * DAY_US) & (orders.decided_us == 0)
+    totals = _count(orders, is_immature)
+    summary = words["summary"].format(
+        start=setting.write(start_us), end=setting.write(end_us), as_of=setting.write(as_of_us), n=f"{len(orders):,}",
+        flags=f"{totals['flags']:,}", amount=f"{totals['held_minor'] / 100:,.0f}",
+    )  # fmt: skip
+    n_immature = int(is_immature.sum())
+    immature = words["immature"].format(
+        n=f"{n_immature:,}", share=f"{n_immature / max(len(orders), 1):.0%}", days=f"{maturity_days:g}"
+    )
+    minutes = (totals["confirmed"] + totals["wrong"] + totals["unsure"]) * setting.minutes
+    kinds = [_name_kind(orders, at, setting) for at in range(len(orders))]
+    channels = [each or setting.words["no_channel"] for each in orders.channels]
+    sections = (
+        _build_totals(totals, minutes, setting),
+        _build_groups("kinds", kinds, orders, is_immature, setting),
+        _build_groups("channel_results", channels, orders, is_immature, setting),
+        build_channels(orders, setting),
+        _build_hours(orders, start_us, end_us, setting),
+        build_rings(orders, setting),
+        Section("next_time", words["next_time"], lines=tuple(_advise(orders, totals, setting))),
+    )  # fmt: skip
+    facts = {
+        "board": "review", "start_us": start_us, "end_us": end_us, "as_of_us": as_of_us, "n_orders": len(orders),
+        "n_immature": n_immature, "totals": totals, "minutes": minutes, "model_id": setting.model_id,
+    }  # fmt: skip
+    warnings = (*([immature] if n_immature else []), *setting.list_warnings())
+    return Board(words["title"], (summary,), warnings, sections, facts, setting.lang)
+
+
+def _count(orders: Period, is_immature: NDArray[np.bool_]) -> dict[str, int]:
+    """Count flagged orders by what became of them, and malicious ones that passed; with their amounts."""
+    flagged, amounts = orders.is_flagged, orders.amount_minor
+    is_open = flagged & (orders.decided_us == 0)
+    masks = {
+        "flags": flagged,
+        "held": orders.is_held,
+        "confirmed": flagged & orders.was_judged(MALICIOUS),
+        "wrong": flagged & orders.was_judged(INNOCENT, CORRECTED),
+        "unsure": flagged & orders.was_judged(UNSURE),
+        "open_immature": is_open & is_immature,
+        "open_mature": is_open & ~is_immature,
+        "missed": ~flagged & orders.was_judged(MALICIOUS),
+    }
+    counts = {name: int(mask.sum()) for name, mask in masks.items()}
+    return counts | {f"{name}_minor": int(amounts[mask].sum()) for name, mask in masks.items()}
+
+
+def _build_totals(totals: dict[str, int], minutes: float, setting: Setting) -> Section:
+    words = setting.words
+    names = ("flags", "held", "confirmed", "wrong", "unsure", "open_immature", "open_mature", "missed")
+    rows = tuple((words["review"][name], totals[name], totals[f"{name}_minor"]) for name in names)
+    note = words["review"]["minutes"].format(minutes=f"{minutes:,.0f}", each=f"{setting.minutes:g}")
+    fields = make_fields(words, "what", "orders:count", "sum:money")
+    return Section("totals", words["review"]["totals"], note, fields, rows)
+
+
+def _name_kind(orders: Period, at: int, setting: Setting) -> str:
+    kind = orders.kinds[at]
+    return KIND_WORDS[kind][setting.lang] if kind else str(setting.words["no_kind"])
+
+
+def _build_groups(
+    key: str, names: Sequence[str], orders: Period, is_immature: NDArray[np.bool_], setting: Setting
+) -> Section:
+    """Count what became of flagged orders, group by group; an order that passed has no kind."""
+    words = setting.words
+    group_of = np.array(names, dtype=str)
+    rows = []
+    for name in sorted(set(names)):
+        mask = group_of == name
+        totals = _count(orders.take(mask), is_immature[mask])
+        if totals["flags"] or totals["missed"]:
+            n_decided = totals["confirmed"] + totals["wrong"]
+            low, high = bound_share(totals["confirmed"], n_decided)
+            precision = totals["confirmed"] / n_decided if n_decided else None
+            rows.append(
+                (name, totals["flags"], totals["held_minor"], totals["confirmed"], totals["confirmed_minor"],
+                 totals["wrong"], totals["wrong_minor"], totals["open_immature"] + totals["open_mature"],
+                 totals["missed"], precision, low if n_decided else None, high if n_decided else None)
+            )  # fmt: skip
+    rows.sort(key=lambda row: (-row[1], row[0]))
+    fields = make_fields(
+        words, "group", "flags:count", "held_amount:money!", "confirmed:count", "confirmed_amount:money!",
+        "wrong:count", "wrong_amount:money!", "open:count", "missed:count", "precision:share", "low:share!",
+        "high:share!",
+    )  # fmt: skip
+    return Section(key, words["review"][key], words["review"]["groups_note"], fields, tuple(rows))
+
+
+def _build_hours(orders: Period, start_us: int, end_us: int, setting: Setting) -> Section:
+    words = setting.words
+    n_hours = min(_MAX_PLOTTED, max(1, -(-(end_us - start_us) // HOUR_US)))
+    decided = orders.is_flagged & (orders.decided_us > 0)
+    series = [
+        (words["columns"]["flags"], orders.count_hours(start_us, n_hours, orders.is_flagged).tolist()),
+        (words["columns"]["judged"], orders.count_hours(start_us, n_hours, decided).tolist()),
+        (words["columns"]["confirmed"],
+         orders.count_hours(start_us, n_hours, orders.is_flagged & orders.was_judged(MALICIOUS)).tolist()),
+    ]  # fmt: skip
+    title = words["review"]["hours"]
+    plot = draw_bars(setting.name_hours(start_us, n_hours), series, alt=title)
+    return Section("hours", title, words["review"]["hours_note"], plot=plot)
+
+
+def _advise(orders: Period, totals: dict[str, int], setting: Setting) -> list[str]:
+    """Say what the figures give reason to change; nothing where they are too few to tell."""
+    words: Words = setting.words["review"]["advice"]
+    lines = [*_advise_on_groups(orders, setting, words)]
+    n_decided = totals["confirmed"] + totals["wrong"]
+    n_open = totals["open_immature"] + totals["open_mature"]
+    if totals["flags"] and n_open / totals["flags"] > _MUCH_OPEN:
+        lines.append(words["open"].format(n=f"{n_open:,}", share=f"{n_open / totals['flags']:.0%}"))
+    n_bad = totals["confirmed"] + totals["missed"]
+    if n_bad >= _LEAST_JUDGED and totals["missed"] / n_bad > _MUCH_MISSED:
+        lines.append(words["missed"].format(n=f"{totals['missed']:,}", share=f"{totals['missed'] / n_bad:.0%}"))
+    if n_decided < _LEAST_JUDGED:
+        lines.append(words["few"].format(n=n_decided))
+    n_corrected = int((orders.is_flagged & orders.was_judged(CORRECTED)).sum())
+    if n_corrected:
+        lines.append(words["corrected"].format(n=f"{n_corrected:,}"))
+    return lines or [words["nothing"]]
+
+
+def _advise_on_groups(orders: Period, setting: Setting, words: Words) -> list[str]:
+    lines = []
+    groups: dict[str, dict[Any, list[int]]] = {"channel": {}, "kind": {}}
+    is_wrong = orders.was_judged(INNOCENT, CORRECTED)
+    decided = np.flatnonzero(orders.is_flagged & (is_wrong | orders.was_judged(MALICIOUS)))
+    for row in decided.tolist():
+        names = {
+            "channel": orders.channels[row] or setting.words["no_channel"],
+            "kind": _name_kind(orders, row, setting),
+        }
+        for group, name in names.items():
+            groups[group].setdefault(name, []).append(row)
+    for group, members in groups.items():
+        for name, rows in sorted(members.items()):
+            n_wrong = int(is_wrong[rows].sum())
+            if len(rows) >= _LEAST_JUDGED and n_wrong / len(rows) > _LOW_PRECISION:
+                lines.append(words[f"wrong_{group}"].format(name=name, n=len(rows), share=f"{n_wrong / len(rows):.0%}"))
+    return lines
