@@ -189,7 +189,11 @@ def test_reason_quotes_the_number_as_a_person_reads_it(name: str, value: float, 
                 "shared by several buyers"
             ),
         ),
-        ("buyer__age__order", "店内没有该买家的历史订单", "This buyer has no earlier orders here"),
+        (
+            "buyer__age__order",
+            "店内没有该买家的历史订单，或买家无法识别",
+            "This buyer has no earlier orders here, or is not known",
+        ),
         (
             "order__value__quantity",
             "本单没有这项信息，无法核对：购买件数",
