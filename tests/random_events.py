@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ordervet.features import LaterEvents, OrderEvents, build_spec
-from ordervet.features.events import JUDGEMENT_BIT
+from ordervet.features.events import EXCUSED_BIT, JUDGEMENT_BIT
 from ordervet.features.spec import SELECTOR_BIT
 
 if TYPE_CHECKING:
     from ordervet.features import FeatureSpec
 
 SECOND = 1_000_000
-ENTITIES = ("buyer", "address", "item", "terminal")
+ENTITIES = ("buyer", "address", "item", "channel", "terminal")
 
 #: Every statistic, every window, every kind of column.
 SPEC = build_spec(
@@ -34,6 +34,14 @@ SPEC = build_spec(
         "item__distinct__item__1d",
         "terminal__count__{fulfilled,claim,chargeback}__7d",
         "terminal__recency__claim",
+        "buyer__{excess,expected,lift}__refund_requested__{item,channel}__{1d,30d}",
+        "address__excess__{cancelled_unpaid,refund_only,refund_completed}__item__{1h,90d}",
+        "address__sameness__{item,buyer}__{1h,7d}",
+        "item__burst__order__{10m,1h,7d}",
+        "item__expected__refund_completed__channel__30d",
+        "address__synchrony__refund_requested__{1d,30d}",
+        "{address,channel}__{count,share}__{new_account,first_order}__{1h,30d}",
+        "item__age__first_order",
     ),
 )
 
@@ -56,6 +64,7 @@ def draw_events(
         amount_minor=rng.integers(0, 100_000, n_orders),
         ids=_fill_absent(ids, SPEC, n_orders),
         own=np.zeros((n_orders, 0), np.float32),
+        mask=np.where(rng.random(n_orders) < 0.3, SELECTOR_BIT["order"] | SELECTOR_BIT["new_account"], 1),
     )
     about = rng.integers(0, max(n_orders, 1), n_later) if n_orders else np.zeros(0, np.int64)
     kinds = np.array([0b10 << k for k in range(11)] + [JUDGEMENT_BIT] * 6)[rng.integers(0, 17, len(about))]
@@ -77,6 +86,7 @@ def draw_events(
     mask[completed] |= np.where(value[completed] > 0, SELECTOR_BIT["refund_unexcused"], SELECTOR_BIT["seller_fault"])
     requested = kinds == SELECTOR_BIT["refund_requested"]
     mask[requested & (value == 0)] |= SELECTOR_BIT["refund_only"]
+    mask[~is_verdict & (rng.random(len(about)) < 0.2)] |= EXCUSED_BIT
     delay = rng.integers(0, 3, len(about)) * rng.integers(0, max(span_s // 4, 1), len(about)) // grain_s * grain_s
     later = LaterEvents(
         order_id=orders.order_id[about],

@@ -10,8 +10,20 @@ import pyarrow as pa
 import pytest
 
 from ordervet.features import FeatureEngine
-from ordervet.features.events import JUDGEMENT_BIT
-from ordervet.features.spec import LONG_WINDOW, SELECTOR_BIT, SUM_COLUMNS, WINDOWS_US, Statistic
+from ordervet.features.events import EXCUSED_BIT, JUDGEMENT_BIT
+from ordervet.features.spec import (
+    BASELINE_WINDOW,
+    BURST_WINDOW,
+    LONG_WINDOW,
+    PRIOR_ORDERS,
+    PRIOR_PPM,
+    RELATIVE,
+    SELECTOR_BIT,
+    SUM_COLUMNS,
+    SYNCHRONY_WINDOW,
+    WINDOWS_US,
+    Statistic,
+)
 from random_events import SPEC, draw_events
 
 if TYPE_CHECKING:
@@ -25,8 +37,11 @@ def build_tables(connection: duckdb.DuckDBPyConnection, orders: OrderEvents, lat
     """Lay the events out as `orders`, and as `standing`: every event with the instant at which it is taken back."""
     ids = {entity: pa.array(values, mask=values == 0) for entity, values in orders.ids.items()}
     order_table = pa.table(
-        {"row": np.arange(len(orders)), "id": orders.order_id, "t": orders.seen_at, "x": orders.amount_minor, **ids}
-    )
+        {
+            "row": np.arange(len(orders)), "id": orders.order_id, "t": orders.seen_at, "x": orders.amount_minor,
+            "mask": orders.read_mask(), **ids,
+        }
+    )  # fmt: skip
     later_table = pa.table(
         {"id": later.order_id, "t": later.seen_at, "mask": later.mask, "x": later.amount_minor, "rank": later.rank}
     )
@@ -40,11 +55,33 @@ def build_tables(connection: duckdb.DuckDBPyConnection, orders: OrderEvents, lat
             select *, lead(t, 1, {2**62}) over (partition by id order by t, rank) as until
             from later_table where mask & {JUDGEMENT_BIT} <> 0
         ), events as (
-            select id, t, {SELECTOR_BIT["order"]} as mask, x, {2**62} as until from orders
-            union all select id, t, mask, x, {2**62} from later_table where mask & {JUDGEMENT_BIT} = 0
-            union all select id, t, mask, x, until from judged
+            select id, t, x, {2**62} as until, mask | case
+                when buyer is not null and t = min(t) over (partition by buyer) then {SELECTOR_BIT["first_order"]}
+                else 0 end as mask
+            from orders
+            union all select id, t, x, {2**62}, mask from later_table where mask & {JUDGEMENT_BIT} = 0
+            union all select id, t, x, until, mask from judged
         )
-        select e.t, e.mask, e.x, e.until, {entities} from events e join orders o using (id)
+        select row_number() over () as event,
+               e.t, e.mask, e.x, e.until, {entities} from events e join orders o using (id)
+    """)
+
+
+def add_expectation(connection: duckdb.DuckDBPyConnection, selector: str, baseline: str) -> None:
+    """Add to `standing` what the baseline of every event led one to expect, in parts per million."""
+    column = f"expected_{selector}_{baseline}"
+    connection.execute(f"""
+        create or replace table standing as
+        with known as (
+            select e.event, count(*) filter (where p.mask & {SELECTOR_BIT[selector]} <> 0) as n,
+                   count(*) filter (where p.mask & {SELECTOR_BIT["order"]} <> 0) as m
+            from standing e left join standing p
+                on p.{baseline} = e.{baseline} and p.t < e.t and p.t >= e.t - {WINDOWS_US[BASELINE_WINDOW]}
+            group by e.event
+        )
+        select e.*, least((n * 1000000 + {PRIOR_ORDERS * PRIOR_PPM[selector]}) // (m + {PRIOR_ORDERS}), 1000000)
+            as {column}
+        from standing e join known using (event)
     """)
 
 
@@ -53,7 +90,7 @@ def write_sql(aggregation: Aggregation) -> str:
     column, statistic = aggregation.column, aggregation.statistic
     past = f"e.t < o.t and e.until >= o.t and e.{aggregation.entity} = o.{aggregation.entity}"
     if aggregation.window:
-        window = LONG_WINDOW if statistic is Statistic.DRIFT else aggregation.window
+        window = {Statistic.DRIFT: LONG_WINDOW, Statistic.BURST: BURST_WINDOW}.get(statistic, aggregation.window)
         past += f" and e.t >= o.t - {WINDOWS_US[window]}"
 
     def count(selector: str) -> str:
@@ -65,6 +102,12 @@ def write_sql(aggregation: Aggregation) -> str:
     recent = f"e.t >= o.t - {WINDOWS_US.get(aggregation.window, 0)}"
     n_recent = f"nullif(count(*) filter (where e.mask & {SELECTOR_BIT['order']} <> 0 and {recent}), 0)"
     is_column = f"e.mask & {SELECTOR_BIT.get(column, 0)} <> 0"
+    per_window = WINDOWS_US[BURST_WINDOW] // WINDOWS_US.get(aggregation.window, 1)
+    n_latest = f"count(*) filter (where {is_column} and e.t >= o.t - {WINDOWS_US[SYNCHRONY_WINDOW]})"
+    known_ids = f"filter (where e.mask & {SELECTOR_BIT['order']} <> 0)"
+    expectation = f"expected_{column}_{aggregation.baseline}"
+    expected = f"coalesce(sum({expectation}) {known_ids}, 0) / 1e6"
+    unexcused = f"{is_column} and e.mask & {EXCUSED_BIT} = 0"
     whole = "verdict" if column in ("malicious", "innocent") else "order"
     value = {
         Statistic.COUNT: lambda: count(column),
@@ -76,6 +119,18 @@ def write_sql(aggregation: Aggregation) -> str:
             f"({total(column, recent)} / {n_recent}) / nullif({total(column)} / {count('order')}, 0)"
         ),
         Statistic.DISTINCT: lambda: f"count(distinct e.{column}) filter (where e.mask & {SELECTOR_BIT['order']} <> 0)",
+        Statistic.SAMENESS: lambda: (
+            f"case when count(e.{column}) {known_ids} > 1 then "
+            f"1 - (count(distinct e.{column}) {known_ids} - 1)::double / (count(e.{column}) {known_ids} - 1) end"
+        ),
+        Statistic.BURST: lambda: (
+            f"(count(*) filter (where {is_column} and {recent}) + 1)::double "
+            f"/ ({count(column)} / {per_window}::double + 1)"
+        ),
+        Statistic.SYNCHRONY: lambda: f"{n_latest}::double / nullif({count(column)}, 0)",
+        Statistic.EXCESS: lambda: f"coalesce(sum(1000000 - {expectation}) filter (where {unexcused}), 0) / 1e6",
+        Statistic.EXPECTED: lambda: expected,
+        Statistic.LIFT: lambda: f"({count(column)} + 1)::double / ({expected} + 1)",
         Statistic.RECENCY: lambda: f"(any_value(o.t) - max(e.t) filter (where {is_column})) / 1e6",
         Statistic.AGE: lambda: f"(any_value(o.t) - min(e.t) filter (where {is_column})) / 1e6",
     }[statistic]()
@@ -92,6 +147,8 @@ def test_engine_equals_sql(seed: int, span_s: int, grain_s: int) -> None:
     served = FeatureEngine(SPEC).advance(orders, later)
     connection = duckdb.connect()
     build_tables(connection, orders, later)
+    for selector, baseline in {(a.column, a.baseline) for _, a in SPEC.aggregations if a.statistic in RELATIVE}:
+        add_expectation(connection, selector, baseline)
 
     for column, aggregation in SPEC.aggregations:
         told = connection.execute(write_sql(aggregation)).fetchnumpy()

@@ -59,7 +59,13 @@ def test_every_order_value_has_a_reason_of_its_own_family(value: str) -> None:
 
 
 def test_every_reason_but_campaign_and_missing_evidence_is_reached_by_a_feature() -> None:
-    own = [*(f"order__value__{value}" for value in ORDER_VALUES), "order__number__x", "order__missing__phone", "extra"]
+    own = [
+        *(f"order__value__{value}" for value in ORDER_VALUES),
+        "order__is__office",
+        "order__number__x",
+        "order__missing__phone",
+        "extra",
+    ]
 
     reached = {load_registry().find_reason(name).code for name in ALL_NAMES + own}
 

@@ -39,6 +39,7 @@ RESERVED_NAMES = frozenset(
         "category",
         "shop",
         "channel",
+        "campaign",
         "order",
     }
 )

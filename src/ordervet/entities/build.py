@@ -45,7 +45,13 @@ CANONICAL: Final[dict[str, tuple[str, Canonicalise]]] = {
 }
 """Entities whose text is brought to one form: name → column, function."""
 
-PLAIN: Final = {"item": "item_id", "category": "category", "shop": "shop_id", "channel": "channel"}
+PLAIN: Final = {
+    "item": "item_id",
+    "category": "category",
+    "shop": "shop_id",
+    "channel": "channel",
+    "campaign": "campaign",
+}
 """Entities whose text is taken as it is: name → column."""
 
 _EXTRA_PREFIXES: Final = ("entity__", "category__")

@@ -8,24 +8,28 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from ordervet.errors import HistoryError
-from ordervet.features import kernel
-from ordervet.features.events import JUDGEMENT_BIT
-from ordervet.features.plan import build_plans
-from ordervet.features.spec import SELECTOR_BIT
-from ordervet.features.state import EntityState, IdMap, grow
+from ordervet.features import book as b
+from ordervet.features import kernel, log_kernel
+from ordervet.features.plan import build_plans, list_weight_columns
+from ordervet.features.slots import NEVER
+from ordervet.features.state import EntityState, LogState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from numpy.typing import NDArray
 
     from ordervet.features.events import LaterEvents, OrderEvents
     from ordervet.features.spec import FeatureSpec
 
-_PARALLEL_FROM = 20_000
+# SPEED: benchmarks/bench_features.py. From here on threads gain more than they cost.
+_BULK_FROM = 4_096
+
+#: A batch of few leaves room for so many more, so that most of them need not look whether there is any.
+_SPARE_ROOM = 4_096
 
 #: Raised when the arrays of an exported state change their layout or meaning.
-STATE_PROTOCOL = 1
-
-_LOG = ("_seen_at", "_mask", "_amount", "_row", "_voids", "_row_slot", "_last_verdict")
+STATE_PROTOCOL = 2
 
 
 class FeatureEngine:
@@ -40,21 +44,27 @@ class FeatureEngine:
     def __init__(self, spec: FeatureSpec, *, n_jobs: int = 1) -> None:
         self.spec = spec
         self.n_jobs = n_jobs
-        self.last_seen_at = kernel.NEVER
-        self._plans = build_plans(spec)
-        self._states = tuple(EntityState(plan) for plan in self._plans)
-        used = {p.entity for p in self._plans} | {v for p in self._plans for v in p.distinct_entities}
+        self.last_seen_at = NEVER
+        self._plans = {plan.entity: plan for plan in build_plans(spec)}
+        counted = {value for plan in self._plans.values() for value in plan.distinct_entities}
+        needs_first = any(aggregation.column == "first_order" for _, aggregation in spec.aggregations)
+        used = {*self._plans, *counted, *(["buyer"] if needs_first else [])}
         self._entities = tuple(entity for entity in spec.entities if entity in used)
-        self._maps = {entity: IdMap() for entity in self._entities}
-        self._orders = IdMap()
-        self._n_events = 0
-        self._seen_at = np.zeros(0, np.int64)
-        self._mask = np.zeros(0, np.int64)
-        self._amount = np.zeros(0, np.int64)
-        self._row = np.zeros(0, np.int32)
-        self._voids = np.zeros(0, np.int32)
-        self._row_slot = np.full((len(self._entities), 0), -1, np.int32)
-        self._last_verdict = np.full(0, -1, np.int32)
+        self._planned = np.array([self._entities.index(entity) for entity in self._plans], np.int64)
+        self._weight_columns = list_weight_columns(spec)
+        self._book = np.zeros((len(self._entities), b.N_COLUMNS), np.int64)
+        self._shared = np.zeros(b.N_SHARED, np.int64)
+        first_own = self._entities.index("buyer") if needs_first else -1
+        self._log = LogState(self._shared, len(self._entities), len(self._weight_columns), first_own)
+        self._states = [self._build_state(at, entity) for at, entity in enumerate(self._entities)]
+        self._own_columns = np.array([column for column, _ in spec.order_columns], np.int64)
+        self._n_classes = 0
+        self._room = 0
+
+    def _build_state(self, at: int, entity: str) -> EntityState:
+        plan = self._plans.get(entity)
+        values = [self._entities.index(value) for value in plan.distinct_entities] if plan else []
+        return EntityState(self._book[at], self._shared, at, plan, values)
 
     def advance(self, orders: OrderEvents, later: LaterEvents) -> NDArray[np.float32]:
         """Add events and return the features of the orders among them.
@@ -75,15 +85,99 @@ class FeatureEngine:
         HistoryError
             An event was seen before one that is already in.
         """
-        self._check_time(orders, later)
-        rows, is_new = self._place_orders(orders)
-        first = self._n_events
-        out_row = self._append(orders, later, rows, is_new)
-        out = np.empty((len(orders), len(self.spec.names)), np.float32)
-        for at, (column, _) in enumerate(self.spec.order_columns):
-            out[:, column] = orders.own[:, at]
-        self._replay(first, out_row, out)
+        n_orders, n_later = len(orders.order_id), len(later.order_id)
+        out = np.empty((n_orders, len(self.spec.names)), np.float32)
+        if n_orders + n_later == 0:
+            return out
+        earliest, latest = log_kernel.find_span(orders.seen_at, later.seen_at)
+        if earliest < self.last_seen_at:
+            raise HistoryError(
+                f"{n_orders + n_later} events begin {(self.last_seen_at - earliest) / 1e6:.6f} s before the last "
+                "event already seen",
+                hint="score past orders together with the whole history, in one table or one command",
+            )
+        self.last_seen_at = int(latest)
+        if len(self._own_columns):
+            out[:, self._own_columns] = orders.own
+        if n_orders + n_later < _BULK_FROM:
+            self._advance_few(orders, later, out)
+        else:
+            self._advance_many(orders, later, out)
         return out
+
+    def _advance_few(self, orders: OrderEvents, later: LaterEvents, out: NDArray[np.float32]) -> None:
+        """Add a small batch: two calls of a kernel, nothing else that could be left out."""
+        n_orders, n_events = len(orders.order_id), len(orders.order_id) + len(later.order_id)
+        if n_events > self._room:
+            self._reserve(n_events + _SPARE_ROOM)
+        self._room -= n_events
+        shared, first = self._shared, int(self._shared[b.N_EVENTS])
+        ids = np.concatenate([orders.ids[entity] for entity in self._entities] or [np.zeros(0, np.uint64)])
+        out_row = log_kernel.append_few(
+            self._book, shared, ids.reshape(len(self._entities), n_orders), orders.order_id, orders.seen_at,
+            orders.amount_minor, orders.read_mask(), later.order_id, later.seen_at, later.mask, later.amount_minor,
+            later.rank,
+        )  # fmt: skip
+        self._enter_classes()
+        kernel.replay_all(
+            self._planned, self._book, shared, first, int(shared[b.N_EVENTS]), self.last_seen_at, out_row, out
+        )
+
+    def _advance_many(self, orders: OrderEvents, later: LaterEvents, out: NDArray[np.float32]) -> None:
+        """Add a large batch: entity by entity, on several threads."""
+        n_orders, shared = len(orders), self._shared
+        first = int(shared[b.N_EVENTS])
+        self._log.reserve(n_new_orders=n_orders, n_new_events=n_orders + len(later), n_buyers=0)
+        by_time = log_kernel.sort_seen(orders.seen_at, np.zeros(n_orders, np.uint8))
+        rows, is_new = log_kernel.place_orders(orders.order_id, by_time, shared)
+
+        def place(at: int) -> None:
+            self._states[at].reserve_ids(n_orders)
+            log_kernel.place_ids(at, self._book, shared, orders.ids[self._entities[at]], by_time, rows, is_new)
+
+        self._run(place, range(len(self._entities)))
+        self._log.reserve(n_new_orders=0, n_new_events=0, n_buyers=self._count_buyers())
+        out_row = log_kernel.append_events(
+            shared, orders.seen_at, orders.amount_minor, orders.read_mask(), by_time, rows, is_new, later.order_id,
+            later.seen_at, later.mask, later.amount_minor, log_kernel.sort_seen(later.seen_at, later.rank),
+        )  # fmt: skip
+        self._enter_classes()
+        n_events = int(shared[b.N_EVENTS])
+
+        def replay(at: int) -> None:
+            self._states[at].reserve(n_events=len(self._log.events), n_new_orders=n_orders)
+            kernel.replay(at, self._book, shared, first, n_events, self.last_seen_at, out_row, out)
+
+        for level in sorted({plan.level for plan in self._plans.values()}):
+            self._run(replay, [at for at in self._planned if self._plans[self._entities[at]].level == level])
+        kernel.close_batch(shared, self.last_seen_at)
+        self._room = 0
+
+    def _run(self, task: Callable[[int], None], items: Iterable[int]) -> None:
+        if self.n_jobs == 1:
+            for item in items:
+                task(item)
+        else:
+            Parallel(n_jobs=self.n_jobs, backend="threading")(delayed(task)(item) for item in items)
+
+    def _count_buyers(self) -> int:
+        return self._states[int(self._shared[b.FIRST_OWN])].n_slots if self._shared[b.FIRST_OWN] >= 0 else 0
+
+    def _reserve(self, n: int) -> None:
+        """Make room for so many more orders and events, and note how many may come before the next look."""
+        for state in self._states:
+            state.reserve_ids(n)
+        self._log.reserve(n_new_orders=n, n_new_events=n, n_buyers=self._count_buyers() + n)
+        for state in self._states:
+            state.reserve(n_events=len(self._log.events), n_new_orders=n, n_new_slots=n)
+        self._room = min([self._log.measure_room(), *(state.measure_room() for state in self._states)])
+
+    def _enter_classes(self) -> None:
+        if self._n_classes != self._shared[b.N_CLASSES]:
+            self._n_classes = int(self._shared[b.N_CLASSES])
+            masks = [int(mask) for mask in self._log.class_masks[: self._n_classes]]
+            for state in self._states:
+                state.enter_classes(masks, self._weight_columns)
 
     def export_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Give all that the engine remembers, as plain arrays and a header that JSON can hold.
@@ -93,20 +187,15 @@ class FeatureEngine:
         arrays : by name, the engine's own and not copies: write or copy them before the next `advance`
         header : spec hash, protocol, instant of the last event, counts
         """
-        arrays: dict[str, NDArray[Any]] = {f"log/{name[1:]}": getattr(self, name) for name in _LOG}
-        arrays |= {f"orders/{name}": array for name, array in self._orders.export().items()}
-        for entity, id_map in self._maps.items():
-            arrays |= {f"map/{entity}/{name}": array for name, array in id_map.export().items()}
-        for state in self._states:
-            arrays |= {f"state/{state.plan.entity}/{name}": array for name, array in state.export().items()}
+        arrays = {f"log/{name}": array for name, array in self._log.export().items()}
+        for entity, state in zip(self._entities, self._states, strict=True):
+            arrays |= {f"{entity}/{name}": array for name, array in state.export().items()}
         header = {
             "protocol": STATE_PROTOCOL,
             "spec_hash": self.spec.hash,
             "last_seen_at": self.last_seen_at,
-            "n_events": self._n_events,
-            "n_orders": self._orders.n_slots,
-            "n_slots": {entity: id_map.n_slots for entity, id_map in self._maps.items()},
-            "applied": {state.plan.entity: state.applied for state in self._states},
+            "log": self._log.count(),
+            "entities": {entity: state.count() for entity, state in zip(self._entities, self._states, strict=True)},
         }
         return arrays, header
 
@@ -119,7 +208,7 @@ class FeatureEngine:
         Parameters
         ----------
         spec : the features that the exported engine computed
-        arrays : of `export_state`, taken over and written to; those that are read-only are copied
+        arrays : of `export_state`; they are copied into larger ones and left alone
         header : of `export_state`
         n_jobs : see the class
 
@@ -137,95 +226,13 @@ class FeatureEngine:
             raise HistoryError(
                 f"the exported state does not fit this engine\n - {fault}", hint="replay the history instead"
             )
-        owned = {name: array if array.flags.writeable else array.copy() for name, array in arrays.items()}
-        for name in _LOG:
-            setattr(engine, name, owned[f"log/{name[1:]}"])
-        engine.last_seen_at, engine._n_events = header["last_seen_at"], header["n_events"]
-        engine._orders.restore(_pick(owned, "orders/"), header["n_orders"])
-        for entity, id_map in engine._maps.items():
-            id_map.restore(_pick(owned, f"map/{entity}/"), header["n_slots"][entity])
-        for state in engine._states:
-            state.restore(_pick(owned, f"state/{state.plan.entity}/"), header["applied"][state.plan.entity])
+        engine.last_seen_at = header["last_seen_at"]
+        engine._log.restore(_pick(arrays, "log/"), header["log"])
+        for entity, state in zip(engine._entities, engine._states, strict=True):
+            state.restore(_pick(arrays, f"{entity}/"), header["entities"][entity])
+        engine._enter_classes()
+        engine._reserve(_SPARE_ROOM)
         return engine
-
-    def _check_time(self, orders: OrderEvents, later: LaterEvents) -> None:
-        earliest = min(orders.seen_at.min(initial=np.iinfo(np.int64).max), later.seen_at.min(initial=2**63 - 1))
-        if earliest < self.last_seen_at:
-            raise HistoryError(
-                f"{len(orders) + len(later)} events begin {(self.last_seen_at - earliest) / 1e6:.6f} s before the last "
-                "event already seen",
-                hint="score past orders together with the whole history, in one table or one command",
-            )
-        self.last_seen_at = max(
-            self.last_seen_at,
-            int(orders.seen_at.max(initial=kernel.NEVER)),
-            int(later.seen_at.max(initial=kernel.NEVER)),
-        )
-
-    def _place_orders(self, orders: OrderEvents) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        """Give each order its row, and each of its ids a slot."""
-        n_before = self._orders.n_slots
-        rows = self._orders.assign(orders.order_id)
-        is_new = np.zeros(len(rows), bool)
-        _, first_at = np.unique(rows, return_index=True)
-        is_new[first_at] = rows[first_at] >= n_before
-        self._row_slot = grow(self._row_slot, self._orders.n_slots, -1, axis=1)
-        self._last_verdict = grow(self._last_verdict, self._orders.n_slots, -1)
-        for at, entity in enumerate(self._entities):
-            self._row_slot[at, rows[is_new]] = self._maps[entity].assign(orders.ids[entity][is_new])
-        return rows, is_new
-
-    def _append(
-        self, orders: OrderEvents, later: LaterEvents, rows: NDArray[np.int32], is_new: NDArray[np.bool_]
-    ) -> NDArray[np.int64]:
-        """Merge the events into the log by the instant they were seen; return which ones ask for features."""
-        later_rows = self._orders.find(later.order_id)
-        known = np.flatnonzero(later_rows >= 0)
-        seen_at = np.concatenate([orders.seen_at, later.seen_at[known]])
-        rank = np.concatenate([np.zeros(len(orders), np.uint8), later.rank[known]])
-        order = np.lexsort((rank, seen_at))
-        first, self._n_events = self._n_events, self._n_events + len(order)
-        self._seen_at = self._extend(self._seen_at, first, seen_at[order])
-        order_mask = np.where(is_new, SELECTOR_BIT["order"], 0)
-        self._mask = self._extend(self._mask, first, np.concatenate([order_mask, later.mask[known]])[order])
-        amount = np.concatenate([orders.amount_minor, later.amount_minor[known]])
-        self._amount = self._extend(self._amount, first, amount[order])
-        self._row = self._extend(self._row, first, np.concatenate([rows, later_rows[known]])[order])
-        self._voids = grow(self._voids, self._n_events, -1)
-        n = self._n_events
-        kernel.link_verdicts(self._mask[:n], self._row[:n], first, JUDGEMENT_BIT, self._last_verdict, self._voids)
-        out_row = np.concatenate([np.arange(len(orders)), np.full(len(known), -1)])
-        return out_row[order]
-
-    def _extend(self, array: NDArray, first: int, values: NDArray) -> NDArray:  # type: ignore[type-arg]
-        array = grow(array, first + len(values), 0)
-        array[first : first + len(values)] = values
-        return array
-
-    def _replay(self, first: int, out_row: NDArray[np.int64], out: NDArray[np.float32]) -> None:
-        n_jobs = self.n_jobs if len(out_row) >= _PARALLEL_FROM else 1
-        if n_jobs == 1:
-            for state in self._states:
-                self._replay_entity(state, first, out_row, out)
-        else:
-            Parallel(n_jobs=n_jobs, backend="threading")(
-                delayed(self._replay_entity)(state, first, out_row, out) for state in self._states
-            )
-
-    def _replay_entity(
-        self, state: EntityState, first: int, out_row: NDArray[np.int64], out: NDArray[np.float32]
-    ) -> None:
-        plan, n = state.plan, self._n_events
-        state.reserve(n_events=n, n_slots=self._maps[plan.entity].n_slots, n_new_orders=n - state.applied)
-        own_at = self._entities.index(plan.entity)
-        distinct_at = np.array([self._entities.index(entity) for entity in plan.distinct_entities], np.int64)
-        state.applied = kernel.replay(
-            self._seen_at[:n], self._mask, self._amount, self._row, self._voids, out_row, first, state.applied,
-            self._row_slot, own_at, distinct_at, plan.window_us, plan.cell_start, plan.cell_bit, plan.cell_is_sum,
-            plan.distinct_start, plan.distinct_column, plan.clock_bit, plan.event_mask, plan.write, state.next_event,
-            state.next_same, state.voided, state.last_event, state.tail, state.cells, state.distincts,
-            state.clock_first, state.clock_last, state.pair_ids, state.pair_events, state.n_pairs, out,
-        )  # fmt: skip
 
 
 def _pick(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

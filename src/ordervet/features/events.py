@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ordervet.entities import Evidence
-from ordervet.features.spec import SELECTOR_BIT
+from ordervet.entities import Evidence, PlaceType
+from ordervet.features.spec import EVIDENCE_ENTITIES, SELECTOR_BIT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 #: Marks a verdict (also an unsure one) or a correction: it takes back the verdict before it.
 JUDGEMENT_BIT = 1 << 40
+
+#: Marks an outcome that was found to be the fault of seller, carrier or platform: no excess counts it.
+EXCUSED_BIT = 1 << 41
+_EXCUSED = ("seller", "carrier", "platform")
+
+#: A buyer's account is new for so long.
+_NEW_ACCOUNT_US = 7 * 86_400_000_000
 
 _DAY_US = 86_400_000_000
 
@@ -41,6 +48,7 @@ class OrderEvents:
     ids : per entity of the spec, shape (n,), uint64; 0 is not known
     own : shape (n, n_order_columns), float32, the features of the order itself, in the spec's order
     evidence : per entity, shape (n,), int8 codes of `entities.Evidence`: why an id is missing
+    mask : shape (n,), int64 selector bits; None stands for plain orders
     """
 
     order_id: NDArray[np.uint64]
@@ -49,9 +57,14 @@ class OrderEvents:
     ids: dict[str, NDArray[np.uint64]]
     own: NDArray[np.float32]
     evidence: dict[str, NDArray[np.int8]] = field(default_factory=dict)
+    mask: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.order_id)
+
+    def read_mask(self) -> NDArray[np.int64]:
+        """Read the selector bits, shape (n,)."""
+        return np.full(len(self), SELECTOR_BIT["order"], np.int64) if self.mask is None else self.mask
 
     def take(self, rows: NDArray[np.int64]) -> OrderEvents:
         """Pick rows, in the order given."""
@@ -62,6 +75,7 @@ class OrderEvents:
             ids={entity: ids[rows] for entity, ids in self.ids.items()},
             own=self.own[rows],
             evidence={entity: codes[rows] for entity, codes in self.evidence.items()},
+            mask=None if self.mask is None else self.mask[rows],
         )
 
     @classmethod
@@ -81,6 +95,7 @@ class OrderEvents:
             ids={entity: np.concatenate([part.ids[entity] for part in parts]) for entity in parts[0].ids},
             own=np.concatenate([part.own for part in parts]),
             evidence={name: np.concatenate([part.evidence[name] for part in parts]) for name in parts[0].evidence},
+            mask=np.concatenate([part.read_mask() for part in parts]),
         )
 
 
@@ -149,6 +164,7 @@ def build_order_events(orders: pa.Table, spec: FeatureSpec) -> OrderEvents:
         ids=ids | {entity: _read_ids(orders[f"id__{entity}"]) for entity in known},
         own=_build_own_features(orders, spec),
         evidence=evidence | {entity: orders[f"evidence__{entity}"].to_numpy() for entity in known},
+        mask=_mask_orders(orders),
     )
 
 
@@ -175,6 +191,13 @@ def build_later_events(events: KeyedEvents) -> LaterEvents:
     )
 
 
+def _mask_orders(orders: pa.Table) -> NDArray[np.int64]:
+    mask = np.full(orders.num_rows, SELECTOR_BIT["order"], np.int64)
+    is_new = _read_account_age_us(orders) < _NEW_ACCOUNT_US
+    mask[is_new] |= SELECTOR_BIT["new_account"]
+    return mask
+
+
 def _mask_outcomes(outcomes: pa.Table) -> NDArray[np.int64]:
     mask = np.zeros(outcomes.num_rows, np.int64)
     kind = {name: _equals(outcomes["kind"], name) for name in SELECTOR_BIT if name != "order"}
@@ -185,6 +208,8 @@ def _mask_outcomes(outcomes: pa.Table) -> NDArray[np.int64]:
     mask[kind["refund_requested"] & _equals(outcomes["refund_type"], "before_shipping")] |= SELECTOR_BIT[
         "refund_before_shipping"
     ]
+    is_excused = np.logical_or.reduce([_equals(outcomes["blame"], blame) for blame in _EXCUSED])
+    mask[is_excused] |= EXCUSED_BIT
     mask[kind["refund_completed"] & ~is_sellers_fault] |= SELECTOR_BIT["refund_unexcused"]
     mask[kind["refund_completed"] & is_sellers_fault] |= SELECTOR_BIT["seller_fault"]
     return mask
@@ -207,6 +232,8 @@ def _build_own_features(orders: pa.Table, spec: FeatureSpec) -> NDArray[np.float
         column = f"number__{value}"
         if source == "value":
             own[:, at] = _read_own_value(orders, value, spec.time_zone)
+        elif source == "is":
+            own[:, at] = _tell_place_type(orders, value)
         else:
             own[:, at] = _read_floats(orders[column]) if column in orders.column_names else np.nan
     return own
@@ -225,13 +252,34 @@ def _read_own_value(orders: pa.Table, value: str, time_zone: str) -> NDArray[np.
         case "weekday":
             return _read_floats(pc.day_of_week(placed_at.cast(pa.timestamp("us", time_zone))))
         case "account_age_days":
-            registered_at = orders["buyer_registered_at"]
-            age_us = pc.subtract(placed_at.cast(pa.int64()), registered_at.cast(pa.int64()))
-            return _read_floats(age_us) / _DAY_US
+            return _read_account_age_us(orders) / _DAY_US
+        case "n_unknown":
+            return _count_unknown(orders)
         case "amount":
             return amount
         case _:
             return _read_floats(orders[value])
+
+
+def _read_account_age_us(orders: pa.Table) -> NDArray[np.float64]:
+    """Read for how long the buyer has been registered; NaN where that is not known."""
+    age_us = pc.subtract(orders["placed_at"].cast(pa.int64()), orders["buyer_registered_at"].cast(pa.int64()))
+    return _read_floats(age_us)
+
+
+def _tell_place_type(orders: pa.Table, name: str) -> NDArray[np.float64]:
+    """Say 1 where the order goes to this type of place, 0 where to another, NaN where the type is not known."""
+    place_type = orders["place_type"].to_numpy()
+    return np.where(place_type == PlaceType.UNKNOWN, np.nan, place_type == PlaceType[name.upper()])
+
+
+def _count_unknown(orders: pa.Table) -> NDArray[np.float64]:
+    """Count the people, places and things that the order does not tell."""
+    columns = [f"id__{entity}" for entity in EVIDENCE_ENTITIES if f"id__{entity}" in orders.column_names]
+    unknown = np.full(orders.num_rows, float(len(EVIDENCE_ENTITIES) - len(columns)))
+    for column in columns:
+        unknown += orders[column].to_numpy() == 0
+    return unknown
 
 
 def _equals(column: pa.ChunkedArray, value: str) -> NDArray[np.bool_]:

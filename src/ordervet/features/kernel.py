@@ -2,10 +2,10 @@
 
 A live order is a replay of one event, a year of orders a replay of millions; there is no second code path.
 
-The state of one entity is a set of arrays over *slots* (one per id) and over *events*. The events of a slot form a
-linked list in the order seen; each window keeps a pointer to its oldest event that has not expired, and running totals
-of what lies between that event and now. Reading a window first moves its pointer, taking expired events out of the
-totals; an event is therefore added once and taken out once per window.
+The slots of an entity (one per id) do not touch each other, so a batch is replayed slot by slot, and within a slot in
+the order seen: what a slot knows then stays in the nearest cache. The events of a slot form a linked list; each window
+keeps its oldest event that has not expired, and running totals of what lies between that event and now. An event is
+added once and taken out once per window, and nothing is touched before something has expired.
 
 No checks here: `features/engine.py` is the only caller, sorts the events, sizes every array, and knows every slot.
 """
@@ -15,260 +15,276 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from ordervet.features.plan import OP_AGE, OP_CELL, OP_DISTINCT, OP_DRIFT, OP_QUOTIENT, OP_RECENCY
+from ordervet.features import book as b
+from ordervet.features.memory import get32, get64, prefetch, put32, put64
+from ordervet.features.pairs_kernel import NO_VALUE, link_pairs
+from ordervet.features.slots import FOREVER, NEVER, WAKE_AT
+from ordervet.features.sort_kernel import sort_by_slot
+from ordervet.features.spec import PRIOR_ORDERS
+from ordervet.features.write_kernel import write_features, write_unknown
 
-NEVER = np.iinfo(np.int64).min
-_SECOND_US = 1_000_000.0
-_MIX = np.uint64(0x9E3779B97F4A7C15)
+_MILLION = 1_000_000
 _ORDER_BIT = 1
+_EXCUSED_BIT = 1 << 41
+_AHEAD = 8
 
 
 @numba.njit(nogil=True, cache=True)
-def assign_slots(ids, map_ids, map_slots, n_slots):
-    """Give every id its slot, new ones in order of appearance.
+def _add(slot, event, first, last, sign, plan, shared):
+    """Add an event to (or take it out of) the cells that its class has among `first` to `last`.
 
     Parameters
     ----------
-    ids : shape (n,), uint64; 0 is no id
-    map_ids, map_slots : shape (2**k,), uint64 and int32, an open-addressing table with room for n more entries
-    n_slots : slots in use
-
-    Returns
-    -------
-    slots, shape (n,), int32, -1 where there is no id; and the slots in use afterwards
+    slot : address of the slot's record; so everywhere below
+    first, last : class times the number of windows, plus the window
     """
-    slots = np.empty(len(ids), np.int32)
-    last = np.uint64(len(map_ids) - 1)
-    for at in range(len(ids)):
-        wanted = ids[at]
-        if wanted == 0:
-            slots[at] = -1
-            continue
-        place = ((wanted * _MIX) >> np.uint64(20)) & last
-        while map_ids[place] != 0 and map_ids[place] != wanted:
-            place = (place + np.uint64(1)) & last
-        if map_ids[place] == 0:
-            map_ids[place] = wanted
-            map_slots[place] = n_slots
-            n_slots += 1
-        slots[at] = map_slots[place]
-    return slots, n_slots
-
-
-@numba.njit(nogil=True, cache=True)
-def find_slots(ids, map_ids, map_slots):
-    """Look up slots without making new ones; -1 where an id is not known."""
-    slots = np.empty(len(ids), np.int32)
-    last = np.uint64(len(map_ids) - 1)
-    for at in range(len(ids)):
-        place = ((ids[at] * _MIX) >> np.uint64(20)) & last
-        while map_ids[place] != 0 and map_ids[place] != ids[at]:
-            place = (place + np.uint64(1)) & last
-        slots[at] = -1 if ids[at] == 0 or map_ids[place] == 0 else map_slots[place]
-    return slots
-
-
-@numba.njit(nogil=True, cache=True)
-def copy_map(old_ids, old_slots, new_ids, new_slots):
-    """Move the entries of an open-addressing table into a larger, empty one."""
-    last = np.uint64(len(new_ids) - 1)
-    for at in range(len(old_ids)):
-        if old_ids[at] != 0:
-            place = ((old_ids[at] * _MIX) >> np.uint64(20)) & last
-            while new_ids[place] != 0:
-                place = (place + np.uint64(1)) & last
-            new_ids[place] = old_ids[at]
-            new_slots[place] = old_slots[at]
-
-
-@numba.njit(nogil=True, cache=True)
-def link_verdicts(mask, order_row, first, verdict_bits, last_verdict, voids):
-    """Find the verdict that each verdict or correction takes back.
-
-    Only an order's latest verdict counts: a newer one replaces it, a correction removes it.
-
-    Parameters
-    ----------
-    mask, order_row, voids : shape (n_events,); voids is written from `first` on: an event index, or -1
-    verdict_bits : bits of "this is a verdict" and "this is a correction"
-    last_verdict : shape (n_order_rows,), event index of the verdict that stands, or -1
-    """
-    for event in range(first, len(mask)):
-        voids[event] = -1
-        if mask[event] & verdict_bits:
-            row = order_row[event]
-            voids[event] = last_verdict[row]
-            last_verdict[row] = event
-
-
-@numba.njit(nogil=True, cache=True)
-def _expire(slot, now, seen_at, mask, amount, row, voided, window_us, cell_start, cell_bit, cell_is_sum, distinct_start,
-            distinct_column, distinct_at, row_slot, next_event, next_same, tail, cells, distincts):  # fmt: skip
-    for window in range(len(window_us)):
-        opened_at = now - window_us[window]
-        event = tail[slot, window]
-        while event >= 0 and seen_at[event] < opened_at:
-            if not voided[event]:
-                for cell in range(cell_start[window], cell_start[window + 1]):
-                    if mask[event] & cell_bit[cell]:
-                        cells[slot, cell] -= amount[event] if cell_is_sum[cell] else 1
-            if mask[event] & _ORDER_BIT:
-                for cell in range(distinct_start[window], distinct_start[window + 1]):
-                    column = distinct_column[cell]
-                    if row_slot[distinct_at[column], row[event]] >= 0 and next_same[column, event] < 0:
-                        distincts[slot, cell] -= 1
-            event = next_event[event]
-        tail[slot, window] = event
-
-
-@numba.njit(nogil=True, cache=True)
-def _write(slot, event, out_row, seen_at, amount, clock_first, clock_last, cells, distincts, write, out):
-    now = seen_at[event]
-    for at in range(len(write)):
-        operation, column, first, second, third, fourth = write[at]
-        value = np.nan
-        if slot >= 0:
-            if operation == OP_CELL:
-                value = float(cells[slot, first])
-            elif operation == OP_QUOTIENT:
-                if cells[slot, second] != 0:
-                    value = float(cells[slot, first]) / float(cells[slot, second])
-            elif operation == OP_DISTINCT:
-                value = float(distincts[slot, first])
-            elif operation == OP_RECENCY:
-                if clock_last[slot, first] != NEVER:
-                    value = float(now - clock_last[slot, first]) / _SECOND_US
-            elif operation == OP_AGE:
-                if clock_first[slot, first] != NEVER:
-                    value = float(now - clock_first[slot, first]) / _SECOND_US
-            elif operation == OP_DRIFT:
-                if cells[slot, second] != 0 and cells[slot, third] != 0:
-                    value = float(cells[slot, first]) / float(cells[slot, second])
-                    value /= float(cells[slot, third]) / float(cells[slot, fourth])
-            elif cells[slot, first] != 0:
-                value = float(amount[event]) / (float(cells[slot, first]) / float(cells[slot, second]))
-        out[out_row, column] = value
-
-
-@numba.njit(nogil=True, cache=True)
-def _find_pair(pair, pair_ids):
-    last = np.uint64(len(pair_ids) - 1)
-    place = ((pair * _MIX) >> np.uint64(20)) & last
-    while pair_ids[place] != 0 and pair_ids[place] != pair:
-        place = (place + np.uint64(1)) & last
-    return place
-
-
-@numba.njit(nogil=True, cache=True)
-def _apply(slot, event, seen_at, mask, amount, row, voids, window_us, cell_start, cell_bit, cell_is_sum, distinct_start,
-           distinct_column, clock_bit, event_mask, distinct_at, row_slot, next_event, next_same, voided, last_event,
-           tail, cells, distincts, clock_first, clock_last, pair_ids, pair_events, n_pairs):  # fmt: skip
-    taken_back = voids[event]
-    if taken_back >= 0 and mask[taken_back] & event_mask:
-        for window in range(len(window_us)):
-            if 0 <= tail[slot, window] <= taken_back:
-                for cell in range(cell_start[window], cell_start[window + 1]):
-                    if mask[taken_back] & cell_bit[cell]:
-                        cells[slot, cell] -= amount[taken_back] if cell_is_sum[cell] else 1
-        voided[taken_back] = 1
-    if not mask[event] & event_mask:
-        return
-    for clock in range(len(clock_bit)):
-        if mask[event] & clock_bit[clock]:
-            clock_last[slot, clock] = seen_at[event]
-            if clock_first[slot, clock] == NEVER:
-                clock_first[slot, clock] = seen_at[event]
-    is_order = mask[event] & _ORDER_BIT
-    for column in range(len(distinct_at)):
-        value = row_slot[distinct_at[column], row[event]]
-        next_same[column, event] = -1
-        if not is_order or value < 0:
-            continue
-        pair = (np.uint64(slot) << np.uint64(32) | np.uint64(value)) + np.uint64(1)
-        place = _find_pair(pair, pair_ids[column])
-        earlier = pair_events[column, place] if pair_ids[column, place] == pair else -1
-        for window in range(len(window_us)):
-            for cell in range(distinct_start[window], distinct_start[window + 1]):
-                is_counted = earlier >= 0 and 0 <= tail[slot, window] <= earlier
-                if distinct_column[cell] == column and not is_counted:
-                    distincts[slot, cell] += 1
-        if earlier >= 0:
-            next_same[column, earlier] = event
+    cells = get64(plan, b.COUNT_CELL)
+    for at in range(get32(get64(plan, b.COUNT_START), first), get32(get64(plan, b.COUNT_START), last)):
+        cell = get32(cells, at)
+        put32(slot, cell, get32(slot, cell) + sign)
+    begin, end = get32(get64(plan, b.SUM_START), first), get32(get64(plan, b.SUM_START), last)
+    for at in range(begin, end):
+        cell, source = get32(get64(plan, b.SUM_CELL), at), get32(get64(plan, b.SUM_SOURCE), at)
+        if source < 0:
+            value = get64(get64(shared, b.LOG), event * b.LOG_WIDTH + b.LOG_AMOUNT)
         else:
-            pair_ids[column, place] = pair
-            n_pairs[column] += 1
-        pair_events[column, place] = event
-    for window in range(len(window_us)):
-        for cell in range(cell_start[window], cell_start[window + 1]):
-            if mask[event] & cell_bit[cell]:
-                cells[slot, cell] += amount[event] if cell_is_sum[cell] else 1
-        if tail[slot, window] < 0:
-            tail[slot, window] = event
-    next_event[event] = -1
-    if last_event[slot] >= 0:
-        next_event[last_event[slot]] = event
-    last_event[slot] = event
+            value = get32(get64(shared, b.WEIGHTS), event * get64(shared, b.N_WEIGHTS) + source)
+        put64(slot, cell, get64(slot, cell) + sign * value)
 
 
 @numba.njit(nogil=True, cache=True)
-def replay(seen_at, mask, amount, row, voids, out_row, first, applied, row_slot, own_at, distinct_at, window_us,
-           cell_start, cell_bit, cell_is_sum, distinct_start, distinct_column, clock_bit, event_mask, write,
-           next_event, next_same, voided, last_event, tail, cells, distincts, clock_first, clock_last, pair_ids,
-           pair_events, n_pairs, out):  # fmt: skip
-    """Replay events from `first` on for one entity, and write the features of the orders among them.
+def _leave(slot, window, bound, plan, links):
+    """Take an order out of the counts of ids that a window keeps."""
+    for at in range(get32(get64(plan, b.KNOWN_START), window), get32(get64(plan, b.KNOWN_START), window + 1)):
+        if get32(links, 1 + 2 * get32(get64(plan, b.KNOWN_COLUMN), at)) != NO_VALUE:
+            cell = get32(get64(plan, b.KNOWN_AT), at)
+            put32(slot, cell, get32(slot, cell) - 1)
+    for at in range(get32(get64(plan, b.DISTINCT_START), window), get32(get64(plan, b.DISTINCT_START), window + 1)):
+        column = get32(get64(plan, b.DISTINCT_COLUMN), at)
+        after = get32(links, 2 + 2 * column)
+        if get32(links, 1 + 2 * column) != NO_VALUE and (after < 0 or after >= bound):
+            cell = get32(get64(plan, b.DISTINCT_AT), at)
+            put32(slot, cell, get32(slot, cell) - 1)
+
+
+@numba.njit(nogil=True, cache=True)
+def expire(slot, now, bound, plan, shared):
+    """Take out of a slot's windows what has left them by `now`.
+
+    Parameters
+    ----------
+    bound : events before this one have been applied; links to later ones do not count yet
+    """
+    log, links, link_bytes = get64(shared, b.LOG), get64(plan, b.LINKS), 4 * get64(plan, b.LINK_WIDTH)
+    n_windows, tails, flags = get64(plan, b.N_WINDOWS), get64(plan, b.LAST_EVENT) + 1, get64(plan, b.CLASS_FLAGS)
+    wake_at = FOREVER
+    for window in range(n_windows):
+        event = get32(slot, tails + window)
+        if event < 0:
+            continue
+        length = get64(get64(plan, b.WINDOWS), window)
+        seen_at = get64(log, event * b.LOG_WIDTH + b.LOG_SEEN_AT)
+        if seen_at < now - length:
+            while event >= 0:
+                seen_at = get64(log, event * b.LOG_WIDTH + b.LOG_SEEN_AT)
+                if seen_at >= now - length:
+                    break
+                kind = get32(log, event * 2 * b.LOG_WIDTH + b.LOG_CLASS)
+                voided_by = get32(log, event * 2 * b.LOG_WIDTH + b.LOG_VOIDED_BY)
+                if voided_by < 0 or voided_by >= bound:
+                    first = kind * n_windows + window
+                    _add(slot, event, first, first + 1, -1, plan, shared)
+                if get32(flags, kind) & b.IS_ORDER:
+                    _leave(slot, window, bound, plan, links + event * link_bytes)
+                event = get32(links + event * link_bytes, 0)
+            put32(slot, tails + window, event)
+        if event >= 0:
+            wake_at = min(wake_at, seen_at + length)
+    put64(slot, WAKE_AT, wake_at)
+
+
+@numba.njit(nogil=True, cache=True)
+def _enter_ids(slot, plan, links):
+    """Let an order count among the ids of other entities."""
+    n_windows, tails = get64(plan, b.N_WINDOWS), get64(plan, b.LAST_EVENT) + 1
+    for at in range(get32(get64(plan, b.KNOWN_START), n_windows)):
+        if get32(links, 1 + 2 * get32(get64(plan, b.KNOWN_COLUMN), at)) != NO_VALUE:
+            cell = get32(get64(plan, b.KNOWN_AT), at)
+            put32(slot, cell, get32(slot, cell) + 1)
+    start = get64(plan, b.DISTINCT_START)
+    for window in range(n_windows):
+        tail = get32(slot, tails + window)
+        for at in range(get32(start, window), get32(start, window + 1)):
+            before = get32(links, 1 + 2 * get32(get64(plan, b.DISTINCT_COLUMN), at))
+            is_counted = before >= 0 and 0 <= tail <= before
+            if before != NO_VALUE and not is_counted:
+                cell = get32(get64(plan, b.DISTINCT_AT), at)
+                put32(slot, cell, get32(slot, cell) + 1)
+
+
+@numba.njit(nogil=True, cache=True)
+def _take_back(slot, event, plan, shared):
+    """Take a verdict that a later one replaces out of every window that it is in."""
+    n_windows, tails = get64(plan, b.N_WINDOWS), get64(plan, b.LAST_EVENT) + 1
+    first = get32(get64(shared, b.LOG), event * 2 * b.LOG_WIDTH + b.LOG_CLASS) * n_windows
+    for window in range(n_windows):
+        if 0 <= get32(slot, tails + window) <= event:
+            _add(slot, event, first + window, first + window + 1, -1, plan, shared)
+
+
+@numba.njit(nogil=True, cache=True)
+def _apply(slot, event, plan, shared):
+    """Let an event count."""
+    log, links = get64(shared, b.LOG), get64(plan, b.LINKS)
+    n_windows, last_at = get64(plan, b.N_WINDOWS), get64(plan, b.LAST_EVENT)
+    kind = get32(log, event * 2 * b.LOG_WIDTH + b.LOG_CLASS)
+    taken_back = get32(log, event * 2 * b.LOG_WIDTH + b.LOG_VOIDS)
+    if taken_back >= 0:
+        _take_back(slot, taken_back, plan, shared)
+    flags = get32(get64(plan, b.CLASS_FLAGS), kind)
+    if not flags & b.IS_LISTED:
+        return
+    seen_at = get64(log, event * b.LOG_WIDTH + b.LOG_SEEN_AT)
+    start = get64(plan, b.CLOCK_START)
+    for at in range(get32(start, kind), get32(start, kind + 1)):
+        clock = get32(get64(plan, b.CLOCK_AT), at)
+        put64(slot, clock, seen_at)
+        if get64(slot, clock + 1) == NEVER:
+            put64(slot, clock + 1, seen_at)
+    own_links = links + event * 4 * get64(plan, b.LINK_WIDTH)
+    if flags & b.IS_ORDER:
+        _enter_ids(slot, plan, own_links)
+    _add(slot, event, kind * n_windows, (kind + 1) * n_windows, 1, plan, shared)
+    wake_at = get64(slot, WAKE_AT)
+    for window in range(n_windows):
+        if get32(slot, last_at + 1 + window) < 0:
+            put32(slot, last_at + 1 + window, event)
+            wake_at = min(wake_at, seen_at + get64(get64(plan, b.WINDOWS), window))
+    put64(slot, WAKE_AT, wake_at)
+    before = get32(slot, last_at)
+    put32(own_links, 0, -1)
+    if before >= 0:
+        put32(links, before * get64(plan, b.LINK_WIDTH), event)
+    put32(slot, last_at, event)
+
+
+@numba.njit(nogil=True, cache=True)
+def _weigh(slot, event, plan, shared):
+    """Note what the entity leads one to expect at this event: the weights of an order, a refund or a cancellation.
+
+    Parameters
+    ----------
+    slot : address of the slot's record; 0 when the id is not known
+    """
+    mask = get64(get64(shared, b.CLASS_MASKS), get32(get64(shared, b.LOG), event * 2 * b.LOG_WIDTH + b.LOG_CLASS))
+    for at in range(get64(plan, b.N_ASKS)):
+        ask = get64(plan, b.ASKS) + at * 40
+        n, n_orders = 0, 0
+        if slot != 0:
+            n, n_orders = get32(slot, get64(ask, 1)), get32(slot, get64(ask, 2))
+        share = min((n * _MILLION + PRIOR_ORDERS * get64(ask, 4)) // (n_orders + PRIOR_ORDERS), _MILLION)
+        weight = 0
+        if mask & _ORDER_BIT:
+            weight = share
+        elif mask & get64(ask, 3) and not mask & _EXCUSED_BIT:
+            weight = _MILLION - share
+        put32(get64(shared, b.WEIGHTS), event * get64(shared, b.N_WEIGHTS) + get64(ask, 0), weight)
+
+
+@numba.njit(nogil=True, cache=True)
+def _open_slots(plan):
+    """Bring the records of new slots into the state of having seen nothing."""
+    width = get64(plan, b.SLOT_WIDTH)
+    for slot in range(get64(plan, b.N_OPEN), get64(plan, b.N_SLOTS)):
+        for at in range(width):
+            put64(get64(plan, b.SLOTS), slot * width + at, get64(get64(plan, b.EMPTY_SLOT), at))
+    put64(plan, b.N_OPEN, get64(plan, b.N_SLOTS))
+
+
+@numba.njit(nogil=True, cache=True)
+def replay(entity, book, shared_row, first, n_events, horizon, out_row, out):
+    """Replay the events from `first` on for one entity, and write the features of the orders among them.
 
     An event counts once the clock has moved past it: everything up to the current instant waits, so ties are invisible
     to each other, also across calls.
 
     Parameters
     ----------
-    seen_at, mask, amount, row, voids : shape (n_events,), the whole log: UTC microseconds ascending; selector bits;
-        minor units; row of the event's order; index of the verdict it takes back, or -1
-    out_row : shape (n_events - first,), row of `out` that an event asks for, -1 where it asks for nothing
-    first, applied : events before `first` have been replayed, those before `applied` already count
-    row_slot : shape (n_entities, n_order_rows), int32, every entity's slot of an order, -1 where not known
-    own_at, distinct_at : this entity's position among them; shape (n_distinct_entities,), of those counted once
-    window_us … write : see EntityPlan
-    next_event, next_same, voided : per event: shape (capacity,), (n_distinct_entities, capacity), (capacity,)
-    last_event, tail, cells, distincts, clock_first, clock_last : per slot
-    pair_ids, pair_events, n_pairs : open-addressing tables of (slot, value) to the latest event, and their fill
+    entity : row of `book`
+    book, shared_row : addresses and sizes of all arrays, see `book.py`
+    first, n_events : the new events of the log
+    horizon : instant of the last event, UTC microseconds; events before it count from now on
+    out_row : shape (n_events - first,), int32, row of `out` that an event asks for, -1 where it asks for nothing
     out : shape (n_out, n_features), float32; only this entity's columns are written
-
-    Returns
-    -------
-    the number of events that count now
 
     References
     ----------
-    docs/definitions.md T1 to T4, W1 to W6. Truth: features/reference.py.
+    docs/definitions.md T1 to T4, W1 to W7, B1 to B5. Truth: features/reference.py.
     """
-    for event in range(first, len(seen_at)):
-        now = seen_at[event]
-        while seen_at[applied] < now:
-            slot = row_slot[own_at, row[applied]]
-            if slot >= 0:
-                _apply(slot, applied, seen_at, mask, amount, row, voids, window_us, cell_start, cell_bit, cell_is_sum,
-                       distinct_start, distinct_column, clock_bit, event_mask, distinct_at, row_slot, next_event,
-                       next_same, voided, last_event, tail, cells, distincts, clock_first, clock_last, pair_ids,
-                       pair_events, n_pairs)  # fmt: skip
-            applied += 1
-        if out_row[event - first] >= 0:
-            slot = row_slot[own_at, row[event]]
-            if slot >= 0:
-                _expire(slot, now, seen_at, mask, amount, row, voided, window_us, cell_start, cell_bit, cell_is_sum,
-                        distinct_start, distinct_column, distinct_at, row_slot, next_event, next_same, tail, cells,
-                        distincts)  # fmt: skip
-            _write(
-                slot,
-                event,
-                out_row[event - first],
-                seen_at,
-                amount,
-                clock_first,
-                clock_last,
-                cells,
-                distincts,
-                write,
-                out,
-            )
-    return applied
+    plan, shared = np.int64(book[entity].ctypes.data), np.int64(shared_row.ctypes.data)
+    _open_slots(plan)
+    link_pairs(plan, shared, first, n_events)
+    slots, events = sort_by_slot(plan, shared, first, n_events, out_row)
+    log, flags, slot_bytes = get64(shared, b.LOG), get64(plan, b.CLASS_FLAGS), 8 * get64(plan, b.SLOT_WIDTH)
+    values, n_values, n = np.int64(out.ctypes.data), np.int64(out.shape[1]), len(events)
+    begin = 0
+    while begin < n:
+        waiting, at = begin, begin
+        slot = get64(plan, b.SLOTS) + slots[begin] * slot_bytes if slots[begin] >= 0 else 0
+        while at < n and slots[at] == slots[begin]:
+            event = np.int64(events[at])
+            if at + _AHEAD < n:
+                _fetch_ahead(plan, log, events[at + _AHEAD], slots[at + _AHEAD], slot_bytes)
+            out_at = np.int64(out_row[event - first]) if event >= first else -1
+            is_asked = event >= first and (get32(flags, get32(log, event * 2 * b.LOG_WIDTH + b.LOG_CLASS)) & b.IS_ASKED)
+            if slot == 0:
+                if out_at >= 0:
+                    write_unknown(plan, values + 4 * out_at * n_values)
+                if is_asked:
+                    _weigh(slot, event, plan, shared)
+            elif out_at >= 0 or is_asked:
+                now = get64(log, event * b.LOG_WIDTH + b.LOG_SEEN_AT)
+                while get64(log, events[waiting] * b.LOG_WIDTH + b.LOG_SEEN_AT) < now:
+                    _apply(slot, np.int64(events[waiting]), plan, shared)
+                    waiting += 1
+                if now > get64(slot, WAKE_AT):
+                    expire(slot, now, np.int64(events[waiting]), plan, shared)
+                if is_asked:
+                    _weigh(slot, event, plan, shared)
+                if out_at >= 0:
+                    amount = get64(log, event * b.LOG_WIDTH + b.LOG_AMOUNT)
+                    write_features(slot, now, amount, plan, values + 4 * out_at * n_values)
+            at += 1
+        if slot != 0:
+            while waiting < at and get64(log, events[waiting] * b.LOG_WIDTH + b.LOG_SEEN_AT) < horizon:
+                _apply(slot, np.int64(events[waiting]), plan, shared)
+                waiting += 1
+        begin = at
+
+
+@numba.njit(nogil=True, cache=True)
+def _fetch_ahead(plan, log, event, slot, slot_bytes):
+    """Ask for what a later event will touch."""
+    prefetch(log, np.int64(event) * 8 * b.LOG_WIDTH)
+    prefetch(get64(plan, b.LINKS), np.int64(event) * 4 * get64(plan, b.LINK_WIDTH))
+    if slot >= 0:
+        prefetch(get64(plan, b.SLOTS), np.int64(slot) * slot_bytes)
+
+
+@numba.njit(nogil=True, cache=True)
+def replay_all(planned, book, shared, first, n_events, horizon, out_row, out):
+    """Replay for one entity after the other, in the order given, and let what was seen before `horizon` count."""
+    for at in range(len(planned)):
+        replay(planned[at], book, shared, first, n_events, horizon, out_row, out)
+    close_batch(shared, horizon)
+
+
+@numba.njit(nogil=True, cache=True)
+def close_batch(shared_row, horizon):
+    """Note that the events seen before `horizon` have been applied."""
+    applied = shared_row[b.N_EVENTS]
+    while applied > shared_row[b.APPLIED]:
+        if get64(shared_row[b.LOG], (applied - 1) * b.LOG_WIDTH + b.LOG_SEEN_AT) < horizon:
+            break
+        applied -= 1
+    shared_row[b.APPLIED] = applied

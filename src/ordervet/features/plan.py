@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ordervet.errors import MappingError
+from ordervet.features.slots import SlotLayout
 from ordervet.features.spec import (
+    BASELINE_WINDOW,
+    BASELINES,
+    BURST_WINDOW,
     LONG_WINDOW,
+    PRIOR_PPM,
+    RELATIVE,
     SELECTOR_BIT,
     SUM_COLUMNS,
+    SYNCHRONY_WINDOW,
     WINDOWS_US,
     Statistic,
 )
@@ -18,131 +26,216 @@ from ordervet.features.spec import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ordervet.features.spec import (
-        Aggregation,
-        FeatureSpec,
-    )
+    from ordervet.features.spec import Aggregation, FeatureSpec
 
-#: What the kernel writes into a column, from the cells that the row names.
-OP_CELL, OP_QUOTIENT, OP_DISTINCT, OP_RECENCY, OP_AGE, OP_RELATIVE, OP_DRIFT = range(7)
+#: How the kernel makes a value of what a slot holds; `kernel.write_features` has one loop for each.
+OPERATIONS = (
+    "count", "total", "millionths", "quotient", "mean", "ratio", "drift", "recency", "age", "burst", "sameness", "lift",
+)  # fmt: skip
 
 #: Denominator of a share: verdict shares are of decided orders, all others of orders placed.
 _SHARE_OF = {"malicious": "verdict", "innocent": "verdict"}
+
+_WINDOW_RANK = {window: rank for rank, window in enumerate(WINDOWS_US)}
+
+
+class Cell(NamedTuple):
+    """A running total over one window.
+
+    Parameters
+    ----------
+    window : a key of ``WINDOWS_US``
+    kind : "count" and "sum" of the events of a selector; "distinct" ids of another entity, "known" orders that have one
+    column : a selector, or an entity
+    source : of a sum: "amount", or the weight column that is added up, as (selector, baseline)
+    """
+
+    window: str
+    kind: str
+    column: str
+    source: str | tuple[str, str] = ""
 
 
 @dataclass(frozen=True, slots=True)
 class EntityPlan:
     """What to keep and what to write for one entity.
 
-    Cells are running totals. They are sorted by window, so that expiring an event from window w touches the cells
-    ``cell_start[w]:cell_start[w + 1]`` only.
-
     Parameters
     ----------
     entity : name
+    level : entities of level 0 need no other's weights; those of level n need weights of levels below n
     distinct_entities : the entities whose ids are counted once
-    event_mask : bits of all selectors that any cell or clock of this entity listens to
-    window_us : shape (n_windows,), microseconds
-    cell_start : shape (n_windows + 1,)
-    cell_bit, cell_is_sum : shape (n_cells,), the selector bit; 1 where the event's amount is added instead of one
-    distinct_start : shape (n_windows + 1,)
-    distinct_column : shape (n_distinct_cells,), position in `distinct_entities`
-    clock_bit : shape (n_clocks,), selectors whose first and last instants are kept
-    write : shape (n_features, 6), columns: operation, matrix column, and up to four cells
+    windows : names, shortest first
+    layout : where a slot keeps its cells and clocks
+    cells : sorted by window
+    clocks : selectors whose first and last instants are kept
+    asks : shape (n_asks, 5), int64: weight column, slot words of the selector's and the orders' count, selector bit,
+        prior in parts per million
+    operations : shape (n_features, 6), int32, sorted by operation: matrix column, up to four slot words, parameter
+    operation_start : shape (len(OPERATIONS) + 1,), int32
     """
 
     entity: str
+    level: int
     distinct_entities: tuple[str, ...]
-    event_mask: int
-    window_us: NDArray[np.int64]
-    cell_start: NDArray[np.int64]
-    cell_bit: NDArray[np.int64]
-    cell_is_sum: NDArray[np.uint8]
-    distinct_start: NDArray[np.int64]
-    distinct_column: NDArray[np.int64]
-    clock_bit: NDArray[np.int64]
-    write: NDArray[np.int64]
+    windows: tuple[str, ...]
+    layout: SlotLayout
+    cells: tuple[Cell, ...]
+    clocks: tuple[str, ...]
+    asks: NDArray[np.int64]
+    operations: NDArray[np.int32]
+    operation_start: NDArray[np.int32]
+
+    @property
+    def window_us(self) -> NDArray[np.int64]:
+        """The windows in microseconds, shape (n_windows,)."""
+        return np.array([WINDOWS_US[window] for window in self.windows], np.int64)
+
+    @property
+    def selectors(self) -> frozenset[str]:
+        """All selectors that any cell or clock listens to."""
+        counted = {cell.column if cell.kind in ("count", "sum") else "order" for cell in self.cells}
+        return frozenset(counted | set(self.clocks))
+
+
+def list_weight_columns(spec: FeatureSpec) -> tuple[tuple[str, str], ...]:
+    """List the (selector, baseline) pairs that some feature is relative to, sorted: the columns of event weights."""
+    return tuple(sorted({(a.column, a.baseline) for _, a in spec.aggregations if a.statistic in RELATIVE}))
 
 
 def build_plans(spec: FeatureSpec) -> tuple[EntityPlan, ...]:
-    """Lay out one plan per entity that has features, in the order in which the spec first names them."""
-    by_entity: dict[str, list[tuple[int, Aggregation]]] = {}
+    """Lay out one plan per entity that has features or is a baseline, lower levels first.
+
+    Raises
+    ------
+    MappingError
+        Two entities are each measured against the other.
+    """
+    members: dict[str, list[tuple[int, Aggregation]]] = {}
     for column, aggregation in spec.aggregations:
-        by_entity.setdefault(aggregation.entity, []).append((column, aggregation))
-    return tuple(_plan_entity(entity, members) for entity, members in by_entity.items())
+        members.setdefault(aggregation.entity, []).append((column, aggregation))
+    weights = list_weight_columns(spec)
+    for _, baseline in weights:
+        members.setdefault(baseline, [])
+    levels = _find_levels(members)
+    plans = [_plan_entity(entity, members[entity], weights, levels[entity]) for entity in members]
+    return tuple(sorted(plans, key=lambda plan: plan.level))
 
 
-def _plan_entity(entity: str, members: list[tuple[int, Aggregation]]) -> EntityPlan:
-    used = {window for _, a in members for window, _, _ in _list_cells(a)} | {a.window for _, a in members}
-    windows = [window for window in WINDOWS_US if window in used]
-    cells = sorted({c for _, a in members for c in _list_cells(a)}, key=lambda c: windows.index(c[0]))
-    distincts = sorted(
-        {(a.window, a.column) for _, a in members if a.statistic is Statistic.DISTINCT},
-        key=lambda c: windows.index(c[0]),
+def _find_levels(members: dict[str, list[tuple[int, Aggregation]]]) -> dict[str, int]:
+    needs = {entity: {a.baseline for _, a in each if a.baseline} for entity, each in members.items()}
+    levels: dict[str, int] = {}
+    while len(levels) < len(needs):
+        ready = [entity for entity in needs if entity not in levels and needs[entity] <= levels.keys()]
+        if not ready:
+            circle = ", ".join(sorted(entity for entity in needs if entity not in levels and entity in BASELINES))
+            raise MappingError(
+                f"features of {circle} are measured against each other",
+                hint="declare excess, expected and lift in one direction only: of the item against the category, say",
+            )
+        level = 1 + max(levels.values(), default=-1)
+        levels |= dict.fromkeys(ready, level)
+    return levels
+
+
+def _plan_entity(
+    entity: str, members: list[tuple[int, Aggregation]], weights: tuple[tuple[str, str], ...], level: int
+) -> EntityPlan:
+    asked = [(at, selector) for at, (selector, baseline) in enumerate(weights) if baseline == entity]
+    wanted = {cell for _, a in members for cell in _list_cells(a)}
+    wanted |= {Cell(BASELINE_WINDOW, "count", selector) for _, name in asked for selector in (name, "order")}
+    cells = tuple(
+        sorted(wanted, key=lambda cell: (_WINDOW_RANK[cell.window], cell.kind, cell.column, str(cell.source)))
     )
-    counted = tuple(sorted({column for _, column in distincts}))
-    clocks = sorted({a.column for _, a in members if a.statistic in (Statistic.RECENCY, Statistic.AGE)})
-    write = [_plan_write(column, a, cells, distincts, clocks) for column, a in members]
-    listened = {selector for _, selector, _ in cells} | set(clocks) | ({"order"} if distincts else set())
+    clocks = tuple(sorted({a.column for _, a in members if a.statistic in (Statistic.RECENCY, Statistic.AGE)}))
+    windows = tuple(window for window in WINDOWS_US if any(cell.window == window for cell in cells))
+    layout = SlotLayout.build(len(windows), [cell.kind == "sum" for cell in cells], len(clocks))
+    place = dict(zip(cells, layout.cell_at, strict=True))
+    rows = sorted(
+        [_plan_operation(column, a, place, dict(zip(clocks, layout.clock_at, strict=True))) for column, a in members]
+    )
+    operations = np.array([row[1:] for row in rows], np.int32).reshape(-1, 6)
+    asks = [
+        [at, place[Cell(BASELINE_WINDOW, "count", name)], place[Cell(BASELINE_WINDOW, "count", "order")],
+         SELECTOR_BIT[name], PRIOR_PPM[name]]
+        for at, name in asked
+    ]  # fmt: skip
     return EntityPlan(
         entity=entity,
-        distinct_entities=counted,
-        event_mask=sum(SELECTOR_BIT[selector] for selector in listened),
-        window_us=np.array([WINDOWS_US[w] for w in windows], np.int64),
-        cell_start=_find_starts([window for window, _, _ in cells], windows),
-        cell_bit=np.array([SELECTOR_BIT[selector] for _, selector, _ in cells], np.int64),
-        cell_is_sum=np.array([is_sum for _, _, is_sum in cells], np.uint8),
-        distinct_start=_find_starts([window for window, _ in distincts], windows),
-        distinct_column=np.array([counted.index(column) for _, column in distincts], np.int64),
-        clock_bit=np.array([SELECTOR_BIT[selector] for selector in clocks], np.int64),
-        write=np.array(write, np.int64).reshape(-1, 6),
+        level=level,
+        distinct_entities=tuple(sorted({cell.column for cell in cells if cell.kind in ("distinct", "known")})),
+        windows=windows,
+        layout=layout,
+        cells=cells,
+        clocks=clocks,
+        asks=np.array(asks, np.int64).reshape(-1, 5),
+        operations=operations,
+        operation_start=np.searchsorted([row[0] for row in rows], np.arange(len(OPERATIONS) + 1)).astype(np.int32),
     )
 
 
-def _list_cells(aggregation: Aggregation) -> list[tuple[str, str, bool]]:
-    """Name the running totals a feature is made of: (window, selector, is a sum), the numerator first."""
+def _list_cells(aggregation: Aggregation) -> list[Cell]:
+    """Name the running totals a feature is made of, in the order in which its operation reads them."""
     window, column = aggregation.window, aggregation.column
+
+    def total(of_window: str) -> list[Cell]:
+        selector = SUM_COLUMNS[column]
+        return [Cell(of_window, "sum", selector, "amount"), Cell(of_window, "count", selector)]
+
     match aggregation.statistic:
         case Statistic.COUNT:
-            return [(window, column, False)]
+            return [Cell(window, "count", column)]
         case Statistic.SUM:
-            return [(window, SUM_COLUMNS[column], True)]
+            return total(window)[:1]
         case Statistic.MEAN | Statistic.RATIO:
-            return [(window, SUM_COLUMNS[column], True), (window, SUM_COLUMNS[column], False)]
+            return total(window)
         case Statistic.DRIFT:
-            return [(w, SUM_COLUMNS[column], is_sum) for w in (window, LONG_WINDOW) for is_sum in (True, False)]
+            return [*total(window), *total(LONG_WINDOW)]
         case Statistic.SHARE:
-            return [(window, column, False), (window, _SHARE_OF.get(column, "order"), False)]
+            return [Cell(window, "count", column), Cell(window, "count", _SHARE_OF.get(column, "order"))]
+        case Statistic.DISTINCT:
+            return [Cell(window, "distinct", column)]
+        case Statistic.SAMENESS:
+            return [Cell(window, "distinct", column), Cell(window, "known", column)]
+        case Statistic.BURST:
+            return [Cell(window, "count", column), Cell(BURST_WINDOW, "count", column)]
+        case Statistic.SYNCHRONY:
+            return [Cell(SYNCHRONY_WINDOW, "count", column), Cell(window, "count", column)]
+        case Statistic.EXCESS:
+            return [Cell(window, "sum", column, (column, aggregation.baseline))]
+        case Statistic.EXPECTED:
+            return [Cell(window, "sum", "order", (column, aggregation.baseline))]
+        case Statistic.LIFT:
+            return [Cell(window, "count", column), Cell(window, "sum", "order", (column, aggregation.baseline))]
         case _:
             return []
 
 
-def _plan_write(
-    column: int,
-    aggregation: Aggregation,
-    cells: list[tuple[str, str, bool]],
-    distincts: list[tuple[str, str]],
-    clocks: list[str],
-) -> list[int]:
-    used = [cells.index(cell) for cell in _list_cells(aggregation)]
-    match aggregation.statistic:
-        case Statistic.COUNT | Statistic.SUM:
-            operation = OP_CELL
-        case Statistic.MEAN | Statistic.SHARE:
-            operation = OP_QUOTIENT
-        case Statistic.RATIO:
-            operation = OP_RELATIVE
-        case Statistic.DRIFT:
-            operation = OP_DRIFT
-        case Statistic.DISTINCT:
-            operation, used = OP_DISTINCT, [distincts.index((aggregation.window, aggregation.column))]
-        case Statistic.RECENCY:
-            operation, used = OP_RECENCY, [clocks.index(aggregation.column)]
-        case Statistic.AGE:
-            operation, used = OP_AGE, [clocks.index(aggregation.column)]
-    return [operation, column, *used, *[0] * (4 - len(used))]
+_OPERATION_OF = {
+    Statistic.COUNT: "count",
+    Statistic.DISTINCT: "count",
+    Statistic.SUM: "total",
+    Statistic.EXCESS: "millionths",
+    Statistic.EXPECTED: "millionths",
+    Statistic.SHARE: "quotient",
+    Statistic.SYNCHRONY: "quotient",
+    Statistic.MEAN: "mean",
+    Statistic.RATIO: "ratio",
+    Statistic.DRIFT: "drift",
+    Statistic.RECENCY: "recency",
+    Statistic.AGE: "age",
+    Statistic.BURST: "burst",
+    Statistic.SAMENESS: "sameness",
+    Statistic.LIFT: "lift",
+}
 
 
-def _find_starts(cell_windows: list[str], windows: list[str]) -> NDArray[np.int64]:
-    counts = [cell_windows.count(window) for window in windows]
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+def _plan_operation(column: int, aggregation: Aggregation, place: dict[Cell, int], clocks: dict[str, int]) -> list[int]:
+    statistic, parameter = aggregation.statistic, 0
+    words = [place[cell] for cell in _list_cells(aggregation)]
+    if statistic in (Statistic.RECENCY, Statistic.AGE):
+        words = [clocks[aggregation.column]]
+    if statistic is Statistic.BURST:
+        parameter = WINDOWS_US[BURST_WINDOW] // WINDOWS_US[aggregation.window]
+    operation = OPERATIONS.index(_OPERATION_OF[statistic])
+    return [operation, column, *words, *[0] * (4 - len(words)), parameter]

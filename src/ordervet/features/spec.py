@@ -3,7 +3,9 @@
     {entity}__{statistic}__{column}__{window}     buyer__count__order__30d
     {entity}__recency__{column}                   buyer__recency__order        seconds
     {entity}__age__{column}                       device__age__order           seconds
+    {entity}__{statistic}__{selector}__{baseline}__{window}     buyer__excess__refund_only__item__90d
     order__value__{field}                         order__value__amount
+    order__is__{place type}                       order__is__pickup
     order__number__{name}                         a mapped numeric column
 
 A spec is an ordered tuple of such names; its hash goes into every model manifest. docs/definitions.md numbers the
@@ -59,6 +61,8 @@ SELECTORS: tuple[str, ...] = (
     "verdict",  # malicious or innocent; "unsure" is neither
     "malicious",
     "innocent",
+    "new_account",  # an order whose buyer registered less than seven days before
+    "first_order",  # an order of a buyer of whom no earlier one is known
 )
 SELECTOR_BIT: dict[str, int] = {name: 1 << position for position, name in enumerate(SELECTORS)}
 
@@ -78,6 +82,21 @@ ORDER_VALUES: tuple[str, ...] = (
     "weekday",
     "account_age_days",
     "is_insured",
+    "n_unknown",
+)
+
+#: Place types that an order can be told to have, as `entities.PlaceType` names them, in lower case.
+PLACE_TYPES: tuple[str, ...] = (
+    "household",
+    "dormitory",
+    "office",
+    "pick_up",
+    "warehouse",
+    "campus",
+    "hospital",
+    "hotel",
+    "shop",
+    "village",
 )
 
 BUILT_IN_ENTITIES: tuple[str, ...] = (
@@ -93,7 +112,27 @@ BUILT_IN_ENTITIES: tuple[str, ...] = (
     "category",
     "shop",
     "channel",
+    "campaign",
 )
+
+#: What an order can tell of who is behind it; `order__value__n_unknown` counts what it does not tell.
+EVIDENCE_ENTITIES: tuple[str, ...] = ("buyer", "address", "phone", "device", "ip", "payment", "recipient")
+
+#: What an order's refunds and cancellations can be measured against: the entities that have an expectation.
+BASELINES: tuple[str, ...] = ("item", "category", "campaign", "channel")
+
+#: The prior share per order of what can be measured against a baseline, in parts per million: assumed, not measured.
+PRIOR_PPM: dict[str, int] = {
+    "refund_requested": 80_000,
+    "refund_only": 20_000,
+    "refund_completed": 60_000,
+    "cancelled_unpaid": 80_000,
+    "refund_before_shipping": 20_000,
+}
+
+#: How many orders the prior weighs, and the window over which a baseline is known.
+PRIOR_ORDERS = 20
+BASELINE_WINDOW = "30d"
 
 
 class Statistic(StrEnum):
@@ -108,12 +147,21 @@ class Statistic(StrEnum):
     DRIFT = "drift"
     RECENCY = "recency"
     AGE = "age"
+    EXCESS = "excess"
+    EXPECTED = "expected"
+    LIFT = "lift"
+    SAMENESS = "sameness"
+    BURST = "burst"
+    SYNCHRONY = "synchrony"
 
 
-#: The window whose mean a drift is measured against.
+#: The window whose mean a drift is measured against, the one a burst is, and the one that synchrony looks for.
 LONG_WINDOW = "90d"
+BURST_WINDOW = "30d"
+SYNCHRONY_WINDOW = "1h"
 
 WINDOWLESS = (Statistic.RECENCY, Statistic.AGE)
+RELATIVE = (Statistic.EXCESS, Statistic.EXPECTED, Statistic.LIFT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +173,21 @@ class Aggregation:
     entity : whose events, such as ``buyer``
     statistic : what is computed
     column : a selector (count, share, recency, age), a summable column (sum, mean), the amount (ratio, drift), or an
-        entity (distinct)
+        entity (distinct, sameness)
     window : a key of ``WINDOWS_US``; empty for recency and age, which look back without limit
+    baseline : the entity whose expectation an excess, expected number or lift is measured against; else empty
     """
 
     entity: str
     statistic: Statistic
     column: str
     window: str = ""
+    baseline: str = ""
 
     @property
     def name(self) -> str:
         """The derived name."""
-        parts = (self.entity, self.statistic.value, self.column, self.window)
+        parts = (self.entity, self.statistic.value, self.column, self.baseline, self.window)
         return "__".join(part for part in parts if part)
 
 
@@ -187,11 +237,19 @@ def parse_name(name: str) -> Aggregation:
     if statistic not in set(Statistic):
         allowed = ", ".join(Statistic)
         raise MappingError(f"feature '{name}': got statistic '{statistic}', expected one of {allowed}")
-    windowless = statistic in WINDOWLESS
-    if len(parts) != (3 if windowless else 4):
-        form = "entity__statistic__column" if windowless else "entity__statistic__column__window"
+    form = _describe_form(Statistic(statistic))
+    if len(parts) != len(form.split("__")):
         raise MappingError(f"feature '{name}': got {len(parts)} parts, expected {form}")
-    return Aggregation(parts[0], Statistic(statistic), parts[2], "" if windowless else parts[3])
+    window = "" if statistic in WINDOWLESS else parts[-1]
+    return Aggregation(parts[0], Statistic(statistic), parts[2], window, parts[3] if statistic in RELATIVE else "")
+
+
+def _describe_form(statistic: Statistic) -> str:
+    if statistic in WINDOWLESS:
+        return "entity__statistic__column"
+    if statistic in RELATIVE:
+        return "entity__statistic__selector__baseline__window"
+    return "entity__statistic__column__window"
 
 
 def expand_names(patterns: list[str] | tuple[str, ...]) -> tuple[str, ...]:
@@ -225,6 +283,7 @@ def _check_names(spec: FeatureSpec) -> None:
 def _find_fault(name: str, spec: FeatureSpec) -> str:
     if name.startswith("order__"):
         known = [f"order__value__{value}" for value in ORDER_VALUES]
+        known += [f"order__is__{place_type}" for place_type in PLACE_TYPES]
         known += [f"order__number__{number}" for number in spec.numbers]
         return "" if name in known else _describe(name, "order feature", name, known)
     try:
@@ -236,14 +295,30 @@ def _find_fault(name: str, spec: FeatureSpec) -> str:
         return _describe(name, "entity", aggregation.entity, list(spec.entities))
     if aggregation.column not in columns:
         return _describe(name, "column", aggregation.column, columns)
-    if aggregation.window and aggregation.window not in WINDOWS_US:
-        return _describe(name, "window", aggregation.window, list(WINDOWS_US))
+    windows = _list_windows(aggregation.statistic)
+    if aggregation.window and aggregation.window not in windows:
+        return _describe(name, "window", aggregation.window, windows)
+    baselines = [baseline for baseline in BASELINES if baseline != aggregation.entity]
+    if aggregation.baseline and aggregation.baseline not in baselines:
+        return _describe(name, "baseline", aggregation.baseline, baselines)
     return ""
 
 
+def _list_windows(statistic: Statistic) -> list[str]:
+    """List the windows that have a meaning: a burst's are shorter than what it is measured against, and so on."""
+    windows = list(WINDOWS_US)
+    if statistic is Statistic.BURST:
+        return windows[: windows.index(BURST_WINDOW)]
+    if statistic is Statistic.SYNCHRONY:
+        return windows[windows.index(SYNCHRONY_WINDOW) + 1 :]
+    return windows
+
+
 def _list_columns(statistic: Statistic, spec: FeatureSpec) -> list[str]:
-    if statistic is Statistic.DISTINCT:
+    if statistic in (Statistic.DISTINCT, Statistic.SAMENESS):
         return list(spec.entities)
+    if statistic in RELATIVE:
+        return list(PRIOR_PPM)
     if statistic in (Statistic.SUM, Statistic.MEAN):
         return list(SUM_COLUMNS)
     if statistic in (Statistic.RATIO, Statistic.DRIFT):

@@ -1,4 +1,4 @@
-"""The arrays behind the kernel, and their growth."""
+"""The arrays behind the kernels, and their growth; whatever moves is entered in the book anew."""
 
 from __future__ import annotations
 
@@ -6,121 +6,268 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ordervet.features import kernel
+from ordervet.features import book as b
+from ordervet.features.classes import build_class_tables
+from ordervet.features.maps_kernel import copy_map
+from ordervet.features.pairs_kernel import copy_pairs
+from ordervet.features.slots import NEVER
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from ordervet.features.plan import EntityPlan
 
 _MIN_CAPACITY = 1024
-_ARRAYS = (
-    "next_event", "next_same", "voided", "last_event", "tail", "cells", "distincts", "clock_first", "clock_last",
-    "pair_ids", "pair_events", "n_pairs",
-)  # fmt: skip
-
-
-class IdMap:
-    """Ids to consecutive slots: an open-addressing table, at most half full."""
-
-    def __init__(self) -> None:
-        self._ids = np.zeros(2 * _MIN_CAPACITY, np.uint64)
-        self._slots = np.zeros(2 * _MIN_CAPACITY, np.int32)
-        self.n_slots = 0
-
-    def assign(self, ids: NDArray[np.uint64]) -> NDArray[np.int32]:
-        """Give every id its slot, new ones included; -1 for the id 0."""
-        self._reserve(self.n_slots + len(ids))
-        slots, self.n_slots = kernel.assign_slots(ids, self._ids, self._slots, self.n_slots)
-        return slots  # type: ignore[no-any-return]
-
-    def find(self, ids: NDArray[np.uint64]) -> NDArray[np.int32]:
-        """Look up slots; -1 where an id is not known."""
-        return kernel.find_slots(ids, self._ids, self._slots)  # type: ignore[no-any-return]
-
-    def export(self) -> dict[str, NDArray[Any]]:
-        """Give the table's own arrays, not copies."""
-        return {"ids": self._ids, "slots": self._slots}
-
-    def restore(self, arrays: dict[str, NDArray[Any]], n_slots: int) -> None:
-        """Take over the arrays of an export."""
-        self._ids, self._slots, self.n_slots = arrays["ids"], arrays["slots"], n_slots
-
-    def _reserve(self, n_slots: int) -> None:
-        if 2 * n_slots > len(self._ids):
-            capacity = _round_up(2 * n_slots)
-            ids, slots = np.zeros(capacity, np.uint64), np.zeros(capacity, np.int32)
-            kernel.copy_map(self._ids, self._slots, ids, slots)
-            self._ids, self._slots = ids, slots
 
 
 class EntityState:
-    """Everything the kernel keeps for one entity; see `kernel.replay` for the arrays."""
+    """What is kept for one entity: its ids, slots, links and pairs.
 
-    def __init__(self, plan: EntityPlan) -> None:
+    Parameters
+    ----------
+    row, shared : shape (book.N_COLUMNS,) and (book.N_SHARED,), int64, the entity's row of the book and the shared one
+    own : its column among the slots of an order
+    plan : None when the entity is only counted by others
+    value_columns : columns of the entities whose ids are counted once
+    """
+
+    def __init__(
+        self,
+        row: NDArray[np.int64],
+        shared: NDArray[np.int64],
+        own: int,
+        plan: EntityPlan | None,
+        value_columns: Sequence[int],
+    ) -> None:
         self.plan = plan
-        self.applied = 0
-        n_windows, n_clocks = len(plan.window_us), len(plan.clock_bit)
-        n_distinct = len(plan.distinct_entities)
-        self.next_event = np.full(0, -1, np.int32)
-        self.next_same = np.full((n_distinct, 0), -1, np.int32)
-        self.voided = np.zeros(0, np.uint8)
-        self.last_event = np.full(0, -1, np.int32)
-        self.tail = np.full((0, n_windows), -1, np.int32)
-        self.cells = np.zeros((0, len(plan.cell_bit)), np.int64)
-        self.distincts = np.zeros((0, len(plan.distinct_column)), np.int32)
-        self.clock_first = np.full((0, n_clocks), kernel.NEVER, np.int64)
-        self.clock_last = np.full((0, n_clocks), kernel.NEVER, np.int64)
-        self.pair_ids = np.zeros((n_distinct, 2 * _MIN_CAPACITY), np.uint64)
-        self.pair_events = np.zeros((n_distinct, 2 * _MIN_CAPACITY), np.int32)
-        self.n_pairs = np.zeros(n_distinct, np.int64)
+        self._row, self._shared = row, shared
+        self._constants: dict[int, NDArray[Any]] = {}
+        self.map = np.zeros((2 * _MIN_CAPACITY, 2), np.int64)
+        width = plan.layout.width if plan else 0
+        self.slots = np.empty((0, width), np.int64)
+        self.links = np.empty((0, 1 + 2 * len(value_columns)), np.int32)
+        self.pairs = np.zeros(2 * _MIN_CAPACITY if value_columns else 1, np.int64)
+        row[b.OWN], row[b.SLOT_WIDTH], row[b.LINK_WIDTH] = own, width, self.links.shape[1]
+        self._enter(b.VALUES, np.array(value_columns, np.int32))
+        row[b.N_VALUES] = len(value_columns)
+        if plan:
+            self._enter_plan(plan)
+        self.enter()
 
-    def reserve(self, *, n_events: int, n_slots: int, n_new_orders: int) -> None:
-        """Make room for so many events and slots in all, and for so many new (slot, value) pairs."""
-        self.next_event = grow(self.next_event, n_events, -1)
-        self.voided = grow(self.voided, n_events, 0)
-        self.next_same = grow(self.next_same, n_events, -1, axis=1)
-        self.last_event = grow(self.last_event, n_slots, -1)
-        self.tail = grow(self.tail, n_slots, -1)
-        self.cells = grow(self.cells, n_slots, 0)
-        self.distincts = grow(self.distincts, n_slots, 0)
-        self.clock_first = grow(self.clock_first, n_slots, kernel.NEVER)
-        self.clock_last = grow(self.clock_last, n_slots, kernel.NEVER)
-        self._reserve_pairs(int(self.n_pairs.max(initial=0)) + n_new_orders)
+    def _enter(self, column: int, array: NDArray[Any]) -> None:
+        """Keep a constant array and note where it is."""
+        self._constants[column] = array
+        self._row[column] = array.ctypes.data
+
+    def _enter_plan(self, plan: EntityPlan) -> None:
+        self._row[b.N_WINDOWS], self._row[b.LAST_EVENT] = len(plan.windows), plan.layout.last_event_at
+        self._enter(b.WINDOWS, plan.window_us)
+        self._enter(b.EMPTY_SLOT, plan.layout.build_empty())
+        self._row[b.N_ASKS], self._row[b.N_OPERATIONS] = len(plan.asks), len(plan.operations)
+        self._enter(b.ASKS, plan.asks)
+        self._enter(b.OPERATIONS, plan.operations)
+        self._enter(b.OPERATION_START, plan.operation_start)
+
+    def enter_classes(self, masks: Sequence[int], weight_columns: Sequence[tuple[str, str]]) -> None:
+        """Rebuild what depends on the classes of events that there are."""
+        if self.plan is None:
+            return
+        tables = build_class_tables(self.plan, masks, weight_columns)
+        for column, array in (
+            (b.CLASS_FLAGS, tables.flags),
+            (b.COUNT_START, tables.count_start),
+            (b.COUNT_CELL, tables.count_cell),
+            (b.SUM_START, tables.sum_start),
+            (b.SUM_CELL, tables.sum_cell),
+            (b.SUM_SOURCE, tables.sum_source),
+            (b.CLOCK_START, tables.clock_start),
+            (b.CLOCK_AT, tables.clock_at),
+            (b.DISTINCT_START, tables.distinct_start),
+            (b.DISTINCT_COLUMN, tables.distinct_column),
+            (b.DISTINCT_AT, tables.distinct_at),
+            (b.KNOWN_START, tables.known_start),
+            (b.KNOWN_COLUMN, tables.known_column),
+            (b.KNOWN_AT, tables.known_at),
+        ):
+            self._enter(column, array)
+
+    def enter(self) -> None:
+        """Note where the arrays are now, and how large."""
+        row = self._row
+        row[b.MAP], row[b.MAP_SIZE] = self.map.ctypes.data, len(self.map)
+        row[b.SLOTS], row[b.MAX_SLOTS] = self.slots.ctypes.data, len(self.slots)
+        row[b.LINKS] = self.links.ctypes.data
+        row[b.PAIRS], row[b.PAIRS_SIZE] = self.pairs.ctypes.data, len(self.pairs)
+
+    @property
+    def n_slots(self) -> int:
+        """Ids that the entity has."""
+        return int(self._row[b.N_SLOTS])
+
+    def reserve_ids(self, n_new: int) -> None:
+        """Make room in the map for so many more ids."""
+        self.map = grow_map(self.map, self.n_slots + n_new)
+        self.enter()
+
+    def reserve(self, *, n_events: int, n_new_orders: int, n_new_slots: int = 0) -> None:
+        """Make room for so many events in all, so many new orders, and the slots of all ids and so many more."""
+        if self.plan is None:
+            return
+        self.slots = grow(self.slots, self.n_slots + n_new_slots)
+        self.links = grow(self.links, n_events)
+        n_pairs = int(self._row[b.N_PAIRS]) + n_new_orders * int(self._row[b.N_VALUES])
+        if 2 * n_pairs > len(self.pairs):
+            pairs = np.zeros(_round_up(2 * n_pairs), np.int64)
+            copy_pairs(self._row, self._shared, self.pairs, pairs)
+            self.pairs = pairs
+        self.enter()
 
     def export(self) -> dict[str, NDArray[Any]]:
-        """Give the kernel's own arrays, not copies."""
-        return {name: getattr(self, name) for name in _ARRAYS}
+        """Give the arrays, as far as they are in use, and not copies."""
+        n_slots, n_events = int(self._row[b.N_OPEN]), int(self._shared[b.N_EVENTS]) if self.plan else 0
+        return {
+            "map": self.map, "slots": self.slots[:n_slots], "links": self.links[:n_events], "pairs": self.pairs
+        }  # fmt: skip
 
-    def restore(self, arrays: dict[str, NDArray[Any]], applied: int) -> None:
-        """Take over the arrays of an export."""
-        for name in _ARRAYS:
-            setattr(self, name, arrays[name])
-        self.applied = applied
+    def count(self) -> dict[str, int]:
+        """Give what the arrays do not tell."""
+        return {"n_slots": self.n_slots, "n_pairs": int(self._row[b.N_PAIRS])}
 
-    def _reserve_pairs(self, n_pairs: int) -> None:
-        if 2 * n_pairs > self.pair_ids.shape[1]:
-            capacity = _round_up(2 * n_pairs)
-            ids = np.zeros((len(self.pair_ids), capacity), np.uint64)
-            events = np.zeros((len(self.pair_ids), capacity), np.int32)
-            for column in range(len(ids)):
-                kernel.copy_map(self.pair_ids[column], self.pair_events[column], ids[column], events[column])
-            self.pair_ids, self.pair_events = ids, events
+    def restore(self, arrays: dict[str, NDArray[Any]], counts: dict[str, int]) -> None:
+        """Take over an export."""
+        self.map, self.pairs = arrays["map"].copy(), arrays["pairs"].copy()
+        self.slots, self.links = take_over(arrays["slots"]), take_over(arrays["links"])
+        self._row[b.N_SLOTS], self._row[b.N_PAIRS] = counts["n_slots"], counts["n_pairs"]
+        self._row[b.N_OPEN] = len(arrays["slots"])
+        self.enter()
+
+    def measure_room(self) -> int:
+        """Tell how many more orders can come before something must grow."""
+        row = self._row
+        rooms = [len(self.map) // 2 - self.n_slots]
+        if self.plan is not None:
+            rooms += [len(self.slots) - self.n_slots, len(self.links)]
+            if row[b.N_VALUES]:
+                rooms.append((len(self.pairs) // 2 - int(row[b.N_PAIRS])) // int(row[b.N_VALUES]))
+        return min(rooms)
 
 
-def grow(array: NDArray[Any], n: int, fill: int, *, axis: int = 0) -> NDArray[Any]:
-    """Return the array with room for `n` entries along `axis`, the new ones filled.
+def grow_map(table: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Return the table, or a larger one with its entries, with room for `n` ids."""
+    if 2 * n <= len(table):
+        return table
+    larger = np.zeros((_round_up(2 * n), 2), np.int64)
+    copy_map(table, larger)
+    return larger
 
-    Capacity doubles, so that the total cost of growing is linear.
+
+def grow(array: NDArray[Any], n: int, fill: int | None = None) -> NDArray[Any]:
+    """Return the array with room for `n` entries, the new ones 0 or of the value given.
+
+    Capacity doubles, so that the total cost of growing is linear. What is not used yet takes no memory.
     """
-    if array.shape[axis] >= n:
+    if len(array) >= n:
         return array
-    shape = list(array.shape)
-    shape[axis] = _round_up(n)
-    grown = np.full(shape, fill, array.dtype)
-    grown[tuple(slice(0, size) for size in array.shape)] = array
+    grown = np.zeros((_round_up(n), *array.shape[1:]), array.dtype)
+    grown[: len(array)] = array
+    if fill is not None:
+        grown[len(array) :] = fill
     return grown
+
+
+def take_over(array: NDArray[Any], fill: int | None = None) -> NDArray[Any]:
+    """Copy an array into one with the room that it would have had after growing."""
+    room = grow(np.empty((0, *array.shape[1:]), array.dtype), len(array), fill)
+    room[: len(array)] = array
+    return room
 
 
 def _round_up(n: int) -> int:
     return max(_MIN_CAPACITY, 1 << (n - 1).bit_length())
+
+
+class LogState:
+    """What all entities share: the log of events, the orders, the weights and the classes of events.
+
+    Parameters
+    ----------
+    shared : shape (book.N_SHARED,), int64, the shared row of the book
+    n_entities : entities whose slots an order has
+    n_weights : columns of weights
+    first_own : the buyer's column among the slots of an order; -1 when nothing asks for first orders
+    """
+
+    def __init__(self, shared: NDArray[np.int64], n_entities: int, n_weights: int, first_own: int) -> None:
+        self._row = shared
+        self.events = np.empty((0, b.LOG_WIDTH), np.int64)
+        self.weights = np.empty((0, n_weights), np.int32)
+        self.slots = np.empty((0, n_entities), np.int32)
+        self.last_verdict = np.empty(0, np.int32)
+        self.map = np.zeros((2 * _MIN_CAPACITY, 2), np.int64)
+        self.class_masks = np.zeros(b.MAX_CLASSES, np.int64)
+        self.first_seen = np.empty(0, np.int64)
+        shared[b.N_ENTITIES], shared[b.N_WEIGHTS], shared[b.FIRST_OWN] = n_entities, n_weights, first_own
+        self.enter()
+
+    def enter(self) -> None:
+        """Note where the arrays are now, and how large."""
+        row = self._row
+        row[b.LOG], row[b.MAX_EVENTS] = self.events.ctypes.data, len(self.events)
+        row[b.ROW_SLOTS], row[b.MAX_ROWS] = self.slots.ctypes.data, len(self.slots)
+        row[b.WEIGHTS] = self.weights.ctypes.data
+        row[b.CLASS_MASKS] = self.class_masks.ctypes.data
+        row[b.LAST_VERDICT] = self.last_verdict.ctypes.data
+        row[b.ORDER_MAP], row[b.ORDER_MAP_SIZE] = self.map.ctypes.data, len(self.map)
+        row[b.FIRST_SEEN], row[b.N_FIRST_SEEN] = self.first_seen.ctypes.data, len(self.first_seen)
+
+    def reserve(self, *, n_new_orders: int, n_new_events: int, n_buyers: int) -> None:
+        """Make room for so many more orders and events, and for so many buyers in all."""
+        n_rows, n_events = int(self._row[b.N_ROWS]) + n_new_orders, int(self._row[b.N_EVENTS]) + n_new_events
+        self.map = grow_map(self.map, n_rows)
+        self.events = grow(self.events, n_events)
+        self.weights = grow(self.weights, len(self.events))
+        self.slots = grow(self.slots, n_rows)
+        self.last_verdict = grow(self.last_verdict, len(self.slots), -1)
+        if self._row[b.FIRST_OWN] >= 0:
+            self.first_seen = grow(self.first_seen, n_buyers, NEVER)
+        self.enter()
+
+    def measure_room(self) -> int:
+        """Tell how many more orders or events can come before something must grow."""
+        row = self._row
+        rooms = [
+            len(self.events) - int(row[b.N_EVENTS]),
+            len(self.slots) - int(row[b.N_ROWS]),
+            len(self.map) // 2 - int(row[b.N_ROWS]),
+        ]
+        return min(rooms)
+
+    def export(self) -> dict[str, NDArray[Any]]:
+        """Give the arrays, as far as they are in use, and not copies."""
+        n_events, n_rows = int(self._row[b.N_EVENTS]), int(self._row[b.N_ROWS])
+        return {
+            "events": self.events[:n_events],
+            "weights": self.weights[:n_events],
+            "slots": self.slots[:n_rows],
+            "last_verdict": self.last_verdict[:n_rows],
+            "map": self.map,
+            "class_masks": self.class_masks[: int(self._row[b.N_CLASSES])],
+            "first_seen": self.first_seen,
+        }
+
+    def count(self) -> dict[str, int]:
+        """Give what the arrays do not tell."""
+        return {"applied": int(self._row[b.APPLIED])}
+
+    def restore(self, arrays: dict[str, NDArray[Any]], counts: dict[str, int]) -> None:
+        """Take over an export."""
+        self.events, self.weights = take_over(arrays["events"]), take_over(arrays["weights"])
+        self.slots, self.last_verdict = take_over(arrays["slots"]), take_over(arrays["last_verdict"], -1)
+        self.map, self.first_seen = arrays["map"].copy(), arrays["first_seen"].copy()
+        self.class_masks[: len(arrays["class_masks"])] = arrays["class_masks"]
+        row = self._row
+        row[b.N_EVENTS], row[b.N_ROWS] = len(arrays["events"]), len(arrays["slots"])
+        row[b.N_CLASSES], row[b.APPLIED] = len(arrays["class_masks"]), counts["applied"]
+        self.enter()

@@ -28,7 +28,9 @@ MAPPED: Final = "mapped"
 ANY: Final = "any"
 _SEPARATOR: Final = "__"
 _DERIVED_NAME: Final = re.compile(
-    r"(?P<entity>.+?)__(?P<statistic>.+?)__(?P<column>.+?)(?:__(?P<window>\d+[mhd]))?", flags=re.DOTALL
+    r"(?P<entity>.+?)__(?P<statistic>.+?)__(?P<column>.+?)(?:__(?:item|category|campaign|channel))?"
+    r"(?:__(?P<window>\d+[mhd]))?",
+    flags=re.DOTALL,
 )
 _HINT: Final = "the registry ships with the package: reinstall ordervet"
 

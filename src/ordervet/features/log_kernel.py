@@ -1,0 +1,184 @@
+"""Put a batch of events into the log: give orders their rows and slots, merge by the instant seen, link verdicts."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from ordervet.features import book as b
+from ordervet.features.maps_kernel import assign_slot, find_slot
+from ordervet.features.memory import get32, get64, put32, put64
+from ordervet.features.slots import FOREVER, NEVER
+
+_ORDER_BIT = 1
+_JUDGEMENT_BIT = 1 << 40
+_FIRST_ORDER_BIT = 1 << 20
+
+
+@numba.njit(nogil=True, cache=True)
+def sort_seen(seen_at, rank):
+    """List events as they were seen, ties by rank and then as given; shape (n,), int64."""
+    order = np.arange(len(seen_at))
+    for at in range(1, len(seen_at)):
+        if seen_at[at] < seen_at[at - 1] or (seen_at[at] == seen_at[at - 1] and rank[at] < rank[at - 1]):
+            by_rank = np.argsort(rank, kind="mergesort")
+            return by_rank[np.argsort(seen_at[by_rank], kind="mergesort")]
+    return order
+
+
+@numba.njit(nogil=True, cache=True)
+def place_orders(order_id, by_time, shared):
+    """Give each order its row, in the order seen.
+
+    Parameters
+    ----------
+    order_id : shape (n,), uint64
+    by_time : shape (n,), the orders as seen
+
+    Returns
+    -------
+    rows, is_new : shape (n,), int32 and bool, in the order seen; an order is new at its first sight
+    """
+    table, size = shared[b.ORDER_MAP], shared[b.ORDER_MAP_SIZE]
+    rows, is_new = np.empty(len(by_time), np.int32), np.empty(len(by_time), np.bool_)
+    for at in range(len(by_time)):
+        n_rows = shared[b.N_ROWS]
+        rows[at] = assign_slot(np.int64(order_id[by_time[at]]), table, size, n_rows)
+        is_new[at] = rows[at] == n_rows
+        shared[b.N_ROWS] += is_new[at]
+    return rows, is_new
+
+
+@numba.njit(nogil=True, cache=True)
+def place_ids(entity, book, shared, ids, by_time, rows, is_new):
+    """Give the ids of one entity their slots, and enter them in the rows of the new orders.
+
+    Parameters
+    ----------
+    ids : shape (n,), uint64, as given; 0 is no id
+    by_time, rows, is_new : of `place_orders`
+    """
+    row = book[entity]
+    table, size, n_slots = row[b.MAP], row[b.MAP_SIZE], row[b.N_SLOTS]
+    slot_of_row, n_entities = shared[b.ROW_SLOTS], shared[b.N_ENTITIES]
+    for at in range(len(by_time)):
+        if is_new[at]:
+            wanted, slot = np.int64(ids[by_time[at]]), -1
+            if wanted != 0:
+                slot = assign_slot(wanted, table, size, n_slots)
+                n_slots += slot == n_slots
+            put32(slot_of_row, rows[at] * n_entities + entity, slot)
+    row[b.N_SLOTS] = n_slots
+
+
+@numba.njit(nogil=True, cache=True)
+def _find_class(mask, shared):
+    """Find the class of a mask, a new one if there is none."""
+    masks, n_classes = shared[b.CLASS_MASKS], shared[b.N_CLASSES]
+    for kind in range(n_classes):
+        if get64(masks, kind) == mask:
+            return kind
+    put64(masks, n_classes, mask)
+    shared[b.N_CLASSES] = n_classes + 1
+    return n_classes
+
+
+@numba.njit(nogil=True, cache=True)
+def _append(seen_at, amount, mask, row, shared):
+    log, event = shared[b.LOG], shared[b.N_EVENTS]
+    shared[b.N_EVENTS] = event + 1
+    at, at32 = event * b.LOG_WIDTH, event * 2 * b.LOG_WIDTH
+    put64(log, at + b.LOG_SEEN_AT, seen_at)
+    put64(log, at + b.LOG_AMOUNT, amount)
+    put32(log, at32 + b.LOG_ROW, row)
+    put32(log, at32 + b.LOG_CLASS, _find_class(mask, shared))
+    put32(log, at32 + b.LOG_VOIDS, -1)
+    put32(log, at32 + b.LOG_VOIDED_BY, -1)
+    if mask & _JUDGEMENT_BIT:
+        before = get32(shared[b.LAST_VERDICT], row)
+        put32(log, at32 + b.LOG_VOIDS, before)
+        if before >= 0:
+            put32(log, before * 2 * b.LOG_WIDTH + b.LOG_VOIDED_BY, event)
+        put32(shared[b.LAST_VERDICT], row, event)
+
+
+@numba.njit(nogil=True, cache=True)
+def _mark_first(seen_at, row, shared):
+    """Give the bit of a first order when no earlier one of the buyer is known; ties are all first."""
+    if shared[b.FIRST_OWN] < 0:
+        return 0
+    buyer = get32(shared[b.ROW_SLOTS], row * shared[b.N_ENTITIES] + shared[b.FIRST_OWN])
+    if buyer < 0:
+        return 0
+    if get64(shared[b.FIRST_SEEN], buyer) == NEVER:
+        put64(shared[b.FIRST_SEEN], buyer, seen_at)
+    return _FIRST_ORDER_BIT if get64(shared[b.FIRST_SEEN], buyer) == seen_at else 0
+
+
+@numba.njit(nogil=True, cache=True)
+def append_events(shared, order_seen_at, order_amount, order_mask, by_time, rows, is_new, order_id, seen_at, mask,
+                  amount, by_seen):  # fmt: skip
+    """Merge a batch into the log: by the instant seen, at one instant orders first, later events by rank.
+
+    Only an order's latest verdict counts: a newer one replaces it, a correction removes it.
+
+    Parameters
+    ----------
+    order_seen_at, order_amount, order_mask : shape (n,), as given
+    by_time, rows, is_new : of `place_orders`
+    order_id, seen_at, mask, amount : shape (m,), the later events, as given; those of an unknown order are left out
+    by_seen : shape (m,), of `sort_seen`
+
+    Returns
+    -------
+    out_row : shape (number of events appended,), int32: the order, as given, that asks for features; or -1
+    """
+    table, size = shared[b.ORDER_MAP], shared[b.ORDER_MAP_SIZE]
+    out_row = np.empty(len(rows) + len(by_seen), np.int32)
+    first, order, other = shared[b.N_EVENTS], 0, 0
+    while order < len(rows) or other < len(by_seen):
+        is_order = order < len(rows) and (
+            other == len(by_seen) or order_seen_at[by_time[order]] <= seen_at[by_seen[other]]
+        )
+        if is_order:
+            at, row = by_time[order], np.int64(rows[order])
+            bits = order_mask[at] | _mark_first(order_seen_at[at], row, shared) if is_new[order] else 0
+            out_row[shared[b.N_EVENTS] - first] = at
+            _append(order_seen_at[at], order_amount[at], bits, row, shared)
+            order += 1
+        else:
+            at = by_seen[other]
+            row = find_slot(np.int64(order_id[at]), table, size)
+            if row >= 0:
+                out_row[shared[b.N_EVENTS] - first] = -1
+                _append(seen_at[at], amount[at], mask[at], row, shared)
+            other += 1
+    return out_row[: shared[b.N_EVENTS] - first]
+
+
+@numba.njit(nogil=True, cache=True)
+def find_span(seen_at, other_seen_at):
+    """Find the earliest and the latest instant of two lists; (FOREVER, NEVER) when both are empty."""
+    earliest, latest = FOREVER, NEVER
+    for at in range(len(seen_at)):
+        earliest, latest = min(earliest, seen_at[at]), max(latest, seen_at[at])
+    for at in range(len(other_seen_at)):
+        earliest, latest = min(earliest, other_seen_at[at]), max(latest, other_seen_at[at])
+    return earliest, latest
+
+
+@numba.njit(nogil=True, cache=True)
+def append_few(book, shared, ids, order_id, order_seen_at, order_amount, order_mask, later_order_id, seen_at, mask,
+               amount, rank):  # fmt: skip
+    """Place and append a small batch in one call; see `place_orders`, `place_ids` and `append_events`.
+
+    Parameters
+    ----------
+    ids : shape (n_entities, n), uint64
+    """
+    by_time = sort_seen(order_seen_at, np.zeros(len(order_id), np.uint8))
+    rows, is_new = place_orders(order_id, by_time, shared)
+    for entity in range(len(ids)):
+        place_ids(entity, book, shared, ids[entity], by_time, rows, is_new)
+    return append_events(shared, order_seen_at, order_amount, order_mask, by_time, rows, is_new, later_order_id,
+                         seen_at, mask, amount, sort_seen(seen_at, rank))  # fmt: skip

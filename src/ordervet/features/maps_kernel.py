@@ -1,0 +1,64 @@
+"""Ids to consecutive slots, by an open-addressing table of (id, slot) pairs that is at most half full.
+
+No checks here: `features/state.py` sizes every table, a power of two.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from ordervet.features.memory import get64, put64
+
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+
+
+@numba.njit(nogil=True, cache=True)
+def find_place(wanted, table, size):
+    """Find where an id is in a table, or where it would go.
+
+    Parameters
+    ----------
+    wanted : the id's 64 bits as int64, not 0
+    table, size : address of pairs of words: id, slot; id 0 is empty
+
+    Returns
+    -------
+    the address of the pair
+    """
+    last = size - 1
+    place = np.int64((np.uint64(wanted) * _MIX) >> np.uint64(20)) & last
+    found = get64(table, 2 * place)
+    while found not in (0, wanted):
+        place = (place + 1) & last
+        found = get64(table, 2 * place)
+    return table + 16 * place
+
+
+@numba.njit(nogil=True, cache=True)
+def assign_slot(wanted, table, size, n_slots):
+    """Give an id its slot: the one it has, or the next one, `n_slots`."""
+    pair = find_place(wanted, table, size)
+    if get64(pair, 0) == 0:
+        put64(pair, 0, wanted)
+        put64(pair, 1, n_slots)
+    return get64(pair, 1)
+
+
+@numba.njit(nogil=True, cache=True)
+def find_slot(wanted, table, size):
+    """Find an id's slot; -1 where the id is 0 or not known."""
+    if wanted == 0:
+        return -1
+    pair = find_place(wanted, table, size)
+    return get64(pair, 1) if get64(pair, 0) != 0 else -1
+
+
+@numba.njit(nogil=True, cache=True)
+def copy_map(old, new):
+    """Move the entries of a table into a larger, empty one; shape (2**k, 2), int64."""
+    for at in range(len(old)):
+        if old[at, 0] != 0:
+            pair = find_place(old[at, 0], np.int64(new.ctypes.data), np.int64(len(new)))
+            put64(pair, 0, old[at, 0])
+            put64(pair, 1, old[at, 1])

@@ -1,0 +1,78 @@
+"""Turn what a slot holds into features: one tight loop per operation, in the order of `plan.OPERATIONS`."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from ordervet.features import book as b
+from ordervet.features.memory import get32, get64, put_float
+from ordervet.features.slots import NEVER
+
+_SECOND_US = 1_000_000.0
+_MILLION = 1_000_000.0
+
+#: Bytes of a row of `plan.EntityPlan.operations`: the matrix column, up to four words of the slot, a parameter.
+_ROW = 24
+
+
+@numba.njit(nogil=True, cache=True)
+def write_unknown(plan, out):
+    """Write NaN: the order's id of this entity is not known."""
+    for at in range(get64(plan, b.N_OPERATIONS)):
+        put_float(out, get32(get64(plan, b.OPERATIONS) + at * _ROW, 0), np.nan)
+
+
+@numba.njit(nogil=True, cache=True)
+def _divide(total, n):
+    """Divide; NaN by 0."""
+    return np.float64(total) / np.float64(n) if n != 0 else np.nan
+
+
+@numba.njit(nogil=True, cache=True)
+def write_features(slot, now, amount, plan, out):
+    """Write the features of one order.
+
+    Parameters
+    ----------
+    slot : address of what the order's id of this entity has seen; nothing in it has expired
+    now : UTC microseconds
+    amount : of the order, minor units
+    plan : address of the entity's row of the book
+    out : address of the order's row of the matrix, float32
+    """
+    rows, start = get64(plan, b.OPERATIONS), get64(plan, b.OPERATION_START)
+    for row in range(rows + _ROW * get32(start, 0), rows + _ROW * get32(start, 1), _ROW):  # count
+        put_float(out, get32(row, 0), np.float64(get32(slot, get32(row, 1))))
+    for row in range(rows + _ROW * get32(start, 1), rows + _ROW * get32(start, 2), _ROW):  # total
+        put_float(out, get32(row, 0), np.float64(get64(slot, get32(row, 1))))
+    for row in range(rows + _ROW * get32(start, 2), rows + _ROW * get32(start, 3), _ROW):  # millionths
+        put_float(out, get32(row, 0), np.float64(get64(slot, get32(row, 1))) / _MILLION)
+    for row in range(rows + _ROW * get32(start, 3), rows + _ROW * get32(start, 4), _ROW):  # quotient of two counts
+        put_float(out, get32(row, 0), _divide(get32(slot, get32(row, 1)), get32(slot, get32(row, 2))))
+    for row in range(rows + _ROW * get32(start, 4), rows + _ROW * get32(start, 5), _ROW):  # mean
+        put_float(out, get32(row, 0), _divide(get64(slot, get32(row, 1)), get32(slot, get32(row, 2))))
+    for row in range(rows + _ROW * get32(start, 5), rows + _ROW * get32(start, 6), _ROW):  # ratio to the mean
+        total, value = get64(slot, get32(row, 1)), np.nan
+        if total != 0:
+            value = np.float64(amount) / _divide(total, get32(slot, get32(row, 2)))
+        put_float(out, get32(row, 0), value)
+    for row in range(rows + _ROW * get32(start, 6), rows + _ROW * get32(start, 7), _ROW):  # drift
+        n, long_total, value = get32(slot, get32(row, 2)), get64(slot, get32(row, 3)), np.nan
+        if n != 0 and long_total != 0:
+            value = _divide(get64(slot, get32(row, 1)), n) / _divide(long_total, get32(slot, get32(row, 4)))
+        put_float(out, get32(row, 0), value)
+    for side in range(2):  # recency, age
+        for row in range(rows + _ROW * get32(start, 7 + side), rows + _ROW * get32(start, 8 + side), _ROW):
+            instant = get64(slot, get32(row, 1) + side)
+            put_float(out, get32(row, 0), np.float64(now - instant) / _SECOND_US if instant != NEVER else np.nan)
+    for row in range(rows + _ROW * get32(start, 9), rows + _ROW * get32(start, 10), _ROW):  # burst
+        usual = np.float64(get32(slot, get32(row, 2))) / np.float64(get32(row, 5))
+        put_float(out, get32(row, 0), (np.float64(get32(slot, get32(row, 1))) + 1.0) / (usual + 1.0))
+    for row in range(rows + _ROW * get32(start, 10), rows + _ROW * get32(start, 11), _ROW):  # sameness
+        n_distinct, n_known = get32(slot, get32(row, 1)), get32(slot, get32(row, 2))
+        value = 1.0 - _divide(n_distinct - 1, n_known - 1) if n_known > 1 else np.nan
+        put_float(out, get32(row, 0), value)
+    for row in range(rows + _ROW * get32(start, 11), rows + _ROW * get32(start, 12), _ROW):  # lift
+        expected = np.float64(get64(slot, get32(row, 2))) / _MILLION
+        put_float(out, get32(row, 0), (np.float64(get32(slot, get32(row, 1))) + 1.0) / (expected + 1.0))
