@@ -13,6 +13,7 @@ from contract.formats.tmall_exports import write_tmall
 from ordervet.contract.formats import list_formats
 from ordervet.entities import Key
 from ordervet.entities.history import History
+from ordervet.entities.history.staging import Staging
 from ordervet.simulate import SimulationSettings, simulate
 
 if TYPE_CHECKING:
@@ -176,3 +177,21 @@ def test_folder_without_files_of_events_is_one_clear_error(ordervet, tmp_path: P
     assert ended.code == 3
     assert "there is no file to read in empty" in ended.err
     assert not (tmp_path / "history").exists()
+
+
+@pytest.mark.usefixtures("key")
+def test_interrupted_ingest_leaves_the_history_as_it_was_and_says_so(ordervet, monkeypatch, tmp_path: Path) -> None:
+    export = write_lines(tmp_path / "orders.csv", [HEADER, ROWS[2]])
+    common = ("ingest", export, "--history", tmp_path / "history")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(Staging, "commit", interrupt)
+        cut_off = ordervet(*common)
+    again = ordervet(*common, "--json")
+
+    assert cut_off.code == 130
+    assert "the history is as it was; run the same command again, nothing is counted twice" in cut_off.err
+    assert (again.code, again.json["version"], again.json["files"][0]["n_accepted"]) == (0, 1, 1)

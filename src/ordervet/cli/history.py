@@ -56,7 +56,13 @@ def ingest(
         store = find_history(history, key)
         found = load_mapping(mapping) if mapping else None
         groups = PartReader(files, found, format_, formats).iter_groups()
-        brought = _bring_in(groups, lambda: store or History.open(history, key, create=True), quarantine, report_step)
+        try:
+            brought = _bring_in(
+                groups, lambda: store or History.open(history, key, create=True), quarantine, report_step
+            )
+        except KeyboardInterrupt:
+            err.print("the history is as it was; run the same command again, nothing is counted twice")
+            raise
     if json:
         print_json(
             {
