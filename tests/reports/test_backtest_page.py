@@ -32,6 +32,7 @@ def report() -> dict[str, Any]:
         "split": "newest 20 %",
         "n_features": 135,
         "is_simulated": True,
+        "currency": "EUR",
         "judgement": judged,
         "baseline": judged,
         "ablation": [{"family": "verdicts", "n_features": 9, "ap_change": change, "recall_change": change}],
@@ -60,6 +61,13 @@ def test_backtest_page_is_self_contained_and_says_that_the_data_is_simulated(rep
     assert not {"script", "img", "iframe", "b"} & set(tags.seen)
     assert not [value for name, value in tags.attributes if name in {"src", "style", "onclick"}]
     assert "nan" not in re.sub(r"<style>.*</style>", "", page, flags=re.DOTALL).lower().replace("finance", "")
+
+
+def test_backtest_page_writes_money_in_the_currency_of_the_orders(report) -> None:
+    page = build_backtest_page(report, lang="en")
+
+    assert "EUR " in page
+    assert "CNY" not in page
 
 
 def test_backtest_page_keeps_hostile_channel_names_as_text(report) -> None:
@@ -93,4 +101,4 @@ def test_judgement_tables_fit_eighty_columns(report) -> None:
 def test_plot_draws_points_beyond_the_axes_at_the_edge() -> None:
     drawn = draw_lines([Line("a", [0.0, 2.0], [0.0, 5.0])], x_title="x", y_title="y", alt="plot")
 
-    assert 'points="46.0,240.0 408.0,12.0"' in drawn
+    assert 'points="46.0,240.0 396.0,12.0"' in drawn

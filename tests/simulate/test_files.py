@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ordervet.errors import FileError
-from ordervet.simulate import TABLE_NAMES, SimulationSettings, simulate, write_simulation
+from ordervet.simulate import TABLE_NAMES, SimulationSettings, mask_simulation, simulate, write_simulation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,3 +103,13 @@ def test_writing_refuses_a_file_in_place_of_a_folder(tmp_path: Path, small: Simu
 def test_writing_refuses_an_unknown_format(tmp_path: Path, small: Simulation) -> None:
     with pytest.raises(FileError, match="xlsx"):
         write_simulation(small, tmp_path, format="xlsx")  # type: ignore[arg-type]  # that is the fault
+
+
+def test_masked_simulation_lacks_people_and_nothing_else(small: Simulation) -> None:
+    masked = mask_simulation(small)
+
+    hidden = {"recipient", "phone", "phone_group", "device_id", "ip"}
+    assert all(masked.orders[name].null_count == len(masked.orders) for name in hidden)
+    assert masked.orders.drop_columns(sorted(hidden)) == small.orders.drop_columns(sorted(hidden))
+    assert masked.orders.schema == small.orders.schema
+    assert masked.events.outcomes == small.events.outcomes

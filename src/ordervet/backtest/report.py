@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def build_report(
-    results: Sequence[SplitResult], *, n_features: int, is_simulated: bool, capacity: int | None = None
+    results: Sequence[SplitResult],
+    *,
+    n_features: int,
+    is_simulated: bool,
+    currency: str = "CNY",
+    capacity: int | None = None,
 ) -> dict[str, Any]:
     """Judge the test orders of all splits together.
 
@@ -23,18 +28,20 @@ def build_report(
     results : of `run_backtest`, at least one
     n_features : of the model
     is_simulated : the data is simulated: the report says so
+    currency : of the amounts, three capital letters
     capacity : orders a day that the desk can look at
 
     Returns
     -------
-    plain values for JSON and for `build_backtest_page`: ``split``, ``n_features``, ``is_simulated``, ``judgement``,
-    and, or None, ``baseline`` and, of the first split, ``ablation``
+    plain values for JSON and for `build_backtest_page`: ``split``, ``n_features``, ``is_simulated``, ``currency``,
+    ``judgement``, and, or None, ``baseline`` and, of the first split, ``ablation``
     """
     baselines = [result.baseline for result in results if result.baseline is not None]
     return {
         "split": ", ".join(result.name for result in results),
         "n_features": n_features,
         "is_simulated": is_simulated,
+        "currency": currency,
         "judgement": judge_ranking(join_test_orders([result.tested for result in results]), capacity=capacity),
         "baseline": judge_ranking(join_test_orders(baselines), capacity=capacity) if baselines else None,
         "ablation": results[0].ablation,

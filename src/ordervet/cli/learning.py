@@ -14,7 +14,7 @@ from ordervet.contract.file_events import AUTO
 from ordervet.model import FitSettings, promote_model, save_model
 from ordervet.reports import SIMULATED, build_card
 from ordervet.retrain import train_model
-from ordervet.simulate import SimulationSettings, write_simulation
+from ordervet.simulate import SimulationSettings, mask_simulation, write_simulation
 from ordervet.simulate import simulate as build_simulation
 
 
@@ -74,6 +74,7 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 20251111,
     format_: Annotated[Literal["csv", "parquet"], typer.Option("--format", help="Kind of file.")] = "csv",
     truth: Annotated[bool, typer.Option(help="Write the truth too: for evaluation only, never an input.")] = True,
+    mask: Annotated[bool, typer.Option("--mask", help="Without names, phones, devices and IP addresses.")] = False,
     json: options.Json = False,
 ) -> None:
     """Simulate a merchant with a Double-11 evening: orders, outcomes, verdicts, and the truth about them.
@@ -83,6 +84,8 @@ def simulate(
     with show_progress() as report_step:
         report_step(f"simulating {orders:,} orders")
         simulation = build_simulation(SimulationSettings(n_orders=orders, seed=seed))
+        if mask:
+            simulation = mask_simulation(simulation)
         report_step("writing")
         paths = write_simulation(simulation, out_path, format=format_, truth=truth)
     if json:

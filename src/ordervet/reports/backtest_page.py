@@ -25,15 +25,15 @@ def build_backtest_page(report: dict[str, Any], *, lang: Lang) -> str:
 
     Parameters
     ----------
-    report : plain values: ``split``, ``n_features``, ``is_simulated``, ``judgement``, and, or None, ``baseline`` (a
-        judgement too) and ``ablation``
+    report : plain values: ``split``, ``n_features``, ``is_simulated``, ``currency``, ``judgement``, and, or None,
+        ``baseline`` (a judgement too) and ``ablation``
     lang : language of the page
     """
     words = load_words("backtest")[lang]
     judged = report["judgement"]
     counts = {name: f"{judged[name]:,}" for name in ("n_orders", "n_malicious", "n_buyers")}
     rankings = {words["model"]: judged} | ({words["baseline"]: report["baseline"]} if report.get("baseline") else {})
-    calibration = judged.get("calibration")
+    calibration, currency = judged.get("calibration"), report["currency"]
     values = {
         "words": words,
         "summary": words["summary"].format(**counts, split=report["split"], n_features=report["n_features"]),
@@ -42,9 +42,9 @@ def build_backtest_page(report: dict[str, Any], *, lang: Lang) -> str:
             "titles": ["", words["ap"], words["auc"]],
             "rows": [[name, _write(each["ap"]), _write(each["auc"])] for name, each in rankings.items()],
         },
-        "at_rates": [_build_rates(name, each, words, lang) for name, each in rankings.items()],
+        "at_rates": [_build_rates(name, each, words, lang, currency) for name, each in rankings.items()],
         "capacity": [
-            _say_capacity(name, each, words, lang) for name, each in rankings.items() if "at_capacity" in each
+            _say_capacity(name, each, words, lang, currency) for name, each in rankings.items() if "at_capacity" in each
         ],
         "curve": _draw_curve(rankings, words),
         "calibration": _draw_calibration(calibration, words) if calibration else "",
@@ -62,22 +62,22 @@ def build_backtest_page(report: dict[str, Any], *, lang: Lang) -> str:
     )
 
 
-def _build_rates(name: str, judged: dict[str, Any], words: Words, lang: Lang) -> dict[str, Any]:
+def _build_rates(name: str, judged: dict[str, Any], words: Words, lang: Lang, currency: str) -> dict[str, Any]:
     titles = [words[title] for title in ("alert_rate", "recall", "precision", "caught", "held")]
     rows = [
         [
             _percent(at["alert_rate"]),
             _write(at["recall"], is_percent=True),
             _write(at["precision"], is_percent=True),
-            format_money(at["caught_minor"], lang),
-            format_money(at["held_by_mistake_minor"], lang),
+            format_money(at["caught_minor"], lang, currency),
+            format_money(at["held_by_mistake_minor"], lang, currency),
         ]
         for at in judged["at_alert_rate"]
     ]
     return {"name": name, "titles": titles, "rows": rows}
 
 
-def _say_capacity(name: str, judged: dict[str, Any], words: Words, lang: Lang) -> str:
+def _say_capacity(name: str, judged: dict[str, Any], words: Words, lang: Lang, currency: str) -> str:
     at = judged["at_capacity"]
     said: str = words["capacity"].format(
         capacity=f"{at['capacity']:,}",
@@ -85,8 +85,8 @@ def _say_capacity(name: str, judged: dict[str, Any], words: Words, lang: Lang) -
         n_flagged=f"{at['n_flagged']:,}",
         recall=_percent(at["recall"]),
         precision=_percent(at["precision"]),
-        caught=format_money(at["caught_minor"], lang),
-        held=format_money(at["held_by_mistake_minor"], lang),
+        caught=format_money(at["caught_minor"], lang, currency),
+        held=format_money(at["held_by_mistake_minor"], lang, currency),
     )
     return f"{name}: {said}"
 

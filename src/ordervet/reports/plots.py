@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _WIDTH, _HEIGHT = 420, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 24, 12, 40
 _TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _COLOURS = ("#1d4ed8", "#a16207", "#6b7280")
 

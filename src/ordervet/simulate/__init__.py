@@ -6,8 +6,9 @@ Numbers measured on simulated orders prove behaviour, not accuracy. docs/simulat
 from __future__ import annotations
 
 from ordervet.simulate.files import TABLE_NAMES, write_simulation
+from ordervet.simulate.masking import mask_simulation
 from ordervet.simulate.merchant import simulate
 from ordervet.simulate.settings import SimulationSettings
 from ordervet.simulate.tables import Simulation
 
-__all__ = ["TABLE_NAMES", "Simulation", "SimulationSettings", "simulate", "write_simulation"]
+__all__ = ["TABLE_NAMES", "Simulation", "SimulationSettings", "mask_simulation", "simulate", "write_simulation"]
