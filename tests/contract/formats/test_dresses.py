@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 import xlsxwriter
 
-from ordervet.contract import read_counted_events
+from ordervet.contract import MaliceKind, read_counted_events
+from ordervet.reports.words import KIND_WORDS
 
 if TYPE_CHECKING:
     from ordervet.contract import Events
@@ -93,3 +94,16 @@ def test_verdict_rows_that_nobody_filled_in_are_passed_over_and_half_filled_ones
     assert [(row["order_id"], row["kind"]) for row in events.verdicts.to_pylist()] == [("T1", "coupon_farming")]
     assert rules == ["3 decided_at required", "4 verdict required", "5 kind only_with"]
     assert counts == (6, 1, 2, 3)
+
+
+@pytest.mark.parametrize("dress", ["code", "zh", "en"])
+def test_kinds_of_a_verdict_sheet_are_taken_by_code_and_by_both_names(tmp_path: Path, dress: str) -> None:
+    path = tmp_path / "verdicts.csv"
+    written = [str(kind) if dress == "code" else KIND_WORDS[kind][dress] for kind in MaliceKind]
+    rows = [f"T{at},恶意,{name},2025-12-01" for at, name in enumerate(written)]
+    path.write_text("\n".join(["订单编号,判定,类型,判定时间", *rows]) + "\n", "utf-8")
+
+    events, rules, _ = read(path)
+
+    assert rules == []
+    assert events.verdicts["kind"].to_pylist() == [str(kind) for kind in MaliceKind]
