@@ -45,6 +45,7 @@ ENTRIES: dict[str, Entry] = {
     "simulate": Entry("learning:simulate", "Simulate a merchant with a Double-11 evening."),
     "formats": Entry("formats:formats", "List the known exports; show how a file is read."),
     "address": Entry("identity:address", "Take addresses apart: door, building, kind of place."),
+    "policy": Entry("policy:policy_app", "Check a policy file; see what it would have done."),
     "scripts": Entry("scripts:scripts_app", "List, show and check the support scripts (话术)."),
     "key": Entry("identity:key_app", "Make the key of the ids, or tell which one is in use."),
 }

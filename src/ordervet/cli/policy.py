@@ -1,0 +1,177 @@
+"""Commands about the policy: check a file, and see what it would have done before it is live."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ordervet.cli import options
+from ordervet.cli.intake import choose_threads
+from ordervet.cli.screen import EXIT_CODES_HELP, choose_lang, out, print_json, show_progress
+from ordervet.contract import parse_instant
+from ordervet.contract.values import DEFAULT_TIME_ZONE
+from ordervet.entities import load_key
+from ordervet.entities.history import History
+from ordervet.errors import ContractError
+from ordervet.model import find_live_model, load_model
+from ordervet.policy import ACTIONS, BANDS, load_policy
+from ordervet.policy.expressions import NUMBER_FIELDS, TEXT_FIELDS
+from ordervet.score import find_bundled_models
+from ordervet.score.compare import compare_policies
+
+if TYPE_CHECKING:
+    from ordervet.model import Model
+    from ordervet.policy import Lang, Policy
+    from ordervet.score.compare import Comparison
+
+policy_app = typer.Typer(
+    help="Check a policy file; see what it would have done.", no_args_is_help=True, epilog=EXIT_CODES_HELP
+)
+
+File = Annotated[Path, typer.Argument(help="Policy file (TOML); docs/policy.md says what may stand in it.")]
+
+_SHOWN_ORDERS = 10
+_WORDS: dict[str, dict[Lang, str]] = {
+    "title": {"zh": "现行与改后对比", "en": "present policy and changed policy"},
+    "present": {"zh": "现行", "en": "present"},
+    "changed": {"zh": "改后", "en": "changed"},
+    "band": {"zh": "风险档 {name}", "en": "band {name}"},
+    "action": {"zh": "动作 {name}", "en": "action {name}"},
+    "n_flagged": {"zh": "交给客服的订单", "en": "orders for the desk"},
+    "flagged_minor": {"zh": "其金额（元）", "en": "their amount"},
+    "n_malicious": {"zh": "其中已判定恶意", "en": "of which judged malicious"},
+    "malicious_minor": {"zh": "其金额（元）", "en": "their amount"},
+    "n_innocent": {"zh": "其中已判定正常", "en": "of which judged innocent"},
+    "n_touched": {"zh": "名单或规则涉及的订单", "en": "orders that lists or rules are about"},
+    "moved": {"zh": "{old} → {new}：{n:,} 单", "en": "{old} → {new}: {n:,} orders"},
+    "none": {"zh": "没有订单的动作改变", "en": "no order's action changes"},
+    "first": {"zh": "风险最高的变动订单：", "en": "riskiest orders that change: "},
+}
+
+
+@policy_app.command("check", epilog=EXIT_CODES_HELP)
+def check_policy(file: File, models: options.Models = None, json: options.Json = False) -> None:
+    """Check a policy file and its lists; whatever is wrong is named at once.
+
+    What is not wrong but worth knowing is said too: expired entries and rules, features the live model does not have.
+
+    Example: ordervet policy check policy.toml
+    """
+    policy = load_policy(file)
+    model = load_model(find_live_model(models or find_bundled_models()))
+    notes = _list_notes(policy, model)
+    facts: dict[str, Any] = {
+        "policy": policy.name,
+        "policy_id": policy.policy_id,
+        "n_list_entries": len(policy.lists.entries),
+        "n_rules": len(policy.rules),
+        "capacity_by_shift": [window.n for window in policy.capacity.windows] if policy.capacity else None,
+        "allows_test_orders": policy.allow_test_orders,
+        "notes": notes,
+    }
+    if json:
+        print_json(facts)
+        return
+    out.print(f"{policy.name}: sound; policy_id {policy.policy_id}", markup=False)
+    out.print(f"{len(policy.lists.entries):,} list entries, {len(policy.rules)} rules")
+    if policy.capacity:
+        out.print(f"orders per shift: {', '.join(f'{window.n:,}' for window in policy.capacity.windows)}")
+    for note in notes:
+        out.print(f"note: {note}", style="yellow", markup=False)
+
+
+@policy_app.command("simulate", epilog=EXIT_CODES_HELP)
+def simulate_policy(
+    file: File,
+    history: Annotated[Path, typer.Option(help="Folder of the history.", show_default=False)],
+    present: Annotated[Path | None, typer.Option(help="The policy in force; without it, the default policy.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only orders seen at or after this time.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only orders seen before this time.")] = None,
+    models: options.Models = None,
+    lang: options.LangOption = None,
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """See what a policy would have done on a past period, beside the one in force, before it is live.
+
+    Every order is scored by what was known at its own instant, by the live model. Verdicts tell how each policy would
+    have fared; orders that nobody judged stay out of that. Nothing is changed.
+
+    Example: ordervet policy simulate changed.toml --history history --since "2025-11-10" --until "2025-11-12"
+    """
+    key = load_key()
+    one, other = load_policy(present, key=key), load_policy(file, key=key)
+    model = load_model(find_live_model(models or find_bundled_models()))
+    since_us, until_us = _read_time("--since", since), _read_time("--until", until)
+    with show_progress() as report_step:
+        report_step("reading")
+        events = History.open(history, key).read()
+        report_step(f"scoring {events.orders.num_rows:,} orders")
+        found = compare_policies(
+            events, model, one, other, since_us=since_us, until_us=until_us, n_threads=choose_threads(threads)
+        )
+    if found.n_orders == 0:
+        raise ContractError("there is no order in this period", hint="widen --since and --until, or leave them away")
+    if json:
+        print_json(found.as_dict() | {"model_id": model.model_id})
+        return
+    _print_comparison(found, choose_lang(lang))
+    out.print(f"{found.n_orders:,} orders; model {model.model_id}", style="dim")
+
+
+def _list_notes(policy: Policy, model: Model) -> list[str]:
+    known = {*NUMBER_FIELDS, *TEXT_FIELDS, *model.spec.names}
+    now = datetime.now(UTC)
+    notes = [
+        f"rule {rule.name} never holds: the live model has no {name}"
+        for rule in policy.rules
+        for name in rule.expression.names
+        if name not in known
+    ]
+    notes += [
+        f"rule {rule.name} expired on {rule.expires}"
+        for rule in policy.rules
+        if rule.expires and rule.expires <= now.date()
+    ]
+    if n_expired := sum(entry.expires <= now for entry in policy.lists.entries):
+        notes.append(f"{n_expired:,} list entries have expired")
+    if policy.allow_test_orders:
+        notes.append("test orders are allowed: whoever can choose an order's id can choose its decision")
+    return notes
+
+
+def _read_time(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        instant = parse_instant(text, time_zone=DEFAULT_TIME_ZONE)
+    except ContractError:
+        raise ContractError(f"{option}: got {text}, expected a time", hint=f'{option} "2025-11-11 20:00"') from None
+    return int(instant.astimezone(UTC).timestamp() * 1_000_000)
+
+
+def _print_comparison(found: Comparison, lang: Lang) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column(_WORDS["title"][lang])
+    for name in ("present", "changed"):
+        table.add_column(_WORDS[name][lang], justify="right")
+    both = (found.present, found.changed)
+    for band in reversed(BANDS):
+        table.add_row(_WORDS["band"][lang].format(name=band), *(f"{tally.bands[band]:,}" for tally in both))
+    for action in reversed(ACTIONS):
+        table.add_row(_WORDS["action"][lang].format(name=action), *(f"{tally.actions[action]:,}" for tally in both))
+    for field in ("n_flagged", "flagged_minor", "n_malicious", "malicious_minor", "n_innocent", "n_touched"):
+        values = [getattr(tally, field) for tally in both]
+        shown = [f"{value / 100:,.2f}" if field.endswith("_minor") else f"{value:,}" for value in values]
+        table.add_row(_WORDS[field][lang], *shown)
+    out.print(table)
+    for (old, new), n in found.moves.items():
+        out.print(_WORDS["moved"][lang].format(old=old, new=new, n=n))
+    if not found.moves:
+        out.print(_WORDS["none"][lang])
+    else:
+        out.print(_WORDS["first"][lang] + ", ".join(found.changed_ids[:_SHOWN_ORDERS]), markup=False)
