@@ -1,8 +1,8 @@
 """Pace a desk of 300 orders through 20 made-up evenings of 0.3 to 3 times the planned volume.
 
 Each evening's arrival curve departs from the plan, with bursts on the hour and malice uneven over time
-(tests/evenings.py). Printed: how many were handed on, and the money caught as a share of what the riskiest 300 would have
-caught, chosen with the whole evening known; beside it the same on average over who turns out malicious.
+(tests/evenings.py). Printed: how many were handed on, and the money caught as a share of what the riskiest 300, chosen
+with the whole evening known, would have caught; beside it the same on average over who turns out malicious.
 
     python benchmarks/bench_pacing.py [--planned 20000] [--evenings 20]
 """
@@ -50,7 +50,7 @@ def main() -> None:
         worst.append(caught)
         counts.append(int(is_handed.sum()))
         print(
-            f"{factor:>7.2f}x {len(evening):>8,} {counts[-1]:>10} {caught:>13.1%} {expected:>11.1%} {per_order_us:>9.0f}",
+            f"{factor:>7.2f}x{len(evening):>14,}{counts[-1]:>14}{caught:>14.1%}{expected:>14.1%}{per_order_us:>14.0f}",
             flush=True,
         )
     print(
