@@ -45,6 +45,11 @@ class Recorder(LiveMemory):
             self.served.setdefault(order_id, features.matrix[row].copy())
         return features
 
+    def take_one(self, one):
+        matrix = super().take_one(one)
+        self.served.setdefault(one.order.order_id, matrix[0].copy())
+        return matrix
+
 
 class Clock:
     """Now and then stands still, so that there are ties."""

@@ -122,10 +122,10 @@ class OrderKeyer:
         if not text:
             return (0, _ABSENT), (0, _ABSENT), 0
         ids, evidence, place_types = self._pair
+        tables, scratch, subkeys = self._address
         self._span[1] = len(text)
-        address_kernel.key_addresses(
-            np.frombuffer(text, np.uint8), self._span, *self._address, ids, evidence, place_types
-        )  # fmt: skip
+        data = np.frombuffer(text, np.uint8)
+        address_kernel.key_addresses(data, self._span, tables, scratch, subkeys, ids, evidence, place_types)
         return (ids.item(0), evidence.item(0)), (ids.item(1), evidence.item(1)), place_types.item(0)
 
     def _hash(self, namespaces: tuple[str, ...], texts: list[str]) -> list[int]:
@@ -133,7 +133,11 @@ class OrderKeyer:
         offsets = np.array([0, *accumulate(map(len, encoded))], np.int64)
         ids = np.empty(len(encoded), np.uint64)
         data = np.frombuffer(b"".join(encoded), np.uint8)
-        key_one(data, offsets, self._find_subkeys(namespaces), *self._tables, ids, *self._codes)
+        suspects, placeholders, in_name = self._tables
+        evidence, is_hard = self._codes
+        key_one(
+            data, offsets, self._find_subkeys(namespaces), suspects, placeholders, in_name, ids, evidence, is_hard
+        )  # fmt: skip
         return ids.tolist()
 
     def _find_subkeys(self, namespaces: tuple[str, ...]) -> NDArray[np.uint64]:

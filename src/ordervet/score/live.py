@@ -18,6 +18,7 @@ from ordervet.entities import KeyedEvents, key_events
 from ordervet.entities.history import Fate
 from ordervet.entities.history.identity import identify
 from ordervet.entities.history.known import Digest
+from ordervet.entities.history.lines import write_line
 from ordervet.entities.history.live import LiveHistory
 from ordervet.entities.history.rows import fit_rows, to_events, to_rows, unite_schemas
 from ordervet.entities.history.snapshots import list_snapshots, load_header, load_snapshot, save_snapshot
@@ -25,7 +26,7 @@ from ordervet.entities.keyed import KEYED_KINDS
 from ordervet.errors import HistoryError
 from ordervet.features import FeatureEngine
 from ordervet.score.arrival import NEVER
-from ordervet.score.memory import Memory, advance, find_earliest, require_engine
+from ordervet.score.memory import Memory, advance, advance_one, find_earliest, require_engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ordervet.entities.history.journal import Durability
     from ordervet.features import FeatureSpec
     from ordervet.score.memory import Features
+    from ordervet.score.one_order import OneOrder
 
 SNAPSHOT_AFTER = 500_000
 """A running scorer writes a snapshot after so many events."""
@@ -122,6 +124,28 @@ class LiveMemory(Memory):
             first += table.num_rows
         features = advance(self._engine, KeyedEvents(**kept, key_id=events.key_id))
         self._n_new += int(is_new.sum())
+        if self._n_new >= self._snapshot_after:
+            self.save_snapshot()
+        return features
+
+    def take_one(self, one: OneOrder) -> NDArray[np.float32] | None:
+        """Journal one order that arrives now, then remember it; see `Memory.take_one`.
+
+        Raises
+        ------
+        HistoryError
+            The journal cannot be written: the order was not taken.
+        """
+        event_id = one.event_id
+        if event_id not in self._live.known:
+            self._live.append_line(event_id, write_line(one.row))
+            if one.seen_at > self._last_seen_at:
+                self._last_seen_at, self._ids_at_last = one.seen_at, set()
+            self._ids_at_last.add(event_id)
+            self._n_new += 1
+        if self._engine is None:
+            return None
+        features = advance_one(self._engine, one)
         if self._n_new >= self._snapshot_after:
             self.save_snapshot()
         return features

@@ -11,9 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from ordervet.entities import KeyedEvents, key_events
+from ordervet.entities.history.lines import read_lines, write_line
+from ordervet.entities.history.rows import to_events
 from ordervet.entities.keyed import KEYED_KINDS, complete_columns, keyed_schema
 from ordervet.errors import HistoryError, ModelError
-from ordervet.features import FeatureEngine, build_later_events, build_order_events
+from ordervet.features import FeatureEngine, LaterEvents, build_later_events, build_order_events
+from ordervet.score.one_order import build_one_event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
     from ordervet.entities import Key
     from ordervet.entities.history import Erased
     from ordervet.features import FeatureSpec, OrderEvents
+    from ordervet.score.one_order import OneOrder
+
+
+_NOTHING_LATER = LaterEvents.empty()
 
 
 class Features:
@@ -60,6 +67,7 @@ class Memory:
         self._key, self._n_jobs = key, n_jobs
         self._engine = FeatureEngine(spec, n_jobs=n_jobs) if spec else None
         self._past: list[KeyedEvents] = []
+        self._past_lines: list[bytes] = []
 
     @property
     def last_seen_at(self) -> int | None:
@@ -84,6 +92,22 @@ class Memory:
         self._past.append(events)
         return advance(self._engine, events)
 
+    def take_one(self, one: OneOrder) -> NDArray[np.float32] | None:
+        """Remember one order that arrives now: `take`, without tables.
+
+        Parameters
+        ----------
+        one : not earlier than the last event
+
+        Returns
+        -------
+        shape (1, n_features); None without a model
+        """
+        if self._engine is None:
+            return None
+        self._past_lines.append(write_line(one.row))
+        return advance_one(self._engine, one)
+
     def take_past(self, events: Events | KeyedEvents) -> Features:
         """Remember events of any time, each in its place, and give the features of the orders among them.
 
@@ -103,9 +127,10 @@ class Memory:
         if find_earliest(keyed) >= engine.last_seen_at:
             features = advance(engine, keyed)
         else:
-            self._check_new(keyed)
+            past = self._list_past()
+            _check_new(keyed, past)
             engine = FeatureEngine(engine.spec, n_jobs=self._n_jobs)
-            every = advance(engine, concat_events([keyed, *self._past]))
+            every = advance(engine, concat_events([keyed, *past]))
             features = every.take(np.arange(keyed.orders.num_rows))
             self._engine = engine
         self._past.append(keyed)
@@ -114,8 +139,8 @@ class Memory:
     def rebuild(self, spec: FeatureSpec) -> None:
         """Go on with other features: everything remembered is replayed for them."""
         engine = FeatureEngine(spec, n_jobs=self._n_jobs)
-        if self._past:
-            advance(engine, concat_events(self._past))
+        if past := self._list_past():
+            advance(engine, concat_events(past))
         self._engine = engine
 
     def erase_buyer(self, buyer_id: str) -> Erased:  # noqa: ARG002 - the same for all memories
@@ -136,18 +161,23 @@ class Memory:
     def close(self) -> None:
         """Do nothing: there is nothing to let go of."""
 
-    def _check_new(self, keyed: KeyedEvents) -> None:
-        known = pa.concat_tables([past.orders.select(["id__order"]) for past in self._past])["id__order"]
-        if np.isin(np.asarray(keyed.orders["id__order"]), np.asarray(known)).any():
-            raise HistoryError(
-                "some of these orders were scored before", hint="score each order once, or open a new scorer"
-            )
+    def _list_past(self) -> list[KeyedEvents]:
+        """Give all that is remembered; orders that came alone are put into a table when they are asked for."""
+        if self._past_lines:
+            self._past.append(to_events(read_lines(self._past_lines), self._key.key_id))
+            self._past_lines = []
+        return self._past
 
 
 def advance(engine: FeatureEngine, events: KeyedEvents) -> Features:
     """Add events to a state."""
     order_events = build_order_events(events.orders, engine.spec)
     return Features(events.orders, order_events, engine.advance(order_events, build_later_events(events)))
+
+
+def advance_one(engine: FeatureEngine, one: OneOrder) -> NDArray[np.float32]:
+    """Add one order to a state; give its features, shape (1, n_features)."""
+    return engine.advance(build_one_event(one, engine.spec), _NOTHING_LATER)
 
 
 def require_engine(engine: FeatureEngine | None) -> FeatureEngine:
@@ -176,3 +206,11 @@ def find_earliest(events: KeyedEvents) -> int:
     """Give the instant of the earliest event, UTC microseconds."""
     instants = [np.asarray(getattr(events, kind)["seen_at"].cast(pa.int64())) for kind in KEYED_KINDS]
     return min(int(each.min(initial=1 << 62)) for each in instants)
+
+
+def _check_new(keyed: KeyedEvents, past: Sequence[KeyedEvents]) -> None:
+    known = pa.concat_tables([each.orders.select(["id__order"]) for each in past])["id__order"]
+    if np.isin(np.asarray(keyed.orders["id__order"]), np.asarray(known)).any():
+        raise HistoryError(
+            "some of these orders were scored before", hint="score each order once, or open a new scorer"
+        )

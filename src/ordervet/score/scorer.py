@@ -20,7 +20,9 @@ from ordervet.model import ForestPredictor, find_live_model
 from ordervet.policy import Decision, DecisionCode, load_policy
 from ordervet.score.arrival import Arrivals, now_us
 from ordervet.score.batch import score_batch
-from ordervet.score.memory import Memory
+from ordervet.score.memory import Features, Memory
+from ordervet.score.one_decision import OneDecider
+from ordervet.score.one_order import OneOrderReader, build_one_event
 from ordervet.score.opening import find_bundled_models, load_live, open_memory, warn_of_other_key
 
 if TYPE_CHECKING:
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from ordervet.model import Model
     from ordervet.policy import Lang, Policy
     from ordervet.score.batch import ScoredOrders
-    from ordervet.score.memory import Features
     from ordervet.score.opening import Past
 
 _log = logging.getLogger("ordervet")
@@ -87,6 +88,8 @@ class Scorer:
         self._predictor = predictor or (ForestPredictor(model.booster_text) if model else None)
         self._memory = memory or Memory(key, model.spec if model else None, n_jobs=n_jobs)
         self._arrivals = Arrivals(clock)
+        self._reader: OneOrderReader | None = None
+        self._decider: OneDecider | None = None
         self._models: Path | None = None
         self._policy_path: str | Path | None = None
         self._note_last()
@@ -162,7 +165,12 @@ class Scorer:
         ----------
         order : an Order, or a dict of its fields
         """
-        return self.score_many([order])[0]
+        started = time.perf_counter()
+        try:
+            checked = order if isinstance(order, Order) else Order.model_validate(order)
+        except (ContractError, ValidationError):
+            return self._count([self._pass(_find_id(order), DecisionCode.UNSCORED_INVALID_ORDER)])[0]
+        return self._count(self._answer([checked], self._score_one, started))[0]
 
     def score_many(self, orders: Sequence[Order | dict[str, Any]]) -> list[Decision]:
         """Score orders that arrive together, in the order given, as `score` would one after the other.
@@ -185,15 +193,10 @@ class Scorer:
                 checked[row] = order if isinstance(order, Order) else Order.model_validate(order)
             except (ContractError, ValidationError):
                 decisions[row] = self._pass(_find_id(order), DecisionCode.UNSCORED_INVALID_ORDER)
-        if checked:
-            decided = [each for batch in _split_repeats(list(checked.values())) for each in self._score_checked(batch)]
-            elapsed_ms = (time.perf_counter() - started) * 1_000
-            if self._deadline_ms is not None and elapsed_ms > self._deadline_ms:
-                decided = [self._pass(order.order_id, DecisionCode.UNSCORED_LATE) for order in checked.values()]
-            decisions.update(zip(checked, decided, strict=True))
-        for decision in decisions.values():
-            self.codes[decision.code] += 1
-        return [decisions[row] for row in range(len(orders))]
+        for batch in _split_repeats(checked):
+            decided = self._answer(list(batch.values()), self._score_together, started)
+            decisions.update(zip(batch, decided, strict=True))
+        return self._count([decisions[row] for row in range(len(orders))])
 
     def observe(self, event: Outcome | Verdict | Correction) -> None:
         """Remember an outcome, verdict or correction from the instant of its arrival on.
@@ -394,17 +397,19 @@ class Scorer:
             lang=self._lang, capacity=capacity, explain_rows=explain_rows, n_threads=self._n_jobs,
         )  # fmt: skip
 
-    def _score_checked(self, orders: list[Order]) -> list[Decision]:
-        """Remember valid orders, and decide about them; whatever goes wrong lets all of them pass."""
+    def _answer(
+        self, orders: list[Order], score: Callable[[list[Order]], list[Decision] | None], started: float
+    ) -> list[Decision]:
+        """Let valid orders be remembered and decided about; whatever goes wrong, or is late, lets all of them pass."""
         code = DecisionCode.UNSCORED_ERROR
         try:
-            table = validate_events("orders", orders)
-            seen_at = [self._arrivals.take_order(order.order_id) for order in orders]
-            features = self._memory.take(self._key_one("orders", table, seen_at))
-            if features is not None and self.model is not None:
-                scored = self._decide(features)
-                return [scored.build_decision(row) for row in range(len(orders))]
+            decisions = score(orders)
             code = self._code_without_model
+            if decisions is not None:
+                elapsed_ms = (time.perf_counter() - started) * 1_000
+                if self._deadline_ms is None or elapsed_ms <= self._deadline_ms:
+                    return decisions
+                code = DecisionCode.UNSCORED_LATE
         except ContractError:
             code = DecisionCode.UNSCORED_INVALID_ORDER
         except ModelError:
@@ -415,6 +420,42 @@ class Scorer:
         except Exception as error:  # noqa: BLE001 - fail open: no error of ours may stop an order
             _log.error("scoring failed: %s", type(error).__name__)
         return [self._pass(order.order_id, code) for order in orders]
+
+    def _score_one(self, orders: list[Order]) -> list[Decision] | None:
+        """Remember one order, and decide about it without tables where it plainly passes; None without a model."""
+        (order,) = orders
+        if self._reader is None:
+            self._reader = OneOrderReader(self._key)
+        one = self._reader.read(order, self._arrivals.take_order(order.order_id))
+        matrix = self._memory.take_one(one)
+        if matrix is None or self.model is None:
+            return None
+        decision = self._find_decider().decide(one, matrix)
+        if decision is None:
+            events = build_one_event(one, self.model.spec)
+            decision = self._decide(Features(one.table, events, matrix)).build_decision(0)
+        return [decision]
+
+    def _score_together(self, orders: list[Order]) -> list[Decision] | None:
+        """Remember orders of different ids, and decide about them; None without a model."""
+        table = validate_events("orders", orders)
+        seen_at = [self._arrivals.take_order(order.order_id) for order in orders]
+        features = self._memory.take(self._key_one("orders", table, seen_at))
+        if features is None or self.model is None:
+            return None
+        scored = self._decide(features)
+        return [scored.build_decision(row) for row in range(len(orders))]
+
+    def _find_decider(self) -> OneDecider:
+        model, predictor = self._require()
+        if self._decider is None or self._decider.policy is not self.policy or self._decider.model is not model:
+            self._decider = OneDecider(model, predictor, self.policy)
+        return self._decider
+
+    def _count(self, decisions: list[Decision]) -> list[Decision]:
+        for decision in decisions:
+            self.codes[decision.code] += 1
+        return decisions
 
     def _key_one(self, kind: EventKind, table: pa.Table, seen_at: list[int]) -> KeyedEvents:
         """Key events of one kind, known from the instants of their arrival on."""
@@ -432,15 +473,15 @@ def _find_id(order: Order | dict[str, Any]) -> str:
     return str(order.get("order_id", "")) if isinstance(order, dict) else order.order_id
 
 
-def _split_repeats(orders: list[Order]) -> list[list[Order]]:
-    """Cut a list of orders wherever an id comes again, so that each part has it once."""
-    parts: list[list[Order]] = []
+def _split_repeats(orders: dict[int, Order]) -> list[dict[int, Order]]:
+    """Cut orders wherever an id comes again, so that each part has it once."""
+    parts: list[dict[int, Order]] = []
     seen: set[str] = set()
-    for order in orders:
+    for row, order in orders.items():
         if not parts or order.order_id in seen:
-            parts.append([])
+            parts.append({})
             seen = set()
-        parts[-1].append(order)
+        parts[-1][row] = order
         seen.add(order.order_id)
     return parts
 

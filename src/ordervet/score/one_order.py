@@ -1,0 +1,148 @@
+"""One order on its way: checked, keyed, as a row of the store, as a table of one, and as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ordervet.contract import Order
+from ordervet.contract.fields import fields_of
+from ordervet.entities.keyed import EVIDENCE, ID, ORDER_ID, PLACE_TYPE, keyed_schema
+from ordervet.errors import ContractError
+from ordervet.features import build_order_events
+
+if TYPE_CHECKING:
+    from ordervet.entities import Key
+    from ordervet.entities.one_order import KeyedOrder
+    from ordervet.features import FeatureSpec, OrderEvents
+
+__all__ = ["OneOrder", "OneOrderReader", "build_one_event"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_SIGN, _WRAP = 1 << 63, 1 << 64
+
+_KEPT = tuple(field for field in fields_of(Order) if not field.is_personal and not field.is_extras)
+_TEXTS = tuple(field.name for field in _KEPT if field.kind == "text" and field.name != "order_id")
+_PLAIN = tuple(
+    field.name
+    for field in _KEPT
+    if field.kind not in ("text", "instant") and field.name not in ("placed_at", "seen_at")
+)
+_DATED = {"placed_at": "happened_at", "buyer_registered_at": "buyer_registered_at"}
+
+
+@dataclass(frozen=True)
+class OneOrder:
+    """One order that arrives.
+
+    Parameters
+    ----------
+    order : as the contract checked it
+    keyed : its ids
+    seen_at : instant of its arrival, UTC microseconds
+    """
+
+    order: Order
+    keyed: KeyedOrder
+    seen_at: int
+
+    @property
+    def event_id(self) -> int:
+        """Its identity as the store has it."""
+        return _sign(self.keyed.event_id)
+
+    @cached_property
+    def row(self) -> dict[str, Any]:
+        """Its row of the store: plain values, instants as microseconds, nothing that is null."""
+        order, keyed = self.order, self.keyed
+        row: dict[str, Any] = {
+            "event": "order",
+            "event_id": self.event_id,
+            ORDER_ID: _sign(keyed.order_id),
+            "order_id": order.order_id.strip(),
+            "seen_at": self.seen_at,
+        }
+        for name, column in _DATED.items():
+            instant = getattr(order, name)
+            if instant is not None:
+                row[column] = (instant - _EPOCH) // _MICROSECOND
+        for name in _PLAIN:
+            value = getattr(order, name)
+            if value is not None:
+                row[name] = value
+        for name in _TEXTS:
+            text = getattr(order, name)
+            if text is not None and (trimmed := text.strip()):
+                row[name] = trimmed
+        for name, number in order.numbers.items():
+            row[f"number__{name}"] = float(number)
+        for name, text in order.categories.items():
+            row[f"category__{name}"] = text.strip()
+        row[PLACE_TYPE] = keyed.place_type
+        for name, each in keyed.ids.items():
+            row[ID + name] = _sign(each)
+            row[EVIDENCE + name] = keyed.evidence[name]
+        return row
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The keyed orders table of this one order."""
+        keyed = self.keyed
+        row = self.row | {"placed_at": self.row["happened_at"], ORDER_ID: keyed.order_id}
+        row |= {ID + name: each for name, each in keyed.ids.items()}
+        schema = keyed_schema("orders", row)
+        return pa.Table.from_pylist([row], schema)
+
+
+def build_one_event(one: OneOrder, spec: FeatureSpec) -> OrderEvents:
+    """Turn one order into the arrays that features are made of.
+
+    Parameters
+    ----------
+    one : the order
+    spec : names the entities and order columns to build
+    """
+    return build_order_events(one.table, spec)
+
+
+class OneOrderReader:
+    """Makes `OneOrder` of checked orders; used by one thread at a time.
+
+    Parameters
+    ----------
+    key : the identifier key
+    """
+
+    def __init__(self, key: Key) -> None:
+        # NOT: at the top. numba and the tables of addresses load when the first order comes.
+        from ordervet.entities.one_order import OrderKeyer  # noqa: PLC0415 -- see above
+
+        self._keyer = OrderKeyer(key)
+
+    def read(self, order: Order, seen_at: int) -> OneOrder:
+        """Key an order that arrives.
+
+        Parameters
+        ----------
+        order : as the contract checked it
+        seen_at : UTC microseconds
+
+        Raises
+        ------
+        ContractError
+            A table would not hold the order: its id is blank, or a number is infinite.
+        """
+        if not order.order_id.strip() or not all(map(isfinite, order.numbers.values())):
+            raise ContractError("the order has a blank id or an infinite number")
+        return OneOrder(order, self._keyer.key(order), seen_at)
+
+
+def _sign(value: int) -> int:
+    """Give the int64 of the same bits."""
+    return value - _WRAP if value >= _SIGN else value

@@ -1,0 +1,236 @@
+"""Kills a scorer at random instants, again and again, and checks after each death that nothing was lost or doubled.
+
+    python tests/score/crash_driver.py N_KILLS [SEED]
+
+A life opens a scorer on the history that the life before it left, checks what is there, goes on with the next step and
+says so after every step, until it is killed: while opening, scoring, flushing, writing a snapshot, compacting or
+erasing. Steps are numbered, and everything about a step follows from its number. What an undisturbed run serves is
+known beforehand; each life must serve the same, to the bit.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+import numpy as np
+import pyarrow as pa
+
+from ordervet.contract import Events, Outcome, Verdict, event_schema, validate_events
+from ordervet.entities import Key, key_events
+from ordervet.entities.history import History
+from ordervet.entities.history.identity import identify
+from ordervet.entities.history.rows import to_rows
+from ordervet.features import build_spec
+from ordervet.score.live import LiveMemory
+from ordervet.score.memory import Memory, concat_events
+
+if TYPE_CHECKING:
+    from ordervet.entities import KeyedEvents
+
+KEY = Key(bytes(range(16)))
+SPEC = build_spec()
+N_STEPS = 400
+START_US = 1_800_000_000_000_000
+STEP_US = 40 * 60 * 1_000_000
+KINDS = ("orders", "outcomes", "verdicts", "corrections")
+
+
+@dataclass
+class Step:
+    """One step: an event, an erasure or a compaction, and what an undisturbed run makes of it."""
+
+    kind: str
+    about: int = 0
+    events: KeyedEvents | None = None
+    event_id: int = 0
+    crc: int = 0
+
+
+@dataclass
+class Plan:
+    """All steps, and the step at which each order is erased."""
+
+    steps: list[Step] = field(default_factory=list)
+
+    def ids_after(self, n: int) -> list[int]:
+        """The identities in the history after n steps."""
+        erased = {step.about for step in self.steps[:n] if step.kind == "erase"}
+        return sorted(
+            step.event_id for step in self.steps[:n] if step.events is not None and buyer_of(step.about) not in erased
+        )
+
+
+def buyer_of(at: int) -> int:
+    """The buyer of the order of a step; those of the first sixty steps, then of the next, … are erased one by one."""
+    return at // 60 * 10 + (at * 7) % 5
+
+
+def build_plan() -> Plan:
+    """Draw the steps, and let a run that nothing disturbs go through them."""
+    plan = Plan()
+    memory = Memory(KEY, SPEC)
+    past: list[tuple[int, KeyedEvents]] = []
+    for at in range(N_STEPS):
+        step = Step("order", at)
+        if at % 47 == 46:
+            step = Step("compact")
+        elif at % 61 == 60:
+            step = Step("erase", buyer_of(at - 30))
+            past = [(about, events) for about, events in past if buyer_of(about) != step.about]
+            memory = Memory(KEY, SPEC)
+            memory.take_past(concat_events([events for _, events in past]))
+        elif at % 3 == 1:
+            step = Step("later", max(at - 1 - (at * 5) % 30 // 3 * 3, 0))
+        if step.kind in {"order", "later"}:
+            step.events = key_step(at, step)
+            step.event_id = identify_step(step.events)
+            features = memory.take(step.events)
+            assert features is not None
+            step.crc = crc32(features.matrix.tobytes())
+            past.append((step.about, step.events))
+        plan.steps.append(step)
+    return plan
+
+
+def key_step(at: int, step: Step) -> KeyedEvents:
+    """The event of a step, keyed, at its instant of arrival."""
+    instant = np.datetime64(START_US + at * STEP_US, "us").astype("datetime64[s]").astype(str) + "Z"
+    if step.kind == "order":
+        row: Any = {
+            "order_id": f"step-{at}", "placed_at": instant, "amount_minor": 100 + at, "buyer_id": f"b{buyer_of(at)}",
+            "phone": f"1990000{at % 7:04d}", "device_id": f"device-{at % 4}", "item_id": f"sku-{at % 3}",
+        }  # fmt: skip
+        kind = "orders"
+    elif at % 2:
+        row = Outcome(order_id=f"step-{step.about}", kind="refund_completed", happened_at=instant, amount_minor=at)
+        kind = "outcomes"
+    else:
+        row = Verdict(order_id=f"step-{step.about}", verdict="malicious", decided_at=instant)
+        kind = "verdicts"
+    tables = {name: event_schema(name).empty_table() for name in KINDS}
+    return key_events(Events(**tables | {kind: validate_events(kind, [row])}), KEY)
+
+
+def identify_step(events: KeyedEvents) -> int:
+    """The identity of the one event that there is."""
+    rows = [to_rows(events, kind) for kind in KINDS]
+    (event_id,) = identify(pa.concat_tables(rows), KEY)["event_id"].to_pylist()
+    return int(event_id)
+
+
+def live(folder: Path, plan: Plan, first: int, said: int) -> None:
+    """One life: open, check, go on; says "open", then the number and the outcome of every step that is done."""
+    memory = LiveMemory(
+        History.open(folder, KEY), KEY, SPEC,
+        flush_after_s=0.02, flush_after=7, snapshot_from=1, snapshot_after=11,
+    )  # fmt: skip
+    there = sorted(np.asarray(memory._live.read()["event_id"]).tolist())
+    if there not in (plan.ids_after(first), plan.ids_after(first + 1)):
+        os.write(said, b"bad: the history does not hold what was acknowledged\n")
+        os._exit(1)
+    os.write(said, b"open\n")
+    for at, step in enumerate(plan.steps[first:], start=first):
+        crc = 0
+        if step.kind == "compact":
+            with memory._live.changing() as history:
+                history.compact()
+                history.vacuum(keep_days=0)
+        elif step.kind == "erase":
+            memory.erase_buyer(f"b{step.about}")
+        elif step.events is not None:
+            features = memory.take(step.events)
+            crc = crc32(features.matrix.tobytes()) if features is not None else 0
+        if step.events is not None and crc != step.crc:
+            os.write(said, f"bad: step {at} was served otherwise than in an undisturbed run\n".encode())
+            os._exit(1)
+        os.write(said, f"{at}\n".encode())
+    memory.close()
+    os.write(said, b"end\n")
+
+
+def run_life(folder: Path, plan: Plan, first: int, rng: np.random.Generator) -> tuple[int, float, bool]:
+    """Start a life and kill it.
+
+    Returns
+    -------
+    the next step, the seconds that opening took (0 where it did not get so far), and whether it came to its end
+    """
+    reader, writer = os.pipe()
+    started = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the child starts all threads that it uses by itself
+        pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(reader)
+            live(folder, plan, first, writer)
+        except BaseException:  # noqa: BLE001 - told to the parent, whatever it is
+            os.write(writer, b"bad: " + traceback.format_exc().encode())
+        os._exit(0)
+    os.close(writer)
+    text, opened_s = b"", 0.0
+    if rng.random() < 0.2:
+        time.sleep(rng.random() * 0.3)
+    else:
+        while b"open\n" not in text and (chunk := os.read(reader, 65536)):
+            text += chunk
+        opened_s = time.monotonic() - started
+        time.sleep(rng.random() * 0.25)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    while chunk := os.read(reader, 65536):
+        text += chunk
+    os.close(reader)
+    if b"bad: " in text:
+        raise SystemExit(text.decode())
+    done = [int(line) for line in text.split() if line.isdigit()]
+    return (done[-1] + 1 if done else first), opened_s, b"end\n" in text
+
+
+def run(n_kills: int, seed: int) -> str:
+    """Kill so many lives; return what there is to say about them."""
+    plan, rng = build_plan(), np.random.default_rng(seed)
+    folder = Path(tempfile.mkdtemp())
+    opened: list[float] = []
+    n_steps = 0
+    try:
+        store, first = new_store(folder), 0
+        for _ in range(n_kills):
+            following, opened_s, is_end = run_life(store, plan, first, rng)
+            n_steps += following - first
+            first = following
+            opened += [opened_s] if opened_s else []
+            if is_end or first == N_STEPS:
+                store, first = new_store(folder), 0
+    finally:
+        shutil.rmtree(folder)
+    return (
+        f"{n_kills} kills, {n_steps} steps done: every acknowledged event was there once, every order was served as in "
+        f"an undisturbed run; opening took {np.median(opened):.2f} s (median), {max(opened):.2f} s at most"
+    )
+
+
+def new_store(folder: Path) -> Path:
+    """An empty history, made by a process of its own: what it starts must not be inherited."""
+    store = Path(tempfile.mkdtemp(dir=folder)) / "history"
+    pid = os.fork()
+    if pid == 0:
+        History.open(store, KEY, create=True)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return store
+
+
+if __name__ == "__main__":
+    print(run(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0))  # noqa: T201 - a command
