@@ -359,7 +359,8 @@ def test_address_gives_the_same_keys_for_one_door_written_two_ways(ordervet, mon
 
 
 def test_address_reads_lines_and_prints_an_object_for_each(ordervet, monkeypatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("杭州市西湖区文三路99号3栋502\n\n张** ******\n"))
+    lines = "杭州市西湖区文三路99号3栋502\n\n张** ******\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
 
     lines = ordervet("address", "--json").out.splitlines()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json as json_text
+import os
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -47,18 +49,26 @@ def address(
     if key.is_ephemeral:
         err.print("no ORDERVET_KEY: keys are of this call only (ordervet key new)", style="dim")
     if compare is not None:
-        similarity = place_similarity(text or "", compare)
+        if text is None:
+            raise typer.BadParameter("it compares a second address with a first: ordervet address TEXT --compare TEXT")
+        similarity = place_similarity(text, compare)
         if json:
             print_json({"place_similarity": similarity})
         else:
             out.print(f"place similarity {similarity:.3f}")
         return
-    lines = [text] if text is not None else (line.rstrip("\r\n") for line in sys.stdin)
-    for described in _describe(lines, key):
-        if json:
-            sys.stdout.write(json_text.dumps(described, ensure_ascii=False) + "\n")
-        else:
-            _print_address(described)
+    # What a shell could not decode comes as lone surrogates.
+    lines = [_decode(text.encode(errors="surrogateescape"))] if text is not None else map(_decode, sys.stdin.buffer)
+    try:
+        for described in _describe(lines, key):
+            if json:
+                sys.stdout.write(json_text.dumps(described, ensure_ascii=False) + "\n")
+            else:
+                _print_address(described)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # NOTE: caught here, for typer would take it for a failure; `| head` is none.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @key_app.command("new", epilog=EXIT_CODES_HELP)
@@ -142,6 +152,15 @@ def rotate(
     out.print(
         "from now on: ORDERVET_KEY_FILE is the new key's file; lists of keyed ids are to be made anew", style="dim"
     )
+
+
+def _decode(line: bytes) -> str:
+    """Decode a line of a text file: UTF-8, else as exports have it; what is neither becomes signs that say nothing."""
+    bare = line.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
+    for coding in ("utf-8", "gb18030"):
+        with suppress(UnicodeDecodeError):
+            return bare.decode(coding)
+    return bare.decode("utf-8", "replace")
 
 
 def _describe(lines: Iterable[str], key: Key) -> Iterator[dict[str, Any]]:
