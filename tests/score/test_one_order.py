@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow.compute as pc
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ordervet.contract import Events, Order, validate_events
 from ordervet.entities import Key, key_orders
 from ordervet.entities.history.batch import build_batch
 from ordervet.entities.history.lines import read_lines, write_line
+from ordervet.features import build_order_events, build_spec
+from ordervet.features.spec import ORDER_VALUES, PLACE_TYPES
+from ordervet.model import Curve
+from ordervet.score.one_decision import OneCurve
+from ordervet.score.one_event import build_one_event
 from ordervet.score.one_order import OneOrderReader
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 KEY = Key(bytes(range(16)))
+EVERY_ORDER_COLUMN = (
+    *(f"order__value__{value}" for value in ORDER_VALUES),
+    *(f"order__is__{place_type}" for place_type in PLACE_TYPES),
+    "order__number__weight",
+)
 EXTRAS = {
     "entities": {"terminal": "pos-1"},
     "numbers": {"weight": 2.0, "height": 1.25},
@@ -54,3 +67,34 @@ def test_order_alone_has_the_keyed_row_that_a_table_has(merchant: Events) -> Non
         one = reader.read(order, int(pc.cast(expected["seen_at"], "int64")[0].as_py()))
 
         assert one.table.equals(expected)
+
+
+def test_order_alone_has_the_arrays_that_a_table_has(merchant: Events) -> None:
+    spec = build_spec(entities=("terminal", "nowhere"), numbers=("weight",), names=EVERY_ORDER_COLUMN)
+    reader = OneOrderReader(KEY)
+
+    for order in list_orders(merchant):
+        keyed = key_orders(in_a_table(order), KEY)
+        expected = build_order_events(keyed, spec)
+        events = build_one_event(reader.read(order, int(expected.seen_at[0])), spec)
+
+        for name in ("order_id", "seen_at", "amount_minor", "own", "mask"):
+            one, other = getattr(events, name), getattr(expected, name)
+            assert (one.dtype, one.shape) == (other.dtype, other.shape)
+            assert np.array_equal(one, other, equal_nan=name == "own")
+        for name in spec.entities:
+            assert (events.ids[name], events.evidence[name]) == (expected.ids[name], expected.evidence[name])
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_curve_asked_for_one_value_gives_the_same_bits(data: st.DataObject) -> None:
+    number = st.floats(-50, 50, allow_subnormal=False)
+    x = sorted(data.draw(st.lists(number, min_size=1, max_size=6, unique=True)))
+    y = sorted(data.draw(st.lists(st.floats(0, 1), min_size=len(x), max_size=len(x))))
+    curve = Curve(np.array(x), np.array(y))
+    values = [*x, *data.draw(st.lists(number, max_size=10)), -1e300, 1e300]
+
+    found = [OneCurve(curve)(value) for value in values]
+
+    assert found == curve(np.array(values)).tolist()

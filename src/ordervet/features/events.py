@@ -28,7 +28,7 @@ EXCUSED_BIT = 1 << 41
 _EXCUSED = ("seller", "carrier", "platform")
 
 #: A buyer's account is new for so long.
-_NEW_ACCOUNT_US = 7 * 86_400_000_000
+NEW_ACCOUNT_US = 7 * 86_400_000_000
 
 _DAY_US = 86_400_000_000
 
@@ -193,7 +193,7 @@ def build_later_events(events: KeyedEvents) -> LaterEvents:
 
 def _mask_orders(orders: pa.Table) -> NDArray[np.int64]:
     mask = np.full(orders.num_rows, SELECTOR_BIT["order"], np.int64)
-    is_new = _read_account_age_us(orders) < _NEW_ACCOUNT_US
+    is_new = _read_account_age_us(orders) < NEW_ACCOUNT_US
     mask[is_new] |= SELECTOR_BIT["new_account"]
     return mask
 

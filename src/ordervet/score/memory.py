@@ -16,7 +16,7 @@ from ordervet.entities.history.rows import to_events
 from ordervet.entities.keyed import KEYED_KINDS, complete_columns, keyed_schema
 from ordervet.errors import HistoryError, ModelError
 from ordervet.features import FeatureEngine, LaterEvents, build_later_events, build_order_events
-from ordervet.score.one_order import build_one_event
+from ordervet.score.one_event import build_one_event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,14 +14,12 @@ from ordervet.contract import Order
 from ordervet.contract.fields import fields_of
 from ordervet.entities.keyed import EVIDENCE, ID, ORDER_ID, PLACE_TYPE, keyed_schema
 from ordervet.errors import ContractError
-from ordervet.features import build_order_events
 
 if TYPE_CHECKING:
     from ordervet.entities import Key
     from ordervet.entities.one_order import KeyedOrder
-    from ordervet.features import FeatureSpec, OrderEvents
 
-__all__ = ["OneOrder", "OneOrderReader", "build_one_event"]
+__all__ = ["OneOrder", "OneOrderReader"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -98,17 +96,6 @@ class OneOrder:
         row |= {ID + name: each for name, each in keyed.ids.items()}
         schema = keyed_schema("orders", row)
         return pa.Table.from_pylist([row], schema)
-
-
-def build_one_event(one: OneOrder, spec: FeatureSpec) -> OrderEvents:
-    """Turn one order into the arrays that features are made of.
-
-    Parameters
-    ----------
-    one : the order
-    spec : names the entities and order columns to build
-    """
-    return build_order_events(one.table, spec)
 
 
 class OneOrderReader:

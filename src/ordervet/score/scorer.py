@@ -22,7 +22,8 @@ from ordervet.score.arrival import Arrivals, now_us
 from ordervet.score.batch import score_batch
 from ordervet.score.memory import Features, Memory
 from ordervet.score.one_decision import OneDecider
-from ordervet.score.one_order import OneOrderReader, build_one_event
+from ordervet.score.one_event import build_one_event
+from ordervet.score.one_order import OneOrderReader
 from ordervet.score.opening import find_bundled_models, load_live, open_memory, warn_of_other_key
 
 if TYPE_CHECKING:
