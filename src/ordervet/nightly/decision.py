@@ -187,7 +187,7 @@ def _fit(task: Task, slices: HistorySlices, material: Material, parts: Parts, na
         report_step=task.report_step,
     )  # fmt: skip
     unscaled = Model(text, spec, calibration, fit_risk_scale(np.zeros(1)), {}, {})
-    scale = fit_scale(Contender.of(unscaled, names), material, parts.reference, n_threads)
+    scale = fit_scale(Contender.of(unscaled, names), material, parts.scale, n_threads)
     origin = task.about | {
         "as_of": write_instant(task.as_of_us),
         "key_id": load_key().key_id,

@@ -37,7 +37,7 @@ class Plan:
     rows : shape (n,), ascending
     label, verdict, verdict_at : shape (n,), see `labels.Labels`
     weight : shape (n,), how many ripe orders a row stands for; 0 for rows that are not ripe
-    is_reference : shape (n,), among the newest days' orders that the risk score is made of
+    is_reference : shape (n,), among the newest days' orders, ripe or not
     """
 
     rows: NDArray[np.int64]

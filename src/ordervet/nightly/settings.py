@@ -70,7 +70,8 @@ class Learning(_Part):
     train_days : ripe orders of so many days are learned from
     holdout_days : the newest ripe days, on which challenger and champion are measured and nothing is learned
     max_rows : rows of the training matrix; beyond it, orders that nobody judged are sampled and weighted
-    reference_days : the newest days, ripe or not, that the risk score is made of
+    reference_days : the newest days, ripe or not, that drift is measured against
+    scale_days : the newest quiet ones of these days, that the risk score is made of
     max_reference_rows : rows of theirs
     loud_factor : a day with more orders than so many times the median day is no reference: a campaign
     n_folds : parts of the time that calibration is cross-fitted on
@@ -81,6 +82,7 @@ class Learning(_Part):
     holdout_days: WholeDays = 7
     max_rows: Rows = 1_000_000
     reference_days: WholeDays = 28
+    scale_days: WholeDays = 7
     max_reference_rows: Rows = 200_000
     loud_factor: Annotated[float, Gt(1)] = 1.5
     n_folds: Annotated[int, Ge(2), Le(10)] = 3

@@ -38,6 +38,8 @@ class Parts:
     train : ripe, before the holdout
     holdout : ripe, the newest days
     reference : of quiet days among the newest, ripe or not
+    scale : of the newest of these days: the risk score is made of them
+    scale_before : of the newest of these days before those of `check`: what the risk score is made of to be checked
     check : of quiet days among the newest few: the alert rate is checked there
     fresh : of the newest few days, quiet or not: drift is measured there
     verdicts : with a verdict of the newest days
@@ -46,6 +48,8 @@ class Parts:
     train: NDArray[np.int64]
     holdout: NDArray[np.int64]
     reference: NDArray[np.int64]
+    scale: NDArray[np.int64]
+    scale_before: NDArray[np.int64]
     check: NDArray[np.int64]
     fresh: NDArray[np.int64]
     verdicts: NDArray[np.int64]
@@ -118,12 +122,15 @@ def part_material(material: Material, *, as_of_us: int, settings: NightSettings)
     day = (material.seen_at - as_of_us) // DAY_US
     days, counts = np.unique(day[plan.is_reference], return_counts=True)
     quiet = find_quiet_days(dict(zip(days.tolist(), counts.tolist(), strict=True)), learning.loud_factor)
+    older = [each for each in quiet if each < -settings.gates.check_days]
     is_quiet = plan.is_reference & np.isin(day, quiet)
     is_judged = (plan.verdict >= 0) & (plan.verdict_at >= as_of_us - learning.holdout_days * DAY_US)
     return Parts(
         train=np.flatnonzero(is_ripe & (material.seen_at < holdout_us)),
         holdout=np.flatnonzero(is_ripe & (material.seen_at >= holdout_us)),
         reference=np.flatnonzero(is_quiet),
+        scale=np.flatnonzero(is_quiet & np.isin(day, quiet[-learning.scale_days :])),
+        scale_before=np.flatnonzero(is_quiet & np.isin(day, older[-learning.scale_days :])),
         check=np.flatnonzero(is_quiet & is_newest),
         fresh=np.flatnonzero(plan.is_reference & is_newest),
         verdicts=np.flatnonzero(is_judged),
@@ -278,9 +285,9 @@ def _check_false_positives(
 def _check_alert_rate(
     challenger: Contender, material: Material, parts: Parts, settings: NightSettings, n_threads: int
 ) -> Gate:
-    """Make the score of the older reference days, and count what its thresholds alert on the newest."""
+    """Make the score of older quiet days, and count what its thresholds alert on the newest."""
     bounds = settings.gates
-    before = _before(parts)
+    before = parts.scale_before
     if len(before) == 0:
         return gates.check_alert_rate((), (), 0, bound=bounds.alert_rate_change, min_alerts=bounds.min_alerts)
     scale = fit_scale(challenger, material, before, n_threads)
