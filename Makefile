@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup score test fmt lint types layers wheel samples starter readme bench bench-compare parity browser check clean
+.PHONY: help setup score test fmt lint types layers wheel samples starter readme bench bench-compare parity browser pictures crash check clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -58,7 +58,13 @@ browser: $(READY)  ## look at the pages in a real headless Chromium (apt-get ins
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { echo "there is no Chromium: apt-get install chromium"; exit 1; }
 	@$(BIN)/python -m pytest tests -k browser -rs
 
+pictures: $(READY)  ## take the guides' pictures anew, from a simulated merchant (needs Chromium)
+	@PYTHONPATH=tests $(BIN)/python docs/pictures/take_pictures.py
+
 check: lint types layers test wheel  ## all of the above
+
+crash: $(READY)  ## kill a scorer 300 times, while it opens, scores, flushes, compacts and erases; nothing may be lost
+	@$(BIN)/python tests/score/crash_driver.py 300
 
 samples: $(READY)  ## rebuild data/samples, byte for byte
 	@$(BIN)/ordervet simulate --out data/samples --orders 3000 --seed 20251111 --no-truth

@@ -10,6 +10,8 @@ known beforehand; each life must serve the same, to the bit.
 
 from __future__ import annotations
 
+import importlib
+import logging
 import os
 import shutil
 import signal
@@ -20,18 +22,20 @@ import traceback
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
 
-from ordervet.contract import Events, Outcome, Verdict, event_schema, validate_events
+from ordervet.contract import Events, Order, Outcome, Verdict, event_schema, validate_events
 from ordervet.entities import Key, key_events
 from ordervet.entities.history import History
 from ordervet.entities.history.identity import identify
 from ordervet.entities.history.rows import to_rows
 from ordervet.features import build_spec
+from ordervet.policy import load_policy
+from ordervet.score import Scorer
 from ordervet.score.live import LiveMemory
 from ordervet.score.memory import Memory, concat_events
 
@@ -52,7 +56,7 @@ class Step:
 
     kind: str
     about: int = 0
-    events: KeyedEvents | None = None
+    event: Order | Outcome | Verdict | None = None
     event_id: int = 0
     crc: int = 0
 
@@ -67,7 +71,7 @@ class Plan:
         """The identities in the history after n steps."""
         erased = {step.about for step in self.steps[:n] if step.kind == "erase"}
         return sorted(
-            step.event_id for step in self.steps[:n] if step.events is not None and buyer_of(step.about) not in erased
+            step.event_id for step in self.steps[:n] if step.event is not None and buyer_of(step.about) not in erased
         )
 
 
@@ -93,33 +97,46 @@ def build_plan() -> Plan:
         elif at % 3 == 1:
             step = Step("later", max(at - 1 - (at * 5) % 30 // 3 * 3, 0))
         if step.kind in {"order", "later"}:
-            step.events = key_step(at, step)
-            step.event_id = identify_step(step.events)
-            features = memory.take(step.events)
-            assert features is not None
-            step.crc = crc32(features.matrix.tobytes())
-            past.append((step.about, step.events))
+            step.event = draw_event(at, step)
+            events = key_step(at, step.event)
+            step.event_id = identify_step(events)
+            features = memory.take(events)
+            step.crc = crc32(features.matrix.tobytes()) if step.kind == "order" else 0
+            past.append((step.about, events))
         plan.steps.append(step)
     return plan
 
 
-def key_step(at: int, step: Step) -> KeyedEvents:
-    """The event of a step, keyed, at its instant of arrival."""
+def draw_event(at: int, step: Step) -> Order | Outcome | Verdict:
+    """The event of a step."""
     instant = np.datetime64(START_US + at * STEP_US, "us").astype("datetime64[s]").astype(str) + "Z"
     if step.kind == "order":
-        row: Any = {
-            "order_id": f"step-{at}", "placed_at": instant, "amount_minor": 100 + at, "buyer_id": f"b{buyer_of(at)}",
-            "phone": f"1990000{at % 7:04d}", "device_id": f"device-{at % 4}", "item_id": f"sku-{at % 3}",
-        }  # fmt: skip
-        kind = "orders"
-    elif at % 2:
-        row = Outcome(order_id=f"step-{step.about}", kind="refund_completed", happened_at=instant, amount_minor=at)
-        kind = "outcomes"
-    else:
-        row = Verdict(order_id=f"step-{step.about}", verdict="malicious", decided_at=instant)
-        kind = "verdicts"
+        return Order(
+            order_id=f"step-{at}", placed_at=instant, amount_minor=100 + at, buyer_id=f"b{buyer_of(at)}",
+            phone=f"1990000{at % 7:04d}", device_id=f"device-{at % 4}", item_id=f"sku-{at % 3}",
+        )  # fmt: skip
+    about = f"step-{step.about}"
+    if at % 2:
+        return Outcome(order_id=about, kind="refund_completed", happened_at=instant, amount_minor=at)
+    return Verdict(order_id=about, verdict="malicious", decided_at=instant)
+
+
+def warm_up() -> None:
+    """Load once what every life would load by itself; the table's engine starts its threads only when it is used."""
+    importlib.import_module("deltalake")
+    scorer = Scorer(None, load_policy(), KEY, memory=Memory(KEY, SPEC))
+    scorer.score(draw_event(0, Step("order")))
+    scorer.observe(draw_event(1, Step("later")))
+
+
+def key_step(at: int, event: Order | Outcome | Verdict) -> KeyedEvents:
+    """An event, keyed, at the instant of its step."""
+    kind = {Order: "orders", Outcome: "outcomes", Verdict: "verdicts"}[type(event)]
+    table = validate_events(kind, [event])
+    seen_at = pa.array([START_US + at * STEP_US], pa.int64()).cast(table.schema.field("seen_at").type)
+    table = table.set_column(table.schema.get_field_index("seen_at"), "seen_at", seen_at)
     tables = {name: event_schema(name).empty_table() for name in KINDS}
-    return key_events(Events(**tables | {kind: validate_events(kind, [row])}), KEY)
+    return key_events(Events(**tables | {kind: table}), KEY)
 
 
 def identify_step(events: KeyedEvents) -> int:
@@ -129,33 +146,47 @@ def identify_step(events: KeyedEvents) -> int:
     return int(event_id)
 
 
+class Telling(LiveMemory):
+    """A live memory that keeps a checksum of what it served last."""
+
+    crc = 0
+
+    def take_one(self, one):
+        matrix = super().take_one(one)
+        self.crc = crc32(matrix.tobytes())
+        return matrix
+
+
 def live(folder: Path, plan: Plan, first: int, said: int) -> None:
     """One life: open, check, go on; says "open", then the number and the outcome of every step that is done."""
-    memory = LiveMemory(
+    now = [0]
+    memory = Telling(
         History.open(folder, KEY), KEY, SPEC,
         flush_after_s=0.02, flush_after=7, snapshot_from=1, snapshot_after=11,
     )  # fmt: skip
+    scorer = Scorer(None, load_policy(), KEY, clock=lambda: now[0], memory=memory)
     there = sorted(np.asarray(memory._live.read()["event_id"]).tolist())
     if there not in (plan.ids_after(first), plan.ids_after(first + 1)):
         os.write(said, b"bad: the history does not hold what was acknowledged\n")
         os._exit(1)
     os.write(said, b"open\n")
     for at, step in enumerate(plan.steps[first:], start=first):
-        crc = 0
+        now[0], memory.crc = START_US + at * STEP_US, 0
         if step.kind == "compact":
             with memory._live.changing() as history:
                 history.compact()
                 history.vacuum(keep_days=0)
         elif step.kind == "erase":
-            memory.erase_buyer(f"b{step.about}")
-        elif step.events is not None:
-            features = memory.take(step.events)
-            crc = crc32(features.matrix.tobytes()) if features is not None else 0
-        if step.events is not None and crc != step.crc:
+            scorer.erase_buyer(f"b{step.about}")
+        elif step.kind == "order":
+            scorer.score(step.event)
+        else:
+            scorer.observe(step.event)
+        if memory.crc != step.crc:
             os.write(said, f"bad: step {at} was served otherwise than in an undisturbed run\n".encode())
             os._exit(1)
         os.write(said, f"{at}\n".encode())
-    memory.close()
+    scorer.close()
     os.write(said, b"end\n")
 
 
@@ -186,7 +217,7 @@ def run_life(folder: Path, plan: Plan, first: int, rng: np.random.Generator) -> 
         while b"open\n" not in text and (chunk := os.read(reader, 65536)):
             text += chunk
         opened_s = time.monotonic() - started
-        time.sleep(rng.random() * 0.25)
+        time.sleep(rng.random() * 0.4)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     while chunk := os.read(reader, 65536):
@@ -200,6 +231,8 @@ def run_life(folder: Path, plan: Plan, first: int, rng: np.random.Generator) -> 
 
 def run(n_kills: int, seed: int) -> str:
     """Kill so many lives; return what there is to say about them."""
+    logging.disable(logging.WARNING)  # that there is no model is meant
+    warm_up()
     plan, rng = build_plan(), np.random.default_rng(seed)
     folder = Path(tempfile.mkdtemp())
     opened: list[float] = []
