@@ -31,19 +31,20 @@ from pydantic import BaseModel, ConfigDict
 
 from ordervet.contract import Events, validate_events
 from ordervet.entities import key_orders, new_key
-from ordervet.features import FeatureEngine, LaterEvents, build_order_events, build_spec
-from ordervet.model import FitSettings, ForestPredictor, load_model
+from ordervet.features import LaterEvents, build_order_events, build_spec
+from ordervet.model import FitSettings, load_model
 from ordervet.model.registry import find_live_model
 from ordervet.policy import load_policy
 from ordervet.retrain import train_model
 from ordervet.score import find_bundled_models
-from ordervet.score.stream import StreamParts, find_candidates, stream_scores
+from ordervet.score.stream import find_candidates, open_parts, stream_scores
 from ordervet.simulate import SimulationSettings, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ordervet.model import Model
+    from ordervet.score.stream import StreamParts
 
 CHUNK_ROWS = 131_072
 RATE_WANTED, RATIO_WANTED = 583_000, 40
@@ -131,10 +132,7 @@ def score_by_path(path: Path, out: Path, parts: StreamParts) -> list[str]:
 
 
 def build_parts(model: Model, n_threads: int) -> StreamParts:
-    engine = FeatureEngine(model.spec, n_jobs=n_threads)
-    return StreamParts(
-        model, ForestPredictor(model.booster_text), load_policy(), engine, new_key(), n_threads=n_threads
-    )
+    return open_parts(model, load_policy(), new_key(), n_threads=n_threads)
 
 
 def time_median(run: Callable[[], object], n_rounds: int) -> float:
@@ -205,7 +203,10 @@ def profile_stages(path: Path, model: Model) -> None:
         keyed = clock("key", lambda checked=checked: key_orders(checked, parts.key))
         events = clock("arrays", lambda keyed=keyed: build_order_events(keyed, model.spec))
         features = clock("features", lambda events=events: parts.engine.advance(events, LaterEvents.empty()))
-        clock("score and band", lambda events=events, features=features: find_candidates(events, features, parts))
+        clock(
+            "score and band",
+            lambda keyed=keyed, events=events, features=features: find_candidates(keyed, events, features, parts),
+        )
         n_orders += len(events)
     for stage, seconds in totals.items():
         print(f"  {stage:15} {seconds / n_orders * 1e9:8,.0f} ns of processor time an order")

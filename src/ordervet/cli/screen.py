@@ -7,12 +7,13 @@ import locale
 import math
 import os
 import sys
+import time
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ordervet.errors import (
     ContractError,
@@ -114,6 +115,33 @@ def show_progress() -> Iterator[Callable[[str], None]]:
             progress.update(task, description=what, visible=True)
 
         yield report_step
+
+
+@contextmanager
+def show_rows(what: str, n_rows: int) -> Iterator[Callable[[int], None]]:
+    """Show how many rows are done, how fast, and how long the rest will take; gone when it is done.
+
+    Yields
+    ------
+    a function to call with the rows that were done since the last call
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} orders{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    started, n_done = time.monotonic(), 0
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task(what, total=n_rows, rate="")
+
+        def advance(n: int) -> None:
+            nonlocal n_done
+            n_done += n
+            rate = n_done / max(time.monotonic() - started, 1e-3)
+            progress.update(task, completed=n_done, rate=f", {rate:,.0f} a second")
+
+        yield advance
 
 
 def fail(error: OrdervetError) -> NoReturn:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -111,6 +111,39 @@ class ScoredOrders:
 
     def __len__(self) -> int:
         return len(self.order_ids)
+
+    @classmethod
+    def concat(cls, parts: Sequence[ScoredOrders]) -> ScoredOrders:
+        """Put batches that one model and policy decided about behind each other; at least one."""
+        starts = np.cumsum([0, *map(len, parts)]).tolist()
+
+        def shift(name: str) -> dict[int, Any]:
+            pairs = zip(starts, parts, strict=False)
+            return {start + row: each for start, part in pairs for row, each in getattr(part, name).items()}
+
+        def join(name: str) -> NDArray[Any]:
+            return np.concatenate([getattr(part, name) for part in parts])
+
+        first = parts[0]
+        return replace(
+            first,
+            order_ids=[each for part in parts for each in part.order_ids],
+            placed_at=pa.chunked_array(
+                [chunk for part in parts for chunk in part.placed_at.chunks], first.placed_at.type
+            ),
+            raw=join("raw"),
+            p_malicious=join("p_malicious"),
+            risk_score=join("risk_score"),
+            bands=join("bands"),
+            actions=join("actions"),
+            reasons=shift("reasons"),
+            kinds=shift("kinds"),
+            routes=shift("routes"),
+            applied=shift("applied"),
+            codes=shift("codes"),
+            missing=[each for part in parts for each in part.missing],
+            orders=pa.concat_tables([part.orders for part in parts]),
+        )
 
     def rank_flagged(self) -> NDArray[np.int64]:
         """Give the rows of flagged orders: the strictest action first, then the riskiest."""

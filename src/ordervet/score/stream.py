@@ -11,8 +11,10 @@ import pyarrow as pa
 
 from ordervet.contract import validate_events
 from ordervet.entities import key_orders
+from ordervet.entities.keyed import count_evidence
 from ordervet.errors import HistoryError, PolicyError
-from ordervet.features import build_order_events
+from ordervet.features import FeatureEngine, build_order_events
+from ordervet.model import ForestPredictor
 from ordervet.policy import ACTIONS, Action, decide
 from ordervet.score.batch import count_known_orders, score_batch
 from ordervet.score.beyond import find_overlay, find_test_orders
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.entities import Key
-    from ordervet.features import FeatureEngine, LaterEvents, OrderEvents
-    from ordervet.model import ForestPredictor, Model
+    from ordervet.features import LaterEvents, OrderEvents
+    from ordervet.model import Model
     from ordervet.policy import Lang, Policy
     from ordervet.score.batch import ScoredOrders
 
@@ -38,11 +40,15 @@ class ScoredChunk:
     Parameters
     ----------
     n_orders : orders in the chunk
+    order_ids : shape (n_orders,), keyed, to find orders that come twice
+    evidence : entity → "known", "absent", "masked", "unusable" → orders
     rows : shape (n_kept,), ascending, the rows of the chunk that are in `scored`; every other order passes
     scored : decisions about every order of the chunk that is flagged or above the lowest band
     """
 
     n_orders: int
+    order_ids: NDArray[np.uint64]
+    evidence: dict[str, dict[str, int]]
     rows: NDArray[np.int64]
     scored: ScoredOrders
 
@@ -67,6 +73,20 @@ class StreamParts:
     key: Key
     lang: Lang = "zh"
     n_threads: int = 1
+
+
+def open_parts(model: Model, policy: Policy, key: Key, *, lang: Lang = "zh", n_threads: int = 1) -> StreamParts:
+    """Put together what scores with an empty past.
+
+    Parameters
+    ----------
+    model, policy : what decides
+    key : the key of the ids
+    lang : language of the reasons
+    n_threads : threads of features and forest
+    """
+    engine = FeatureEngine(model.spec, n_jobs=n_threads)
+    return StreamParts(model, ForestPredictor(model.booster_text), policy, engine, key, lang, n_threads)
 
 
 def stream_scores(tables: Iterable[pa.Table], later: LaterEvents, parts: StreamParts) -> Iterator[ScoredChunk]:
@@ -105,7 +125,8 @@ def stream_scores(tables: Iterable[pa.Table], later: LaterEvents, parts: StreamP
         features = parts.engine.advance(events, known.take(np.arange(n_seen, n_due)))
         n_seen = n_due
         rows = find_candidates(orders, events, features, parts)
-        yield ScoredChunk(len(events), rows, _score_rows(orders, events, features, rows, parts))
+        scored = _score_rows(orders, events, features, rows, parts)
+        yield ScoredChunk(len(events), events.order_id, count_evidence(orders), rows, scored)
 
 
 def find_candidates(
@@ -136,7 +157,8 @@ def find_candidates(
         overlay=find_overlay(parts.policy, orders, events, features, parts.model.spec),
     )
     is_candidate = (decided.actions != _PASS) | (decided.bands > 0)
-    is_candidate[list(find_test_orders(parts.policy, orders["order_id"].to_pylist()))] = True
+    if parts.policy.allow_test_orders:
+        is_candidate[list(find_test_orders(parts.policy, orders["order_id"].to_pylist()))] = True
     return np.flatnonzero(is_candidate)
 
 
