@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,9 +24,11 @@ from ordervet.contract.outputs import check_place, write_text
 from ordervet.entities import KeyedEvents, key_events, load_key
 from ordervet.errors import ContractError
 from ordervet.model import find_live_model, load_model
-from ordervet.policy import ACTIONS, load_policy, load_scripts
+from ordervet.policy import ACTIONS, load_policy, load_scripts, parse_shifts
 from ordervet.reports import build_flag_lines, build_score_summary, name_model
+from ordervet.reports.holds import check_hold_path, say_holds
 from ordervet.score import Scorer, find_bundled_models
+from ordervet.score.handover import update_hold_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.model import Model
-    from ordervet.policy import Lang, Script
+    from ordervet.policy import Lang, Script, Shift
+    from ordervet.reports.holds import HoldCounts
     from ordervet.reports.queue import Queue
     from ordervet.score import ScoredOrders
 
@@ -55,6 +58,9 @@ def score(
         str | None, typer.Option(help="Score only orders placed at or after this time; earlier ones are history.")
     ] = None,
     capacity: Annotated[int | None, typer.Option(min=0, help="How many orders the desk can look at.")] = None,
+    shifts: Annotated[
+        str | None, typer.Option(help="When the desk works, such as 09:00-18:00,20:00-24:00; capacity is by day then.")
+    ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Write every order, not only flagged ones.")] = False,
     explain_all: Annotated[
         bool, typer.Option("--explain-all", help="With --all: give reasons for orders that pass, too.")
@@ -65,6 +71,13 @@ def score(
     ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Where to write the queue as a page: one .html file that works offline.")
+    ] = None,
+    hold_list: Annotated[
+        Path | None,
+        typer.Option(
+            help="Orders to stop before their audit (审单), in batches for the ERP: .csv, .xlsx, .json, .jsonl or "
+            ".parquet; brought up to date by each run, with the release list NAME.released beside it."
+        ),
     ] = None,
     quarantine: Annotated[
         Path | None,
@@ -86,7 +99,10 @@ def score(
     """
     targets = _check_targets(out_path, report, quarantine)
     spoken = choose_lang(lang)
-    rules, known_scripts = load_policy(policy), load_scripts(scripts)
+    if hold_list is not None:
+        check_hold_path(hold_list)
+    rules = load_policy(policy).with_capacity(capacity, _read_shifts(shifts))
+    known_scripts = load_scripts(scripts)
     model = load_model(find_live_model(models or find_bundled_models()))
     started = time.perf_counter()
     with show_progress() as report_step:
@@ -103,9 +119,7 @@ def score(
         key = load_key()
         events = intake.events if isinstance(intake.events, KeyedEvents) else key_events(intake.events, key)
         scorer = Scorer(model, rules, key, lang=spoken, n_jobs=choose_threads(threads))
-        scored = scorer.score_events(
-            events, since_us=first, order_ids=order_ids, capacity=capacity, explain_all=all_ and explain_all
-        )
+        scored = scorer.score_events(events, since_us=first, order_ids=order_ids, explain_all=all_ and explain_all)
         if preview and not dry_run:
             report_step("bringing into the history")
             preview.store.ingest_all(preview.parts)
@@ -118,6 +132,7 @@ def score(
             write_table(scored.build_table(None if all_ else flagged), targets.out)
         if targets.quarantine and intake.failures.num_rows:
             write_table(intake.failures, targets.quarantine)
+        handed = update_hold_list(hold_list, scored, events, rules) if hold_list else None
     elapsed_s = time.perf_counter() - started
     accounts = intake.list_accounts(events.orders)
     n_aside = sum(each.n_quarantined for each in accounts)
@@ -127,14 +142,31 @@ def score(
             "n_set_aside": n_aside,
             "n_failures": intake.failures.num_rows,
         }
-        print_json(_build_summary(scored, flagged, model, elapsed_s, top) | about_files)
+        print_json(_build_summary(scored, flagged, model, elapsed_s, top) | about_files | _sum_up_holds(handed))
     else:
         _print_flags(scored, flagged[:top], spoken, intake.time_zone, known_scripts)
         _print_summary(scored, flagged, model, elapsed_s, spoken)
         print_accounts(accounts)
         _print_written(targets, n_aside, intake.failures.num_rows)
+        if hold_list and handed:
+            out.print(f"{say_holds(handed, spoken)}: {hold_list}", markup=False)
     if intake.failures.num_rows:
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
+
+
+def _read_shifts(text: str | None) -> tuple[Shift, ...] | None:
+    if text is None:
+        return None
+    try:
+        return parse_shifts(text)
+    except ValueError:
+        raise ContractError(
+            f"--shifts: got {text[:60]}, expected times of day", hint="--shifts 09:00-18:00,20:00-24:00"
+        ) from None
+
+
+def _sum_up_holds(handed: HoldCounts | None) -> dict[str, Any]:
+    return {"hold_list": asdict(handed)} if handed else {}
 
 
 @dataclass(frozen=True, slots=True)

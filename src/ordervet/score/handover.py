@@ -1,0 +1,120 @@
+"""From decisions to the orders that are to be stopped, and what was said of them since."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ordervet.contract.values import DEFAULT_TIME_ZONE
+from ordervet.policy import ACTIONS, Action
+from ordervet.reports.holds import Hold, update_holds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ordervet.entities import KeyedEvents
+    from ordervet.policy import Policy
+    from ordervet.reports.holds import HoldCounts, Word
+    from ordervet.score.batch import ScoredOrders
+
+_ZONE: Final = ZoneInfo(DEFAULT_TIME_ZONE)
+
+#: What ends an order: it can no longer be stopped, or need not be; it is not released either.
+_CLOSING: Final = ("cancelled_unpaid", "cancelled_paid", "fulfilled", "delivery_refused", "return_received")
+
+
+def list_holds(scored: ScoredOrders, policy: Policy) -> list[Hold]:
+    """List the orders to stop before their audit: those to hold, and those to confirm by phone first.
+
+    Parameters
+    ----------
+    scored : decisions
+    policy : says how long after an order its audit is
+
+    Returns
+    -------
+    one entry per order, in the order of the rows
+    """
+    stopping = [ACTIONS.index(Action.CONFIRM), ACTIONS.index(Action.HOLD)]
+    rows = np.flatnonzero(np.isin(scored.actions, stopping))
+    taken = pa.array(rows, pa.int64())
+    has_platform = "platform" in scored.orders.column_names
+    platforms = scored.orders["platform"].take(taken).to_pylist() if has_platform else [None] * len(rows)
+    minutes = timedelta(minutes=policy.handover.minutes)
+    return [
+        Hold(
+            order_id=scored.order_ids[row],
+            platform=str(platform or ""),
+            action=str(ACTIONS[scored.actions[row]]),
+            deadline=(placed_at + minutes).astimezone(_ZONE).isoformat(timespec="seconds"),
+        )
+        for row, platform, placed_at in zip(
+            rows.tolist(), platforms, scored.placed_at.take(taken).to_pylist(), strict=True
+        )
+    ]
+
+
+def find_words(events: KeyedEvents) -> dict[str, Word]:
+    """Say what is known of orders since: the latest verdict or correction, or that they were closed.
+
+    A correction and the verdict innocent release an order, malicious holds it; unsure says nothing.
+
+    Parameters
+    ----------
+    events : of a history, or of files
+
+    Returns
+    -------
+    order id → word; orders of which nothing was said are left out
+    """
+    meanings: dict[str, Word] = {"innocent": "release", "malicious": "hold"}
+    verdicts, corrections, outcomes = events.verdicts, events.corrections, events.outcomes
+    # NOTE: at one instant the milder verdict stands, and a correction has the last word (docs/definitions.md V4).
+    said: list[tuple[int, int, str, Word]] = [
+        (seen_at, int(verdict == "innocent"), order_id, meanings[verdict])
+        for order_id, verdict, seen_at in zip(
+            verdicts["order_id"].to_pylist(), verdicts["verdict"].to_pylist(), _read_us(verdicts), strict=True
+        )
+        if verdict in meanings
+    ]
+    said += [
+        (seen_at, 2, order_id, "release")
+        for order_id, seen_at in zip(corrections["order_id"].to_pylist(), _read_us(corrections), strict=True)
+    ]
+    words = {order_id: word for _, _, order_id, word in sorted(said)}
+    is_closed = pc.is_in(outcomes["kind"], pa.array(_CLOSING))
+    closed: dict[str, Word] = dict.fromkeys(outcomes["order_id"].filter(is_closed).to_pylist(), "close")
+    return words | closed
+
+
+def update_hold_list(path: Path, scored: ScoredOrders, events: KeyedEvents, policy: Policy) -> HoldCounts:
+    """Bring a hold list and its release list up to date with decisions and with what was said since.
+
+    Parameters
+    ----------
+    path : the hold list
+    scored : decisions
+    events : of a history, or of the files that were scored
+    policy : batch size and deadline
+
+    Returns
+    -------
+    what is on the lists now
+
+    Raises
+    ------
+    FileError
+        As for `update_holds`.
+    """
+    holds, words = list_holds(scored, policy), find_words(events)
+    return update_holds(path, holds, words, batch_size=policy.handover.batch_size, now=datetime.now(_ZONE))
+
+
+def _read_us(table: pa.Table) -> list[int]:
+    instants: list[int] = table["seen_at"].cast(pa.int64()).to_pylist()
+    return instants
