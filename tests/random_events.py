@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ordervet.features import LaterEvents, OrderEvents, build_spec
-from ordervet.features.events import EXCUSED_BIT, JUDGEMENT_BIT
+from ordervet.features.events import EXCUSED_BIT, JUDGEMENT_BIT, SHARED_PLACE_BIT
 from ordervet.features.spec import SELECTOR_BIT
 
 if TYPE_CHECKING:
     from ordervet.features import FeatureSpec
 
 SECOND = 1_000_000
-ENTITIES = ("buyer", "address", "item", "channel", "terminal")
+ENTITIES = ("buyer", "address", "item", "channel", "terminal", "phone", "device")
+
+#: How often an entity has an id of its own, in place of one of a few.
+RARE = {"buyer": 0.3, "phone": 0.6, "device": 0.7}
 
 #: Every statistic, every window, every kind of column.
 SPEC = build_spec(
@@ -42,6 +45,9 @@ SPEC = build_spec(
         "address__synchrony__refund_requested__{1d,30d}",
         "{address,channel}__{count,share}__{new_account,first_order}__{1h,30d}",
         "item__age__first_order",
+        "group__size__buyer",
+        "group__count__{order,malicious,innocent,refund_requested}",
+        "group__share__malicious",
     ),
 )
 
@@ -56,6 +62,8 @@ def draw_events(
         drawn = np.minimum(rng.geometric(1.5 / n_ids, n_orders), n_ids).astype(np.uint64) * np.uint64(
             0x1234567890ABCDEF
         )
+        own = rng.integers(0, 2 * n_orders + 1, n_orders).astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
+        drawn = np.where(rng.random(n_orders) < RARE.get(entity, 0), own, drawn)
         drawn[rng.random(n_orders) < 0.1] = 0
         ids[entity] = drawn
     orders = OrderEvents(
@@ -64,7 +72,9 @@ def draw_events(
         amount_minor=rng.integers(0, 100_000, n_orders),
         ids=_fill_absent(ids, SPEC, n_orders),
         own=np.zeros((n_orders, 0), np.float32),
-        mask=np.where(rng.random(n_orders) < 0.3, SELECTOR_BIT["order"] | SELECTOR_BIT["new_account"], 1),
+        mask=np.int64(SELECTOR_BIT["order"])
+        | np.where(rng.random(n_orders) < 0.3, SELECTOR_BIT["new_account"], 0)
+        | np.where(rng.random(n_orders) < 0.5, SHARED_PLACE_BIT, 0),
     )
     about = rng.integers(0, max(n_orders, 1), n_later) if n_orders else np.zeros(0, np.int64)
     kinds = np.array([0b10 << k for k in range(11)] + [JUDGEMENT_BIT] * 6)[rng.integers(0, 17, len(about))]

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ordervet.errors import PolicyError
 from ordervet.features import build_spec
-from ordervet.features.spec import BUILT_IN_ENTITIES, ORDER_VALUES, SELECTORS, SUM_COLUMNS, Statistic
+from ordervet.features.spec import BUILT_IN_ENTITIES, GROUP_NAMES, ORDER_VALUES, SELECTORS, SUM_COLUMNS, Statistic
 from ordervet.policy import find_spec, load_registry
 from ordervet.policy.registry import FeatureName, Registry
 
@@ -62,6 +62,7 @@ def test_every_reason_but_campaign_and_missing_evidence_is_reached_by_a_feature(
     own = [
         *(f"order__value__{value}" for value in ORDER_VALUES),
         "order__is__office",
+        *GROUP_NAMES,
         "order__number__x",
         "order__missing__phone",
         "extra",
@@ -87,7 +88,7 @@ def test_every_reason_but_campaign_and_missing_evidence_is_reached_by_a_feature(
         ("terminal__share__malicious__7d", "R601"),
         ("order__value__account_age_days", "R101"),
         ("order__number__pages", "R406"),
-        ("group__size__order__30d", "R605"),
+        ("ring__size__order__30d", "R606"),
         ("my_own_feature", OTHER),
         ("order__value__something_new", OTHER),
         ("order", OTHER),

@@ -41,6 +41,7 @@ RESERVED_NAMES = frozenset(
         "channel",
         "campaign",
         "order",
+        "group",
     }
 )
 EXTRA_PREFIXES = {"entity__": "entities", "number__": "numbers", "category__": "categories"}

@@ -9,9 +9,11 @@ from joblib import Parallel, delayed
 
 from ordervet.errors import HistoryError
 from ordervet.features import book as b
-from ordervet.features import kernel, log_kernel
+from ordervet.features import groups_kernel, kernel, log_kernel
+from ordervet.features.groups import GroupState
 from ordervet.features.plan import build_plans, list_weight_columns
 from ordervet.features.slots import NEVER
+from ordervet.features.spec import GROUP_KEYS
 from ordervet.features.state import EntityState, LogState
 
 if TYPE_CHECKING:
@@ -48,7 +50,8 @@ class FeatureEngine:
         self._plans = {plan.entity: plan for plan in build_plans(spec)}
         counted = {value for plan in self._plans.values() for value in plan.distinct_entities}
         needs_first = any(aggregation.column == "first_order" for _, aggregation in spec.aggregations)
-        used = {*self._plans, *counted, *(["buyer"] if needs_first else [])}
+        linked = ["buyer", *GROUP_KEYS] if spec.group_columns else []
+        used = {*self._plans, *counted, *linked, *(["buyer"] if needs_first else [])}
         self._entities = tuple(entity for entity in spec.entities if entity in used)
         self._planned = np.array([self._entities.index(entity) for entity in self._plans], np.int64)
         self._weight_columns = list_weight_columns(spec)
@@ -57,6 +60,7 @@ class FeatureEngine:
         first_own = self._entities.index("buyer") if needs_first else -1
         self._log = LogState(self._shared, len(self._entities), len(self._weight_columns), first_own)
         self._states = [self._build_state(at, entity) for at, entity in enumerate(self._entities)]
+        self._groups = GroupState(spec, self._entities) if spec.group_columns else None
         self._own_columns = np.array([column for column, _ in spec.order_columns], np.int64)
         self._n_classes = 0
         self._room = 0
@@ -119,6 +123,7 @@ class FeatureEngine:
             later.rank,
         )  # fmt: skip
         self._enter_classes()
+        self._replay_groups(first, out_row, out)
         kernel.replay_all(
             self._planned, self._book, shared, first, int(shared[b.N_EVENTS]), self.last_seen_at, out_row, out
         )
@@ -148,10 +153,19 @@ class FeatureEngine:
             self._states[at].reserve(n_events=len(self._log.events), n_new_orders=n_orders)
             kernel.replay(at, self._book, shared, first, n_events, self.last_seen_at, out_row, out)
 
+        self._replay_groups(first, out_row, out)
         for level in sorted({plan.level for plan in self._plans.values()}):
             self._run(replay, [at for at in self._planned if self._plans[self._entities[at]].level == level])
         kernel.close_batch(shared, self.last_seen_at)
         self._room = 0
+
+    def _replay_groups(self, first: int, out_row: NDArray[np.int32], out: NDArray[np.float32]) -> None:
+        if self._groups is not None:
+            self._groups.reserve([state.n_slots for state in self._states])
+            groups_kernel.replay_groups(
+                self._groups.own, self._groups.list_addresses(), self._groups.columns, self._shared, first,
+                int(self._shared[b.N_EVENTS]), self.last_seen_at, out_row, out,
+            )  # fmt: skip
 
     def _run(self, task: Callable[[int], None], items: Iterable[int]) -> None:
         if self.n_jobs == 1:
@@ -190,6 +204,8 @@ class FeatureEngine:
         arrays = {f"log/{name}": array for name, array in self._log.export().items()}
         for entity, state in zip(self._entities, self._states, strict=True):
             arrays |= {f"{entity}/{name}": array for name, array in state.export().items()}
+        if self._groups is not None:
+            arrays |= {f"groups/{name}": array for name, array in self._groups.export().items()}
         header = {
             "protocol": STATE_PROTOCOL,
             "spec_hash": self.spec.hash,
@@ -230,6 +246,8 @@ class FeatureEngine:
         engine._log.restore(_pick(arrays, "log/"), header["log"])
         for entity, state in zip(engine._entities, engine._states, strict=True):
             state.restore(_pick(arrays, f"{entity}/"), header["entities"][entity])
+        if engine._groups is not None:
+            engine._groups.restore(_pick(arrays, "groups/"))
         engine._enter_classes()
         engine._reserve(_SPARE_ROOM)
         return engine

@@ -27,6 +27,13 @@ JUDGEMENT_BIT = 1 << 40
 EXCUSED_BIT = 1 << 41
 _EXCUSED = ("seller", "carrier", "platform")
 
+#: Marks an order to a place of many people: sharing its address links nobody.
+SHARED_PLACE_BIT = 1 << 42
+SHARED_PLACES = [
+    PlaceType.DORMITORY, PlaceType.OFFICE, PlaceType.PICK_UP, PlaceType.WAREHOUSE, PlaceType.CAMPUS,
+    PlaceType.HOSPITAL, PlaceType.HOTEL, PlaceType.SHOP,
+]  # fmt: skip
+
 #: A buyer's account is new for so long.
 NEW_ACCOUNT_US = 7 * 86_400_000_000
 
@@ -195,6 +202,7 @@ def _mask_orders(orders: pa.Table) -> NDArray[np.int64]:
     mask = np.full(orders.num_rows, SELECTOR_BIT["order"], np.int64)
     is_new = _read_account_age_us(orders) < NEW_ACCOUNT_US
     mask[is_new] |= SELECTOR_BIT["new_account"]
+    mask[np.isin(orders["place_type"].to_numpy(), SHARED_PLACES)] |= SHARED_PLACE_BIT
     return mask
 
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ordervet.features.events import EXCUSED_BIT, JUDGEMENT_BIT
+from ordervet.features.events import EXCUSED_BIT, JUDGEMENT_BIT, SHARED_PLACE_BIT
+from ordervet.features.groups_reference import compute_groups
 from ordervet.features.spec import (
     BASELINE_WINDOW,
     BURST_WINDOW,
+    GROUP_NAMES,
     LONG_WINDOW,
     PRIOR_ORDERS,
     PRIOR_PPM,
@@ -70,6 +72,10 @@ def compute_features(orders: OrderEvents, later: LaterEvents, spec: FeatureSpec)
         out[:, column] = orders.own[:, at]
     for row in range(len(orders)):
         known = _select_standing([event for event in events if event.seen_at < orders.seen_at[row]])
+        if spec.group_columns:
+            of_group = compute_groups(known, row, orders.ids, (orders.read_mask() & SHARED_PLACE_BIT) != 0)
+            for column, name in spec.group_columns:
+                out[row, column] = of_group[GROUP_NAMES.index(name)]
         for column, aggregation in spec.aggregations:
             if aggregation.statistic in RELATIVE:
                 out[row, column] = _compute_relative(aggregation, row, known, orders)

@@ -5,7 +5,8 @@
     {entity}__age__{column}                       device__age__order           seconds
     {entity}__{statistic}__{selector}__{baseline}__{window}     buyer__excess__refund_only__item__90d
     order__value__{field}                         order__value__amount
-    order__is__{place type}                       order__is__pickup
+    order__is__{place type}                       order__is__pick_up
+    group__{statistic}__{column}                  group__count__malicious      of all linked buyers
     order__number__{name}                         a mapped numeric column
 
 A spec is an ordered tuple of such names; its hash goes into every model manifest. docs/definitions.md numbers the
@@ -118,6 +119,18 @@ BUILT_IN_ENTITIES: tuple[str, ...] = (
 #: What an order can tell of who is behind it; `order__value__n_unknown` counts what it does not tell.
 EVIDENCE_ENTITIES: tuple[str, ...] = ("buyer", "address", "phone", "device", "ip", "payment", "recipient")
 
+#: What links buyers, and what is known of those who are linked (`groups.py`).
+GROUP_KEYS: tuple[str, ...] = ("phone", "address", "device", "payment")
+GROUP_MEASURES: tuple[str, ...] = ("order", "malicious", "innocent", "refund_requested")
+GROUP_NAMES: tuple[str, ...] = (
+    "group__size__buyer",
+    *(f"group__count__{measure}" for measure in GROUP_MEASURES),
+    "group__share__malicious",
+)
+
+#: A key that more buyers than this have used is a hub: it links nobody any more.
+MAX_LINKED = 8
+
 #: What an order's refunds and cancellations can be measured against: the entities that have an expectation.
 BASELINES: tuple[str, ...] = ("item", "category", "campaign", "channel")
 
@@ -209,13 +222,17 @@ class FeatureSpec:
     time_zone: str = "Asia/Shanghai"
     aggregations: tuple[tuple[int, Aggregation], ...] = field(init=False, repr=False, compare=False)
     order_columns: tuple[tuple[int, str], ...] = field(init=False, repr=False, compare=False)
+    group_columns: tuple[tuple[int, str], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_names(self)
-        parsed = [(at, parse_name(name)) for at, name in enumerate(self.names) if not name.startswith("order__")]
+        plain = [(at, name) for at, name in enumerate(self.names) if not name.startswith(("order__", "group__"))]
+        parsed = [(at, parse_name(name)) for at, name in plain]
+        linked = [(at, name) for at, name in enumerate(self.names) if name.startswith("group__")]
         own = [(at, name) for at, name in enumerate(self.names) if name.startswith("order__")]
         object.__setattr__(self, "aggregations", tuple(parsed))
         object.__setattr__(self, "order_columns", tuple(own))
+        object.__setattr__(self, "group_columns", tuple(linked))
 
     @property
     def hash(self) -> str:
@@ -286,6 +303,8 @@ def _find_fault(name: str, spec: FeatureSpec) -> str:
         known += [f"order__is__{place_type}" for place_type in PLACE_TYPES]
         known += [f"order__number__{number}" for number in spec.numbers]
         return "" if name in known else _describe(name, "order feature", name, known)
+    if name.startswith("group__"):
+        return "" if name in GROUP_NAMES else _describe(name, "group feature", name, list(GROUP_NAMES))
     try:
         aggregation = parse_name(name)
     except MappingError as error:

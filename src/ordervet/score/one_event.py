@@ -11,7 +11,7 @@ import numpy as np
 
 from ordervet.entities import Evidence, PlaceType
 from ordervet.features import OrderEvents
-from ordervet.features.events import NEW_ACCOUNT_US
+from ordervet.features.events import NEW_ACCOUNT_US, SHARED_PLACE_BIT, SHARED_PLACES
 from ordervet.features.spec import EVIDENCE_ENTITIES, SELECTOR_BIT
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ __all__ = ["build_one_event"]
 
 _DAY_US = 86_400_000_000
 _ABSENT = int(Evidence.ABSENT)
-_PLAIN, _NEW = SELECTOR_BIT["order"], SELECTOR_BIT["order"] | SELECTOR_BIT["new_account"]
+_ORDER, _NEW = SELECTOR_BIT["order"], SELECTOR_BIT["new_account"]
 
 
 def build_one_event(one: OneOrder, spec: FeatureSpec) -> OrderEvents:
@@ -53,8 +53,13 @@ def build_one_event(one: OneOrder, spec: FeatureSpec) -> OrderEvents:
         ids={name: ids[at : at + 1] for at, name in enumerate(entities)},
         own=own.reshape(1, len(spec.order_columns)),
         evidence={name: evidence[at : at + 1] for at, name in enumerate(entities)},
-        mask=np.array([_NEW if _read_account_age_us(one) < NEW_ACCOUNT_US else _PLAIN], np.int64),
+        mask=np.array([_mask(one)], np.int64),
     )
+
+
+def _mask(one: OneOrder) -> int:
+    mask = _ORDER | _NEW if _read_account_age_us(one) < NEW_ACCOUNT_US else _ORDER
+    return mask | SHARED_PLACE_BIT if one.keyed.place_type in SHARED_PLACES else mask
 
 
 @lru_cache(maxsize=8)
