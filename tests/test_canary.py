@@ -56,9 +56,9 @@ min_data_in_leaf = 20
 N_ORDERS, N_MARKED = 2_500, 60
 
 #: Command → lines to run, each after its exit code (0|6|7: there may be too little to learn, or a gate refuses).
-#: {files}: orders, outcomes, verdicts; {all}: more of them, enough to learn from; {inputs}: the folder of these and of the
-#: wrong files; {history}: with {files} in it; {long}: with {all}; {models}: learned from others, and {mine}: a copy of
-#: them; {model}: the one of them; {out}: to write into; {order}: a marked order; {address}: a marked address.
+#: {files}: orders, outcomes, verdicts; {all}: more of them, enough to learn from; {inputs}: the folder of these and of
+#: the wrong files; {history}: with {files} in it; {long}: with {all}; {models}: learned from others, and {mine}: a copy
+#: of them; {model}: the one of them; {out}: to write into; {order}: a marked order; {address}: a marked address.
 RUNS: dict[str, tuple[str, ...]] = {
     "ingest": (
         "0 {files} --history {out}/new --json",
@@ -119,6 +119,18 @@ RUNS: dict[str, tuple[str, ...]] = {
     "simulate": ("0 --out {out}/simulated --orders 500",),
     "formats": ("0 {inputs}/tmall.csv", "0 {inputs}/tmall.csv --json", "3 {inputs}/broken.xlsx"),
     "address": ("0 --json --compare {address} 南京市",),
+    "campaign plan": (
+        "0 --history {long} --models {models} --capacity 300 --out {out}/plan.xlsx --report {out}/plan.html",
+        "0 --history {long} --models {models} --json",
+        "3 --history {inputs}/foreign --models {models}",
+    ),
+    "campaign watch": ("0 --history {long} --models {models} --report {out}/board.html", "0 --history {long} --json"),
+    "campaign review": (
+        '0 --history {long} --models {models} --start "2025-10-01 00:00" --out {out}/review.xlsx',
+        '3 --history {inputs}/foreign --start "2025-10-01 00:00"',
+    ),
+    "policy check": ("3 {inputs}/wrong.toml", "3 {inputs}/telling.toml --json"),
+    "policy simulate": ("3 {inputs}/telling.toml --history {long}",),
     "scripts list": ("0",),
     "scripts show": ("0 coupon_farming.pre",),
     "scripts check": ("0",),
