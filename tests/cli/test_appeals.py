@@ -148,6 +148,19 @@ def test_page_for_the_buyer_says_its_rights_and_no_reason(ordervet, history: Pat
     assert "buyer-one" not in text
 
 
+def test_page_does_not_say_what_is_unused_where_the_shop_has_added_columns(
+    ordervet, models_dir, tmp_path: Path
+) -> None:
+    orders = tmp_path / "orders.csv"
+    orders.write_text("order_id,placed_at,amount_minor,number__weight\nt1,2025-11-01,100,2.5\n", encoding="utf-8")
+
+    ordervet("explain", "t1", orders, "--models", models_dir, "--page", tmp_path / "page.html", "--lang", "en")
+
+    text, words = (tmp_path / "page.html").read_text(encoding="utf-8"), load_words("notice")["en"]
+    assert words["used_more"] in text
+    assert words["kept_2"] not in text
+
+
 def test_page_words_are_there_in_both_languages() -> None:
     zh, en = load_words("notice").values()
 

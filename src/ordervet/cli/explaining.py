@@ -71,7 +71,10 @@ def explain(
     row = pc.index(events.orders["order_id"], order_id).as_py()
     order = events.orders.slice(row, 1).to_pylist()[0]
     if page is not None:
-        notice = build_notice(decision, order, lang=spoken, time_zone=intake.time_zone, contact=contact)
+        notice = build_notice(
+            decision, order, lang=spoken, time_zone=intake.time_zone, contact=contact,
+            has_extras=any(events.extras.values()),
+        )  # fmt: skip
         write_text(notice, page)
     if json:
         features = [dict(zip(("feature", "value", "contribution"), part, strict=True)) for part in parts]

@@ -27,7 +27,13 @@ _SOURCES: Final = {
 
 
 def build_notice(
-    decision: Decision, order: Mapping[str, Any], *, lang: Lang, time_zone: str, contact: str | None = None
+    decision: Decision,
+    order: Mapping[str, Any],
+    *,
+    lang: Lang,
+    time_zone: str,
+    contact: str | None = None,
+    has_extras: bool = False,
 ) -> str:
     """Write the page for one order.
 
@@ -38,6 +44,7 @@ def build_notice(
     lang : language of the page
     time_zone : IANA name of the zone to show times in
     contact : how to reach the shop; None points to its customer service
+    has_extras : whether a mapping brings in columns of the shop's own: then nothing can be said to be unused
     """
     words = load_words("notice")[lang]
     placed = order["placed_at"].astimezone(ZoneInfo(time_zone))
@@ -46,7 +53,8 @@ def build_notice(
     else:
         outcome = "outcome_pass" if decision.action is Action.PASS else "outcome_check"
     sources = [name for name, entities in _SOURCES.items() if any(_is_known(order, each) for each in entities)]
-    used = ["order", *sources, "past"]
+    used = ["order", *sources, *(["more"] if has_extras else []), "past"]
+    kept = [words["kept_1"], *([] if has_extras else [words["kept_2"]])]
     facts = [
         (words["order"], decision.order_id),
         (words["placed"], f"{placed:%Y-%m-%d %H:%M}"),
@@ -55,7 +63,7 @@ def build_notice(
     parts = [
         (words["what"], [words["what_1"], words["what_2"]]),
         (words["used"], [words[f"used_{name}"] for name in used]),
-        (words["kept"], [words["kept_1"], words["kept_2"]]),
+        (words["kept"], kept),
         (words["who"], [words["who_1"]]),
         (words["rights"], [words["rights_1"], words["rights_2"], words["rights_3"]]),
         (words["contact"], [contact or words["contact_default"]]),
