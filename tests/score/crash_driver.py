@@ -68,11 +68,18 @@ class Plan:
     steps: list[Step] = field(default_factory=list)
 
     def ids_after(self, n: int) -> list[int]:
-        """The identities in the history after n steps."""
-        erased = {step.about for step in self.steps[:n] if step.kind == "erase"}
-        return sorted(
-            step.event_id for step in self.steps[:n] if step.event is not None and buyer_of(step.about) not in erased
-        )
+        """The identities in the history after n steps; what comes after its order was erased waits there."""
+        there: list[tuple[int, int]] = []
+        orders: set[int] = set()
+        for at, step in enumerate(self.steps[:n]):
+            if step.kind == "erase":
+                erased = {order for order in orders if buyer_of(order) == step.about}
+                orders -= erased
+                there = [(about, event_id) for about, event_id in there if about not in erased]
+            elif step.event is not None:
+                orders |= {at} if step.kind == "order" else set()
+                there.append((step.about, step.event_id))
+        return sorted(event_id for _, event_id in there)
 
 
 def buyer_of(at: int) -> int:
@@ -167,7 +174,12 @@ def live(folder: Path, plan: Plan, first: int, said: int) -> None:
     scorer = Scorer(None, load_policy(), KEY, clock=lambda: now[0], memory=memory)
     there = sorted(np.asarray(memory._live.read()["event_id"]).tolist())
     if there not in (plan.ids_after(first), plan.ids_after(first + 1)):
-        os.write(said, b"bad: the history does not hold what was acknowledged\n")
+        expected = plan.ids_after(first)
+        lost, more = set(expected) - set(there), len(set(there) - set(expected))
+        fault = (
+            f"bad: at step {first} the history has lost {len(lost)} events, {more} more than it should, of {len(there)}"
+        )
+        os.write(said, f"{fault}\n".encode())
         os._exit(1)
     os.write(said, b"open\n")
     for at, step in enumerate(plan.steps[first:], start=first):

@@ -1,0 +1,226 @@
+"""What can befall a running scorer: full disks, read-only folders, torn journals, clocks that jump back."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import shutil
+import stat
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ordervet.contract import Outcome
+from ordervet.entities import Key
+from ordervet.entities.history import History
+from ordervet.entities.history.journal import Entry, create_journal, list_journals, read_journal
+from ordervet.entities.history.snapshots import list_snapshots
+from ordervet.errors import HistoryError, HistoryLockedError
+from ordervet.features import build_spec
+from ordervet.policy import DecisionCode, load_policy
+from ordervet.score import Scorer
+from ordervet.score.live import LiveMemory
+from ordervet.score.memory import Memory
+from ordervet.score.opening import open_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEY = Key(bytes(range(16)))
+SPEC = build_spec(use_defaults=False, names=("buyer__count__order__90d",))
+START_US = 1_800_000_000_000_000
+
+
+def draw_order(name: str) -> dict[str, Any]:
+    return {"order_id": name, "placed_at": "2027-01-15 16:00", "amount_minor": 100, "buyer_id": "b"}
+
+
+def open_scorer(folder: Path, now: list[int] | None = None, **options: Any) -> Scorer:
+    memory = LiveMemory(History.open(folder, KEY), KEY, SPEC, **{"flush_after_s": 3600, "snapshot_from": 1} | options)
+    return Scorer(None, load_policy(), KEY, clock=lambda: now[0] if now else START_US, memory=memory)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    History.open(tmp_path / "history", KEY, create=True)
+    return tmp_path / "history"
+
+
+@contextmanager
+def full_disk(n_bytes: int) -> Iterator[None]:
+    """No file can grow beyond so many bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def read_orders(folder: Path) -> list[str]:
+    return History.open(folder, KEY).read().orders["order_id"].to_pylist()
+
+
+def test_order_that_cannot_be_journalled_passes_and_is_not_taken(folder: Path, caplog) -> None:
+    scorer = open_scorer(folder)
+    scorer.score(draw_order("before"))
+
+    with full_disk(10_000):
+        decisions = [scorer.score(draw_order(f"full-{n}")) for n in range(40)]
+        with pytest.raises(HistoryError, match=r"cannot be written.*the event was not taken\nhint: free some space"):
+            scorer.observe(Outcome(order_id="before", kind="claim", happened_at="2027-01-15 17:00"))
+    scorer.score(draw_order("after"))
+    scorer.close()
+
+    taken = [d.order_id for d in decisions if d.code is DecisionCode.UNSCORED_NO_MODEL]
+    assert {d.code for d in decisions[len(taken) :]} == {DecisionCode.UNSCORED_BROKEN_HISTORY}
+    assert sorted(read_orders(folder)) == sorted(["before", *taken, "after"])
+    assert "the event was not taken" in caplog.text
+
+
+def test_what_cannot_be_flushed_stays_in_the_journal(folder: Path, caplog) -> None:
+    scorer = open_scorer(folder)
+    scorer.score(draw_order("t1"))
+
+    with full_disk(500), caplog.at_level(logging.ERROR):
+        with pytest.raises(HistoryError, match="cannot be"):
+            scorer.flush()
+        scorer.close()
+
+    assert "it stays in the journal for the next writer" in caplog.text
+    assert read_orders(folder) == []
+    open_scorer(folder).close()
+    assert read_orders(folder) == ["t1"]
+
+
+def test_flush_is_tried_again_and_nothing_is_doubled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer = open_scorer(folder)
+    scorer.score(draw_order("t1"))
+
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("ordervet.entities.history.commits.bring_to_disk", fail)
+    with pytest.raises(HistoryError, match="Input/output error"):
+        scorer.flush()
+    monkeypatch.undo()
+    scorer.score(draw_order("t2"))
+    scorer.flush()
+
+    assert sorted(read_orders(folder)) == ["t1", "t2"]
+    assert len(list_journals(folder)) == 1
+    scorer.close()
+
+
+def test_snapshot_that_cannot_be_written_is_logged_and_nothing_is_lost(folder: Path, caplog) -> None:
+    scorer = open_scorer(folder)
+    scorer.score(draw_order("t1"))
+    scorer.flush()
+
+    with full_disk(2_000), caplog.at_level(logging.ERROR):
+        scorer._memory.save_snapshot(waits=True)
+
+    assert "the snapshot of the history history cannot be written: File too large" in caplog.text
+    assert list_snapshots(folder) == []
+    scorer.close()
+
+
+def test_journal_with_a_torn_tail_gives_its_whole_entries_and_says_so(folder: Path, caplog) -> None:
+    journal = create_journal(folder, "batch")
+    entries = [Entry(is_repeat=False, lines=b'{"n":%d}\n' % n) for n in range(5)]
+    for entry in entries:
+        journal.append(entry)
+    copy = folder.parent / "copy"
+    shutil.copytree(folder, copy)
+    journal.remove()
+    (path,) = list_journals(copy)
+    wal = path.with_name(path.name + "-wal")
+
+    os.truncate(wal, wal.stat().st_size - 100)
+
+    assert read_journal(path) == entries[:-1]
+    assert "ends in a torn entry; its 4 whole entries are kept" in caplog.text
+
+
+def test_journal_that_is_no_journal_is_one_clear_error(folder: Path) -> None:
+    (folder / "_journal-00000001.sqlite").write_bytes(b"no database at all" * 100)
+
+    with pytest.raises(
+        HistoryError, match=r"the journal of the history history is damaged.*\nhint: move _journal-0000"
+    ):
+        open_scorer(folder)
+
+    assert History.open(folder, KEY).read().orders.num_rows == 0
+
+
+def test_every_acknowledged_event_is_on_the_disk_when_that_is_asked_for(folder: Path) -> None:
+    scorer = open_scorer(folder, durability="always")
+    scorer.score(draw_order("t1"))
+
+    assert scorer._memory._live._stretches[-1].journal._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+    scorer.close()
+    assert read_orders(folder) == ["t1"]
+
+
+@pytest.fixture
+def locked_folder() -> Iterator[Path]:
+    """A history that this process may read and not write, even where the tests run as root."""
+    root = Path(tempfile.mkdtemp())
+    root.chmod(0o755)
+    History.open(root / "history", KEY, create=True)
+    paths = [root, *root.rglob("*")]
+    for path in paths:
+        path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65_534)
+    yield root / "history"
+    if is_root:
+        os.seteuid(0)
+    for path in paths:
+        path.chmod(path.stat().st_mode | stat.S_IWUSR)
+    shutil.rmtree(root)
+
+
+def test_history_in_a_read_only_folder_is_read_when_that_is_asked_for(locked_folder: Path) -> None:
+    options = {"n_jobs": 1, "durability": "batch"}
+
+    with pytest.raises(HistoryLockedError, match=r"cannot be written: Permission denied\nhint: .*read_only=True"):
+        open_memory(locked_folder, KEY, SPEC, is_read_only=False, **options)
+
+    assert type(open_memory(locked_folder, KEY, SPEC, is_read_only=True, **options)) is Memory
+
+
+def test_clock_that_jumps_back_is_told_once_and_arrivals_go_on(folder: Path, caplog) -> None:
+    now = [START_US]
+    scorer = open_scorer(folder, now)
+    scorer.score(draw_order("t1"))
+    now[0] -= 3_600_000_000
+
+    for n in range(2, 5):
+        scorer.score(draw_order(f"t{n}"))
+    now[0] = START_US + 10
+    scorer.score(draw_order("t5"))
+    scorer.close()
+
+    seen_at = History.open(folder, KEY).read().orders["seen_at"].cast("int64").to_pylist()
+    assert seen_at == [START_US, START_US + 1, START_US + 2, START_US + 3, START_US + 10]
+    assert caplog.text.count("the clock is 3600.0 s behind the last event") == 1
+
+
+def test_event_before_its_order_and_verdicts_of_one_instant_are_served_as_a_replay_serves_them(folder: Path) -> None:
+    scorer = open_scorer(folder)
+    scorer.observe(Outcome(order_id="t1", kind="claim", happened_at="2027-01-15 17:00"))
+    scorer.score(draw_order("t1"))
+    scorer.score(draw_order("t2"))
+    scorer.close()
+
+    read = History.open(folder, KEY).read()
+
+    assert read.outcomes.num_rows == 0
+    assert read.orders["seen_at"].cast("int64").to_pylist() == [START_US + 1, START_US + 1]
