@@ -13,7 +13,8 @@ At an instant t of a window, with
 
 and solved anew at each instant, so that an error of plan or quantile is made up by what is left. Scores are remembered
 with a half-life of `MEMORY` orders and, at the start, with a prior. A window never hands on more than its slots, apart
-from orders that go to a person whatever the desk's capacity.
+from orders that go to a person whatever the desk's capacity. Whoever begins in the middle of a window, after a restart
+say, has the slots of the orders still planned for it.
 
 References
 ----------
@@ -44,10 +45,11 @@ MEMORY: Final = 20_000
 """Half-life of remembered scores, orders."""
 
 _N_BINS: Final = 2048
+_NEVER: Final = -(2**62)
 _MAX_LOGIT: Final = 12.0
 _PRIOR_ORDERS: Final = 200
 # Without a plan, one order in fifty is taken to be worth a look, until orders say otherwise.
-_PLANNED_PER_SLOT: Final = 50.0
+_PER_SLOT: Final = 50.0
 # Without any score at hand: log-odds of a probability, by the share of orders that lie above.
 _PRIOR_LOGITS: Final = ((0.5, -4.5), (0.1, -3.0), (0.02, -1.5), (0.005, 0.0), (0.001, 2.0))
 
@@ -117,7 +119,8 @@ class Pacer:
         self._rates = _PlannedRates(capacity)
         self._counts = np.zeros(_N_BINS)
         self._lowest, self._highest = np.full(_N_BINS, np.inf), np.full(_N_BINS, -np.inf)
-        self._number, self._n_seen, self._n_handed = -(2**62), 0, 0
+        self._number, self._begun_us = _NEVER, 0
+        self._n_slots, self._n_seen, self._n_handed = 0, 0, 0
         self._waiting, self._waiting_at_us = 0.0, 0
         prior = _guess_prior() if prior_p is None else np.asarray(prior_p, np.float64)
         np.add.at(self._counts, _find_bins(prior), _PRIOR_ORDERS / max(len(prior), 1))
@@ -134,21 +137,20 @@ class Pacer:
         the pace of this instant; asking changes nothing but the window that is being served
         """
         local_us = self._advance(at_us)
-        window = self._windows[self._number % len(self._windows)]
-        slots = max(0, window.n - self._n_handed)
+        left = max(0, self._n_slots - self._n_handed)
+        slots = left
         if self._capacity.backlog is not None:
             slots = min(slots, int(max(0.0, self._capacity.backlog - self._waiting)))
         if slots == 0:
             return Pace(1.0, 1.0, 0)
-        passed, total = self._rates.measure(self._number, local_us, window.n)
+        passed, total = self._rates.measure(self._number, self._begun_us, local_us)
         share = passed / total if total else 1.0
         trust = share / (share + self._capacity.plan_weight)
         to_come = (total - passed) * ((self._n_seen + 1.0) / (passed + 1.0)) ** trust
-        left = max(0, window.n - self._n_handed)
         least_p, tie_from = self._find_quantile(min(1.0, left / max(to_come, 1.0)))
-        return Pace(least_p, tie_from, slots) if least_p >= self._capacity.min_p else Pace(
-            self._capacity.min_p, 0.0, slots
-        )  # fmt: skip
+        if least_p < self._capacity.min_p:
+            least_p, tie_from = self._capacity.min_p, 0.0
+        return Pace(least_p, tie_from, slots)
 
     def record(self, at_us: int, p: npt.ArrayLike, n_handed: int) -> None:
         """Remember orders that were decided about.
@@ -171,11 +173,19 @@ class Pacer:
         local_us = self._capacity.read_local(at_us)
         number = self._capacity.number_window(local_us)
         if number > self._number:
-            self._number, self._n_seen, self._n_handed = number, 0, 0
+            self._begin_window(number, local_us, is_first=self._number == _NEVER)
         worked = self._rates.count_worked(self._waiting_at_us, local_us) if self._waiting else 0.0
         self._waiting = max(0.0, self._waiting - worked)
         self._waiting_at_us = local_us
         return local_us
+
+    def _begin_window(self, number: int, local_us: int, *, is_first: bool) -> None:
+        """Start to serve a window; one that was running before gives only its planned share of slots."""
+        start, _ = self._rates.find_edges(number)
+        self._number, self._n_seen, self._n_handed = number, 0, 0
+        self._begun_us = max(start, local_us) if is_first else start
+        (_, whole), (_, rest) = (self._rates.measure(number, each, each) for each in (start, self._begun_us))
+        self._n_slots = round(self._windows[number % len(self._windows)].n * (rest / whole if whole else 1.0))
 
     def _remember(self, p: FloatArray) -> None:
         bins = _find_bins(p)
@@ -207,14 +217,10 @@ class _PlannedRates:
         self._plan = _list_rates(capacity)
         self._rates = [window.n / (window.n_minutes * MINUTE_US) for window in self._windows]
 
-    def measure(self, number: int, local_us: int, n_slots: int) -> tuple[float, float]:
-        """Give the orders planned from the window's start to an instant, and to the window's end."""
-        start, end = self._find_edges(number)
-        now = min(max(local_us, start), end)
-        if not self._plan:
-            total = max(1.0, n_slots * _PLANNED_PER_SLOT)
-            return total * (now - start) / (end - start), total
-        return self._count_planned(start, now), self._count_planned(start, end)
+    def measure(self, number: int, from_us: int, to_us: int) -> tuple[float, float]:
+        """Give the orders planned from an instant of a window to another one, and to the window's end."""
+        _, end = self.find_edges(number)
+        return self._count_planned(from_us, min(to_us, end)), self._count_planned(from_us, end)
 
     def count_worked(self, from_us: int, to_us: int) -> float:
         """Count the orders the desk can look at between two local instants."""
@@ -225,7 +231,8 @@ class _PlannedRates:
                 worked += rate * max(0, min(to_us, end) - max(from_us, end - window.n_minutes * MINUTE_US))
         return worked
 
-    def _find_edges(self, number: int) -> tuple[int, int]:
+    def find_edges(self, number: int) -> tuple[int, int]:
+        """Give the local instants at which a window begins and ends."""
         n = len(self._windows)
         ends = [at // n * DAY_US + self._windows[at % n].end_min * MINUTE_US for at in (number - 1, number)]
         return ends[0], ends[1]
@@ -242,6 +249,11 @@ class _PlannedRates:
 
 def _list_rates(capacity: Capacity) -> list[tuple[int, int, float]]:
     """Give each entry of the plan as start, length, orders: it lasts to the next entry or the end of a shift."""
+    if not capacity.plan:
+        return [
+            ((window.end_min - window.n_minutes) * MINUTE_US, window.n_minutes * MINUTE_US, (window.n + 1) * _PER_SLOT)
+            for window in capacity.windows
+        ]
     starts = sorted((read_clock(clock) % DAY_MIN, orders) for clock, orders in capacity.plan.items())
     stops = {start for start, _ in starts} | {shift.end_min % DAY_MIN for shift in capacity.shifts}
     return [
