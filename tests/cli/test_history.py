@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
@@ -230,11 +231,31 @@ def test_scorer_opens_a_history_store_as_it_opens_files(key: Key, files, models_
     order = ORDER | {"buyer_id": buyer_id}
     clock = lambda: 1_800_000_000_000_000  # noqa: E731 - a clock that stands still
 
-    from_store = Scorer.open(models_dir, history=tmp_path / "history", clock=clock).score(order)
+    with Scorer.open(models_dir, history=tmp_path / "history", clock=clock) as scorer:
+        from_store = scorer.score(order)
     from_files = Scorer.open(models_dir, history=files, clock=clock).score(order)
 
     assert load_key() == key
     assert from_store == from_files
+
+
+def test_commands_tell_of_a_running_scorer_and_read_beside_it(key: Key, models_dir, ordervet, tmp_path: Path) -> None:
+    history = History.open(tmp_path / "history", key, create=True).path
+    orders = write(tmp_path, "orders.csv", *ORDERS)
+    with Scorer.open(models_dir, history=history) as scorer:
+        scorer.score(ORDER)
+
+        refused = [
+            ordervet(*command, orders, "--history", history)
+            for command in (("ingest",), ("score", "--models", models_dir))
+        ]
+        beside = ordervet("score", orders, "--history", history, "--models", models_dir, "--dry-run")
+
+    after = ordervet("score", orders, "--history", history, "--models", models_dir)
+    assert [ended.code for ended in refused] == [3, 3]
+    assert all(f"is being written by process {os.getpid()}" in ended.err for ended in refused)
+    assert (beside.code, after.code) == (0, 0)
+    assert History.open(history, key).read().orders.num_rows == 3
 
 
 def test_scorer_passes_orders_when_the_history_store_is_damaged(key: Key, models_dir, tmp_path: Path) -> None:

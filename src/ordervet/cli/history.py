@@ -186,6 +186,8 @@ def preview_files(
             hint="ordervet ingest FILE... --history DIR brings in what is known about orders",
         )
     store = store or History.open(folder, key, create=not dry_run)
+    if not dry_run:
+        store.catch_up()  # also tells, before any work, of a scorer that is running on it
     events, ingested = store.preview([part.events for part in parts])
     accounts = add_up((part.number, account_part(part, each)) for part, each in zip(parts, ingested, strict=True))
     intake = replace(build_history_intake(events, list_failures(parts, ingested), mapping), accounts=accounts)

@@ -191,6 +191,17 @@ class History:
         with told_clearly(self.path, "read"):
             return sorted(self.path / name for name in delta.live_files(delta.load_table(self.path)))
 
+    def catch_up(self) -> None:
+        """Bring in what a scorer that died has left in the journal; without one, only ask for the right to write.
+
+        Raises
+        ------
+        HistoryError
+            Another process is writing, the journal is damaged, or the store cannot be written.
+        """
+        with self._writing():
+            pass
+
     def compact(self) -> None:
         """Join small files into larger ones; what is read stays the same."""
         with self._writing() as table:
