@@ -26,7 +26,8 @@ def test_wheel_scores_a_file_from_an_empty_environment(tmp_path: Path) -> None:
     samples = shutil.copytree(ROOT / "data" / "samples", tmp_path / "desk")
 
     scored = subprocess.run(
-        [bin_ / "ordervet", "score", *sorted(samples.iterdir()), "--out", tmp_path / "flags.csv", "--json"],
+        [bin_ / "ordervet", "score", *sorted(samples.iterdir()), "--out", tmp_path / "flags.csv",
+         "--report", tmp_path / "queue.html", "--json"],
         cwd=tmp_path, check=True, capture_output=True, text=True,
     )  # fmt: skip
 
@@ -34,3 +35,4 @@ def test_wheel_scores_a_file_from_an_empty_environment(tmp_path: Path) -> None:
     assert summary["n_orders"] == 3_000
     assert summary["n_flagged"] > 0
     assert len((tmp_path / "flags.csv").read_text(encoding="utf-8-sig").splitlines()) == summary["n_flagged"] + 1
+    assert "</html>" in (tmp_path / "queue.html").read_text(encoding="utf-8")

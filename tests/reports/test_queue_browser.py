@@ -134,6 +134,15 @@ def test_page_shows_reasons_links_and_a_filled_script(tab: Tab, tmp_path: Path) 
     assert opened(tab) != "t000000"
 
 
+def test_page_of_an_empty_queue_says_so(tab: Tab, tmp_path: Path) -> None:
+    show(tab, tmp_path, make_queue(0), "en")
+
+    tab.press("j")
+    tab.press("c")
+    assert tab.run("document.getElementById('card').textContent") == "No order fits"
+    assert count(tab) == "0 of 0"
+
+
 def test_printed_list_has_the_reasons_and_no_buttons(tab: Tab, tmp_path: Path) -> None:
     show(tab, tmp_path, make_queue(600))
 

@@ -18,10 +18,10 @@ _ENTRY: Final = {"valign": "top", "bg_color": "#fffbeb", "right": 1, "right_colo
 
 LOOKS: Final[dict[str, dict[str, Any]]] = {
     "head": {"bold": True, "bg_color": "#1f2937", "font_color": "#ffffff", "text_wrap": True, "valign": "vcenter"},
-    "text": {"valign": "top"},
-    "wrapped": {"valign": "top", "text_wrap": True},
-    "quoted": {"valign": "top", "quote_prefix": True},
-    "wrapped_quoted": {"valign": "top", "text_wrap": True, "quote_prefix": True},
+    "text": {"valign": "top", "indent": 1},
+    "wrapped": {"valign": "top", "text_wrap": True, "indent": 1},
+    "quoted": {"valign": "top", "quote_prefix": True, "indent": 1},
+    "wrapped_quoted": {"valign": "top", "text_wrap": True, "quote_prefix": True, "indent": 1},
     "bold": {"valign": "top", "bold": True},
     "link": {"valign": "top", "font_color": "#1d4ed8", "underline": 1},
     "entry": _ENTRY,
