@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup score test fmt lint types layers wheel samples starter readme bench bench-compare parity browser pictures crash check clean
+.PHONY: help setup score test fmt lint types layers wheel samples address-tables starter readme bench bench-compare parity browser pictures crash check clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -68,6 +68,9 @@ crash: $(READY)  ## kill a scorer 300 times, while it opens, scores, flushes, co
 
 samples: $(READY)  ## rebuild data/samples, byte for byte
 	@$(BIN)/ordervet simulate --out data/samples --orders 3000 --seed 20251111 --no-truth
+
+address-tables: $(READY)  ## lay the words and divisions of addresses out anew for the kernel
+	@$(BIN)/python -c "from ordervet.entities.address_arrays import save_tables; save_tables()"
 
 starter: $(READY)  ## train the bundled model anew on simulated orders
 	@$(BIN)/ordervet simulate --out out/starter --orders 300000 --seed 1111 --format parquet --no-truth

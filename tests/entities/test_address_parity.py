@@ -6,12 +6,13 @@ import csv
 import gzip
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ordervet.entities import parse_address
-from ordervet.entities.address_arrays import PLACE_SECOND, PLACE_START
+from ordervet.entities.address_arrays import PLACE_SECOND, PLACE_START, build_tables, load_tables
 from ordervet.entities.address_region_slots import build_slots
 from ordervet.entities.addresses import canonical_texts
 from ordervet.entities.divisions import load_divisions
@@ -104,3 +105,14 @@ def test_regions_in_slots_are_read_as_their_list_has_them() -> None:
 
     assert found == [(int(meta) >> 4, False) for meta in held[:, 2]]
     assert len(held) > 2_500
+
+
+def test_tables_on_disk_are_those_that_the_words_and_divisions_give() -> None:
+    built = build_tables()
+
+    loaded = load_tables()
+
+    assert set(loaded.dtype.names) == set(built)
+    for name, array in built.items():
+        np.testing.assert_array_equal(loaded[name], array)
+        assert loaded[name].dtype == array.dtype

@@ -7,6 +7,7 @@ each list under a root of its own; every division is the root of the names that 
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from ordervet.entities.divisions import Divisions
 
-__all__ = ["load_tables", "make_scratch"]
+__all__ = ["build_tables", "load_tables", "make_scratch", "save_tables"]
 
 MARK_SHIFT: Final = 21
 SECOND_SHIFT: Final = 48
@@ -97,6 +98,9 @@ state: the counters of the scan; out: canonical text.
 """
 
 
+TABLES_FILE: Final = Path(__file__).with_name("address_tables.npz")
+
+
 def make_scratch() -> np.void:
     """Make working memory; each thread needs its own.
 
@@ -111,11 +115,23 @@ def make_scratch() -> np.void:
 
 @cache
 def load_tables() -> np.void:
-    """Build the kernel's tables, once per process.
+    """Read the kernel's tables, once per process.
 
     Returns
     -------
-    a record, shared, so not to be changed. pages: code point // 256 → page; folds: entries; nodes, edges, starts: the
+    a record, shared, so not to be changed: the arrays of `build_tables`
+    """
+    # SPEED: to build them takes a second, which every new process would wait (make bench, first_score).
+    with np.load(TABLES_FILE, allow_pickle=False) as arrays:
+        return _pack(**{name: arrays[name] for name in arrays.files})
+
+
+def build_tables() -> dict[str, NDArray[Any]]:
+    """Build the kernel's tables from the words and divisions.
+
+    Returns
+    -------
+    arrays by name. pages: code point // 256 → page; folds: entries; nodes, edges, starts: the
     trie, and the filter of the first characters of regions; region_slots: the commonest regions; lists: first nodes of
     the word lists; exceptions: for each ending, the root of the characters that undo it; parents, levels, traits: of
     divisions (traits: 1 district, 2 subdistrict); codes: six digits of each division; town_bytes, town_offsets: names
@@ -128,25 +144,30 @@ def load_tables() -> np.void:
     n_roots = first_list + N_LISTS + len(_endings())
     nodes, edges, starts = _build_edges([*_division_words(divisions), *_lexicon_words(first_list)], n_roots)
     towns = [(division.name if division.level == TOWN else "").encode() for division in divisions.all]
-    return _pack(
-        pages=pages,
-        folds=folds,
-        nodes=nodes,
-        edges=edges,
-        starts=starts,
-        region_slots=build_slots(divisions),
-        lists=np.arange(first_list, first_list + N_LISTS, dtype=np.int32),
-        exceptions=np.arange(first_list + N_LISTS, n_roots, dtype=np.int32),
-        parents=np.array([division.parent for division in divisions.all], dtype=np.int32),
-        levels=np.array([division.level for division in divisions.all], dtype=np.int8),
-        traits=np.array([d.is_district + 2 * d.is_subdistrict for d in divisions.all], dtype=np.int8),
-        codes=np.frombuffer(b"".join(d.code[:6].encode().ljust(6) for d in divisions.all), np.uint8).reshape(-1, 6),
-        town_bytes=np.frombuffer(b"".join(towns), dtype=np.uint8),
-        town_offsets=np.cumsum([0, *map(len, towns)], dtype=np.int32),
-        unit_words=_unit_words(),
-        place_types=np.array(list(PLACE_WORDS), dtype=np.int8),
-        values=np.array(VALUES, dtype=np.int64),
-    )
+    return {
+        "pages": pages,
+        "folds": folds,
+        "nodes": nodes,
+        "edges": edges,
+        "starts": starts,
+        "region_slots": build_slots(divisions),
+        "lists": np.arange(first_list, first_list + N_LISTS, dtype=np.int32),
+        "exceptions": np.arange(first_list + N_LISTS, n_roots, dtype=np.int32),
+        "parents": np.array([division.parent for division in divisions.all], dtype=np.int32),
+        "levels": np.array([division.level for division in divisions.all], dtype=np.int8),
+        "traits": np.array([d.is_district + 2 * d.is_subdistrict for d in divisions.all], dtype=np.int8),
+        "codes": np.frombuffer(b"".join(d.code[:6].encode().ljust(6) for d in divisions.all), np.uint8).reshape(-1, 6),
+        "town_bytes": np.frombuffer(b"".join(towns), dtype=np.uint8),
+        "town_offsets": np.cumsum([0, *map(len, towns)], dtype=np.int32),
+        "unit_words": _unit_words(),
+        "place_types": np.array(list(PLACE_WORDS), dtype=np.int8),
+        "values": np.array(VALUES, dtype=np.int64),
+    }
+
+
+def save_tables() -> None:
+    """Write the tables anew, after a change of words, divisions or layout: make address-tables."""
+    np.savez_compressed(TABLES_FILE, **build_tables())  # type: ignore[arg-type] - no table is named allow_pickle
 
 
 def _pack(**arrays: NDArray[Any]) -> np.void:
