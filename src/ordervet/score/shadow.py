@@ -12,11 +12,22 @@ from contextlib import closing
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ordervet.errors import ModelError
+from ordervet.model import ForestPredictor, check_model
 from ordervet.policy import ACTIONS, Action
+from ordervet.score.batch import score_batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ordervet.model import Model
+    from ordervet.policy import Decision, Policy
+    from ordervet.score.memory import Features
 
 SHADOW_NAME = "shadow.sqlite"
 KEEP_DAYS = 30
@@ -139,3 +150,125 @@ def compare_shadow(path: Path, *, among: Sequence[str]) -> list[dict[str, Any]]:
             }
         )
     return compared
+
+
+class Shadow:
+    """A challenger beside the live model.
+
+    Parameters
+    ----------
+    model : the challenger
+    log : where both answers are recorded
+    """
+
+    def __init__(self, model: Model, log: ShadowLog) -> None:
+        self.model = model
+        self._predictor = ForestPredictor(model.booster_text)
+        self._log = log
+        self._columns: dict[str, NDArray[np.int64] | None] = {}
+
+    @property
+    def n_lost(self) -> int:
+        """Orders whose answers could not be recorded."""
+        return self._log.n_lost
+
+    def check(self, live: Model) -> None:
+        """Check that the live model's features hold the challenger's.
+
+        Raises
+        ------
+        ModelError
+            They do not.
+        """
+        if self._find_columns(live) is None:
+            missing = [name for name in self.model.spec.names if name not in live.spec.names]
+            raise ModelError(
+                f"the challenger {self.model.model_id} has {len(missing)} features that the live model "
+                f"{live.model_id} has not: {', '.join(missing[:3])}",
+                hint="compare them on the past instead: ordervet backtest --history DIR",
+            )
+
+    def watch(self, features: Features, decisions: Sequence[Decision], *, live: Model, policy: Policy) -> None:
+        """Score what was just decided, and record both answers; nothing that goes wrong here is raised.
+
+        Parameters
+        ----------
+        features : of the orders, in the live model's columns
+        decisions : of the live model, row by row
+        live, policy : what decided
+        """
+        try:
+            columns = self._find_columns(live)
+            if columns is None or live.model_id == self.model.model_id:
+                return
+            scored = score_batch(
+                features.orders, features.events, np.ascontiguousarray(features.matrix[:, columns]), model=self.model,
+                predictor=self._predictor, policy=policy,
+            )  # fmt: skip
+            seen_at = features.events.seen_at
+            self._log.add(
+                [_record(one, scored.build_decision(row), int(seen_at[row])) for row, one in enumerate(decisions)]
+            )
+        except Exception as error:  # noqa: BLE001 - the shadow must never stop an order
+            _log.error("the shadow failed: %s", type(error).__name__)
+
+    def close(self) -> None:
+        """Close the log."""
+        self._log.close()
+
+    def _find_columns(self, live: Model) -> NDArray[np.int64] | None:
+        """Find the challenger's features among the live model's; None where any is missing."""
+        if live.model_id not in self._columns:
+            position = {name: at for at, name in enumerate(live.spec.names)}
+            found = [position.get(name, -1) for name in self.model.spec.names]
+            fits = min(found, default=-1) >= 0 and live.spec.time_zone == self.model.spec.time_zone
+            self._columns[live.model_id] = np.array(found, np.int64) if fits else None
+        return self._columns[live.model_id]
+
+
+def open_shadow(models: Path, challenger: str, live: Model | None, *, path: Path | None, now_us: int) -> Shadow:
+    """Open a challenger of a folder of models beside its live model.
+
+    Parameters
+    ----------
+    models : the folder
+    challenger : id of the challenger
+    live : the live model, if there is one
+    path : of the records; None takes `SHADOW_NAME` in the folder
+    now_us : the present instant; older records than `KEEP_DAYS` go
+
+    Raises
+    ------
+    ModelError
+        There is no such challenger, it cannot serve, its features do not fit, or nothing can be recorded there.
+    """
+    model = check_model(models / challenger)
+    target = path or models / SHADOW_NAME
+    try:
+        log = ShadowLog(target)
+    except sqlite3.Error:
+        raise ModelError(
+            f"the shadow cannot be recorded in {target}", hint="name a file that can be written: shadow=FILE"
+        ) from None
+    log.forget_old(now_us)
+    shadow = Shadow(model, log)
+    if live is not None:
+        shadow.check(live)
+    return shadow
+
+
+def _record(one: Decision, other: Decision, seen_at: int) -> ShadowRecord:
+    return ShadowRecord(
+        order_id=one.order_id,
+        seen_at=seen_at,
+        champion_id=str(one.model_id),
+        challenger_id=str(other.model_id),
+        p_champion=one.p_malicious if one.p_malicious is not None else float("nan"),
+        p_challenger=other.p_malicious if other.p_malicious is not None else float("nan"),
+        score_champion=one.risk_score or 0,
+        score_challenger=other.risk_score or 0,
+        band_champion=str(one.band),
+        band_challenger=str(other.band),
+        action_champion=str(one.action),
+        action_challenger=str(other.action),
+    )
