@@ -167,7 +167,7 @@ def build_tables() -> dict[str, NDArray[Any]]:
 
 def save_tables() -> None:
     """Write the tables anew, after a change of words, divisions or layout: make address-tables."""
-    np.savez_compressed(TABLES_FILE, **build_tables())  # type: ignore[arg-type] - no table is named allow_pickle
+    np.savez_compressed(TABLES_FILE, **build_tables())  # type: ignore[arg-type]  # no table is named allow_pickle
 
 
 def _pack(**arrays: NDArray[Any]) -> np.void:
