@@ -18,6 +18,7 @@ from ordervet.cli.accounts import print_accounts, say_set_aside
 from ordervet.cli.history import preview_files
 from ordervet.cli.intake import choose_threads, read_files
 from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json, show_progress
+from ordervet.cli.words import word
 from ordervet.contract import check_out_path, parse_instant, write_table
 from ordervet.contract.file_events import AUTO
 from ordervet.contract.outputs import check_place, write_text
@@ -146,8 +147,8 @@ def score(
     else:
         _print_flags(scored, flagged[:top], spoken, intake.time_zone, known_scripts)
         _print_summary(scored, flagged, model, elapsed_s, spoken)
-        print_accounts(accounts)
-        _print_written(targets, n_aside, intake.failures.num_rows)
+        print_accounts(accounts, spoken)
+        _print_written(targets, n_aside, intake.failures.num_rows, spoken)
         if hold_list and handed:
             out.print(f"{say_holds(handed, spoken)}: {hold_list}", markup=False)
     if intake.failures.num_rows:
@@ -257,13 +258,13 @@ def _print_summary(
         out.print(line, style="dim", markup=False)
 
 
-def _print_written(targets: _Targets, n_aside: int, n_failures: int) -> None:
+def _print_written(targets: _Targets, n_aside: int, n_failures: int, lang: Lang) -> None:
     for path in (targets.out, targets.page):
         if path:
-            out.print(f"written: {path}", markup=False)
+            out.print(word("written", lang, path=path), markup=False)
     if n_failures:
-        where = f"see {targets.quarantine}" if targets.quarantine else "ordervet validate FILE... lists them"
-        err.print(f"{say_set_aside(n_aside, n_failures)}: {where}", style="yellow", markup=False)
+        where = word("see", lang, path=targets.quarantine) if targets.quarantine else word("validate", lang)
+        err.print(f"{say_set_aside(n_aside, n_failures, lang)}: {where}", style="yellow", markup=False)
 
 
 def _build_summary(

@@ -48,8 +48,8 @@ class ExitCode(IntEnum):
 
 EXIT_CODES_HELP = (
     "Exit codes: 0 done · 1 internal error · 2 wrong usage · 3 bad input, nothing written · 4 done, some rows set "
-    "aside · 5 model missing or damaged · 6 refused: not enough to learn from · 7 refused by a gate: what serves stays · "
-    "130 interrupted"
+    "aside · 5 model missing or damaged · 6 refused: not enough to learn from · 7 refused by a gate: what serves "
+    "stays · 130 interrupted"
 )
 
 _CODE_OF: tuple[tuple[type[OrdervetError], ExitCode], ...] = (

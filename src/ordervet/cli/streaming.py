@@ -1,0 +1,97 @@
+"""A large Parquet file of orders, scored in chunks: memory stays bounded, and reading goes on beside scoring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ordervet.cli.accounts import FileAccount, add_evidence
+from ordervet.cli.screen import show_rows
+from ordervet.contract.file_events import INSTANT_FIELDS, NATIVE
+from ordervet.contract.tables import check_columns
+from ordervet.errors import ContractError, HistoryError
+from ordervet.features import LaterEvents
+from ordervet.score import ScoredOrders
+from ordervet.score.stream import stream_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from ordervet.score.stream import ScoredChunk, StreamParts
+
+CHUNK_ROWS = 131_072
+MIN_ROWS = 500_000
+"""Below this many orders a file is read whole: that is quick, and says more about wrong rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """What became of a file.
+
+    Parameters
+    ----------
+    n_orders : orders in the file
+    scored : decisions about the orders that are flagged or above the lowest band; all others pass
+    account : what became of the file's rows
+    """
+
+    n_orders: int
+    scored: ScoredOrders
+    account: FileAccount
+
+
+def find_streamable(files: Sequence[Path], *, min_rows: int = MIN_ROWS) -> Path | None:
+    """Find out whether the files are one large Parquet file of orders in contract columns, and give it.
+
+    Parameters
+    ----------
+    files : as given on the command line
+    min_rows : what counts as large
+    """
+    if len(files) != 1 or files[0].suffix.lower() != ".parquet" or not files[0].is_file():
+        return None
+    try:
+        schema, n_rows = pq.read_schema(files[0]), pq.read_metadata(files[0]).num_rows
+        check_columns("orders", schema.names)
+    except (OSError, pa.ArrowException, ContractError):
+        return None
+    is_orders = [name for name in schema.names if name in INSTANT_FIELDS] == ["placed_at"]
+    return files[0] if is_orders and n_rows >= min_rows else None
+
+
+def stream_file(path: Path, parts: StreamParts) -> Streamed | None:
+    """Score a file of orders chunk by chunk.
+
+    Parameters
+    ----------
+    path : from `find_streamable`
+    parts : whatever scores; its engine is moved on
+
+    Returns
+    -------
+    None where the file has to be read whole: orders out of the order of time, orders that come twice, wrong rows
+    """
+    with pq.ParquetFile(path) as file, show_rows("scoring", file.metadata.num_rows) as advance:
+        chunks: list[ScoredChunk] = []
+        try:
+            for chunk in stream_scores(_iter_tables(file), LaterEvents.empty(), parts):
+                chunks.append(chunk)
+                advance(chunk.n_orders)
+        except (ContractError, HistoryError):
+            return None
+    ids = np.concatenate([chunk.order_ids for chunk in chunks])
+    if len(np.unique(ids)) < len(ids):
+        return None
+    n = len(ids)
+    evidence = add_evidence(chunk.evidence for chunk in chunks)
+    account = FileAccount(path.name, NATIVE, n, n, 0, 0, 0, n_orders=n, evidence=evidence)
+    return Streamed(n, ScoredOrders.concat([chunk.scored for chunk in chunks]), account)
+
+
+def _iter_tables(file: pq.ParquetFile) -> Iterator[pa.Table]:
+    return (pa.Table.from_batches([batch]) for batch in file.iter_batches(CHUNK_ROWS))

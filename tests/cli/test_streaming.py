@@ -1,0 +1,95 @@
+"""A large file is scored in chunks as it is scored whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ordervet.cli import scoring, streaming
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ordervet.contract import Events
+
+
+@pytest.fixture
+def orders(merchant: Events) -> pa.Table:
+    return merchant.orders.sort_by("placed_at").slice(0, 2_000)
+
+
+@pytest.fixture
+def chunks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Take any file for a large one, and note how many orders each chunk has."""
+    sizes: list[int] = []
+    find, stream = streaming.find_streamable, streaming.stream_scores
+
+    def note(*arguments: Any) -> Iterator[Any]:
+        for chunk in stream(*arguments):
+            sizes.append(chunk.n_orders)
+            yield chunk
+
+    monkeypatch.setattr(scoring, "find_streamable", lambda files: find(files, min_rows=1))
+    monkeypatch.setattr(streaming, "stream_scores", note)
+    monkeypatch.setattr(streaming, "CHUNK_ROWS", 300)
+    return sizes
+
+
+def score_both_ways(orders: pa.Table, folder: Path, ordervet, models_dir: Path) -> tuple[dict, dict]:
+    """Score the orders from Parquet, which goes in chunks, and from Arrow, which does not."""
+    told = []
+    for name in ("orders.parquet", "orders.arrow"):
+        path = folder / name
+        if name.endswith("parquet"):
+            pq.write_table(orders, path)
+        else:
+            with pa.ipc.new_file(path, orders.schema) as file:
+                file.write(orders)
+        out = folder / f"{name}.csv"
+        ended = ordervet("score", path, "--models", models_dir, "--json", "--top", 50, "--out", out)
+        content = ended.json | {"code": ended.code, "out": out.read_text(encoding="utf-8")}
+        told.append({key: value for key, value in content.items() if key != "elapsed_s"})
+    for each in told:
+        for file in each["files"]:
+            file["file"] = ""
+    return told[0], told[1]
+
+
+def test_chunks_give_what_the_whole_file_gives(orders, chunks, tmp_path: Path, ordervet, models_dir: Path) -> None:
+    in_chunks, whole = score_both_ways(orders, tmp_path, ordervet, models_dir)
+
+    assert in_chunks == whole
+    assert in_chunks["n_flagged"] > 10
+    assert chunks == [300] * 6 + [200]
+
+
+@pytest.mark.parametrize("fault", ["order", "twice", "row"])
+@pytest.mark.usefixtures("chunks")
+def test_a_file_with_faults_is_read_whole(fault, orders, tmp_path: Path, ordervet, models_dir: Path) -> None:
+    if fault == "order":
+        orders = pa.concat_tables([orders.slice(1_000), orders.slice(0, 1_000)])
+    elif fault == "twice":
+        orders = pa.concat_tables([orders, orders.slice(1_999)])
+    else:
+        amounts = pa.array([-1, *orders["amount_minor"].to_pylist()[1:]])
+        orders = orders.set_column(orders.column_names.index("amount_minor"), "amount_minor", amounts)
+
+    in_chunks, whole = score_both_ways(orders, tmp_path, ordervet, models_dir)
+
+    assert in_chunks == whole
+    assert in_chunks["n_orders"] == 2_000 - (fault == "row")
+
+
+def test_only_one_parquet_file_of_orders_is_scored_in_chunks(orders, merchant: Events, tmp_path: Path) -> None:
+    for name, table in {"orders": orders, "outcomes": merchant.outcomes, "odd": pa.table({"x": [1]})}.items():
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
+    found = [streaming.find_streamable([path], min_rows=1) for path in sorted(tmp_path.iterdir())]
+
+    assert [path and path.name for path in found] == [None, None, "orders.parquet", None]
+    assert streaming.find_streamable([tmp_path / "orders.parquet"]) is None
+    assert streaming.find_streamable([tmp_path / "orders.parquet"] * 2, min_rows=1) is None
