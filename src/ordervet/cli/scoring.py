@@ -18,29 +18,34 @@ from ordervet.cli.accounts import print_accounts, say_set_aside
 from ordervet.cli.history import preview_files
 from ordervet.cli.intake import choose_threads, read_files
 from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json, show_progress
+from ordervet.cli.streaming import find_streamable, stream_file
 from ordervet.cli.words import word
 from ordervet.contract import check_out_path, parse_instant, write_table
-from ordervet.contract.file_events import AUTO
+from ordervet.contract.file_events import AUTO, NATIVE
 from ordervet.contract.outputs import check_place, write_text
+from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.entities import KeyedEvents, key_events, load_key
 from ordervet.errors import ContractError
 from ordervet.model import find_live_model, load_model
-from ordervet.policy import ACTIONS, load_policy, load_scripts, parse_shifts
+from ordervet.policy import ACTIONS, Action, load_policy, load_scripts, parse_shifts
 from ordervet.reports import build_flag_lines, build_score_summary, name_model
 from ordervet.reports.holds import check_hold_path, say_holds
 from ordervet.score import Scorer, find_bundled_models
 from ordervet.score.handover import update_hold_list
+from ordervet.score.stream import open_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from ordervet.cli.accounts import FileAccount
     from ordervet.model import Model
     from ordervet.policy import Lang, Script, Shift
     from ordervet.reports.holds import HoldCounts
     from ordervet.reports.queue import Queue
     from ordervet.score import ScoredOrders
+    from ordervet.score.stream import StreamParts
 
 
 def score(
@@ -98,14 +103,21 @@ def score(
 
     Example: ordervet score orders.csv --history history --capacity 300 --out queue.xlsx --report queue.html
     """
-    targets = _check_targets(out_path, report, quarantine)
+    targets = _check_targets(out_path, report, hold_list, quarantine)
     spoken = choose_lang(lang)
-    if hold_list is not None:
-        check_hold_path(hold_list)
     rules = load_policy(policy).with_capacity(capacity, _read_shifts(shifts))
     known_scripts = load_scripts(scripts)
     model = load_model(find_live_model(models or find_bundled_models()))
     started = time.perf_counter()
+    is_plain = not (history or mapping or since or rules.capacity or all_ or hold_list or targets.needs_queue)
+    large = find_streamable(files) if is_plain and format_ in {AUTO, NATIVE} else None
+    if large:
+        n_threads = choose_threads(threads)
+        ending = _stream(large, open_parts(model, rules, load_key(), lang=spoken, n_threads=n_threads), targets)
+        if ending:
+            elapsed_s = time.perf_counter() - started
+            _tell(ending, model, targets, elapsed_s, top, spoken, DEFAULT_TIME_ZONE, known_scripts, json=json)
+            return
     with show_progress() as report_step:
         report_step("reading")
         preview = (
@@ -134,25 +146,77 @@ def score(
         if targets.quarantine and intake.failures.num_rows:
             write_table(intake.failures, targets.quarantine)
         handed = update_hold_list(hold_list, scored, events, rules) if hold_list else None
-    elapsed_s = time.perf_counter() - started
-    accounts = intake.list_accounts(events.orders)
-    n_aside = sum(each.n_quarantined for each in accounts)
+    ending = _Ending(
+        scored, flagged, len(scored), intake.list_accounts(events.orders), intake.failures.num_rows, handed
+    )
+    _tell(
+        ending, model, targets, time.perf_counter() - started, top, spoken, intake.time_zone, known_scripts, json=json
+    )
+    if ending.n_failures:
+        raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """What there is to tell.
+
+    Parameters
+    ----------
+    scored : decisions about all orders, or about those that do not plainly pass
+    flagged : shape (n_flagged,), rows of `scored`, ranked
+    n_orders : orders scored
+    accounts : what became of the rows of each file
+    n_failures : lines of failures
+    handed : what became of the hold list
+    """
+
+    scored: ScoredOrders
+    flagged: NDArray[np.int64]
+    n_orders: int
+    accounts: list[FileAccount]
+    n_failures: int
+    handed: HoldCounts | None = None
+
+
+def _stream(path: Path, parts: StreamParts, targets: _Targets) -> _Ending | None:
+    """Score one large file in chunks; None where it has to be read whole."""
+    streamed = stream_file(path, parts)
+    if streamed is None:
+        return None
+    flagged = streamed.scored.rank_flagged()
+    if targets.out:
+        write_table(streamed.scored.build_table(flagged), targets.out)
+    return _Ending(streamed.scored, flagged, streamed.n_orders, [streamed.account], 0)
+
+
+def _tell(
+    ending: _Ending,
+    model: Model,
+    targets: _Targets,
+    elapsed_s: float,
+    top: int,
+    lang: Lang,
+    time_zone: str,
+    scripts: Mapping[str, Script],
+    *,
+    json: bool,
+) -> None:
+    """Print what was found, for people or for programs."""
+    n_aside = sum(each.n_quarantined for each in ending.accounts)
     if json:
         about_files = {
-            "files": [each.as_dict() for each in accounts],
+            "files": [each.as_dict() for each in ending.accounts],
             "n_set_aside": n_aside,
-            "n_failures": intake.failures.num_rows,
+            "n_failures": ending.n_failures,
         }
-        print_json(_build_summary(scored, flagged, model, elapsed_s, top) | about_files | _sum_up_holds(handed))
-    else:
-        _print_flags(scored, flagged[:top], spoken, intake.time_zone, known_scripts)
-        _print_summary(scored, flagged, model, elapsed_s, spoken)
-        print_accounts(accounts, spoken)
-        _print_written(targets, n_aside, intake.failures.num_rows, spoken)
-        if hold_list and handed:
-            out.print(f"{say_holds(handed, spoken)}: {hold_list}", markup=False)
-    if intake.failures.num_rows:
-        raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
+        print_json(_build_summary(ending, model, elapsed_s, top) | about_files | _sum_up_holds(ending.handed))
+        return
+    _print_flags(ending.scored, ending.flagged[:top], lang, time_zone, scripts)
+    _print_summary(ending, model, elapsed_s, lang)
+    print_accounts(ending.accounts, lang)
+    _print_written(targets, n_aside, ending.n_failures, lang)
+    if targets.holds and ending.handed:
+        out.print(f"{say_holds(ending.handed, lang)}: {targets.holds}", markup=False)
 
 
 def _read_shifts(text: str | None) -> tuple[Shift, ...] | None:
@@ -176,6 +240,7 @@ class _Targets:
 
     out: Path | None
     page: Path | None
+    holds: Path | None
     quarantine: Path | None
 
     @property
@@ -187,7 +252,7 @@ class _Targets:
         return self.is_book or self.page is not None
 
 
-def _check_targets(out_path: Path | None, page: Path | None, quarantine: Path | None) -> _Targets:
+def _check_targets(out_path: Path | None, page: Path | None, holds: Path | None, quarantine: Path | None) -> _Targets:
     if quarantine is None and out_path is not None:
         quarantine = out_path.with_name(out_path.stem + ".quarantine.csv")
     for path in (out_path, quarantine):
@@ -195,7 +260,9 @@ def _check_targets(out_path: Path | None, page: Path | None, quarantine: Path | 
             check_out_path(path)
     if page is not None:
         check_place(page, (".html",))
-    return _Targets(out_path, page, quarantine)
+    if holds is not None:
+        check_hold_path(holds)
+    return _Targets(out_path, page, holds, quarantine)
 
 
 def _build_queue(
@@ -248,11 +315,9 @@ def _print_flags(
         out.print(build_flag_lines(decision, instant, rank, lang=lang, time_zone=time_zone, scripts=scripts))
 
 
-def _print_summary(
-    scored: ScoredOrders, flagged: NDArray[np.int64], model: Model, elapsed_s: float, lang: Lang
-) -> None:
-    counts = Counter(scored.actions[flagged].tolist())
-    out.print("\n" + build_score_summary(len(scored), counts, elapsed_s, lang))
+def _print_summary(ending: _Ending, model: Model, elapsed_s: float, lang: Lang) -> None:
+    counts = Counter(ending.scored.actions[ending.flagged].tolist())
+    out.print("\n" + build_score_summary(ending.n_orders, counts, elapsed_s, lang))
     is_simulated = bool(model.origin.get("is_simulated"))
     for line in name_model(model.model_id, model.origin.get("about"), is_simulated=is_simulated, lang=lang):
         out.print(line, style="dim", markup=False)
@@ -267,17 +332,14 @@ def _print_written(targets: _Targets, n_aside: int, n_failures: int, lang: Lang)
         err.print(f"{say_set_aside(n_aside, n_failures, lang)}: {where}", style="yellow", markup=False)
 
 
-def _build_summary(
-    scored: ScoredOrders,
-    flagged: NDArray[np.int64],
-    model: Model,
-    elapsed_s: float,
-    top: int,
-) -> dict[str, Any]:
+def _build_summary(ending: _Ending, model: Model, elapsed_s: float, top: int) -> dict[str, Any]:
+    scored, flagged = ending.scored, ending.flagged
+    counts = np.bincount(scored.actions[flagged], minlength=len(ACTIONS))
+    counts[ACTIONS.index(Action.PASS)] = ending.n_orders - len(flagged)
     return {
-        "n_orders": len(scored),
+        "n_orders": ending.n_orders,
         "n_flagged": len(flagged),
-        "actions": {str(action): int((scored.actions == at).sum()) for at, action in enumerate(ACTIONS)},
+        "actions": {str(action): int(n) for action, n in zip(ACTIONS, counts, strict=True)},
         "model_id": model.model_id,
         "is_model_simulated": bool(model.origin.get("is_simulated")),
         "elapsed_s": round(elapsed_s, 3),
