@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from ordervet.contract import Correction, Events, Order, Outcome, Verdict, event_schema, validate_events
 from ordervet.entities import key_events, load_key
-from ordervet.errors import ContractError, HistoryError, HistoryLockedError, ModelError
+from ordervet.errors import ContractError, HistoryError, HistoryLockedError, ModelError, OrdervetError
 from ordervet.model import ForestPredictor, find_live_model
 from ordervet.policy import Decision, DecisionCode, load_policy
 from ordervet.score.arrival import Arrivals, now_us
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ordervet.policy import Lang, Policy
     from ordervet.score.batch import ScoredOrders
     from ordervet.score.opening import Past
+    from ordervet.score.shadow import Shadow
 
 _log = logging.getLogger("ordervet")
 
@@ -93,6 +94,9 @@ class Scorer:
         self._decider: OneDecider | None = None
         self._models: Path | None = None
         self._policy_path: str | Path | None = None
+        self._shadow: Shadow | None = None
+        self._reload_every_s: float | None = None
+        self._looked_at_s = time.monotonic()
         self._note_last()
 
     @classmethod
@@ -108,6 +112,9 @@ class Scorer:
         n_jobs: int = 1,
         deadline_ms: float | None = None,
         clock: Callable[[], int] = now_us,
+        challenger: str | None = None,
+        shadow: str | Path | None = None,
+        reload_every_s: float | None = None,
     ) -> Self:
         """Open a scorer with the live model of a models folder.
 
@@ -123,6 +130,10 @@ class Scorer:
             with "batch" that a twentieth of a second later (docs/history.md)
         policy : a policy file; None takes the default
         lang, n_jobs, deadline_ms, clock : see the class
+        challenger : id of a model of the folder that scores beside the live one, decides nothing, and is recorded
+        shadow : file of these records; None takes ``shadow.sqlite`` in the folder of models
+        reload_every_s : look for a new live model before a live order, when so many seconds have passed since the last
+            look; None leaves it to `reload_if_changed`
 
         Raises
         ------
@@ -154,6 +165,12 @@ class Scorer:
             n_jobs=n_jobs, deadline_ms=deadline_ms, clock=clock, memory=memory,
         )  # fmt: skip
         scorer._models, scorer._policy_path = folder, policy
+        scorer._reload_every_s = reload_every_s
+        if challenger is not None:
+            from ordervet.score.shadow import open_shadow  # noqa: PLC0415 - only whoever has a challenger waits for it
+
+            path = None if shadow is None else Path(shadow)
+            scorer._shadow = open_shadow(folder, challenger, model, path=path, now_us=clock())
         return scorer
 
     def score(self, order: Order | dict[str, Any]) -> Decision:
@@ -365,6 +382,8 @@ class Scorer:
     def close(self) -> None:
         """Bring everything into the history store, and let others write it."""
         self._memory.close()
+        if self._shadow is not None:
+            self._shadow.close()
 
     def __enter__(self) -> Self:
         return self
@@ -402,6 +421,7 @@ class Scorer:
         self, orders: list[Order], score: Callable[[list[Order]], list[Decision] | None], started: float
     ) -> list[Decision]:
         """Let valid orders be remembered and decided about; whatever goes wrong, or is late, lets all of them pass."""
+        self._look_for_new_model()
         code = DecisionCode.UNSCORED_ERROR
         try:
             decisions = score(orders)
@@ -435,6 +455,9 @@ class Scorer:
         if decision is None:
             events = build_one_event(one, self.model.spec)
             decision = self._decide(Features(one.table, events, matrix)).build_decision(0)
+        if self._shadow is not None:
+            features = Features(one.table, build_one_event(one, self.model.spec), matrix)
+            self._shadow.watch(features, [decision], live=self.model, policy=self.policy)
         return [decision]
 
     def _score_together(self, orders: list[Order]) -> list[Decision] | None:
@@ -445,7 +468,20 @@ class Scorer:
         if features is None or self.model is None:
             return None
         scored = self._decide(features)
-        return [scored.build_decision(row) for row in range(len(orders))]
+        decisions = [scored.build_decision(row) for row in range(len(orders))]
+        if self._shadow is not None:
+            self._shadow.watch(features, decisions, live=self.model, policy=self.policy)
+        return decisions
+
+    def _look_for_new_model(self) -> None:
+        """Take over a new live model, if it is time to look; whatever goes wrong, the old one goes on."""
+        if self._reload_every_s is None or time.monotonic() - self._looked_at_s < self._reload_every_s:
+            return
+        self._looked_at_s = time.monotonic()
+        try:
+            self.reload_if_changed()
+        except OrdervetError as error:
+            _log.error("the new model was not taken over: %s", error.message)
 
     def _find_decider(self) -> OneDecider:
         model, predictor = self._require()

@@ -1,0 +1,21 @@
+"""Settings under which the nights of a small merchant go through."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from ordervet.model import FitSettings
+from ordervet.nightly.settings import GateBounds, Learning, Maturity, NightSettings
+
+AS_OF_US = int(datetime(2025, 11, 30, 16, tzinfo=UTC).timestamp()) * 1_000_000
+#: Bounds that a merchant of a few thousand orders passes: what is tested is the way, not the height of the gates.
+LENIENT = NightSettings(
+    maturity=Maturity(order_days=8.0),
+    learning=Learning(holdout_days=14, n_folds=2, slice_orders=1_000),
+    gates=GateBounds(
+        n_draws=50, max_champion_days=0.0, max_loss=1.0, calibration_error=1.0, calibration_bias=9.0,
+        channel_false_positives=1.0, new_buyer_false_positives=1.0, alert_rate_change=1.0, max_us_per_order=1e6,
+        expected=("*",), label_auc=0.0, duplicates=1.0, lookalike_orders=0,
+    ),
+    fit=FitSettings(num_rounds=12, num_leaves=8, min_data_in_leaf=20),
+)  # fmt: skip

@@ -1,0 +1,173 @@
+"""A running scorer and the models of its folder: a new one is taken over between orders, a challenger only watches."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ordervet import Scorer
+from ordervet.errors import ModelError
+from ordervet.features import build_spec
+from ordervet.model import FitSettings, promote_model, rollback_model, save_model
+from ordervet.retrain import train_model
+from ordervet.score.shadow import SHADOW_NAME, compare_shadow
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ordervet.contract import Events
+    from ordervet.model import Model
+
+N_SWAPS = 50
+SMALL = FitSettings(num_rounds=5, num_leaves=4, min_data_in_leaf=20)
+NAMES = ("order__value__{amount,discount_share,account_age_days}", "buyer__count__order__{1d,90d}")
+
+
+@pytest.fixture(scope="module")
+def pair(merchant: Events) -> list[Model]:
+    """Two models with the same features, and other trees."""
+    spec = build_spec(use_defaults=False, names=NAMES)
+    settings = [SMALL, SMALL.model_copy(update={"num_rounds": 9})]
+    return [train_model(merchant, spec, each, origin={"is_simulated": True}) for each in settings]
+
+
+@pytest.fixture
+def models(pair: list[Model], tmp_path: Path) -> Path:
+    """Both models, of which the second serves after the first."""
+    for model in pair:
+        promote_model(tmp_path, save_model(model, tmp_path, card="card").name)
+    return tmp_path
+
+
+def list_orders(merchant: Events, n: int) -> list[dict[str, object]]:
+    rows = merchant.orders.slice(0, n).to_pylist()
+    return [{name: value for name, value in row.items() if name != "seen_at" and value is not None} for row in rows]
+
+
+def clock_from(start: int = 1_762_000_000_000_000):
+    ticks = iter(range(start, start + 10**9, 1_000_000))
+    return lambda: next(ticks)
+
+
+def test_no_order_is_unscored_or_scored_by_half_a_model_through_fifty_swaps(
+    models: Path, pair: list[Model], merchant: Events
+) -> None:
+    orders = list_orders(merchant, 4 * N_SWAPS)
+    scorer = Scorer.open(models, reload_every_s=0.0, clock=clock_from())
+    fixed = {}
+    for model in pair:
+        alone = models / f"only-{model.model_id}"
+        promote_model(alone, save_model(model, alone, card="card").name)
+        with Scorer.open(alone, clock=clock_from()) as reference:
+            fixed[model.model_id] = [reference.score(order) for order in orders]
+
+    decisions = []
+    for at, order in enumerate(orders):
+        if at % 4 == 2:
+            if (at // 4) % 2:
+                promote_model(models, pair[1].model_id)
+            else:
+                rollback_model(models)
+        decisions.append(scorer.score(order))
+
+    assert {str(decision.code) for decision in decisions} == {"SCORED"}
+    assert [decision.model_id for decision in decisions].count(pair[0].model_id) == len(orders) // 2
+    for at, decision in enumerate(decisions):
+        assert decision.p_malicious == fixed[str(decision.model_id)][at].p_malicious
+        assert decision.risk_score == fixed[str(decision.model_id)][at].risk_score
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "remove", "pointer"])
+def test_damaged_new_model_is_refused_and_the_old_one_goes_on(
+    models: Path, pair: list[Model], merchant: Events, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    orders = list_orders(merchant, 4)
+    rollback_model(models)
+    scorer = Scorer.open(models, reload_every_s=0.0, clock=clock_from())
+    promote_model(models, pair[1].model_id)
+    path = models / pair[1].model_id / "model.txt"
+    if damage == "pointer":
+        (models / "live").write_text("m-nowhere\n")
+    elif damage == "remove":
+        shutil.rmtree(path.parent)
+    else:
+        text = path.read_text()
+        path.write_text(text[: len(text) // 2] if damage == "cut" else text.replace("leaf_value=", "leaf_value=9", 1))
+
+    decisions = [scorer.score(order) for order in orders]
+
+    assert {(decision.model_id, str(decision.code)) for decision in decisions} == {(pair[0].model_id, "SCORED")}
+    assert caplog.records
+
+
+def test_new_model_with_other_features_sees_what_the_old_one_remembered(models: Path, merchant: Events) -> None:
+    orders = list_orders(merchant, 6)
+    other = train_model(
+        merchant, build_spec(use_defaults=False, names=(*NAMES, "item__count__order__1d")), SMALL, origin={}
+    )
+    folder = save_model(other, models, card="card")
+    scorer = Scorer.open(models, reload_every_s=0.0, clock=clock_from())
+    before = [scorer.score(order) for order in orders[:3]]
+
+    promote_model(models, folder.name)
+    after = [scorer.score(order) for order in orders[3:]]
+
+    assert {decision.model_id for decision in before} != {decision.model_id for decision in after}
+    alone = models / "alone"
+    promote_model(alone, save_model(other, alone, card="card").name)
+    with Scorer.open(alone, clock=clock_from()) as reference:
+        expected = [reference.score(order) for order in orders][3:]
+    assert [decision.p_malicious for decision in after] == [decision.p_malicious for decision in expected]
+
+
+def test_challenger_decides_nothing_and_both_answers_are_recorded(
+    models: Path, pair: list[Model], merchant: Events
+) -> None:
+    orders = list_orders(merchant, 40)
+    one_tick_later = clock_from(1_762_000_001_000_000)  # the clock was read for what is too old to keep
+    with Scorer.open(models, clock=one_tick_later) as plain:
+        expected = [plain.score(order) for order in orders]
+
+    with Scorer.open(models, challenger=pair[0].model_id, clock=clock_from()) as scorer:
+        decisions = [scorer.score(order) for order in orders[:30]] + scorer.score_many(orders[30:])
+
+    assert decisions == expected
+    rows = sqlite3.connect(models / SHADOW_NAME).execute("SELECT * FROM shadow ORDER BY seen_at").fetchall()
+    assert [row[0] for row in rows] == [order["order_id"] for order in orders]
+    assert {row[2:4] for row in rows} == {(pair[1].model_id, pair[0].model_id)}
+    assert [row[4] for row in rows] == [decision.p_malicious for decision in expected]
+    (compared,) = compare_shadow(models / SHADOW_NAME, among=[pair[0].model_id])
+    assert compared["n_orders"] == 40
+    assert compared["n_other_action"] == compared["n_stricter"] + compared["n_milder"]
+
+
+def test_challenger_whose_features_the_live_model_lacks_is_refused(models: Path, merchant: Events) -> None:
+    other = train_model(merchant, build_spec(use_defaults=False, names=(*NAMES, "ip__age__order")), SMALL, origin={})
+    folder = save_model(other, models, card="card")
+
+    with pytest.raises(ModelError, match=r"1 features that the live model .* has not: ip__age__order"):
+        Scorer.open(models, challenger=folder.name)
+    with pytest.raises(ModelError, match="cannot be read"):
+        Scorer.open(models, challenger="m-none")
+
+
+def test_shadow_that_cannot_be_written_stops_no_order(models: Path, pair: list[Model], merchant: Events) -> None:
+    orders = list_orders(merchant, 3)
+    with Scorer.open(models, challenger=pair[0].model_id, clock=clock_from()) as scorer:
+        with sqlite3.connect(models / SHADOW_NAME) as holder:
+            holder.execute("DROP TABLE shadow")
+        decisions = [scorer.score(order) for order in orders]
+
+    assert {str(decision.code) for decision in decisions} == {"SCORED"}
+
+
+def test_model_that_cannot_be_told_from_the_live_one_is_no_challenger_of_itself(
+    models: Path, pair: list[Model], merchant: Events
+) -> None:
+    with Scorer.open(models, challenger=pair[1].model_id, clock=clock_from()) as scorer:
+        scorer.score(list_orders(merchant, 1)[0])
+
+    assert compare_shadow(models / SHADOW_NAME, among=[pair[1].model_id]) == []
