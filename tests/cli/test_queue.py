@@ -93,7 +93,7 @@ def test_queue_is_written_as_a_page_too(ordervet, files, models_dir, tmp_path: P
     ended = ordervet("score", *files, "--models", models_dir, "--report", page, "--lang", "zh", "--top", 0)
 
     assert ended.code == 0
-    assert f"written: {page}" in ended.out
+    assert f"已写出：{page}" in ended.out
     assert '<html lang="zh-CN">' in page.read_text(encoding="utf-8")
 
 
@@ -129,3 +129,26 @@ def test_flags_fit_a_hundred_columns(ordervet, files, models_dir, lang: str) -> 
     ended = ordervet("score", *files, "--models", models_dir, "--lang", lang, "--top", 40)
 
     assert max(map(cell_len, ended.out.split("\n\n")[0].splitlines())) <= 100
+
+
+@pytest.mark.usefixtures("key")
+def test_files_are_accounted_for_in_the_locales_language(
+    ordervet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    orders = tmp_path / "orders.csv"
+    orders.write_text(
+        "order_id,placed_at,amount_minor,phone\nt1,2025-11-01,100,135****1111\nt2,soon,1,\n", encoding="utf-8"
+    )
+
+    checked = ordervet("validate", orders)
+    brought = ordervet("ingest", orders, "--history", tmp_path / "history")
+
+    line = "orders.csv：读入 2 行 = 采用 1 + 合并 0 + 已有 0 + 搁置 1"
+    assert line in checked.out
+    assert line in brought.out
+    assert "缺少证据的订单占比（共 1 单）" in checked.out
+    assert "电话 100%（100% 脱敏）" in brought.out
+    assert "合格行：1 订单" in checked.out
+    assert "1 行被搁置（1 条）: 用 --quarantine FILE 列出" in brought.err
+    assert "历史库现为版本 1" in brought.out

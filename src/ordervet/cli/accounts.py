@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from ordervet.cli.screen import out
+from ordervet.cli.words import join, name_entity, word
 from ordervet.entities.keyed import count_evidence
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ordervet.contract import FileCounts
+    from ordervet.policy import Lang
 
 _SHOWN_FROM = 0.005  # shares below are not worth a word on the screen
 
@@ -104,33 +106,27 @@ def add_evidence(parts: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, 
     return {name: dict(counts) for name, counts in total.items()}
 
 
-def print_accounts(accounts: Iterable[FileAccount]) -> None:
+def print_accounts(accounts: Iterable[FileAccount], lang: Lang) -> None:
     """Print what became of the rows of each file, and what its orders lack."""
     for each in accounts:
-        out.print(
-            f"{each.file}: {each.n_read:,} rows read = {each.n_accepted:,} accepted + {each.n_merged:,} merged + "
-            f"{each.n_known:,} already known + {each.n_quarantined:,} quarantined",
-            markup=False,
-        )
-        lacking = [_say_lack(name, each) for name, share in each.missing_evidence.items() if share >= _SHOWN_FROM]
+        counts = {"accepted": each.n_accepted, "merged": each.n_merged, "known": each.n_known}
+        line = word("account", lang, file=each.file, read=each.n_read, aside=each.n_quarantined, **counts)
+        out.print(line, markup=False)
+        lacking = [_say_lack(name, each, lang) for name, share in each.missing_evidence.items() if share >= _SHOWN_FROM]
         if lacking:
-            out.print(f"  missing evidence, share of {each.n_orders:,} orders: {', '.join(lacking)}", style="dim")
-        for title, found in (
-            ("left out for want of a date", each.undated),
-            ("states that the format does not know", each.unknown_states),
-        ):
+            out.print(word("lacking", lang, n=each.n_orders, what=join(lacking, lang)), style="dim")
+        for title, found in (("undated", each.undated), ("unknown_states", each.unknown_states)):
             if found:
-                out.print(f"  {title}: {', '.join(f'{n:,} {name}' for name, n in found.items())}", style="dim")
+                what = join([f"{n:,} {name}" for name, n in found.items()], lang)
+                out.print(f"  {word(title, lang)}: {what}", style="dim", markup=False)
 
 
-def _say_lack(name: str, account: FileAccount) -> str:
+def _say_lack(name: str, account: FileAccount, lang: Lang) -> str:
     n_masked = account.evidence[name]["masked"]
-    masked = f" ({n_masked / account.n_orders:.0%} masked)" if n_masked else ""
-    return f"{name} {account.missing_evidence[name]:.0%}{masked}"
+    masked = word("masked", lang, share=n_masked / account.n_orders) if n_masked else ""
+    return f"{name_entity(name, lang)} {account.missing_evidence[name]:.0%}{masked}"
 
 
-def say_set_aside(n_rows: int, n_failures: int) -> str:
+def say_set_aside(n_rows: int, n_failures: int, lang: Lang) -> str:
     """Say how many rows were set aside; a line about part of a row that was used counts by itself."""
-    if n_rows == 0:
-        return f"no row was set aside, but parts of rows were left out ({n_failures:,} lines)"
-    return f"{n_rows:,} rows were set aside ({n_failures:,} lines)"
+    return word("aside" if n_rows else "aside_none", lang, rows=n_rows, lines=n_failures)

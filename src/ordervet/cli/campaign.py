@@ -18,6 +18,7 @@ from rich.table import Table
 from ordervet.cli import options
 from ordervet.cli.intake import choose_threads
 from ordervet.cli.screen import EXIT_CODES_HELP, choose_lang, out, print_json, show_progress
+from ordervet.cli.words import word
 from ordervet.contract import check_out_path, parse_instant
 from ordervet.contract.outputs import check_place, write_text
 from ordervet.contract.values import DEFAULT_TIME_ZONE
@@ -316,4 +317,4 @@ def _tell(board: Board, out_path: Path | None, report: Path | None, *, json: boo
         out.print(part, width=max(out.width, _LEAST_WIDTH) if isinstance(part, Table) else None)
     for path in (out_path, report):
         if path is not None:
-            out.print(f"written: {path}", markup=False)
+            out.print(word("written", board.lang, path=path), markup=False)

@@ -11,6 +11,7 @@ import typer
 from ordervet.cli import options
 from ordervet.cli.intake import choose_threads, read_events_of
 from ordervet.cli.screen import choose_lang, out, print_json, show_progress
+from ordervet.cli.words import word
 from ordervet.contract.file_events import AUTO
 from ordervet.contract.outputs import check_place, write_text
 from ordervet.entities import KeyedEvents, key_events, load_key
@@ -87,4 +88,4 @@ def explain(
         out.print(f"  {contribution:+8.3f}  {name} = {value:g}", markup=False)
     out.print(_WORDS["model"][spoken].format(id=model.model_id), style="dim", markup=False)
     if page is not None:
-        out.print(f"written: {page}", markup=False)
+        out.print(word("written", spoken, path=page), markup=False)

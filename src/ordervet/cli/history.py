@@ -14,7 +14,8 @@ from ordervet.cli import options
 from ordervet.cli.accounts import print_accounts, say_set_aside
 from ordervet.cli.intake import Intake, build_history_intake
 from ordervet.cli.parts import PartReader, account_part, add_up, list_failures
-from ordervet.cli.screen import ExitCode, err, out, print_json, show_progress
+from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json, show_progress
+from ordervet.cli.words import word
 from ordervet.contract import Events, check_out_path, load_mapping, write_table
 from ordervet.contract.file_events import AUTO, FILE_FAILURE_SCHEMA
 from ordervet.entities import load_key
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ordervet.cli.accounts import FileAccount
     from ordervet.cli.parts import FilePart
     from ordervet.entities import Key
+    from ordervet.policy import Lang
 
 
 def ingest(
@@ -38,6 +40,7 @@ def ingest(
     format_: options.FormatName = AUTO,
     formats: options.FormatsDir = None,
     quarantine: Annotated[Path | None, typer.Option(help="Where to write rows that are set aside.")] = None,
+    lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
     """Bring orders, outcomes, verdicts and corrections into the history, those that are new.
@@ -50,7 +53,7 @@ def ingest(
     """
     if quarantine is not None:
         check_out_path(quarantine)
-    key = load_key()
+    key, spoken = load_key(), choose_lang(lang)
     with show_progress() as report_step:
         report_step("reading")
         store = find_history(history, key)
@@ -61,7 +64,7 @@ def ingest(
                 groups, lambda: store or History.open(history, key, create=True), quarantine, report_step
             )
         except KeyboardInterrupt:
-            err.print("the history is as it was; run the same command again, nothing is counted twice")
+            err.print(word("as_it_was", spoken))
             raise
     if json:
         print_json(
@@ -75,9 +78,9 @@ def ingest(
             }
         )
     else:
-        print_accounts(brought.accounts)
-        _print_notes(brought.n_waiting, brought.n_differing, brought.store.version)
-        _print_set_aside(brought, quarantine)
+        print_accounts(brought.accounts, spoken)
+        _print_notes(brought, spoken)
+        _print_set_aside(brought, quarantine, spoken)
     if brought.failures.num_rows:
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
 
@@ -194,17 +197,18 @@ def preview_files(
     return Preview(store, [part.events for part in parts], intake, pc.unique(orders["order_id"]))
 
 
-def _print_notes(n_waiting: int, n_differing: int, version: int) -> None:
-    if n_waiting:
-        out.print(f"waiting for their order, to count once it is brought in: {n_waiting:,}")
-    if n_differing:
-        out.print(f"known orders that came with another time or amount, of which the first stands: {n_differing:,}")
-    out.print(f"the history is at version {version}", style="dim")
+def _print_notes(brought: _Brought, lang: Lang) -> None:
+    if brought.n_waiting:
+        out.print(word("waiting", lang, n=brought.n_waiting))
+    if brought.n_differing:
+        out.print(word("differing", lang, n=brought.n_differing))
+    out.print(word("version", lang, n=brought.store.version), style="dim")
 
 
-def _print_set_aside(brought: _Brought, quarantine: Path | None) -> None:
+def _print_set_aside(brought: _Brought, quarantine: Path | None, lang: Lang) -> None:
     """Say how many rows were set aside, and how many good ones lost a part."""
     if brought.failures.num_rows:
         n_rows = sum(each.n_quarantined for each in brought.accounts)
-        where = f"see {quarantine}" if quarantine else "--quarantine FILE lists them"
-        err.print(f"{say_set_aside(n_rows, brought.failures.num_rows)}: {where}", style="yellow", markup=False)
+        where = word("see", lang, path=quarantine) if quarantine else word("quarantine", lang)
+        said = say_set_aside(n_rows, brought.failures.num_rows, lang)
+        err.print(f"{said}: {where}", style="yellow", markup=False)

@@ -10,7 +10,8 @@ import typer
 from ordervet.cli import options
 from ordervet.cli.accounts import print_accounts
 from ordervet.cli.intake import read_files
-from ordervet.cli.screen import ExitCode, out, print_json, show_progress
+from ordervet.cli.screen import ExitCode, choose_lang, out, print_json, show_progress
+from ordervet.cli.words import join, word
 from ordervet.contract import check_out_path, write_table
 from ordervet.contract.file_events import AUTO
 from ordervet.entities import load_key
@@ -24,6 +25,7 @@ def validate(
     format_: options.FormatName = AUTO,
     formats: options.FormatsDir = None,
     out_path: Annotated[Path | None, typer.Option("--out", help="Where to write the rows that fail.")] = None,
+    lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
     """Check files against the contract, row by row; nothing is scored.
@@ -52,10 +54,12 @@ def validate(
             }
         )
     else:
-        print_accounts(accounts)
-        out.print("good rows: " + ", ".join(f"{n:,} {kind}" for kind, n in counts.items() if n))
+        spoken = choose_lang(lang)
+        print_accounts(accounts, spoken)
+        good = [word(kind, spoken, n=n) for kind, n in counts.items() if n]
+        out.print(word("good", spoken) + join(good, spoken))
         if n_failed:
-            out.print(f"{n_failed:,} failures:")
+            out.print(word("failures", spoken, n=n_failed))
             out.print(build_failure_table(intake.failures))
     if n_failed:
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
