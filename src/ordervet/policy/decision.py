@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from ordervet.policy.codes import Action, DecisionCode
@@ -35,8 +35,10 @@ class Decision:
     missing : codes of the evidence that was missing, such as ``phone_masked``
     model_id, policy_id : what the decision was made with, so that it can be replayed
     seen_at : the instant whose history was known, with a zone
-    history_version : version of the history store that was open; None without a store
-    pace : what was handed on at that instant where orders come one by one under a capacity; else None
+    history_version : version of the history store that was open; None without a store. It says where a decision came
+        from, and plays no part in comparing two
+    pace : what was handed on at that instant where orders come one by one under a capacity, with the slots this order
+        had, 0 or 1; else None
     route : who looks at the order, where a rule says so
     applied : codes of what lists and rules found, such as ``deny_phone`` or ``rule_NAME``
     code : how the decision came about
@@ -60,7 +62,7 @@ class Decision:
     policy_id: str | None = None
     code: DecisionCode = DecisionCode.SCORED
     seen_at: datetime | None = None
-    history_version: int | None = None
+    history_version: int | None = field(default=None, compare=False)
     pace: Pace | None = None
     route: str | None = None
     applied: tuple[str, ...] = ()

@@ -175,7 +175,7 @@ class ScoredOrders:
             code=DecisionCode.SCORED,
             seen_at=self.orders["seen_at"][row].as_py(),
             history_version=self.history_version,
-            pace=self.pace,
+            pace=self.pace and replace(self.pace, slots=int(self.actions[row] != _PASS)),
             route=self.routes.get(row),
             applied=self.applied.get(row, ()),
         )

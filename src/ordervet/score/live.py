@@ -26,7 +26,7 @@ from ordervet.entities.keyed import KEYED_KINDS
 from ordervet.errors import HistoryError
 from ordervet.features import FeatureEngine
 from ordervet.score.arrival import NEVER
-from ordervet.score.memory import Memory, advance, advance_one, find_earliest, require_engine
+from ordervet.score.memory import Memory, advance, advance_in_parts, advance_one, find_earliest, require_engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,8 @@ SNAPSHOT_AFTER = 500_000
 
 SNAPSHOT_FROM = 20_000
 """A history with fewer events is replayed in a moment, and has no snapshot."""
+
+_REPLAYED_AT_ONCE = 2**17
 
 _log = logging.getLogger("ordervet")
 
@@ -81,6 +83,7 @@ class LiveMemory(Memory):
         snapshot_after: int = SNAPSHOT_AFTER,
     ) -> None:
         super().__init__(key, spec, n_jobs=n_jobs)
+        self.history_version = history.version
         self._folder: Path = history.path
         self._snapshot_from, self._snapshot_after = snapshot_from, snapshot_after
         self._last_seen_at, self._ids_at_last = NEVER, set[int]()
@@ -279,7 +282,7 @@ class LiveMemory(Memory):
     def _replay(self, spec: FeatureSpec) -> Features:
         """Build the state anew from the whole history; give the features of all its orders."""
         engine = FeatureEngine(spec, n_jobs=self._n_jobs)
-        features = advance(engine, to_events(self._read_all(), self._key.key_id))
+        features = advance_in_parts(engine, to_events(self._read_all(), self._key.key_id), _REPLAYED_AT_ONCE)
         self._engine = engine
         self._join_saving()
         self.save_snapshot()

@@ -64,6 +64,7 @@ class Memory:
     """
 
     def __init__(self, key: Key, spec: FeatureSpec | None, *, n_jobs: int = 1) -> None:
+        self.history_version: int | None = None  # of the store that was opened, if any
         self._key, self._n_jobs = key, n_jobs
         self._engine = FeatureEngine(spec, n_jobs=n_jobs) if spec else None
         self._past: list[KeyedEvents] = []
@@ -173,6 +174,30 @@ def advance(engine: FeatureEngine, events: KeyedEvents) -> Features:
     """Add events to a state."""
     order_events = build_order_events(events.orders, engine.spec)
     return Features(events.orders, order_events, engine.advance(order_events, build_later_events(events)))
+
+
+def advance_in_parts(engine: FeatureEngine, events: KeyedEvents, n_orders: int) -> Features:
+    """Add many events to a state, so many orders at a time: the state makes room for no more than come at once.
+
+    Parameters
+    ----------
+    engine : a state
+    events : in the order seen
+    n_orders : about so many at a time
+    """
+    order_events = build_order_events(events.orders, engine.spec)
+    later = build_later_events(events)
+    later = later.take(np.argsort(later.seen_at, kind="stable"))
+    edges = np.unique(order_events.seen_at[n_orders::n_orders])
+    starts = [np.concatenate([[0], np.searchsorted(each.seen_at, edges)]) for each in (order_events, later)]
+    stops = [np.append(start[1:], len(each)) for start, each in zip(starts, (order_events, later), strict=True)]
+    parts = [
+        engine.advance(order_events.take(np.arange(*orders)), later.take(np.arange(*laters)))
+        for orders, laters in zip(
+            zip(starts[0], stops[0], strict=True), zip(starts[1], stops[1], strict=True), strict=True
+        )
+    ]
+    return Features(events.orders, order_events, np.concatenate(parts))
 
 
 def advance_one(engine: FeatureEngine, one: OneOrder) -> NDArray[np.float32]:

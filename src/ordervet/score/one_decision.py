@@ -59,17 +59,21 @@ class OneDecider:
     Parameters
     ----------
     model, predictor, policy : what decides
+    history_version : version of the history store that is open
 
     References
     ----------
     Truth: `score_batch`.
     """
 
-    def __init__(self, model: Model, predictor: ForestPredictor, policy: Policy) -> None:
+    def __init__(
+        self, model: Model, predictor: ForestPredictor, policy: Policy, history_version: int | None = None
+    ) -> None:
         self.model, self.policy = model, policy
         self._predictor = predictor
         self._calibration, self._risk_scale = OneCurve(model.calibration), OneCurve(model.risk_scale)
         self._model_id, self._policy_id = model.model_id, policy.policy_id
+        self._history_version = history_version
         self._below = _find_first_cut(policy)
         self._told = tuple(name for name in MISSING_ENTITIES if name in model.spec.entities)
         self._missing: dict[tuple[int, ...], tuple[str, ...]] = {}
@@ -101,6 +105,7 @@ class OneDecider:
             policy_id=self._policy_id,
             code=DecisionCode.SCORED,
             seen_at=_EPOCH + timedelta(microseconds=one.seen_at),
+            history_version=self._history_version,
         )
 
     def _list_missing(self, evidence: dict[str, int]) -> tuple[str, ...]:

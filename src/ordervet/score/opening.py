@@ -109,6 +109,7 @@ def open_memory(
 
         return LiveMemory(store, key, spec, n_jobs=n_jobs, durability=durability)
     memory = Memory(key, spec, n_jobs=n_jobs)
+    memory.history_version = store.version if store is not None else None
     if history is not None and spec is not None:
         memory.take_past(_read_past(history) if store is None else store.read())
     return memory

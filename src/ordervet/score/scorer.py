@@ -20,6 +20,7 @@ from ordervet.model import ForestPredictor, find_live_model
 from ordervet.policy import Decision, DecisionCode, load_policy
 from ordervet.score.arrival import Arrivals, now_us
 from ordervet.score.batch import score_batch
+from ordervet.score.desk import Desk
 from ordervet.score.memory import Features, Memory
 from ordervet.score.one_decision import OneDecider
 from ordervet.score.one_event import build_one_event
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from ordervet.entities.history import Erased
     from ordervet.entities.history.journal import Durability
     from ordervet.model import Model
-    from ordervet.policy import Lang, Policy
+    from ordervet.policy import Lang, Pace, Policy
     from ordervet.score.batch import ScoredOrders
     from ordervet.score.opening import Past
     from ordervet.score.shadow import Shadow
@@ -92,6 +93,7 @@ class Scorer:
         self._arrivals = Arrivals(clock)
         self._reader: OneOrderReader | None = None
         self._decider: OneDecider | None = None
+        self._desk = Desk()
         self._models: Path | None = None
         self._policy_path: str | Path | None = None
         self._shadow: Shadow | None = None
@@ -409,13 +411,26 @@ class Scorer:
             self._arrivals.note(self._memory.last_seen_at)
 
     def _decide(
-        self, features: Features, *, capacity: int | None = None, explain_rows: Sequence[int] = ()
+        self,
+        features: Features,
+        *,
+        capacity: int | None = None,
+        explain_rows: Sequence[int] = (),
+        pace: Pace | None = None,
     ) -> ScoredOrders:
         model, predictor = self._require()
         return score_batch(
             features.orders, features.events, features.matrix, model=model, predictor=predictor, policy=self.policy,
-            lang=self._lang, capacity=capacity, explain_rows=explain_rows, n_threads=self._n_jobs,
+            lang=self._lang, capacity=capacity, explain_rows=explain_rows, n_threads=self._n_jobs, pace=pace,
+            history_version=self._memory.history_version,
         )  # fmt: skip
+
+    def _decide_now(self, features: Features) -> ScoredOrders:
+        """Decide about orders that have just arrived, at the desk's pace of this instant."""
+        at_us = int(features.events.seen_at.max(initial=0))
+        scored = self._decide(features, pace=self._desk.find_pace(at_us, self.policy, self._require()[0]))
+        self._desk.note(at_us, scored)
+        return scored
 
     def _answer(
         self, orders: list[Order], score: Callable[[list[Order]], list[Decision] | None], started: float
@@ -454,7 +469,7 @@ class Scorer:
         decision = self._find_decider().decide(one, matrix)
         if decision is None:
             events = build_one_event(one, self.model.spec)
-            decision = self._decide(Features(one.table, events, matrix)).build_decision(0)
+            decision = self._decide_now(Features(one.table, events, matrix)).build_decision(0)
         if self._shadow is not None:
             features = Features(one.table, build_one_event(one, self.model.spec), matrix)
             self._shadow.watch(features, [decision], live=self.model, policy=self.policy)
@@ -467,7 +482,7 @@ class Scorer:
         features = self._memory.take(self._key_one("orders", table, seen_at))
         if features is None or self.model is None:
             return None
-        scored = self._decide(features)
+        scored = self._decide_now(features)
         decisions = [scored.build_decision(row) for row in range(len(orders))]
         if self._shadow is not None:
             self._shadow.watch(features, decisions, live=self.model, policy=self.policy)
@@ -486,7 +501,7 @@ class Scorer:
     def _find_decider(self) -> OneDecider:
         model, predictor = self._require()
         if self._decider is None or self._decider.policy is not self.policy or self._decider.model is not model:
-            self._decider = OneDecider(model, predictor, self.policy)
+            self._decider = OneDecider(model, predictor, self.policy, self._memory.history_version)
         return self._decider
 
     def _count(self, decisions: list[Decision]) -> list[Decision]:
