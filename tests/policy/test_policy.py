@@ -64,12 +64,17 @@ def test_comments_of_the_shipped_policy_show_settings_that_work(tmp_path: Path) 
     without_explicit = re.sub(r"(?m)^\[bands\]\nby = \"explicit\"\n(?:\w+ = [\d.]+\n)+", "", commented)
     path = tmp_path / "policy.toml"
     path.write_text(without_explicit, encoding="utf-8")
+    (tmp_path / "lists.csv").write_text("list,entity,value,id,expires,owner,note\n", encoding="utf-8")
 
     policy = load_policy(path)
 
     assert policy.bands.by == "expected_cost"
     assert policy.capacity is not None
-    assert policy.capacity.n == 300
+    assert [window.n for window in policy.capacity.windows] == [207, 93]
+    assert policy.lists.files == ("lists.csv",)
+    assert [rule.name for rule in policy.rules] == ["dear_first_order"]
+    assert policy.handover.batch_size == 20
+    assert policy.allow_test_orders
 
 
 def test_policy_id_follows_settings_and_not_the_name() -> None:
