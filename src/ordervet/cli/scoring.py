@@ -3,48 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from dataclasses import asdict, dataclass
 from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import pyarrow as pa
 import typer
 
 from ordervet.cli import options
-from ordervet.cli.accounts import print_accounts, say_set_aside
 from ordervet.cli.history import preview_files
 from ordervet.cli.intake import choose_threads, read_files
-from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json, show_progress
+from ordervet.cli.scored_files import Targets, build_desk_queue, check_targets, write_desk_queue
+from ordervet.cli.scored_screen import Ending, tell_ending
+from ordervet.cli.screen import ExitCode, choose_lang, show_progress
 from ordervet.cli.streaming import find_streamable, stream_file
-from ordervet.cli.words import word
-from ordervet.contract import check_out_path, parse_instant, write_table
+from ordervet.contract import parse_instant, write_table
 from ordervet.contract.file_events import AUTO, NATIVE
-from ordervet.contract.outputs import check_place, write_text
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.entities import KeyedEvents, key_events, load_key
 from ordervet.errors import ContractError
 from ordervet.model import find_live_model, load_model
-from ordervet.policy import ACTIONS, Action, load_policy, load_scripts, parse_shifts
-from ordervet.reports import build_flag_lines, build_score_summary, name_model
-from ordervet.reports.holds import check_hold_path, say_holds
+from ordervet.policy import load_policy, load_scripts, parse_shifts
 from ordervet.score import Scorer, find_bundled_models
 from ordervet.score.handover import update_hold_list
 from ordervet.score.stream import open_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
-    from ordervet.cli.accounts import FileAccount
-    from ordervet.model import Model
-    from ordervet.policy import Lang, Script, Shift
-    from ordervet.reports.holds import HoldCounts
-    from ordervet.reports.queue import Queue
-    from ordervet.score import ScoredOrders
+    from ordervet.policy import Shift
     from ordervet.score.stream import StreamParts
 
 
@@ -103,7 +87,7 @@ def score(
 
     Example: ordervet score orders.csv --history history --capacity 300 --out queue.xlsx --report queue.html
     """
-    targets = _check_targets(out_path, report, hold_list, quarantine)
+    targets = check_targets(out_path, report, hold_list, quarantine)
     spoken = choose_lang(lang)
     rules = load_policy(policy).with_capacity(capacity, _read_shifts(shifts))
     known_scripts = load_scripts(scripts)
@@ -116,7 +100,7 @@ def score(
         ending = _stream(large, open_parts(model, rules, load_key(), lang=spoken, n_threads=n_threads), targets)
         if ending:
             elapsed_s = time.perf_counter() - started
-            _tell(ending, model, targets, elapsed_s, top, spoken, DEFAULT_TIME_ZONE, known_scripts, json=json)
+            tell_ending(ending, model, targets, elapsed_s, top, spoken, DEFAULT_TIME_ZONE, known_scripts, json=json)
             return
     with show_progress() as report_step:
         report_step("reading")
@@ -139,46 +123,22 @@ def score(
         flagged = scored.rank_flagged()
         report_step(f"writing {len(flagged):,} flagged orders")
         if targets.needs_queue:
-            queue = _build_queue(scored, flagged, events.orders, model, intake.time_zone, known_scripts)
-            _write_queue(queue, scored, targets, spoken, with_passed=all_)
+            queue = build_desk_queue(scored, flagged, events.orders, model, intake.time_zone, known_scripts)
+            write_desk_queue(queue, scored, targets, spoken, with_passed=all_)
         if targets.out and not targets.is_book:
             write_table(scored.build_table(None if all_ else flagged), targets.out)
         if targets.quarantine and intake.failures.num_rows:
             write_table(intake.failures, targets.quarantine)
         handed = update_hold_list(hold_list, scored, events, rules) if hold_list else None
-    ending = _Ending(
-        scored, flagged, len(scored), intake.list_accounts(events.orders), intake.failures.num_rows, handed
-    )
-    _tell(
+    ending = Ending(scored, flagged, len(scored), intake.list_accounts(events.orders), intake.failures.num_rows, handed)
+    tell_ending(
         ending, model, targets, time.perf_counter() - started, top, spoken, intake.time_zone, known_scripts, json=json
     )
     if ending.n_failures:
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
 
 
-@dataclass(frozen=True, slots=True)
-class _Ending:
-    """What there is to tell.
-
-    Parameters
-    ----------
-    scored : decisions about all orders, or about those that do not plainly pass
-    flagged : shape (n_flagged,), rows of `scored`, ranked
-    n_orders : orders scored
-    accounts : what became of the rows of each file
-    n_failures : lines of failures
-    handed : what became of the hold list
-    """
-
-    scored: ScoredOrders
-    flagged: NDArray[np.int64]
-    n_orders: int
-    accounts: list[FileAccount]
-    n_failures: int
-    handed: HoldCounts | None = None
-
-
-def _stream(path: Path, parts: StreamParts, targets: _Targets) -> _Ending | None:
+def _stream(path: Path, parts: StreamParts, targets: Targets) -> Ending | None:
     """Score one large file in chunks; None where it has to be read whole."""
     streamed = stream_file(path, parts)
     if streamed is None:
@@ -186,37 +146,7 @@ def _stream(path: Path, parts: StreamParts, targets: _Targets) -> _Ending | None
     flagged = streamed.scored.rank_flagged()
     if targets.out:
         write_table(streamed.scored.build_table(flagged), targets.out)
-    return _Ending(streamed.scored, flagged, streamed.n_orders, [streamed.account], 0)
-
-
-def _tell(
-    ending: _Ending,
-    model: Model,
-    targets: _Targets,
-    elapsed_s: float,
-    top: int,
-    lang: Lang,
-    time_zone: str,
-    scripts: Mapping[str, Script],
-    *,
-    json: bool,
-) -> None:
-    """Print what was found, for people or for programs."""
-    n_aside = sum(each.n_quarantined for each in ending.accounts)
-    if json:
-        about_files = {
-            "files": [each.as_dict() for each in ending.accounts],
-            "n_set_aside": n_aside,
-            "n_failures": ending.n_failures,
-        }
-        print_json(_build_summary(ending, model, elapsed_s, top) | about_files | _sum_up_holds(ending.handed))
-        return
-    _print_flags(ending.scored, ending.flagged[:top], lang, time_zone, scripts)
-    _print_summary(ending, model, elapsed_s, lang)
-    print_accounts(ending.accounts, lang)
-    _print_written(targets, n_aside, ending.n_failures, lang)
-    if targets.holds and ending.handed:
-        out.print(f"{say_holds(ending.handed, lang)}: {targets.holds}", markup=False)
+    return Ending(streamed.scored, flagged, streamed.n_orders, [streamed.account], 0)
 
 
 def _read_shifts(text: str | None) -> tuple[Shift, ...] | None:
@@ -230,72 +160,6 @@ def _read_shifts(text: str | None) -> tuple[Shift, ...] | None:
         ) from None
 
 
-def _sum_up_holds(handed: HoldCounts | None) -> dict[str, Any]:
-    return {"hold_list": asdict(handed)} if handed else {}
-
-
-@dataclass(frozen=True, slots=True)
-class _Targets:
-    """Files to write, checked before any work is done."""
-
-    out: Path | None
-    page: Path | None
-    holds: Path | None
-    quarantine: Path | None
-
-    @property
-    def is_book(self) -> bool:
-        return self.out is not None and self.out.suffix.lower() == ".xlsx"
-
-    @property
-    def needs_queue(self) -> bool:
-        return self.is_book or self.page is not None
-
-
-def _check_targets(out_path: Path | None, page: Path | None, holds: Path | None, quarantine: Path | None) -> _Targets:
-    if quarantine is None and out_path is not None:
-        quarantine = out_path.with_name(out_path.stem + ".quarantine.csv")
-    for path in (out_path, quarantine):
-        if path is not None:
-            check_out_path(path)
-    if page is not None:
-        check_place(page, (".html",))
-    if holds is not None:
-        check_hold_path(holds)
-    return _Targets(out_path, page, holds, quarantine)
-
-
-def _build_queue(
-    scored: ScoredOrders,
-    flagged: NDArray[np.int64],
-    orders: pa.Table,
-    model: Model,
-    time_zone: str,
-    scripts: Mapping[str, Script],
-) -> Queue:
-    from ordervet.reports.queue import build_queue  # noqa: PLC0415 -- only who wants a queue waits for it
-
-    return build_queue(
-        [scored.build_decision(int(row)) for row in flagged],
-        orders,
-        n_scored=len(scored),
-        is_simulated=bool(model.origin.get("is_simulated")),
-        time_zone=time_zone,
-        scripts=scripts,
-    )
-
-
-def _write_queue(queue: Queue, scored: ScoredOrders, targets: _Targets, lang: Lang, *, with_passed: bool) -> None:
-    from ordervet.reports.queue_book import write_queue_book  # noqa: PLC0415 -- only who wants a queue waits for it
-    from ordervet.reports.queue_page import build_queue_page  # noqa: PLC0415 -- likewise
-
-    if targets.out and targets.is_book:
-        rows = np.flatnonzero(scored.actions == 0).tolist() if with_passed else []
-        write_queue_book(queue, targets.out, lang=lang, passed=[scored.build_decision(row) for row in rows])
-    if targets.page:
-        write_text(build_queue_page(queue, lang=lang), targets.page)
-
-
 def _read_since(since: str | None, time_zone: str) -> int | None:
     if since is None:
         return None
@@ -304,44 +168,3 @@ def _read_since(since: str | None, time_zone: str) -> int | None:
     except ContractError:
         raise ContractError(f"--since: got {since}, expected a time", hint='--since "2025-11-11 20:00"') from None
     return int(instant.astimezone(UTC).timestamp() * 1_000_000)
-
-
-def _print_flags(
-    scored: ScoredOrders, rows: NDArray[np.int64], lang: Lang, time_zone: str, scripts: Mapping[str, Script]
-) -> None:
-    placed_at = scored.placed_at.take(pa.array(rows, pa.int64())).to_pylist()
-    for rank, (row, instant) in enumerate(zip(rows.tolist(), placed_at, strict=True), start=1):
-        decision = scored.build_decision(row)
-        out.print(build_flag_lines(decision, instant, rank, lang=lang, time_zone=time_zone, scripts=scripts))
-
-
-def _print_summary(ending: _Ending, model: Model, elapsed_s: float, lang: Lang) -> None:
-    counts = Counter(ending.scored.actions[ending.flagged].tolist())
-    out.print("\n" + build_score_summary(ending.n_orders, counts, elapsed_s, lang))
-    is_simulated = bool(model.origin.get("is_simulated"))
-    for line in name_model(model.model_id, model.origin.get("about"), is_simulated=is_simulated, lang=lang):
-        out.print(line, style="dim", markup=False)
-
-
-def _print_written(targets: _Targets, n_aside: int, n_failures: int, lang: Lang) -> None:
-    for path in (targets.out, targets.page):
-        if path:
-            out.print(word("written", lang, path=path), markup=False)
-    if n_failures:
-        where = word("see", lang, path=targets.quarantine) if targets.quarantine else word("validate", lang)
-        err.print(f"{say_set_aside(n_aside, n_failures, lang)}: {where}", style="yellow", markup=False)
-
-
-def _build_summary(ending: _Ending, model: Model, elapsed_s: float, top: int) -> dict[str, Any]:
-    scored, flagged = ending.scored, ending.flagged
-    counts = np.bincount(scored.actions[flagged], minlength=len(ACTIONS))
-    counts[ACTIONS.index(Action.PASS)] = ending.n_orders - len(flagged)
-    return {
-        "n_orders": ending.n_orders,
-        "n_flagged": len(flagged),
-        "actions": {str(action): int(n) for action, n in zip(ACTIONS, counts, strict=True)},
-        "model_id": model.model_id,
-        "is_model_simulated": bool(model.origin.get("is_simulated")),
-        "elapsed_s": round(elapsed_s, 3),
-        "flagged": [scored.build_decision(int(row)).as_dict() for row in flagged[:top]],
-    }
