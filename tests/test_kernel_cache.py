@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ordervet.kernel_cache import ensure_kernel_cache
+from ordervet.kernel_cache import ensure_kernel_cache, has_compiled_kernels
 
 if TYPE_CHECKING:
     import pytest
@@ -57,3 +57,17 @@ def test_kernels_run_where_nothing_can_be_written(tmp_path: Path) -> None:
     assert "ordervet-kernels-" in folder
     assert not Path(folder).exists()
     assert "set NUMBA_CACHE_DIR" in done.stderr
+
+
+def test_kernels_are_found_beside_the_sources_or_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    package = tmp_path / "package"
+    for folder in (package / "entities" / "__pycache__", tmp_path / "cache" / "features_0ab"):
+        folder.mkdir(parents=True)
+        (folder / "kernel.nbi").touch()
+
+    before = has_compiled_kernels(package)
+    (package / "model" / "__pycache__").mkdir(parents=True)
+    (package / "model" / "__pycache__" / "kernel.nbi").touch()
+
+    assert (before, has_compiled_kernels(package)) == (False, True)

@@ -35,6 +35,22 @@ def ensure_kernel_cache(package: Path) -> None:
     )
 
 
+def has_compiled_kernels(package: Path) -> bool:
+    """Tell whether kernels were compiled here before, so that nobody waits for them.
+
+    Parameters
+    ----------
+    package : folder of the sources
+    """
+    named = os.environ.get("NUMBA_CACHE_DIR")
+    elsewhere = Path(named) if named else _find_user_cache()
+    # numba names a folder of a cache elsewhere after the folder of the sources and a hash of its path.
+    return all(
+        any((package / room / "__pycache__").glob("*.nbi")) or any(elsewhere.glob(f"{room}_*/*.nbi"))
+        for room in ("entities", "features", "model")
+    )
+
+
 def _find_user_cache() -> Path:
     """Name the folder that numba takes when it cannot write beside the sources."""
     usual = "~/Library/Caches" if sys.platform == "darwin" else os.environ.get("XDG_CACHE_HOME", "~/.cache")

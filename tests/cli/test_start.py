@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from ordervet.cli import commands
 from ordervet.cli.commands import ENTRIES, load_command
 
 _HEAVY = {"numba", "lightgbm", "sklearn", "pandas", "pyarrow", "numpy", "deltalake", "pydantic"}
@@ -46,3 +47,14 @@ def test_start_imports_nothing_heavy(statement):
     modules = _list_modules(statement)
 
     assert not _HEAVY & modules
+
+
+def test_the_first_run_on_a_machine_says_why_it_takes_long(ordervet, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(commands, "has_compiled_kernels", lambda _: False)
+
+    first = ordervet("score", "missing.csv")
+    monkeypatch.setattr(commands, "has_compiled_kernels", lambda _: True)
+    second = ordervet("score", "missing.csv")
+
+    assert "compiling" in first.err
+    assert "compiling" not in second.err

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
 
-from ordervet.cli.screen import EXIT_CODES_HELP
+from ordervet.cli.screen import EXIT_CODES_HELP, choose_lang, err
+from ordervet.kernel_cache import has_compiled_kernels
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter
@@ -23,31 +26,39 @@ class Entry:
     ----------
     where : module of `ordervet.cli`, a colon, and the name in it: a function, or a `typer.Typer`
     summary : one line for `ordervet --help`, at most 66 characters
+    computes : it runs kernels, which are compiled when they are run first
     """
 
     where: str
     summary: str
+    computes: bool = False
 
 
 #: By name, in the order in which the help lists them.
 ENTRIES: dict[str, Entry] = {
     "ingest": Entry("history:ingest", "Bring orders, outcomes and verdicts into the history, each once."),
-    "score": Entry("scoring:score", "Score orders; rank those to look at, with reasons and scripts."),
-    "explain": Entry("explaining:explain", "Explain one order's score: decision, reasons, parts."),
+    "score": Entry("scoring:score", "Score orders; rank those to look at, with reasons and scripts.", computes=True),
+    "explain": Entry("explaining:explain", "Explain one order's score: decision, reasons, parts.", computes=True),
     "correct": Entry("appeals:correct", "Record an upheld appeal: a verdict counts no more."),
-    "campaign": Entry("campaign:campaign_app", "Tables before, during and after a campaign."),
+    "campaign": Entry("campaign:campaign_app", "Tables before, during and after a campaign.", computes=True),
     "validate": Entry("validation:validate", "Check files row by row; nothing is scored."),
-    "train": Entry("learning:train", "Train a model, and measure it on the newest fifth."),
-    "retrain": Entry("retrain:retrain", "Run the night: a better model serves, or none is changed."),
+    "train": Entry("learning:train", "Train a model, and measure it on the newest fifth.", computes=True),
+    "retrain": Entry("retrain:retrain", "Run the night: a better model serves, or none is changed.", computes=True),
     "models": Entry("models:models_app", "List, show, compare, promote, roll back, prune, verify models."),
-    "backtest": Entry("backtesting:backtest", "Measure the method on past data."),
-    "lookalikes": Entry("lookalikes:lookalikes", "Measure a model on honest look-alikes of malice."),
+    "backtest": Entry("backtesting:backtest", "Measure the method on past data.", computes=True),
+    "lookalikes": Entry("lookalikes:lookalikes", "Measure a model on honest look-alikes of malice.", computes=True),
     "simulate": Entry("learning:simulate", "Simulate a merchant with a Double-11 evening."),
     "formats": Entry("formats:formats", "List the known exports; show how a file is read."),
     "address": Entry("identity:address", "Take addresses apart: door, building, kind of place."),
     "policy": Entry("policy:policy_app", "Check a policy file; see what it would have done."),
     "scripts": Entry("scripts:scripts_app", "List, show and check the support scripts (话术)."),
     "key": Entry("identity:key_app", "Make the key of the ids, or tell which one is in use."),
+}
+
+
+_FIRST_TIME = {
+    "zh": "首次运行：正在为本机编译计算内核，只需一次，约半分钟",
+    "en": "first run: compiling for this machine, once; about half a minute",
 }
 
 
@@ -59,14 +70,29 @@ class LazyCommands(TyperGroup):
         # NOTE: the names are what typer suggests from when one is mistyped.
         self.commands = dict.fromkeys(ENTRIES)  # type: ignore[assignment]
 
-    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:  # noqa: ARG002 - typer's signature
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
         """Import a command."""
-        return load_command(cmd_name) if cmd_name in ENTRIES else None
+        entry = ENTRIES.get(cmd_name)
+        if entry is None:
+            return None
+        if entry.computes and not ctx.resilient_parsing and not _wants_help():
+            _say_that_kernels_compile()
+        return load_command(cmd_name)
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002 - typer's signature
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.summary) for name, entry in ENTRIES.items()])
+
+
+def _wants_help() -> bool:
+    return "--help" in sys.argv
+
+
+def _say_that_kernels_compile() -> None:
+    """Say once per machine why the first answer takes longer."""
+    if not has_compiled_kernels(Path(__file__).resolve().parents[1]):
+        err.print(_FIRST_TIME[choose_lang(None)], style="dim")
 
 
 def load_command(name: str) -> Command:
