@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from ordervet.features.spec import BUILT_IN_ENTITIES, ORDER_VALUES, FeatureSpec, expand_names
 
-_ORDER = tuple(f"order__value__{value}" for value in ORDER_VALUES)
+_ORDER = (
+    *(f"order__value__{value}" for value in ORDER_VALUES),
+    "order__is__{household,dormitory,office,pick_up,village}",
+)
 
 _BUYER = (
     "buyer__count__order__{10m,1h,1d,7d,30d,90d}",
@@ -21,6 +24,9 @@ _BUYER = (
     "buyer__share__{refund_requested,refund_only,cancelled_unpaid}__90d",
     "buyer__count__{delivery_refused,claim,bad_review,chargeback,malicious,innocent}__90d",
     "buyer__{recency,age}__order",
+    # What went beyond the expectation of the item, its category and the campaign, as known then; no fault of the shop.
+    "buyer__excess__{refund_only,refund_requested}__{item,category}__90d",
+    "buyer__excess__{cancelled_unpaid,refund_before_shipping}__campaign__30d",
 )
 
 #: Address, place, phone, device, ip and the like: what several buyers can have in common.
@@ -32,8 +38,22 @@ _SHARED = (
     "{entity}__count__malicious__90d",
     "{entity}__share__malicious__90d",
     "{entity}__age__order",
+    "{entity}__excess__refund_only__item__90d",
+    "{entity}__share__new_account__30d",
+    "{entity}__sameness__item__30d",
 )
 _SHARED_ENTITIES = ("address", "place", "phone", "device", "ip", "payment")
+
+#: At a shared place reuse alone says little; growth of new accounts, sameness of items and synchrony of refunds do.
+_PLACES = (
+    "{place,address}__excess__refund_requested__item__90d",
+    "{place,address,ip}__count__new_account__1d",
+    "{place,address,ip}__synchrony__refund_requested__30d",
+    "place__sameness__item__1d",
+)
+
+#: Buyers linked by phones, doors, devices and payment accounts.
+_GROUP = ("group__size__buyer", "group__count__{order,malicious,refund_requested}", "group__share__malicious")
 
 _RECIPIENT = ("recipient__distinct__{buyer,address}__30d", "recipient__count__malicious__90d")
 
@@ -41,6 +61,10 @@ _RECIPIENT = ("recipient__distinct__{buyer,address}__30d", "recipient__count__ma
 _CONTEXT = (
     "item__count__order__{10m,1h,1d,7d}",
     "item__distinct__buyer__1h",
+    "item__burst__order__{10m,1h}",
+    "item__share__new_account__{10m,1h}",
+    "item__sameness__{device,ip}__{10m,1h}",
+    "item__sameness__{place,channel}__1h",
     "item__mean__amount__30d",
     "item__share__{refund_requested,cancelled_unpaid,malicious}__30d",
     "item__count__seller_fault__30d",
@@ -48,6 +72,9 @@ _CONTEXT = (
     "shop__share__{refund_requested,malicious}__30d",
     "channel__count__order__{10m,1h,1d}",
     "channel__share__{refund_requested,cancelled_unpaid,malicious}__30d",
+    "channel__burst__order__1h",
+    "channel__share__new_account__1h",
+    "campaign__share__{cancelled_unpaid,refund_before_shipping,malicious}__30d",
 )
 
 #: A mapped entity is treated like a shared thing whose meaning is not known.
@@ -90,7 +117,7 @@ def build_spec(
     if use_defaults:
         patterns += [*_ORDER, *_BUYER]
         patterns += _fill(_SHARED, _SHARED_ENTITIES)
-        patterns += [*_RECIPIENT, *_CONTEXT]
+        patterns += [*_PLACES, *_GROUP, *_RECIPIENT, *_CONTEXT]
         patterns += _fill(_MAPPED_ENTITY, entities)
         patterns += _fill(_MAPPED_CATEGORY, categories)
         patterns += [f"order__number__{number}" for number in numbers]

@@ -217,7 +217,13 @@ class FeatureEngine:
 
     @classmethod
     def restore(
-        cls, spec: FeatureSpec, arrays: dict[str, NDArray[Any]], header: dict[str, Any], *, n_jobs: int = 1
+        cls,
+        spec: FeatureSpec,
+        arrays: dict[str, NDArray[Any]],
+        header: dict[str, Any],
+        *,
+        n_jobs: int = 1,
+        is_given: bool = False,
     ) -> Self:
         """Build an engine that goes on exactly where the exported one stood.
 
@@ -227,6 +233,7 @@ class FeatureEngine:
         arrays : of `export_state`; they are copied into larger ones and left alone
         header : of `export_state`
         n_jobs : see the class
+        is_given : the arrays can be written to and nobody else uses them; those that need no more room are not copied
 
         Raises
         ------
@@ -243,9 +250,9 @@ class FeatureEngine:
                 f"the exported state does not fit this engine\n - {fault}", hint="replay the history instead"
             )
         engine.last_seen_at = header["last_seen_at"]
-        engine._log.restore(_pick(arrays, "log/"), header["log"])
+        engine._log.restore(_pick(arrays, "log/"), header["log"], is_given=is_given)
         for entity, state in zip(engine._entities, engine._states, strict=True):
-            state.restore(_pick(arrays, f"{entity}/"), header["entities"][entity])
+            state.restore(_pick(arrays, f"{entity}/"), header["entities"][entity], is_given=is_given)
         if engine._groups is not None:
             engine._groups.restore(_pick(arrays, "groups/"))
         engine._enter_classes()

@@ -135,9 +135,9 @@ class EntityState:
         """Give what the arrays do not tell."""
         return {"n_slots": self.n_slots, "n_pairs": int(self._row[b.N_PAIRS])}
 
-    def restore(self, arrays: dict[str, NDArray[Any]], counts: dict[str, int]) -> None:
-        """Take over an export."""
-        self.map, self.pairs = arrays["map"].copy(), arrays["pairs"].copy()
+    def restore(self, arrays: dict[str, NDArray[Any]], counts: dict[str, int], *, is_given: bool = False) -> None:
+        """Take over an export; arrays that are given away, and have all the room they need, are used as they are."""
+        self.map, self.pairs = (arrays[name] if is_given else arrays[name].copy() for name in ("map", "pairs"))
         self.slots, self.links = take_over(arrays["slots"]), take_over(arrays["links"])
         self._row[b.N_SLOTS], self._row[b.N_PAIRS] = counts["n_slots"], counts["n_pairs"]
         self._row[b.N_OPEN] = len(arrays["slots"])
@@ -261,11 +261,12 @@ class LogState:
         """Give what the arrays do not tell."""
         return {"applied": int(self._row[b.APPLIED])}
 
-    def restore(self, arrays: dict[str, NDArray[Any]], counts: dict[str, int]) -> None:
-        """Take over an export."""
+    def restore(self, arrays: dict[str, NDArray[Any]], counts: dict[str, int], *, is_given: bool = False) -> None:
+        """Take over an export; arrays that are given away, and have all the room they need, are used as they are."""
         self.events, self.weights = take_over(arrays["events"]), take_over(arrays["weights"])
         self.slots, self.last_verdict = take_over(arrays["slots"]), take_over(arrays["last_verdict"], -1)
-        self.map, self.first_seen = arrays["map"].copy(), arrays["first_seen"].copy()
+        self.map = arrays["map"] if is_given else arrays["map"].copy()
+        self.first_seen = arrays["first_seen"].copy()
         self.class_masks[: len(arrays["class_masks"])] = arrays["class_masks"]
         row = self._row
         row[b.N_EVENTS], row[b.N_ROWS] = len(arrays["events"]), len(arrays["slots"])
