@@ -24,21 +24,30 @@ from pathlib import Path
 
 import numpy as np
 
-from ordervet.entities import Key
+from ordervet.entities import Key, key_events
 from ordervet.entities.history import History
 from ordervet.entities.history.slices import HistorySlices
-from ordervet.features import build_spec
-from ordervet.model import FitSettings, find_live_model, list_models, load_serving_model
+from ordervet.features import FeatureEngine, build_later_events, build_order_events, build_spec
+from ordervet.model import (
+    FitSettings,
+    ForestPredictor,
+    find_live_model,
+    list_models,
+    load_model,
+    load_serving_model,
+)
 from ordervet.model.registry import find_previous
 from ordervet.nightly.night import run_night
 from ordervet.nightly.settings import GateBounds, Learning, Maturity, NightSettings
+from ordervet.score import find_bundled_models
 from ordervet.simulate import SimulationSettings, simulate
 
-#: Per line, starts one night: a cut-off, and how many bytes a file may have. SPEED: imports once for all nights.
+#: Per line, starts one night: a cut-off, and how many bytes a file may have. SPEED: imports and kernels once for all.
 NURSERY = """
 import os, resource, sys
 sys.path.insert(0, sys.argv[2])
-from crash_retrain import run_one
+from crash_retrain import run_one, warm_up
+warm_up()
 for line in sys.stdin:
     day, limit = map(int, line.split())
     pid = os.fork()
@@ -59,6 +68,7 @@ for line in sys.stdin:
 FIRST_DAY = "2025-11-20"
 DAY_US = 86_400_000_000
 N_KILLS_PER_NIGHT = 5
+NAMES = ("order__value__{amount,discount_share,account_age_days}", "buyer__count__order__{1d,90d}")
 
 
 def run_one(root: str, day: int) -> str:
@@ -73,16 +83,25 @@ def run_one(root: str, day: int) -> str:
         ),
         fit=FitSettings(num_rounds=12, num_leaves=8, min_data_in_leaf=20),
     )  # fmt: skip
-    names = ("order__value__{amount,discount_share,account_age_days}", "buyer__count__order__{1d,90d}")
     history = History.open(Path(root) / "history", Key(bytes(range(16))))
     as_of_us = int(np.datetime64(FIRST_DAY, "us").astype(np.int64)) + day * DAY_US
     night = run_night(
         HistorySlices.open(history, until_us=as_of_us),
         Path(root) / "models",
-        build_spec(use_defaults=False, names=names),
+        build_spec(use_defaults=False, names=NAMES),
         settings=lenient,
     )
     return night.outcome
+
+
+def warm_up() -> None:
+    """Load the kernels; nothing that keeps threads of its own, which would not outlast a fork."""
+    simulation = simulate(SimulationSettings(n_orders=500, seed=3))
+    keyed, spec = key_events(simulation.events, Key(bytes(range(16)))), build_spec(use_defaults=False, names=NAMES)
+    features = FeatureEngine(spec).advance(build_order_events(keyed.orders, spec), build_later_events(keyed))
+    starter = load_model(find_live_model(find_bundled_models()))
+    rows = np.resize(features, (8, len(starter.spec.names))).astype(np.float32)
+    ForestPredictor(starter.booster_text).explain(rows)
 
 
 def build_history(root: Path, n_orders: int) -> None:
