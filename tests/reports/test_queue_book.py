@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -86,3 +88,18 @@ def test_hostile_text_stays_text_in_the_book(tmp_path: Path) -> None:
 def test_book_is_refused_under_another_ending(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"cannot write queue\.csv"):
         write_queue_book(make_queue(1), tmp_path / "queue.csv", lang="zh")
+
+
+def test_full_disk_is_one_error_and_the_old_book_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "queue.xlsx"
+    path.write_bytes(b"old")
+
+    def refuse(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", refuse)
+
+    with pytest.raises(FileError, match="No space left on device"):
+        write_queue_book(make_queue(2), path, lang="zh")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -8,6 +8,7 @@ does not wake it up. Numbers stay numbers.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -214,11 +215,14 @@ def _write_xlsx(table: pa.Table, file: IO[bytes]) -> None:
             f"{table.num_rows:,} rows do not fit a sheet, which holds {_MAX_SHEET_ROWS:,}",
             hint="write .csv or .parquet",
         )
-    workbook = xlsxwriter.Workbook(file, {"constant_memory": True, "default_date_format": "yyyy-mm-dd hh:mm:ss"})
+    # NOTE: packed in memory first; on a full disk an open archive would complain once more, when it is thrown away.
+    packed = io.BytesIO()
+    workbook = xlsxwriter.Workbook(packed, {"constant_memory": True, "default_date_format": "yyyy-mm-dd hh:mm:ss"})
     try:
         _fill_sheet(workbook, _flatten(table))
     finally:
         workbook.close()
+    file.write(packed.getbuffer())
 
 
 def _fill_sheet(workbook: Any, table: pa.Table) -> None:  # noqa: ANN401 - xlsxwriter carries no types

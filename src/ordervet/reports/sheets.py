@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -166,10 +167,13 @@ def write_book(path: Path, fill: Callable[[Book], None]) -> None:
     def write(file: IO[bytes]) -> None:
         import xlsxwriter  # noqa: PLC0415 -- only who writes a workbook waits for it
 
-        workbook = xlsxwriter.Workbook(file, {"constant_memory": True, "default_date_format": "yyyy-mm-dd hh:mm"})
+        # NOTE: packed in memory first; on a full disk an open archive would complain once more, when it is thrown away.
+        packed = io.BytesIO()
+        workbook = xlsxwriter.Workbook(packed, {"constant_memory": True, "default_date_format": "yyyy-mm-dd hh:mm"})
         try:
             fill(Book(workbook))
         finally:
             workbook.close()
+        file.write(packed.getbuffer())
 
     write_whole(path, write)
