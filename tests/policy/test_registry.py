@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from ordervet.errors import PolicyError
 from ordervet.features import build_spec
 from ordervet.features.spec import BUILT_IN_ENTITIES, GROUP_NAMES, ORDER_VALUES, SELECTORS, SUM_COLUMNS, Statistic
-from ordervet.policy import find_spec, load_registry
+from ordervet.policy import Stage, assign_reasons, find_spec, load_registry
+from ordervet.policy.expressions import find_type
+from ordervet.policy.reasons import _find_form
 from ordervet.policy.registry import FeatureName, Registry
 
 FROZEN = Path(__file__).with_name("reason_codes.txt")
@@ -139,3 +142,43 @@ def test_registry_refuses_a_code_given_twice_and_an_entity_without_words() -> No
 
     with pytest.raises(ValidationError, match=r"R107 is given twice; entity robot has no words"):
         Registry.model_validate(raw)
+
+
+def test_every_reason_says_which_way_it_points_and_when_the_desk_acts() -> None:
+    specs = load_registry().reasons.values()
+
+    assert {spec.direction for spec in specs} == {"high", "low", "either"}
+    assert {spec.stage for spec in specs} <= set(Stage)
+    assert {load_registry().reasons[code].direction for code in ("R102", "R134", "R101")} == {"low"}
+    assert load_registry().reasons["R121"].direction == "high"
+
+
+UNITS = {
+    "seconds": ("小时", "h"), "days": ("天", "days"), "money": ("元", "CNY"), "percent": ("%", "%"),
+    "number": ("7", "7"), "hour": ("点", ":00"), "weekday": ("周", "day"), "flag": ("是", "yes"),
+}  # fmt: skip
+VALUES = {"seconds": 25_200.0, "money": 70_000.0, "percent": 0.07, "flag": 1.0}
+SAID = sorted({*filter(find_type, ALL_NAMES), *build_spec(entities=("terminal",), numbers=("pages",)).names})
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_every_sentence_holds_its_number_with_its_unit(lang: str) -> None:
+    at = ("zh", "en").index(lang)
+    forms = [_find_form(name) for name in SAID]
+    values = [VALUES.get(form, 7.0) for form in forms]
+
+    reasons = assign_reasons(SAID, np.eye(len(SAID)), np.tile(values, (len(SAID), 1)), lang=lang)
+
+    for name, form, (reason,) in zip(SAID, forms, reasons, strict=True):
+        assert UNITS[form][at] in reason.text, name
+        assert form in {"weekday", "flag"} or "7" in reason.text, name
+        assert not any(sign in reason.text for sign in "{}_\0"), name
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_every_sentence_says_so_when_the_number_is_not_known(lang: str) -> None:
+    reasons = assign_reasons(SAID, np.eye(len(SAID)), np.full((len(SAID), len(SAID)), np.nan), lang=lang)
+
+    texts = {reason.text for (reason,) in reasons}
+    assert not any("nan" in text.lower().split() for text in texts)
+    assert all(len(text) > 5 for text in texts)

@@ -44,6 +44,7 @@ KIND_STAGES: Final[dict[MaliceKind, tuple[Stage, ...]]] = {
 
 # Shorter pieces of a reason's wording are everyday words.
 _MIN_FRAGMENT: Final[dict[Lang, int]] = {"zh": 5, "en": 14}
+_CUTS: Final[dict[Lang, str]] = {"zh": r"\{\w+\}|[,;:。]", "en": r"\{\w+\}"}
 _JOINING_SIGNS: Final = "·•・.*-_~+/|｜＊"
 _SLOT: Final = re.compile(r"\{[{%].*?[%}]\}", flags=re.DOTALL)
 _PERSONAL: Final = re.compile(
@@ -217,7 +218,7 @@ def _list_fragments() -> tuple[str, ...]:
 
 
 def _cut(words: str, lang: Lang) -> list[str]:
-    """Cut a wording at its slots and keep the pieces that can be recognised."""
+    """Cut a wording at its slots, and Chinese at its signs, and keep the pieces that can be recognised."""
     plain = _normalise(words) if lang == "en" else _join_chinese(_normalise(words))
-    pieces = [piece.strip(" ,:'“”") for piece in re.split(r"\{\w+\}", plain)]
+    pieces = [piece.strip(" ,:'“”") for piece in re.split(_CUTS[lang], plain)]
     return [piece for piece in pieces if len(piece) >= _MIN_FRAGMENT[lang]]

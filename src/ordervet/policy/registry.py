@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
 from importlib import resources
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ordervet.policy.codes import Lang
 
 
+Direction = Literal["high", "low", "either"]
 MAPPED: Final = "mapped"
 ANY: Final = "any"
 _SEPARATOR: Final = "__"
@@ -58,6 +59,7 @@ class _Family(BaseModel):
     match: list[str]
     kind: MaliceKind | None = None
     stage: Stage
+    direction: Direction = "high"
     own_history: bool = False
     wordings: dict[str, Text] = {}
     unknown: Text | None = None
@@ -89,6 +91,7 @@ class ReasonSpec:
     patterns : the feature names behind it, windows left open, such as ``address__distinct__buyer``
     kind : the kind of malice it points to, if any
     stage : when the desk acts on it
+    direction : which values speak against an order as a rule: "high", "low" or "either"
     own_history : whether it rests on the buyer's own earlier behaviour alone
     wordings : sentences of its own by statistic, ``any`` for all, in place of the statistic's
     unknown : a sentence of its own, in place of the general one
@@ -101,6 +104,7 @@ class ReasonSpec:
     patterns: tuple[str, ...]
     kind: MaliceKind | None
     stage: Stage
+    direction: Direction
     own_history: bool
     wordings: dict[str, Text]
     unknown: Text | None
@@ -238,6 +242,7 @@ def _build_spec(family: _Family, entity: str, code: str) -> ReasonSpec:
         patterns=tuple(prefix + _SEPARATOR + pattern for pattern in family.match),
         kind=family.kind,
         stage=family.stage,
+        direction=family.direction,
         own_history=family.own_history and entity == "buyer",
         wordings=family.wordings,
         unknown=family.unknown,
