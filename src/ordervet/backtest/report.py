@@ -34,7 +34,7 @@ def build_report(
     Returns
     -------
     plain values for JSON and for `build_backtest_page`: ``split``, ``n_features``, ``is_simulated``, ``currency``,
-    ``judgement``, and, or None, ``baseline`` and, of the first split, ``ablation``
+    ``judgement``, and, or None, ``baseline`` and, of the first split, ``ablation``, ``best_count`` and ``history_gain``
     """
     baselines = [result.baseline for result in results if result.baseline is not None]
     return {
@@ -45,4 +45,6 @@ def build_report(
         "judgement": judge_ranking(join_test_orders([result.tested for result in results]), capacity=capacity),
         "baseline": judge_ranking(join_test_orders(baselines), capacity=capacity) if baselines else None,
         "ablation": results[0].ablation,
+        "best_count": results[0].best_count,
+        "history_gain": results[0].history_gain,
     }

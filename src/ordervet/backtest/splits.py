@@ -15,6 +15,7 @@ import numpy as np
 from ordervet.backtest.ablation import measure_families
 from ordervet.backtest.baseline import score_by_points
 from ordervet.backtest.scored import build_test_orders
+from ordervet.backtest.yardsticks import measure_best_count, measure_history_gain
 from ordervet.errors import MappingError, TrainingError
 from ordervet.model import (
     FitSettings,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from ordervet.retrain import Prepared
 
     Rows = NDArray[np.int64]
+    Fit = Callable[[TrainingSet, NDArray[np.float32], tuple[str, ...]], NDArray[np.float64]]
 
 TEST_SHARE = 0.2
 
@@ -78,6 +80,7 @@ class SplitResult:
     tested : the test orders with their scores
     baseline : the same orders by points and rules; None unless asked for
     ablation : what each family of features is worth; None unless asked for
+    best_count, history_gain : the plain yardsticks of `yardsticks.py`; None unless the baseline is asked for
     """
 
     name: str
@@ -87,6 +90,8 @@ class SplitResult:
     tested: TestOrders
     baseline: TestOrders | None = None
     ablation: list[dict[str, Any]] | None = None
+    best_count: dict[str, Any] | None = None
+    history_gain: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Give plain values for JSON."""
@@ -136,23 +141,36 @@ def run_backtest(
         fit = settings or (protocol.fit if protocol else FitSettings())
         result = _run_split(prepared, spec, protocol, split, fit, truth, n_jobs)
         if with_baseline:
-            points = score_by_points(prepared, n_jobs=n_jobs)[split.test_rows]
-            result = replace(result, baseline=replace(result.tested, raw=points, p_malicious=None))
+            report_step(f"split from {split.name}: yardsticks")
+            result = _add_yardsticks(result, prepared, spec, split, fit, n_jobs)
         if with_ablation:
             report_step(f"split from {split.name}: ablation")
-            result = replace(result, ablation=_measure_families(prepared, spec, split, result.tested, fit, n_jobs))
+            parts = _gather_parts(prepared, spec, split, result, fit, n_jobs)
+            result = replace(result, ablation=list(measure_families(*parts)))
         results.append(result)
     return results
 
 
-def _measure_families(
-    prepared: Prepared, spec: FeatureSpec, split: Split, tested: TestOrders, settings: FitSettings, n_jobs: int
-) -> list[dict[str, Any]]:
+def _add_yardsticks(
+    result: SplitResult, prepared: Prepared, spec: FeatureSpec, split: Split, settings: FitSettings, n_jobs: int
+) -> SplitResult:
+    points = score_by_points(prepared, n_jobs=n_jobs)[split.test_rows]
+    parts = _gather_parts(prepared, spec, split, result, settings, n_jobs)
+    return replace(
+        result,
+        baseline=replace(result.tested, raw=points, p_malicious=None),
+        best_count=measure_best_count(*parts[:-1]),
+        history_gain=measure_history_gain(*parts),
+    )
+
+
+def _gather_parts(
+    prepared: Prepared, spec: FeatureSpec, split: Split, result: SplitResult, settings: FitSettings, n_jobs: int
+) -> tuple[TrainingSet, NDArray[np.float32], tuple[str, ...], TestOrders, Fit]:
     def fit(train: TrainingSet, features: NDArray[np.float32], names: tuple[str, ...]) -> NDArray[np.float64]:
         return fit_and_score(train, features, names, settings, n_jobs=n_jobs)
 
-    train, features = pick_training(prepared, split), prepared.features[split.test_rows]
-    return list(measure_families(train, features, spec.names, tested, fit))
+    return pick_training(prepared, split), prepared.features[split.test_rows], spec.names, result.tested, fit
 
 
 def plan_splits(

@@ -22,7 +22,7 @@ from ordervet.contract.file_events import AUTO
 from ordervet.contract.outputs import write_text
 from ordervet.errors import ContractError
 from ordervet.reports import SIMULATED, average_splits, build_backtest_table
-from ordervet.reports.backtest import build_judgement_tables
+from ordervet.reports.backtest import build_judgement_tables, say_yardsticks
 from ordervet.reports.backtest_page import build_backtest_page
 
 
@@ -44,7 +44,9 @@ def backtest(
         Path | None, typer.Option(help="The truth of a simulation, to test against; never trained on.")
     ] = None,
     capacity: Annotated[int | None, typer.Option(min=1, help="Orders a day that the desk can look at.")] = None,
-    baseline: Annotated[bool, typer.Option(help="Measure points and rules, as plugins do, beside it.")] = False,
+    baseline: Annotated[
+        bool, typer.Option(help="Measure plain yardsticks beside it: points and rules, one count, no history.")
+    ] = False,
     ablation: Annotated[bool, typer.Option(help="Fit again without each family of features; slow.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page with intervals, parts and plots.")] = None,
     simulated: Annotated[bool, typer.Option(help="The data is simulated: every figure will say so.")] = False,
@@ -99,6 +101,9 @@ def _print_backtest(splits: list[dict[str, Any]], judged: dict[str, Any], top_k:
         out.print()
         out.print(title, style="bold")
         out.print(table)
+    for sentence in say_yardsticks(judged):
+        out.print()
+        out.print(sentence)
     if judged["is_simulated"]:
         out.print(SIMULATED, style="dim")
 

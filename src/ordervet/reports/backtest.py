@@ -64,6 +64,40 @@ def build_judgement_tables(report: dict[str, Any]) -> list[tuple[str, Table]]:
     return tables
 
 
+def say_yardsticks(report: dict[str, Any]) -> list[str]:
+    """Say beside plain yardsticks whether the model has learned anything from the history.
+
+    Parameters
+    ----------
+    report : of `ordervet.backtest.report.build_report`
+
+    Returns
+    -------
+    one sentence per yardstick that was measured
+    """
+    said = []
+    if best := report["best_count"]:
+        said.append(
+            f"best single count, chosen on the train part: {best['feature']}, AUC {_write_areas(best['auc'])}; "
+            f"the model's is {_write_areas(best['auc_gain'], sign='+')} above it"
+        )
+    if gain := report["history_gain"]:
+        verdict = "the history helps" if gain["has_skill"] else "no skill beyond chance: do not promote a model here"
+        said.append(
+            f"history alone: AUC {_write_areas(gain['history_auc'])}; to the order's own columns it adds "
+            f"{_write_areas(gain['auc_gain'], sign='+')} AUC and {_write_areas(gain['ap_gain'], sign='+')} AP: "
+            + verdict
+        )
+    return said
+
+
+def _write_areas(interval: dict[str, float | None], *, sign: str = "") -> str:
+    value, low, high = (
+        "–" if interval[end] is None else format(interval[end], f"{sign}.3f") for end in ("value", "low", "high")
+    )
+    return f"{value} [{low}, {high}]"
+
+
 def _build_rates(judged: dict[str, Any]) -> Table:
     table = _start("flagged", "recall", "precision", "caught", "by mistake")
     for at in judged["at_alert_rate"]:
