@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from ordervet.contract import MaliceKind
+from ordervet.entities.characters import fold_char
 from ordervet.errors import PolicyError
 from ordervet.policy.codes import Stage
 from ordervet.policy.registry import load_registry
@@ -48,9 +49,14 @@ _CUTS: Final[dict[Lang, str]] = {"zh": r"\{\w+\}|[,;:。]", "en": r"\{\w+\}"}
 _JOINING_SIGNS: Final = "·•・.*-_~+/|｜＊"
 _SLOT: Final = re.compile(r"\{[{%].*?[%}]\}", flags=re.DOTALL)
 _PERSONAL: Final = re.compile(
-    r"(?<!\d)1[3-9]\d(?:[ -]?\d{4}){2}(?!\d)|(?<!\d)\d{17}[\dxX](?!\w)|[\w.+-]+@[\w-]+\.\w+|(?:\d{1,3}\.){3}\d{1,3}"
+    r"(?<!\d)1[3-9]\d(?:[ \-·.]?\d{4}){2}(?!\d)|(?<!\d)\d{17}[\dxX](?!\w)|[\w.+-]+@[\w-]+\.\w+|(?:\d{1,3}\.){3}\d{1,3}"
 )
-_REASON_CODE: Final = re.compile(r"(?<![a-z0-9])r\d{3}(?!\d)", flags=re.IGNORECASE)
+_REASON_CODE: Final = re.compile(r"(?<![a-z0-9])r[ ._\-]?\d{3}(?!\d)", flags=re.IGNORECASE)
+_SPACED_WORD: Final = re.compile(r"(?<![a-z0-9])(?:[a-z][ .\-_*·]){3,}[a-z](?![a-z0-9])")
+
+# Letters of other alphabets that look like Latin ones, and Chinese digits.
+_LOOK_ALIKES: Final = str.maketrans("аеорсхуіјѕвнкмтαοερικντυ", "aeopcxyijsbhkmtaoepikvtu")
+_DIGITS: Final = str.maketrans("零〇幺一二三四五六七八九壹贰叁肆伍陆柒捌玖", "001123456789123456789")
 
 
 class _Words(BaseModel):
@@ -105,16 +111,17 @@ def lint_text(text: str) -> list[tuple[str, str]]:
     """
     plain = _normalise(text)
     joined = _join_chinese(plain)
+    english_text = f"{plain} {' '.join(_join_spaced(plain))}"
     found: dict[tuple[str, str], None] = {}
     for rule, chinese, english in _load_forbidden():
-        for match in (*chinese.finditer(joined), *english.finditer(plain)):
+        for match in (*chinese.finditer(joined), *english.finditer(english_text)):
             found[rule, match[0]] = None
     for match in _REASON_CODE.finditer(plain):
         found["internal", match[0]] = None
     for fragment in _list_fragments():
         if fragment in joined or fragment in plain:
             found["internal", fragment] = None
-    for match in _PERSONAL.finditer(_SLOT.sub(" ", plain)):
+    for match in _PERSONAL.finditer(_SLOT.sub(" ", plain).translate(_DIGITS)):
         found["personal", f"{len(match[0])} signs that look like personal data"] = None
     for name in _list_slot_names(text):
         if name not in SLOTS:
@@ -175,7 +182,13 @@ def _list_gaps(scripts: Mapping[str, Script]) -> Iterator[Finding]:
 
 def _normalise(text: str) -> str:
     plain = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(sign for sign in plain if unicodedata.category(sign) not in {"Cf", "Mn"})
+    visible = "".join(sign for sign in plain if unicodedata.category(sign) not in {"Cf", "Mn"})
+    return "".join(map(fold_char, visible)).translate(_LOOK_ALIKES)
+
+
+def _join_spaced(text: str) -> list[str]:
+    """Read words whose letters stand apart (``f r a u d``)."""
+    return ["".join(sign for sign in match[0] if sign.isalpha()) for match in _SPACED_WORD.finditer(text)]
 
 
 def _join_chinese(text: str) -> str:
