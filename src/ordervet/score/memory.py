@@ -189,13 +189,12 @@ def advance_in_parts(engine: FeatureEngine, events: KeyedEvents, n_orders: int) 
     later = build_later_events(events)
     later = later.take(np.argsort(later.seen_at, kind="stable"))
     edges = np.unique(order_events.seen_at[n_orders::n_orders])
-    starts = [np.concatenate([[0], np.searchsorted(each.seen_at, edges)]) for each in (order_events, later)]
-    stops = [np.append(start[1:], len(each)) for start, each in zip(starts, (order_events, later), strict=True)]
+    order_starts, later_starts = (np.searchsorted(each.seen_at, edges) for each in (order_events, later))
+    order_parts = np.split(np.arange(len(order_events)), order_starts)
+    later_parts = np.split(np.arange(len(later)), later_starts)
     parts = [
-        engine.advance(order_events.take(np.arange(*orders)), later.take(np.arange(*laters)))
-        for orders, laters in zip(
-            zip(starts[0], stops[0], strict=True), zip(starts[1], stops[1], strict=True), strict=True
-        )
+        engine.advance(order_events.take(orders), later.take(laters))
+        for orders, laters in zip(order_parts, later_parts, strict=True)
     ]
     return Features(events.orders, order_events, np.concatenate(parts))
 

@@ -24,6 +24,7 @@ from ordervet.entities.history.identity import has_blame
 from ordervet.entities.history.journal import Entry, create_journal
 from ordervet.entities.history.known import KnownEvents, digest_events
 from ordervet.entities.history.lines import write_lines
+from ordervet.entities.history.rows import row_schema
 from ordervet.errors import HistoryError, HistoryLockedError
 
 if TYPE_CHECKING:
@@ -217,6 +218,8 @@ class LiveHistory:
             is_inside[at_last] = np.isin(event_ids[at_last], np.fromiter(ids_at_last, np.int64, len(ids_at_last)))
             if digest_events(event_ids[is_inside], has_blame(rows)[is_inside]) != digest:
                 return None
+            if is_inside.all():
+                return row_schema().empty_table()
             tail = read_arrivals(self._folder, last_seen_at)
             return tail.filter(pc.is_in(tail["event_id"], pa.array(event_ids[~is_inside])))
 
