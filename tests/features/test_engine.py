@@ -26,7 +26,7 @@ def draw(seed: int, span_s: int, grain_s: int, n_orders: int = 60) -> tuple[Orde
     return draw_events(rng, n_orders=n_orders, n_later=2 * n_orders, span_s=span_s, grain_s=grain_s)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=SEEDS, span_s=SPANS, grain_s=GRAINS)
 def test_engine_equals_the_reference(seed: int, span_s: int, grain_s: int) -> None:
     orders, later = draw(seed, span_s, grain_s)

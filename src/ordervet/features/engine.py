@@ -53,7 +53,12 @@ class FeatureEngine:
         linked = ["buyer", *GROUP_KEYS] if spec.group_columns else []
         used = {*self._plans, *counted, *linked, *(["buyer"] if needs_first else [])}
         self._entities = tuple(entity for entity in spec.entities if entity in used)
-        self._planned = np.array([self._entities.index(entity) for entity in self._plans], np.int64)
+        self._levels = [
+            np.array(
+                [self._entities.index(plan.entity) for plan in self._plans.values() if plan.level == level], np.int64
+            )
+            for level in range(1 + max((plan.level for plan in self._plans.values()), default=-1))
+        ]
         self._weight_columns = list_weight_columns(spec)
         self._book = np.zeros((len(self._entities), b.N_COLUMNS), np.int64)
         self._shared = np.zeros(b.N_SHARED, np.int64)
@@ -124,9 +129,9 @@ class FeatureEngine:
         )  # fmt: skip
         self._enter_classes()
         self._replay_groups(first, out_row, out)
-        kernel.replay_all(
-            self._planned, self._book, shared, first, int(shared[b.N_EVENTS]), self.last_seen_at, out_row, out
-        )
+        for entities in self._levels:
+            kernel.replay(entities, self._book, shared, first, self.last_seen_at, out_row, out)
+        kernel.close_batch(shared, self.last_seen_at)
 
     def _advance_many(self, orders: OrderEvents, later: LaterEvents, out: NDArray[np.float32]) -> None:
         """Add a large batch: entity by entity, on several threads."""
@@ -147,15 +152,15 @@ class FeatureEngine:
             later.seen_at, later.mask, later.amount_minor, log_kernel.sort_seen(later.seen_at, later.rank),
         )  # fmt: skip
         self._enter_classes()
-        n_events = int(shared[b.N_EVENTS])
-
-        def replay(at: int) -> None:
-            self._states[at].reserve(n_events=len(self._log.events), n_new_orders=n_orders)
-            kernel.replay(at, self._book, shared, first, n_events, self.last_seen_at, out_row, out)
-
+        for state in self._states:
+            state.reserve(n_events=len(self._log.events), n_new_orders=n_orders)
         self._replay_groups(first, out_row, out)
-        for level in sorted({plan.level for plan in self._plans.values()}):
-            self._run(replay, [at for at in self._planned if self._plans[self._entities[at]].level == level])
+
+        def replay(entities: NDArray[np.int64]) -> None:
+            kernel.replay(entities, self._book, shared, first, self.last_seen_at, out_row, out)
+
+        for level in self._levels:
+            self._run(replay, self._share_out(level))
         kernel.close_batch(shared, self.last_seen_at)
         self._room = 0
 
@@ -167,7 +172,17 @@ class FeatureEngine:
                 int(self._shared[b.N_EVENTS]), self.last_seen_at, out_row, out,
             )  # fmt: skip
 
-    def _run(self, task: Callable[[int], None], items: Iterable[int]) -> None:
+    def _share_out(self, entities: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Share entities out among the threads, the ones with most features first."""
+        shares: list[list[int]] = [[] for _ in range(min(self.n_jobs, len(entities)))]
+        weights = [0] * len(shares)
+        for entity in sorted(entities, key=lambda at: -len(self._plans[self._entities[at]].operations)):
+            least = weights.index(min(weights))
+            shares[least].append(int(entity))
+            weights[least] += len(self._plans[self._entities[entity]].operations)
+        return [np.array(share, np.int64) for share in shares]
+
+    def _run(self, task: Callable[[Any], None], items: Iterable[Any]) -> None:
         if self.n_jobs == 1:
             for item in items:
                 task(item)
@@ -217,13 +232,7 @@ class FeatureEngine:
 
     @classmethod
     def restore(
-        cls,
-        spec: FeatureSpec,
-        arrays: dict[str, NDArray[Any]],
-        header: dict[str, Any],
-        *,
-        n_jobs: int = 1,
-        is_given: bool = False,
+        cls, spec: FeatureSpec, arrays: dict[str, NDArray[Any]], header: dict[str, Any], *, n_jobs: int = 1
     ) -> Self:
         """Build an engine that goes on exactly where the exported one stood.
 
@@ -233,7 +242,6 @@ class FeatureEngine:
         arrays : of `export_state`; they are copied into larger ones and left alone
         header : of `export_state`
         n_jobs : see the class
-        is_given : the arrays can be written to and nobody else uses them; those that need no more room are not copied
 
         Raises
         ------
@@ -250,9 +258,9 @@ class FeatureEngine:
                 f"the exported state does not fit this engine\n - {fault}", hint="replay the history instead"
             )
         engine.last_seen_at = header["last_seen_at"]
-        engine._log.restore(_pick(arrays, "log/"), header["log"], is_given=is_given)
+        engine._log.restore(_pick(arrays, "log/"), header["log"])
         for entity, state in zip(engine._entities, engine._states, strict=True):
-            state.restore(_pick(arrays, f"{entity}/"), header["entities"][entity], is_given=is_given)
+            state.restore(_pick(arrays, f"{entity}/"), header["entities"][entity])
         if engine._groups is not None:
             engine._groups.restore(_pick(arrays, "groups/"))
         engine._enter_classes()

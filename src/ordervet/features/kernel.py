@@ -2,10 +2,10 @@
 
 A live order is a replay of one event, a year of orders a replay of millions; there is no second code path.
 
-The slots of an entity (one per id) do not touch each other, so a batch is replayed slot by slot, and within a slot in
-the order seen: what a slot knows then stays in the nearest cache. The events of a slot form a linked list; each window
-keeps its oldest event that has not expired, and running totals of what lies between that event and now. An event is
-added once and taken out once per window, and nothing is touched before something has expired.
+The events of a slot (one per id of an entity) form a linked list; each window keeps its oldest event that has not
+expired, and running totals of what lies between that event and now. An event is added once and taken out once per
+window, and nothing is touched before something has expired. A batch is replayed in chunks, entity after entity: what
+the chunk reads and writes stays in a near cache, and the slots, which are anywhere, are asked for ahead of time.
 
 No checks here: `features/engine.py` is the only caller, sorts the events, sizes every array, and knows every slot.
 """
@@ -19,14 +19,16 @@ from ordervet.features import book as b
 from ordervet.features.memory import get32, get64, prefetch, put32, put64
 from ordervet.features.pairs_kernel import NO_VALUE, link_pairs
 from ordervet.features.slots import FOREVER, NEVER, WAKE_AT
-from ordervet.features.sort_kernel import sort_by_slot
 from ordervet.features.spec import PRIOR_ORDERS
 from ordervet.features.write_kernel import write_features, write_unknown
 
 _MILLION = 1_000_000
 _ORDER_BIT = 1
 _EXCUSED_BIT = 1 << 41
-_AHEAD = 8
+
+# SPEED: benchmarks/bench_features.py. Events per chunk, and how many events ahead a slot is asked for.
+_CHUNK = 2_048
+_AHEAD = 12
 
 
 @numba.njit(nogil=True, cache=True)
@@ -73,7 +75,7 @@ def expire(slot, now, bound, plan, shared):
 
     Parameters
     ----------
-    bound : events before this one have been applied; links to later ones do not count yet
+    bound : the first event that has not been applied; links to it and to later ones do not count yet
     """
     log, links, link_bytes = get64(shared, b.LOG), get64(plan, b.LINKS), 4 * get64(plan, b.LINK_WIDTH)
     n_windows, tails, flags = get64(plan, b.N_WINDOWS), get64(plan, b.LAST_EVENT) + 1, get64(plan, b.CLASS_FLAGS)
@@ -202,81 +204,94 @@ def _open_slots(plan):
 
 
 @numba.njit(nogil=True, cache=True)
-def replay(entity, book, shared_row, first, n_events, horizon, out_row, out):
-    """Replay the events from `first` on for one entity, and write the features of the orders among them.
+def _find_slot(event, plan, shared):
+    """Find the record of an event's id of this entity; 0 when the id is not known."""
+    row = get32(get64(shared, b.LOG), event * 2 * b.LOG_WIDTH + b.LOG_ROW)
+    slot = get32(get64(shared, b.ROW_SLOTS), row * get64(shared, b.N_ENTITIES) + get64(plan, b.OWN))
+    return get64(plan, b.SLOTS) + slot * 8 * get64(plan, b.SLOT_WIDTH) if slot >= 0 else 0
+
+
+@numba.njit(nogil=True, cache=True)
+def _fetch_slot(event, plan, shared):
+    """Ask for what a later event will touch."""
+    slot = _find_slot(event, plan, shared)
+    if slot != 0:
+        for line in range(0, 8 * get64(plan, b.SLOT_WIDTH), 64):
+            prefetch(slot, line)
+
+
+@numba.njit(nogil=True, cache=True)
+def _apply_until(applied, end, now, plan, shared):
+    """Let the events seen before `now` count, in the order seen; return the first that does not count yet."""
+    log, flags = get64(shared, b.LOG), get64(plan, b.CLASS_FLAGS)
+    while applied < end and get64(log, applied * b.LOG_WIDTH + b.LOG_SEEN_AT) < now:
+        if get32(flags, get32(log, applied * 2 * b.LOG_WIDTH + b.LOG_CLASS)) & (b.IS_LISTED | b.MAY_TAKE_BACK):
+            slot = _find_slot(applied, plan, shared)
+            if slot != 0:
+                _apply(slot, applied, plan, shared)
+        applied += 1
+    return applied
+
+
+@numba.njit(nogil=True, cache=True)
+def _replay_chunk(plan, shared, applied, first, end, horizon, base, out_row, out, n_columns):
+    """Replay a chunk of the batch for one entity; return the first event that does not count yet."""
+    log, flags, n_events = get64(shared, b.LOG), get64(plan, b.CLASS_FLAGS), get64(shared, b.N_EVENTS)
+    _open_slots(plan)
+    link_pairs(plan, shared, first, end)
+    for event in range(first, end):
+        if event + _AHEAD < n_events:
+            _fetch_slot(event + _AHEAD, plan, shared)
+        out_at = np.int64(out_row[event - base])
+        is_asked = get32(flags, get32(log, event * 2 * b.LOG_WIDTH + b.LOG_CLASS)) & b.IS_ASKED
+        if out_at < 0 and not is_asked:
+            continue
+        slot, now = _find_slot(event, plan, shared), get64(log, event * b.LOG_WIDTH + b.LOG_SEEN_AT)
+        applied = _apply_until(applied, event, now, plan, shared)
+        if slot != 0 and now > get64(slot, WAKE_AT):
+            expire(slot, now, applied, plan, shared)
+        if is_asked:
+            _weigh(slot, event, plan, shared)
+        if out_at >= 0:
+            if slot != 0:
+                amount = get64(log, event * b.LOG_WIDTH + b.LOG_AMOUNT)
+                write_features(slot, now, amount, plan, out + 4 * out_at * n_columns)
+            else:
+                write_unknown(plan, out + 4 * out_at * n_columns)
+    return _apply_until(applied, end, horizon, plan, shared)
+
+
+@numba.njit(nogil=True, cache=True)
+def replay(entities, book, shared_row, first, horizon, out_row, out):
+    """Replay the events from `first` on for some entities, and write the features of the orders among them.
 
     An event counts once the clock has moved past it: everything up to the current instant waits, so ties are invisible
     to each other, also across calls.
 
     Parameters
     ----------
-    entity : row of `book`
+    entities : rows of `book`, none of which needs weights of another
     book, shared_row : addresses and sizes of all arrays, see `book.py`
-    first, n_events : the new events of the log
+    first : the first new event of the log
     horizon : instant of the last event, UTC microseconds; events before it count from now on
     out_row : shape (n_events - first,), int32, row of `out` that an event asks for, -1 where it asks for nothing
-    out : shape (n_out, n_features), float32; only this entity's columns are written
+    out : shape (n_out, n_features), float32; only the columns of these entities are written
 
     References
     ----------
-    docs/definitions.md T1 to T4, W1 to W7, B1 to B5. Truth: features/reference.py.
+    docs/definitions.md T1 to T4, W1 to W9, B1 to B5. Truth: features/reference.py.
     """
-    plan, shared = np.int64(book[entity].ctypes.data), np.int64(shared_row.ctypes.data)
-    _open_slots(plan)
-    link_pairs(plan, shared, first, n_events)
-    slots, events = sort_by_slot(plan, shared, first, n_events, out_row)
-    log, flags, slot_bytes = get64(shared, b.LOG), get64(plan, b.CLASS_FLAGS), 8 * get64(plan, b.SLOT_WIDTH)
-    values, n_values, n = np.int64(out.ctypes.data), np.int64(out.shape[1]), len(events)
-    begin = 0
-    while begin < n:
-        waiting, at = begin, begin
-        slot = get64(plan, b.SLOTS) + slots[begin] * slot_bytes if slots[begin] >= 0 else 0
-        while at < n and slots[at] == slots[begin]:
-            event = np.int64(events[at])
-            if at + _AHEAD < n:
-                _fetch_ahead(plan, log, events[at + _AHEAD], slots[at + _AHEAD], slot_bytes)
-            out_at = np.int64(out_row[event - first]) if event >= first else -1
-            is_asked = event >= first and (get32(flags, get32(log, event * 2 * b.LOG_WIDTH + b.LOG_CLASS)) & b.IS_ASKED)
-            if slot == 0:
-                if out_at >= 0:
-                    write_unknown(plan, values + 4 * out_at * n_values)
-                if is_asked:
-                    _weigh(slot, event, plan, shared)
-            elif out_at >= 0 or is_asked:
-                now = get64(log, event * b.LOG_WIDTH + b.LOG_SEEN_AT)
-                while get64(log, events[waiting] * b.LOG_WIDTH + b.LOG_SEEN_AT) < now:
-                    _apply(slot, np.int64(events[waiting]), plan, shared)
-                    waiting += 1
-                if now > get64(slot, WAKE_AT):
-                    expire(slot, now, np.int64(events[waiting]), plan, shared)
-                if is_asked:
-                    _weigh(slot, event, plan, shared)
-                if out_at >= 0:
-                    amount = get64(log, event * b.LOG_WIDTH + b.LOG_AMOUNT)
-                    write_features(slot, now, amount, plan, values + 4 * out_at * n_values)
-            at += 1
-        if slot != 0:
-            while waiting < at and get64(log, events[waiting] * b.LOG_WIDTH + b.LOG_SEEN_AT) < horizon:
-                _apply(slot, np.int64(events[waiting]), plan, shared)
-                waiting += 1
-        begin = at
-
-
-@numba.njit(nogil=True, cache=True)
-def _fetch_ahead(plan, log, event, slot, slot_bytes):
-    """Ask for what a later event will touch."""
-    prefetch(log, np.int64(event) * 8 * b.LOG_WIDTH)
-    prefetch(get64(plan, b.LINKS), np.int64(event) * 4 * get64(plan, b.LINK_WIDTH))
-    if slot >= 0:
-        prefetch(get64(plan, b.SLOTS), np.int64(slot) * slot_bytes)
-
-
-@numba.njit(nogil=True, cache=True)
-def replay_all(planned, book, shared, first, n_events, horizon, out_row, out):
-    """Replay for one entity after the other, in the order given, and let what was seen before `horizon` count."""
-    for at in range(len(planned)):
-        replay(planned[at], book, shared, first, n_events, horizon, out_row, out)
-    close_batch(shared, horizon)
+    shared, n_events = np.int64(shared_row.ctypes.data), shared_row[b.N_EVENTS]
+    log, values, n_columns = shared_row[b.LOG], np.int64(out.ctypes.data), np.int64(out.shape[1])
+    applied = np.full(len(entities), shared_row[b.APPLIED])
+    begin = first
+    while begin < n_events:
+        end = min(begin + _CHUNK, n_events)
+        until = horizon if end == n_events else get64(log, (end - 1) * b.LOG_WIDTH + b.LOG_SEEN_AT)
+        for at in range(len(entities)):
+            plan = np.int64(book[entities[at]].ctypes.data)
+            applied[at] = _replay_chunk(plan, shared, applied[at], begin, end, until, first, out_row, values, n_columns)
+        begin = end
 
 
 @numba.njit(nogil=True, cache=True)

@@ -6,13 +6,16 @@ import numba
 import numpy as np
 
 from ordervet.features import book as b
-from ordervet.features.maps_kernel import assign_slot, find_slot
+from ordervet.features.maps_kernel import assign_slot, fetch_place, find_slot
 from ordervet.features.memory import get32, get64, put32, put64
 from ordervet.features.slots import FOREVER, NEVER
 
 _ORDER_BIT = 1
 _JUDGEMENT_BIT = 1 << 40
 _FIRST_ORDER_BIT = 1 << 20
+
+# SPEED: benchmarks/bench_features.py. How many ids ahead the line of a table is asked for.
+_AHEAD = 12
 
 
 @numba.njit(nogil=True, cache=True)
@@ -42,6 +45,8 @@ def place_orders(order_id, by_time, shared):
     table, size = shared[b.ORDER_MAP], shared[b.ORDER_MAP_SIZE]
     rows, is_new = np.empty(len(by_time), np.int32), np.empty(len(by_time), np.bool_)
     for at in range(len(by_time)):
+        if at + _AHEAD < len(by_time):
+            fetch_place(np.int64(order_id[by_time[at + _AHEAD]]), table, size)
         n_rows = shared[b.N_ROWS]
         rows[at] = assign_slot(np.int64(order_id[by_time[at]]), table, size, n_rows)
         is_new[at] = rows[at] == n_rows
@@ -62,6 +67,8 @@ def place_ids(entity, book, shared, ids, by_time, rows, is_new):
     table, size, n_slots = row[b.MAP], row[b.MAP_SIZE], row[b.N_SLOTS]
     slot_of_row, n_entities = shared[b.ROW_SLOTS], shared[b.N_ENTITIES]
     for at in range(len(by_time)):
+        if at + _AHEAD < len(by_time):
+            fetch_place(np.int64(ids[by_time[at + _AHEAD]]), table, size)
         if is_new[at]:
             wanted, slot = np.int64(ids[by_time[at]]), -1
             if wanted != 0:
@@ -148,6 +155,8 @@ def append_events(shared, order_seen_at, order_amount, order_mask, by_time, rows
             order += 1
         else:
             at = by_seen[other]
+            if other + _AHEAD < len(by_seen):
+                fetch_place(np.int64(order_id[by_seen[other + _AHEAD]]), table, size)
             row = find_slot(np.int64(order_id[at]), table, size)
             if row >= 0:
                 out_row[shared[b.N_EVENTS] - first] = -1

@@ -48,7 +48,7 @@ class EntityState:
         width = plan.layout.width if plan else 0
         self.slots = np.empty((0, width), np.int64)
         self.links = np.empty((0, 1 + 2 * len(value_columns)), np.int32)
-        self.pairs = np.zeros(2 * _MIN_CAPACITY if value_columns else 1, np.int64)
+        self.pairs = np.zeros((2 * _MIN_CAPACITY if value_columns else 1, 2), np.int64)
         row[b.OWN], row[b.SLOT_WIDTH], row[b.LINK_WIDTH] = own, width, self.links.shape[1]
         self._enter(b.VALUES, np.array(value_columns, np.int32))
         row[b.N_VALUES] = len(value_columns)
@@ -67,6 +67,7 @@ class EntityState:
         self._enter(b.EMPTY_SLOT, plan.layout.build_empty())
         self._row[b.N_ASKS], self._row[b.N_OPERATIONS] = len(plan.asks), len(plan.operations)
         self._enter(b.ASKS, plan.asks)
+        self._row[b.FIRST_COLUMN] = plan.operations[:, 0].min(initial=2**31 - 1)
         self._enter(b.OPERATIONS, plan.operations)
         self._enter(b.OPERATION_START, plan.operation_start)
 
@@ -119,8 +120,8 @@ class EntityState:
         self.links = grow(self.links, n_events)
         n_pairs = int(self._row[b.N_PAIRS]) + n_new_orders * int(self._row[b.N_VALUES])
         if 2 * n_pairs > len(self.pairs):
-            pairs = np.zeros(_round_up(2 * n_pairs), np.int64)
-            copy_pairs(self._row, self._shared, self.pairs, pairs)
+            pairs = np.zeros((_round_up(2 * n_pairs), 2), np.int64)
+            copy_pairs(self.pairs, pairs)
             self.pairs = pairs
         self.enter()
 
@@ -135,9 +136,9 @@ class EntityState:
         """Give what the arrays do not tell."""
         return {"n_slots": self.n_slots, "n_pairs": int(self._row[b.N_PAIRS])}
 
-    def restore(self, arrays: dict[str, NDArray[Any]], counts: dict[str, int], *, is_given: bool = False) -> None:
-        """Take over an export; arrays that are given away, and have all the room they need, are used as they are."""
-        self.map, self.pairs = (arrays[name] if is_given else arrays[name].copy() for name in ("map", "pairs"))
+    def restore(self, arrays: dict[str, NDArray[Any]], counts: dict[str, int]) -> None:
+        """Take over an export."""
+        self.map, self.pairs = arrays["map"].copy(), arrays["pairs"].copy()
         self.slots, self.links = take_over(arrays["slots"]), take_over(arrays["links"])
         self._row[b.N_SLOTS], self._row[b.N_PAIRS] = counts["n_slots"], counts["n_pairs"]
         self._row[b.N_OPEN] = len(arrays["slots"])
@@ -261,12 +262,11 @@ class LogState:
         """Give what the arrays do not tell."""
         return {"applied": int(self._row[b.APPLIED])}
 
-    def restore(self, arrays: dict[str, NDArray[Any]], counts: dict[str, int], *, is_given: bool = False) -> None:
-        """Take over an export; arrays that are given away, and have all the room they need, are used as they are."""
+    def restore(self, arrays: dict[str, NDArray[Any]], counts: dict[str, int]) -> None:
+        """Take over an export."""
         self.events, self.weights = take_over(arrays["events"]), take_over(arrays["weights"])
         self.slots, self.last_verdict = take_over(arrays["slots"]), take_over(arrays["last_verdict"], -1)
-        self.map = arrays["map"] if is_given else arrays["map"].copy()
-        self.first_seen = arrays["first_seen"].copy()
+        self.map, self.first_seen = arrays["map"].copy(), arrays["first_seen"].copy()
         self.class_masks[: len(arrays["class_masks"])] = arrays["class_masks"]
         row = self._row
         row[b.N_EVENTS], row[b.N_ROWS] = len(arrays["events"]), len(arrays["slots"])

@@ -16,20 +16,20 @@ _MILLION = 1_000_000.0
 _ROW = 24
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def write_unknown(plan, out):
     """Write NaN: the order's id of this entity is not known."""
     for at in range(get64(plan, b.N_OPERATIONS)):
         put_float(out, get32(get64(plan, b.OPERATIONS) + at * _ROW, 0), np.nan)
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def _divide(total, n):
     """Divide; NaN by 0."""
     return np.float64(total) / np.float64(n) if n != 0 else np.nan
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def write_features(slot, now, amount, plan, out):
     """Write the features of one order.
 
@@ -42,37 +42,48 @@ def write_features(slot, now, amount, plan, out):
     out : address of the order's row of the matrix, float32
     """
     rows, start = get64(plan, b.OPERATIONS), get64(plan, b.OPERATION_START)
-    for row in range(rows + _ROW * get32(start, 0), rows + _ROW * get32(start, 1), _ROW):  # count
+    for at in range(get32(start, 0), get32(start, 1)):  # count
+        row = rows + _ROW * at
         put_float(out, get32(row, 0), np.float64(get32(slot, get32(row, 1))))
-    for row in range(rows + _ROW * get32(start, 1), rows + _ROW * get32(start, 2), _ROW):  # total
+    for at in range(get32(start, 1), get32(start, 2)):  # total
+        row = rows + _ROW * at
         put_float(out, get32(row, 0), np.float64(get64(slot, get32(row, 1))))
-    for row in range(rows + _ROW * get32(start, 2), rows + _ROW * get32(start, 3), _ROW):  # millionths
+    for at in range(get32(start, 2), get32(start, 3)):  # millionths
+        row = rows + _ROW * at
         put_float(out, get32(row, 0), np.float64(get64(slot, get32(row, 1))) / _MILLION)
-    for row in range(rows + _ROW * get32(start, 3), rows + _ROW * get32(start, 4), _ROW):  # quotient of two counts
+    for at in range(get32(start, 3), get32(start, 4)):  # quotient of two counts
+        row = rows + _ROW * at
         put_float(out, get32(row, 0), _divide(get32(slot, get32(row, 1)), get32(slot, get32(row, 2))))
-    for row in range(rows + _ROW * get32(start, 4), rows + _ROW * get32(start, 5), _ROW):  # mean
+    for at in range(get32(start, 4), get32(start, 5)):  # mean
+        row = rows + _ROW * at
         put_float(out, get32(row, 0), _divide(get64(slot, get32(row, 1)), get32(slot, get32(row, 2))))
-    for row in range(rows + _ROW * get32(start, 5), rows + _ROW * get32(start, 6), _ROW):  # ratio to the mean
+    for at in range(get32(start, 5), get32(start, 6)):  # ratio to the mean
+        row = rows + _ROW * at
         total, value = get64(slot, get32(row, 1)), np.nan
         if total != 0:
             value = np.float64(amount) / _divide(total, get32(slot, get32(row, 2)))
         put_float(out, get32(row, 0), value)
-    for row in range(rows + _ROW * get32(start, 6), rows + _ROW * get32(start, 7), _ROW):  # drift
+    for at in range(get32(start, 6), get32(start, 7)):  # drift
+        row = rows + _ROW * at
         n, long_total, value = get32(slot, get32(row, 2)), get64(slot, get32(row, 3)), np.nan
         if n != 0 and long_total != 0:
             value = _divide(get64(slot, get32(row, 1)), n) / _divide(long_total, get32(slot, get32(row, 4)))
         put_float(out, get32(row, 0), value)
     for side in range(2):  # recency, age
-        for row in range(rows + _ROW * get32(start, 7 + side), rows + _ROW * get32(start, 8 + side), _ROW):
+        for at in range(get32(start, 7 + side), get32(start, 8 + side)):
+            row = rows + _ROW * at
             instant = get64(slot, get32(row, 1) + side)
             put_float(out, get32(row, 0), np.float64(now - instant) / _SECOND_US if instant != NEVER else np.nan)
-    for row in range(rows + _ROW * get32(start, 9), rows + _ROW * get32(start, 10), _ROW):  # burst
+    for at in range(get32(start, 9), get32(start, 10)):  # burst
+        row = rows + _ROW * at
         usual = np.float64(get32(slot, get32(row, 2))) / np.float64(get32(row, 5))
         put_float(out, get32(row, 0), (np.float64(get32(slot, get32(row, 1))) + 1.0) / (usual + 1.0))
-    for row in range(rows + _ROW * get32(start, 10), rows + _ROW * get32(start, 11), _ROW):  # sameness
+    for at in range(get32(start, 10), get32(start, 11)):  # sameness
+        row = rows + _ROW * at
         n_distinct, n_known = get32(slot, get32(row, 1)), get32(slot, get32(row, 2))
         value = 1.0 - _divide(n_distinct - 1, n_known - 1) if n_known > 1 else np.nan
         put_float(out, get32(row, 0), value)
-    for row in range(rows + _ROW * get32(start, 11), rows + _ROW * get32(start, 12), _ROW):  # lift
+    for at in range(get32(start, 11), get32(start, 12)):  # lift
+        row = rows + _ROW * at
         expected = np.float64(get64(slot, get32(row, 2))) / _MILLION
         put_float(out, get32(row, 0), (np.float64(get32(slot, get32(row, 1))) + 1.0) / (expected + 1.0))
