@@ -25,6 +25,7 @@ from ordervet.score.beyond import find_overlay, find_test_orders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from numpy.typing import NDArray
 
@@ -154,6 +155,9 @@ class ScoredOrders:
 
     def build_decision(self, row: int) -> Decision:
         """Give one row as a Decision."""
+        return self._build(row, self.orders["seen_at"][row].as_py())
+
+    def _build(self, row: int, seen_at: datetime) -> Decision:
         if row in self.codes:
             return Decision.unscored(
                 self.order_ids[row], self.codes[row], model_id=self.model_id, policy_id=self.policy_id
@@ -173,7 +177,7 @@ class ScoredOrders:
             model_id=self.model_id,
             policy_id=self.policy_id,
             code=DecisionCode.SCORED,
-            seen_at=self.orders["seen_at"][row].as_py(),
+            seen_at=seen_at,
             history_version=self.history_version,
             pace=self.pace and replace(self.pace, slots=int(self.actions[row] != _PASS)),
             route=self.routes.get(row),
@@ -183,7 +187,8 @@ class ScoredOrders:
     def build_table(self, rows: NDArray[np.int64] | None = None) -> pa.Table:
         """Give rows as a table of plain columns, `DECISION_SCHEMA`; all of them in order when none are named."""
         chosen = range(len(self)) if rows is None else [int(row) for row in rows]
-        decisions = [self.build_decision(row) for row in chosen]
+        seen_at = self.orders["seen_at"].take(pa.array(chosen, pa.int64())).to_pylist()
+        decisions = [self._build(row, at) for row, at in zip(chosen, seen_at, strict=True)]
         columns = {
             "order_id": [d.order_id for d in decisions],
             "p_malicious": [d.p_malicious for d in decisions],
@@ -253,7 +258,8 @@ def score_batch(
             order_ids=order_ids, placed_at_us=events.seen_at, capacity=capacity, overlay=overlay, pace=pace,
         )  # fmt: skip
 
-    p_without = _discount_own_history(p, raw, model, explainer, run)
+    is_thin = n_known < policy.evidence.min_orders
+    p_without = _discount_own_history(p, raw, model, explainer, run, is_thin)
     is_flagged = run(p_without).actions != _PASS
     rows = np.union1d(np.flatnonzero(is_flagged), np.asarray([*explain_rows, *forced], np.int64))
     reasons = dict(zip(rows.tolist(), explainer.find_reasons(rows), strict=True))
@@ -337,14 +343,15 @@ def _discount_own_history(
     model: Model,
     explainer: _Explainer,
     run: Callable[[NDArray[np.float64]], Decided],
+    is_thin: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     """Find the probability without the buyer's own history, for every order whose band or action could depend on it.
 
-    A discount only lowers a probability, so an order that passes in the lowest band needs none. Under a capacity a
-    discounted order can make room for another one, which is then looked at in turn.
+    It counts where evidence is thin. A discount only lowers a probability, so an order in the lowest band needs none;
+    under a capacity a discounted order can make room for another one, which is then looked at in turn.
     """
     p_without = p.copy()
-    is_discounted = np.zeros(len(p), bool)
+    is_discounted = ~is_thin
     while True:
         decided = run(p_without)
         rows = np.flatnonzero(((decided.actions != _PASS) | (decided.bands > 0)) & ~is_discounted)
