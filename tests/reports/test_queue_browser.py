@@ -158,6 +158,21 @@ def test_printed_list_has_the_reasons_and_no_buttons(tab: Tab, tmp_path: Path) -
     assert n_rows == 500
 
 
+def test_page_fits_a_narrow_screen(tab: Tab, tmp_path: Path) -> None:
+    path = tmp_path / "queue.html"
+    path.write_text(build_queue_page(make_queue(30), lang="zh"), encoding="utf-8")
+    tab.open(path, width=400)
+    is_seen = "['list', 'card'].map(id => document.getElementById(id).getClientRects().length > 0)"
+
+    seen = [tab.run(is_seen)]
+    for click in (".row", ".back"):
+        tab.run(f"document.querySelector('{click}').click()")
+        seen.append(tab.run(is_seen))
+
+    assert seen == [[True, False], [False, True], [True, False]]
+    assert tab.run("document.documentElement.scrollWidth") <= 400
+
+
 def test_hostile_text_is_shown_and_does_nothing(tab: Tab, tmp_path: Path) -> None:
     show(tab, tmp_path, make_hostile_queue(), "en")
 

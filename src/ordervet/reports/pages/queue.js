@@ -101,6 +101,7 @@
     const i = shown[at], band = D.bands[D.band[i]];
     card.replaceChildren(
       make("div", { class: "head" },
+        make("button", { class: "back", "aria-label": say("back"), on: { click: goBack } }, "←"),
         make("h2", {}, D.order_id[i]),
         make("span", { class: `pill ${band.code}` }, word(D.actions[D.action[i]])),
         make("span", { class: `pill ${band.code}` }, say("band"), " ", word(band)),
@@ -172,6 +173,11 @@
       return [make("h3", {}, title), texts.length === 1 ? make("p", {}, filled[0]) : list];
     });
     return [make("h3", {}, say("script")), make("h2", {}, `${script.title}  `, make("span", { class: "soft" }, script.id)), ...parts];
+  }
+
+  function goBack() {
+    document.body.classList.remove("open");
+    get("list").focus();
   }
 
   function jump(item) {
@@ -271,7 +277,7 @@
       f: () => at >= 0 && copy(customerText(shown[at], "firm")),
       l: () => get("switch").click(),
       Enter: () => { document.body.classList.add("open"); get("card").focus(); },
-      Escape: () => { document.body.classList.remove("open"); get("list").focus(); },
+      Escape: goBack,
     };
     if (isTyping) {
       if (event.key === "Enter" && event.target.id === "search") get("list").focus();
