@@ -43,6 +43,10 @@ layers: $(READY)  ## check that imports go one way
 readme: $(READY)  ## run the examples of the README
 	@$(BIN)/python -m pytest tests/test_readme.py
 
+parity: $(READY)  ## prove on 2,000,000 random events that every path gives the same features
+	@$(BIN)/python tests/feature_parity.py 2000000
+	@$(BIN)/python -m pytest -q tests/features/test_sql_oracle.py
+
 bench: $(READY)  ## time every stage; write out/bench.csv and print the table (benchmarks/bench_*.py compare with others)
 	@mkdir -p out
 	@$(BIN)/python -m pytest -q benchmarks --benchmark-only --benchmark-json=out/bench.json
