@@ -80,9 +80,8 @@ def main() -> None:
     while done < asked.events:
         done += compare_paths(seed, asked.piece)
         seed += 1
-        print(
-            f"{done:,} of {asked.events:,} events in {seed} pieces, {len(SPEC.names)} features: no mismatch", flush=True
-        )
+        sys.stdout.write(f"{done:,} of {asked.events:,} events, {len(SPEC.names)} features: no mismatch\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
