@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ordervet.contract import validate_events
@@ -28,6 +29,9 @@ ListName = Literal["allow", "deny"]
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 """Largest list file that is read."""
+
+MAX_NAMED: Final = 50
+"""Most wrong rows of a file that are named."""
 
 _COLUMNS: Final = ("list", "entity", "value", "id", "expires", "owner", "note")
 _FIELDS: Final[dict[str, str]] = {
@@ -133,6 +137,9 @@ def _check_entries(raw: Sequence[_RawEntry], name: str, key: Key) -> tuple[list[
             entries.append(ListEntry.model_validate(fields))
         except ValidationError as error:
             problems += list_problems(error, ListEntry, prefix=f"{where}: ")
+    if len(problems) > MAX_NAMED:
+        rest = len(problems) - MAX_NAMED
+        problems = [*problems[:MAX_NAMED], Problem(name, f"{rest:,} more rows are wrong")]
     return entries, problems
 
 
@@ -162,18 +169,42 @@ def _key_values(raw: Sequence[_RawEntry], key: Key) -> dict[int, int | str]:
     }
     for entity, field in _FIELDS.items():
         rows = [entry for entry in given if entry.fields.get("entity") == entity]
-        for entry in rows:
-            found[entry.row] = _key_value(entity, field, entry.fields["value"], key)
+        try:
+            ids = _key_column(entity, field, [entry.fields["value"] for entry in rows], key)
+            found |= zip((entry.row for entry in rows), ids, strict=True)
+        except ContractError:
+            found |= {entry.row: _key_value(entity, field, entry.fields["value"], key) for entry in rows}
     return found
 
 
 def _key_value(entity: str, field: str, value: str, key: Key) -> int | str:
-    order = {"order_id": "list entry", "placed_at": "2000-01-01 00:00:00", "amount_minor": 0, field: value}
+    """Key one value by itself, where the values together break the contract."""
     try:
-        keyed = key_orders(validate_events("orders", [order]), key)
+        return _key_column(entity, field, [value], key)[0]
     except ContractError:
         return f"the value is no {entity}"
-    return int(keyed[f"id__{entity}"][0].as_py())
+
+
+def _key_column(entity: str, field: str, values: list[str], key: Key) -> list[int]:
+    """Key values as those of orders are keyed.
+
+    Raises
+    ------
+    ContractError
+        A value breaks the contract of its field.
+    """
+    if not values:
+        return []
+    n_values = len(values)
+    columns: dict[str, list[Any]] = {
+        "order_id": [f"entry {at}" for at in range(n_values)],
+        "placed_at": ["2000-01-01 00:00:00"] * n_values,
+        "amount_minor": [0] * n_values,
+        field: values,
+    }
+    keyed = key_orders(validate_events("orders", pa.table(columns)), key)
+    ids: list[int] = keyed[f"id__{entity}"].to_pylist()
+    return ids
 
 
 def _read_expiry(text: str) -> datetime | None:
