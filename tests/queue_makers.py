@@ -75,6 +75,8 @@ def make_decision(order_id: str, number: int) -> Decision:
         reasons=tuple(reasons),
         script=script_for(kind).id,
         missing=("device_absent", "ip_masked"),
+        route="legal" if number % 5 == 0 else None,
+        applied=("deny_phone",) if number % 5 == 0 else (),
         model_id="m-1",
         policy_id="p-1",
         code=DecisionCode.SCORED,

@@ -35,6 +35,7 @@ def test_book_has_a_sheet_per_stage_and_every_order_once(tmp_path: Path, lang: s
     assert sorted(row[3] for row in rows) == [item.decision.order_id for item in queue.items]
     assert [row[0] for row in rows] != sorted(row[0] for row in rows)
     assert all(row[11] and row[13] and row[14] and row[15] for row in rows)
+    assert sum("legal" in row[11] for row in rows) == 12
 
 
 def test_book_keeps_the_header_filters_and_offers_verdicts(tmp_path: Path) -> None:

@@ -124,6 +124,7 @@ def test_page_shows_reasons_links_and_a_filled_script(tab: Tab, tmp_path: Path) 
     links = tab.run("[...document.querySelectorAll('#card summary')].map(e => e.textContent)")
     said = tab.run("[...document.querySelectorAll('.say p')].map(e => e.textContent)")
 
+    assert "交给：legal" in tab.run("document.getElementById('card').textContent")
     assert widths[0] == 100
     assert widths == sorted(widths, reverse=True)
     assert [text.split("：")[1] for text in links] == ["3 单，3 位买家", "2 单，2 位买家"]

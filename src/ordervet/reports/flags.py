@@ -9,7 +9,7 @@ from rich.cells import set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from ordervet.policy import ACTIONS, Action, load_scripts
+from ordervet.policy import ACTIONS, Action, explain_applied, load_scripts
 from ordervet.reports.words import ACTION_WORDS, KIND_WORDS, SIMULATED
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ _WIDTH, _INDENT, _ACTION_WIDTH = 100, 6, 9
 _STYLES: Final = {Action.PASS: "green", Action.REVIEW: "yellow", Action.CONFIRM: "magenta", Action.HOLD: "bold red"}
 _WORDS: Final[dict[str, dict[Lang, str]]] = {
     "script": {"zh": "话术", "en": "script"},
+    "route": {"zh": "交给：{who}", "en": "for: {who}"},
     "scored": {
         "zh": "{n:,} 单已评分，用时 {s:.1f} 秒；待处理 {f:,} 单（{share:.1%}）",
         "en": "{n:,} orders scored in {s:.1f} s; {f:,} flagged ({share:.1%})",
@@ -62,6 +63,10 @@ def build_flag_lines(
     lines = [head]
     for reason in decision.reasons:
         lines += _fold(f"{reason.code}  {reason.text}  (+{reason.contribution:.2f})")
+    for code in decision.applied:
+        lines += _fold(explain_applied(code, lang))
+    if decision.route:
+        lines += _fold(_WORDS["route"][lang].format(who=decision.route))
     if decision.script:
         known = load_scripts() if scripts is None else scripts
         lines += _fold(f"{_WORDS['script'][lang]}: {decision.script}  {known[decision.script].title[lang]}", "green")

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ordervet.policy import SLOTS, Stage, explain_missing, load_scripts, word_reason
+from ordervet.policy import SLOTS, Stage, explain_applied, explain_missing, load_scripts, word_reason
 from ordervet.reports.links import find_links, pseudonym
 from ordervet.reports.words import LANGS
 
@@ -36,6 +36,7 @@ class QueueItem:
     script : what to do and say
     reasons : per language, a sentence for each reason of the decision
     missing : per language, what evidence there was none of
+    applied : per language, what lists and rules of the policy found
     groups : positions of the groups of linked orders it belongs to
     """
 
@@ -45,6 +46,7 @@ class QueueItem:
     script: Script
     reasons: dict[Lang, tuple[str, ...]]
     missing: dict[Lang, tuple[str, ...]]
+    applied: dict[Lang, tuple[str, ...]]
     groups: tuple[int, ...]
 
 
@@ -162,6 +164,7 @@ def _build_item(
             lang: tuple(word_reason(reason, lang, currency=currency) for reason in decision.reasons) for lang in LANGS
         },
         missing={lang: tuple(explain_missing(code, lang) for code in decision.missing) for lang in LANGS},
+        applied={lang: tuple(explain_applied(code, lang) for code in decision.applied) for lang in LANGS},
         groups=groups,
     )
 

@@ -72,6 +72,7 @@ _WORDS: Final[dict[str, dict[Lang, str]]] = {
     "part": {"zh": "部分", "en": "part"},
     "text": {"zh": "内容", "en": "text"},
     "linked": {"zh": "{what} {code}：{n} 单，{b} 位买家", "en": "{what} {code}: {n} orders, {b} buyers"},
+    "route": {"zh": "交给：{who}", "en": "for: {who}"},
     "pick": {"zh": "从列表中选择", "en": "choose from the list"},
     "when": {"zh": "填日期和时间，例如 2025-11-11 20:30", "en": "a date and time, such as 2025-11-11 20:30"},
 }
@@ -140,6 +141,9 @@ class _Writer:
         gentle, firm = say_to_customer(item.script, order, lang=lang, time_zone=self._queue.time_zone)
         band = decision.band or next(iter(BAND_WORDS))
         reasons = [f"{reason.code} {text}" for reason, text in zip(decision.reasons, item.reasons[lang], strict=True)]
+        reasons += item.applied[lang]
+        if decision.route:
+            reasons.append(_WORDS["route"][lang].format(who=decision.route))
         links = [self._describe_group(at) for at in item.groups]
         values: list[object] = [
             rank, ACTION_WORDS[decision.action][lang], BAND_WORDS[band][lang], decision.order_id,

@@ -114,7 +114,8 @@ def _build_data(queue: Queue, lang: Lang) -> dict[str, Any]:
 
 
 _EMPTY: Final = (
-    *SLOTS, "amount_minor", "band", "action", "kind", "stage", "p", "risk", "reasons", "missing", "groups_of", "script",
+    *SLOTS, "amount_minor", "band", "action", "kind", "stage", "p", "risk", "reasons", "missing", "applied", "route",
+    "groups_of", "script",
 )  # fmt: skip
 
 
@@ -126,7 +127,10 @@ def _build_row(item: QueueItem, queue: Queue, texts: _Pool, channels: _Pool, var
         [reason.code, round(reason.contribution, 3), texts.place_text(zh, en)]
         for reason, zh, en in zip(decision.reasons, item.reasons["zh"], item.reasons["en"], strict=True)
     ]
-    missing = [texts.place_text(zh, en) for zh, en in zip(item.missing["zh"], item.missing["en"], strict=True)]
+    missing, applied = (
+        [texts.place_text(zh, en) for zh, en in zip(said["zh"], said["en"], strict=True)]
+        for said in (item.missing, item.applied)
+    )
     return values | {
         "placed_at": order["placed_at"].strftime(_INSTANT),
         "amount": amount,
@@ -140,6 +144,8 @@ def _build_row(item: QueueItem, queue: Queue, texts: _Pool, channels: _Pool, var
         "risk": decision.risk_score,
         "reasons": reasons,
         "missing": missing,
+        "applied": applied,
+        "route": decision.route or "",
         "groups_of": list(item.groups),
         "script": _place_variant(item.script, values, variants),
     }

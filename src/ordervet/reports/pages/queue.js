@@ -28,6 +28,7 @@
     const words = [D.order_id[i], D.channels[D.channel[i]], D.item_id[i], D.platform[i], D.variants[D.script[i]].zh.title,
       D.variants[D.script[i]].en.title, ...["zh", "en"].flatMap((l) => [D.kinds[D.kind[i]][l], D.actions[D.action[i]][l]]),
       ...D.reasons[i].flatMap((r) => [r[0], D.texts[r[2]].zh, D.texts[r[2]].en]),
+      ...D.applied[i].flatMap((text) => [D.texts[text].zh, D.texts[text].en]), D.route[i],
       ...D.groups_of[i].flatMap((g) => D.groups[g].names.map((name) => name[1]))];
     return words.join("\n").toLowerCase();
   }
@@ -124,8 +125,11 @@
       return make("div", { class: "reason" }, make("span", { class: "code" }, code), make("span", {}, word(D.texts[text])),
         make("div", { class: "bar" }, fill), make("span", { class: "value" }, `+${weight.toFixed(2)}`));
     });
+    const applied = D.applied[i].map((text) => make("li", {}, word(D.texts[text])));
+    if (D.route[i]) applied.push(make("li", {}, say("route", { who: D.route[i] })));
     const missing = D.missing[i].map((text) => word(D.texts[text])).join(lang === "zh" ? "；" : "; ");
-    return [make("h3", {}, say("reasons")), ...bars, make("p", { class: "warn" }, say("desk_only")),
+    return [make("h3", {}, say("reasons")), ...bars, ...(applied.length ? [make("ul", {}, ...applied)] : []),
+      make("p", { class: "warn" }, say("desk_only")),
       ...(missing ? [make("h3", {}, say("missing")), make("p", { class: "soft" }, missing)] : [])];
   }
 
