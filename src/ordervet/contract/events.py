@@ -177,7 +177,10 @@ class Event(BaseModel):
                 extras = {key: extra for key, extra in value.items() if not is_missing(extra)}
                 given[name] = given.get(name, {}) | extras
             elif not is_missing(value):
-                prefix, joint, bare = name.partition("__") if isinstance(name, str) else ("", "", "")
+                if not isinstance(name, str) or "__" not in name:
+                    given[name] = value
+                    continue
+                prefix, joint, bare = name.partition("__")
                 extras_field = EXTRA_PREFIXES.get(prefix + joint)
                 if extras_field in cls.model_fields:
                     given.setdefault(extras_field, {})[bare] = value
