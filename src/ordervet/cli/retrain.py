@@ -22,7 +22,7 @@ from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.entities import load_key
 from ordervet.entities.history import History
 from ordervet.entities.history.slices import HistorySlices
-from ordervet.errors import TrainingError
+from ordervet.errors import ContractError, TrainingError
 from ordervet.nightly.night import run_night
 from ordervet.nightly.prometheus import build_metrics
 from ordervet.nightly.records import write_whole
@@ -113,7 +113,12 @@ def choose_cut_off(as_of: str | None, time_zone: str) -> int:
         It is no instant.
     """
     if as_of is not None:
-        at = parse_instant(as_of)
+        try:
+            at = parse_instant(as_of)
+        except (ContractError, ValueError):
+            raise ContractError(
+                f"--as-of: got '{as_of}', expected an instant", hint='for example: --as-of "2025-11-12 00:00"'
+            ) from None
     else:
         zone = ZoneInfo(time_zone)
         at = datetime.combine(datetime.now(zone).date(), time(), zone)

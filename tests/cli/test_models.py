@@ -1,0 +1,171 @@
+"""The commands of the night and of its models, as a user calls them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ordervet.entities.history import History
+from ordervet.entities.keys import Key
+from ordervet.model import promote_model, save_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ordervet.model import Model
+    from ordervet.simulate import Simulation
+
+KEY = "000102030405060708090a0b0c0d0e0f"
+NIGHT = """
+[maturity]
+order_days = 8.0
+[learning]
+holdout_days = 14
+n_folds = 2
+[gates]
+n_draws = 50
+max_champion_days = 0.0
+max_loss = 1.0
+calibration_error = 1.0
+calibration_bias = 9.0
+channel_false_positives = 1.0
+new_buyer_false_positives = 1.0
+alert_rate_change = 1.0
+expected = ["*"]
+label_auc = 0.0
+duplicates = 1.0
+max_us_per_order = 1e6
+lookalike_orders = {lookalikes}
+max_model_mb = {max_mb}
+[fit]
+num_rounds = 6
+num_leaves = 6
+min_data_in_leaf = 20
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path, simulation: Simulation, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a history in it."""
+    monkeypatch.setenv("ORDERVET_KEY", KEY)
+    History.open(tmp_path / "history", Key(bytes.fromhex(KEY)), create=True).ingest(simulation.events)
+    return tmp_path
+
+
+def write_settings(shop: Path, *, max_mb: float = 16.0, lookalikes: int = 0) -> Path:
+    path = shop / "night.toml"
+    path.write_text(NIGHT.format(max_mb=max_mb, lookalikes=lookalikes))
+    return path
+
+
+def list_retrain(shop: Path, settings: Path, day: int) -> list[object]:
+    return [
+        "retrain", "--history", shop / "history", "--models", shop / "models", "--settings", settings, "--as-of",
+        f"2025-12-{day:02} 00:00", "--simulated", "--threads", 1,
+    ]  # fmt: skip
+
+
+def test_retrain_promotes_then_refuses_with_its_own_code_and_report(ordervet, shop: Path) -> None:
+    first = ordervet(*list_retrain(shop, write_settings(shop, lookalikes=500), 1), "--metrics", shop / "night.prom")
+    refused = ordervet(*list_retrain(shop, write_settings(shop, max_mb=1e-6), 2), "--lang", "en")
+    again = ordervet(*list_retrain(shop, write_settings(shop, max_mb=1e-6), 2), "--json")
+
+    assert first.code in (0, 7), first.err
+    assert "ordervet_retrain_passed" in (shop / "night.prom").read_text()
+    assert refused.code == again.code == 7
+    assert "does not serve" in refused.out
+    assert "size of the model" in refused.out
+    assert again.json["was_done"] is True
+    reports = list((shop / "models" / "nights").glob("*/report.en.html"))
+    assert len(reports) == 2
+
+
+def test_dry_run_says_what_would_be_and_writes_nothing(ordervet, shop: Path) -> None:
+    ended = ordervet(*list_retrain(shop, write_settings(shop), 1), "--dry-run", "--json")
+
+    assert ended.code == 0
+    assert ended.json["outcome"] == "would promote"
+    assert not (shop / "models").exists()
+
+
+def test_retrain_without_ripe_labels_ends_with_code_six(ordervet, shop: Path) -> None:
+    ended = ordervet("retrain", "--history", shop / "history", "--models", shop / "models", "--as-of", "2025-08-01")
+
+    assert ended.code == 6
+    assert "hint:" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--history", "none"), 3, "no history"),
+        (("--as-of", "yesterday"), 3, "yesterday"),
+        (("--settings", "none.toml"), 3, "cannot be read"),
+    ],
+)
+def test_retrain_on_wrong_input_is_one_clear_error(
+    ordervet, shop: Path, arguments: tuple[str, str], code: int, said: str
+) -> None:
+    options = {"--history": shop / "history", "--models": shop / "models"} | {arguments[0]: arguments[1]}
+
+    ended = ordervet("retrain", *(each for pair in options.items() for each in pair))
+
+    assert (ended.code, said in ended.err) == (code, True), ended.err
+
+
+@pytest.fixture
+def two(model: Model, tmp_path: Path) -> tuple[Path, list[str]]:
+    """Two models, of which the second serves after the first."""
+    made = [replace(model, origin=model.origin | {"n": name}) for name in ("first", "second")]
+    ids = [save_model(each, tmp_path, card=str(each.origin["n"])).name for each in made]
+    for model_id in ids:
+        promote_model(tmp_path, model_id)
+    return tmp_path, ids
+
+
+def test_models_are_listed_promoted_rolled_back_and_pruned(ordervet, two: tuple[Path, list[str]]) -> None:
+    models, (first, second) = two
+
+    listed = ordervet("models", "list", "--models", models, "--json").json
+    rolled = ordervet("models", "rollback", "--models", models, "--json").json
+    promoted = ordervet("models", "promote", second, "--models", models, "--json").json
+    pruned = ordervet("models", "prune", "--keep", 0, "--models", models, "--json").json
+
+    assert {each["model_id"]: each["is_live"] for each in listed["models"]} == {first: False, second: True}
+    assert (rolled["live"], promoted["live"], pruned["removed"]) == (first, second, [])
+    assert "second" in ordervet("models", "show", "--models", models).out
+    assert second in ordervet("models", "list", "--models", models).out
+
+
+def test_models_are_compared_with_what_was_recorded(ordervet, two: tuple[Path, list[str]]) -> None:
+    models, (first, second) = two
+
+    compared = ordervet("models", "compare", first, second, "--models", models, "--json").json
+    printed = ordervet("models", "compare", first, second, "--models", models)
+
+    assert compared["measured"][first]["ap"] == compared["measured"][second]["ap"]
+    assert compared["shadow"] == []
+    assert "no live orders were recorded" in printed.out
+
+
+def test_damaged_model_is_told_and_not_promoted(ordervet, two: tuple[Path, list[str]]) -> None:
+    models, (first, second) = two
+    whole = ordervet("models", "verify", "--models", models)
+    (models / first / "model.txt").write_text("tree")
+
+    verified = ordervet("models", "verify", "--models", models)
+    promoted = ordervet("models", "promote", first, "--models", models)
+
+    assert (whole.code, verified.code, promoted.code) == (0, 5, 5)
+    assert first in verified.err
+    assert (models / "live").read_text().strip() == second
+
+
+def test_empty_folder_of_models_is_one_clear_error(ordervet, tmp_path: Path) -> None:
+    for arguments in (("show",), ("rollback",), ("verify",), ("compare",), ("promote", "m-none")):
+        ended = ordervet("models", *arguments, "--models", tmp_path)
+
+        assert ended.code == 5
+        assert "hint:" in ended.err or "no live model" in ended.err
