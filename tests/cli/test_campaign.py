@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ from rich.cells import cell_len
 
 from ordervet.entities import Key
 from ordervet.entities.history import History
+from ordervet.policy.capacity import Capacity
 from ordervet.reports.page import load_words
 
 if TYPE_CHECKING:
@@ -68,6 +70,16 @@ def test_thresholds_fall_and_cover_more_as_capacity_grows(campaign) -> None:
     assert [row["capacity"] for row in rows] == [10, 20, 30, 40]
     assert [row["p_from"] for row in rows] == sorted((row["p_from"] for row in rows), reverse=True)
     assert [row["risk_share"] for row in rows] == sorted(row["risk_share"] for row in rows)
+
+
+def test_plan_writes_what_a_policy_reads(campaign) -> None:
+    told = campaign("plan", "--like", EVENING, "--hours", 6, "--capacity", 50, "--json").json
+
+    settings = tomllib.loads("\n".join(told["sections"]["policy"]))["capacity"]
+    capacity = Capacity.model_validate(settings)
+    assert capacity.n == 50
+    assert (capacity.shifts[0].start, capacity.shifts[0].end) == ("20:00", "02:00")
+    assert list(capacity.plan.values()) == [round(hour["orders"]) for hour in told["hours"]]
 
 
 def test_watch_compares_with_the_plan_and_does_not_see_later(campaign, tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def _score_history(
             hint="ordervet ingest FILE... --history DIR brings orders in",
         )
     report_step(f"scoring {events.orders.num_rows:,} orders")
-    scorer = Scorer(model, load_policy(policy), key, lang=spoken, n_jobs=choose_threads(threads))
+    scorer = Scorer(model, load_policy(policy, key=key), key, lang=spoken, n_jobs=choose_threads(threads))
     scored = scorer.score_events(events)
     period = build_period(
         scored.orders, p_malicious=scored.p_malicious, risk_score=scored.risk_score, actions=scored.actions,

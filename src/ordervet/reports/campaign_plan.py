@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _SCENARIOS: Final = (0.5, 1.0, 1.5, 2.0, 3.0)
 _CAPACITIES: Final = (0.5, 1.0, 1.5, 2.0)
 _N_LISTED: Final = 30
+_DAY_HOURS: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ def build_plan(period: Period, plan: PlanFor, ready: Readiness, setting: Setting
         _build_hours(expected, plan, setting),
         _build_desk(expected, plan, capacity, setting),
         _build_thresholds(like, plan, capacity, setting),
+        *_build_setting(expected, plan, capacity, setting),
         _build_lists(period, setting),
         Section("checklist", words["checklist"], lines=tuple(_list_checks(ready, setting))),
     )
@@ -209,6 +211,22 @@ def _build_thresholds(like: Period, plan: PlanFor, capacity: int, setting: Setti
         words, "capacity:count", "p_from:share", "risk_from:count", "mean_p:share", "risk_share:share"
     )  # fmt: skip
     return Section("thresholds", words["plan"]["thresholds"], words["plan"]["thresholds_note"], fields, tuple(rows))
+
+
+def _build_setting(expected: dict[str, Any], plan: PlanFor, capacity: int, setting: Setting) -> tuple[Section, ...]:
+    """Write the plan as the part of a policy file that paces the desk; a policy's day has no more than 24 hours."""
+    if plan.n_hours > _DAY_HOURS:
+        return ()
+    clocks = [f"{setting.local(plan.start_us + at * HOUR_US):%H:%M}" for at in range(plan.n_hours + 1)]
+    orders = ", ".join(f'"{clock}" = {n:.0f}' for clock, n in zip(clocks, expected["orders"], strict=False))
+    lines = (
+        "[capacity]",
+        f"n = {capacity}",
+        f'shifts = [{{ start = "{clocks[0]}", end = "{clocks[-1]}" }}]',
+        f"plan = {{ {orders} }}",
+    )
+    words = setting.words["plan"]
+    return (Section("policy", words["policy"], words["policy_note"], lines=lines),)
 
 
 def _build_lists(period: Period, setting: Setting) -> Section:
