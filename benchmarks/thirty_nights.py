@@ -61,7 +61,7 @@ SETTINGS = NightSettings(
     learning=Learning(
         train_days=60, holdout_days=3, reference_days=21, n_folds=2, max_rows=60_000, max_reference_rows=60_000
     ),
-    gates=GateBounds(lookalike_orders=0, max_champion_days=4.0, min_alerts=100),
+    gates=GateBounds(lookalike_orders=0, max_champion_days=4.0),
     fit=FitSettings(num_rounds=80, num_leaves=15),
 )
 

@@ -123,12 +123,12 @@ def check_alert_rate(
     scores : thresholds
     n_alerts : orders at or above each, of days that the score was not made of
     n_orders : orders of those days
-    bound : largest relative difference
+    bound : largest relative difference, beyond sampling noise
     min_alerts : thresholds that would give fewer are not judged
     """
     targets = [10 ** (-score / 250) for score in scores]
     changes = [
-        (abs(n / (target * n_orders) - 1), score, n / n_orders, target)
+        (_change_beyond_noise(n, n_orders, target), score, n / n_orders, target)
         for score, n, target in zip(scores, n_alerts, targets, strict=True)
         if target * n_orders >= min_alerts
     ]
@@ -218,6 +218,11 @@ def check_lookalikes(rows: Sequence[dict[str, Any]] | None, champion: Sequence[d
         if not row["is_fair"] and (row["alert_rate"] or 0.0) > before.get(row["scenario"], 0.0)
     ]
     return Gate("lookalikes", float(len(unfair)), 0.0, not unfair, *_name_some(unfair))
+
+
+def _change_beyond_noise(n_alerts: int, n_orders: int, target: float) -> float:
+    noise = _NOISE * math.sqrt((1 - target) / (target * n_orders))
+    return max(abs(n_alerts / (target * n_orders) - 1) - noise, 0.0)
 
 
 def _less_noise(n_hits: int, n: int) -> float:
