@@ -346,3 +346,33 @@ def test_erased_buyer_is_in_no_byte_of_snapshots_and_journal(folder: Path) -> No
 def test_scorer_without_a_store_refuses_to_erase(model: Model) -> None:
     with pytest.raises(HistoryError, match="no history store to erase from"):
         Scorer(model, load_policy(), KEY).erase_buyer("b")
+
+
+def test_orders_scored_together_are_scored_as_one_after_the_other(model: Model, folder: Path, tmp_path: Path) -> None:
+    History.open(tmp_path / "other", KEY, create=True)
+    orders = [draw_order(np.random.default_rng(n), f"t{n}") for n in range(12)]
+    orders[7:7] = [orders[2], {"order_id": "bad"}, orders[2]]
+
+    with open_scorer(model, folder, Clock()) as together, open_scorer(model, tmp_path / "other", Clock()) as alone:
+        decisions = together.score_many(orders)
+
+        assert decisions == [alone.score(order) for order in orders]
+        assert together.codes == alone.codes
+    assert together.score_many([]) == []
+    assert History.open(folder, KEY).read().orders.num_rows == 12
+
+
+def test_other_features_are_built_from_the_history_before_they_serve(folder: Path) -> None:
+    spec = build_spec(use_defaults=False, names=("buyer__count__order__90d", "phone__distinct__buyer__7d"))
+    clock = Clock()
+    scorer = Scorer(None, load_policy(), KEY, clock=clock, memory=open_memory(folder))
+    drive(scorer, clock, np.random.default_rng(12), 0, 15)
+
+    scorer._memory.rebuild(spec)
+
+    expected = Memory(KEY, spec)
+    expected.take_past(History.open(folder, KEY).read())
+    assert scorer._memory._engine.spec == spec
+    for name, array in expected._engine.export_state()[0].items():
+        assert np.array_equal(scorer._memory._engine.export_state()[0][name], array), name
+    scorer.close()
