@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from ordervet.contract import Outcome, Verdict
-from ordervet.entities import Key
+from ordervet.entities import Key, load_key
 from ordervet.entities.history import History
 from ordervet.errors import ContractError, ModelError, PolicyError
-from ordervet.policy import DecisionCode, list_test_orders, load_policy, parse_shifts
+from ordervet.policy import DecisionCode, find_policy, list_test_orders, load_policy, parse_shifts
 from ordervet.policy.capacity import Capacity
 from ordervet.policy.rules import Rule
 from ordervet.score import Scorer
@@ -153,3 +153,17 @@ def test_test_orders_in_a_table_take_nobodys_slot(model: Model) -> None:
     assert rows["ORDERVET-TEST-BAND-SEVERE"]["action"] == "hold"
     assert rows["ORDERVET-TEST-CODE-UNSCORED_LATE"]["code"] == "UNSCORED_LATE"
     assert rows["ORDERVET-TEST-KIND-SCALPING"]["script"].startswith("scalping.")
+
+
+def test_policy_that_a_decision_names_is_kept_beside_the_history(
+    tmp_path: Path, model: Model, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDERVET_KEY", KEY.to_hex())
+    History.open(tmp_path / "history", load_key(), create=True)
+
+    with Scorer.open(models_dir, history=tmp_path / "history") as scorer:
+        decision = scorer.score({"order_id": "T1", "placed_at": "2027-01-15 20:00:00", "amount_minor": 100})
+
+    kept = find_policy(decision.policy_id, tmp_path / "history")
+    events = History.open(tmp_path / "history", load_key()).read()
+    assert replay_decision(decision, events, model, kept) == decision

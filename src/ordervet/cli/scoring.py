@@ -22,7 +22,7 @@ from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.entities import KeyedEvents, key_events, load_key
 from ordervet.errors import ContractError
 from ordervet.model import find_live_model, load_model
-from ordervet.policy import load_policy, load_scripts, parse_shifts
+from ordervet.policy import keep_policy, load_policy, load_scripts, parse_shifts
 from ordervet.score import Scorer, find_bundled_models
 from ordervet.score.handover import update_hold_list
 from ordervet.score.stream import open_parts
@@ -120,6 +120,7 @@ def score(
         if preview and not dry_run:
             report_step("bringing into the history")
             preview.store.ingest_all(preview.parts)
+            keep_policy(rules, preview.store.path)
         flagged = scored.rank_flagged()
         report_step(f"writing {len(flagged):,} flagged orders")
         if targets.needs_queue:

@@ -15,6 +15,7 @@ from ordervet.policy.registry import ReasonSpec, load_registry
 from ordervet.policy.script_files import Script
 from ordervet.policy.scripts import RenderedScript, load_scripts, render, script_for, script_for_reasons
 from ordervet.policy.slots import SLOTS
+from ordervet.policy.versions import find_policy, keep_policy
 
 __all__ = [
     "ACTIONS",
@@ -46,8 +47,10 @@ __all__ = [
     "decide",
     "explain_applied",
     "explain_missing",
+    "find_policy",
     "find_spec",
     "find_test_order",
+    "keep_policy",
     "lint_scripts",
     "lint_text",
     "list_missing",

@@ -17,7 +17,7 @@ from ordervet.contract import Correction, Events, Order, Outcome, Verdict, event
 from ordervet.entities import key_events, load_key
 from ordervet.errors import ContractError, HistoryError, HistoryLockedError, ModelError, OrdervetError
 from ordervet.model import ForestPredictor, find_live_model
-from ordervet.policy import Decision, DecisionCode, load_policy
+from ordervet.policy import Decision, DecisionCode, keep_policy, load_policy
 from ordervet.score.arrival import Arrivals, now_us
 from ordervet.score.batch import score_batch
 from ordervet.score.desk import Desk
@@ -95,6 +95,7 @@ class Scorer:
         self._decider: OneDecider | None = None
         self._desk = Desk()
         self._models: Path | None = None
+        self._policies_in: Path | None = None
         self._policy_path: str | Path | None = None
         self._shadow: Shadow | None = None
         self._reload_every_s: float | None = None
@@ -167,6 +168,9 @@ class Scorer:
             n_jobs=n_jobs, deadline_ms=deadline_ms, clock=clock, memory=memory,
         )  # fmt: skip
         scorer._models, scorer._policy_path = folder, policy
+        if isinstance(history, (str, Path)) and memory is not None and memory.history_version is not None:
+            scorer._policies_in = None if read_only else Path(history)
+        scorer._keep_policy()
         scorer._reload_every_s = reload_every_s
         if challenger is not None:
             from ordervet.score.shadow import open_shadow  # noqa: PLC0415 - only whoever has a challenger waits for it
@@ -359,6 +363,7 @@ class Scorer:
         if self.model is None or self.model.spec != model.spec:
             self._memory.rebuild(model.spec)
         self.model, self._predictor, self.policy = model, predictor, policy
+        self._keep_policy()
         return True
 
     def erase_buyer(self, buyer_id: str) -> Erased:
@@ -497,6 +502,14 @@ class Scorer:
             self.reload_if_changed()
         except OrdervetError as error:
             _log.error("the new model was not taken over: %s", error.message)
+
+    def _keep_policy(self) -> None:
+        """Keep the policy beside the history store, for its decisions to be made again."""
+        try:
+            if self._policies_in is not None:
+                keep_policy(self.policy, self._policies_in)
+        except ContractError as error:
+            _log.error("the policy was not kept: %s", error.message)
 
     def _find_decider(self) -> OneDecider:
         model, predictor = self._require()
