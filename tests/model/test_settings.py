@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from importlib import resources
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from ordervet.model import FitSettings
-from ordervet.model.settings import Protection
+from ordervet.model.settings import SETTINGS_FILE, Protection, write_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 AGE = "order__value__account_age_days"
 
@@ -38,3 +44,10 @@ def test_protection_by_a_feature_that_the_spec_lacks_protects_nobody() -> None:
 def test_protection_never_makes_an_order_count_less() -> None:
     with pytest.raises(ValidationError):
         Protection(feature=AGE, weight=0.5)
+
+
+def test_defaults_written_out_are_the_shipped_settings_file(tmp_path: Path) -> None:
+    write_settings(FitSettings(), tmp_path / SETTINGS_FILE)
+
+    shipped = resources.files("ordervet.model").joinpath(SETTINGS_FILE).read_text(encoding="utf-8")
+    assert (tmp_path / SETTINGS_FILE).read_text(encoding="utf-8") == shipped

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import tomllib
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated, Literal
+from importlib import resources
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 Share = Annotated[float, Gt(0), Le(1)]
+
+SETTINGS_FILE = "settings.toml"
+_HEAD = """\
+# How a model is fitted unless told otherwise; LightGBM's own names. Written by `python benchmarks/search_settings.py`,
+# which keeps what stands here unless something else is better beyond noise.
+"""
+_FOUND: dict[str, Any] = tomllib.loads(
+    resources.files("ordervet.model").joinpath(SETTINGS_FILE).read_text(encoding="utf-8")
+)
 
 
 class Protection(BaseModel):
@@ -42,22 +55,23 @@ class Protection(BaseModel):
 class FitSettings(BaseModel):
     """Settings of one fit; the field names are LightGBM's own where it has one.
 
+    The defaults are those of ``settings.toml`` beside this file, which a documented search writes.
     Trees have at most 64 leaves and depth 6, features at most 255 bins: every model fits the compiled forest.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    num_rounds: Annotated[int, Ge(1), Le(5_000)] = 200
-    learning_rate: Annotated[float, Gt(0), Le(1)] = 0.06
-    num_leaves: Annotated[int, Ge(2), Le(64)] = 31
-    max_depth: Annotated[int, Ge(1), Le(6)] = 6
-    min_data_in_leaf: Annotated[int, Ge(1)] = 50
-    feature_fraction: Share = 0.5
-    bagging_fraction: Share = 0.8
-    bagging_freq: Annotated[int, Ge(0)] = 1
-    lambda_l2: Annotated[float, Ge(0)] = 5.0
-    path_smooth: Annotated[float, Ge(0)] = 0.0
-    max_bin: Annotated[int, Ge(2), Le(255)] = 255
+    num_rounds: Annotated[int, Ge(1), Le(5_000)] = _FOUND["num_rounds"]
+    learning_rate: Annotated[float, Gt(0), Le(1)] = _FOUND["learning_rate"]
+    num_leaves: Annotated[int, Ge(2), Le(64)] = _FOUND["num_leaves"]
+    max_depth: Annotated[int, Ge(1), Le(6)] = _FOUND["max_depth"]
+    min_data_in_leaf: Annotated[int, Ge(1)] = _FOUND["min_data_in_leaf"]
+    feature_fraction: Share = _FOUND["feature_fraction"]
+    bagging_fraction: Share = _FOUND["bagging_fraction"]
+    bagging_freq: Annotated[int, Ge(0)] = _FOUND["bagging_freq"]
+    lambda_l2: Annotated[float, Ge(0)] = _FOUND["lambda_l2"]
+    path_smooth: Annotated[float, Ge(0)] = _FOUND["path_smooth"]
+    max_bin: Annotated[int, Ge(2), Le(255)] = _FOUND["max_bin"]
     seed: int = 20251111
     #: Feature-name pattern to direction, where beyond doubt: more never lowers (1) or never raises (-1) the score.
     monotone: dict[str, Literal[-1, 1]] = {
@@ -71,7 +85,8 @@ class FitSettings(BaseModel):
     protected: tuple[Protection, ...] = (
         Protection(feature="order__value__account_age_days", at_most=7, weight=6),  # newcomers
         Protection(feature="item__count__order__10m", at_least=5, weight=3),  # live-stream bursts
-        Protection(feature="address__distinct__buyer__30d", at_least=2, weight=6),  # families, stations
+        Protection(feature="address__distinct__buyer__30d", at_least=2, weight=8),  # families, stations
+        Protection(feature="group__size__buyer", at_least=2, weight=12),  # families
         Protection(feature="order__is__pick_up", at_least=1, weight=6),
         Protection(feature="order__is__dormitory", at_least=1, weight=4),
         Protection(feature="order__is__office", at_least=1, weight=4),
@@ -108,3 +123,9 @@ class FitSettings(BaseModel):
 
     def _find_direction(self, name: str) -> int:
         return next((sign for pattern, sign in self.monotone.items() if fnmatchcase(name, pattern)), 0)
+
+
+def write_settings(settings: FitSettings, path: Path) -> None:
+    """Write the searched settings as a settings file, those of ``settings.toml`` in their order."""
+    lines = [f"{name} = {getattr(settings, name)}" for name in _FOUND]
+    path.write_text(_HEAD + "\n".join(lines) + "\n", encoding="utf-8")
