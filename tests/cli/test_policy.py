@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ordervet.cli import app
-from ordervet.contract import Events, validate_events
+from ordervet.contract import Events, validate_events, write_table
 from ordervet.entities import key_events, load_key
 from ordervet.errors import PolicyError
 from ordervet.features import build_later_events, build_order_events
@@ -121,3 +121,23 @@ def test_latest_verdict_counts_and_a_correction_leaves_none(model: Model) -> Non
     ids = build_order_events(keyed.orders, model.spec).order_id
 
     assert _find_verdicts(ids, build_later_events(keyed)).tolist() == [1, 0, 0]
+
+
+def test_policy_simulate_shows_both_policies_over_a_history(
+    ordervet, changed: Path, merchant: Events, models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDERVET_KEY", "000102030405060708090a0b0c0d0e0f")
+    for kind in ("orders", "verdicts"):
+        write_table(getattr(merchant, kind), tmp_path / f"{kind}.parquet")
+    ordervet("ingest", tmp_path / "orders.parquet", tmp_path / "verdicts.parquet", "--history", tmp_path / "history")
+    common = ("policy", "simulate", changed, "--history", tmp_path / "history", "--models", models_dir)
+
+    shown, told = ordervet(*common, "--lang", "zh"), ordervet(*common, "--json").json
+    nothing = ordervet(*common, "--since", "2050-01-01")
+
+    assert shown.code == 0
+    assert "现行与改后对比" in shown.out
+    assert told["n_orders"] == merchant.orders.num_rows
+    assert sum(told["changed"]["actions"].values()) == told["n_orders"]
+    assert sum(move["n"] for move in told["moves"]) == len(told["changed_orders"])
+    assert (nothing.code, "there is no order in this period" in nothing.err) == (3, True)

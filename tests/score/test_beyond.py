@@ -1,0 +1,91 @@
+"""Lists and rules on real tables: found by key and feature, the same in chunks as all at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from ordervet.entities import Key, key_events
+from ordervet.features import FeatureEngine, build_later_events
+from ordervet.model import ForestPredictor
+from ordervet.policy import load_policy
+from ordervet.policy.lists import ListEntry
+from ordervet.policy.policy import Lists
+from ordervet.policy.rules import Rule
+from ordervet.score import Scorer
+from ordervet.score.stream import StreamParts, stream_scores
+
+if TYPE_CHECKING:
+    from ordervet.contract import Events
+    from ordervet.entities import KeyedEvents
+    from ordervet.model import Model
+    from ordervet.policy import Policy
+
+KEY = Key(bytes(range(16)))
+RULES = (
+    Rule(name="dear", when="order__value__amount >= 200000 and quantity < 3", action="review", route="lead", owner="x"),
+    Rule(name="first_in_app", when='buyer__count__order__90d == 0 and platform == "jd"', action="confirm", owner="x"),
+    Rule(name="never", when="terminal__count__order__90d >= 0", action="hold", owner="x"),
+)
+
+
+@pytest.fixture(scope="module")
+def keyed(merchant: Events) -> KeyedEvents:
+    return key_events(merchant, KEY)
+
+
+@pytest.fixture(scope="module")
+def policy(keyed: KeyedEvents) -> Policy:
+    def list_commonest(list_name: str, entity: str) -> ListEntry:
+        ids = Counter(each for each in keyed.orders[f"id__{entity}"].to_pylist() if each)
+        found = f"{ids.most_common(1)[0][0]:016x}"
+        return ListEntry(list=list_name, entity=entity, id=found, expires=datetime(2100, 1, 1, tzinfo=UTC), owner="x")
+
+    entries = (list_commonest("deny", "phone"), list_commonest("allow", "item"), list_commonest("deny", "network"))
+    return load_policy().model_copy(update={"rules": RULES, "lists": Lists(entries=entries)})
+
+
+def test_lists_find_keys_also_of_entities_the_model_does_not_look_at(keyed, model: Model, policy: Policy) -> None:
+    scored = Scorer(model, policy, KEY).score_events(keyed)
+
+    for entry in policy.lists.entries:
+        ids = keyed.orders[f"id__{entry.entity}"].to_numpy()
+        expected = set(np.flatnonzero(ids == int(entry.id, 16)).tolist())
+        code = f"{entry.list}_{entry.entity}"
+        assert {row for row, codes in scored.applied.items() if code in codes} == expected
+        if entry.list == "deny":
+            assert all(scored.build_decision(row).action == "hold" for row in expected)
+
+
+def test_rules_hold_by_the_order_and_by_what_was_known_of_it(keyed, model: Model, policy: Policy) -> None:
+    scored = Scorer(model, policy, KEY).score_events(keyed)
+
+    amounts, quantities = (keyed.orders[name].to_numpy() for name in ("amount_minor", "quantity"))
+    dear = set(np.flatnonzero((amounts >= 200_000) & (quantities < 3)).tolist())
+    assert {row for row, codes in scored.applied.items() if "rule_dear" in codes} == dear
+    assert {scored.routes[row] for row in dear} == {"lead"}
+    assert any("rule_first_in_app" in codes for codes in scored.applied.values())
+    assert not any("rule_never" in codes for codes in scored.applied.values())
+
+
+def test_chunks_are_decided_as_all_orders_at_once_under_lists_and_rules(
+    merchant: Events, keyed, model: Model, policy: Policy
+) -> None:
+    orders = merchant.orders.sort_by("seen_at")
+    whole = Scorer(model, policy, KEY).score_events(replace(merchant, orders=orders))
+    parts = StreamParts(model, ForestPredictor(model.booster_text), policy, FeatureEngine(model.spec), KEY)
+
+    chunks = list(stream_scores([orders.slice(0, 2500), orders.slice(2500)], build_later_events(keyed), parts))
+
+    kept = {
+        start + int(row): chunk.scored.build_decision(at)
+        for start, chunk in zip((0, 2500), chunks, strict=True)
+        for at, row in enumerate(chunk.rows)
+    }
+    assert kept == {row: whole.build_decision(row) for row in kept}
+    assert set(np.flatnonzero(whole.actions > 0).tolist()) <= set(kept)
