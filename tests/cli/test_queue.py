@@ -11,8 +11,9 @@ from rich.cells import cell_len
 
 from ordervet.entities import Key
 from ordervet.entities.history import History
-from ordervet.reports.queue_book import VERDICTS
+from ordervet.reports.queue_book import VERDICTS, write_queue_book
 from ordervet.simulate import write_simulation
+from queue_makers import make_queue
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,14 +59,11 @@ def fill_in(queue: Path, filled: Path, lang: str) -> dict[str, str]:
     return verdicts
 
 
-@pytest.mark.parametrize("lang", ["zh", "en"])
-def test_verdicts_filled_into_the_queue_are_learned_from(
-    ordervet, files, models_dir, key: Key, tmp_path: Path, lang: str
-) -> None:
+def test_verdicts_filled_into_the_queue_are_learned_from(ordervet, files, models_dir, key: Key, tmp_path: Path) -> None:
     history, queue, filled = tmp_path / "history", tmp_path / "queue.xlsx", tmp_path / "filled.xlsx"
-    ordervet("score", *files, "--models", models_dir, "--history", history, "--out", queue, "--lang", lang)
+    ordervet("score", *files, "--models", models_dir, "--history", history, "--out", queue, "--lang", "zh")
     before = History.open(history, key).read().verdicts.num_rows
-    verdicts = fill_in(queue, filled, lang)
+    verdicts = fill_in(queue, filled, "zh")
 
     blank = ordervet("ingest", queue, "--history", history, "--json")
     ended = ordervet("ingest", filled, "--history", history, "--json")
@@ -84,6 +82,19 @@ def test_verdicts_filled_into_the_queue_are_learned_from(
         "train", "--history", history, "--models", tmp_path / "models", "--settings", settings, "--json"
     ).json
     assert trained["origin"]["history_version"] == History.open(history, key).version
+
+
+@pytest.mark.usefixtures("key")
+def test_english_queue_is_read_back(ordervet, tmp_path: Path) -> None:
+    queue, filled = tmp_path / "queue.xlsx", tmp_path / "filled.xlsx"
+    write_queue_book(make_queue(40), queue, lang="en")
+    verdicts = fill_in(queue, filled, "en")
+
+    ended = ordervet("ingest", filled, "--history", tmp_path / "history", "--json")
+
+    assert ended.code == 0
+    told = ended.json["files"][0]
+    assert (told["n_read"], told["n_accepted"], told["n_merged"]) == (40, len(verdicts), 40 - len(verdicts))
 
 
 @pytest.mark.usefixtures("key")
