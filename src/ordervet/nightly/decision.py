@@ -113,7 +113,7 @@ def decide(task: Task, slices: HistorySlices, work: Path | None) -> tuple[Model,
         "order_days": settings.maturity.order_days,
         "moved": compare_reasons(challenger, champion, material, parts.fresh, n_threads),
     }
-    return model, _drop_nan(record | _tell(trial, verdicts))
+    return model, _drop_nan(record | _tell(trial, verdicts, settings.gates.expected))
 
 
 def write_instant(instant_us: int) -> str:
@@ -121,13 +121,20 @@ def write_instant(instant_us: int) -> str:
     return str(np.datetime64(instant_us, "us")) + "Z"
 
 
-def _tell(trial: Trial, verdicts: list[gates.Gate]) -> dict[str, Any]:
+def _tell(trial: Trial, verdicts: list[gates.Gate], expected: tuple[str, ...]) -> dict[str, Any]:
     return {
         "gates": [gate.as_dict() for gate in verdicts],
         "metrics": trial.metrics,
         "champion_metrics": trial.champion_metrics,
         "drift": [
-            {"name": d.name, "psi": d.psi, "before": d.top_share_before, "now": d.top_share_now} for d in trial.drift
+            {
+                "name": d.name,
+                "psi": d.psi,
+                "before": d.top_share_before,
+                "now": d.top_share_now,
+                "is_expected": gates.is_expected(d.name, expected),
+            }
+            for d in trial.drift
         ],
         "score_psi": trial.score_psi,
         "channel_psi": trial.channel_psi,

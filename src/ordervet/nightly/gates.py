@@ -110,7 +110,8 @@ def check_false_positives(name: str, groups: Iterable[tuple[str, int, int]], *, 
     if not judged:
         return Gate(name, None, bound, passed=True, note="small_groups", values={"least": min_group})
     worst, label, n = max(judged)
-    return Gate(name, worst, bound, worst <= bound, "highest_group", {"groups": len(judged), "group": label, "n": n})
+    note = "highest_group" if len(judged) > 1 else "innocents"
+    return Gate(name, worst, bound, worst <= bound, note, {"groups": len(judged), "group": label, "n": n})
 
 
 def check_alert_rate(
@@ -140,6 +141,11 @@ def check_alert_rate(
     )
 
 
+def is_expected(name: str, expected: Sequence[str]) -> bool:
+    """Tell whether notice was given of a feature, by one of the patterns."""
+    return any(fnmatchcase(name, pattern) for pattern in expected)
+
+
 def check_features(
     drifts: Sequence[FeatureDrift],
     new: Sequence[str],
@@ -158,17 +164,13 @@ def check_features(
     psi, constant_share, varied_share : bounds
     expected : patterns of names that notice was given of
     """
-
-    def is_expected(name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in expected)
-
-    unexpected = [name for name in new if not is_expected(name)]
+    unexpected = [name for name in new if not is_expected(name, expected)]
     frozen = [
         d.name
         for d in drifts
-        if d.top_share_now >= constant_share and d.top_share_before < varied_share and not is_expected(d.name)
+        if d.top_share_now >= constant_share and d.top_share_before < varied_share and not is_expected(d.name, expected)
     ]
-    ranked = sorted((d for d in drifts if not is_expected(d.name)), key=lambda d: (-d.psi, d.name))
+    ranked = sorted((d for d in drifts if not is_expected(d.name, expected)), key=lambda d: (-d.psi, d.name))
     worst = ranked[0].psi if ranked else 0.0
     over = [d.name for d in ranked if d.psi > psi]
     return [

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Words = dict[str, Any]
 
-_N_DRIFTED, _N_REASONS = 12, 12
+_N_DRIFTED, _N_REASONS, _N_LOOKED_AT = 12, 12, 3
 #: Population stability from which a shift is worth a look.
 _SHIFTED = 0.25
 
@@ -98,7 +98,7 @@ def _list_what_to_look_at(record: dict[str, Any], words: Words, lang: Lang) -> l
         if not gate["passed"]:
             name, note = word_gate(gate, lang)
             lines.append(words["look_gate"].format(gate=name, note=note) if note else name)
-    drifted = [each for each in record["drift"][:3] if each["psi"] > _SHIFTED]
+    drifted = [each for each in record["drift"] if each["psi"] > _SHIFTED and not each["is_expected"]][:_N_LOOKED_AT]
     lines += [words["look_drift"].format(name=each["name"], psi=f"{each['psi']:.2f}") for each in drifted]
     lines += [
         words[f"look_{part}"].format(psi=f"{record[f'{part}_psi']:.2f}")
