@@ -28,6 +28,8 @@ from ordervet.simulate import SimulationSettings, simulate
 
 KEY = bytes(range(16))
 PART = 500_000
+#: 2025-12-11 in Asia/Shanghai: the day after the last order.
+CUT_OFF_US = 1_765_382_400_000_000
 NIGHT = """
 import json, resource, sys, time
 from pathlib import Path
@@ -47,7 +49,7 @@ def note(step):
     steps.append((round(time.perf_counter() - started, 1), step))
     print(f"{steps[-1][0]:8.1f} s  {step}", file=sys.stderr, flush=True)
 history = History.open(folder, Key(bytes(range(16))))
-slices = HistorySlices.open(history, until_us=1_800_000_000_000_000)
+slices = HistorySlices.open(history, until_us=int(sys.argv[4]))
 night = run_night(slices, Path(models), build_spec(), settings=settings, n_threads=threads, report_step=note)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 print(json.dumps({
@@ -92,7 +94,7 @@ def main() -> None:
                 print(f"brought in within {time.perf_counter() - started:.0f} s", file=sys.stderr)
             models = Path(scratch) / f"models-{n_orders}"
             ended = subprocess.run(
-                [sys.executable, "-c", NIGHT, str(folder), str(models), str(options.threads)],
+                [sys.executable, "-c", NIGHT, str(folder), str(models), str(options.threads), str(CUT_OFF_US)],
                 stdout=subprocess.PIPE,
                 text=True,
                 check=True,

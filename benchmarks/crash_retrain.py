@@ -66,7 +66,8 @@ for line in sys.stdin:
     print("dead", flush=True)
 """
 FIRST_DAY = "2025-11-20"
-DAY_US = 86_400_000_000
+#: From one night's cut-off to the next: many nights in a short season.
+STEP_US = 6 * 3_600_000_000
 N_KILLS_PER_NIGHT = 5
 NAMES = ("order__value__{amount,discount_share,account_age_days}", "buyer__count__order__{1d,90d}")
 
@@ -84,7 +85,7 @@ def run_one(root: str, day: int) -> str:
         fit=FitSettings(num_rounds=12, num_leaves=8, min_data_in_leaf=20),
     )  # fmt: skip
     history = History.open(Path(root) / "history", Key(bytes(range(16))))
-    as_of_us = int(np.datetime64(FIRST_DAY, "us").astype(np.int64)) + day * DAY_US
+    as_of_us = int(np.datetime64(FIRST_DAY, "us").astype(np.int64)) + day * STEP_US
     night = run_night(
         HistorySlices.open(history, until_us=as_of_us),
         Path(root) / "models",
@@ -200,7 +201,8 @@ def main() -> None:
                 ended = nursery.run(day, limit=int(2 ** rng.uniform(4, 18)))
                 n_full += 1
                 check(models)
-            assert nursery.run(day) == "promoted"
+            ended = nursery.run(day)
+            assert ended == "promoted", ended
             check_end(models)
             day += 1
         nursery.close()
