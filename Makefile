@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup score test fmt lint types layers wheel samples address-tables starter readme bench bench-compare parity browser pictures crash check clean
+.PHONY: help setup score test fmt lint types layers wheel samples address-tables starter readme bench bench-compare parity browser pictures crash crash-retrain nights check clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -69,6 +69,12 @@ check: lint types layers test wheel  ## all of the above
 
 crash: $(READY)  ## kill a scorer 300 times, while it opens, scores, flushes, compacts and erases; nothing may be lost
 	@$(BIN)/python tests/score/crash_driver.py 300
+
+crash-retrain: $(READY)  ## kill a retrain 100 times at random instants, and fill its disk; what serves must always load
+	@$(BIN)/python benchmarks/crash_retrain.py --kills 100 --full-disks 12
+
+nights: $(READY)  ## retrain thirty simulated nights through a campaign, with poisoned nights
+	@$(BIN)/python benchmarks/thirty_nights.py
 
 samples: $(READY)  ## rebuild data/samples, byte for byte
 	@$(BIN)/ordervet simulate --out data/samples --orders 3000 --seed 20251111 --no-truth
