@@ -111,13 +111,12 @@ def test_with_capacity_gives_a_policy_of_its_own_id() -> None:
 
 @pytest.mark.parametrize("factor", [0.3, 1.0, 3.0])
 def test_pacing_hands_on_what_the_desk_can_take_and_catches_nearly_all_a_later_cut_would(factor: float) -> None:
-    n_planned, capacity = 5_000, make_capacity(5_000)
-    evening = simulate_evening(7, int(n_planned * factor))
+    evening, capacity = simulate_evening(7, int(3_000 * factor)), make_capacity(3_000, n_slots=150)
 
     is_handed = pace_evening(evening, capacity)
 
-    assert 0.95 * N_SLOTS <= is_handed.sum() <= N_SLOTS
-    assert sum_expected(evening, is_handed) >= 0.9 * sum_expected(evening, cut_afterwards(evening))
+    assert 0.95 * 150 <= is_handed.sum() <= 150
+    assert sum_expected(evening, is_handed) >= 0.9 * sum_expected(evening, cut_afterwards(evening, n_slots=150))
 
 
 def test_pacing_in_small_batches_keeps_to_capacity() -> None:

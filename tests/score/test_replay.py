@@ -31,7 +31,7 @@ MINUTE_US = 60_000_000
 RULE = Rule(name="dear", when="amount_minor >= 60000", action="review", route="lead", owner="risk team")
 
 
-def serve(folder: Path, model: Model, policy: Policy, n_orders: int = 18) -> list[Decision]:
+def serve(folder: Path, model: Model, policy: Policy, n_orders: int = 14) -> list[Decision]:
     """Let orders come one by one, and in small groups, with refunds and verdicts in between."""
     rng = np.random.default_rng(5)
     clock = [START_US]

@@ -40,7 +40,7 @@ MAX_RULES: Final = 200
 """Most rules of a policy."""
 
 _T = TypeVar("_T")
-_HINT = "the shipped default_policy.toml shows every setting; load_policy(FILE) checks a file"
+_HINT = "the shipped default_policy.toml shows every setting; ordervet policy check FILE checks one"
 
 
 # Strict everywhere else ("300" is no number); the words of an enum can only come as text.
