@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ordervet.errors import HistoryError
-from ordervet.features import FeatureEngine, OrderEvents
+from ordervet.features import FeatureEngine, LaterEvents, OrderEvents
 from ordervet.features.reference import compute_features
 from random_events import SPEC, draw_events
 
@@ -129,3 +130,18 @@ def test_engine_refuses_events_from_before_the_last_one() -> None:
 
     with pytest.raises(HistoryError, match="before the last event already seen"):
         engine.advance(orders.take(np.array([0])), later.take(np.zeros(0, np.int64)))
+
+
+def test_later_event_of_an_unknown_order_moves_the_clock_and_nothing_else() -> None:
+    orders, _ = draw(3, 10**6, 60)
+    stranger = LaterEvents(*(np.array([each]) for each in (np.uint64(2**63), 10**13, 2, 0, np.uint8(1))))
+    after = orders.take(np.arange(5))
+    after = replace(after, order_id=after.order_id + np.uint64(1_000), seen_at=np.full(5, 2 * 10**13))
+    engine, expected = FeatureEngine(SPEC), FeatureEngine(SPEC)
+    for each in (engine, expected):
+        each.advance(orders, LaterEvents.empty())
+
+    engine.advance(OrderEvents.empty(SPEC), stranger)
+
+    served = engine.advance(after, LaterEvents.empty())
+    np.testing.assert_array_equal(served, expected.advance(after, LaterEvents.empty()))

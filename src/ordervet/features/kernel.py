@@ -285,13 +285,15 @@ def replay(entities, book, shared_row, first, horizon, out_row, out):
     log, values, n_columns = shared_row[b.LOG], np.int64(out.ctypes.data), np.int64(out.shape[1])
     applied = np.full(len(entities), shared_row[b.APPLIED])
     begin = first
-    while begin < n_events:
+    while True:  # also without a new event: the clock has moved on, and what waited counts from now on
         end = min(begin + _CHUNK, n_events)
         until = horizon if end == n_events else get64(log, (end - 1) * b.LOG_WIDTH + b.LOG_SEEN_AT)
         for at in range(len(entities)):
             plan = np.int64(book[entities[at]].ctypes.data)
             applied[at] = _replay_chunk(plan, shared, applied[at], begin, end, until, first, out_row, values, n_columns)
         begin = end
+        if begin >= n_events:
+            break
 
 
 @numba.njit(nogil=True, cache=True)
