@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,9 +10,6 @@ from ordervet.errors import HistoryError
 from ordervet.features import FeatureEngine, LaterEvents, OrderEvents
 from ordervet.features.reference import compute_features
 from random_events import SPEC, draw_events
-
-if TYPE_CHECKING:
-    from ordervet.features import LaterEvents
 
 HOUR, DAY = 3_600, 86_400
 SPANS = st.sampled_from([2 * HOUR, 3 * DAY, 40 * DAY, 400 * DAY])

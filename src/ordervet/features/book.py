@@ -26,6 +26,9 @@ MAX_CLASSES = 4096
 #: What a class of events is to an entity.
 IS_LISTED, MAY_TAKE_BACK, IS_ORDER, IS_ASKED = 1, 2, 4, 8
 
+#: What an order's standing verdict is: its event (-1 also when that has left the log) and its class, two int32 in
+#: LAST_VERDICT. In the log, a verdict or correction has in place of an amount the class of what it takes back, or -1.
+
 #: 64-bit columns of the log and, numbered by themselves, 32-bit ones; the width in 64-bit words.
 LOG_SEEN_AT, LOG_AMOUNT = 0, 1
 LOG_ROW, LOG_CLASS, LOG_VOIDS, LOG_VOIDED_BY = 4, 5, 6, 7

@@ -29,9 +29,10 @@ _BULK_FROM = 4_096
 
 #: A batch of few leaves room for so many more, so that most of them need not look whether there is any.
 _SPARE_ROOM = 4_096
+_LITTLE_ROOM = 64
 
 #: Raised when the arrays of an exported state change their layout or meaning.
-STATE_PROTOCOL = 2
+STATE_PROTOCOL = 3
 
 
 class FeatureEngine:
@@ -66,6 +67,8 @@ class FeatureEngine:
         self._log = LogState(self._shared, len(self._entities), len(self._weight_columns), first_own)
         self._states = [self._build_state(at, entity) for at, entity in enumerate(self._entities)]
         self._groups = GroupState(spec, self._entities) if spec.group_columns else None
+        windows = [plan.window_us.max(initial=0) for plan in self._plans.values()]
+        self._longest_us = int(max(windows, default=0))
         self._own_columns = np.array([column for column, _ in spec.order_columns], np.int64)
         self._n_classes = 0
         self._room = 0
@@ -132,6 +135,8 @@ class FeatureEngine:
         for entities in self._levels:
             kernel.replay(entities, self._book, shared, first, self.last_seen_at, out_row, out)
         kernel.close_batch(shared, self.last_seen_at)
+        if self._room < _LITTLE_ROOM:
+            self._compact_if_worth()
 
     def _advance_many(self, orders: OrderEvents, later: LaterEvents, out: NDArray[np.float32]) -> None:
         """Add a large batch: entity by entity, on several threads."""
@@ -163,6 +168,7 @@ class FeatureEngine:
             self._run(replay, self._share_out(level))
         kernel.close_batch(shared, self.last_seen_at)
         self._room = 0
+        self._compact_if_worth()
 
     def _replay_groups(self, first: int, out_row: NDArray[np.int32], out: NDArray[np.float32]) -> None:
         if self._groups is not None:
@@ -171,6 +177,25 @@ class FeatureEngine:
                 self._groups.own, self._groups.list_addresses(), self._groups.columns, self._shared, first,
                 int(self._shared[b.N_EVENTS]), self.last_seen_at, out_row, out,
             )  # fmt: skip
+
+    def compact(self) -> None:
+        """Let the events that have left every window leave the state too.
+
+        The engine does so by itself whenever they are more than half of all; a scorer may do it at a quiet hour. What
+        is left of an order is its row, so that a late outcome finds its entities, and of an id its record.
+        """
+        n_expired = self._log.count_expired(self.last_seen_at, self._longest_us)
+        for state in self._states:
+            state.compact(self.last_seen_at, n_expired)
+        self._log.compact(n_expired)
+        for state in self._states:
+            state.reserve(n_events=len(self._log.events), n_new_orders=0)
+        self._room = 0
+
+    def _compact_if_worth(self) -> None:
+        n_expired = self._log.count_expired(self.last_seen_at, self._longest_us)
+        if n_expired > _SPARE_ROOM and 2 * n_expired > int(self._shared[b.N_EVENTS]):
+            self.compact()
 
     def _share_out(self, entities: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Share entities out among the threads, the ones with most features first."""
@@ -207,6 +232,23 @@ class FeatureEngine:
             masks = [int(mask) for mask in self._log.class_masks[: self._n_classes]]
             for state in self._states:
                 state.enter_classes(masks, self._weight_columns)
+
+    def measure_memory(self) -> dict[str, int]:
+        """Tell what is kept, in bytes.
+
+        Returns
+        -------
+        "event": per event that is in a window of some entity; "order": per order ever seen; and per entity, by its
+        name, per id ever seen. Tables double as they grow, and the tables of ids and pairs are at most half full: what
+        is allocated is up to twice as much.
+        """
+        links = sum(state.links.shape[1] * state.links.itemsize for state in self._states if state.plan)
+        event = b.LOG_WIDTH * 8 + len(self._weight_columns) * 4 + links
+        told = {"event": event, "order": len(self._entities) * 4 + 8 + 16}
+        groups = self._groups.measure_memory() if self._groups else {}
+        for entity, state in zip(self._entities, self._states, strict=True):
+            told[entity] = 16 + state.slots.shape[1] * 8 + groups.get(entity, 0)
+        return told
 
     def export_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Give all that the engine remembers, as plain arrays and a header that JSON can hold.

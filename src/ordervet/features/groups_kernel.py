@@ -25,6 +25,7 @@ N_TOTALS = 1 + len(MEASURES)
 _N_KEYS = 4
 _ADDRESS = 1
 _ORDER_BIT = 1
+_JUDGEMENT_BIT = 1 << 40
 _SHARED_PLACE_BIT = 1 << 42
 
 
@@ -93,9 +94,9 @@ def _join_users(event, own, addresses, shared):
 
 
 @numba.njit(nogil=True, cache=True)
-def _count(event, sign, own, addresses, shared):
-    """Add an event to the totals of its buyer's group, or take it out."""
-    buyer, mask = _find_buyer(event, own, shared), _read_mask(event, shared)
+def _count(event, mask, sign, own, addresses, shared):
+    """Add what a mask says of an event's order to the totals of its buyer's group, or take it out."""
+    buyer = _find_buyer(event, own, shared)
     if buyer < 0:
         return
     root = _find_root(buyer, addresses[0])
@@ -119,10 +120,12 @@ def _apply_instant(begin, end, own, addresses, shared):
                 if record != 0 and get32(record, 0) <= MAX_LINKED:
                     _unite(buyer, get32(record, 1), addresses[0], addresses[1])
     for event in range(begin, end):
-        taken_back = get32(shared[b.LOG], event * 2 * b.LOG_WIDTH + b.LOG_VOIDS)
-        if taken_back >= 0:
-            _count(taken_back, -1, own, addresses, shared)
-        _count(event, 1, own, addresses, shared)
+        mask = _read_mask(event, shared)
+        if mask & _JUDGEMENT_BIT:
+            before = get64(shared[b.LOG], event * b.LOG_WIDTH + b.LOG_AMOUNT)
+            if before >= 0:
+                _count(event, get64(shared[b.CLASS_MASKS], before), -1, own, addresses, shared)
+        _count(event, mask, 1, own, addresses, shared)
 
 
 @numba.njit(nogil=True, cache=True)

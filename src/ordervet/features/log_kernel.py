@@ -102,11 +102,14 @@ def _append(seen_at, amount, mask, row, shared):
     put32(log, at32 + b.LOG_VOIDS, -1)
     put32(log, at32 + b.LOG_VOIDED_BY, -1)
     if mask & _JUDGEMENT_BIT:
-        before = get32(shared[b.LAST_VERDICT], row)
+        standing = shared[b.LAST_VERDICT] + 8 * row
+        before = get32(standing, 0)
         put32(log, at32 + b.LOG_VOIDS, before)
+        put64(log, at + b.LOG_AMOUNT, get32(standing, 1))
         if before >= 0:
             put32(log, before * 2 * b.LOG_WIDTH + b.LOG_VOIDED_BY, event)
-        put32(shared[b.LAST_VERDICT], row, event)
+        put32(standing, 0, event)
+        put32(standing, 1, get32(log, at32 + b.LOG_CLASS))
 
 
 @numba.njit(nogil=True, cache=True)

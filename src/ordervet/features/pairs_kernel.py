@@ -96,3 +96,21 @@ def copy_pairs(old, new):
             while new[place, 0] != 0:
                 place = (place + 1) & (len(new) - 1)
             new[place, 0], new[place, 1] = old[at, 0], old[at, 1]
+
+
+@numba.njit(nogil=True, cache=True)
+def enter_pair(event, column, new_event, row, shared_row, table):
+    """Enter an order's pair into a table that does not have it, under another number of the event; return 1.
+
+    Parameters
+    ----------
+    row, shared_row : of the book
+    table : shape (2**k, 2), int64
+    """
+    shared, values = np.int64(shared_row.ctypes.data), row[b.VALUES]
+    pair = _read_pair(event, row[b.OWN], get32(values, column), shared, shared_row[b.LOG])
+    place = _find_home(pair, column, np.int64(len(table)))
+    while table[place, 0] != 0:
+        place = (place + 1) & (len(table) - 1)
+    table[place, 0], table[place, 1] = pair, column << 32 | new_event
+    return 1

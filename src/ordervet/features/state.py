@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ordervet.features import book as b
+from ordervet.features import compact_kernel
 from ordervet.features.classes import build_class_tables
 from ordervet.features.maps_kernel import copy_map
 from ordervet.features.pairs_kernel import copy_pairs
@@ -125,6 +126,22 @@ class EntityState:
             self.pairs = pairs
         self.enter()
 
+    def compact(self, now: int, n_expired: int) -> None:
+        """Let so many events leave; all arrays end up as large as what stays needs."""
+        if self.plan is None:
+            return
+        row, shared = self._row, self._shared
+        compact_kernel.expire_slots(row, shared, now, n_expired)
+        n_staying = int(shared[b.N_EVENTS]) - n_expired
+        links = grow(np.zeros((0, self.links.shape[1]), np.int32), n_staying)
+        if row[b.N_VALUES]:
+            n_pairs = n_staying * int(row[b.N_VALUES])
+            self.pairs = np.zeros((_round_up(2 * n_pairs), 2), np.int64)
+            row[b.N_PAIRS] = compact_kernel.move_pairs(row, shared, n_expired, self.links, self.pairs)
+        compact_kernel.move_links(row, shared, n_expired, self.links, links)
+        self.links = links
+        self.enter()
+
     def export(self) -> dict[str, NDArray[Any]]:
         """Give the arrays, as far as they are in use, and not copies."""
         n_slots, n_events = int(self._row[b.N_OPEN]), int(self._shared[b.N_EVENTS]) if self.plan else 0
@@ -205,7 +222,7 @@ class LogState:
         self.events = np.empty((0, b.LOG_WIDTH), np.int64)
         self.weights = np.empty((0, n_weights), np.int32)
         self.slots = np.empty((0, n_entities), np.int32)
-        self.last_verdict = np.empty(0, np.int32)
+        self.last_verdict = np.empty((0, 2), np.int32)
         self.map = np.zeros((2 * _MIN_CAPACITY, 2), np.int64)
         self.class_masks = np.zeros(b.MAX_CLASSES, np.int64)
         self.first_seen = np.empty(0, np.int64)
@@ -271,4 +288,18 @@ class LogState:
         row = self._row
         row[b.N_EVENTS], row[b.N_ROWS] = len(arrays["events"]), len(arrays["slots"])
         row[b.N_CLASSES], row[b.APPLIED] = len(arrays["class_masks"]), counts["applied"]
+        self.enter()
+
+    def count_expired(self, now: int, longest_us: int) -> int:
+        """Count the events that have left every window."""
+        return int(compact_kernel.count_expired(self.events[: int(self._row[b.N_EVENTS])], now, longest_us))
+
+    def compact(self, n_expired: int) -> None:
+        """Let so many events leave, after they have left every entity."""
+        row, n_staying = self._row, int(self._row[b.N_EVENTS]) - n_expired
+        self.events = take_over(self.events[n_expired : n_expired + n_staying])
+        self.weights = grow(take_over(self.weights[n_expired : n_expired + n_staying]), len(self.events))
+        log32 = self.events[:n_staying].view(np.int32)
+        compact_kernel.move_log(log32, self.last_verdict[: int(row[b.N_ROWS])], n_expired)
+        row[b.N_EVENTS], row[b.APPLIED] = n_staying, int(row[b.APPLIED]) - n_expired
         self.enter()
