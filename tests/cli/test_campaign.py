@@ -184,6 +184,24 @@ def test_plan_counts_what_expires_on_a_list(campaign, tmp_path: Path) -> None:
     assert any("2 list entries: 1 expire before the campaign, 0 during it" in line for line in checks)
 
 
+def test_amounts_name_their_currency(ordervet, models_dir, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ORDERVET_KEY", KEY.to_hex())
+    rows = (
+        "order_id,placed_at,amount_minor,currency",
+        "t1,2025-11-01,100,USD",
+        "t2,2025-11-01,100,EUR",
+        "t3,2025-11-01,9,USD",
+    )
+    (tmp_path / "orders.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    ordervet("ingest", tmp_path / "orders.csv", "--history", tmp_path / "history")
+
+    ended = ordervet("campaign", "watch", "--history", tmp_path / "history", "--models", models_dir, "--lang", "en")
+
+    assert "0 USD+EUR held" in ended.out
+    assert "in several currencies (USD, EUR)" in ended.out
+    assert "yuan" not in ended.out
+
+
 def test_both_languages_say_the_same_things() -> None:
     def paths(words: dict[str, Any], prefix: str = "") -> dict[str, set[str]]:
         found = {}

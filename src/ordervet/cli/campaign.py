@@ -215,8 +215,14 @@ def _score_history(
     setting = Setting(
         lang=spoken, time_zone=DEFAULT_TIME_ZONE, model_id=model.model_id,
         is_simulated=bool(model.origin.get("is_simulated")), minutes=minutes,
+        currencies=_list_currencies(events.orders),
     )  # fmt: skip
     return _Known(period, events, int(last_us), model, setting)
+
+
+def _list_currencies(orders: pa.Table) -> tuple[str, ...]:
+    counts = sorted(pc.value_counts(orders["currency"]).to_pylist(), key=lambda each: -each["counts"])
+    return tuple(each["values"] for each in counts if each["values"]) or ("CNY",)
 
 
 def _find_readiness(known: _Known, lists: ListedKeys | None) -> Readiness:

@@ -36,7 +36,7 @@ class Field:
     ----------
     key : its name in JSON
     title : its header
-    look : "text", "wrapped", "count", "share" (0 to 1), "decimal", "money" (minor units of CNY) or "instant"
+    look : "text", "wrapped", "count", "share" (0 to 1), "decimal", "money" (minor units) or "instant"
     is_detail : left out where there is little room: in a terminal
     """
 
@@ -219,7 +219,7 @@ def _kind_of(field_: Field) -> str:
 
 
 def _column_of(field_: Field) -> Column:
-    return Column(field_.title, _WIDTHS[field_.look], "money:CNY" if field_.look == "money" else field_.look)
+    return Column(field_.title, _WIDTHS[field_.look], "amount" if field_.look == "money" else field_.look)
 
 
 def _sheet_name(title: str) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ordervet.reports.period import Period
 
 Words = dict[str, Any]
+_YUAN: Final[dict[Lang, str]] = {"zh": "元", "en": "yuan"}
 N_RINGS: Final = 10
 _LEAST_FLAGS: Final = 3
 
@@ -34,6 +35,7 @@ class Setting:
     model_id : what scored
     is_simulated : whether the model learned from simulated data
     minutes : a desk's minutes for one order
+    currencies : of the orders, the commonest first
     """
 
     lang: Lang
@@ -41,6 +43,12 @@ class Setting:
     model_id: str
     is_simulated: bool
     minutes: float
+    currencies: tuple[str, ...] = ("CNY",)
+
+    @property
+    def unit(self) -> str:
+        """What amounts are counted in."""
+        return _YUAN[self.lang] if self.currencies == ("CNY",) else "+".join(self.currencies)
 
     @property
     def words(self) -> Words:
@@ -66,15 +74,21 @@ class Setting:
     def list_warnings(self) -> tuple[str, ...]:
         """List what to bear in mind with any figure."""
         rescored = self.words["rescored"].format(model=self.model_id)
-        return (rescored, *([SIMULATED[self.lang]] if self.is_simulated else []))
+        mixed = self.words["mixed"].format(currencies=", ".join(self.currencies))
+        return (
+            rescored,
+            *([mixed] if len(self.currencies) > 1 else []),
+            *([SIMULATED[self.lang]] if self.is_simulated else []),
+        )
 
 
-def make_fields(words: Words, *specs: str) -> tuple[Field, ...]:
+def make_fields(setting: Setting, *specs: str) -> tuple[Field, ...]:
     """Make fields from ``key:look``, with a ``!`` behind those that are details; a field's title is its key's word."""
     fields = []
     for spec in specs:
         key, _, look = spec.removesuffix("!").partition(":")
-        fields.append(Field(key, words["columns"][key], look or "text", spec.endswith("!")))
+        title = setting.words["columns"][key].format(unit=setting.unit)
+        fields.append(Field(key, title, look or "text", spec.endswith("!")))
     return tuple(fields)
 
 

@@ -164,7 +164,7 @@ def _build_hours(expected: dict[str, Any], plan: PlanFor, setting: Setting) -> S
         for at in range(plan.n_hours)
     )
     fields = make_fields(
-        words, "hour:instant", "orders:count", "flags:decimal", "holds:decimal", "amount:money", "minutes:decimal",
+        setting, "hour:instant", "orders:count", "flags:decimal", "holds:decimal", "amount:money", "minutes:decimal",
         "people:count",
     )  # fmt: skip
     labels = setting.name_hours(plan.start_us, plan.n_hours)
@@ -183,7 +183,7 @@ def _build_desk(expected: dict[str, Any], plan: PlanFor, capacity: int, setting:
         shifts = math.ceil(minutes / 60 / plan.shift_hours)
         rows.append((f"×{factor:g}", round(float(expected["orders"].sum()) * factor), flags, minutes, shifts, peak))
     fields = make_fields(
-        words, "volume", "orders:count", "flags:decimal", "minutes:decimal", "shifts:count", "peak_people:count"
+        setting, "volume", "orders:count", "flags:decimal", "minutes:decimal", "shifts:count", "peak_people:count"
     )
     labels = setting.name_hours(plan.start_us, plan.n_hours)
     columns = words["columns"]
@@ -208,7 +208,7 @@ def _build_thresholds(like: Period, plan: PlanFor, capacity: int, setting: Setti
         share = float(at_risk[:n].sum() / at_risk.sum()) if at_risk.sum() else None
         rows.append((looked_at, float(p[n - 1]), int(like.risk_score[ranked[n - 1]]), float(p[:n].mean()), share))
     fields = make_fields(
-        words, "capacity:count", "p_from:share", "risk_from:count", "mean_p:share", "risk_share:share"
+        setting, "capacity:count", "p_from:share", "risk_from:count", "mean_p:share", "risk_share:share"
     )  # fmt: skip
     return Section("thresholds", words["plan"]["thresholds"], words["plan"]["thresholds_note"], fields, tuple(rows))
 
@@ -238,7 +238,7 @@ def _build_lists(period: Period, setting: Setting) -> Section:
         for each in doubtful[:_N_LISTED]
     )  # fmt: skip
     fields = make_fields(
-        words, "key", "why:wrapped", "orders:count", "n_malicious:count", "n_innocent:count", "last_verdict:instant"
+        setting, "key", "why:wrapped", "orders:count", "n_malicious:count", "n_innocent:count", "last_verdict:instant"
     )
     note = words["plan"]["lists_note"].format(n=f"{len(doubtful):,}", shown=len(rows))
     return Section("lists", words["plan"]["lists"], note, fields, rows)

@@ -45,7 +45,7 @@ def build_review(
     totals = _count(orders, is_immature)
     summary = words["summary"].format(
         start=setting.write(start_us), end=setting.write(end_us), as_of=setting.write(as_of_us), n=f"{len(orders):,}",
-        flags=f"{totals['flags']:,}", amount=f"{totals['held_minor'] / 100:,.0f}",
+        flags=f"{totals['flags']:,}", amount=f"{totals['held_minor'] / 100:,.0f}", unit=setting.unit,
     )  # fmt: skip
     n_immature = int(is_immature.sum())
     immature = words["immature"].format(
@@ -94,7 +94,7 @@ def _build_totals(totals: dict[str, int], minutes: float, setting: Setting) -> S
     names = ("flags", "held", "confirmed", "wrong", "unsure", "open_immature", "open_mature", "missed")
     rows = tuple((words["review"][name], totals[name], totals[f"{name}_minor"]) for name in names)
     note = words["review"]["minutes"].format(minutes=f"{minutes:,.0f}", each=f"{setting.minutes:g}")
-    fields = make_fields(words, "what", "orders:count", "sum:money")
+    fields = make_fields(setting, "what", "orders:count", "sum:money")
     return Section("totals", words["review"]["totals"], note, fields, rows)
 
 
@@ -124,7 +124,7 @@ def _build_groups(
             )  # fmt: skip
     rows.sort(key=lambda row: (-row[1], row[0]))
     fields = make_fields(
-        words, "group", "flags:count", "held_amount:money!", "confirmed:count", "confirmed_amount:money!",
+        setting, "group", "flags:count", "held_amount:money!", "confirmed:count", "confirmed_amount:money!",
         "wrong:count", "wrong_amount:money!", "open:count", "missed:count", "precision:share", "low:share!",
         "high:share!",
     )  # fmt: skip

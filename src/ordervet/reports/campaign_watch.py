@@ -38,7 +38,7 @@ def build_watch(period: Period, start_us: int, now_us: int, plan: dict[str, Any]
         words["summary"].format(
             start=setting.write(start_us), now=setting.write(now_us), orders=f"{len(so_far):,}",
             flags=f"{int(so_far.is_flagged.sum()):,}", holds=f"{int(so_far.is_held.sum()):,}",
-            amount=f"{so_far.amount_minor[so_far.is_held].sum() / 100:,.0f}",
+            amount=f"{so_far.amount_minor[so_far.is_held].sum() / 100:,.0f}", unit=setting.unit,
         )
     ]  # fmt: skip
     if pace:
@@ -118,7 +118,7 @@ def _build_hours(period: Period, start_us: int, n_hours: int, plan: dict[str, An
         for at in range(n_hours)
     )  # fmt: skip
     fields = make_fields(
-        words, "hour:instant", "orders:count", "planned_orders:decimal", "flags:count", "planned_flags:decimal",
+        setting, "hour:instant", "orders:count", "planned_orders:decimal", "flags:count", "planned_flags:decimal",
         "holds:count",
     )  # fmt: skip
     line = (words["columns"]["planned_orders"], [value or 0.0 for value in planned]) if plan else None
@@ -141,7 +141,7 @@ def build_rings(period: Period, setting: Setting) -> Section:
         for ring in find_rings(period, n_most=N_RINGS)
     )  # fmt: skip
     fields = make_fields(
-        words, "shared:wrapped", "flags:count", "orders:count", "buyers:count", "amount:money", "confirmed:count",
+        setting, "shared:wrapped", "flags:count", "orders:count", "buyers:count", "amount:money", "confirmed:count",
         "newest:instant",
     )  # fmt: skip
     return Section("rings", words["watch"]["rings"], words["watch"]["rings_note"], fields, rows)
@@ -160,7 +160,7 @@ def _build_items(period: Period, setting: Setting) -> Section:
          float(flags[at] / orders[at] / overall))
         for at in shown[:_N_ITEMS]
     )  # fmt: skip
-    fields = make_fields(words, "item", "orders:count", "flags:count", "flag_share:share", "times:decimal")
+    fields = make_fields(setting, "item", "orders:count", "flags:count", "flag_share:share", "times:decimal")
     return Section("items", words["watch"]["items"], words["watch"]["items_note"], fields, rows)
 
 
@@ -173,7 +173,7 @@ def build_channels(period: Period, setting: Setting) -> Section:
         for name, orders, flags, share, low, high, sign in compared
     )
     fields = make_fields(
-        words, "channel", "orders:count", "flags:count", "flag_share:share", "low:share", "high:share", "differs"
+        setting, "channel", "orders:count", "flags:count", "flag_share:share", "low:share", "high:share", "differs"
     )
     marked = frozenset(at for at, each in enumerate(compared) if each[-1] == "high")
     return Section("channels", words["watch"]["channels"], words["watch"]["channels_note"], fields, rows, marked=marked)

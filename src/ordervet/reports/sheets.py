@@ -30,6 +30,7 @@ LOOKS: Final[dict[str, dict[str, Any]]] = {
     "instant": {"valign": "top", "num_format": "yyyy-mm-dd hh:mm"},
     "share": {"valign": "top", "num_format": "0.0%"},
     "count": {"valign": "top", "num_format": "#,##0"},
+    "amount": {"valign": "top", "num_format": "#,##0.00"},
     "decimal": {"valign": "top", "num_format": "#,##0.0"},
     "severe": {"valign": "top", "bold": True, "bg_color": "#fecaca", "font_color": "#7f1d1d"},
     "high": {"valign": "top", "bold": True, "bg_color": "#fed7aa", "font_color": "#7c2d12"},
