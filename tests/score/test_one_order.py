@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import itertools
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ordervet.contract import Events, Order, validate_events
-from ordervet.entities import Key, key_orders
+from ordervet.contract import (
+    Blame,
+    Correction,
+    Decider,
+    Events,
+    MaliceKind,
+    Order,
+    Outcome,
+    OutcomeKind,
+    RefundType,
+    Verdict,
+    VerdictValue,
+    validate_events,
+)
+from ordervet.contract.events import REFUND_KINDS
+from ordervet.entities import Key, key_events, key_orders
 from ordervet.entities.history.batch import build_batch
 from ordervet.entities.history.lines import read_lines, write_line
-from ordervet.features import build_order_events, build_spec
+from ordervet.features import LaterEvents, build_later_events, build_order_events, build_spec
 from ordervet.features.spec import ORDER_VALUES, PLACE_TYPES
 from ordervet.model import Curve
 from ordervet.score.one_decision import OneCurve
 from ordervet.score.one_event import build_one_event
+from ordervet.score.one_later import OneLaterReader
 from ordervet.score.one_order import OneOrderReader
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 KEY = Key(bytes(range(16)))
 EVERY_ORDER_COLUMN = (
@@ -84,6 +97,41 @@ def test_order_alone_has_the_arrays_that_a_table_has(merchant: Events) -> None:
             assert np.array_equal(one, other, equal_nan=name == "own")
         for name in spec.entities:
             assert (events.ids[name], events.evidence[name]) == (expected.ids[name], expected.evidence[name])
+
+
+def list_later_events() -> list[Outcome | Verdict | Correction]:
+    """Every kind with every detail that it can have."""
+    at = {"order_id": "t1", "happened_at": "2027-01-15 20:00"}
+    refunds = itertools.product(sorted(REFUND_KINDS), (None, *RefundType), (None, *Blame), (None, 0, 500))
+    outcomes = [
+        Outcome(**at, kind=kind, refund_type=type_, blame=blame, amount_minor=amount)
+        for kind, type_, blame, amount in refunds
+    ]
+    others = [Outcome(**at, kind=kind, blame=blame) for kind in OutcomeKind for blame in (None, *Blame)]
+    decided = {"order_id": "t1", "decided_at": "2027-01-15 20:00:00.000001"}
+    verdicts = [Verdict(**decided, verdict=value, by=by) for value in VerdictValue for by in Decider]
+    verdicts += [Verdict(**decided, verdict="malicious", kind=kind) for kind in MaliceKind]
+    return [*outcomes, *others, *verdicts, Correction(order_id=" t2 ", corrected_at="2027-01-15")]
+
+
+def test_later_event_alone_has_the_row_and_the_arrays_that_a_table_has() -> None:
+    reader = OneLaterReader(KEY)
+    events = list_later_events()
+    kinds = {Outcome: "outcomes", Verdict: "verdicts", Correction: "corrections"}
+    nothing = {kind: getattr(Events.empty(), kind) for kind in ("orders", *kinds.values())}
+    for type_, kind in kinds.items():
+        of_kind = [event for event in events if type(event) is type_]
+        ones = [reader.read(event, int(event.seen_at.timestamp() * 1e6)) for event in of_kind]
+        alone = [Events(**nothing | {kind: validate_events(kind, [event])}) for event in of_kind]
+
+        rows = read_lines([write_line(one.row) for one in ones])
+        arrays = LaterEvents.concat([one.events for one in ones])
+
+        expected = build_later_events(key_events(Events.concat(alone), KEY))
+        assert rows.equals(pa.concat_tables([build_batch([each], KEY).rows for each in alone]))
+        for name in ("order_id", "seen_at", "mask", "amount_minor", "rank"):
+            assert getattr(arrays, name).dtype == getattr(expected, name).dtype
+            assert np.array_equal(getattr(arrays, name), getattr(expected, name))
 
 
 @given(st.data())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ordervet.contract import Order
     from ordervet.entities.keys import Key
 
-__all__ = ["KeyedOrder", "OrderKeyer"]
+__all__ = ["KeyedOrder", "OrderKeyer", "TextKeyer"]
 
 _KNOWN, _ABSENT = int(Evidence.KNOWN), int(Evidence.ABSENT)
 _EVENT_TAIL = "\x1f" * 7
@@ -147,6 +147,31 @@ class OrderKeyer:
             found = np.array([split_subkey(self._key, name) for name in namespaces], np.uint64)
             self._subkeys[namespaces] = found
         return found
+
+
+class TextKeyer:
+    """Keys a few texts of fixed namespaces, again and again.
+
+    Parameters
+    ----------
+    key : the identifier key
+    namespaces : of the texts
+    """
+
+    def __init__(self, key: Key, namespaces: tuple[str, ...]) -> None:
+        self._subkeys = [split_subkey(key, name) for name in namespaces]
+
+    def key(self, texts: list[str]) -> list[int]:
+        """Give the ids of texts, one per namespace, unsigned; 0 of an empty text.
+
+        References
+        ----------
+        Truth: `ids.hash_text`.
+        """
+        return [
+            int(hash_bytes(np.frombuffer(data, np.uint8), 0, len(data), *subkey)) if data else 0
+            for data, subkey in zip(map(str.encode, texts), self._subkeys, strict=True)
+        ]
 
 
 def _trim(text: str | None) -> str:

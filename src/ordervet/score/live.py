@@ -24,7 +24,7 @@ from ordervet.entities.history.rows import fit_rows, to_events, to_rows, unite_s
 from ordervet.entities.history.snapshots import list_snapshots, load_header, load_snapshot, save_snapshot
 from ordervet.entities.keyed import KEYED_KINDS
 from ordervet.errors import HistoryError
-from ordervet.features import FeatureEngine
+from ordervet.features import FeatureEngine, OrderEvents
 from ordervet.score.arrival import NEVER
 from ordervet.score.memory import Memory, advance, advance_in_parts, advance_one, find_earliest, require_engine
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ordervet.entities.history.journal import Durability
     from ordervet.features import FeatureSpec
     from ordervet.score.memory import Features
+    from ordervet.score.one_later import OneLater
     from ordervet.score.one_order import OneOrder
 
 SNAPSHOT_AFTER = 500_000
@@ -139,19 +140,26 @@ class LiveMemory(Memory):
         HistoryError
             The journal cannot be written: the order was not taken.
         """
-        event_id = one.event_id
-        if event_id not in self._live.known:
-            self._live.append_line(event_id, write_line(one.row))
-            if one.seen_at > self._last_seen_at:
-                self._last_seen_at, self._ids_at_last = one.seen_at, set()
-            self._ids_at_last.add(event_id)
-            self._n_new += 1
+        self._acknowledge(one)
         if self._engine is None:
             return None
         features = advance_one(self._engine, one)
         if self._n_new >= self._snapshot_after:
             self.save_snapshot()
         return features
+
+    def take_one_later(self, one: OneLater) -> None:
+        """Journal one later event that arrives now, then remember it; see `Memory.take_one_later`.
+
+        Raises
+        ------
+        HistoryError
+            The journal cannot be written: the event was not taken.
+        """
+        if self._acknowledge(one, is_blamed=one.is_blamed) and self._engine is not None:
+            self._engine.advance(OrderEvents.empty(self._engine.spec), one.events)
+            if self._n_new >= self._snapshot_after:
+                self.save_snapshot()
 
     def take_past(self, events: Events | KeyedEvents) -> Features:
         """Bring events of any time into the history, those that are new; see `Memory.take_past`.
@@ -238,6 +246,16 @@ class LiveMemory(Memory):
         if self._n_new:
             self.save_snapshot(waits=True)
         self._live.close()
+
+    def _acknowledge(self, one: OneOrder | OneLater, *, is_blamed: bool = False) -> bool:
+        """Journal one event, if it is new; tell whether it is."""
+        is_new = self._live.append_line(one.event_id, write_line(one.row), is_blamed=is_blamed)
+        if is_new:
+            if one.seen_at > self._last_seen_at:
+                self._last_seen_at, self._ids_at_last = one.seen_at, set()
+            self._ids_at_last.add(one.event_id)
+            self._n_new += 1
+        return is_new
 
     def _save(self, arrays: dict[str, NDArray[Any]], header: dict[str, Any]) -> None:
         if header["digest"][0] < self._snapshot_from:

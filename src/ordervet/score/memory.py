@@ -15,7 +15,7 @@ from ordervet.entities.history.lines import read_lines, write_line
 from ordervet.entities.history.rows import to_events
 from ordervet.entities.keyed import KEYED_KINDS, complete_columns, keyed_schema
 from ordervet.errors import HistoryError, ModelError
-from ordervet.features import FeatureEngine, LaterEvents, build_later_events, build_order_events
+from ordervet.features import FeatureEngine, LaterEvents, OrderEvents, build_later_events, build_order_events
 from ordervet.score.one_event import build_one_event
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from ordervet.contract import Events
     from ordervet.entities import Key
     from ordervet.entities.history import Erased
-    from ordervet.features import FeatureSpec, OrderEvents
+    from ordervet.features import FeatureSpec
+    from ordervet.score.one_later import OneLater
     from ordervet.score.one_order import OneOrder
 
 
@@ -109,6 +110,17 @@ class Memory:
         self._past_lines.append(write_line(one.row))
         return advance_one(self._engine, one)
 
+    def take_one_later(self, one: OneLater) -> None:
+        """Remember one outcome, verdict or correction that arrives now: `take`, without tables.
+
+        Parameters
+        ----------
+        one : not earlier than the last event
+        """
+        if self._engine is not None:
+            self._past_lines.append(write_line(one.row))
+            self._engine.advance(OrderEvents.empty(self._engine.spec), one.events)
+
     def take_past(self, events: Events | KeyedEvents) -> Features:
         """Remember events of any time, each in its place, and give the features of the orders among them.
 
@@ -163,9 +175,9 @@ class Memory:
         """Do nothing: there is nothing to let go of."""
 
     def _list_past(self) -> list[KeyedEvents]:
-        """Give all that is remembered; orders that came alone are put into a table when they are asked for."""
+        """Give all that is remembered; events that came alone are put into tables when they are asked for."""
         if self._past_lines:
-            self._past.append(to_events(read_lines(self._past_lines), self._key.key_id))
+            self._past.append(to_events(read_lines(self._past_lines), self._key.key_id, is_tail=True))
             self._past_lines = []
         return self._past
 

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from ordervet.contract import Correction, Events, Order, Outcome, Verdict, event_schema, validate_events
+from ordervet.contract import Events, Order, Outcome, event_schema, validate_events
 from ordervet.entities import key_events, load_key
+from ordervet.entities.keyed import KEYED_KINDS
 from ordervet.errors import ContractError, HistoryError, HistoryLockedError, ModelError, OrdervetError
 from ordervet.model import ForestPredictor, find_live_model
 from ordervet.policy import Decision, DecisionCode, keep_policy, load_policy
@@ -24,6 +25,7 @@ from ordervet.score.desk import Desk
 from ordervet.score.memory import Features, Memory
 from ordervet.score.one_decision import OneDecider
 from ordervet.score.one_event import build_one_event
+from ordervet.score.one_later import OneLaterReader
 from ordervet.score.one_order import OneOrderReader
 from ordervet.score.opening import find_bundled_models, load_live, open_memory, warn_of_other_key
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from ordervet.contract import EventKind
+    from ordervet.contract import Correction, Verdict
     from ordervet.entities import Key, KeyedEvents
     from ordervet.entities.history import Erased
     from ordervet.entities.history.journal import Durability
@@ -42,8 +44,6 @@ if TYPE_CHECKING:
     from ordervet.score.shadow import Shadow
 
 _log = logging.getLogger("ordervet")
-
-_KIND_OF: dict[type, EventKind] = {Order: "orders", Outcome: "outcomes", Verdict: "verdicts", Correction: "corrections"}
 
 
 class Scorer:
@@ -92,6 +92,7 @@ class Scorer:
         self._memory = memory or Memory(key, model.spec if model else None, n_jobs=n_jobs)
         self._arrivals = Arrivals(clock)
         self._reader: OneOrderReader | None = None
+        self._later_reader: OneLaterReader | None = None
         self._decider: OneDecider | None = None
         self._desk = Desk()
         self._models: Path | None = None
@@ -234,10 +235,10 @@ class Scorer:
         HistoryError
             The journal cannot be written: the event was not taken.
         """
-        kind = _KIND_OF[type(event)]
-        table = validate_events(kind, [event])
-        seen_at = self._arrivals.take_later(event.order_id, is_judgement=kind != "outcomes")
-        self._memory.take(self._key_one(kind, table, [seen_at]))
+        if self._later_reader is None:
+            self._later_reader = OneLaterReader(self._key)
+        seen_at = self._arrivals.take_later(event.order_id, is_judgement=not isinstance(event, Outcome))
+        self._memory.take_one_later(self._later_reader.read(event, seen_at))
 
     def score_table(self, data: object, *, capacity: int | None = None, explain_all: bool = False) -> Any:  # noqa: ANN401 - as given
         """Score a table of orders, each as of its own instant, and remember them.
@@ -484,7 +485,7 @@ class Scorer:
         """Remember orders of different ids, and decide about them; None without a model."""
         table = validate_events("orders", orders)
         seen_at = [self._arrivals.take_order(order.order_id) for order in orders]
-        features = self._memory.take(self._key_one("orders", table, seen_at))
+        features = self._memory.take(self._key_orders(table, seen_at))
         if features is None or self.model is None:
             return None
         scored = self._decide_now(features)
@@ -522,10 +523,10 @@ class Scorer:
             self.codes[decision.code] += 1
         return decisions
 
-    def _key_one(self, kind: EventKind, table: pa.Table, seen_at: list[int]) -> KeyedEvents:
-        """Key events of one kind, known from the instants of their arrival on."""
-        tables = {name: event_schema(name).empty_table() for name in _KIND_OF.values()}
-        return key_events(Events(**tables | {kind: _replace_seen_at(table, seen_at)}), self._key)
+    def _key_orders(self, orders: pa.Table, seen_at: list[int]) -> KeyedEvents:
+        """Key orders that are known from the instants of their arrival on."""
+        tables = {kind: event_schema(kind).empty_table() for kind in KEYED_KINDS}
+        return key_events(Events(**tables | {"orders": _replace_seen_at(orders, seen_at)}), self._key)
 
     def _pass(self, order_id: str, code: DecisionCode) -> Decision:
         _log.warning("order passed unscored: %s", code)

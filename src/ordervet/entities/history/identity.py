@@ -36,7 +36,9 @@ IDENTITY_COLUMNS = ("outcome", "verdict", "malice", "decider", "happened_at", "r
 STANDING_COLUMNS = ("event", "event_id", ORDER_ID, "seen_at", "happened_at", "amount_minor", "blame")
 """What `admit` needs to know of the rows that are in the store."""
 
-_UNDECIDED = "unknown"
+UNDECIDED = "unknown"
+"""The blame that says nothing."""
+
 _SEPARATOR = "\x1f"
 
 
@@ -200,7 +202,7 @@ def _number_repeats(texts: pa.ChunkedArray, rows: pa.Table) -> NDArray[np.int64]
 
 def has_blame(rows: pa.Table) -> NDArray[np.bool_]:
     """Tell which rows say whose fault an outcome was: shape (n_rows,)."""
-    return np.asarray(pc.fill_null(pc.not_equal(rows["blame"], _UNDECIDED), fill_value=False))
+    return np.asarray(pc.fill_null(pc.not_equal(rows["blame"], UNDECIDED), fill_value=False))
 
 
 def _equals(column: pa.ChunkedArray, value: str) -> NDArray[np.bool_]:

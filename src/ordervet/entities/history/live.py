@@ -136,16 +136,25 @@ class LiveHistory:
             self.known.add(event_ids[row], is_blamed=bool(is_blamed[row]))
         return is_new
 
-    def append_line(self, event_id: int, line: bytes) -> None:
-        """Acknowledge one new order; errors are those of `append`.
+    def append_line(self, event_id: int, line: bytes, *, is_blamed: bool = False) -> bool:
+        """Acknowledge one event; errors are those of `append`.
 
         Parameters
         ----------
-        event_id : its identity, which `known` does not have
+        event_id : its identity
         line : of `lines.write_line`
+        is_blamed : whether it says whose fault it was
+
+        Returns
+        -------
+        whether it is new; one that is not may still bring a blame
         """
-        self._write(Entry(is_repeat=False, lines=line), 1)
-        self.known.add(event_id)
+        is_new = event_id not in self.known
+        if is_new or is_blamed:
+            self._write(Entry(not is_new, line), 1)
+        if is_new:
+            self.known.add(event_id, is_blamed=is_blamed)
+        return is_new
 
     def sync(self) -> None:
         """Bring the journal to the disk."""
