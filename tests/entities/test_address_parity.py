@@ -7,14 +7,15 @@ import gzip
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ordervet.entities import parse_address
+from ordervet.entities import Evidence, Key, parse_address
 from ordervet.entities.address_arrays import PLACE_SECOND, PLACE_START, build_tables, load_tables
 from ordervet.entities.address_region_slots import build_slots
-from ordervet.entities.addresses import canonical_texts
+from ordervet.entities.addresses import canonical_texts, key_addresses
 from ordervet.entities.divisions import load_divisions
 
 if TYPE_CHECKING:
@@ -29,6 +30,19 @@ def test_kernel_equals_its_twin_on_any_text(text: str) -> None:
     parsed = parse_address(text)
 
     assert tuple(canonical_texts(text)) == (parsed.door_text, parsed.place_text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    text=st.text(alphabet="~$#aZ9+/=- 号é", max_size=6).map(lambda inner: f"文三路99号3栋502{inner}")
+    | st.from_regex(r"[~$#]{1,2}[A-Za-z0-9+/=~$#栋-]{0,8}[~$#]{1,2}", fullmatch=True)
+)
+def test_kernel_masks_what_its_twin_masks(text: str) -> None:
+    column = pa.chunked_array([pa.array([text], pa.large_string())])
+
+    keyed = key_addresses(column, Key(bytes(range(16))))
+
+    assert (keyed.door_evidence.item() == Evidence.MASKED) == parse_address(text).is_masked
 
 
 @pytest.mark.shared_data

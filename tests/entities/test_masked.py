@@ -112,6 +112,12 @@ def test_open_id_is_the_key_beside_a_masked_name(tmp_path: Path) -> None:
         ("address", "address", "江苏省南京市****"),
         ("address", "address", "##ghi##"),
         ("payment_account", "payment", "j***@example.com"),
+        ("buyer_id", "buyer", "~AgAAAAB0b6Yd9e4=~0~"),
+        ("recipient", "recipient", "~AgAAAAB0b6Yd9e4=~wD+wH1dw~4~~"),
+        ("phone", "phone", "$AgAAAAB0b6Yd9e4=$4$"),
+        ("phone", "phone", "$189$AAAAAAB0b6Yd9e4=$2$$"),
+        ("address", "address", "~AgAAAAB0b6Yd9e4=~4Uc5fq~1~~"),
+        ("payment_account", "payment", "$AgAAAAB0b6Yd9e4=$4$"),
     ],
 )
 def test_masked_value_of_the_native_form_has_no_key_and_says_so(field: str, entity: str, masked: str) -> None:
@@ -132,3 +138,25 @@ def test_virtual_number_has_no_key_whatever_its_extension() -> None:
     assert keyed["id__phone"].to_pylist() == [0] * len(phones)
     assert set(keyed["evidence__phone"].to_pylist()) == {int(Evidence.UNUSABLE)}
     assert np.all(np.asarray(keyed["id__order"]) != 0)
+
+
+@pytest.mark.parametrize("cipher", ["~AgAAAAB0b6Yd9e4=~0~", "$AgAAAAB0b6Yd9e4=$4$", "##ghi##", "$$def$$"])
+def test_cipher_is_masked_evidence(cipher: str) -> None:
+    fields = dict.fromkeys(("buyer_id", "recipient", "phone", "address", "payment_account", "device_id", "ip"), cipher)
+    orders = build_events(orders=[order("A", **fields)]).orders
+
+    keyed = key_orders(orders, KEY)
+
+    entities = (*PERSONAL, "place", "device", "ip")
+    told = {name: Evidence(keyed[f"evidence__{name}"][0].as_py()) for name in entities}
+    assert told == dict.fromkeys(entities, Evidence.MASKED)
+
+
+def test_address_between_tildes_is_an_address() -> None:
+    plain, decorated = "浙江省杭州市西湖区文三路99号3栋502", "~浙江省杭州市西湖区文三路99号3栋502~"
+    orders = build_events(orders=[order("A", address=plain), order("B", address=decorated)]).orders
+
+    keyed = key_orders(orders, KEY)
+
+    one, other = keyed["id__address"].to_pylist()
+    assert one == other != 0

@@ -33,7 +33,7 @@ FORMS = (
     canonical_recipient,
 )
 OCTET = st.one_of(st.integers(0, 300).map(str), st.sampled_from(["00", "01", "007", "*"]))
-SIGNS = ["-", ":", "*", "**", "#", "$$", " ", "\u3000", "\x85", "\u200b"]
+SIGNS = ["-", ":", "*", "**", "#", "$$", "$", "~", " ", "\u3000", "\x85", "\u200b"]
 WORDS = ["王小明", "樓", "龍", "ａ", "T", "0", "+86", "13812345678", "139", "转", "é", "𠮷", "示家", "İ", "K"]
 PIECE = st.sampled_from([*PLACEHOLDER_IDS, *PLACEHOLDER_PHONES, *HONORIFICS, *SIGNS, *WORDS])
 TEXT = st.one_of(

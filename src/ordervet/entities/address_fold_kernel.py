@@ -21,6 +21,7 @@ __all__ = ["fold_bytes"]
 _POINT = np.uint64((1 << 21) - 1)
 _MARK = np.uint64((1 << (SECOND_SHIFT - MARK_SHIFT)) - 1)
 _PAGE_BITS = 8
+_HASH, _DOLLAR, _TILDE, _PLUS, _EQUALS = (np.uint8(ord(sign)) for sign in "#$~+=")
 
 
 @njit(nogil=True, cache=True)
@@ -49,6 +50,26 @@ def _decode(data: NDArray[np.uint8], at: Scalar, stop: Scalar) -> tuple[Scalar, 
 
 
 @njit(nogil=True, cache=True)
+def _is_cipher(data: NDArray[np.uint8], start: Scalar, stop: Scalar) -> Scalar:
+    """Say whether bytes are a platform's cipher. Truth: `characters.is_cipher`."""
+    n = stop - start
+    if n < 2:  # noqa: PLR2004 -- the shortest are ## and $$
+        return False
+    first = data[start]
+    if first == data[start + 1] and first in (_HASH, _DOLLAR):
+        return True
+    if n == 2 or first != data[stop - 1] or first not in (_TILDE, _DOLLAR):  # noqa: PLR2004 -- likewise
+        return False
+    for at in range(start, stop):
+        sign = data[at]
+        is_letter = 65 <= (sign & 0xDF) <= 90  # noqa: PLR2004 -- A to Z, whatever the case
+        is_digit_or_slash = 47 <= sign <= 57  # noqa: PLR2004 -- / and 0 to 9
+        if not (is_letter or is_digit_or_slash or sign in (_TILDE, _DOLLAR, _PLUS, _EQUALS)):
+            return False
+    return True
+
+
+@njit(nogil=True, cache=True)
 def fold_bytes(
     data: NDArray[np.uint8], start: Scalar, stop: Scalar, tables: Record, scratch: Record
 ) -> tuple[Scalar, Scalar]:
@@ -68,7 +89,7 @@ def fold_bytes(
     points, marks = scratch.points, scratch.marks
     joiner: Scalar = 0
     n, is_after_star = 0, False
-    is_hidden = stop - start > 1 and data[start] == data[start + 1] and (data[start] == 35 or data[start] == 36)  # noqa: PLR2004 -- ## or $$
+    is_hidden = _is_cipher(data, start, stop)
     at = start
     before: Scalar = END
     while at < stop:

@@ -324,7 +324,7 @@ def key_addresses(
     scratch : working memory
     subkeys : shape (2, 2), of doors and of places
     ids : shape (2, n_rows), written: door and place ids, 0 = no key
-    evidence : shape (2, n_rows), written: codes of ``Evidence``
+    evidence : shape (2, n_rows), written: codes of ``Evidence`` of doors and of places
     place_types : shape (n_rows,), written: codes of ``PlaceType``
 
     References

@@ -6,6 +6,7 @@ and zero-width characters go. A separator is kept only where it parts two number
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from functools import cache
 from itertools import pairwise
@@ -14,13 +15,14 @@ from typing import NamedTuple
 from ordervet.entities.address_data import load_address_data
 from ordervet.entities.lexicon import NUMERALS, SEPARATORS, CharClass
 
-__all__ = ["MAX_CHARS", "Folded", "classify", "fold_char", "fold_text", "is_masked"]
+__all__ = ["MAX_CHARS", "Folded", "classify", "fold_char", "fold_text", "is_cipher", "is_masked"]
 
 MAX_CHARS = 512
 """Folded characters of an address beyond this many are not read."""
 
 _ALNUM = (CharClass.DIGIT, CharClass.NUMERAL, CharClass.LETTER)
 _JOINERS = (CharClass.SPACE, CharClass.HYPHEN, CharClass.COMMA)
+_OPAQUE = re.compile(r"([~$])[A-Za-z0-9+/=~$]*\1")
 _STRENGTH = {None: 0, CharClass.SPACE: 1, CharClass.COMMA: 2, CharClass.HYPHEN: 3}
 
 
@@ -70,8 +72,21 @@ def fold_text(text: str) -> Folded:
     return Folded(chars, classes)
 
 
+def is_cipher(text: str) -> bool:
+    """Say whether a platform has put a cipher in place of a text: ``##…``, ``$$…``, ``~…~`` or ``$…$``.
+
+    Between two ``~`` or ``$`` a cipher has only signs of base64 and more of these two: an address that somebody has
+    decorated with them is none.
+
+    Parameters
+    ----------
+    text : any text, without white space around it
+    """
+    return text[:2] in {"##", "$$"} or (len(text) > 2 and _OPAQUE.fullmatch(text) is not None)  # noqa: PLR2004 -- something in it
+
+
 def is_masked(text: str) -> bool:
-    """Say whether a platform has hidden part of a text: two stars in a row, or ``##…`` and ``$$…`` ciphers.
+    """Say whether a platform has hidden part of a text: two stars in a row, or a cipher.
 
     Parameters
     ----------
@@ -82,7 +97,7 @@ def is_masked(text: str) -> bool:
     whether what is left must not be taken for the whole
     """
     folded = [char for raw in text for char in fold_char(raw) if char == "*" or classify(char) != CharClass.JUNK]
-    return text[:2] in {"##", "$$"} or any(pair == ("*", "*") for pair in pairwise(folded))
+    return is_cipher(text) or any(pair == ("*", "*") for pair in pairwise(folded))
 
 
 def fold_char(char: str) -> str:

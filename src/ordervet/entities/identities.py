@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
-from ordervet.entities.characters import fold_char
+from ordervet.entities.characters import fold_char, is_cipher
 from ordervet.entities.evidence import ABSENT, MASKED, UNUSABLE, known
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ def canonical_recipient(text: str | None) -> Canonical:
     """
     if text is None or not text.strip():
         return ABSENT
-    folded = "".join(fold_char(char) for char in text)
-    if "*" in folded or folded[:2] in {"##", "$$"}:
+    folded = "".join(fold_char(char) for char in text).strip()
+    if "*" in folded or is_cipher(folded):
         return MASKED
     name = "".join(char for char in folded if char.isalnum())
     for honorific in HONORIFICS:
@@ -111,7 +111,7 @@ def canonical_ip(text: str | None) -> Canonical:
     """
     if text is None or not text.strip():
         return ABSENT
-    if "*" in text:
+    if "*" in text or is_cipher(text.strip()):
         return MASKED
     address = _parse_ip(text.strip())
     return known(str(address)) if address is not None and _is_public(address) else UNUSABLE
@@ -132,7 +132,7 @@ def canonical_network(text: str | None) -> Canonical:
         return ABSENT
     start, star, rest = text.strip().partition(".*")
     shown = f"{start}.0" if star and start.count(".") == 2 and not rest.strip("*") else text.strip()  # noqa: PLR2004 -- a.b.c
-    if "*" in shown:
+    if "*" in shown or is_cipher(shown):
         return MASKED
     address = _parse_ip(shown)
     if address is None or not _is_public(address):
@@ -145,7 +145,7 @@ def _canonical_id(text: str | None, *, is_case_kept: bool) -> Canonical:
     trimmed = (text or "").strip()
     if not trimmed:
         return ABSENT
-    if "**" in trimmed or trimmed[:2] in {"##", "$$"}:
+    if "**" in trimmed or is_cipher(trimmed):
         return MASKED
     lowered = trimmed.lower()
     if lowered in PLACEHOLDER_IDS or not (is_case_kept or lowered.strip("0-:")):

@@ -1,4 +1,4 @@
-"""Keying all texts of one order in one call."""
+"""Keying all texts of one order in one call, those of an address excepted."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from ordervet.entities.characters import fold_char
+from ordervet.entities.characters import fold_char, is_cipher
 from ordervet.entities.evidence import ABSENT, MASKED, UNUSABLE, known
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def canonical_phone(text: str | None) -> Canonical:
     if text is None or not text.strip():
         return ABSENT
     folded = "".join(fold_char(char) for char in text).strip()
-    if "*" in folded or folded[:2] in {"##", "$$"} or "xxx" in folded:
+    if "*" in folded or is_cipher(folded) or "xxx" in folded:
         return MASKED
     local = _COUNTRY_CODE.sub("", folded)
     is_foreign = folded.startswith("+") and local == folded

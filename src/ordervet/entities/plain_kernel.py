@@ -27,7 +27,7 @@ NUMBERS = types.Array(types.int64, 1, "C")
 
 _LONGEST = 256
 _KNOWN, _ABSENT, _UNUSABLE = np.int8(0), np.int8(1), np.int8(3)  # of `Evidence`; the parity test holds them together
-_STAR, _HASH, _DOLLAR, _DASH, _DOT, _COLON, _ZERO, _NINE = (np.uint8(ord(sign)) for sign in "*#$-.:09")
+_STAR, _HASH, _DOLLAR, _TILDE, _DASH, _DOT, _COLON, _ZERO, _NINE = (np.uint8(ord(sign)) for sign in "*#$~-.:09")
 _SPACE, _DELETE = np.uint8(0x20), np.uint8(0x7F)
 _FIRST_CJK_LEAD, _LAST_CJK_LEAD = np.uint8(0xE4), np.uint8(0xE9)
 """First bytes of U+4000 to U+9FFF in UTF-8; no white space, no letter with a case, no mask is among these."""
@@ -70,7 +70,7 @@ def key_ids(
         if n == 0:
             ids[row], evidence[row] = np.uint64(0), _ABSENT
             continue
-        if n > _LONGEST or data[start] == _HASH or data[start] == _DOLLAR:
+        if n > _LONGEST or data[start] in (_HASH, _DOLLAR, _TILDE):
             is_hard[row] = True
             continue
         tells = is_case_kept
