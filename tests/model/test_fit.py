@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ordervet.errors import TrainingError
 from ordervet.features import build_spec
 from ordervet.model import FitSettings, Predictor, TrainingSet, fit_model
-from ordervet.model.fit import split_by_time
+from ordervet.model.fit import _split_off_calibration, split_by_time
 
 SPEC = build_spec(
     use_defaults=False, names=("order__value__amount", "buyer__count__malicious__30d", "buyer__age__order")
@@ -91,3 +91,26 @@ def test_too_little_to_learn_from_is_refused() -> None:
 
     with pytest.raises(TrainingError, match="0 malicious"):
         fit_model(none, SPEC, QUICK, origin={})
+
+
+def test_young_orders_are_fitted_on_and_never_calibrated_on() -> None:
+    training = TrainingSet(np.zeros((600, 1), np.float32), np.arange(600) % 2 == 0, np.arange(600))
+
+    older, newer = _split_off_calibration(training, mature_until=500)
+
+    assert newer.seen_at.tolist() == list(range(400, 500))
+    assert older.seen_at.tolist() == [*range(400), *range(500, 600)]
+
+
+def test_too_few_mature_orders_leave_the_newest_of_all_to_calibrate_on() -> None:
+    training = TrainingSet(np.zeros((600, 1), np.float32), np.arange(600) % 2 == 0, np.arange(600))
+
+    older, newer = _split_off_calibration(training, mature_until=100)
+
+    assert (older.seen_at.max(), newer.seen_at.min()) == (479, 480)
+
+
+def test_without_young_orders_the_newest_fifth_is_calibrated_on() -> None:
+    training = TrainingSet(np.zeros((10, 1), np.float32), np.zeros(10, bool), np.arange(10))
+
+    assert _split_off_calibration(training, None)[1].seen_at.tolist() == [8, 9]

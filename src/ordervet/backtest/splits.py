@@ -58,6 +58,8 @@ class Split:
     train_rows, test_rows : rows of the prepared orders
     label : shape (n_orders,), as the train part may know them
     day : shape (n_orders,), local days since the split's start; None without a protocol
+    mature_until : UTC microseconds; train orders from then on are labelled only when somebody judged them; None where
+        there are none
     """
 
     name: str
@@ -65,6 +67,7 @@ class Split:
     test_rows: Rows
     label: NDArray[np.int8]
     day: NDArray[np.int64] | None = None
+    mature_until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +193,14 @@ def plan_splits(
         cut, name = int(test_from.timestamp() * 1_000_000), test_from.isoformat()
         maturity_us = int(maturity_days * DAY_US)
         label = label_orders(prepared.orders, prepared.later, as_of=cut, maturity_us=maturity_us)
+        mature_until = cut - maturity_us
     else:
         labelled_at = np.sort(seen_at[prepared.label >= 0])
         cut = int(labelled_at[int(len(labelled_at) * (1 - TEST_SHARE))]) if len(labelled_at) else 0
-        label, name = prepared.label, "newest 20 %"
+        label, name, mature_until = prepared.label, "newest 20 %", None
     is_tested = (seen_at >= cut) & ((prepared.label >= 0) | (truth is not None))
-    return [Split(name, np.flatnonzero((seen_at < cut) & (label >= 0)), np.flatnonzero(is_tested), label)]
+    train_rows = np.flatnonzero((seen_at < cut) & (label >= 0))
+    return [Split(name, train_rows, np.flatnonzero(is_tested), label, mature_until=mature_until)]
 
 
 def _plan_fold(prepared: Prepared, spec: FeatureSpec, protocol: Protocol, start: date) -> Split:
@@ -220,7 +225,7 @@ def _run_split(
     features = prepared.features[split.test_rows]
     _check_split(train, len(features))
     if protocol is None:
-        model = fit_model(train, spec, settings, origin={}, n_threads=n_jobs)
+        model = fit_model(train, spec, settings, origin={}, mature_until=split.mature_until, n_threads=n_jobs)
         raw = Predictor(model.booster_text).predict_raw(features, n_threads=n_jobs)
         p_malicious = model.calibration(raw)
     else:

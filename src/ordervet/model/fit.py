@@ -55,7 +55,13 @@ class TrainingSet:
 
 
 def fit_model(
-    training: TrainingSet, spec: FeatureSpec, settings: FitSettings, *, origin: dict[str, Any], n_threads: int = 1
+    training: TrainingSet,
+    spec: FeatureSpec,
+    settings: FitSettings,
+    *,
+    origin: dict[str, Any],
+    mature_until: int | None = None,
+    n_threads: int = 1,
 ) -> Model:
     """Fit LightGBM on the older orders, and calibration and risk scale on the newest fifth.
 
@@ -65,6 +71,8 @@ def fit_model(
     spec : the features, in column order
     settings : LightGBM parameters and seed
     origin : what to write into the manifest about the data; counts, seed and settings are added
+    mature_until : UTC microseconds; of orders seen from then on only the judged ones are labelled, and those are mostly
+        bad: they are fitted on, never calibrated on. None calibrates on the newest of all
     n_threads : threads; the trees do not depend on it
 
     Raises
@@ -72,7 +80,7 @@ def fit_model(
     TrainingError
         Too few malicious or innocent orders in either part.
     """
-    older, newer = split_by_time(training.sort(), 1 - CALIBRATION_SHARE)
+    older, newer = _split_off_calibration(training.sort(), mature_until)
     for part, orders in (("fitting", older), ("calibration", newer)):
         _check_classes(orders, part)
     booster_text = fit_booster(older, spec.names, settings, n_threads=n_threads)
@@ -96,6 +104,17 @@ def split_by_time(training: TrainingSet, share: float) -> tuple[TrainingSet, Tra
     cut = instants[min(int(len(instants) * share), len(instants) - 1)]
     is_older = training.seen_at < cut
     return training.take(np.flatnonzero(is_older)), training.take(np.flatnonzero(~is_older))
+
+
+def _split_off_calibration(training: TrainingSet, mature_until: int | None) -> tuple[TrainingSet, TrainingSet]:
+    """Part the newest fifth of the mature orders from all others; of all orders, where too few are mature."""
+    is_mature = training.seen_at < (np.iinfo(np.int64).max if mature_until is None else mature_until)
+    _, newer = split_by_time(training.take(np.flatnonzero(is_mature)), 1 - CALIBRATION_SHARE)
+    n_malicious = int(newer.is_malicious.sum())
+    if mature_until is None or min(n_malicious, len(newer) - n_malicious) < MIN_MALICIOUS:
+        return split_by_time(training, 1 - CALIBRATION_SHARE)
+    is_newer = is_mature & (training.seen_at >= newer.seen_at.min(initial=mature_until))
+    return training.take(np.flatnonzero(~is_newer)), newer
 
 
 def fit_booster(training: TrainingSet, names: tuple[str, ...], settings: FitSettings, *, n_threads: int) -> str:
