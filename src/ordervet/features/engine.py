@@ -69,7 +69,10 @@ class FeatureEngine:
         self._groups = GroupState(spec, self._entities) if spec.group_columns else None
         windows = [plan.window_us.max(initial=0) for plan in self._plans.values()]
         self._longest_us = int(max(windows, default=0))
-        self._own_columns = np.array([column for column, _ in spec.order_columns], np.int64)
+        own = [column for column, _ in spec.order_columns]
+        are_together = own == list(range(own[0], own[-1] + 1)) if own else False
+        # SPEED: benchmarks/bench_features.py. A slice costs a live order less than a list of columns.
+        self._own_columns = slice(own[0], own[-1] + 1) if are_together else np.array(own, np.int64)
         self._n_classes = 0
         self._room = 0
 
@@ -109,7 +112,7 @@ class FeatureEngine:
                 hint="score past orders together with the whole history, in one table or one command",
             )
         self.last_seen_at = int(latest)
-        if len(self._own_columns):
+        if self.spec.order_columns:
             out[:, self._own_columns] = orders.own
         if n_orders + n_later < _BULK_FROM:
             self._advance_few(orders, later, out)
@@ -159,6 +162,7 @@ class FeatureEngine:
         self._enter_classes()
         for state in self._states:
             state.reserve(n_events=len(self._log.events), n_new_orders=n_orders)
+        self._reserve_groups(0)
         self._replay_groups(first, out_row, out)
 
         def replay(entities: NDArray[np.int64]) -> None:
@@ -172,9 +176,8 @@ class FeatureEngine:
 
     def _replay_groups(self, first: int, out_row: NDArray[np.int32], out: NDArray[np.float32]) -> None:
         if self._groups is not None:
-            self._groups.reserve([state.n_slots for state in self._states])
             groups_kernel.replay_groups(
-                self._groups.own, self._groups.list_addresses(), self._groups.columns, self._shared, first,
+                self._groups.own, self._groups.addresses, self._groups.columns, self._shared, first,
                 int(self._shared[b.N_EVENTS]), self.last_seen_at, out_row, out,
             )  # fmt: skip
 
@@ -224,7 +227,12 @@ class FeatureEngine:
         self._log.reserve(n_new_orders=n, n_new_events=n, n_buyers=self._count_buyers() + n)
         for state in self._states:
             state.reserve(n_events=len(self._log.events), n_new_orders=n, n_new_slots=n)
+        self._reserve_groups(n)
         self._room = min([self._log.measure_room(), *(state.measure_room() for state in self._states)])
+
+    def _reserve_groups(self, n: int) -> None:
+        if self._groups is not None:
+            self._groups.reserve([state.n_slots + n for state in self._states])
 
     def _enter_classes(self) -> None:
         if self._n_classes != self._shared[b.N_CLASSES]:

@@ -39,15 +39,18 @@ class GroupState:
         self.parent = np.zeros(0, np.int32)
         self.totals = np.zeros((0, N_TOTALS), np.int32)
         self.keys = [np.zeros((0, KEY_WIDTH), np.int32) for _ in GROUP_KEYS]
+        #: Of parent, totals and the keys, as `groups_kernel.replay_groups` reads them.
+        self.addresses = np.zeros(2 + len(GROUP_KEYS), np.int64)
 
     def reserve(self, n_slots: Sequence[int]) -> None:
         """Make room for so many slots of each entity of the engine."""
         self.parent, self.totals = grow(self.parent, n_slots[self.own[0]]), grow(self.totals, n_slots[self.own[0]])
         self.keys = [grow(key, n_slots[own]) for key, own in zip(self.keys, self.own[1:], strict=True)]
+        self._enter()
 
-    def list_addresses(self) -> NDArray[np.int64]:
-        """Give the addresses of the arrays, as `groups_kernel.replay_groups` reads them."""
-        return np.array([each.ctypes.data for each in (self.parent, self.totals, *self.keys)], np.int64)
+    def _enter(self) -> None:
+        """Note where the arrays are now."""
+        self.addresses[:] = [each.ctypes.data for each in (self.parent, self.totals, *self.keys)]
 
     def measure_memory(self) -> dict[str, int]:
         """Tell how many bytes are kept per id, by entity."""
@@ -62,3 +65,4 @@ class GroupState:
         """Take over an export."""
         self.parent, self.totals = take_over(arrays["parent"]), take_over(arrays["totals"])
         self.keys = [take_over(arrays[name]) for name in GROUP_KEYS]
+        self._enter()
