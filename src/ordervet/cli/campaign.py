@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 import json as json_text
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import typer
 from rich.table import Table
 
 from ordervet.cli import options
-from ordervet.cli.intake import choose_threads
-from ordervet.cli.screen import EXIT_CODES_HELP, choose_lang, out, print_json, show_progress
+from ordervet.cli.known_history import find_readiness, score_history, to_us
+from ordervet.cli.screen import EXIT_CODES_HELP, out, print_json, show_progress
 from ordervet.cli.words import word
 from ordervet.contract import check_out_path, parse_instant
 from ordervet.contract.outputs import check_place, write_text
 from ordervet.contract.values import DEFAULT_TIME_ZONE
-from ordervet.entities import KeyedEvents, load_key
-from ordervet.entities.history import History
+from ordervet.entities import load_key
 from ordervet.errors import ContractError, FileError, PolicyError
-from ordervet.model import Model, find_live_model, load_model
-from ordervet.policy import load_policy
 from ordervet.policy.lists import read_list
 from ordervet.reports.board import Board, build_board_lines, build_board_page, describe_board, write_board_book
-from ordervet.reports.campaign_parts import Setting
-from ordervet.reports.campaign_plan import ListedKeys, PlanFor, Readiness, build_plan, find_busiest
+from ordervet.reports.campaign_plan import ListedKeys, PlanFor, build_plan, find_busiest
 from ordervet.reports.campaign_review import build_review
 from ordervet.reports.campaign_watch import build_watch
-from ordervet.reports.period import DAY_US, HOUR_US, Period, build_period
-from ordervet.score import Scorer, find_bundled_models
+from ordervet.reports.period import DAY_US, HOUR_US
 
 HistoryFolder = Annotated[Path, typer.Option(help="Folder of the history.", show_default=False)]
 PolicyFile = Annotated[Path | None, typer.Option(help="Policy file; without it, the default policy.")]
@@ -42,12 +33,14 @@ OutBook = Annotated[Path | None, typer.Option("--out", help="Where to write the 
 Page = Annotated[Path | None, typer.Option(help="Where to write the page: one .html file that works offline.")]
 Minutes = Annotated[float, typer.Option(min=0.1, max=120, help="Minutes that the desk needs for one order.")]
 
-_SHOWN_EVIDENCE = ("phone", "address", "device", "ip")
-_RECENT_DAYS, _OPEN_DAYS = 30, 14
 _LEAST_WIDTH = 100
 
 campaign_app = typer.Typer(
-    help="Tables before, during and after a campaign.", no_args_is_help=True, epilog=EXIT_CODES_HELP
+    help="Tables before, during and after a campaign.",
+    no_args_is_help=True,
+    epilog=EXIT_CODES_HELP,
+    rich_markup_mode=None,
+    add_completion=False,
 )
 
 
@@ -82,7 +75,7 @@ def plan(
     """
     _check_targets(out_path, report)
     with show_progress() as report_step:
-        known = _score_history(history, models, policy, lang, minutes, threads, None, report_step)
+        known = score_history(history, models, policy, lang, minutes, threads, None, report_step)
         like_us = _read_instant("--like", like) or find_busiest(known.period, hours)
         planned = PlanFor(
             start_us=_read_instant("--start", start) or _same_clock_after(like_us, known.last_us),
@@ -93,7 +86,7 @@ def plan(
                 "--like: the history has no order in those hours", hint="leave --like out to take the busiest hours"
             )
         lists = _count_lists(key_list, planned) if key_list else None
-        board = build_plan(known.period, planned, _find_readiness(known, lists), known.setting)
+        board = build_plan(known.period, planned, find_readiness(known, lists), known.setting)
         _write(board, out_path, report)
     _tell(board, out_path, report, json=json)
 
@@ -121,7 +114,7 @@ def watch(
     planned = _read_plan(plan_file) if plan_file else None
     until = _read_instant("--now", now)
     with show_progress() as report_step:
-        known = _score_history(history, models, policy, lang, minutes, threads, until, report_step)
+        known = score_history(history, models, policy, lang, minutes, threads, until, report_step)
         now_us = until or known.last_us
         start_us = _read_instant("--start", start) or (planned["start_us"] if planned else now_us - DAY_US)
         _check_span("--start", start_us, now_us)
@@ -154,94 +147,13 @@ def review(
     until = _read_instant("--as-of", as_of)
     start_us = _read_instant("--start", start) or 0
     with show_progress() as report_step:
-        known = _score_history(history, models, policy, lang, minutes, threads, until, report_step)
+        known = score_history(history, models, policy, lang, minutes, threads, until, report_step)
         end_us = _read_instant("--end", end) or int(known.period.placed_us[-1]) + 1
         _check_span("--start", start_us, end_us)
         as_of_us = until or known.last_us
         board = build_review(known.period, start_us, end_us, as_of_us, maturity_days, known.setting)
         _write(board, out_path, report)
     _tell(board, out_path, report, json=json)
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """The history, scored.
-
-    Parameters
-    ----------
-    period : all its orders
-    events : all its events
-    last_us : the newest event, UTC microseconds
-    model : what scored
-    setting : for boards
-    """
-
-    period: Period
-    events: KeyedEvents
-    last_us: int
-    model: Model
-    setting: Setting
-
-
-def _score_history(
-    folder: Path,
-    models: Path | None,
-    policy: Path | None,
-    lang: str | None,
-    minutes: float,
-    threads: int,
-    until_us: int | None,
-    report_step: Any,  # noqa: ANN401 -- a function of one text
-) -> _Known:
-    key, spoken = load_key(), choose_lang(lang)
-    model = load_model(find_live_model(models or find_bundled_models()))
-    report_step("reading the history")
-    until = None if until_us is None else datetime.fromtimestamp(until_us / 1e6, UTC) + timedelta(microseconds=1)
-    events = History.open(folder, key).read(until=until)
-    if events.orders.num_rows == 0:
-        raise ContractError(
-            f"the history {folder.name} has no order" + (" until then" if until else ""),
-            hint="ordervet ingest FILE... --history DIR brings orders in",
-        )
-    report_step(f"scoring {events.orders.num_rows:,} orders")
-    scorer = Scorer(model, load_policy(policy, key=key), key, lang=spoken, n_jobs=choose_threads(threads))
-    scored = scorer.score_events(events)
-    period = build_period(
-        scored.orders, p_malicious=scored.p_malicious, risk_score=scored.risk_score, actions=scored.actions,
-        kinds=scored.kinds, verdicts=events.verdicts, corrections=events.corrections,
-    )  # fmt: skip
-    tables = (events.orders, events.outcomes, events.verdicts, events.corrections)
-    last_us = max(pc.max(table["seen_at"].cast(pa.int64())).as_py() or 0 for table in tables)
-    setting = Setting(
-        lang=spoken, time_zone=DEFAULT_TIME_ZONE, model_id=model.model_id,
-        is_simulated=bool(model.origin.get("is_simulated")), minutes=minutes,
-        currencies=_list_currencies(events.orders),
-    )  # fmt: skip
-    return _Known(period, events, int(last_us), model, setting)
-
-
-def _list_currencies(orders: pa.Table) -> tuple[str, ...]:
-    counts = sorted(pc.value_counts(orders["currency"]).to_pylist(), key=lambda each: -each["counts"])
-    return tuple(each["values"] for each in counts if each["values"]) or ("CNY",)
-
-
-def _find_readiness(known: _Known, lists: ListedKeys | None) -> Readiness:
-    period, now_us = known.period, int(known.period.placed_us[-1])
-    last = known.model.origin.get("last_order_at")
-    learned_us = _to_us(datetime.fromisoformat(str(last))) if last else None
-    is_recent = period.placed_us > now_us - _OPEN_DAYS * DAY_US
-    missing = {}
-    for name in _SHOWN_EVIDENCE:
-        share = float(np.mean(period.orders[f"evidence__{name}"].to_numpy() != 0))
-        if share > 0:
-            missing[name] = share
-    return Readiness(
-        model_age_days=None if learned_us is None else max(0.0, (now_us - learned_us) / DAY_US),
-        n_recent_verdicts=int((period.decided_us > now_us - _RECENT_DAYS * DAY_US).sum()),
-        n_open=int((period.is_flagged & is_recent & (period.decided_us == 0)).sum()),
-        missing=missing,
-        lists=lists,
-    )
 
 
 def _count_lists(paths: list[Path], planned: PlanFor) -> ListedKeys:
@@ -252,7 +164,7 @@ def _count_lists(paths: list[Path], planned: PlanFor) -> ListedKeys:
         problems += wrong
     if problems:
         raise PolicyError("\n".join(f"{each.where}: {each.what}" for each in problems[:20]), hint="mend these rows")
-    ends = [_to_us(entry.expires) for entry in entries]
+    ends = [to_us(entry.expires) for entry in entries]
     over = planned.start_us + planned.n_hours * HOUR_US
     n_expired = sum(end <= planned.start_us for end in ends)
     return ListedKeys(len(entries), n_expired, sum(end <= over for end in ends) - n_expired)
@@ -278,14 +190,9 @@ def _read_instant(name: str, text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        return _to_us(parse_instant(text, time_zone=DEFAULT_TIME_ZONE))
+        return to_us(parse_instant(text, time_zone=DEFAULT_TIME_ZONE))
     except ContractError:
         raise ContractError(f"{name}: got {text}, expected a time", hint=f'{name} "2025-11-10 20:00"') from None
-
-
-def _to_us(instant: datetime) -> int:
-    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-    return (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def _same_clock_after(like_us: int, last_us: int) -> int:
@@ -293,7 +200,7 @@ def _same_clock_after(like_us: int, last_us: int) -> int:
     zone = ZoneInfo(DEFAULT_TIME_ZONE)
     like = datetime.fromtimestamp(like_us / 1e6, UTC).astimezone(zone)
     last = datetime.fromtimestamp(last_us / 1e6, UTC).astimezone(zone)
-    return _to_us(datetime.combine(last.date() + timedelta(days=1), like.time(), tzinfo=zone))
+    return to_us(datetime.combine(last.date() + timedelta(days=1), like.time(), tzinfo=zone))
 
 
 def _check_span(name: str, start_us: int, end_us: int) -> None:
