@@ -4,7 +4,7 @@ Each evening's arrival curve departs from the plan, with bursts on the hour and 
 (tests/evenings.py). Printed: how many were handed on, and the money caught as a share of what the riskiest 300, chosen
 with the whole evening known, would have caught; beside it the same on average over who turns out malicious.
 
-    python benchmarks/bench_pacing.py [--planned 20000] [--evenings 20]
+    python benchmarks/bench_pacing.py [--planned 20000] [--evenings 20] [--rank-by value]
 """
 
 from __future__ import annotations
@@ -31,20 +31,22 @@ from evenings import (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--planned", type=int, default=20_000, help="orders the plan expects in an evening")
+    parser.add_argument("--planned", type=int, default=20_000, help="orders the plan expects")
     parser.add_argument("--evenings", type=int, default=20)
+    parser.add_argument("--rank-by", choices=("risk", "value"), default="risk", help="what comes first")
     options = parser.parse_args()
 
     print(
         f"{'volume':>8} {'orders':>8} {'handed on':>10} {'of money caught afterwards':>27} {'expected':>9} {'µs/order':>9}"
     )
+    capacity = make_capacity(options.planned).model_copy(update={"rank_by": options.rank_by})
     worst, counts = [], []
     for seed, factor in enumerate(np.geomspace(0.3, 3.0, options.evenings)):
         evening = simulate_evening(seed, int(options.planned * factor))
         started = time.perf_counter()
-        is_handed = pace_evening(evening, make_capacity(options.planned))
+        is_handed = pace_evening(evening, capacity)
         per_order_us = (time.perf_counter() - started) / len(evening) * 1e6
-        best = cut_afterwards(evening)
+        best = cut_afterwards(evening, capacity)
         caught = sum_caught(evening, is_handed) / sum_caught(evening, best)
         expected = sum_expected(evening, is_handed) / sum_expected(evening, best)
         worst.append(caught)

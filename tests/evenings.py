@@ -63,9 +63,10 @@ def pace_evening(evening: Evening, capacity: Capacity, batch_size: int = 1) -> N
     """Hand orders on as they come, shape (n_orders,)."""
     pacer = Pacer(capacity)
     is_handed = np.zeros(len(evening), bool)
+    ranks = capacity.rank_orders(evening.p, evening.amount_minor)
     for start in range(0, len(evening), batch_size):
         rows = slice(start, start + batch_size)
-        at_us, p = int(evening.at_us[rows][-1]), evening.p[rows]
+        at_us, p = int(evening.at_us[rows][-1]), ranks[rows]
         pace = pacer.find_pace(at_us)
         chosen = np.flatnonzero(pace.admits(p, [str(row) for row in range(start, start + len(p))]))
         chosen = chosen[np.argsort(-p[chosen], kind="stable")][: pace.slots]
@@ -74,10 +75,11 @@ def pace_evening(evening: Evening, capacity: Capacity, batch_size: int = 1) -> N
     return is_handed
 
 
-def cut_afterwards(evening: Evening, n_slots: int = N_SLOTS) -> NDArray[np.bool_]:
-    """Choose the riskiest with the whole evening known, shape (n_orders,)."""
+def cut_afterwards(evening: Evening, capacity: Capacity) -> NDArray[np.bool_]:
+    """Choose the first of all with the whole evening known, shape (n_orders,)."""
     is_chosen = np.zeros(len(evening), bool)
-    is_chosen[np.argsort(-evening.p, kind="stable")[:n_slots]] = True
+    ranks = capacity.rank_orders(evening.p, evening.amount_minor)
+    is_chosen[np.argsort(-ranks, kind="stable")[: capacity.n]] = True
     return is_chosen
 
 

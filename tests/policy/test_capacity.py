@@ -109,14 +109,18 @@ def test_with_capacity_gives_a_policy_of_its_own_id() -> None:
         policy.with_capacity(shifts=parse_shifts("09:00-18:00"))
 
 
+@pytest.mark.parametrize("rank_by", ["risk", "value"])
 @pytest.mark.parametrize("factor", [0.3, 1.0, 3.0])
-def test_pacing_hands_on_what_the_desk_can_take_and_catches_nearly_all_a_later_cut_would(factor: float) -> None:
-    evening, capacity = simulate_evening(7, int(3_000 * factor)), make_capacity(3_000, n_slots=150)
+def test_pacing_hands_on_what_the_desk_can_take_and_catches_nearly_all_a_later_cut_would(
+    factor: float, rank_by: str
+) -> None:
+    evening = simulate_evening(7, int(3_000 * factor))
+    capacity = make_capacity(3_000, n_slots=150).model_copy(update={"rank_by": rank_by})
 
     is_handed = pace_evening(evening, capacity)
 
     assert 0.95 * 150 <= is_handed.sum() <= 150
-    assert sum_expected(evening, is_handed) >= 0.9 * sum_expected(evening, cut_afterwards(evening, n_slots=150))
+    assert sum_expected(evening, is_handed) >= 0.9 * sum_expected(evening, cut_afterwards(evening, capacity))
 
 
 def test_pacing_in_small_batches_keeps_to_capacity() -> None:
@@ -184,8 +188,8 @@ def test_clock_that_goes_back_opens_no_earlier_window() -> None:
 
 
 @given(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(0.0, 1.0))
-def test_pace_never_gets_milder_when_a_probability_rises(least_p: float, tie: float, one: float, other: float) -> None:
-    pace = Pace(least_p, tie, 5)
+def test_pace_never_gets_milder_when_a_probability_rises(least: float, tie: float, one: float, other: float) -> None:
+    pace = Pace(least, tie, 5)
     low, high = sorted([one, other])
 
     before, after = pace.admits(np.array([low]), ["A1"])[0], pace.admits(np.array([high]), ["A1"])[0]
@@ -211,3 +215,22 @@ def test_equal_probabilities_all_evening_do_not_spend_the_slots_at_once() -> Non
 
     assert is_handed[:1500].sum() < 0.75 * N_SLOTS
     assert 0.95 * N_SLOTS <= is_handed.sum() <= N_SLOTS
+
+
+def test_rank_by_value_gives_the_slots_to_the_most_money_at_risk() -> None:
+    policy = load_policy().model_copy(update={"capacity": Capacity(n=1, rank_by="value")})
+
+    decided = decide(policy, [0.9, 0.5, 0.005], amount_minor=[1_000, 50_000, 90_000_000])
+
+    assert (decided.actions > 0).tolist() == [False, True, False]
+    with pytest.raises(PolicyError, match="needs every order's amount"):
+        decide(policy, [0.9])
+
+
+@given(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.integers(0, 10**9))
+def test_rank_by_value_never_falls_when_a_probability_rises(one: float, other: float, amount: int) -> None:
+    low, high = sorted([one, other])
+
+    ranks = Capacity(n=1, rank_by="value").rank_orders(np.array([low, high]), np.array([amount, amount]))
+
+    assert 0.0 <= ranks[0] <= ranks[1] <= 1.0

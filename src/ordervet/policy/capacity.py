@@ -6,7 +6,7 @@ from bisect import bisect_right
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from ordervet.errors import PolicyError
 from ordervet.policy.thresholds import Probability
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 HOUR_MIN: Final = 60
 DAY_MIN: Final = 24 * HOUR_MIN
 MINUTE_US: Final = 60_000_000
+_MIDDLE_MINOR: Final = 10_000.0  # an expected loss of 100 yuan ranks in the middle
 DAY_US: Final = DAY_MIN * MINUTE_US
 
 
@@ -129,6 +131,7 @@ class Capacity(BaseModel):
     n : orders; give this or `per_hour`
     per_hour : orders in an hour of a shift
     min_p : least p_malicious of an order worth looking at, however idle the desk
+    rank_by : what comes first: "risk", the likeliest, or "value", the most money expected at risk (p × amount)
     shifts : when the desk works, in any order
     time_zone : IANA name of the zone that shifts and plan are in
     plan : orders expected from a time of day to the next one named here or the end of a shift
@@ -141,6 +144,7 @@ class Capacity(BaseModel):
     n: Annotated[int, Field(ge=0, le=10**9)] | None = None
     per_hour: Annotated[float, Field(ge=0.0, le=10.0**7, allow_inf_nan=False)] | None = None
     min_p: Probability = 0.01
+    rank_by: Literal["risk", "value"] = "risk"
     shifts: Annotated[tuple[Shift, ...], Field(strict=False)] = ()
     time_zone: Zone = "Asia/Shanghai"
     plan: dict[Clock, Annotated[float, Field(ge=0.0, le=10.0**12, allow_inf_nan=False)]] = {}
@@ -161,6 +165,32 @@ class Capacity(BaseModel):
     def _list_spans(self) -> list[tuple[int, int]]:
         spans = sorted((shift.start_min, shift.start_min + shift.n_minutes) for shift in self.shifts)
         return [*spans, (spans[0][0] + DAY_MIN, spans[0][1] + DAY_MIN)] if spans else []
+
+    def rank_orders(
+        self, p: npt.NDArray[np.float64], amount_minor: npt.NDArray[np.int64] | None
+    ) -> npt.NDArray[np.float64]:
+        """Give each order its rank for the desk's slots: p itself, or p × amount brought between 0 and 1.
+
+        Parameters
+        ----------
+        p : shape (n_orders,), probabilities
+        amount_minor : shape (n_orders,), minor units; needed to rank by value
+
+        Returns
+        -------
+        shape (n_orders,), 0..1, the greater the sooner; never less for a greater p
+
+        Raises
+        ------
+        PolicyError
+            The amounts are needed and not given.
+        """
+        if self.rank_by == "risk":
+            return p
+        if amount_minor is None:
+            raise PolicyError("a rank by value needs every order's amount", hint="pass amount_minor= to decide()")
+        value = p * np.maximum(amount_minor, 0)
+        return value / (value + _MIDDLE_MINOR)
 
     @cached_property
     def windows(self) -> tuple[Window, ...]:

@@ -85,10 +85,10 @@ def decide(
 
     The action follows from band and kind; lists and rules then let the order pass or ask for more (see `Overlay`).
     With a review capacity n, orders come first whose kind a person always judges, or for which a list or rule asks more
-    than to pass (all of them, even beyond n); the slots left go to the highest probabilities from ``capacity.min_p``
-    on, and those orders get ``review`` or their band's stricter action; every other order passes. Ties at the cut go to
-    the larger amount, then to the smaller order id, then to the earlier row. With shifts, each shift's orders are cut
-    to its own slots. Orders that come one by one are cut by a `Pace` instead.
+    than to pass (all of them, even beyond n); the slots left go to the highest ranks (``capacity.rank_by``) among those
+    from ``capacity.min_p`` on, which get ``review`` or their band's stricter action; every other order passes. Ties at
+    the cut go to the larger amount, then to the smaller order id, then to the earlier row. With shifts, each shift's
+    orders are cut to its own slots. Orders that come one by one are cut by a `Pace` instead.
 
     With everything else fixed, a higher probability never gets a milder band or action. Between two kinds no such order
     holds: a likelier ``stolen_payment`` is confirmed where another kind is held.
@@ -136,9 +136,12 @@ def decide(
     if cut is None and pace is None:
         return Decided(bands, actions)
     ids = _read_ids(order_ids, len(p))
-    rank = _rank(p_band, amounts, ids)
+    capacity_of = cut or policy.capacity
+    ranks = p_band if capacity_of is None else capacity_of.rank_orders(p_band, amounts)
+    rank = _rank(ranks, amounts, ids)
     if pace is not None:
-        is_open &= pace.admits(p_band, [str(row) for row in range(len(p))] if ids is None else ids.tolist()) & ~is_first
+        is_open &= p_band >= (capacity_of.min_p if capacity_of else 0.0)
+        is_open &= pace.admits(ranks, [str(row) for row in range(len(p))] if ids is None else ids.tolist()) & ~is_first
         chosen = rank[is_open[rank]][: max(0, pace.slots - int(is_first.sum()))]
     elif cut is not None:
         windows = _number_windows(cut, placed_at_us, len(p))
@@ -178,10 +181,12 @@ def _choose_capacity(policy: Policy, n: int | None) -> Capacity | None:
     return policy.with_capacity(n).capacity
 
 
-def _rank(p: FloatArray, amounts: IntArray | None, order_ids: npt.NDArray[np.str_] | None) -> npt.NDArray[np.intp]:
-    """Give the rows, the riskiest first."""
-    rows = np.arange(len(p))
-    return np.lexsort([rows, rows if order_ids is None else order_ids, rows * 0 if amounts is None else -amounts, -p])
+def _rank(ranks: FloatArray, amounts: IntArray | None, order_ids: npt.NDArray[np.str_] | None) -> npt.NDArray[np.intp]:
+    """Give the rows, the first to look at in front."""
+    rows = np.arange(len(ranks))
+    return np.lexsort(
+        [rows, rows if order_ids is None else order_ids, rows * 0 if amounts is None else -amounts, -ranks]
+    )
 
 
 def _number_windows(capacity: Capacity, placed_at_us: npt.ArrayLike | None, n_orders: int) -> IntArray:

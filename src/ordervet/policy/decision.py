@@ -112,7 +112,7 @@ class Decision:
         Returns
         -------
         field name → str, float, int, list or None; each reason is a dict with code, name, contribution and text, the
-        pace one with least_p, tie_from and slots, the instant a text with its zone
+        pace one with least, tie_from and slots, the instant a text with its zone
         """
         row: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
         for name in ("action", "band", "kind", "code"):

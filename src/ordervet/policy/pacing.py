@@ -60,29 +60,29 @@ class Pace:
 
     Parameters
     ----------
-    least_p : least p_malicious that is handed on, 0..1
-    tie_from : of orders with exactly that probability, those whose lot is at least this, 0..1
+    least : least rank that is handed on, 0..1; the rank is p_malicious, or what `Capacity.rank_by` makes of it
+    tie_from : of orders with exactly that rank, those whose lot is at least this, 0..1
     slots : most orders handed on at this instant
     """
 
-    least_p: float
+    least: float
     tie_from: float
     slots: int
 
-    def admits(self, p: FloatArray, order_ids: Sequence[str]) -> npt.NDArray[np.bool_]:
+    def admits(self, ranks: FloatArray, order_ids: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Say which orders are handed on, as far as slots reach.
 
         Parameters
         ----------
-        p : shape (n_orders,), probabilities
+        ranks : shape (n_orders,), from `Capacity.rank_orders`
         order_ids : n_orders ids, for their lots
 
         Returns
         -------
         shape (n_orders,)
         """
-        is_above = p > self.least_p
-        for row in np.flatnonzero(p == self.least_p).tolist():
+        is_above = ranks > self.least
+        for row in np.flatnonzero(ranks == self.least).tolist():
             is_above[row] = draw_lot(order_ids[row]) >= self.tie_from
         return is_above
 
@@ -110,7 +110,8 @@ class Pacer:
     Parameters
     ----------
     capacity : of a policy
-    prior_p : shape (n,), probabilities of orders of the past, for the first minutes; None takes a rough guess
+    prior_p : shape (n,), probabilities of orders of the past, for the first minutes; None takes a rough guess, and so
+        does a rank by value
     """
 
     def __init__(self, capacity: Capacity, prior_p: npt.ArrayLike | None = None) -> None:
@@ -122,7 +123,8 @@ class Pacer:
         self._number, self._begun_us = _NEVER, 0
         self._n_slots, self._n_seen, self._n_handed = 0, 0, 0
         self._waiting, self._waiting_at_us = 0.0, 0
-        prior = _guess_prior() if prior_p is None else np.asarray(prior_p, np.float64)
+        is_guess = prior_p is None or capacity.rank_by == "value"
+        prior = _guess_prior() if is_guess else np.asarray(prior_p, np.float64)
         np.add.at(self._counts, _find_bins(prior), _PRIOR_ORDERS / max(len(prior), 1))
 
     def find_pace(self, at_us: int) -> Pace:
@@ -147,22 +149,22 @@ class Pacer:
         share = passed / total if total else 1.0
         trust = share / (share + self._capacity.plan_weight)
         to_come = (total - passed) * ((self._n_seen + 1.0) / (passed + 1.0)) ** trust
-        least_p, tie_from = self._find_quantile(min(1.0, left / max(to_come, 1.0)))
-        if least_p < self._capacity.min_p:
-            least_p, tie_from = self._capacity.min_p, 0.0
-        return Pace(least_p, tie_from, slots)
+        least, tie_from = self._find_quantile(min(1.0, left / max(to_come, 1.0)))
+        if self._capacity.rank_by == "risk" and least < self._capacity.min_p:
+            least, tie_from = self._capacity.min_p, 0.0
+        return Pace(least, tie_from, slots)
 
-    def record(self, at_us: int, p: npt.ArrayLike, n_handed: int) -> None:
+    def record(self, at_us: int, ranks: npt.ArrayLike, n_handed: int) -> None:
         """Remember orders that were decided about.
 
         Parameters
         ----------
         at_us : UTC microseconds
-        p : shape (n_orders,), their probabilities
+        ranks : shape (n_orders,), from `Capacity.rank_orders`
         n_handed : how many of them went to a person
         """
         self._advance(at_us)
-        scores = np.asarray(p, np.float64)
+        scores = np.asarray(ranks, np.float64)
         self._n_seen += len(scores)
         self._n_handed += n_handed
         self._waiting += n_handed

@@ -49,7 +49,10 @@ class Desk:
     def note(self, at_us: int, scored: ScoredOrders) -> None:
         """Remember what was decided at the last pace; nothing where there was none."""
         if self._pacer is not None and scored.pace is not None:
-            self._pacer.record(at_us, scored.p_malicious, int((scored.actions != _PASS).sum()))
+            capacity = self._serves[0].capacity if self._serves else None
+            amounts = scored.orders["amount_minor"].to_numpy()
+            ranks = scored.p_malicious if capacity is None else capacity.rank_orders(scored.p_malicious, amounts)
+            self._pacer.record(at_us, ranks, int((scored.actions != _PASS).sum()))
 
 
 def draw_reference(model: Model) -> NDArray[np.float64]:
