@@ -43,6 +43,15 @@ def campaign(ordervet, season: Path, models_dir: Path, monkeypatch: pytest.Monke
     return call
 
 
+@pytest.mark.parametrize("board", ["plan", "watch", "review"])
+def test_help_has_an_example_and_the_exit_codes(ordervet, board: str) -> None:
+    ended = ordervet("campaign", board, "--help")
+
+    assert ended.code == 0
+    assert f"Example: ordervet campaign {board} --history history" in " ".join(ended.out.split())
+    assert "Exit codes:" in ended.out
+
+
 def test_plan_grows_the_hours_it_is_measured_by(campaign) -> None:
     once = campaign("plan", "--like", EVENING, "--hours", 3, "--json").json
     grown = campaign(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ordervet.simulate import Simulation
 
-COMMANDS = ("score", "explain", "validate", "train", "backtest", "simulate", "ingest", "formats")
+COMMANDS = ("score", "explain", "validate", "train", "backtest", "simulate", "ingest", "formats", "correct")
 HEADER = "order_id,placed_at,amount_minor,buyer_id,phone"
 GOOD = "t1,2025-11-11 20:00:00,1200,b1,19900001111"
 
