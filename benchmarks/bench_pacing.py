@@ -36,9 +36,8 @@ def main() -> None:
     parser.add_argument("--rank-by", choices=("risk", "value"), default="risk", help="what comes first")
     options = parser.parse_args()
 
-    print(
-        f"{'volume':>8} {'orders':>8} {'handed on':>10} {'of money caught afterwards':>27} {'expected':>9} {'µs/order':>9}"
-    )
+    heads = ("orders", "handed on", "money caught", "on average", "µs/order")
+    print(f"{'volume':>8}" + "".join(f"{head:>14}" for head in heads))
     capacity = make_capacity(options.planned).model_copy(update={"rank_by": options.rank_by})
     worst, counts = [], []
     for seed, factor in enumerate(np.geomspace(0.3, 3.0, options.evenings)):
@@ -51,10 +50,8 @@ def main() -> None:
         expected = sum_expected(evening, is_handed) / sum_expected(evening, best)
         worst.append(caught)
         counts.append(int(is_handed.sum()))
-        print(
-            f"{factor:>7.2f}x{len(evening):>14,}{counts[-1]:>14}{caught:>14.1%}{expected:>14.1%}{per_order_us:>14.0f}",
-            flush=True,
-        )
+        shown = (f"{len(evening):,}", f"{counts[-1]}", f"{caught:.1%}", f"{expected:.1%}", f"{per_order_us:.0f}")
+        print(f"{factor:>7.2f}x" + "".join(f"{value:>14}" for value in shown), flush=True)
     print(
         f"handed on {min(counts)} to {max(counts)} of {N_SLOTS}; money caught at least {min(worst):.1%}, simulated data"
     )
