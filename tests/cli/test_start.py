@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -58,3 +59,26 @@ def test_the_first_run_on_a_machine_says_why_it_takes_long(ordervet, monkeypatch
 
     assert "compiling" in first.err
     assert "compiling" not in second.err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["models", "--help"], ["formats"], ["scripts", "list", "--json"]])
+def test_a_command_ends_quietly_when_nobody_reads(arguments: list[str]):
+    theirs, ours = os.pipe()
+    os.close(theirs)
+
+    with os.fdopen(ours, "wb") as unread:
+        done = subprocess.run(
+            [sys.executable, "-m", "ordervet", *arguments],
+            stdout=unread,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            check=False,
+        )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_groups_show_their_help_as_the_others_do(ordervet):
+    shown = {name: ordervet(name, "--help").out for name in ENTRIES}
+
+    assert not [name for name, text in shown.items() if "╭" in text or "--install-completion" in text]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
-from ordervet.cli.screen import EXIT_CODES_HELP, choose_lang, err
+from ordervet.cli.screen import EXIT_CODES_HELP, choose_lang, err, quiet_when_unread
 from ordervet.kernel_cache import has_compiled_kernels
 
 if TYPE_CHECKING:
@@ -69,6 +69,16 @@ class LazyCommands(TyperGroup):
         super().__init__(**settings)
         # NOTE: the names are what typer suggests from when one is mistyped.
         self.commands = dict.fromkeys(ENTRIES)  # type: ignore[assignment]
+
+    def make_context(self, *args: Any, **settings: Any) -> Context:  # noqa: ANN401 - as typer passes them
+        """Read the arguments; ``--help`` prints while they are read."""
+        with quiet_when_unread():
+            return super().make_context(*args, **settings)
+
+    def invoke(self, ctx: Context) -> Any:  # noqa: ANN401 - what the command gives
+        """Run the command."""
+        with quiet_when_unread():
+            return super().invoke(ctx)
 
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
         """Import a command."""

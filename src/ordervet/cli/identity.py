@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_text
-import os
 import sys
 from contextlib import suppress
 from dataclasses import asdict
@@ -31,6 +30,8 @@ key_app = typer.Typer(
     help="Make a key, tell which one is in use, or put a history under a new one.",
     no_args_is_help=True,
     epilog=EXIT_CODES_HELP,
+    rich_markup_mode=None,
+    add_completion=False,
 )
 
 
@@ -59,16 +60,11 @@ def address(
         return
     # What a shell could not decode comes as lone surrogates.
     lines = [_decode(text.encode(errors="surrogateescape"))] if text is not None else map(_decode, sys.stdin.buffer)
-    try:
-        for described in _describe(lines, key):
-            if json:
-                sys.stdout.write(json_text.dumps(described, ensure_ascii=False) + "\n")
-            else:
-                _print_address(described)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # NOTE: caught here, for typer would take it for a failure; `| head` is none.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for described in _describe(lines, key):
+        if json:
+            sys.stdout.write(json_text.dumps(described, ensure_ascii=False) + "\n")
+        else:
+            _print_address(described)
 
 
 @key_app.command("new", epilog=EXIT_CODES_HELP)

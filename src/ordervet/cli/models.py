@@ -26,7 +26,11 @@ from ordervet.reports.nightly import word_gate
 from ordervet.score.shadow import SHADOW_NAME, compare_shadow
 
 models_app = typer.Typer(
-    help="List, show, compare and choose the models of a folder.", no_args_is_help=True, epilog=EXIT_CODES_HELP
+    help="List, show, compare and choose the models of a folder.",
+    no_args_is_help=True,
+    epilog=EXIT_CODES_HELP,
+    rich_markup_mode=None,
+    add_completion=False,
 )
 
 Folder = Annotated[Path, typer.Option("--models", help="Folder of models.", show_default=False)]

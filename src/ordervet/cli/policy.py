@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from ordervet.score.compare import Comparison
 
 policy_app = typer.Typer(
-    help="Check a policy file; see what it would have done.", no_args_is_help=True, epilog=EXIT_CODES_HELP
+    help="Check a policy file; see what it would have done.",
+    no_args_is_help=True,
+    epilog=EXIT_CODES_HELP,
+    rich_markup_mode=None,
+    add_completion=False,
 )
 
 File = Annotated[Path, typer.Argument(help="Policy file (TOML); docs/policy.md says what may stand in it.")]

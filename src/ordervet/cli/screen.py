@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -64,7 +65,7 @@ _CODE_OF: tuple[tuple[type[OrdervetError], ExitCode], ...] = (
 
 
 class _Screen(Console):
-    """A console that leaves a closed pipe (``| head``) to `run_guarded`."""
+    """A console that leaves a closed pipe (``| head``) to `quiet_when_unread`."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
@@ -152,6 +153,23 @@ def fail(error: OrdervetError) -> NoReturn:
     raise SystemExit(next((code for type_, code in _CODE_OF if isinstance(error, type_)), ExitCode.INTERNAL))
 
 
+@contextmanager
+def quiet_when_unread() -> Iterator[None]:
+    """End a command with code 0 where nobody reads what it prints any more (``| head``), which is no failure.
+
+    Around commands as typer runs them, for typer itself would end with code 1.
+    """
+    try:
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:  # as it is under `>&-`
+                sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(ExitCode.DONE) from None
+
+
 def run_guarded(command: Callable[[], Any]) -> None:
     """Run the command line; whatever goes wrong is one message and an exit code, never a traceback."""
     try:
@@ -161,9 +179,6 @@ def run_guarded(command: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         err.print("interrupted; nothing half-written")
         raise SystemExit(ExitCode.INTERRUPTED) from None
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(ExitCode.DONE) from None
     except OSError as error:
         err.print(f"error: {error.strerror or type(error).__name__}", style="red", markup=False)
         raise SystemExit(ExitCode.BAD_INPUT) from None

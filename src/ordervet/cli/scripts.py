@@ -21,7 +21,11 @@ Folder = Annotated[
 ]
 
 scripts_app = typer.Typer(
-    help="List, show and check the support scripts that decisions name.", no_args_is_help=True, epilog=EXIT_CODES_HELP
+    help="List, show and check the support scripts that decisions name.",
+    no_args_is_help=True,
+    epilog=EXIT_CODES_HELP,
+    rich_markup_mode=None,
+    add_completion=False,
 )
 
 _TITLES: dict[str, dict[Lang, str]] = {
