@@ -1,6 +1,6 @@
 """Thirty nights of retraining through a campaign, with drift, with a kind of malice that first appears on night 12.
 
-    python benchmarks/thirty_nights.py [--orders 300000] [--json nights.json]
+    python benchmarks/thirty_nights.py [--orders 200000] [--json nights.json]
 
 A merchant is simulated, and brought into a history night by night. Every night the real retrain runs; then the orders
 of the next day are scored by the model that serves. Printed: per night the outcome, the alert rate at a fixed threshold
@@ -289,7 +289,7 @@ def sum_up(result: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--orders", type=int, default=300_000)
+    parser.add_argument("--orders", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)

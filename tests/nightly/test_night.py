@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,9 @@ from night_settings import AS_OF_US, LENIENT
 from ordervet.entities.history import History
 from ordervet.entities.history.slices import HistorySlices
 from ordervet.errors import ModelError, TrainingError
-from ordervet.model import find_live_model, list_models, load_model
+from ordervet.model import Curve, find_live_model, list_models, load_model, promote_model, save_model
 from ordervet.nightly import decision, records
-from ordervet.nightly.night import PROMOTED, REFUSED, WOULD_PROMOTE, run_night
+from ordervet.nightly.night import PROMOTED, REFUSED, RESCALED, WOULD_PROMOTE, run_night
 from ordervet.nightly.prometheus import build_metrics
 from ordervet.reports.nightly import build_nightly_page
 
@@ -89,6 +90,25 @@ def test_refusal_keeps_what_serves_and_says_why(night, tmp_path: Path) -> None:
     manifest = load_model(tmp_path / "models" / refused.record["model_id"]).metrics["gates"]
     assert [gate["name"] for gate in manifest if not gate["passed"]] == ["size_mb"]
     assert all({"figure", "bound"} <= gate.keys() for gate in manifest)
+
+
+def test_refusal_mends_the_thresholds_of_what_serves_and_not_its_ranking(night, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    first = load_model(models / night().record["model_id"])
+    stale = replace(first, risk_scale=Curve(first.risk_scale.x - 3, first.risk_scale.y))
+    promote_model(models, save_model(stale, models, card="card").name)
+    told = STRICT.gates.model_copy(update={"alert_rate_change": 0.1, "min_alerts": 20, "alert_scores": (100.0,)})
+
+    mended = night(1, settings=STRICT.model_copy(update={"gates": told}))
+    poisoned = night(
+        2, settings=STRICT.model_copy(update={"gates": told.model_copy(update={"expected": (), "drift": 1e-6})})
+    )
+
+    assert (mended.outcome, poisoned.outcome) == (RESCALED, REFUSED)
+    serves = load_model(find_live_model(models))
+    assert serves.model_id == mended.record["serve_id"]
+    assert serves.booster_text == stale.booster_text
+    assert serves.risk_scale.to_lists() != stale.risk_scale.to_lists()
 
 
 def test_dry_run_writes_nothing(night, tmp_path: Path) -> None:

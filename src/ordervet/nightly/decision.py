@@ -16,7 +16,7 @@ from ordervet.nightly.labels import DAY_US, INNOCENT, MALICIOUS, label_ripe_orde
 from ordervet.nightly.learn import fit_challenger
 from ordervet.nightly.material import plan_material, replay_material
 from ordervet.nightly.moved import compare_reasons
-from ordervet.nightly.trial import Contender, fit_scale, hold_trial, part_material
+from ordervet.nightly.trial import Contender, check_standing_rate, fit_scale, hold_trial, part_material
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     Lookalikes = Callable[[Model], dict[str, Any]]
 
 _N_FLOW_DAYS = 60
+#: Gates whose refusal says that the newest events themselves are not to be trusted.
+_POISON_GATES = ("features_constant", "features_drift", "verdicts", "duplicates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Task:
     report_step: Callable[[str], None]
 
 
-def decide(task: Task, slices: HistorySlices, work: Path | None) -> tuple[Model, dict[str, Any]]:
+def decide(task: Task, slices: HistorySlices, work: Path | None) -> tuple[list[Model], dict[str, Any]]:
     """Learn a challenger and try it.
 
     Parameters
@@ -74,7 +76,8 @@ def decide(task: Task, slices: HistorySlices, work: Path | None) -> tuple[Model,
 
     Returns
     -------
-    the challenger, its gates in its manifest; and everything the report tells, ``passed`` first
+    the challenger, its gates in its manifest, and, where the champion's score is made anew, the champion with it; and
+    everything the report tells: ``passed``, and ``serve_id``, the model that is to serve, or None to change nothing
 
     Raises
     ------
@@ -101,8 +104,12 @@ def decide(task: Task, slices: HistorySlices, work: Path | None) -> tuple[Model,
     theirs = _find_champions_lookalikes(champion_model, task.measure_lookalikes)
     verdicts = [*trial.gates, gates.check_lookalikes(*((each or {}).get("rows") for each in (ours, theirs)))]
     model = replace(model, metrics=_drop_nan(trial.metrics | {"gates": _settle(verdicts), "lookalikes": ours}))
+    passed = all(gate.passed for gate in verdicts)
+    mended = None if passed else _mend_scale(task, champion, material, parts, verdicts)
+    serves = model if passed else mended
     record = {
-        "passed": all(gate.passed for gate in verdicts),
+        "passed": passed,
+        "serve_id": serves.model_id if serves else None,
         "as_of": write_instant(task.as_of_us),
         "model_id": model.model_id,
         "champion_id": champion_model.model_id if champion_model else None,
@@ -113,7 +120,7 @@ def decide(task: Task, slices: HistorySlices, work: Path | None) -> tuple[Model,
         "order_days": settings.maturity.order_days,
         "moved": compare_reasons(challenger, champion, material, parts.fresh, n_threads),
     }
-    return model, _drop_nan(record | _tell(trial, verdicts, settings.gates.expected))
+    return [model, *([mended] if mended else [])], _drop_nan(record | _tell(trial, verdicts, settings.gates.expected))
 
 
 def write_instant(instant_us: int) -> str:
@@ -233,6 +240,25 @@ def _find_champions_lookalikes(champion: Model | None, measure: Lookalikes | Non
         return None
     known = champion.metrics.get("lookalikes")
     return known if isinstance(known, dict) else measure(champion)
+
+
+def _mend_scale(
+    task: Task, champion: Contender | None, material: Material, parts: Parts, verdicts: list[gates.Gate]
+) -> Model | None:
+    """Make the champion's risk score anew where its thresholds no longer alert what they stand for.
+
+    Only the scale changes: the same order is riskier than the same other one. Nothing is made of a poisoned night.
+    """
+    is_poisoned = any(not gate.passed and gate.name in _POISON_GATES for gate in verdicts)
+    if champion is None or is_poisoned or len(parts.scale) == 0:
+        return None
+    bounds = task.settings.gates
+    check = check_standing_rate(champion, material, parts.scale, bounds, task.n_threads)
+    if check.passed:
+        return None
+    scale = fit_scale(champion, material, parts.scale, task.n_threads)
+    origin = champion.model.origin | {"rescaled_as_of": write_instant(task.as_of_us)}
+    return replace(champion.model, risk_scale=scale, origin=origin)
 
 
 def _settle(verdicts: list[gates.Gate]) -> list[dict[str, Any]]:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from ordervet.nightly.settings import NightSettings
     from ordervet.policy import Policy
 
-PROMOTED, REFUSED, WOULD_PROMOTE, WOULD_REFUSE = "promoted", "refused", "would promote", "would refuse"
+PROMOTED, REFUSED, RESCALED = "promoted", "refused", "rescaled"
+WOULD_PROMOTE, WOULD_REFUSE = "would promote", "would refuse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class Night:
     Parameters
     ----------
     name : of its folder
-    outcome : "promoted" or "refused"; in a dry run "would promote" or "would refuse"
+    outcome : "promoted", "refused", or "rescaled": refused, and the serving model's risk score made anew; in a dry run
+        "would promote" or "would refuse"
     was_done : the same night was done before, and nothing was done now
     record : everything the report tells, as plain values
     folder : with report.zh.html, report.en.html and result.json; None in a dry run
@@ -110,9 +112,10 @@ def _run(task: Task, slices: HistorySlices, folder: Path) -> Night:
     decision = records.read_json(folder / "decision.json")
     if decision is None:
         records.clear_leftovers(task.models, but=folder.name)
-        model, decision = decide(task, slices, folder / "work")
+        made, decision = decide(task, slices, folder / "work")
         task.report_step("registering")
-        save_model(model, task.models, card=build_card(model))
+        for model in made:
+            save_model(model, task.models, card=build_card(model))
         records.write_json(folder / "decision.json", decision)
     task.report_step("carrying out")
     return _carry_out(task.models, folder, decision)
@@ -130,12 +133,12 @@ def _describe_content(task: Task, slices: HistorySlices) -> dict[str, str]:
 
 def _carry_out(models: Path, folder: Path, decision: dict[str, Any]) -> Night:
     """Do what was decided; every step can be repeated."""
-    outcome = REFUSED
-    if decision["passed"]:
+    outcome, serve_id = REFUSED, decision["serve_id"]
+    if serve_id is not None:
         live = read_live_id(models)
-        if live in (decision["champion_id"], decision["model_id"], None):
-            promote_model(models, decision["model_id"], why=f"night {folder.name}")
-            outcome = PROMOTED
+        if live in (decision["champion_id"], serve_id, None):
+            promote_model(models, serve_id, why=f"night {folder.name}")
+            outcome = PROMOTED if decision["passed"] else RESCALED
         else:
             decision = decision | {"superseded_by": live}
     record = decision | {"outcome": outcome, "finished_at": datetime.now(UTC).isoformat(timespec="seconds")}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ordervet.nightly.drift import FeatureDrift
     from ordervet.nightly.gates import Gate
     from ordervet.nightly.material import Material
-    from ordervet.nightly.settings import NightSettings
+    from ordervet.nightly.settings import GateBounds, NightSettings
 
 _N_SELF_CHECK = 2_000
 _N_TIMED = 4_096
@@ -209,6 +209,25 @@ def hold_trial(
 def fit_scale(challenger: Contender, material: Material, rows: NDArray[np.int64], n_threads: int) -> Curve:
     """Fit the risk score to the raw scores of reference orders."""
     return fit_risk_scale(challenger.predict(material, rows, n_threads))
+
+
+def check_standing_rate(
+    contender: Contender, material: Material, rows: NDArray[np.int64], bounds: GateBounds, n_threads: int
+) -> Gate:
+    """Check what the standing thresholds of a model alert, as its score is; half the bound, so as to act in time.
+
+    Parameters
+    ----------
+    contender : a model whose score was made on earlier days
+    material, rows : orders of the newest quiet days
+    bounds : thresholds and bound
+    n_threads : threads
+    """
+    score = contender.model.risk_scale(contender.predict(material, rows, n_threads))
+    n_alerts = [int((score >= at).sum()) for at in bounds.alert_scores]
+    return gates.check_alert_rate(
+        bounds.alert_scores, n_alerts, len(score), bound=bounds.alert_rate_change / 2, min_alerts=bounds.min_alerts
+    )
 
 
 def _hold(material: Material, rows: NDArray[np.int64]) -> Held:

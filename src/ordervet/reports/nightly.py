@@ -58,7 +58,7 @@ def word_outcome(record: dict[str, Any], lang: Lang) -> str:
     champion = record["champion_id"] or words["nobody"]
     failed = [words["gate_names"][gate["name"]] for gate in record["gates"] if not gate["passed"]]
     if not record["passed"]:
-        which = "refused"
+        which = "rescaled" if record["serve_id"] and not record.get("superseded_by") else "refused"
     elif record.get("superseded_by"):
         which = "superseded"
     else:
@@ -68,6 +68,7 @@ def word_outcome(record: dict[str, Any], lang: Lang) -> str:
         champion=champion,
         gates=("、" if lang == "zh" else ", ").join(failed),
         live=record.get("superseded_by"),
+        serves=record["serve_id"],
     )
     return said
 
