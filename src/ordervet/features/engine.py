@@ -32,7 +32,7 @@ _SPARE_ROOM = 4_096
 _LITTLE_ROOM = 64
 
 #: Raised when the arrays of an exported state change their layout or meaning.
-STATE_PROTOCOL = 3
+STATE_PROTOCOL = 4
 
 
 class FeatureEngine:
@@ -289,7 +289,7 @@ class FeatureEngine:
         Parameters
         ----------
         spec : the features that the exported engine computed
-        arrays : of `export_state`; they are copied into larger ones and left alone
+        arrays : of `export_state`, taken over and written to; those that are read-only are copied
         header : of `export_state`
         n_jobs : see the class
 

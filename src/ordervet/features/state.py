@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _MIN_CAPACITY = 1024
 
+#: How many more entries an export leaves room for, so that whoever takes it over need not copy all of it at once.
+EXPORTED_ROOM = 16_384
+
 
 class EntityState:
     """What is kept for one entity: its ids, slots, links and pairs.
@@ -143,22 +146,20 @@ class EntityState:
         self.enter()
 
     def export(self) -> dict[str, NDArray[Any]]:
-        """Give the arrays, as far as they are in use, and not copies."""
-        n_slots, n_events = int(self._row[b.N_OPEN]), int(self._shared[b.N_EVENTS]) if self.plan else 0
-        return {
-            "map": self.map, "slots": self.slots[:n_slots], "links": self.links[:n_events], "pairs": self.pairs
-        }  # fmt: skip
+        """Give the arrays, as far as they are in use and a little further, and not copies."""
+        n_slots, n_events = self.n_slots + EXPORTED_ROOM, int(self._shared[b.N_EVENTS]) + EXPORTED_ROOM
+        return {"map": self.map, "slots": self.slots[:n_slots], "links": self.links[:n_events], "pairs": self.pairs}
 
     def count(self) -> dict[str, int]:
         """Give what the arrays do not tell."""
-        return {"n_slots": self.n_slots, "n_pairs": int(self._row[b.N_PAIRS])}
+        return {"n_slots": self.n_slots, "n_open": int(self._row[b.N_OPEN]), "n_pairs": int(self._row[b.N_PAIRS])}
 
     def restore(self, arrays: dict[str, NDArray[Any]], counts: dict[str, int]) -> None:
         """Take over an export."""
-        self.map, self.pairs = arrays["map"].copy(), arrays["pairs"].copy()
+        self.map, self.pairs = take_over(arrays["map"]), take_over(arrays["pairs"])
         self.slots, self.links = take_over(arrays["slots"]), take_over(arrays["links"])
         self._row[b.N_SLOTS], self._row[b.N_PAIRS] = counts["n_slots"], counts["n_pairs"]
-        self._row[b.N_OPEN] = len(arrays["slots"])
+        self._row[b.N_OPEN] = counts["n_open"]
         self.enter()
 
     def measure_room(self) -> int:
@@ -195,11 +196,9 @@ def grow(array: NDArray[Any], n: int, fill: int | None = None) -> NDArray[Any]:
     return grown
 
 
-def take_over(array: NDArray[Any], fill: int | None = None) -> NDArray[Any]:
-    """Copy an array into one with the room that it would have had after growing."""
-    room = grow(np.empty((0, *array.shape[1:]), array.dtype), len(array), fill)
-    room[: len(array)] = array
-    return room
+def take_over(array: NDArray[Any]) -> NDArray[Any]:
+    """Give the array itself if it can be written to, else a copy."""
+    return np.require(array, requirements=["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
 
 
 def _round_up(n: int) -> int:
@@ -263,8 +262,8 @@ class LogState:
         return min(rooms)
 
     def export(self) -> dict[str, NDArray[Any]]:
-        """Give the arrays, as far as they are in use, and not copies."""
-        n_events, n_rows = int(self._row[b.N_EVENTS]), int(self._row[b.N_ROWS])
+        """Give the arrays, as far as they are in use and a little further, and not copies."""
+        n_events, n_rows = int(self._row[b.N_EVENTS]) + EXPORTED_ROOM, int(self._row[b.N_ROWS]) + EXPORTED_ROOM
         return {
             "events": self.events[:n_events],
             "weights": self.weights[:n_events],
@@ -277,16 +276,16 @@ class LogState:
 
     def count(self) -> dict[str, int]:
         """Give what the arrays do not tell."""
-        return {"applied": int(self._row[b.APPLIED])}
+        row = self._row
+        return {"n_events": int(row[b.N_EVENTS]), "n_rows": int(row[b.N_ROWS]), "applied": int(row[b.APPLIED])}
 
     def restore(self, arrays: dict[str, NDArray[Any]], counts: dict[str, int]) -> None:
         """Take over an export."""
-        self.events, self.weights = take_over(arrays["events"]), take_over(arrays["weights"])
-        self.slots, self.last_verdict = take_over(arrays["slots"]), take_over(arrays["last_verdict"], -1)
-        self.map, self.first_seen = arrays["map"].copy(), arrays["first_seen"].copy()
+        for name in ("events", "weights", "slots", "last_verdict", "map", "first_seen"):
+            setattr(self, name, take_over(arrays[name]))
         self.class_masks[: len(arrays["class_masks"])] = arrays["class_masks"]
         row = self._row
-        row[b.N_EVENTS], row[b.N_ROWS] = len(arrays["events"]), len(arrays["slots"])
+        row[b.N_EVENTS], row[b.N_ROWS] = counts["n_events"], counts["n_rows"]
         row[b.N_CLASSES], row[b.APPLIED] = len(arrays["class_masks"]), counts["applied"]
         self.enter()
 
@@ -297,8 +296,10 @@ class LogState:
     def compact(self, n_expired: int) -> None:
         """Let so many events leave, after they have left every entity."""
         row, n_staying = self._row, int(self._row[b.N_EVENTS]) - n_expired
-        self.events = take_over(self.events[n_expired : n_expired + n_staying])
-        self.weights = grow(take_over(self.weights[n_expired : n_expired + n_staying]), len(self.events))
+        staying = slice(n_expired, n_expired + n_staying)
+        events, weights = self.events[staying], self.weights[staying]
+        self.events, self.weights = grow(events[:0], n_staying), grow(weights[:0], n_staying)
+        self.events[:n_staying], self.weights[:n_staying] = events, weights
         log32 = self.events[:n_staying].view(np.int32)
         compact_kernel.move_log(log32, self.last_verdict[: int(row[b.N_ROWS])], n_expired)
         row[b.N_EVENTS], row[b.APPLIED] = n_staying, int(row[b.APPLIED]) - n_expired
