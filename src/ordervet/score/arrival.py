@@ -6,6 +6,8 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -70,3 +72,16 @@ class Arrivals:
             self._judged.clear()
             self.last = now
         return now
+
+
+def put_seen_at(table: pa.Table, seen_at_us: list[int]) -> pa.Table:
+    """Give events the instants of their arrival.
+
+    Parameters
+    ----------
+    table : shape (n_rows, n_columns), canonical
+    seen_at_us : n_rows instants, UTC microseconds
+    """
+    at = table.schema.get_field_index("seen_at")
+    field = table.schema.field(at)
+    return table.set_column(at, field, pa.array(seen_at_us, pa.int64()).cast(field.type))

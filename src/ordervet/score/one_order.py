@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ordervet.entities import Key
     from ordervet.entities.one_order import KeyedOrder
 
-__all__ = ["OneOrder", "OneOrderReader"]
+__all__ = ["OneOrder", "OneOrderReader", "split_repeats"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -135,6 +135,24 @@ class OneOrderReader:
         if not order.order_id.strip() or not all(map(isfinite, order.numbers.values())):
             raise ContractError("the order has a blank id or an infinite number")
         return OneOrder(order, self._keyer.key(order), seen_at)
+
+
+def split_repeats(orders: dict[int, Order]) -> list[dict[int, Order]]:
+    """Cut orders wherever an id comes again, so that each part has it once.
+
+    Parameters
+    ----------
+    orders : by their place in a list, in its order
+    """
+    parts: list[dict[int, Order]] = []
+    seen: set[str] = set()
+    for row, order in orders.items():
+        if not parts or order.order_id in seen:
+            parts.append({})
+            seen = set()
+        parts[-1][row] = order
+        seen.add(order.order_id)
+    return parts
 
 
 def _sign(value: int) -> int:

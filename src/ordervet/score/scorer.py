@@ -8,45 +8,45 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from ordervet.contract import Events, Order, Outcome, event_schema, validate_events
 from ordervet.entities import key_events, load_key
 from ordervet.entities.keyed import KEYED_KINDS
 from ordervet.errors import ContractError, HistoryError, HistoryLockedError, ModelError, OrdervetError
-from ordervet.model import ForestPredictor, find_live_model
+from ordervet.model import find_live_model
 from ordervet.policy import Decision, DecisionCode, keep_policy, load_policy
-from ordervet.score.arrival import Arrivals, now_us
-from ordervet.score.batch import score_batch
+from ordervet.score.arrival import now_us, put_seen_at
+from ordervet.score.bulk import BulkScorer
 from ordervet.score.desk import Desk
-from ordervet.score.memory import Features, Memory
+from ordervet.score.memory import Features
 from ordervet.score.one_decision import OneDecider
 from ordervet.score.one_event import build_one_event
 from ordervet.score.one_later import OneLaterReader
-from ordervet.score.one_order import OneOrderReader
-from ordervet.score.opening import find_bundled_models, load_live, open_memory, warn_of_other_key
+from ordervet.score.one_order import OneOrderReader, split_repeats
+from ordervet.score.opening import find_bundled_models, load_live, open_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
+    import pyarrow as pa
+
     from ordervet.contract import Correction, Verdict
     from ordervet.entities import Key, KeyedEvents
     from ordervet.entities.history import Erased
     from ordervet.entities.history.journal import Durability
-    from ordervet.model import Model
-    from ordervet.policy import Lang, Pace, Policy
+    from ordervet.model import ForestPredictor, Model
+    from ordervet.policy import Lang, Policy
     from ordervet.score.batch import ScoredOrders
+    from ordervet.score.memory import Memory
     from ordervet.score.opening import Past
     from ordervet.score.shadow import Shadow
 
 _log = logging.getLogger("ordervet")
 
 
-class Scorer:
+class Scorer(BulkScorer):
     """Scores orders as they come, or tables of them, and remembers what it has seen.
 
     Open one with `Scorer.open`, and close it, or use it as a context manager. A scorer is used by one thread at a time.
@@ -79,18 +79,12 @@ class Scorer:
         clock: Callable[[], int] = now_us,
         memory: Memory | None = None,
     ) -> None:
-        warn_of_other_key(model, key)
-        self.model = model
-        self.policy = policy
+        super().__init__(
+            model, policy, key, predictor=predictor, lang=lang, n_jobs=n_jobs, clock=clock, memory=memory
+        )  # fmt: skip
         self.codes: Counter[DecisionCode] = Counter()
-        self._key = key
         self._code_without_model = code_without_model
-        self._lang: Lang = lang
-        self._n_jobs = n_jobs
         self._deadline_ms = deadline_ms
-        self._predictor = predictor or (ForestPredictor(model.booster_text) if model else None)
-        self._memory = memory or Memory(key, model.spec if model else None, n_jobs=n_jobs)
-        self._arrivals = Arrivals(clock)
         self._reader: OneOrderReader | None = None
         self._later_reader: OneLaterReader | None = None
         self._decider: OneDecider | None = None
@@ -101,7 +95,6 @@ class Scorer:
         self._shadow: Shadow | None = None
         self._reload_every_s: float | None = None
         self._looked_at_s = time.monotonic()
-        self._note_last()
 
     @classmethod
     def open(
@@ -218,7 +211,7 @@ class Scorer:
                 checked[row] = order if isinstance(order, Order) else Order.model_validate(order)
             except (ContractError, ValidationError):
                 decisions[row] = self._pass(_find_id(order), DecisionCode.UNSCORED_INVALID_ORDER)
-        for batch in _split_repeats(checked):
+        for batch in split_repeats(checked):
             decided = self._answer(list(batch.values()), self._score_together, started)
             decisions.update(zip(batch, decided, strict=True))
         return self._count([decisions[row] for row in range(len(orders))])
@@ -239,98 +232,6 @@ class Scorer:
             self._later_reader = OneLaterReader(self._key)
         seen_at = self._arrivals.take_later(event.order_id, is_judgement=not isinstance(event, Outcome))
         self._memory.take_one_later(self._later_reader.read(event, seen_at))
-
-    def score_table(self, data: object, *, capacity: int | None = None, explain_all: bool = False) -> Any:  # noqa: ANN401 - as given
-        """Score a table of orders, each as of its own instant, and remember them.
-
-        Parameters
-        ----------
-        data : pandas DataFrame, Arrow table, or anything with ``__arrow_c_stream__``; contract columns
-        capacity : how many orders the desk can look at
-        explain_all : give reasons for every order
-
-        Returns
-        -------
-        one row per order, in the order given: a DataFrame for a DataFrame, else an Arrow table (`DECISION_SCHEMA`)
-
-        Raises
-        ------
-        ContractError
-            A row breaks the contract; one error sums up all of them.
-        ModelError
-            There is no model.
-        """
-        empty = Events.empty()
-        events = Events(validate_events("orders", data), empty.outcomes, empty.verdicts, empty.corrections)
-        table = self.score_events(events, capacity=capacity, explain_all=explain_all).build_table()
-        return table.to_pandas() if type(data).__module__.split(".")[0] == "pandas" else table
-
-    def score_events(
-        self,
-        events: Events | KeyedEvents,
-        *,
-        since_us: int | None = None,
-        order_ids: pa.Array[pa.StringScalar] | None = None,
-        capacity: int | None = None,
-        explain_all: bool = False,
-    ) -> ScoredOrders:
-        """Score the orders among events in bulk: each sees exactly what was known before its own instant.
-
-        Orders from before the last event already seen are put in their place in time: what is remembered is replayed
-        with them.
-
-        Parameters
-        ----------
-        events : orders, and whatever became known about them or others
-        since_us : decide only about orders seen at or after this instant, UTC microseconds; None decides about all
-        order_ids : decide only about these orders; None decides about all
-        capacity : how many orders the desk can look at
-        explain_all : give reasons for every order
-
-        Raises
-        ------
-        ModelError
-            There is no model.
-        """
-        features = self._take_past(events)
-        if since_us is not None or order_ids is not None:
-            is_asked = features.events.seen_at >= (since_us or 0)
-            if order_ids is not None:
-                is_asked &= np.asarray(pc.is_in(features.orders["order_id"], order_ids))
-            features = features.take(np.flatnonzero(is_asked))
-        explain_rows = range(len(features.events)) if explain_all else ()
-        return self._decide(features, capacity=capacity, explain_rows=explain_rows)
-
-    def explain_events(
-        self, events: Events | KeyedEvents, order_id: str
-    ) -> tuple[Decision, list[tuple[str, float, float]]]:
-        """Decide about one order among events, and say what each feature added to its score.
-
-        Returns
-        -------
-        the decision with its reasons, also when it passes; and per feature its name, value and contribution (log-odds),
-        the largest first, those without any left out
-
-        Raises
-        ------
-        ContractError
-            No order has this id.
-        """
-        features = self._take_past(events)
-        ids = features.orders["order_id"].to_pylist()
-        if order_id not in ids:
-            raise ContractError(
-                f"there is no order with this id among {len(ids):,}", hint="copy the id from the file, with its case"
-            )
-        row = ids.index(order_id)
-        one = features.take(np.array([row]))
-        scored = self._decide(one, explain_rows=[0])
-        model, predictor = self._require()
-        shares = predictor.explain(one.matrix)[0, :-1]
-        names = model.spec.names
-        ranked = [at for at in np.argsort(-np.abs(shares), kind="stable") if shares[at] != 0]
-        parts = [(names[at], float(one.matrix[0, at]), float(shares[at])) for at in ranked]
-        return scored.build_decision(0), parts
 
     def reload_if_changed(self) -> bool:
         """Take over the model that serves now, with its compiled forest and the policy; call it between orders.
@@ -400,36 +301,6 @@ class Scorer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _require(self) -> tuple[Model, ForestPredictor]:
-        if self.model is None or self._predictor is None:
-            raise ModelError("there is no model to score with", hint="train one: ordervet train FILE... --models DIR")
-        return self.model, self._predictor
-
-    def _take_past(self, events: Events | KeyedEvents) -> Features:
-        self._require()
-        features = self._memory.take_past(events)
-        self._note_last()
-        return features
-
-    def _note_last(self) -> None:
-        if self._memory.last_seen_at is not None:
-            self._arrivals.note(self._memory.last_seen_at)
-
-    def _decide(
-        self,
-        features: Features,
-        *,
-        capacity: int | None = None,
-        explain_rows: Sequence[int] = (),
-        pace: Pace | None = None,
-    ) -> ScoredOrders:
-        model, predictor = self._require()
-        return score_batch(
-            features.orders, features.events, features.matrix, model=model, predictor=predictor, policy=self.policy,
-            lang=self._lang, capacity=capacity, explain_rows=explain_rows, n_threads=self._n_jobs, pace=pace,
-            history_version=self._memory.history_version,
-        )  # fmt: skip
 
     def _decide_now(self, features: Features) -> ScoredOrders:
         """Decide about orders that have just arrived, at the desk's pace of this instant."""
@@ -526,7 +397,7 @@ class Scorer:
     def _key_orders(self, orders: pa.Table, seen_at: list[int]) -> KeyedEvents:
         """Key orders that are known from the instants of their arrival on."""
         tables = {kind: event_schema(kind).empty_table() for kind in KEYED_KINDS}
-        return key_events(Events(**tables | {"orders": _replace_seen_at(orders, seen_at)}), self._key)
+        return key_events(Events(**tables | {"orders": put_seen_at(orders, seen_at)}), self._key)
 
     def _pass(self, order_id: str, code: DecisionCode) -> Decision:
         _log.warning("order passed unscored: %s", code)
@@ -537,22 +408,3 @@ class Scorer:
 
 def _find_id(order: Order | dict[str, Any]) -> str:
     return str(order.get("order_id", "")) if isinstance(order, dict) else order.order_id
-
-
-def _split_repeats(orders: dict[int, Order]) -> list[dict[int, Order]]:
-    """Cut orders wherever an id comes again, so that each part has it once."""
-    parts: list[dict[int, Order]] = []
-    seen: set[str] = set()
-    for row, order in orders.items():
-        if not parts or order.order_id in seen:
-            parts.append({})
-            seen = set()
-        parts[-1][row] = order
-        seen.add(order.order_id)
-    return parts
-
-
-def _replace_seen_at(table: pa.Table, seen_at_us: list[int]) -> pa.Table:
-    at = table.schema.get_field_index("seen_at")
-    field = table.schema.field(at)
-    return table.set_column(at, field, pa.array(seen_at_us, pa.int64()).cast(field.type))
