@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
-from history_events import KINDS, build_events, order, outcome, verdict
+from history_events import KINDS, build_events, ids, order, outcome, verdict
+from ordervet.entities.history.commits import read_arrivals
 from ordervet.entities.history.slices import HistorySlices
 
 if TYPE_CHECKING:
     from ordervet.contract import Events
     from ordervet.entities.history import History
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FAR = 4_000_000_000_000_000
+
+
+def _instant(at_us: int) -> datetime:
+    return EPOCH + timedelta(microseconds=at_us)
 
 
 def test_slices_together_are_the_history(history: History, season: Events) -> None:
@@ -82,3 +90,17 @@ def test_slice_of_an_earlier_version_does_not_see_later_events(history: History)
     slices = HistorySlices.open(history, until_us=FAR, version=version)
 
     assert [slices.read(*each).orders["order_id"].to_pylist() for each in slices.plan(10)] == [["A"]]
+
+
+@pytest.mark.parametrize("microsecond", ["000000", "000001", "000999", "001000", "999999"])
+def test_nothing_is_passed_over_for_a_fraction_of_a_millisecond(history: History, microsecond: str) -> None:
+    history.ingest(build_events(orders=[order("A", "2025-11-01 10:00:00.000000")]))
+    history.ingest(build_events(orders=[order("B", f"2025-11-11 20:00:00.{microsecond}")]))
+    slices = HistorySlices.open(history, until_us=FAR)
+    at_us = int(slices.ledger.order_seen_at[-1])
+
+    parts = [slices.read(at_us - 1, at_us), slices.read(at_us, at_us + 1), slices.read(at_us + 1, FAR)]
+
+    assert [part.orders["order_id"].to_pylist() for part in parts] == [[], ["B"], []]
+    assert [ids(history.read(until=_instant(at_us + more)), "orders") for more in (0, 1)] == [["A"], ["A", "B"]]
+    assert [read_arrivals(history.path, at_us + more).num_rows for more in (-1, 0, 1)] == [1, 1, 0]

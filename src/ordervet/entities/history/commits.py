@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from ordervet.entities.history.journal import Entry
 
-_MILLISECOND = 1_000
-
 
 @contextmanager
 def committing(folder: Path) -> Iterator[DeltaTable]:
@@ -110,9 +108,8 @@ def read_arrivals(folder: Path, since_us: int | None = None) -> pa.Table:
     if since_us is None:
         rows = dataset.to_table()
     else:
-        # NOTE: Delta's log rounds the last instant of a file down to a millisecond, and files are passed over by it.
         seen_at = row_schema().field("seen_at").type
-        since = pa.scalar(since_us - since_us % _MILLISECOND, pa.int64()).cast(seen_at)
+        since = pa.scalar(delta.floor_instant(since_us), pa.int64()).cast(seen_at)
         rows = dataset.to_table(filter=ds.field("seen_at") >= since)
         rows = rows.filter(pa.array(np.asarray(rows["seen_at"].cast(pa.int64())) >= since_us))
     return sort_rows(rows)

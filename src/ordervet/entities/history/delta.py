@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 #: Raised when rows mean something else than before; a store of another protocol is refused.
 STORE_PROTOCOL = 1
 KEY_ID, PROTOCOL = "ordervet.key_id", "ordervet.protocol"
+_MILLISECOND_US = 1_000
 
 # NOTE: Delta keeps the smallest and largest values of these columns in its log, which erasing does not rewrite:
 # instants alone, never an id.
@@ -162,6 +163,20 @@ def join_files(table: DeltaTable) -> None:
 def live_files(table: DeltaTable) -> set[str]:
     """Name the data files of a version."""
     return {uri.rsplit("/", 1)[-1] for uri in table.file_uris()}
+
+
+def floor_instant(at_us: int) -> int:
+    """Give the instant from which on files must be read so that nothing seen at or after another is passed over.
+
+    What is read has to be filtered again, since it can begin earlier.
+
+    Parameters
+    ----------
+    at_us : UTC microseconds
+    """
+    # NOTE: Delta's log rounds the last instant of a file down to a millisecond, and a reader passes files over by it.
+    # deltalake 1.6 allows for that as it reads, which no document promises.
+    return at_us - at_us % _MILLISECOND_US
 
 
 def has_table(folder: Path) -> bool:

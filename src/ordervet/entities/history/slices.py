@@ -112,8 +112,9 @@ class HistorySlices:
         """
         is_wanted = ds.field("seen_at") < _instant(until_us)
         if from_us > np.iinfo(np.int64).min:
-            is_wanted &= ds.field("seen_at") >= _instant(from_us)
-        rows = sort_rows(_scan(self._history, self.version, None, is_wanted))
+            is_wanted &= ds.field("seen_at") >= _instant(delta.floor_instant(from_us))
+        rows = _scan(self._history, self.version, None, is_wanted)
+        rows = sort_rows(rows.filter(pa.array(_ints(rows["seen_at"]) >= from_us)))
         orders = (self.ledger.order_id.view(np.int64), self.ledger.order_seen_at)
         return to_events(rows, self._key_id, orders=orders)
 
