@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     )
 
 #: Entities whose absence the desk should know about, with the words for each kind of absence.
-_MISSING_ENTITIES = ("buyer", "address", "phone", "device", "ip")
-_EVIDENCE_WORDS = ("", "absent", "masked", "unusable")
+MISSING_ENTITIES = ("buyer", "address", "phone", "device", "ip")
+EVIDENCE_WORDS = ("", "absent", "masked", "unusable")
 
 #: Earlier orders of the buyer on record; the feature that the rule of minimum evidence reads.
 _N_KNOWN = "buyer__count__order__90d"
@@ -384,8 +384,8 @@ def _name_kinds(
 
 def _list_missing(events: OrderEvents) -> list[tuple[str, ...]]:
     """Name what is missing, order by order; all orders that miss the same share one tuple."""
-    names = [name for name in _MISSING_ENTITIES if name in events.evidence]
-    states = len(_EVIDENCE_WORDS)
+    names = [name for name in MISSING_ENTITIES if name in events.evidence]
+    states = len(EVIDENCE_WORDS)
     # SPEED: one number per order; sorting whole rows takes longer than all the rest (bench_path.py).
     number = np.zeros(len(events), np.int64)
     for name in names:
@@ -393,5 +393,5 @@ def _list_missing(events: OrderEvents) -> list[tuple[str, ...]]:
     words: dict[int, tuple[str, ...]] = {}
     for each in np.flatnonzero(np.bincount(number)).tolist():
         codes = [each // states**place % states for place in reversed(range(len(names)))]
-        words[each] = tuple(f"{name}_{_EVIDENCE_WORDS[code]}" for name, code in zip(names, codes, strict=True) if code)
+        words[each] = tuple(f"{name}_{EVIDENCE_WORDS[code]}" for name, code in zip(names, codes, strict=True) if code)
     return [words[each] for each in number.tolist()]

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from ordervet.policy import Action, Decision, DecisionCode
 from ordervet.policy.codes import Band
 from ordervet.policy.thresholds import Explicit
-from ordervet.score.batch import _EVIDENCE_WORDS as EVIDENCE_WORDS
-from ordervet.score.batch import _MISSING_ENTITIES as MISSING_ENTITIES
+from ordervet.score.batch import EVIDENCE_WORDS, MISSING_ENTITIES
 
 if TYPE_CHECKING:
     import numpy as np
