@@ -26,7 +26,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ordervet.errors import MappingError
-from ordervet.features.spec import BUILT_IN_ENTITIES, ORDER_VALUES, FeatureSpec, parse_name
+from ordervet.features.spec import (
+    BUILT_IN_ENTITIES,
+    GROUP_NAMES,
+    ORDER_VALUES,
+    PLACE_TYPES,
+    FeatureSpec,
+    parse_name,
+)
 
 NUMBER_FIELDS: Final = ("amount_minor", "quantity", "n_lines", "discount_minor", "shipping_minor")
 """Order fields that are numbers."""
@@ -92,6 +99,8 @@ def find_type(name: str) -> Type | None:
         return "text"
     own = name.removeprefix("order__value__")
     if name in NUMBER_FIELDS or (own != name and own in ORDER_VALUES) or name.startswith("order__number__"):
+        return "number"
+    if name in GROUP_NAMES or name in {f"order__is__{place_type}" for place_type in PLACE_TYPES}:
         return "number"
     try:
         entity = parse_name(name).entity
