@@ -191,9 +191,9 @@ def main() -> None:
         took_s = time.perf_counter() - started
         check_end(models)
         day, n_killed, n_early, n_full = 2, 0, 0, 0
-        while n_killed + n_early < options.kills or n_full < options.full_disks:
+        while n_killed < options.kills or n_full < options.full_disks:
             for _ in range(N_KILLS_PER_NIGHT):
-                if n_killed + n_early < options.kills:
+                if n_killed < options.kills:
                     ended = nursery.run(day, kill_after_s=rng.uniform(0, 1.2 * took_s))
                     n_killed, n_early = n_killed + (ended is None), n_early + (ended is not None)
                     check(models)

@@ -11,6 +11,7 @@ import numpy as np
 from ordervet.entities import load_key
 from ordervet.errors import ModelError, TrainingError
 from ordervet.model import Model, TrainingSet, fit_risk_scale, load_serving_model
+from ordervet.model.kinds import fit_kinds, measure_kinds
 from ordervet.nightly import gates, records
 from ordervet.nightly.labels import DAY_US, INNOCENT, MALICIOUS, label_ripe_orders, measure_maturity
 from ordervet.nightly.learn import fit_challenger
@@ -103,7 +104,8 @@ def decide(task: Task, slices: HistorySlices, work: Path | None) -> tuple[list[M
     ours = task.measure_lookalikes(model) if task.measure_lookalikes else None
     theirs = _find_champions_lookalikes(champion_model, task.measure_lookalikes)
     verdicts = [*trial.gates, gates.check_lookalikes(*((each or {}).get("rows") for each in (ours, theirs)))]
-    model = replace(model, metrics=_drop_nan(trial.metrics | {"gates": _settle(verdicts), "lookalikes": ours}))
+    metrics = trial.metrics | _measure_kinds(model, material, parts)
+    model = replace(model, metrics=_drop_nan(metrics | {"gates": _settle(verdicts), "lookalikes": ours}))
     passed = all(gate.passed for gate in verdicts)
     mended = None if passed else _mend_scale(task, champion, material, parts, verdicts)
     serves = model if passed else mended
@@ -222,7 +224,11 @@ def _fit(task: Task, slices: HistorySlices, material: Material, parts: Parts, na
         "policy_id": task.policy.policy_id,
         "versions": {each: importlib.metadata.version(each) for each in ("ordervet", "lightgbm", "numpy")},
     }
-    return replace(unscaled, risk_scale=scale, origin=origin)
+    malicious = rows[plan.label[rows] == MALICIOUS]
+    kinds = fit_kinds(
+        material.features[malicious, columns], material.kind[malicious], spec.names, settings.fit, n_threads=n_threads
+    )
+    return replace(unscaled, risk_scale=scale, origin=origin, kinds=kinds)
 
 
 def _is_old(champion: Model | None, as_of_us: int, settings: NightSettings) -> bool:
@@ -240,6 +246,15 @@ def _find_champions_lookalikes(champion: Model | None, measure: Lookalikes | Non
         return None
     known = champion.metrics.get("lookalikes")
     return known if isinstance(known, dict) else measure(champion)
+
+
+def _measure_kinds(model: Model, material: Material, parts: Parts) -> dict[str, Any]:
+    """Measure on the holdout how often the kind that the second model names is right."""
+    if model.kinds is None:
+        return {}
+    rows = parts.holdout[material.plan.label[parts.holdout] == MALICIOUS]
+    features = np.ascontiguousarray(material.features[rows, : len(model.spec.names)])
+    return {"kinds": measure_kinds(model.kinds, features, material.kind[rows])}
 
 
 def _mend_scale(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
 from ordervet.nightly.figures import number_groups
@@ -59,6 +60,7 @@ class Material:
     seen_at, amount_minor : shape (n,), UTC microseconds, minor units
     group : shape (n,), buyers as numbers from 0; an order whose buyer is not known stands alone
     channel : shape (n,), uint64 keyed ids; 0 is not known
+    kind : shape (n,), the kind of malice that the latest verdict names; empty where none does
     channel_names : keyed id to name
     twin_share : per UTC day, the share of its orders that repeat buyer, instant and amount of another order
     """
@@ -69,6 +71,7 @@ class Material:
     amount_minor: NDArray[np.int64]
     group: NDArray[np.int64]
     channel: NDArray[np.uint64]
+    kind: NDArray[np.str_]
     channel_names: dict[int, str] = field(default_factory=dict)
     twin_share: dict[int, float] = field(default_factory=dict)
 
@@ -139,6 +142,7 @@ def replay_material(
     features = np.empty((n, len(spec.names)), np.float32)
     amount, buyer, channel = np.zeros(n, np.int64), np.zeros(n, np.uint64), np.zeros(n, np.uint64)
     names: dict[int, str] = {}
+    kinds: dict[int, str] = {}
     twins: dict[int, list[int]] = {}
     engine = FeatureEngine(spec, n_jobs=n_threads)
     n_done, n_all = 0, len(ledger.order_id)
@@ -150,12 +154,14 @@ def replay_material(
         features[at], amount[at] = found[kept], orders.amount_minor[kept]
         buyer[at], channel[at] = _ids(orders, "buyer")[kept], _ids(orders, "channel")[kept]
         names |= _name_channels(events)
+        kinds |= _list_kinds(events)
         _count_twins(orders, as_of_us - settings.learning.reference_days * DAY_US, twins)
         n_done += len(orders)
         report_step(f"replaying {n_done:,} of {n_all:,} orders")
+    kind = np.array([kinds.get(each, "") for each in ledger.order_id[plan.rows].tolist()], "U40")
     shares = {day: n_twins / n_orders for day, (n_orders, n_twins) in sorted(twins.items())}
     return Material(
-        plan, features, ledger.order_seen_at[plan.rows], amount, number_groups(buyer), channel, names, shares
+        plan, features, ledger.order_seen_at[plan.rows], amount, number_groups(buyer), channel, kind, names, shares
     )
 
 
@@ -180,6 +186,12 @@ def _name_channels(events: KeyedEvents) -> dict[int, str]:
         return {}
     pairs = pa.table({"id": table["id__channel"], "name": table["channel"]}).group_by(["id", "name"]).aggregate([])
     return {row["id"]: row["name"] for row in pairs.to_pylist() if row["id"] and row["name"]}
+
+
+def _list_kinds(events: KeyedEvents) -> dict[int, str]:
+    """List the kinds of malice that verdicts name; the latest verdict on an order comes last."""
+    named = events.verdicts.filter(pc.is_valid(events.verdicts["kind"]))
+    return dict(zip(named["id__order"].to_pylist(), named["kind"].to_pylist(), strict=True))
 
 
 def _count_twins(orders: OrderEvents, since_us: int, twins: dict[int, list[int]]) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NIGHTS = "nights"
-_ARRAYS = ("features", "seen_at", "amount_minor", "group", "channel")
+_ARRAYS = ("features", "seen_at", "amount_minor", "group", "channel", "kind")
 _PLAN_ARRAYS = ("rows", "label", "verdict", "verdict_at", "weight", "is_reference")
 
 
