@@ -171,16 +171,28 @@ ORDER = {"order_id": "t1", "placed_at": "2027-01-15 20:00", "amount_minor": 5_00
         {**ORDER, "placed_at": "soon"},
         {**ORDER, "unknown": 1},
         {"order_id": "t1"},
+        {"order_id": [object()]},
         {},
+        "t1",
+        None,
+        object(),
     ],
 )
-def test_invalid_order_passes_with_its_code(model: Model, order: dict[str, Any]) -> None:
+def test_invalid_order_passes_with_its_code(model: Model, order: Any) -> None:
     scorer = build_scorer(model)
 
     decision = scorer.score(order)
 
     assert (decision.action, decision.code) == (Action.PASS, DecisionCode.UNSCORED_INVALID_ORDER)
     assert scorer.codes[DecisionCode.UNSCORED_INVALID_ORDER] == 1
+
+
+@pytest.mark.parametrize("event", ["t1", None, {"order_id": "t1", "kind": "claim"}])
+def test_observe_refuses_what_is_no_event(model: Model, event: Any) -> None:
+    scorer = build_scorer(model)
+
+    with pytest.raises(ContractError, match=r"observe: got .*, expected Outcome, Verdict or Correction"):
+        scorer.observe(event)
 
 
 def test_order_passes_when_there_is_no_model(tmp_path: Path) -> None:

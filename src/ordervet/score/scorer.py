@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ValidationError
 
-from ordervet.contract import Events, Order, Outcome, event_schema, validate_events
+from ordervet.contract import Correction, Events, Order, Outcome, Verdict, event_schema, validate_events
 from ordervet.entities import key_events, load_key
 from ordervet.entities.keyed import KEYED_KINDS
 from ordervet.errors import ContractError, HistoryError, HistoryLockedError, ModelError, OrdervetError
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from ordervet.contract import Correction, Verdict
     from ordervet.entities import Key, KeyedEvents
     from ordervet.entities.history import Erased
     from ordervet.entities.history.journal import Durability
@@ -224,10 +223,15 @@ class Scorer(BulkScorer):
         Raises
         ------
         ContractError
-            The event breaks the contract.
+            The event breaks the contract, or is none.
         HistoryError
             The journal cannot be written: the event was not taken.
         """
+        if not isinstance(event, (Outcome, Verdict, Correction)):
+            raise ContractError(
+                f"observe: got {type(event).__name__}, expected Outcome, Verdict or Correction",
+                hint='scorer.observe(Outcome(order_id="t1", kind="refund_requested", happened_at="2025-11-12 09:00"))',
+            )
         if self._later_reader is None:
             self._later_reader = OneLaterReader(self._key)
         seen_at = self._arrivals.take_later(event.order_id, is_judgement=not isinstance(event, Outcome))
@@ -406,5 +410,7 @@ class Scorer(BulkScorer):
         )
 
 
-def _find_id(order: Order | dict[str, Any]) -> str:
-    return str(order.get("order_id", "")) if isinstance(order, dict) else order.order_id
+def _find_id(order: object) -> str:
+    """Give the id of what was taken for an order, whatever it is; "" if it has none."""
+    found = order.get("order_id") if isinstance(order, dict) else None
+    return str(found) if isinstance(found, (str, int)) else ""
