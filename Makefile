@@ -83,9 +83,9 @@ address-tables: $(READY)  ## lay the words and divisions of addresses out anew f
 	@$(BIN)/python -c "from ordervet.entities.address_arrays import save_tables; save_tables()"
 
 starter: $(READY)  ## train the bundled model anew on simulated orders
-	@$(BIN)/ordervet simulate --out out/starter --orders 300000 --seed 1111 --format parquet --no-truth
+	@$(BIN)/ordervet simulate --out out/starter --orders 120000 --seed 1111 --format parquet --no-truth
 	@$(BIN)/ordervet train out/starter --models models --simulated \
-	    --about "300,000 simulated orders of one merchant (ordervet simulate --orders 300000 --seed 1111)"
+	    --about "120,000 simulated orders of one merchant (ordervet simulate --orders 120000 --seed 1111)"
 
 clean:  ## remove what the other commands made
 	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -53,7 +53,7 @@ _PLACES = (
 )
 
 #: Buyers linked by phones, doors, devices and payment accounts.
-_GROUP = ("group__size__buyer", "group__count__{order,malicious,refund_requested}", "group__share__malicious")
+_GROUP = ("group__count__{malicious,refund_requested}", "group__share__malicious")
 
 _RECIPIENT = ("recipient__distinct__{buyer,address}__30d", "recipient__count__malicious__90d")
 

@@ -85,8 +85,9 @@ class FitSettings(BaseModel):
     protected: tuple[Protection, ...] = (
         Protection(feature="order__value__account_age_days", at_most=7, weight=6),  # newcomers
         Protection(feature="item__count__order__10m", at_least=5, weight=3),  # live-stream bursts
-        Protection(feature="address__distinct__buyer__30d", at_least=2, weight=8),  # families, stations
-        Protection(feature="group__size__buyer", at_least=2, weight=12),  # families
+        Protection(feature="address__distinct__buyer__30d", at_least=2, weight=12),  # families, stations
+        Protection(feature="device__distinct__buyer__30d", at_least=2, weight=12),
+        Protection(feature="phone__distinct__buyer__30d", at_least=2, weight=12),
         Protection(feature="order__is__pick_up", at_least=1, weight=6),
         Protection(feature="order__is__dormitory", at_least=1, weight=4),
         Protection(feature="order__is__office", at_least=1, weight=4),
