@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from contract.formats.tmall_exports import write_tmall
+from ordervet.cli.words import name_outcome
+from ordervet.contract import OutcomeKind
 from ordervet.contract.formats import list_formats
 from ordervet.entities import Key
 from ordervet.entities.history import History
@@ -195,3 +197,21 @@ def test_interrupted_ingest_leaves_the_history_as_it_was_and_says_so(ordervet, m
     assert cut_off.code == 130
     assert "the history is as it was; run the same command again, nothing is counted twice" in cut_off.err
     assert (again.code, again.json["version"], again.json["files"][0]["n_accepted"]) == (0, 1, 1)
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize(
+    ("lang", "said"), [("zh", "没有日期而未采用：1 付款后取消"), ("en", "1 cancellations after payment")]
+)
+def test_outcomes_without_a_date_are_named_in_the_language_asked_for(ordervet, tmp_path: Path, lang, said) -> None:
+    ended = ordervet("ingest", EXPORTS / "douyin_orders.csv", "--history", tmp_path / "history", "--lang", lang)
+
+    assert ended.code == 0
+    assert said in ended.out
+
+
+@pytest.mark.parametrize("kind", OutcomeKind)
+def test_every_outcome_has_a_name_in_both_languages(kind: OutcomeKind) -> None:
+    names = {name_outcome(kind, lang) for lang in ("zh", "en")}
+
+    assert len(names) == 2

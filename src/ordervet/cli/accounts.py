@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from ordervet.cli.screen import out
-from ordervet.cli.words import join, name_entity, word
+from ordervet.cli.words import join, name_entity, name_outcome, word
 from ordervet.entities.keyed import count_evidence
 
 if TYPE_CHECKING:
@@ -115,10 +115,11 @@ def print_accounts(accounts: Iterable[FileAccount], lang: Lang) -> None:
         lacking = [_say_lack(name, each, lang) for name, share in each.missing_evidence.items() if share >= _SHOWN_FROM]
         if lacking:
             out.print(word("lacking", lang, n=each.n_orders, what=join(lacking, lang)), style="dim")
-        for title, found in (("undated", each.undated), ("unknown_states", each.unknown_states)):
+        undated = {name_outcome(kind, lang): n for kind, n in each.undated.items()}
+        for title, found in (("undated", undated), ("unknown_states", each.unknown_states)):
             if found:
                 what = join([f"{n:,} {name}" for name, n in found.items()], lang)
-                out.print(f"  {word(title, lang)}: {what}", style="dim", markup=False)
+                out.print(word(title, lang, what=what), style="dim", markup=False)
 
 
 def _say_lack(name: str, account: FileAccount, lang: Lang) -> str:

@@ -18,8 +18,11 @@ _WORDS: Final[dict[str, dict[Lang, str]]] = {
         "en": "  missing evidence, share of {n:,} orders: {what}",
     },
     "masked": {"zh": "（{share:.0%} 脱敏）", "en": " ({share:.0%} masked)"},
-    "undated": {"zh": "没有日期而未采用", "en": "left out for want of a date"},
-    "unknown_states": {"zh": "格式不认识的状态", "en": "states that the format does not know"},
+    "undated": {"zh": "  没有日期而未采用：{what}", "en": "  left out for want of a date: {what}"},
+    "unknown_states": {
+        "zh": "  格式不认识的状态：{what}",
+        "en": "  states that the format does not know: {what}",
+    },
     "aside_none": {
         "zh": "没有整行被搁置，但有些行的部分内容未采用（{lines:,} 条）",
         "en": "no row was set aside, but parts of rows were left out ({lines:,} lines)",
@@ -59,6 +62,13 @@ _ENTITIES: Final[dict[str, str]] = {
 def name_entity(name: str, lang: Lang) -> str:
     """Name an entity; one of a mapping goes by its own name."""
     return _ENTITIES.get(name, name) if lang == "zh" else name
+
+
+def name_outcome(kind: str, lang: Lang) -> str:
+    """Name what became of orders, in the words of the reasons."""
+    from ordervet.policy.registry import load_registry  # noqa: PLC0415 - only whoever has such outcomes waits for it
+
+    return load_registry().columns[kind][lang]
 
 
 def word(name: str, lang: Lang, **values: Any) -> str:  # noqa: ANN401 -- whatever the sentence quotes
