@@ -145,7 +145,7 @@ def test_train_on_too_little_is_refused(ordervet, tmp_path: Path) -> None:
 def test_backtest_splits_by_time_without_a_protocol(ordervet, files, tmp_path: Path) -> None:
     settings = write(tmp_path, "fit.toml", "num_rounds = 20")
 
-    ended = ordervet("backtest", *files, "--settings", settings)
+    ended = ordervet("backtest", *files, "--simulated", "--settings", settings)
     told = ordervet("backtest", *files, "--settings", settings, "--json").json
 
     assert ended.code == 0
