@@ -59,15 +59,52 @@ def test_kernels_run_where_nothing_can_be_written(tmp_path: Path) -> None:
     assert "set NUMBA_CACHE_DIR" in done.stderr
 
 
-def test_kernels_are_found_beside_the_sources_or_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def lay_out(package: Path) -> list[Path]:
+    """Make a package with one source and one compiled kernel in each room."""
+    compiled = []
+    for room in ("entities", "features", "model"):
+        (package / room / "__pycache__").mkdir(parents=True)
+        (package / room / "kernel.py").write_text("LIMIT = 1", encoding="utf-8")
+        compiled.append(package / room / "__pycache__" / "kernel.f-1.py311.nbi")
+        compiled[-1].touch()
+    return compiled
+
+
+def test_kernels_are_found_where_every_room_has_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    compiled = lay_out(tmp_path)
+
+    before = has_compiled_kernels(tmp_path)
+    compiled[1].unlink()
+
+    assert (before, has_compiled_kernels(tmp_path)) == (True, False)
+
+
+def test_kernels_of_other_sources_are_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    compiled = lay_out(tmp_path)
+    ensure_kernel_cache(tmp_path)
+    unknown = [path.exists() for path in compiled]
+    for path in compiled:
+        path.touch()
+
+    ensure_kernel_cache(tmp_path)
+    same = [path.exists() for path in compiled]
+    (tmp_path / "features" / "kernel.py").write_text("LIMIT = 2", encoding="utf-8")
+    ensure_kernel_cache(tmp_path)
+
+    assert (unknown, same, [path.exists() for path in compiled]) == ([False] * 3, [True] * 3, [False] * 3)
+
+
+def test_kernels_of_other_sources_are_thrown_away_from_a_named_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
-    package = tmp_path / "package"
-    for folder in (package / "entities" / "__pycache__", tmp_path / "cache" / "features_0ab"):
-        folder.mkdir(parents=True)
-        (folder / "kernel.nbi").touch()
+    lay_out(tmp_path / "package")
+    compiled = tmp_path / "cache" / "model_0ab" / "kernel.f-1.py311.nbc"
+    compiled.parent.mkdir(parents=True)
+    compiled.touch()
 
-    before = has_compiled_kernels(package)
-    (package / "model" / "__pycache__").mkdir(parents=True)
-    (package / "model" / "__pycache__" / "kernel.nbi").touch()
+    ensure_kernel_cache(tmp_path / "package")
 
-    assert (before, has_compiled_kernels(package)) == (False, True)
+    assert not compiled.exists()
