@@ -57,8 +57,8 @@ ENTRIES: dict[str, Entry] = {
 
 
 _FIRST_TIME = {
-    "zh": "首次运行：正在为本机编译计算内核，只需一次，约半分钟",
-    "en": "first run: compiling for this machine, once; about half a minute",
+    "zh": "首次运行：正在为本机编译计算内核，只需一次，约一分钟",
+    "en": "first run: compiling for this machine, once; about a minute",
 }
 
 
