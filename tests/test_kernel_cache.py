@@ -31,11 +31,11 @@ def test_kernels_are_kept_beside_sources_that_can_be_written(tmp_path: Path, mon
 
 
 def test_a_folder_that_was_named_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", "mine")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "mine"))
 
     ensure_kernel_cache(tmp_path / "missing")
 
-    assert os.environ["NUMBA_CACHE_DIR"] == "mine"
+    assert os.environ["NUMBA_CACHE_DIR"] == str(tmp_path / "mine")
 
 
 def test_kernels_run_where_nothing_can_be_written(tmp_path: Path) -> None:
