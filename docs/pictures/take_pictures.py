@@ -22,7 +22,7 @@ MAX_BYTES = 150_000
 
 def main() -> None:
     """Take all pictures in both languages."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         desk = Path(folder)
         pages = {f"{name}.{lang}": page for lang in ("zh", "en") for name, page in write_pages(desk, lang).items()}
         with open_browser(desk / "profile") as tab:
