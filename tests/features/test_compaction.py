@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -42,26 +44,66 @@ def test_events_that_left_every_window_leave_the_state_by_themselves() -> None:
         engine.advance(orders.take(rows), later.take(marks))
 
     arrays, header = engine.export_state()
-    log = arrays["log/events"][: header["log"]["n_events"]]
-    n_live = np.count_nonzero(log[:, 0] >= engine.last_seen_at - 90 * DAY * 1_000_000)
-    assert len(log) <= 2 * n_live + 3 * 4_096 < len(orders) + len(later)
+    seen_at = arrays["log/events"][: header["log"]["n_events"], :2].copy().view(np.int64)[:, 0]
+    n_live = np.count_nonzero(seen_at >= engine.last_seen_at - 90 * DAY * 1_000_000)
+    assert len(seen_at) <= 2 * n_live + 3 * 4_096 < len(orders) + len(later)
 
 
 def test_memory_is_what_the_arrays_hold_and_what_the_page_says() -> None:
-    spec = build_spec()
-    engine = FeatureEngine(spec)
+    engine = FeatureEngine(build_spec())
     told = engine.measure_memory()
     arrays, _ = engine.export_state()
     page = ARCHITECTURE.read_text(encoding="utf-8")
 
-    held = sum(row_bytes(arrays[name]) for name in arrays if name.endswith(("/links", "log/events", "log/weights")))
+    def hold(*names: str) -> int:
+        return sum(row_bytes(arrays[name]) for name in names)
 
-    assert told["event"] == held
-    assert told["buyer"] == sum(
-        row_bytes(arrays[name]) for name in ("buyer/map", "buyer/slots", "groups/parent", "groups/totals")
-    )
-    for name in ("event", "order", "buyer", "address", "item"):
+    assert told["event"] == hold("log/events", "log/details", "log/weights")
+    assert told["order"] == hold("log/slots", "log/last_verdict", "log/map")
+    assert told["buyer"] == hold("buyer/map", "buyer/slots", "groups/members")
+    assert told["busy item"] == hold("item/records")
+    for name in ("event", "order", "buyer", "address", "item", "busy item", "node of busy item"):
         assert f"| {name} | {told[name]} |" in page
+
+
+def test_process_grows_by_about_what_is_told(tmp_path: Path) -> None:
+    script = tmp_path / "grow.py"
+    script.write_text(GROW, encoding="utf-8")
+
+    told = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
+    )
+
+    promised, grown = map(int, told.stdout.split())
+    assert promised < grown < 2.5 * promised, told.stdout
+
+
+GROW = """
+import numpy as np
+import subprocess
+import sys
+from pathlib import Path
+from ordervet.features import FeatureEngine, LaterEvents, OrderEvents, build_spec
+
+def read_resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+spec, n, rng = build_spec(), 200_000, np.random.default_rng(1)
+ids = {name: rng.integers(1, n // 2, n).astype(np.uint64) * np.uint64(2**40 + 1) for name in spec.entities}
+ids["item"] = rng.integers(1, 2_000, n).astype(np.uint64)
+own, ones = np.zeros((n, len(spec.order_columns)), np.float32), np.ones(n, np.int64)
+order_id, seen_at = rng.permutation(n).astype(np.uint64) + np.uint64(1), np.sort(rng.integers(0, 10**12, n))
+orders = OrderEvents(order_id, seen_at, ones, ids, own)
+FeatureEngine(spec).advance(orders.take(np.arange(5_000)), LaterEvents.empty())
+engine, before = FeatureEngine(spec), read_resident()
+engine.advance(orders, LaterEvents.empty())
+told, header = engine.measure_memory(), engine.export_state()[1]
+promised = n * (told["event"] + told["order"])
+for entity, counts in header["entities"].items():
+    promised += counts["n_slots"] * told[entity] + counts["n_records"] * told.get(f"busy {entity}", 0)
+    promised += counts["n_nodes"] * told.get(f"node of busy {entity}", 0)
+print(promised, read_resident() - before)
+"""
 
 
 def row_bytes(array: np.ndarray) -> int:

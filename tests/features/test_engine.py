@@ -33,6 +33,26 @@ def test_engine_equals_the_reference(seed: int, span_s: int, grain_s: int) -> No
     np.testing.assert_array_equal(served, compute_features(orders, later, SPEC))
 
 
+@settings(max_examples=12, deadline=None)
+@given(seed=SEEDS, span_s=SPANS, grain_s=GRAINS, max_walk=st.sampled_from([1, 2, 5, 10_000]))
+def test_features_do_not_depend_on_which_ids_are_busy(seed: int, span_s: int, grain_s: int, max_walk: int) -> None:
+    orders, later = draw(seed, span_s, grain_s, n_orders=150)
+    whole = FeatureEngine(SPEC).advance(orders, later)
+    cut = np.median(orders.seen_at)
+    past, future = (
+        (orders.take(np.flatnonzero(is_in(orders.seen_at, cut))), later.take(np.flatnonzero(is_in(later.seen_at, cut))))
+        for is_in in (np.less_equal, np.greater)
+    )
+
+    engine = FeatureEngine(SPEC, max_walk=max_walk)
+    served = engine.advance(*past)
+    engine.compact()
+    served = np.concatenate([served, engine.advance(*future)])
+
+    rows = np.concatenate([np.flatnonzero(orders.seen_at <= cut), np.flatnonzero(orders.seen_at > cut)])
+    np.testing.assert_array_equal(served, whole[rows])
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=SEEDS, span_s=SPANS, grain_s=GRAINS)
 def test_engine_serves_micro_batches_as_it_serves_the_whole(seed: int, span_s: int, grain_s: int) -> None:

@@ -8,28 +8,41 @@ from __future__ import annotations
 
 #: Columns of an entity's row. Every address is followed by the sizes that go with it.
 (
-    MAP, MAP_SIZE, N_SLOTS, N_OPEN, SLOTS, MAX_SLOTS, SLOT_WIDTH, EMPTY_SLOT, LINKS, LINK_WIDTH, PAIRS, PAIRS_SIZE,
-    N_PAIRS, OWN, VALUES, N_VALUES, WINDOWS, N_WINDOWS, LAST_EVENT, CLASS_FLAGS, COUNT_START, COUNT_CELL, SUM_START,
-    SUM_CELL, SUM_SOURCE, CLOCK_START, CLOCK_AT, DISTINCT_START, DISTINCT_COLUMN, DISTINCT_AT, KNOWN_START,
-    KNOWN_COLUMN, KNOWN_AT, ASKS, N_ASKS, OPERATIONS, N_OPERATIONS, OPERATION_START, FIRST_COLUMN, N_COLUMNS,
-) = range(40)  # fmt: skip
+    MAP, MAP_SIZE, N_SLOTS, N_OPEN, SLOTS, MAX_SLOTS, SLOT_WIDTH, EMPTY_SLOT, RECORDS, MAX_RECORDS, N_RECORDS,
+    RECORD_WIDTH, EMPTY_RECORD, SCRATCH, NODES, MAX_NODES, N_NODES, NODE_BYTES, PAIRS, PAIRS_SIZE, N_PAIRS, OWN, LINK,
+    VALUES, N_VALUES, SEEN, WINDOWS, N_WINDOWS, LATEST_NODE, CLASS_FLAGS, COUNT_START, COUNT_CELL, SUM_START, SUM_CELL,
+    SUM_SOURCE, CLOCK_START, CLOCK_AT, DISTINCT_START, DISTINCT_COLUMN, DISTINCT_AT, KNOWN_START, KNOWN_COLUMN,
+    KNOWN_AT, ASKS, N_ASKS, OPERATIONS, N_OPERATIONS, OPERATION_START, EMPTY_VALUES, N_COLUMNS,
+) = range(50)  # fmt: skip
 
 #: Columns of the row that all entities share.
 (
-    LOG, MAX_EVENTS, N_EVENTS, APPLIED, ROW_SLOTS, N_ENTITIES, MAX_ROWS, N_ROWS, WEIGHTS, N_WEIGHTS, CLASS_MASKS,
-    N_CLASSES, LAST_VERDICT, ORDER_MAP, ORDER_MAP_SIZE, FIRST_SEEN, N_FIRST_SEEN, FIRST_OWN, N_SHARED,
-) = range(19)  # fmt: skip
+    LOG, MAX_EVENTS, N_EVENTS, EVENT_BYTES, DETAILS, APPLIED, ROW_SLOTS, ROW_BYTES, N_ENTITIES, MAX_ROWS, N_ROWS,
+    WEIGHTS, N_WEIGHTS, CLASS_MASKS, N_CLASSES, LAST_VERDICT, ORDER_MAP, ORDER_MAP_SIZE, FIRST_SEEN, N_FIRST_SEEN,
+    FIRST_OWN, MAX_WALK, N_SHARED,
+) = range(23)  # fmt: skip
 
 #: More masks than events can have.
 MAX_CLASSES = 4096
 
-#: What a class of events is to an entity.
-IS_LISTED, MAY_TAKE_BACK, IS_ORDER, IS_ASKED = 1, 2, 4, 8
+#: What a class of events is to an entity; a judgement matters only to one that counts verdicts.
+IS_LISTED, IS_JUDGEMENT, IS_ORDER, IS_ASKED = 1, 2, 4, 8
 
-#: What an order's standing verdict is: its event (-1 also when that has left the log) and its class, two int32 in
-#: LAST_VERDICT. In the log, a verdict or correction has in place of an amount the class of what it takes back, or -1.
+#: An event of the log: its instant in the first 64-bit word, then in 32-bit words the row of its order, its class, and
+#: per entity with a plan the event before it in its slot (-1: none).
+SEEN_AT = 0
+EVENT_ROW, EVENT_CLASS, FIRST_LINK = 2, 3, 4
 
-#: 64-bit columns of the log and, numbered by themselves, 32-bit ones; the width in 64-bit words.
-LOG_SEEN_AT, LOG_AMOUNT = 0, 1
-LOG_ROW, LOG_CLASS, LOG_VOIDS, LOG_VOIDED_BY = 4, 5, 6, 7
-LOG_WIDTH = 4
+#: The details of an event, 16 bytes: the amount in the first 64-bit word, then in 32-bit words the event it takes back
+#: and the one that takes it back (-1: none). Of a verdict or correction the amount is the class of what it takes back.
+AMOUNT, DETAILS_BYTES = 0, 16
+TAKES_BACK, TAKEN_BACK_BY = 2, 3
+
+#: What an order's standing verdict is, two 32-bit words in LAST_VERDICT: its event plus one (0: none, or it has left
+#: the log), and its class plus one.
+
+#: A node, an event of a busy slot: the instant of the next node of the slot in the first 64-bit word, then in 32-bit
+#: words its event, its class, that next node (-1: none yet), and per value column the nodes before and after it that
+#: have the same value.
+NEXT_SEEN_AT = 0
+NODE_EVENT, NODE_CLASS, NEXT_NODE, FIRST_VALUE = 2, 3, 4, 5

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ordervet.features.book import IS_ASKED, IS_LISTED, IS_ORDER, MAY_TAKE_BACK
+from ordervet.features.book import IS_ASKED, IS_JUDGEMENT, IS_LISTED, IS_ORDER
 from ordervet.features.events import JUDGEMENT_BIT
 from ordervet.features.spec import JUDGED, SELECTOR_BIT
 
@@ -23,7 +23,7 @@ _ASK_BIT = 3
 
 @dataclass(frozen=True, slots=True)
 class ClassTables:
-    """For one entity, what every class of events does to a slot; all arrays int32.
+    """For one entity, what every class of events does to a slot and its record; all arrays int32.
 
     Parameters
     ----------
@@ -109,10 +109,12 @@ def _find_column(plan: EntityPlan, cell: Cell) -> int:
 
 def _find_flags(plan: EntityPlan, mask: int) -> int:
     listens = sum(SELECTOR_BIT[selector] for selector in plan.selectors)
-    may_take_back = bool(mask & JUDGEMENT_BIT) and not plan.selectors.isdisjoint(JUDGED)
+    is_judgement = bool(mask & JUDGEMENT_BIT) and not plan.selectors.isdisjoint(JUDGED)
     is_order = bool(mask & SELECTOR_BIT["order"])
     is_asked = bool(len(plan.asks)) and (is_order or bool(mask & int(np.bitwise_or.reduce(plan.asks[:, _ASK_BIT]))))
-    flags = {IS_LISTED: bool(mask & listens), MAY_TAKE_BACK: may_take_back, IS_ORDER: is_order, IS_ASKED: is_asked}
+    flags = {
+        IS_LISTED: bool(mask & listens), IS_JUDGEMENT: is_judgement, IS_ORDER: is_order, IS_ASKED: is_asked,
+    }  # fmt: skip
     return sum(flag for flag, is_set in flags.items() if is_set)
 
 

@@ -12,7 +12,7 @@ from ordervet.features import book as b
 from ordervet.features import groups_kernel, kernel, log_kernel
 from ordervet.features.groups import GroupState
 from ordervet.features.plan import build_plans, list_weight_columns
-from ordervet.features.slots import NEVER
+from ordervet.features.slots import MAX_WALK, NEVER
 from ordervet.features.spec import GROUP_KEYS
 from ordervet.features.state import EntityState, LogState
 
@@ -24,15 +24,17 @@ if TYPE_CHECKING:
     from ordervet.features.events import LaterEvents, OrderEvents
     from ordervet.features.spec import FeatureSpec
 
-# SPEED: benchmarks/bench_features.py. From here on threads gain more than they cost.
+# SPEED: benchmarks/bench_features.py. From here on threads gain more than they cost; and orders of a part, what they
+# touch fits into a cache of a core.
 _BULK_FROM = 4_096
+_PART = 32_768
 
 #: A batch of few leaves room for so many more, so that most of them need not look whether there is any.
 _SPARE_ROOM = 4_096
 _LITTLE_ROOM = 64
 
 #: Raised when the arrays of an exported state change their layout or meaning.
-STATE_PROTOCOL = 4
+STATE_PROTOCOL = 5
 
 
 class FeatureEngine:
@@ -42,9 +44,10 @@ class FeatureEngine:
     ----------
     spec : the features, in matrix column order
     n_jobs : threads; entities are independent of each other and the kernel holds no lock
+    max_walk : from so many events on an id has running totals; the features do not depend on it
     """
 
-    def __init__(self, spec: FeatureSpec, *, n_jobs: int = 1) -> None:
+    def __init__(self, spec: FeatureSpec, *, n_jobs: int = 1, max_walk: int = MAX_WALK) -> None:
         self.spec = spec
         self.n_jobs = n_jobs
         self.last_seen_at = NEVER
@@ -60,13 +63,20 @@ class FeatureEngine:
             )
             for level in range(1 + max((plan.level for plan in self._plans.values()), default=-1))
         ]
+        self._by_level = np.concatenate([*self._levels, np.zeros(0, np.int64)])
+        self._level_ends = np.cumsum([len(level) for level in self._levels], dtype=np.int64)
         self._weight_columns = list_weight_columns(spec)
         self._book = np.zeros((len(self._entities), b.N_COLUMNS), np.int64)
         self._shared = np.zeros(b.N_SHARED, np.int64)
+        self._shared[b.MAX_WALK] = max_walk
         first_own = self._entities.index("buyer") if needs_first else -1
-        self._log = LogState(self._shared, len(self._entities), len(self._weight_columns), first_own)
+        self._log = LogState(
+            self._shared, n_entities=len(self._entities), n_links=len(self._plans),
+            n_weights=len(self._weight_columns), first_own=first_own,
+        )  # fmt: skip
         self._states = [self._build_state(at, entity) for at, entity in enumerate(self._entities)]
         self._groups = GroupState(spec, self._entities) if spec.group_columns else None
+        self._group_plan = self._groups.plan if self._groups else np.zeros(0, np.int64)
         windows = [plan.window_us.max(initial=0) for plan in self._plans.values()]
         self._longest_us = int(max(windows, default=0))
         own = [column for column, _ in spec.order_columns]
@@ -79,7 +89,8 @@ class FeatureEngine:
     def _build_state(self, at: int, entity: str) -> EntityState:
         plan = self._plans.get(entity)
         values = [self._entities.index(value) for value in plan.distinct_entities] if plan else []
-        return EntityState(self._book[at], self._shared, at, plan, values)
+        link = [each for each in self._entities if each in self._plans].index(entity) if plan else 0
+        return EntityState(self._book[at], self._shared, at, link, plan, values)
 
     def advance(self, orders: OrderEvents, later: LaterEvents) -> NDArray[np.float32]:
         """Add events and return the features of the orders among them.
@@ -134,52 +145,94 @@ class FeatureEngine:
             later.rank,
         )  # fmt: skip
         self._enter_classes()
-        self._replay_groups(first, out_row, out)
-        for entities in self._levels:
-            kernel.replay(entities, self._book, shared, first, self.last_seen_at, out_row, out)
-        kernel.close_batch(shared, self.last_seen_at)
+        kernel.replay_few(
+            self._by_level,
+            self._level_ends,
+            self._book,
+            shared,
+            self._group_plan,
+            first,
+            self.last_seen_at,
+            out_row,
+            out,
+        )
         if self._room < _LITTLE_ROOM:
             self._compact_if_worth()
 
     def _advance_many(self, orders: OrderEvents, later: LaterEvents, out: NDArray[np.float32]) -> None:
-        """Add a large batch: entity by entity, on several threads."""
-        n_orders, shared = len(orders), self._shared
-        first = int(shared[b.N_EVENTS])
-        self._log.reserve(n_new_orders=n_orders, n_new_events=n_orders + len(later), n_buyers=0)
-        by_time = log_kernel.sort_seen(orders.seen_at, np.zeros(n_orders, np.uint8))
-        rows, is_new = log_kernel.place_orders(orders.order_id, by_time, shared)
-
-        def place(at: int) -> None:
-            self._states[at].reserve_ids(n_orders)
-            log_kernel.place_ids(at, self._book, shared, orders.ids[self._entities[at]], by_time, rows, is_new)
-
-        self._run(place, range(len(self._entities)))
-        self._log.reserve(n_new_orders=0, n_new_events=0, n_buyers=self._count_buyers())
-        out_row = log_kernel.append_events(
-            shared, orders.seen_at, orders.amount_minor, orders.read_mask(), by_time, rows, is_new, later.order_id,
-            later.seen_at, later.mask, later.amount_minor, log_kernel.sort_seen(later.seen_at, later.rank),
-        )  # fmt: skip
-        self._enter_classes()
-        for state in self._states:
-            state.reserve(n_events=len(self._log.events), n_new_orders=n_orders)
-        self._reserve_groups(0)
-        self._replay_groups(first, out_row, out)
-
-        def replay(entities: NDArray[np.int64]) -> None:
-            kernel.replay(entities, self._book, shared, first, self.last_seen_at, out_row, out)
-
-        for level in self._levels:
-            self._run(replay, self._share_out(level))
-        kernel.close_batch(shared, self.last_seen_at)
+        """Add a large batch: part by part, so that what a part touches stays near; a part entity by entity."""
+        by_time = log_kernel.sort_seen(orders.seen_at, np.zeros(len(orders), np.uint8))
+        by_seen = log_kernel.sort_seen(later.seen_at, later.rank)
+        starts = range(_PART, len(orders), _PART)
+        first_instants = orders.seen_at[by_time[_PART::_PART]]
+        parts = zip(
+            np.split(by_time, starts),
+            np.split(by_seen, np.searchsorted(later.seen_at[by_seen], first_instants)),
+            [*first_instants.tolist(), self.last_seen_at],
+            strict=True,
+        )
+        with Parallel(n_jobs=self.n_jobs, backend="threading") as pool:
+            for part_by_time, part_by_seen, until in parts:
+                self._advance_part(orders, later, part_by_time, part_by_seen, out, until, pool)
         self._room = 0
         self._compact_if_worth()
 
-    def _replay_groups(self, first: int, out_row: NDArray[np.int32], out: NDArray[np.float32]) -> None:
+    def _advance_part(
+        self,
+        orders: OrderEvents,
+        later: LaterEvents,
+        by_time: NDArray[np.int64],
+        by_seen: NDArray[np.int64],
+        out: NDArray[np.float32],
+        horizon: int,
+        pool: Parallel,
+    ) -> None:
+        shared, n_orders = self._shared, len(by_time)
+        first = int(shared[b.N_EVENTS])
+        self._log.reserve(n_new_orders=n_orders, n_new_events=n_orders + len(by_seen), n_buyers=0)
+        rows, is_new = log_kernel.place_orders(orders.order_id, by_time, shared)
+
+        def place(at: int) -> None:
+            state = self._states[at]
+            state.reserve_ids(n_orders)
+            log_kernel.place_ids(at, self._book, shared, orders.ids[self._entities[at]], by_time, rows, is_new)
+            state.reserve_slots()
+
+        self._run(place, range(len(self._entities)), pool)
+        self._log.reserve(n_new_orders=0, n_new_events=0, n_buyers=self._count_buyers())
+        out_row = log_kernel.append_events(
+            shared, orders.seen_at, orders.amount_minor, orders.read_mask(), by_time, rows, is_new, later.order_id,
+            later.seen_at, later.mask, later.amount_minor, by_seen,
+        )  # fmt: skip
+        self._enter_classes()
+        self._reserve_groups(0)
         if self._groups is not None:
-            groups_kernel.replay_groups(
-                self._groups.own, self._groups.addresses, self._groups.columns, self._shared, first,
-                int(self._shared[b.N_EVENTS]), self.last_seen_at, out_row, out,
-            )  # fmt: skip
+            groups_kernel.replay_groups(self._group_plan, shared, first, horizon, out_row, out)
+
+        def replay(entities: NDArray[np.int64]) -> None:
+            self._replay(entities, first, horizon, out_row, out)
+
+        for level in self._levels:
+            self._run(replay, self._share_out(level), pool)
+        kernel.close_batch(shared, horizon)
+
+    def _replay(
+        self,
+        entities: NDArray[np.int64],
+        first: int,
+        horizon: int,
+        out_row: NDArray[np.int32],
+        out: NDArray[np.float32],
+    ) -> None:
+        """Replay the new events for some entities, and make room for busy slots as they come."""
+        shared, begin = self._shared, first
+        applied = np.full(len(entities), shared[b.APPLIED])
+        while begin >= 0:
+            begin = kernel.replay(entities, self._book, shared, first, begin, applied, horizon, out_row, out)
+            if begin >= 0:
+                end = min(begin + kernel.CHUNK, int(shared[b.N_EVENTS]))
+                for entity in entities:
+                    self._states[entity].reserve_busy(end - int(applied.min()))
 
     def compact(self) -> None:
         """Let the events that have left every window leave the state too.
@@ -191,8 +244,6 @@ class FeatureEngine:
         for state in self._states:
             state.compact(self.last_seen_at, n_expired)
         self._log.compact(n_expired)
-        for state in self._states:
-            state.reserve(n_events=len(self._log.events), n_new_orders=0)
         self._room = 0
 
     def _compact_if_worth(self) -> None:
@@ -210,12 +261,12 @@ class FeatureEngine:
             weights[least] += len(self._plans[self._entities[entity]].operations)
         return [np.array(share, np.int64) for share in shares]
 
-    def _run(self, task: Callable[[Any], None], items: Iterable[Any]) -> None:
+    def _run(self, task: Callable[[Any], None], items: Iterable[Any], pool: Parallel) -> None:
         if self.n_jobs == 1:
             for item in items:
                 task(item)
         else:
-            Parallel(n_jobs=self.n_jobs, backend="threading")(delayed(task)(item) for item in items)
+            pool(delayed(task)(item) for item in items)
 
     def _count_buyers(self) -> int:
         return self._states[int(self._shared[b.FIRST_OWN])].n_slots if self._shared[b.FIRST_OWN] >= 0 else 0
@@ -226,7 +277,8 @@ class FeatureEngine:
             state.reserve_ids(n)
         self._log.reserve(n_new_orders=n, n_new_events=n, n_buyers=self._count_buyers() + n)
         for state in self._states:
-            state.reserve(n_events=len(self._log.events), n_new_orders=n, n_new_slots=n)
+            state.reserve_slots(n)
+            state.reserve_busy(n)
         self._reserve_groups(n)
         self._room = min([self._log.measure_room(), *(state.measure_room() for state in self._states)])
 
@@ -246,16 +298,20 @@ class FeatureEngine:
 
         Returns
         -------
-        "event": per event that is in a window of some entity; "order": per order ever seen; and per entity, by its
-        name, per id ever seen. Tables double as they grow, and the tables of ids and pairs are at most half full: what
-        is allocated is up to twice as much.
+        "event": per event that is in a window of some entity; "order": per order ever seen; per entity, by its name,
+        per id ever seen, and "busy" and "node" with it, per busy id and per event of one. Arrays double as they
+        grow, and the tables of ids and pairs are a quarter to half full: up to two and a half times as much is taken.
         """
-        links = sum(state.links.shape[1] * state.links.itemsize for state in self._states if state.plan)
-        event = b.LOG_WIDTH * 8 + len(self._weight_columns) * 4 + links
-        told = {"event": event, "order": len(self._entities) * 4 + 8 + 16}
+        log = self._log
+        event = sum(_measure_entry(each) for each in (log.events, log.details, log.weights))
+        told = {"event": event, "order": sum(_measure_entry(each) for each in (log.slots, log.last_verdict, log.map))}
         groups = self._groups.measure_memory() if self._groups else {}
         for entity, state in zip(self._entities, self._states, strict=True):
-            told[entity] = 16 + state.slots.shape[1] * 8 + groups.get(entity, 0)
+            told[entity] = _measure_entry(state.map) + _measure_entry(state.slots) + groups.get(entity, 0)
+            if state.plan:
+                told[f"busy {entity}"] = _measure_entry(state.records)
+                n_values = len(state.plan.distinct_entities)
+                told[f"node of busy {entity}"] = _measure_entry(state.nodes) + n_values * _measure_entry(state.pairs)
         return told
 
     def export_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -320,3 +376,7 @@ class FeatureEngine:
 
 def _pick(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _measure_entry(array: NDArray[Any]) -> int:
+    return array.itemsize * int(np.prod(array.shape[1:]))

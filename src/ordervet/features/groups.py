@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ordervet.features.groups_kernel import KEY_WIDTH, N_TOTALS
+from ordervet.features import groups_kernel as k
 from ordervet.features.spec import GROUP_KEYS, GROUP_NAMES
 from ordervet.features.state import grow, take_over
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class GroupState:
-    """The groups of buyers: a union-find forest over buyers, totals at its roots, and the first buyers of every key.
+    """The groups of buyers: a union-find forest over buyers with totals at its roots, and the first buyers of keys.
 
     Parameters
     ----------
@@ -32,37 +32,39 @@ class GroupState:
     """
 
     def __init__(self, spec: FeatureSpec, entities: Sequence[str]) -> None:
-        self.own = np.array([entities.index(name) for name in ("buyer", *GROUP_KEYS)], np.int64)
-        self.columns = np.full(len(GROUP_NAMES), -1, np.int64)
+        columns = [entities.index(name) for name in ("buyer", *GROUP_KEYS)]
+        self._buyers, self._owners = columns[0], columns[1:]
+        self.members = np.zeros((0, k.MEMBER_WIDTH), np.int32)
+        self.keys = [np.zeros((0, k.KEY_WIDTH), np.int32) for _ in GROUP_KEYS]
+        self.plan = np.zeros(k.PLAN_WIDTH, np.int64)
+        self.plan[k.BUYER_COLUMN : k.OUT_COLUMNS] = columns
+        self.plan[k.OUT_COLUMNS : k.SUMS] = -1
         for column, name in spec.group_columns:
-            self.columns[GROUP_NAMES.index(name)] = column
-        self.parent = np.zeros(0, np.int32)
-        self.totals = np.zeros((0, N_TOTALS), np.int32)
-        self.keys = [np.zeros((0, KEY_WIDTH), np.int32) for _ in GROUP_KEYS]
-        #: Of parent, totals and the keys, as `groups_kernel.replay_groups` reads them.
-        self.addresses = np.zeros(2 + len(GROUP_KEYS), np.int64)
+            self.plan[k.OUT_COLUMNS + GROUP_NAMES.index(name)] = column
+        self._enter()
 
     def reserve(self, n_slots: Sequence[int]) -> None:
         """Make room for so many slots of each entity of the engine."""
-        self.parent, self.totals = grow(self.parent, n_slots[self.own[0]]), grow(self.totals, n_slots[self.own[0]])
-        self.keys = [grow(key, n_slots[own]) for key, own in zip(self.keys, self.own[1:], strict=True)]
+        self.members = grow(self.members, n_slots[self._buyers], used=len(self.members))
+        self.keys = [
+            grow(key, n_slots[owner], used=len(key)) for key, owner in zip(self.keys, self._owners, strict=True)
+        ]
         self._enter()
 
     def _enter(self) -> None:
         """Note where the arrays are now."""
-        self.addresses[:] = [each.ctypes.data for each in (self.parent, self.totals, *self.keys)]
+        self.plan[: k.BUYER_COLUMN] = [each.ctypes.data for each in (self.members, *self.keys)]
 
     def measure_memory(self) -> dict[str, int]:
         """Tell how many bytes are kept per id, by entity."""
-        return {"buyer": 4 + 4 * N_TOTALS, **dict.fromkeys(GROUP_KEYS, 4 * KEY_WIDTH)}
+        return {"buyer": 4 * k.MEMBER_WIDTH, **dict.fromkeys(GROUP_KEYS, 4 * k.KEY_WIDTH)}
 
     def export(self) -> dict[str, NDArray[Any]]:
         """Give the arrays, not copies."""
-        named = dict(zip(GROUP_KEYS, self.keys, strict=True))
-        return {"parent": self.parent, "totals": self.totals, **named}
+        return {"members": self.members, **dict(zip(GROUP_KEYS, self.keys, strict=True))}
 
     def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Take over an export."""
-        self.parent, self.totals = take_over(arrays["parent"]), take_over(arrays["totals"])
+        self.members = take_over(arrays["members"])
         self.keys = [take_over(arrays[name]) for name in GROUP_KEYS]
         self._enter()

@@ -65,7 +65,7 @@ def place_ids(entity, book, shared, ids, by_time, rows, is_new):
     """
     row = book[entity]
     table, size, n_slots = row[b.MAP], row[b.MAP_SIZE], row[b.N_SLOTS]
-    slot_of_row, n_entities = shared[b.ROW_SLOTS], shared[b.N_ENTITIES]
+    slot_of_row, row_bytes = shared[b.ROW_SLOTS], shared[b.ROW_BYTES]
     for at in range(len(by_time)):
         if at + _AHEAD < len(by_time):
             fetch_place(np.int64(ids[by_time[at + _AHEAD]]), table, size)
@@ -74,59 +74,61 @@ def place_ids(entity, book, shared, ids, by_time, rows, is_new):
             if wanted != 0:
                 slot = assign_slot(wanted, table, size, n_slots)
                 n_slots += slot == n_slots
-            put32(slot_of_row, rows[at] * n_entities + entity, slot)
+            put32(slot_of_row + rows[at] * row_bytes, entity, slot)
     row[b.N_SLOTS] = n_slots
 
 
 @numba.njit(nogil=True, cache=True)
 def _find_class(mask, shared):
-    """Find the class of a mask, a new one if there is none."""
-    masks, n_classes = shared[b.CLASS_MASKS], shared[b.N_CLASSES]
+    """Find the class of a mask, a new one if there is none; `shared` is an address, so below."""
+    masks, n_classes = get64(shared, b.CLASS_MASKS), get64(shared, b.N_CLASSES)
     for kind in range(n_classes):
         if get64(masks, kind) == mask:
             return kind
     put64(masks, n_classes, mask)
-    shared[b.N_CLASSES] = n_classes + 1
+    put64(shared, b.N_CLASSES, n_classes + 1)
     return n_classes
 
 
 @numba.njit(nogil=True, cache=True)
-def _append(seen_at, amount, mask, row, shared):
-    log, event = shared[b.LOG], shared[b.N_EVENTS]
-    shared[b.N_EVENTS] = event + 1
-    at, at32 = event * b.LOG_WIDTH, event * 2 * b.LOG_WIDTH
-    put64(log, at + b.LOG_SEEN_AT, seen_at)
-    put64(log, at + b.LOG_AMOUNT, amount)
-    put32(log, at32 + b.LOG_ROW, row)
-    put32(log, at32 + b.LOG_CLASS, _find_class(mask, shared))
-    put32(log, at32 + b.LOG_VOIDS, -1)
-    put32(log, at32 + b.LOG_VOIDED_BY, -1)
+def _append(number, seen_at, amount, mask, row, shared):
+    event = get64(shared, b.LOG) + number * get64(shared, b.EVENT_BYTES)
+    details = get64(shared, b.DETAILS) + number * b.DETAILS_BYTES
+    kind = _find_class(mask, shared)
+    put64(event, b.SEEN_AT, seen_at)
+    put32(event, b.EVENT_ROW, row)
+    put32(event, b.EVENT_CLASS, kind)
+    put64(details, b.AMOUNT, amount)
+    put32(details, b.TAKES_BACK, -1)
+    put32(details, b.TAKEN_BACK_BY, -1)
     if mask & _JUDGEMENT_BIT:
-        standing = shared[b.LAST_VERDICT] + 8 * row
-        before = get32(standing, 0)
-        put32(log, at32 + b.LOG_VOIDS, before)
-        put64(log, at + b.LOG_AMOUNT, get32(standing, 1))
+        standing = get64(shared, b.LAST_VERDICT) + 8 * row
+        before = get32(standing, 0) - 1
+        put32(details, b.TAKES_BACK, before)
+        put64(details, b.AMOUNT, get32(standing, 1) - 1)
         if before >= 0:
-            put32(log, before * 2 * b.LOG_WIDTH + b.LOG_VOIDED_BY, event)
-        put32(standing, 0, event)
-        put32(standing, 1, get32(log, at32 + b.LOG_CLASS))
+            put32(get64(shared, b.DETAILS) + before * b.DETAILS_BYTES, b.TAKEN_BACK_BY, number)
+        put32(standing, 0, number + 1)
+        put32(standing, 1, kind + 1)
 
 
 @numba.njit(nogil=True, cache=True)
 def _mark_first(seen_at, row, shared):
     """Give the bit of a first order when no earlier one of the buyer is known; ties are all first."""
-    if shared[b.FIRST_OWN] < 0:
+    column, firsts = get64(shared, b.FIRST_OWN), get64(shared, b.FIRST_SEEN)
+    if column < 0:
         return 0
-    buyer = get32(shared[b.ROW_SLOTS], row * shared[b.N_ENTITIES] + shared[b.FIRST_OWN])
+    buyer = get32(get64(shared, b.ROW_SLOTS) + row * get64(shared, b.ROW_BYTES), column)
     if buyer < 0:
         return 0
-    if get64(shared[b.FIRST_SEEN], buyer) == NEVER:
-        put64(shared[b.FIRST_SEEN], buyer, seen_at)
-    return _FIRST_ORDER_BIT if get64(shared[b.FIRST_SEEN], buyer) == seen_at else 0
+    first_seen = get64(firsts, buyer)
+    if first_seen == NEVER:
+        put64(firsts, buyer, seen_at)
+    return _FIRST_ORDER_BIT if first_seen in (NEVER, seen_at) else 0
 
 
 @numba.njit(nogil=True, cache=True)
-def append_events(shared, order_seen_at, order_amount, order_mask, by_time, rows, is_new, order_id, seen_at, mask,
+def append_events(shared_row, order_seen_at, order_amount, order_mask, by_time, rows, is_new, order_id, seen_at, mask,
                   amount, by_seen):  # fmt: skip
     """Merge a batch into the log: by the instant seen, at one instant orders first, later events by rank.
 
@@ -143,9 +145,9 @@ def append_events(shared, order_seen_at, order_amount, order_mask, by_time, rows
     -------
     out_row : shape (number of events appended,), int32: the order, as given, that asks for features; or -1
     """
-    table, size = shared[b.ORDER_MAP], shared[b.ORDER_MAP_SIZE]
+    table, size, shared = shared_row[b.ORDER_MAP], shared_row[b.ORDER_MAP_SIZE], np.int64(shared_row.ctypes.data)
     out_row = np.empty(len(rows) + len(by_seen), np.int32)
-    first, order, other = shared[b.N_EVENTS], 0, 0
+    first, n, order, other = shared_row[b.N_EVENTS], 0, 0, 0
     while order < len(rows) or other < len(by_seen):
         is_order = order < len(rows) and (
             other == len(by_seen) or order_seen_at[by_time[order]] <= seen_at[by_seen[other]]
@@ -153,19 +155,21 @@ def append_events(shared, order_seen_at, order_amount, order_mask, by_time, rows
         if is_order:
             at, row = by_time[order], np.int64(rows[order])
             bits = order_mask[at] | _mark_first(order_seen_at[at], row, shared) if is_new[order] else 0
-            out_row[shared[b.N_EVENTS] - first] = at
-            _append(order_seen_at[at], order_amount[at], bits, row, shared)
-            order += 1
+            out_row[n] = at
+            _append(first + n, order_seen_at[at], order_amount[at], bits, row, shared)
+            order, n = order + 1, n + 1
         else:
             at = by_seen[other]
             if other + _AHEAD < len(by_seen):
                 fetch_place(np.int64(order_id[by_seen[other + _AHEAD]]), table, size)
             row = find_slot(np.int64(order_id[at]), table, size)
             if row >= 0:
-                out_row[shared[b.N_EVENTS] - first] = -1
-                _append(seen_at[at], amount[at], mask[at], row, shared)
+                out_row[n] = -1
+                _append(first + n, seen_at[at], amount[at], mask[at], row, shared)
+                n += 1
             other += 1
-    return out_row[: shared[b.N_EVENTS] - first]
+    shared_row[b.N_EVENTS] = first + n
+    return out_row[:n]
 
 
 @numba.njit(nogil=True, cache=True)

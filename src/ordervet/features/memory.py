@@ -4,6 +4,7 @@
     put64(address, index, value)
     get32(address, index)            the int32 number, as int64
     put32(address, index, value)     an int64, cut to 32 bits
+    get_float(address, index)        the float32 number, as float64
     put_float(address, index, value) a float64, rounded to float32
     prefetch(address, offset)        ask for the cache line `offset` bytes on; without effect on any result
 
@@ -20,6 +21,7 @@ from numba import types
 from numba.extending import intrinsic
 
 _WORD, _HALF, _FLOAT, _BYTE = ir.IntType(64), ir.IntType(32), ir.FloatType(), ir.IntType(8)
+_DOUBLE = ir.DoubleType()
 
 
 def _find(builder: ir.IRBuilder, kind: ir.Type, address: ir.Value, index: ir.Value) -> ir.Value:
@@ -30,9 +32,12 @@ def _build_get(kind: ir.Type) -> Any:  # noqa: ANN401 -- numba's intrinsics carr
     def get(_typing: Any, address: Any, index: Any) -> Any:  # noqa: ANN401, ARG001 -- numba reads the names
         def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, at: list[ir.Value]) -> ir.Value:  # noqa: ANN401 -- likewise
             value = builder.load(_find(builder, kind, at[0], at[1]))
+            if kind is _FLOAT:
+                return builder.fpext(value, _DOUBLE)
             return value if kind is _WORD else builder.sext(value, _WORD)
 
-        return types.int64(types.int64, types.int64), generate
+        given = types.float64 if kind is _FLOAT else types.int64
+        return given(types.int64, types.int64), generate
 
     return intrinsic(get)
 
@@ -63,6 +68,6 @@ def _prefetch(_typing: Any, address: Any, offset: Any) -> Any:  # noqa: ANN401, 
     return types.void(types.int64, types.int64), generate
 
 
-get64, get32 = _build_get(_WORD), _build_get(_HALF)
+get64, get32, get_float = _build_get(_WORD), _build_get(_HALF), _build_get(_FLOAT)
 put64, put32, put_float = _build_put(_WORD), _build_put(_HALF), _build_put(_FLOAT)
 prefetch: Any = intrinsic(_prefetch)

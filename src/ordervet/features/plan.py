@@ -28,10 +28,14 @@ if TYPE_CHECKING:
 
     from ordervet.features.spec import Aggregation, FeatureSpec
 
-#: How the kernel makes a value of what a slot holds; `kernel.write_features` has one loop for each.
-OPERATIONS = (
-    "count", "total", "millionths", "quotient", "mean", "ratio", "drift", "recency", "age", "burst", "sameness", "lift",
-)  # fmt: skip
+#: How the kernel makes a value of what a record holds, and the value where it holds nothing;
+#: `write_kernel.write_features` has one loop for each, in this order.
+_NAN = float("nan")
+OPERATIONS = {
+    "count": 0.0, "total": 0.0, "millionths": 0.0, "quotient": _NAN, "mean": _NAN, "ratio": _NAN, "drift": _NAN,
+    "recency": _NAN, "age": _NAN, "burst": 1.0, "sameness": _NAN, "lift": 1.0,
+}  # fmt: skip
+_OPERATION_NUMBER = {name: number for number, name in enumerate(OPERATIONS)}
 
 #: Denominator of a share: verdict shares are of decided orders, all others of orders placed.
 _SHARE_OF = {"malicious": "verdict", "innocent": "verdict"}
@@ -66,13 +70,14 @@ class EntityPlan:
     level : entities of level 0 need no other's weights; those of level n need weights of levels below n
     distinct_entities : the entities whose ids are counted once
     windows : names, shortest first
-    layout : where a slot keeps its cells and clocks
+    layout : where a slot keeps its clocks, and a record its cells
     cells : sorted by window
     clocks : selectors whose first and last instants are kept
-    asks : shape (n_asks, 5), int64: weight column, slot words of the selector's and the orders' count, selector bit,
+    asks : shape (n_asks, 5), int64: weight column, record words of the selector's and the orders' count, selector bit,
         prior in parts per million
-    operations : shape (n_features, 6), int32, sorted by operation: matrix column, up to four slot words, parameter
+    operations : shape (n_features, 6), int32, sorted by operation: matrix column, up to four words, parameter
     operation_start : shape (len(OPERATIONS) + 1,), int32
+    empty_values : shape (n_features,), float32, row by row of `operations`: the value where nothing is in any window
     """
 
     entity: str
@@ -85,6 +90,7 @@ class EntityPlan:
     asks: NDArray[np.int64]
     operations: NDArray[np.int32]
     operation_start: NDArray[np.int32]
+    empty_values: NDArray[np.float32]
 
     @property
     def window_us(self) -> NDArray[np.int64]:
@@ -171,6 +177,7 @@ def _plan_entity(
         asks=np.array(asks, np.int64).reshape(-1, 5),
         operations=operations,
         operation_start=np.searchsorted([row[0] for row in rows], np.arange(len(OPERATIONS) + 1)).astype(np.int32),
+        empty_values=np.array([[*OPERATIONS.values()][row[0]] for row in rows], np.float32),
     )
 
 
@@ -237,5 +244,5 @@ def _plan_operation(column: int, aggregation: Aggregation, place: dict[Cell, int
         words = [clocks[aggregation.column]]
     if statistic is Statistic.BURST:
         parameter = WINDOWS_US[BURST_WINDOW] // WINDOWS_US[aggregation.window]
-    operation = OPERATIONS.index(_OPERATION_OF[statistic])
+    operation = _OPERATION_NUMBER[_OPERATION_OF[statistic]]
     return [operation, column, *words, *[0] * (4 - len(words)), parameter]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,18 +22,24 @@ if TYPE_CHECKING:
     from ordervet.features.plan import EntityPlan
 
 _MIN_CAPACITY = 1024
+_LINE = 64
+
+_COUNTS = {
+    "n_slots": b.N_SLOTS, "n_open": b.N_OPEN, "n_records": b.N_RECORDS, "n_nodes": b.N_NODES, "n_pairs": b.N_PAIRS,
+}  # fmt: skip
 
 #: How many more entries an export leaves room for, so that whoever takes it over need not copy all of it at once.
 EXPORTED_ROOM = 16_384
 
 
 class EntityState:
-    """What is kept for one entity: its ids, slots, links and pairs.
+    """What is kept for one entity: its ids and slots, and of the busy ones records, nodes and pairs.
 
     Parameters
     ----------
     row, shared : shape (book.N_COLUMNS,) and (book.N_SHARED,), int64, the entity's row of the book and the shared one
     own : its column among the slots of an order
+    link : its number among the links of an event
     plan : None when the entity is only counted by others
     value_columns : columns of the entities whose ids are counted once
     """
@@ -42,20 +49,23 @@ class EntityState:
         row: NDArray[np.int64],
         shared: NDArray[np.int64],
         own: int,
+        link: int,
         plan: EntityPlan | None,
         value_columns: Sequence[int],
     ) -> None:
         self.plan = plan
         self._row, self._shared = row, shared
         self._constants: dict[int, NDArray[Any]] = {}
+        n_values = len(value_columns)
         self.map = np.zeros((2 * _MIN_CAPACITY, 2), np.int64)
-        width = plan.layout.width if plan else 0
-        self.slots = np.empty((0, width), np.int64)
-        self.links = np.empty((0, 1 + 2 * len(value_columns)), np.int32)
+        self.slots = np.empty((0, plan.layout.slot_width if plan else 0), np.int64)
+        self.records = np.empty((0, plan.layout.width if plan else 0), np.int64)
+        self.nodes = np.empty((0, b.FIRST_VALUE + 2 * n_values + 1 & ~1), np.int32)
         self.pairs = np.zeros((2 * _MIN_CAPACITY if value_columns else 1, 2), np.int64)
-        row[b.OWN], row[b.SLOT_WIDTH], row[b.LINK_WIDTH] = own, width, self.links.shape[1]
+        row[b.OWN], row[b.LINK], row[b.N_VALUES] = own, b.FIRST_LINK + link, n_values
+        row[b.SLOT_WIDTH], row[b.RECORD_WIDTH] = self.slots.shape[1], self.records.shape[1]
+        row[b.NODE_BYTES] = 4 * self.nodes.shape[1]
         self._enter(b.VALUES, np.array(value_columns, np.int32))
-        row[b.N_VALUES] = len(value_columns)
         if plan:
             self._enter_plan(plan)
         self.enter()
@@ -66,14 +76,18 @@ class EntityState:
         self._row[column] = array.ctypes.data
 
     def _enter_plan(self, plan: EntityPlan) -> None:
-        self._row[b.N_WINDOWS], self._row[b.LAST_EVENT] = len(plan.windows), plan.layout.last_event_at
+        self._row[b.N_WINDOWS], self._row[b.LATEST_NODE] = len(plan.windows), plan.layout.latest_at
         self._enter(b.WINDOWS, plan.window_us)
-        self._enter(b.EMPTY_SLOT, plan.layout.build_empty())
+        self._enter(b.EMPTY_SLOT, plan.layout.build_empty_slot())
+        self._enter(b.EMPTY_RECORD, plan.layout.build_empty_record())
+        self._enter(b.SCRATCH, np.zeros(plan.layout.width, np.int64))
+        max_walk = int(self._shared[b.MAX_WALK])
+        self._enter(b.SEEN, np.zeros((1 + len(plan.distinct_entities)) * (2 + max_walk), np.int32))
         self._row[b.N_ASKS], self._row[b.N_OPERATIONS] = len(plan.asks), len(plan.operations)
         self._enter(b.ASKS, plan.asks)
-        self._row[b.FIRST_COLUMN] = plan.operations[:, 0].min(initial=2**31 - 1)
         self._enter(b.OPERATIONS, plan.operations)
         self._enter(b.OPERATION_START, plan.operation_start)
+        self._enter(b.EMPTY_VALUES, plan.empty_values)
 
     def enter_classes(self, masks: Sequence[int], weight_columns: Sequence[tuple[str, str]]) -> None:
         """Rebuild what depends on the classes of events that there are."""
@@ -103,7 +117,8 @@ class EntityState:
         row = self._row
         row[b.MAP], row[b.MAP_SIZE] = self.map.ctypes.data, len(self.map)
         row[b.SLOTS], row[b.MAX_SLOTS] = self.slots.ctypes.data, len(self.slots)
-        row[b.LINKS] = self.links.ctypes.data
+        row[b.RECORDS], row[b.MAX_RECORDS] = self.records.ctypes.data, len(self.records)
+        row[b.NODES], row[b.MAX_NODES] = self.nodes.ctypes.data, len(self.nodes)
         row[b.PAIRS], row[b.PAIRS_SIZE] = self.pairs.ctypes.data, len(self.pairs)
 
     @property
@@ -116,60 +131,76 @@ class EntityState:
         self.map = grow_map(self.map, self.n_slots + n_new)
         self.enter()
 
-    def reserve(self, *, n_events: int, n_new_orders: int, n_new_slots: int = 0) -> None:
-        """Make room for so many events in all, so many new orders, and the slots of all ids and so many more."""
+    def reserve_slots(self, n_new: int = 0) -> None:
+        """Make room for the slots of all ids and so many more."""
+        if self.plan is not None:
+            self.slots = grow(self.slots, self.n_slots + n_new, used=int(self._row[b.N_OPEN]))
+            self.enter()
+
+    def reserve_busy(self, n_new_events: int) -> None:
+        """Make room for so many more events: with each a slot can become busy, with `book.MAX_WALK` nodes at once."""
         if self.plan is None:
             return
-        self.slots = grow(self.slots, self.n_slots + n_new_slots)
-        self.links = grow(self.links, n_events)
-        n_pairs = int(self._row[b.N_PAIRS]) + n_new_orders * int(self._row[b.N_VALUES])
-        if 2 * n_pairs > len(self.pairs):
+        row = self._row
+        n_records, n_nodes = int(row[b.N_RECORDS]), int(row[b.N_NODES])
+        n_new_nodes = n_new_events * int(self._shared[b.MAX_WALK])
+        self.records = grow(self.records, n_records + n_new_events, used=n_records)
+        self.nodes = grow(self.nodes, n_nodes + n_new_nodes, used=n_nodes)
+        n_pairs = int(row[b.N_PAIRS]) + n_new_nodes * int(row[b.N_VALUES])
+        if row[b.N_VALUES] and 2 * n_pairs > len(self.pairs):
             pairs = np.zeros((_round_up(2 * n_pairs), 2), np.int64)
             copy_pairs(self.pairs, pairs)
             self.pairs = pairs
         self.enter()
 
     def compact(self, now: int, n_expired: int) -> None:
-        """Let so many events leave; all arrays end up as large as what stays needs."""
+        """Let so many events leave, before they leave the log."""
         if self.plan is None:
             return
         row, shared = self._row, self._shared
         compact_kernel.expire_slots(row, shared, now, n_expired)
-        n_staying = int(shared[b.N_EVENTS]) - n_expired
-        links = grow(np.zeros((0, self.links.shape[1]), np.int32), n_staying)
+        owners = compact_kernel.find_owners(row)
+        nodes = grow(self.nodes[:0], int((owners >= 0).sum()), used=0)
+        moved = compact_kernel.move_nodes(row, n_expired, owners, nodes)
         if row[b.N_VALUES]:
-            n_pairs = n_staying * int(row[b.N_VALUES])
-            self.pairs = np.zeros((_round_up(2 * n_pairs), 2), np.int64)
-            row[b.N_PAIRS] = compact_kernel.move_pairs(row, shared, n_expired, self.links, self.pairs)
-        compact_kernel.move_links(row, shared, n_expired, self.links, links)
-        self.links = links
+            pairs = np.zeros((_round_up(2 * int(row[b.N_NODES]) * int(row[b.N_VALUES])), 2), np.int64)
+            row[b.N_PAIRS] = compact_kernel.enter_latest(row, shared, owners, moved, nodes, pairs)
+            self.pairs = pairs
+        self.nodes = nodes
         self.enter()
 
     def export(self) -> dict[str, NDArray[Any]]:
         """Give the arrays, as far as they are in use and a little further, and not copies."""
-        n_slots, n_events = self.n_slots + EXPORTED_ROOM, int(self._shared[b.N_EVENTS]) + EXPORTED_ROOM
-        return {"map": self.map, "slots": self.slots[:n_slots], "links": self.links[:n_events], "pairs": self.pairs}
+        row = self._row
+        return {
+            "map": self.map,
+            "slots": self.slots[: self.n_slots + EXPORTED_ROOM],
+            "records": self.records[: int(row[b.N_RECORDS]) + EXPORTED_ROOM],
+            "nodes": self.nodes[: int(row[b.N_NODES]) + EXPORTED_ROOM],
+            "pairs": self.pairs,
+        }
 
     def count(self) -> dict[str, int]:
         """Give what the arrays do not tell."""
-        return {"n_slots": self.n_slots, "n_open": int(self._row[b.N_OPEN]), "n_pairs": int(self._row[b.N_PAIRS])}
+        return {name: int(self._row[column]) for name, column in _COUNTS.items()}
 
     def restore(self, arrays: dict[str, NDArray[Any]], counts: dict[str, int]) -> None:
         """Take over an export."""
-        self.map, self.pairs = take_over(arrays["map"]), take_over(arrays["pairs"])
-        self.slots, self.links = take_over(arrays["slots"]), take_over(arrays["links"])
-        self._row[b.N_SLOTS], self._row[b.N_PAIRS] = counts["n_slots"], counts["n_pairs"]
-        self._row[b.N_OPEN] = counts["n_open"]
+        for name in ("map", "slots", "records", "nodes", "pairs"):
+            setattr(self, name, take_over(arrays[name]))
+        for name, column in _COUNTS.items():
+            self._row[column] = counts[name]
         self.enter()
 
     def measure_room(self) -> int:
         """Tell how many more orders can come before something must grow."""
-        row = self._row
+        row, max_walk = self._row, int(self._shared[b.MAX_WALK])
         rooms = [len(self.map) // 2 - self.n_slots]
         if self.plan is not None:
-            rooms += [len(self.slots) - self.n_slots, len(self.links)]
+            rooms += [len(self.slots) - self.n_slots, len(self.records) - int(row[b.N_RECORDS])]
+            rooms.append((len(self.nodes) - int(row[b.N_NODES])) // max_walk)
             if row[b.N_VALUES]:
-                rooms.append((len(self.pairs) // 2 - int(row[b.N_PAIRS])) // int(row[b.N_VALUES]))
+                rooms.append((len(self.pairs) // 2 - int(row[b.N_PAIRS])) // (max_walk * int(row[b.N_VALUES])))
         return min(rooms)
 
 
@@ -182,18 +213,26 @@ def grow_map(table: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     return larger
 
 
-def grow(array: NDArray[Any], n: int, fill: int | None = None) -> NDArray[Any]:
-    """Return the array with room for `n` entries, the new ones 0 or of the value given.
+def grow(array: NDArray[Any], n: int, *, used: int, fill: int = 0) -> NDArray[Any]:
+    """Return the array with room for `n` entries, or a larger one with the `used` entries of it, all others `fill`.
 
     Capacity doubles, so that the total cost of growing is linear. What is not used yet takes no memory.
     """
     if len(array) >= n:
         return array
-    grown = np.zeros((_round_up(n), *array.shape[1:]), array.dtype)
-    grown[: len(array)] = array
-    if fill is not None:
-        grown[len(array) :] = fill
+    grown = allocate((_round_up(n), *array.shape[1:]), array.dtype)
+    grown[:used] = array[:used]
+    if fill:
+        grown[used:] = fill
     return grown
+
+
+def allocate(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Make an array of zeros that begins with a cache line, so that an entry of a line's size lies in one."""
+    n_bytes = math.prod(shape) * dtype.itemsize
+    raw = np.zeros(n_bytes + _LINE, np.uint8)
+    begin = -raw.ctypes.data % _LINE
+    return raw[begin : begin + n_bytes].view(dtype).reshape(shape)
 
 
 def take_over(array: NDArray[Any]) -> NDArray[Any]:
@@ -212,20 +251,25 @@ class LogState:
     ----------
     shared : shape (book.N_SHARED,), int64, the shared row of the book
     n_entities : entities whose slots an order has
+    n_links : entities to whose slots events are linked
     n_weights : columns of weights
     first_own : the buyer's column among the slots of an order; -1 when nothing asks for first orders
     """
 
-    def __init__(self, shared: NDArray[np.int64], n_entities: int, n_weights: int, first_own: int) -> None:
-        self._row = shared
-        self.events = np.empty((0, b.LOG_WIDTH), np.int64)
+    def __init__(
+        self, shared: NDArray[np.int64], *, n_entities: int, n_links: int, n_weights: int, first_own: int
+    ) -> None:
+        self._row, self._n_links = shared, n_links
+        self.events = np.empty((0, _fit_lines(b.FIRST_LINK + n_links)), np.int32)
+        self.details = np.empty((0, b.DETAILS_BYTES // 8), np.int64)
         self.weights = np.empty((0, n_weights), np.int32)
-        self.slots = np.empty((0, n_entities), np.int32)
+        self.slots = np.empty((0, _fit_lines(n_entities)), np.int32)
         self.last_verdict = np.empty((0, 2), np.int32)
         self.map = np.zeros((2 * _MIN_CAPACITY, 2), np.int64)
         self.class_masks = np.zeros(b.MAX_CLASSES, np.int64)
         self.first_seen = np.empty(0, np.int64)
         shared[b.N_ENTITIES], shared[b.N_WEIGHTS], shared[b.FIRST_OWN] = n_entities, n_weights, first_own
+        shared[b.EVENT_BYTES], shared[b.ROW_BYTES] = 4 * self.events.shape[1], 4 * self.slots.shape[1]
         self.enter()
 
     def enter(self) -> None:
@@ -233,7 +277,7 @@ class LogState:
         row = self._row
         row[b.LOG], row[b.MAX_EVENTS] = self.events.ctypes.data, len(self.events)
         row[b.ROW_SLOTS], row[b.MAX_ROWS] = self.slots.ctypes.data, len(self.slots)
-        row[b.WEIGHTS] = self.weights.ctypes.data
+        row[b.WEIGHTS], row[b.DETAILS] = self.weights.ctypes.data, self.details.ctypes.data
         row[b.CLASS_MASKS] = self.class_masks.ctypes.data
         row[b.LAST_VERDICT] = self.last_verdict.ctypes.data
         row[b.ORDER_MAP], row[b.ORDER_MAP_SIZE] = self.map.ctypes.data, len(self.map)
@@ -241,14 +285,15 @@ class LogState:
 
     def reserve(self, *, n_new_orders: int, n_new_events: int, n_buyers: int) -> None:
         """Make room for so many more orders and events, and for so many buyers in all."""
-        n_rows, n_events = int(self._row[b.N_ROWS]) + n_new_orders, int(self._row[b.N_EVENTS]) + n_new_events
-        self.map = grow_map(self.map, n_rows)
-        self.events = grow(self.events, n_events)
-        self.weights = grow(self.weights, len(self.events))
-        self.slots = grow(self.slots, n_rows)
-        self.last_verdict = grow(self.last_verdict, len(self.slots), -1)
+        n_rows, n_events = int(self._row[b.N_ROWS]), int(self._row[b.N_EVENTS])
+        self.map = grow_map(self.map, n_rows + n_new_orders)
+        self.events = grow(self.events, n_events + n_new_events, used=n_events)
+        self.details = grow(self.details, len(self.events), used=n_events)
+        self.weights = grow(self.weights, len(self.events), used=n_events)
+        self.slots = grow(self.slots, n_rows + n_new_orders, used=n_rows)
+        self.last_verdict = grow(self.last_verdict, len(self.slots), used=n_rows)
         if self._row[b.FIRST_OWN] >= 0:
-            self.first_seen = grow(self.first_seen, n_buyers, NEVER)
+            self.first_seen = grow(self.first_seen, n_buyers, used=len(self.first_seen), fill=NEVER)
         self.enter()
 
     def measure_room(self) -> int:
@@ -266,6 +311,7 @@ class LogState:
         n_events, n_rows = int(self._row[b.N_EVENTS]) + EXPORTED_ROOM, int(self._row[b.N_ROWS]) + EXPORTED_ROOM
         return {
             "events": self.events[:n_events],
+            "details": self.details[:n_events],
             "weights": self.weights[:n_events],
             "slots": self.slots[:n_rows],
             "last_verdict": self.last_verdict[:n_rows],
@@ -281,7 +327,7 @@ class LogState:
 
     def restore(self, arrays: dict[str, NDArray[Any]], counts: dict[str, int]) -> None:
         """Take over an export."""
-        for name in ("events", "weights", "slots", "last_verdict", "map", "first_seen"):
+        for name in ("events", "details", "weights", "slots", "last_verdict", "map", "first_seen"):
             setattr(self, name, take_over(arrays[name]))
         self.class_masks[: len(arrays["class_masks"])] = arrays["class_masks"]
         row = self._row
@@ -291,16 +337,22 @@ class LogState:
 
     def count_expired(self, now: int, longest_us: int) -> int:
         """Count the events that have left every window."""
-        return int(compact_kernel.count_expired(self.events[: int(self._row[b.N_EVENTS])], now, longest_us))
+        return int(compact_kernel.count_expired(self._row, now, longest_us))
 
     def compact(self, n_expired: int) -> None:
         """Let so many events leave, after they have left every entity."""
         row, n_staying = self._row, int(self._row[b.N_EVENTS]) - n_expired
-        staying = slice(n_expired, n_expired + n_staying)
-        events, weights = self.events[staying], self.weights[staying]
-        self.events, self.weights = grow(events[:0], n_staying), grow(weights[:0], n_staying)
-        self.events[:n_staying], self.weights[:n_staying] = events, weights
-        log32 = self.events[:n_staying].view(np.int32)
-        compact_kernel.move_log(log32, self.last_verdict[: int(row[b.N_ROWS])], n_expired)
+        for name in ("events", "details", "weights"):
+            staying = getattr(self, name)[n_expired : n_expired + n_staying]
+            moved = grow(staying[:0], n_staying, used=0)
+            moved[:n_staying] = staying
+            setattr(self, name, moved)
         row[b.N_EVENTS], row[b.APPLIED] = n_staying, int(row[b.APPLIED]) - n_expired
         self.enter()
+        compact_kernel.move_events(row, self.events[:n_staying], self._n_links, n_expired)
+
+
+def _fit_lines(n_words: int) -> int:
+    """Give 32-bit words for an entry of so many: half a cache line, or whole ones."""
+    words_of_line = _LINE // 4
+    return words_of_line // 2 if 2 * n_words <= words_of_line else -(-n_words // words_of_line) * words_of_line
