@@ -139,6 +139,22 @@ def test_engine_answers_a_known_order_again_but_counts_it_once() -> None:
     np.testing.assert_array_equal(first[:, counts], second[:, counts])
 
 
+@pytest.mark.parametrize("n_orders", [300, 6_000])
+def test_engine_that_only_remembered_serves_what_one_that_answered_does(n_orders: int) -> None:
+    orders, later = draw(9, 40 * DAY, 60, n_orders=n_orders)
+    answered, remembered = FeatureEngine(SPEC), FeatureEngine(SPEC)
+    past, future = np.flatnonzero(orders.seen_at < 20 * DAY * 10**6), np.flatnonzero(orders.seen_at >= 20 * DAY * 10**6)
+    known, unknown = np.flatnonzero(later.seen_at < 20 * DAY * 10**6), np.flatnonzero(later.seen_at >= 20 * DAY * 10**6)
+
+    answered.advance(orders.take(past), later.take(known))
+    remembered.remember(orders.take(past), later.take(known))
+
+    served = remembered.advance(orders.take(future), later.take(unknown))
+    np.testing.assert_array_equal(served, answered.advance(orders.take(future), later.take(unknown)))
+    assert len(past)
+    assert len(future)
+
+
 def test_engine_refuses_events_from_before_the_last_one() -> None:
     orders, later = draw(5, 3 * DAY, 1)
     engine = FeatureEngine(SPEC)
@@ -146,6 +162,21 @@ def test_engine_refuses_events_from_before_the_last_one() -> None:
 
     with pytest.raises(HistoryError, match="before the last event already seen"):
         engine.advance(orders.take(np.array([0])), later.take(np.zeros(0, np.int64)))
+
+
+@pytest.mark.parametrize("n_orders", [200, 6_000])
+def test_later_events_from_before_their_order_are_left_out(n_orders: int) -> None:
+    orders, later = draw(11, 40 * DAY, 60, n_orders=n_orders)
+    early = later.take(np.arange(0, len(later), 2))
+    at = np.searchsorted(np.sort(orders.order_id), early.order_id)
+    order_seen_at = orders.seen_at[np.argsort(orders.order_id)][at]
+    early = replace(early, seen_at=np.maximum(order_seen_at - 1 - early.seen_at % (5 * DAY * 10**6), 0))
+    is_early = early.seen_at < order_seen_at
+
+    served = FeatureEngine(SPEC).advance(orders, LaterEvents.concat([later, early.take(np.flatnonzero(is_early))]))
+
+    assert is_early.any()
+    np.testing.assert_array_equal(served, FeatureEngine(SPEC).advance(orders, later))
 
 
 def test_later_event_of_an_unknown_order_moves_the_clock_and_nothing_else() -> None:

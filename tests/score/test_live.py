@@ -251,7 +251,7 @@ def test_blame_that_is_found_later_is_kept_and_makes_snapshots_stale(folder: Pat
 def count_restores(folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Tell whether the next scorer opens from a snapshot."""
     replays = []
-    monkeypatch.setattr(LiveMemory, "_replay", lambda *_: replays.append(1))
+    monkeypatch.setattr(LiveMemory, "_rebuild", lambda *_: replays.append(1))
     caplog.clear()
     with caplog.at_level(logging.INFO):
         open_memory(folder).close()

@@ -96,7 +96,7 @@ class FeatureEngine:
         """Add events and return the features of the orders among them.
 
         An order whose id is known already is answered again as of now, from the entities of its first sight, and
-        counted once. Later events of an unknown order are left out; the contract room reports those.
+        counted once. Later events of an order that is not known (yet) are left out (docs/definitions.md T6).
 
         Parameters
         ----------
@@ -111,27 +111,44 @@ class FeatureEngine:
         HistoryError
             An event was seen before one that is already in.
         """
-        n_orders, n_later = len(orders.order_id), len(later.order_id)
-        out = np.empty((n_orders, len(self.spec.names)), np.float32)
-        if n_orders + n_later == 0:
-            return out
+        out = np.empty((len(orders.order_id), len(self.spec.names)), np.float32)
+        if self.spec.order_columns:
+            out[:, self._own_columns] = orders.own
+        self._add(orders, later, out)
+        return out
+
+    def remember(self, orders: OrderEvents, later: LaterEvents) -> None:
+        """Add events and compute no features: the state is that of `advance`.
+
+        Parameters
+        ----------
+        orders, later : as for `advance`; `own` is not looked at
+
+        Raises
+        ------
+        HistoryError
+            An event was seen before one that is already in.
+        """
+        self._add(orders, later, None)
+
+    def _add(self, orders: OrderEvents, later: LaterEvents, out: NDArray[np.float32] | None) -> None:
+        n_events = len(orders.order_id) + len(later.order_id)
+        if n_events == 0:
+            return
         earliest, latest = log_kernel.find_span(orders.seen_at, later.seen_at)
         if earliest < self.last_seen_at:
             raise HistoryError(
-                f"{n_orders + n_later} events begin {(self.last_seen_at - earliest) / 1e6:.6f} s before the last "
+                f"{n_events} events begin {(self.last_seen_at - earliest) / 1e6:.6f} s before the last "
                 "event already seen",
                 hint="score past orders together with the whole history, in one table or one command",
             )
         self.last_seen_at = int(latest)
-        if self.spec.order_columns:
-            out[:, self._own_columns] = orders.own
-        if n_orders + n_later < _BULK_FROM:
+        if n_events < _BULK_FROM:
             self._advance_few(orders, later, out)
         else:
             self._advance_many(orders, later, out)
-        return out
 
-    def _advance_few(self, orders: OrderEvents, later: LaterEvents, out: NDArray[np.float32]) -> None:
+    def _advance_few(self, orders: OrderEvents, later: LaterEvents, out: NDArray[np.float32] | None) -> None:
         """Add a small batch: two calls of a kernel, nothing else that could be left out."""
         n_orders, n_events = len(orders.order_id), len(orders.order_id) + len(later.order_id)
         if n_events > self._room:
@@ -144,22 +161,16 @@ class FeatureEngine:
             orders.amount_minor, orders.read_mask(), later.order_id, later.seen_at, later.mask, later.amount_minor,
             later.rank,
         )  # fmt: skip
+        out = self._ask_nothing(out_row) if out is None else out
         self._enter_classes()
         kernel.replay_few(
-            self._by_level,
-            self._level_ends,
-            self._book,
-            shared,
-            self._group_plan,
-            first,
-            self.last_seen_at,
-            out_row,
+            self._by_level, self._level_ends, self._book, shared, self._group_plan, first, self.last_seen_at, out_row,
             out,
-        )
+        )  # fmt: skip
         if self._room < _LITTLE_ROOM:
             self._compact_if_worth()
 
-    def _advance_many(self, orders: OrderEvents, later: LaterEvents, out: NDArray[np.float32]) -> None:
+    def _advance_many(self, orders: OrderEvents, later: LaterEvents, out: NDArray[np.float32] | None) -> None:
         """Add a large batch: part by part, so that what a part touches stays near; a part entity by entity."""
         by_time = log_kernel.sort_seen(orders.seen_at, np.zeros(len(orders), np.uint8))
         by_seen = log_kernel.sort_seen(later.seen_at, later.rank)
@@ -183,7 +194,7 @@ class FeatureEngine:
         later: LaterEvents,
         by_time: NDArray[np.int64],
         by_seen: NDArray[np.int64],
-        out: NDArray[np.float32],
+        out: NDArray[np.float32] | None,
         horizon: int,
         pool: Parallel,
     ) -> None:
@@ -204,17 +215,23 @@ class FeatureEngine:
             shared, orders.seen_at, orders.amount_minor, orders.read_mask(), by_time, rows, is_new, later.order_id,
             later.seen_at, later.mask, later.amount_minor, by_seen,
         )  # fmt: skip
+        answers = self._ask_nothing(out_row) if out is None else out
         self._enter_classes()
         self._reserve_groups(0)
         if self._groups is not None:
-            groups_kernel.replay_groups(self._group_plan, shared, first, horizon, out_row, out)
+            groups_kernel.replay_groups(self._group_plan, shared, first, horizon, out_row, answers)
 
         def replay(entities: NDArray[np.int64]) -> None:
-            self._replay(entities, first, horizon, out_row, out)
+            self._replay(entities, first, horizon, out_row, answers)
 
         for level in self._levels:
             self._run(replay, self._share_out(level), pool)
         kernel.close_batch(shared, horizon)
+
+    def _ask_nothing(self, out_row: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Let no event ask for features; give what takes them."""
+        out_row[:] = -1
+        return np.empty((0, len(self.spec.names)), np.float32)
 
     def _replay(
         self,

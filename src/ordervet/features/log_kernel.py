@@ -138,7 +138,8 @@ def append_events(shared_row, order_seen_at, order_amount, order_mask, by_time, 
     ----------
     order_seen_at, order_amount, order_mask : shape (n,), as given
     by_time, rows, is_new : of `place_orders`
-    order_id, seen_at, mask, amount : shape (m,), the later events, as given; those of an unknown order are left out
+    order_id, seen_at, mask, amount : shape (m,), the later events, as given; those of an order that is not known, or
+        not yet, are left out
     by_seen : shape (m,), of `sort_seen`
 
     Returns
@@ -148,6 +149,7 @@ def append_events(shared_row, order_seen_at, order_amount, order_mask, by_time, 
     table, size, shared = shared_row[b.ORDER_MAP], shared_row[b.ORDER_MAP_SIZE], np.int64(shared_row.ctypes.data)
     out_row = np.empty(len(rows) + len(by_seen), np.int32)
     first, n, order, other = shared_row[b.N_EVENTS], 0, 0, 0
+    n_rows = shared_row[b.N_ROWS] - is_new.sum()  # rows of the orders seen so far
     while order < len(rows) or other < len(by_seen):
         is_order = order < len(rows) and (
             other == len(by_seen) or order_seen_at[by_time[order]] <= seen_at[by_seen[other]]
@@ -157,13 +159,13 @@ def append_events(shared_row, order_seen_at, order_amount, order_mask, by_time, 
             bits = order_mask[at] | _mark_first(order_seen_at[at], row, shared) if is_new[order] else 0
             out_row[n] = at
             _append(first + n, order_seen_at[at], order_amount[at], bits, row, shared)
-            order, n = order + 1, n + 1
+            n_rows, order, n = n_rows + is_new[order], order + 1, n + 1
         else:
             at = by_seen[other]
             if other + _AHEAD < len(by_seen):
                 fetch_place(np.int64(order_id[by_seen[other + _AHEAD]]), table, size)
             row = find_slot(np.int64(order_id[at]), table, size)
-            if row >= 0:
+            if 0 <= row < n_rows:
                 out_row[n] = -1
                 _append(first + n, seen_at[at], amount[at], mask[at], row, shared)
                 n += 1

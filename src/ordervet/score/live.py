@@ -26,7 +26,8 @@ from ordervet.entities.keyed import KEYED_KINDS
 from ordervet.errors import HistoryError
 from ordervet.features import FeatureEngine, OrderEvents
 from ordervet.score.arrival import NEVER
-from ordervet.score.memory import Memory, advance, advance_in_parts, advance_one, find_earliest, require_engine
+from ordervet.score.memory import Memory, advance, advance_one, find_earliest, require_engine
+from ordervet.score.rebuild import build_state, list_state_columns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,8 +47,6 @@ SNAPSHOT_AFTER = 500_000
 
 SNAPSHOT_FROM = 20_000
 """A history with fewer events is replayed in a moment, and has no snapshot."""
-
-_REPLAYED_AT_ONCE = 2**17
 
 _log = logging.getLogger("ordervet")
 
@@ -96,7 +95,7 @@ class LiveMemory(Memory):
             if spec is None:
                 self._read_all()
             elif not self._restore(spec):
-                self._replay(spec)
+                self._rebuild(spec)
         except BaseException:
             self._live.close()
             raise
@@ -193,7 +192,7 @@ class LiveMemory(Memory):
     def rebuild(self, spec: FeatureSpec) -> None:
         """Go on with other features: the history is replayed for them."""
         self._live.flush()
-        self._replay(spec)
+        self._rebuild(spec)
 
     def erase_buyer(self, buyer_id: str) -> Erased:
         """Erase a buyer from the history and from what is remembered; see `History.erase_buyer`."""
@@ -203,7 +202,7 @@ class LiveMemory(Memory):
         if self._engine is None:
             self._read_all()
         else:
-            self._replay(self._engine.spec)
+            self._rebuild(self._engine.spec)
         return erased
 
     def flush(self) -> None:
@@ -300,11 +299,22 @@ class LiveMemory(Memory):
     def _replay(self, spec: FeatureSpec) -> Features:
         """Build the state anew from the whole history; give the features of all its orders."""
         engine = FeatureEngine(spec, n_jobs=self._n_jobs)
-        features = advance_in_parts(engine, to_events(self._read_all(), self._key.key_id), _REPLAYED_AT_ONCE)
+        features = advance(engine, to_events(self._read_all(), self._key.key_id))
+        self._take_over(engine)
+        return features
+
+    def _rebuild(self, spec: FeatureSpec) -> None:
+        """Build the state anew from the whole history."""
+        orders, later = self._live.read_columns(*list_state_columns(spec))
+        self._last_seen_at, self._ids_at_last = NEVER, set()
+        self._note(orders)
+        self._note(later)
+        self._take_over(build_state(orders, later, spec, self._key.key_id, n_jobs=self._n_jobs))
+
+    def _take_over(self, engine: FeatureEngine) -> None:
         self._engine = engine
         self._join_saving()
         self.save_snapshot()
-        return features
 
     def _read_all(self) -> pa.Table:
         rows = self._live.read()

@@ -188,29 +188,6 @@ def advance(engine: FeatureEngine, events: KeyedEvents) -> Features:
     return Features(events.orders, order_events, engine.advance(order_events, build_later_events(events)))
 
 
-def advance_in_parts(engine: FeatureEngine, events: KeyedEvents, n_orders: int) -> Features:
-    """Add many events to a state, so many orders at a time: the state makes room for no more than come at once.
-
-    Parameters
-    ----------
-    engine : a state
-    events : in the order seen
-    n_orders : about so many at a time
-    """
-    order_events = build_order_events(events.orders, engine.spec)
-    later = build_later_events(events)
-    later = later.take(np.argsort(later.seen_at, kind="stable"))
-    edges = np.unique(order_events.seen_at[n_orders::n_orders])
-    order_starts, later_starts = (np.searchsorted(each.seen_at, edges) for each in (order_events, later))
-    order_parts = np.split(np.arange(len(order_events)), order_starts)
-    later_parts = np.split(np.arange(len(later)), later_starts)
-    parts = [
-        engine.advance(order_events.take(orders), later.take(laters))
-        for orders, laters in zip(order_parts, later_parts, strict=True)
-    ]
-    return Features(events.orders, order_events, np.concatenate(parts))
-
-
 def advance_one(engine: FeatureEngine, one: OneOrder) -> NDArray[np.float32]:
     """Add one order to a state; give its features, shape (1, n_features)."""
     return engine.advance(build_one_event(one, engine.spec), _NOTHING_LATER)

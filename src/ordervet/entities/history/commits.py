@@ -16,7 +16,7 @@ from ordervet.entities.history.disk import bring_to_disk
 from ordervet.entities.history.identity import STANDING_COLUMNS, admit
 from ordervet.entities.history.journal import list_journals, read_journal, remove_journal
 from ordervet.entities.history.lines import read_lines
-from ordervet.entities.history.rows import fit_rows, row_schema, unite_schemas
+from ordervet.entities.history.rows import EVENT_OF, fit_rows, row_schema, unite_schemas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -113,6 +113,25 @@ def read_arrivals(folder: Path, since_us: int | None = None) -> pa.Table:
         rows = dataset.to_table(filter=ds.field("seen_at") >= since)
         rows = rows.filter(pa.array(np.asarray(rows["seen_at"].cast(pa.int64())) >= since_us))
     return sort_rows(rows)
+
+
+def read_columns(folder: Path, of_orders: list[str], of_later: list[str]) -> tuple[pa.Table, pa.Table]:
+    """Read some columns of the newest version: of its orders, and of what came later, in no order.
+
+    Parameters
+    ----------
+    folder : of the store
+    of_orders, of_later : names; columns that the store lacks are left out
+    """
+    dataset = delta.load_table(folder).to_pyarrow_dataset()
+    # NOTE: after a merge the table's schema has views of text, and files written before do not.
+    is_order = ds.field("event").cast(pa.string()) == pa.scalar(EVENT_OF["orders"])
+    known = set(dataset.schema.names)
+    orders, later = (
+        dataset.to_table(columns=[name for name in names if name in known], filter=is_wanted)
+        for names, is_wanted in ((of_orders, is_order), (of_later, ~is_order))
+    )
+    return orders, later
 
 
 def _read_by_ids(table: DeltaTable, event_ids: pa.ChunkedArray) -> pa.Table:

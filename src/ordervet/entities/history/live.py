@@ -18,7 +18,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ordervet.entities.history.commits import commit_entries, commit_journal, read_arrivals, read_identities
+from ordervet.entities.history.commits import (
+    commit_entries,
+    commit_journal,
+    read_arrivals,
+    read_columns,
+    read_identities,
+)
 from ordervet.entities.history.disk import told_clearly
 from ordervet.entities.history.identity import has_blame
 from ordervet.entities.history.journal import Entry, create_journal
@@ -205,6 +211,11 @@ class LiveHistory:
         """Read all rows of the table in the order seen; call `flush` first, or after opening."""
         with told_clearly(self._folder, "read"):
             return read_arrivals(self._folder)
+
+    def read_columns(self, of_orders: list[str], of_later: list[str]) -> tuple[pa.Table, pa.Table]:
+        """Read some columns of all orders, and of what came later, in no order; call `flush` before."""
+        with told_clearly(self._folder, "read"):
+            return read_columns(self._folder, of_orders, of_later)
 
     def read_tail(self, last_seen_at: int, ids_at_last: set[int], digest: Digest) -> pa.Table | None:
         """Read what came after a state, if the table holds exactly what the state was built from and what came after.

@@ -105,14 +105,8 @@ def to_events(
     orders : ids of all orders, and when each was seen, where the rows are only a part; None finds them among the rows
     is_tail : the rows are the newest ones, and an order that is not among them was seen before all of them, or never
     """
-    tables = {}
-    for kind in KEYED_KINDS:
-        of_kind = rows.filter(pc.equal(rows["event"], EVENT_OF[kind]))
-        contract_names = {stored: name for name, stored in _STORED_NAMES[kind].items()}
-        columns = {contract_names.get(name, name): of_kind[name] for name in of_kind.column_names}
-        columns |= {name: _to_unsigned(column) for name, column in columns.items() if name.startswith(ID)}
-        schema = keyed_schema(kind, columns)
-        tables[kind] = complete_columns(pa.table(columns), schema)
+    events = split_rows(rows, key_id)
+    tables = {kind: getattr(events, kind) for kind in KEYED_KINDS}
     if orders is None:
         orders = (_ints(tables["orders"][ORDER_ID]), _ints(tables["orders"]["seen_at"]))
     for kind in KEYED_KINDS[1:]:
@@ -121,6 +115,19 @@ def to_events(
         if is_tail:
             is_usable |= order_seen_at == NEVER
         tables[kind] = tables[kind].filter(pa.array(is_usable))
+    return KeyedEvents(**tables, key_id=key_id)
+
+
+def split_rows(rows: pa.Table, key_id: str) -> KeyedEvents:
+    """Give rows of the store as keyed events, all of them, whether or not their order is there."""
+    tables = {}
+    for kind in KEYED_KINDS:
+        of_kind = rows.filter(pc.equal(rows["event"], EVENT_OF[kind]))
+        contract_names = {stored: name for name, stored in _STORED_NAMES[kind].items()}
+        columns = {contract_names.get(name, name): of_kind[name] for name in of_kind.column_names}
+        columns |= {name: _to_unsigned(column) for name, column in columns.items() if name.startswith(ID)}
+        schema = keyed_schema(kind, columns)
+        tables[kind] = complete_columns(pa.table(columns), schema)
     return KeyedEvents(**tables, key_id=key_id)
 
 
