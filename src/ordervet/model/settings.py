@@ -84,14 +84,14 @@ class FitSettings(BaseModel):
     #: Which innocent orders count more than once; where several fit, the largest weight holds.
     protected: tuple[Protection, ...] = (
         Protection(feature="order__value__account_age_days", at_most=7, weight=6),  # newcomers
-        Protection(feature="item__count__order__10m", at_least=5, weight=3),  # live-stream bursts
-        Protection(feature="address__distinct__buyer__30d", at_least=2, weight=12),  # families, stations
-        Protection(feature="device__distinct__buyer__30d", at_least=2, weight=12),
-        Protection(feature="phone__distinct__buyer__30d", at_least=2, weight=12),
+        Protection(feature="item__burst__order__1h", at_least=5, weight=3),  # live-stream bursts
+        Protection(feature="address__distinct__buyer__90d", at_least=2, weight=12),  # families, stations
+        Protection(feature="device__distinct__buyer__90d", at_least=2, weight=12),
+        Protection(feature="phone__distinct__buyer__90d", at_least=2, weight=12),
         Protection(feature="order__is__pick_up", at_least=1, weight=6),
         Protection(feature="order__is__dormitory", at_least=1, weight=4),
         Protection(feature="order__is__office", at_least=1, weight=4),
-        Protection(feature="buyer__count__order__1d", at_least=3, weight=8),  # leaders of group purchases
+        Protection(feature="buyer__count__order__1h", at_least=2, weight=8),  # leaders of group purchases
         Protection(feature="order__value__quantity", at_least=6, weight=4),  # wholesale buyers
         Protection(feature="buyer__count__refund_only__90d", at_least=1, weight=4),  # faulty batches
         Protection(feature="buyer__share__refund_requested__90d", at_least=0.5, weight=4),  # clothes in three sizes
