@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ordervet.errors import ModelError
 from ordervet.model import FitSettings
-from ordervet.model.kinds import fit_kinds, measure_kinds
+from ordervet.model.kinds import WALKED_SINGLY, fit_kinds, measure_kinds
 
 if TYPE_CHECKING:
     from ordervet.model.kinds import KindModel
@@ -48,6 +48,13 @@ def test_kinds_are_lightgbms_to_the_last_bit(kind_model: KindModel, seed: int) -
     expected = exponents / exponents.sum(axis=1, keepdims=True)
     np.testing.assert_array_equal(kind_model.predict(features), expected)
     np.testing.assert_array_equal(kind_model.predict_slowly(features), expected)
+
+
+@pytest.mark.parametrize("n_rows", [1, WALKED_SINGLY, WALKED_SINGLY + 1, 600])
+def test_kinds_of_few_and_of_many_orders_are_the_same_bits(kind_model: KindModel, n_rows: int) -> None:
+    features, _ = draw(n_rows, seed=n_rows)
+
+    np.testing.assert_array_equal(kind_model.predict(features), kind_model.predict_slowly(features))
 
 
 def test_kinds_are_told_apart_on_orders_not_fitted_on(kind_model: KindModel) -> None:

@@ -34,6 +34,7 @@ from ordervet.model.forest_vectors_kernel import (
 )
 
 _LINE_BYTES = 64
+_BINNED_ROWS = 8
 _ZERO_SIZE = np.float32(1e-35)
 _NAN = np.float32(np.nan)
 _GROUP = 8
@@ -65,19 +66,32 @@ def bin_value(value, column, thresholds, bases):
     return find_bin(value, thresholds, column * COLUMN_SIZE, bases, column * BASES_SIZE)
 
 
+@numba.njit(nogil=True, cache=True, inline="always")
+def _bin_one(features, at, is_zero_missing, column, thresholds, bases):
+    value = load_flat(features, at)
+    if is_zero_missing and abs(value) <= _ZERO_SIZE:
+        value = _NAN
+    return bin_value(value, column, thresholds, bases)
+
+
 @numba.njit(nogil=True, cache=True)
 def bin_rows(features, n_features, start, n_rows, column_feature, column_zero_is_missing, thresholds, bases, bins):
-    """Fill `bins`, shape (n_columns * 512,), for rows from `start` on; 64 rows at a time, so that they stay near."""
-    for first in range(0, n_rows, WORD_ROWS):
-        last = min(first + WORD_ROWS, n_rows)
+    """Fill `bins`, shape (n_columns * 512,), for rows from `start` on; a few rows at a time, so that they stay near."""
+    # SPEED: 64 rows of 203 features overflow the nearest cache; 8 of them, a number the compiler knows, take three
+    # fifths of the time (bench_path.py).
+    n_whole = n_rows - n_rows % _BINNED_ROWS
+    for column in range(len(column_feature)):
+        is_zero_missing = column_zero_is_missing[column] != 0
+        for row in range(n_whole, n_rows):
+            at = (start + row) * n_features + column_feature[column]
+            bins[column * BLOCK_ROWS + row] = _bin_one(features, at, is_zero_missing, column, thresholds, bases)
+    for first in range(0, n_whole, _BINNED_ROWS):
         for column in range(len(column_feature)):
-            feature = column_feature[column]
             is_zero_missing = column_zero_is_missing[column] != 0
-            for row in range(first, last):
-                value = load_flat(features, (start + row) * n_features + feature)
-                if is_zero_missing and abs(value) <= _ZERO_SIZE:
-                    value = _NAN
-                bins[column * BLOCK_ROWS + row] = bin_value(value, column, thresholds, bases)
+            at = (start + first) * n_features + column_feature[column]
+            to = column * BLOCK_ROWS + first
+            for row in range(_BINNED_ROWS):
+                bins[to + row] = _bin_one(features, at + row * n_features, is_zero_missing, column, thresholds, bases)
 
 
 @numba.njit(nogil=True, cache=True)

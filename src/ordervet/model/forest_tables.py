@@ -8,7 +8,7 @@ planes; a leaf that lies higher is repeated under its place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -43,8 +43,8 @@ PADDING = 64
 
 
 @dataclass(frozen=True, slots=True)
-class ForestTables:
-    """A forest as the kernels read it. All arrays are flat.
+class Questions:
+    """The distinct questions of a forest as the kernels read them. All arrays are flat.
 
     Parameters
     ----------
@@ -56,8 +56,6 @@ class ForestTables:
     plane_start : shape (n_columns + 1,), int64; the planes of each column
     plane_shift, plane_limit : shape (n_planes + 64,), uint8; a row goes right when ``uint8(bin + shift) > limit``; the
         last 64 belong to no plane
-    node_plane : shape (n_trees * 64,), int32; per tree 63 nodes in heap order from position 1 on
-    leaf_value : shape (n_trees * 64,), float64; per tree the leaves from left to right
     plane_of_node : shape (n_nodes,), int64; the plane of each of the forest's own nodes
     """
 
@@ -68,14 +66,27 @@ class ForestTables:
     plane_start: NDArray[np.int64]
     plane_shift: NDArray[np.uint8]
     plane_limit: NDArray[np.uint8]
-    node_plane: NDArray[np.int32]
-    leaf_value: NDArray[np.float64]
     plane_of_node: NDArray[np.int64]
 
     @property
     def n_planes(self) -> int:
         """Number of distinct questions."""
         return len(self.plane_limit) - PADDING
+
+
+@dataclass(frozen=True, slots=True)
+class ForestTables(Questions):
+    """A forest of trees of depth 6 or less, beside its questions.
+
+    Parameters
+    ----------
+    node_plane : shape (n_trees * 64,), int32; per tree 63 nodes in heap order from position 1 on
+    leaf_value : shape (n_trees * 64,), float64; per tree the leaves from left to right
+    others : those of `Questions`
+    """
+
+    node_plane: NDArray[np.int32]
+    leaf_value: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +126,21 @@ def build_tables(forest: Forest) -> ForestTables:
     UnsupportedForestError
         A tree is deeper than 6.
     """
+    questions = build_questions(forest)
+    node_plane, leaf_value = _build_perfect_trees(forest, questions.plane_of_node)
+    shared = {each.name: getattr(questions, each.name) for each in fields(questions)}
+    return ForestTables(**shared, node_plane=node_plane, leaf_value=align(leaf_value))
+
+
+def build_questions(forest: Forest) -> Questions:
+    """Lay out the questions of a forest of any depth."""
     columns = _build_columns(forest)
     is_shifted = (forest.missing != MISSING_NONE) & forest.default_left
     questions, plane_of_node = np.unique(
         np.stack([columns.column_of_node, is_shifted, columns.cut_of_node]), axis=1, return_inverse=True
     )
     column, shift, cut = questions.astype(np.int64).reshape(3, -1)
-    node_plane, leaf_value = _build_perfect_trees(forest, np.ravel(plane_of_node))
-    return ForestTables(
+    return Questions(
         column_feature=columns.feature,
         column_zero_is_missing=(columns.missing == MISSING_ZERO).astype(np.uint8),
         thresholds=align(np.concatenate([_lay_out_cuts(cuts) for cuts in columns.cuts])),
@@ -132,8 +150,6 @@ def build_tables(forest: Forest) -> ForestTables:
         plane_start=np.searchsorted(column, np.arange(len(columns.feature) + 1)),
         plane_shift=_pad(shift),
         plane_limit=_pad(cut + shift),
-        node_plane=node_plane,
-        leaf_value=align(leaf_value),
         plane_of_node=np.ravel(plane_of_node).astype(np.int64),
     )
 

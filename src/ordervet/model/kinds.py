@@ -12,6 +12,7 @@ import numpy as np
 from ordervet.errors import ModelError
 from ordervet.model.forest import parse_forest
 from ordervet.model.forest_reference import walk_forest
+from ordervet.model.forest_tables import TREE_SIZE, build_questions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.model.forest import Forest
+    from ordervet.model.forest_tables import Questions
     from ordervet.model.settings import FitSettings
 
 #: A kind with fewer judged orders than this is not learned, and never named by this model.
 MIN_ORDERS_PER_KIND = 20
+#: Up to so many rows a walk through the trees is quicker than a block.
+WALKED_SINGLY = 24
 #: Below this probability no kind is named.
 MIN_P_KIND = 0.5
 _NUM_ROUNDS, _NUM_LEAVES, _LEARNING_RATE, _MIN_DATA_IN_LEAF = 60, 15, 0.1, 5
@@ -58,6 +62,25 @@ class KindModel:
         as_one = re.sub(r"^(num_class|num_tree_per_iteration)=\d+$", r"\1=1", self.booster_text, flags=re.MULTILINE)
         return parse_forest(as_one)
 
+    @cached_property
+    def _questions(self) -> Questions | None:
+        """The questions of the forest; None where its trees do not fit the kernel for blocks, as ours always do."""
+        forest = self._forest
+        own = np.arange(len(forest.left)) - np.repeat(forest.node_start[:-1], np.diff(forest.node_start))
+        children = np.stack([forest.left, forest.right])
+        is_fitting = np.diff(forest.leaf_start).max() <= TREE_SIZE and ((children < 0) | (children > own)).all()
+        return build_questions(forest) if is_fitting else None
+
+    @cached_property
+    def _padded_leaves(self) -> NDArray[np.float64]:
+        """The leaves of each tree by their numbers, shape (n_trees * 64,)."""
+        forest = self._forest
+        padded = np.zeros((forest.n_trees, TREE_SIZE))
+        for tree in range(forest.n_trees):
+            leaves = forest.leaf_value[forest.leaf_start[tree] : forest.leaf_start[tree + 1]]
+            padded[tree, : len(leaves)] = leaves
+        return padded.reshape(-1)
+
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Give the probability of each kind, were the order malicious.
 
@@ -69,10 +92,19 @@ class KindModel:
         -------
         shape (n, n_kinds), rows that add up to 1
         """
-        from ordervet.model.kinds_kernel import walk_kinds  # noqa: PLC0415 - numba is imported when the first is asked for
+        from ordervet.model.kinds_kernel import score_kinds, walk_kinds  # noqa: PLC0415 - numba is imported when the first is asked for
 
         forest = self._forest
         raw = np.zeros((len(features), len(self.kinds)), np.float64)
+        if len(features) > WALKED_SINGLY and self._questions is not None:
+            asked = self._questions
+            score_kinds(
+                np.ascontiguousarray(features).reshape(-1), forest.n_features, asked.column_feature,
+                asked.column_zero_is_missing, asked.thresholds, asked.bases, asked.plane_start, asked.plane_shift,
+                asked.plane_limit, asked.plane_of_node, forest.node_start, forest.left, forest.right,
+                self._padded_leaves, raw,
+            )  # fmt: skip
+            return _soften(raw)
         walk_kinds(
             features, forest.node_start, forest.leaf_start, forest.feature, forest.threshold, forest.missing,
             forest.default_left, forest.left, forest.right, forest.leaf_value, raw,
