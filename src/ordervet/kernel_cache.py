@@ -20,8 +20,9 @@ from pathlib import Path
 
 _log = logging.getLogger("ordervet")
 
-_ROOMS = ("entities", "features", "model")
-"""Folders with kernels."""
+_SOON = ("entities", "features", "model")
+_ROOMS = ("contract", *_SOON)
+"""Folders with kernels; those of `contract` are compiled for the first large table only."""
 
 
 def ensure_kernel_cache(package: Path) -> None:
@@ -47,7 +48,7 @@ def has_compiled_kernels(package: Path) -> bool:
     ----------
     package : folder of the sources
     """
-    return all(any(file for folder in _find_folders(package, room) for file in folder.glob("*.nbi")) for room in _ROOMS)
+    return all(any(file for folder in _find_folders(package, room) for file in folder.glob("*.nbi")) for room in _SOON)
 
 
 def _keep_for_this_process() -> None:

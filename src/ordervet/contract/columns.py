@@ -8,7 +8,7 @@ has one reader per shape; a value that is given but comes out null is unreadable
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -40,13 +40,18 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from zoneinfo import ZoneInfo
 
-    from ordervet.contract.instants import Mask
+    from ordervet.contract.instants import Bytes, Mask
+
+    Offsets: TypeAlias = np.ndarray[Any, np.dtype[np.int32]]
 
 ReadKind = FieldKind | Literal["money"]  # money: an integer of minor units, written in major units
 Shape = Literal["text", "integer", "number", "boolean", "instant", "exact", "opaque"]
 
 _MONEY_DECIMAL = pa.decimal128(38, 2)
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+
+#: From so many rows on a kernel looks at texts. SPEED: below, NumPy is done before numba is imported.
+MANY_ROWS = 16_384
 
 _SPACE, _FIRST_CONTINUED = 0x20, 0x80
 _MAY_BEGIN_TRIMMED = np.zeros(256, bool)
@@ -121,7 +126,7 @@ def _to_shape(raw: pa.Array) -> tuple[Shape, pa.Array]:
     is_type = pa.types
     if is_type.is_string(raw.type) or is_type.is_large_string(raw.type) or is_type.is_string_view(raw.type):
         texts = raw.cast(pa.string())
-        if _may_need_trim(texts):
+        if measure_texts(texts)[0]:
             texts = pc.utf8_trim(texts, characters=TRIMMED)
             texts = pc.if_else(pc.equal(texts, ""), None, texts)
         return "text", texts
@@ -138,20 +143,53 @@ def _to_shape(raw: pa.Array) -> tuple[Shape, pa.Array]:
     return ("exact", raw) if is_type.is_decimal(raw.type) else ("opaque", raw)
 
 
-def _may_need_trim(texts: pa.Array) -> bool:
-    """Tell whether a text could be blank, or begin or end with a character of TRIMMED; most columns hold none."""
-    # SPEED: a look at the first and last bytes takes a tenth of the time of trimming (bench_path.py).
+def measure_texts(texts: pa.Array[Any]) -> tuple[bool, int]:
+    """Look at the ends and the lengths of texts; most columns hold none that needs trimming.
+
+    Parameters
+    ----------
+    texts : shape (n,), of type string
+
+    Returns
+    -------
+    whether one could be blank, or begin or end with a character of TRIMMED; and the longest, in bytes
+    """
     if len(texts) == texts.null_count:
-        return False
-    _, offset_buffer, data_buffer = texts.buffers()
+        return False, 0
+    if len(texts) < MANY_ROWS:
+        lengths = pc.binary_length(texts)
+        return _may_need_trim(texts), int(pc.max(lengths).as_py())
+    # NOT: at the top. numba takes longer to import than a small table to check.
+    from ordervet.contract.text_kernel import scan_texts  # noqa: PLC0415 - see above
+
+    # SPEED: one pass takes a seventh of the time of NumPy's many (bench_path.py).
+    may_need_trim, longest = scan_texts(*view_rows(texts), _MAY_BEGIN_TRIMMED)
+    return bool(may_need_trim), int(longest)
+
+
+def view_rows(texts: pa.Array[Any]) -> tuple[Bytes, Offsets, Bytes, int]:
+    """View texts as kernels read them: bytes, offsets, bits of validity (none where all are given), the first bit.
+
+    Parameters
+    ----------
+    texts : shape (n,), of type string, at least one row
+    """
+    validity, offset_buffer, data_buffer = texts.buffers()
     offsets = np.frombuffer(offset_buffer, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    data = np.frombuffer(data_buffer or b"", np.uint8)
+    bits = np.frombuffer(validity if texts.null_count else b"", np.uint8)
+    return data, offsets, bits, texts.offset
+
+
+def _may_need_trim(texts: pa.Array) -> bool:
+    """Tell whether a text could be blank, or begin or end with a character of TRIMMED."""
+    data, offsets, _, _ = view_rows(texts)
     starts, ends = offsets[:-1], offsets[1:]
     if texts.null_count:
         is_given = to_mask(texts.is_valid())  # NOTE: under a null Arrow may keep any bytes
         starts, ends = starts[is_given], ends[is_given]
     if (starts == ends).any():
         return True
-    data = np.frombuffer(data_buffer, np.uint8)
     last = data[ends - 1]
     if _MAY_BEGIN_TRIMMED[data[starts]].any() or (last <= _SPACE).any():
         return True

@@ -20,8 +20,8 @@ _SECOND = 1_000_000
 _MINUTE = 60 * _SECOND
 _DAY = 86_400 * _SECOND
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST = (FIRST_INSTANT - _EPOCH) // timedelta(microseconds=1)
-_LAST = (LAST_INSTANT - _EPOCH) // timedelta(microseconds=1)
+FIRST_MICROS = (FIRST_INSTANT - _EPOCH) // timedelta(microseconds=1)
+LAST_MICROS = (LAST_INSTANT - _EPOCH) // timedelta(microseconds=1)
 _UNREADABLE = np.int64(np.iinfo(np.int64).min)
 _INSTANT = re.compile(INSTANT_PATTERN)
 _PLAIN = len("2025-11-11 20:00:00")
@@ -108,12 +108,12 @@ def _to_micros(raw: Micros, unit: str) -> Micros:
     if unit == "ns":
         return raw // 1000
     factor = {"D": _DAY, "s": _SECOND, "ms": 1000, "us": 1}[unit]
-    is_near = (raw > (_FIRST - _DAY) // factor - 1) & (raw < (_LAST + _DAY) // factor + 1)
+    is_near = (raw > (FIRST_MICROS - _DAY) // factor - 1) & (raw < (LAST_MICROS + _DAY) // factor + 1)
     return np.where(is_near, np.where(is_near, raw, 0) * factor, _UNREADABLE)
 
 
 def _to_timestamps(micros: Micros) -> pa.Array:
-    is_bad = (micros < _FIRST) | (micros > _LAST)
+    is_bad = (micros < FIRST_MICROS) | (micros > LAST_MICROS)
     return pa.array(micros, pa.int64(), mask=is_bad).cast(pa.timestamp("us", tz="UTC"))
 
 
@@ -201,7 +201,7 @@ def _offsets_of(zone: ZoneInfo) -> tuple[Micros, Micros]:
     changes : shape (k,), UTC microseconds, ascending
     offsets : shape (k + 1,), microseconds east of UTC before, between and after the changes
     """
-    day, last_day = _FIRST // _DAY - 2, _LAST // _DAY + 2
+    day, last_day = FIRST_MICROS // _DAY - 2, LAST_MICROS // _DAY + 2
     changes, offsets = [], [_offset_at(day * 86_400, zone)]
     for next_day in range(day + 1, last_day + 1):
         offset = _offset_at(next_day * 86_400, zone)

@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic_core import PydanticCustomError
 
-from ordervet.contract.columns import read_column
+from ordervet.contract.columns import MANY_ROWS, read_column, view_rows
 from ordervet.contract.events import check_entity_name, check_extra_name
 from ordervet.contract.failures import Fault, build_failures, failures_error, observe
 from ordervet.contract.instants import to_mask
 from ordervet.contract.intake import to_arrow
 from ordervet.contract.schemas import arrow_field, event_schema, extra_prefix, table_fields
+from ordervet.contract.sound import take_sound
 from ordervet.contract.values import DEFAULT_TIME_ZONE, load_zone
 from ordervet.errors import ContractError
 
@@ -59,12 +60,13 @@ def validate_events(
     time_zone: str = DEFAULT_TIME_ZONE,
     in_major: Collection[str] = (),
     where: str = "the table",
+    keeps_codes: bool = False,
 ) -> pa.Table:
     """Give events of one kind in the canonical schema, or raise one error that sums up everything wrong with them.
 
     Parameters
     ----------
-    kind, data, time_zone, in_major : as for `split_events`
+    kind, data, time_zone, in_major, keeps_codes : as for `split_events`
     where : what the message calls the table, such as a file's name
 
     Returns
@@ -77,7 +79,9 @@ def validate_events(
         A row breaks a rule, or a column is unknown or missing. The message carries order ids, nothing personal.
     """
     table = to_arrow(data)
-    good, failures = split_events(kind, table, time_zone=time_zone, in_major=in_major, where=where)
+    good, failures = split_events(
+        kind, table, time_zone=time_zone, in_major=in_major, where=where, keeps_codes=keeps_codes
+    )
     if failures.num_rows:
         fields = table_fields(kind, table.column_names)
         hint = f'good, failures = split_events("{kind}", data) keeps the good rows and lists the others'
@@ -92,6 +96,7 @@ def split_events(
     time_zone: str = DEFAULT_TIME_ZONE,
     in_major: Collection[str] = (),
     where: str = "the table",
+    keeps_codes: bool = False,
 ) -> tuple[pa.Table, pa.Table]:
     """Part events of one kind into good rows and failures.
 
@@ -102,6 +107,7 @@ def split_events(
     time_zone : where times without an offset are read
     in_major : money columns that are written in major units (元), with at most two decimals
     where : what a message calls the table
+    keeps_codes : whether columns of texts that are dictionary-encoded may stay so in the good rows
 
     Returns
     -------
@@ -121,17 +127,26 @@ def split_events(
     zone = load_zone(time_zone)
     batches, faults, first_row = [], [], 0
     for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
-        columns, found = read_batch(batch, fields, zone, in_major)
+        columns, found = read_batch(batch, fields, zone, in_major, keeps_codes=keeps_codes)
         batches.append(columns)
         faults += [replace(fault, rows=fault.rows + first_row) for fault in found]
         first_row += batch.num_rows
-    read = pa.Table.from_batches(batches, event_schema(kind, table.column_names))
+    read = _join(batches, event_schema(kind, table.column_names))
     if kind == "orders":
         faults += _find_duplicates(read["order_id"], fields[0])
     is_good = np.ones(read.num_rows, bool)
     for fault in faults:
         is_good[fault.rows] = False
     return read if is_good.all() else read.filter(pa.array(is_good)), build_failures(faults, read["order_id"])
+
+
+def _join(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
+    """Put batches below each other; texts stay encoded where they are in every batch."""
+    schemas = {batch.schema for batch in batches}
+    if len(schemas) == 1:
+        return pa.Table.from_batches(batches)
+    tables = [pa.Table.from_batches([batch]).cast(schema) for batch in batches]
+    return pa.concat_tables([schema.empty_table(), *tables])
 
 
 def check_columns(kind: EventKind, names: Sequence[str], *, where: str = "the table") -> None:
@@ -183,6 +198,7 @@ def read_batch(
     in_major: Collection[str] = (),
     *,
     is_partial: bool = False,
+    keeps_codes: bool = False,
 ) -> tuple[pa.RecordBatch, list[Fault]]:
     """Read every field of a batch by its rules.
 
@@ -193,6 +209,7 @@ def read_batch(
     zone : where times without an offset are read
     in_major : money columns that are written in major units
     is_partial : whether other rows may hold what is missing in one; then nothing is required or filled in
+    keeps_codes : whether texts that are dictionary-encoded may stay so
 
     Returns
     -------
@@ -202,8 +219,12 @@ def read_batch(
     faults: list[Fault] = []
     for field in fields:
         arrow_type = arrow_field(field).type
-        if field.name in batch.schema.names:
-            raw = batch.column(field.name)
+        raw = batch.column(field.name) if field.name in batch.schema.names else None
+        is_plain = raw is not None and not is_partial and field.name not in in_major
+        if is_plain and (sound := take_sound(raw, field, columns)) is not None:
+            is_coded = pa.types.is_dictionary(sound.type)
+            values = sound.cast(arrow_type) if is_coded and (not keeps_codes or field.default) else sound
+        elif raw is not None:
             read = read_column(raw, "money" if field.name in in_major else field.kind, zone)
             is_broken = np.zeros(batch.num_rows, bool)
             for rule, breaks_rule in _broken_rules(read, field, columns, is_partial=is_partial):
@@ -215,8 +236,7 @@ def read_batch(
         else:
             values = pa.nulls(batch.num_rows, arrow_type)
         columns[field.name] = values if is_partial else _fill_default(values, field, columns)
-    schema = pa.schema([arrow_field(field) for field in fields])
-    return pa.record_batch(list(columns.values()), schema=schema), faults
+    return pa.record_batch(list(columns.values()), names=list(columns)), faults
 
 
 def complete_rows(table: pa.Table, fields: Sequence[ContractField]) -> tuple[pa.Table, list[Fault]]:
@@ -292,6 +312,8 @@ def _fault(field: ContractField, rule: str, rows: Micros, raw: pa.Array) -> Faul
 
 
 def _fill_default(values: Any, field: ContractField, before: Mapping[str, Any]) -> Any:  # noqa: ANN401 - arrays or chunked ones
+    if values.null_count == 0:
+        return values
     if field.default is not None:
         return pc.fill_null(values, field.default)
     return values if field.default_from is None else pc.coalesce(values, before[field.default_from])
@@ -299,7 +321,14 @@ def _fill_default(values: Any, field: ContractField, before: Mapping[str, Any]) 
 
 def _find_duplicates(order_ids: pa.ChunkedArray, field: ContractField) -> list[Fault]:
     """Find the rows whose order id an earlier row has; a broken id is nobody's duplicate."""
-    encoded = order_ids.combine_chunks().dictionary_encode()
+    ids = order_ids.combine_chunks()
+    if len(ids) >= MANY_ROWS and ids.type == pa.string():
+        # NOT: at the top. numba takes longer to import than a small table to check.
+        from ordervet.contract.text_kernel import has_repeats  # noqa: PLC0415 - see above
+
+        if not has_repeats(*view_rows(ids)):
+            return []
+    encoded = ids.dictionary_encode()
     given = np.flatnonzero(to_mask(encoded.is_valid()))
     if len(encoded.dictionary) == len(given):  # SPEED: nearly always so, and it saves the sort
         return []
