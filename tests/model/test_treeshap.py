@@ -93,6 +93,19 @@ def test_row_alone_is_explained_by_the_same_bits_as_among_others(row: int) -> No
     np.testing.assert_array_equal(predictor.explain(rows[: row + 1])[row], shares[row])
 
 
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32), n_rows=st.sampled_from([1, EXPLAINED_SINGLY + 1, 600]), data=st.data())
+def test_shares_of_some_features_are_the_same_bits_as_among_all(seed: int, n_rows: int, data: st.DataObject) -> None:
+    text = draw_booster(seed, n_features=20)
+    rows = draw_rows(text, n_rows, seed)
+    columns = tuple(data.draw(st.permutations(range(20)))[: data.draw(st.integers(0, 20))])
+    predictor = ForestPredictor(text)
+
+    shares = predictor.explain_some(rows, columns)
+
+    np.testing.assert_array_equal(shares, predictor.explain(rows)[:, list(columns)])
+
+
 def test_two_threads_explain_by_the_same_bits_as_one() -> None:
     text = train_booster()
     rows = draw_rows(text, 3_001)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ordervet.errors import PolicyError
-from ordervet.policy import Reason, assign_reasons, load_registry, own_history_log_odds, word_reason
+from ordervet.policy import Reason, assign_reasons, list_own_history, load_registry, own_history_log_odds, word_reason
 from ordervet.policy.reasons import MAX_REASONS, MIN_LOG_ODDS, MIN_SHARE
 
 NAMES = (
@@ -63,6 +63,28 @@ def test_assign_reasons_equals_its_plain_twin(rows: list) -> None:
 
     answers = [[(reason.code, reason.contribution) for reason in order] for order in reasons]
     assert answers == [assign_slowly(row[0]) for row in rows]
+
+
+@given(st.integers(0, 2**32), st.integers(65, 200))
+def test_assign_reasons_of_many_orders_equals_its_plain_twin(seed: int, n_orders: int) -> None:
+    drawn = np.random.default_rng(seed)
+    contributions = drawn.normal(size=(n_orders, len(NAMES))).round(2)
+
+    reasons = assign_reasons(NAMES, contributions, drawn.random((n_orders, len(NAMES))))
+
+    answers = [[(reason.code, reason.contribution) for reason in order] for order in reasons]
+    assert answers == [assign_slowly(row) for row in contributions.tolist()]
+
+
+@given(ROWS)
+def test_own_history_needs_only_the_features_that_are_named(rows: list) -> None:
+    contributions = np.array([row[0] for row in rows])
+    own = list_own_history(NAMES)
+
+    alone = own_history_log_odds([NAMES[at] for at in own], contributions[:, list(own)])
+
+    np.testing.assert_array_equal(alone, own_history_log_odds(NAMES, contributions))
+    assert 0 < len(own) < len(NAMES)
 
 
 @given(ROWS, st.permutations(range(len(NAMES))))

@@ -97,7 +97,11 @@ def fill_shares(leaf_value, weight, leaf_group, n_features, place, mask, wanted,
         first += n
 
 
-@numba.njit(types.void(*_ROWS, *_COLUMNS, *_PLANES, *_GROUPS, *_LOOKUPS, types.float64, _OUT), nogil=True, cache=True)
+@numba.njit(
+    types.void(*_ROWS, *_COLUMNS, *_PLANES, *_GROUPS, *_LOOKUPS, types.int64, types.float64, _OUT),
+    nogil=True,
+    cache=True,
+)
 def explain_blocks(
     features,
     n_features,
@@ -121,16 +125,20 @@ def explain_blocks(
     lookup_feature,
     lookup_group,
     lookup_place,
+    n_shares,
     expected,
     out,
 ):
-    """Write the shares of rows ``start:stop`` to `out`, shape (n_rows * (n_features + 1),), in blocks of 512 rows."""
+    """Write the shares of rows ``start:stop`` to `out`, shape (n_rows * (n_shares + 1),), in blocks of 512 rows.
+
+    n_shares : features whose shares are wanted; `lookup_feature` numbers them
+    """
     n_trees = len(group_start) - 1
     bins = allocate(len(column_feature) * BLOCK_ROWS)
     planes = allocate(len(plane_limit) * BLOCK_ROWS // 8).view(np.uint64)
     bits = allocate(GROUP_BITS * BLOCK_ROWS // 8).view(np.uint64)
-    entries = allocate(np.diff(group_start).max() * BLOCK_ROWS)
-    totals = allocate(n_features * BLOCK_ROWS * 8).view(np.float64)
+    entries = allocate(max(np.diff(group_start).max(), 1) * BLOCK_ROWS)
+    totals = allocate(n_shares * BLOCK_ROWS * 8).view(np.float64)
     planes[:] = 0
     for first in range(start, stop, BLOCK_ROWS):
         n_rows = min(BLOCK_ROWS, stop - first)
@@ -157,10 +165,10 @@ def explain_blocks(
                 for row in range(0, n_words * WORD_ROWS, _GROUP):
                     add_looked_up(entries, at + row, shares, table, ENTRY_BITS, totals, to + row)
         for row in range(n_rows):
-            to = (first + row) * (n_features + 1)
-            for feature in range(n_features):
+            to = (first + row) * (n_shares + 1)
+            for feature in range(n_shares):
                 out[to + feature] = totals[feature * BLOCK_ROWS + row]
-            out[to + n_features] = expected
+            out[to + n_shares] = expected
 
 
 @numba.njit(

@@ -8,7 +8,7 @@ features that lead to the subtree, and of the questions inside it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING
@@ -158,6 +158,47 @@ def build_share_tables(forest: Forest, plane_of_node: NDArray[np.int64]) -> Shar
     )
 
 
+def pick_features(tables: ShareTables, features: NDArray[np.int64]) -> ShareTables:
+    """Leave of a forest's tables what the shares of some features need, for the kernel of blocks.
+
+    Parameters
+    ----------
+    tables : of all features
+    features : shape (k,), distinct
+
+    Returns
+    -------
+    tables whose `lookup_feature` counts the features as given; the lookups of a feature are in the order they had, so
+    that its shares are the same bits
+    """
+    number = np.full(max(tables.lookup_feature.max(initial=0), features.max(initial=0)) + 1, -1, np.int64)
+    number[features] = np.arange(len(features))
+    is_kept = number[tables.lookup_feature] >= 0
+    kept = np.unique(tables.lookup_group[is_kept])
+    bits = _list_ranges(tables.bit_start, kept)
+    conditions = _list_ranges(tables.condition_start, bits)
+    # NOTE: the tables of shares stay as they are; only `explain_singly` reads where a group's own table ends.
+    return replace(
+        tables,
+        group_start=np.searchsorted(kept, tables.group_start),
+        bit_start=_add_up(np.diff(tables.bit_start)[kept]),
+        condition_start=_add_up(np.diff(tables.condition_start)[bits]),
+        condition_plane=tables.condition_plane[conditions],
+        condition_bits=tables.condition_bits[conditions],
+        table_start=tables.table_start[kept],
+        lookup_start=np.append(0, np.cumsum(is_kept))[tables.lookup_start],
+        lookup_feature=number[tables.lookup_feature[is_kept]],
+        lookup_group=np.searchsorted(kept, tables.lookup_group[is_kept]),
+        lookup_place=tables.lookup_place[is_kept],
+    )
+
+
+def _list_ranges(start: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give the members of some of the ranges that `start` parts, one range after the other."""
+    sizes = np.diff(start)[chosen]
+    return np.repeat(start[chosen] - (np.cumsum(sizes) - sizes), sizes) + np.arange(sizes.sum())
+
+
 def _build_shares(leaves: _Leaves, table_start: NDArray[np.int64]) -> NDArray[np.float64]:
     from ordervet.model.treeshap_kernel import fill_shares  # noqa: PLC0415 - numba is loaded when used
 
@@ -183,7 +224,7 @@ def _sort_lookups(groups: list[_Group], tree_of_group: NDArray[np.int64]) -> NDA
     return np.ascontiguousarray(lookups[:, np.lexsort(lookups[::-1])])
 
 
-def _add_up(sizes: Iterable[int]) -> NDArray[np.int64]:
+def _add_up(sizes: Iterable[int] | NDArray[np.int64]) -> NDArray[np.int64]:
     """Turn sizes into starts, with the end of the last."""
     return np.cumsum([0, *sizes], dtype=np.int64)
 

@@ -10,10 +10,19 @@ from ordervet.policy.missing import explain_missing, list_missing
 from ordervet.policy.overlay import Overlay, build_overlay, explain_applied
 from ordervet.policy.pacing import Pace, Pacer
 from ordervet.policy.policy import HUMAN_KINDS, Policy, load_policy, parse_policy
-from ordervet.policy.reasons import Reason, assign_reasons, find_spec, own_history_log_odds, word_reason
+from ordervet.policy.reasons import (
+    FoundReasons,
+    Reason,
+    assign_reasons,
+    find_reasons,
+    find_spec,
+    list_own_history,
+    own_history_log_odds,
+    word_reason,
+)
 from ordervet.policy.registry import ReasonSpec, load_registry
 from ordervet.policy.script_files import Script
-from ordervet.policy.scripts import RenderedScript, load_scripts, render, script_for, script_for_reasons
+from ordervet.policy.scripts import RenderedScript, find_script_id, load_scripts, render, script_for, script_for_reasons
 from ordervet.policy.slots import SLOTS
 from ordervet.policy.versions import find_policy, keep_policy
 
@@ -30,6 +39,7 @@ __all__ = [
     "Decision",
     "DecisionCode",
     "Finding",
+    "FoundReasons",
     "Lang",
     "Overlay",
     "Pace",
@@ -48,12 +58,15 @@ __all__ = [
     "explain_applied",
     "explain_missing",
     "find_policy",
+    "find_reasons",
+    "find_script_id",
     "find_spec",
     "find_test_order",
     "keep_policy",
     "lint_scripts",
     "lint_text",
     "list_missing",
+    "list_own_history",
     "list_test_orders",
     "load_policy",
     "load_registry",

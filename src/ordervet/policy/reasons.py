@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from ordervet.errors import PolicyError
-from ordervet.policy.registry import ANY, FeatureName, load_registry
-from ordervet.policy.wordings import FORMS, format_money, format_window
+from ordervet.policy.registry import load_registry
+from ordervet.policy.sentences import write_item, write_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ MIN_SHARE: Final = 0.05
 """Least share of a reason in all that speaks against the order."""
 
 FloatArray = npt.NDArray[np.float64]
-_VALUE: Final = "\0"  # stands for the number in a sentence: no name and no wording holds it
+_FEW_ORDERS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,80 @@ class _Groups:
     members: npt.NDArray[np.intp]
 
 
+@dataclass(frozen=True, slots=True)
+class FoundReasons:
+    """The reasons of a batch as arrays: what `assign_reasons` gives, put into words when it is asked for.
+
+    Parameters
+    ----------
+    feature_names : n_features derived names
+    starts : shape (n_orders + 1,); the reasons of order i are those from ``starts[i]`` to ``starts[i + 1]``
+    kinds : shape (n_reasons,), which reason, in the ascending order of codes
+    columns : shape (n_reasons,), the feature that is quoted
+    contributions, values : shape (n_reasons,), log-odds, and the quoted feature's value
+    lang, currency : of the sentences
+    """
+
+    feature_names: tuple[str, ...]
+    starts: npt.NDArray[np.int64]
+    kinds: npt.NDArray[np.int64]
+    columns: npt.NDArray[np.int64]
+    contributions: FloatArray
+    values: FloatArray
+    lang: Lang
+    currency: str
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, row: int) -> list[Reason]:
+        """Give the reasons of one order, the strongest first."""
+        start, stop = self.starts[row : row + 2].tolist()
+        specs = _build_groups(self.feature_names).specs
+        return [
+            _build_reason(
+                specs[self.kinds[at]],
+                float(self.contributions[at]),
+                self.feature_names[self.columns[at]],
+                float(self.values[at]),
+                self.lang,
+                self.currency,
+            )
+            for at in range(start, stop)
+        ]
+
+    def list_codes(self) -> list[tuple[str, ...]]:
+        """Give the codes of each order's reasons, the strongest first."""
+        known = [spec.code for spec in _build_groups(self.feature_names).specs]
+        codes = [known[kind] for kind in self.kinds.tolist()]
+        return [tuple(codes[start:stop]) for start, stop in pairwise(self.starts.tolist())]
+
+    def write_lines(self) -> list[str | None]:
+        """Write each order's reasons on one line, ``R121 sentence | R303 sentence``; None where there are none."""
+        codes = [spec.code for spec in _build_groups(self.feature_names).specs]
+        quotes = zip(self.kinds.tolist(), self.columns.tolist(), self.values.tolist(), strict=True)
+        told = [
+            write_item(
+                codes[kind], self.feature_names[column], None if math.isnan(value) else value, self.lang, self.currency
+            )
+            for kind, column, value in quotes
+        ]
+        return [" | ".join(told[start:stop]) or None for start, stop in pairwise(self.starts.tolist())]
+
+    @classmethod
+    def concat(cls, parts: Sequence[FoundReasons]) -> FoundReasons:
+        """Put batches of the same features and language behind each other; at least one."""
+        sizes = np.concatenate([np.diff(part.starts) for part in parts])
+        return replace(
+            parts[0],
+            starts=np.append(0, np.cumsum(sizes)),
+            kinds=np.concatenate([part.kinds for part in parts]),
+            columns=np.concatenate([part.columns for part in parts]),
+            contributions=np.concatenate([part.contributions for part in parts]),
+            values=np.concatenate([part.values for part in parts]),
+        )
+
+
 def assign_reasons(
     feature_names: Sequence[str],
     contributions: npt.ArrayLike,
@@ -110,29 +184,64 @@ def assign_reasons(
     PolicyError
         Shapes or names do not fit together, or a contribution is not a finite number.
     """
+    found = find_reasons(feature_names, contributions, values, lang=lang, currency=currency)
+    return [found[row] for row in range(len(found))]
+
+
+def find_reasons(
+    feature_names: Sequence[str],
+    contributions: npt.ArrayLike,
+    values: npt.ArrayLike,
+    *,
+    lang: Lang = "zh",
+    currency: str = "CNY",
+) -> FoundReasons:
+    """Find what `assign_reasons` says, without the words.
+
+    Parameters and errors are those of `assign_reasons`.
+    """
     given, known = _read_matrices(feature_names, contributions, values)
     groups = _build_groups(tuple(feature_names))
     sums = _add_up(groups, given)
-    ranked = np.argsort(-sums, axis=1, kind="stable")[:, :MAX_REASONS]
     least = np.maximum(MIN_LOG_ODDS, MIN_SHARE * _add_in_order(np.maximum(sums, 0.0)))
-    reasons: list[list[Reason]] = []
-    for row, order in enumerate(ranked):
-        chosen = [group for group in order if sums[row, group] >= least[row]]
-        quotes = [max(groups.columns[group], key=given[row].__getitem__) for group in chosen]
-        reasons.append(
-            [
-                _build_reason(
-                    groups.specs[group],
-                    float(sums[row, group]),
-                    feature_names[at],
-                    float(known[row, at]),
-                    lang,
-                    currency,
-                )
-                for group, at in zip(chosen, quotes, strict=True)
-            ]
-        )
-    return reasons
+    ranked = _rank_largest(sums)
+    rows = np.arange(len(sums))[:, None]
+    is_chosen = sums[rows, ranked] >= least[:, None]
+    of_order, place = np.nonzero(is_chosen)
+    kinds = ranked[of_order, place]
+    columns = _choose_quotes(groups, given, of_order, kinds)
+    return FoundReasons(
+        feature_names=tuple(feature_names),
+        starts=np.append(0, np.cumsum(is_chosen.sum(axis=1))),
+        kinds=kinds,
+        columns=columns,
+        contributions=sums[of_order, kinds],
+        values=known[of_order, columns].astype(np.float64),
+        lang=lang,
+        currency=currency,
+    )
+
+
+def _rank_largest(sums: FloatArray) -> npt.NDArray[np.int64]:
+    """Give each row's largest columns, the largest first, equal ones as they stand, shape (n_orders, at most 4)."""
+    left, ranked = sums.copy(), []
+    rows = np.arange(len(sums))
+    for _ in range(min(MAX_REASONS, sums.shape[1])):
+        ranked.append(left.argmax(axis=1) if len(sums) else rows)
+        left[rows, ranked[-1]] = -np.inf
+    return np.stack(ranked, axis=1) if ranked else np.zeros((len(sums), 0), np.int64)
+
+
+def _choose_quotes(
+    groups: _Groups, given: FloatArray, of_order: npt.NDArray[np.int64], kinds: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Choose, for each reason of an order, the feature that contributed most to it, equal ones by name."""
+    columns = np.empty(len(kinds), np.int64)
+    for kind in np.flatnonzero(np.bincount(kinds, minlength=len(groups.specs))).tolist():
+        at = np.flatnonzero(kinds == kind)
+        own = np.array(groups.columns[kind], np.int64)
+        columns[at] = own[given[of_order[at][:, None], own].argmax(axis=1)]
+    return columns
 
 
 def word_reason(reason: Reason, lang: Lang, *, currency: str = "CNY") -> str:
@@ -150,7 +259,23 @@ def word_reason(reason: Reason, lang: Lang, *, currency: str = "CNY") -> str:
     """
     if not reason.feature:
         return reason.text
-    return _write_sentence(reason.code, reason.feature, reason.value, lang, currency)
+    return write_sentence(reason.code, reason.feature, reason.value, lang, currency)
+
+
+def list_own_history(feature_names: Sequence[str]) -> tuple[int, ...]:
+    """Give the features that `own_history_log_odds` looks at; it says the same of these alone as of all.
+
+    Parameters
+    ----------
+    feature_names : n_features derived names, each once
+
+    Returns
+    -------
+    positions, ascending
+    """
+    groups = _build_groups(tuple(feature_names))
+    own = [columns for spec, columns in zip(groups.specs, groups.columns, strict=True) if spec.own_history]
+    return tuple(sorted(column for columns in own for column in columns))
 
 
 def own_history_log_odds(feature_names: Sequence[str], contributions: npt.ArrayLike) -> FloatArray:
@@ -220,8 +345,16 @@ def _add_up(groups: _Groups, contributions: FloatArray) -> FloatArray:
     """Add the contributions of each reason's features, shape (n_orders, n_reasons)."""
     # NOTE: one addition after the other, in the order of the features' names: floating-point sums depend on their
     # order, and an answer must depend neither on the order of the features nor on the other rows.
-    padded = np.concatenate([contributions, np.zeros((len(contributions), 1))], axis=1)
-    sums = np.zeros((len(contributions), len(groups.specs)))
+    n_orders = len(contributions)
+    if n_orders > _FEW_ORDERS:
+        # SPEED: whole columns are a tenth of the time of gathering members row by row (bench_path.py).
+        by_feature, by_reason = np.ascontiguousarray(contributions.T), np.zeros((len(groups.specs), n_orders))
+        for at, columns in enumerate(groups.columns):
+            for column in columns:
+                by_reason[at] += by_feature[column]
+        return np.ascontiguousarray(by_reason.T)
+    padded = np.concatenate([contributions, np.zeros((n_orders, 1))], axis=1)
+    sums = np.zeros((n_orders, len(groups.specs)))
     for members in groups.members.T:
         sums += padded[:, members]
     return sums
@@ -238,56 +371,8 @@ def _add_in_order(columns: FloatArray) -> FloatArray:
 def _build_reason(
     spec: ReasonSpec, contribution: float, feature: str, value: float, lang: Lang, currency: str
 ) -> Reason:
-    text = _write_sentence(spec.code, feature, value, lang, currency)
+    text = write_sentence(spec.code, feature, value, lang, currency)
     return Reason(spec.code, spec.name, contribution, text, feature, value)
-
-
-def _write_sentence(code: str, feature: str, value: float, lang: Lang, currency: str) -> str:
-    sentence = _build_sentence(feature, code, lang, math.isfinite(value))
-    return sentence.replace(_VALUE, _write_value(feature, value, lang, currency)) if _VALUE in sentence else sentence
-
-
-# SPEED: a sentence is the same for every order but for its number (two thirds of the time of a single order).
-@lru_cache(maxsize=4096)
-def _build_sentence(feature: str, code: str, lang: Lang, is_known: bool) -> str:
-    """Write a reason's sentence with a sign in place of the number."""
-    registry, name = load_registry(), FeatureName.parse(feature)
-    spec = registry.reasons[code]
-    if is_known:
-        statistic = registry.statistics.get(name.statistic, registry.statistics["other"])
-        wording = spec.wordings.get(name.statistic) or spec.wordings.get(ANY) or statistic
-    else:
-        wording = spec.unknown or registry.unknown.get(spec.entity, registry.unknown[ANY])
-    column = registry.columns.get(name.column)
-    text = wording[lang].format(
-        entity=registry.name_entity(name.entity, lang),
-        column=column[lang] if column else name.column,
-        one=(column.one if column and column.one else name.column),
-        statistic=name.statistic,
-        window=format_window(name.window, lang),
-        value=_VALUE,
-        label=spec.label[lang],
-        feature=feature,
-    )
-    return _tidy(text, lang)
-
-
-def _write_value(feature: str, value: float, lang: Lang, currency: str) -> str:
-    form = _find_form(feature)
-    return format_money(value, lang, currency) if form == "money" else FORMS[form](value, lang)
-
-
-@lru_cache(maxsize=4096)
-def _find_form(feature: str) -> str:
-    registry, name = load_registry(), FeatureName.parse(feature)
-    statistic = registry.statistics.get(name.statistic, registry.statistics["other"])
-    return statistic.form or registry.forms.get(name.column, "number")
-
-
-def _tidy(text: str, lang: Lang) -> str:
-    """Close the gap an absent window leaves; begin an English sentence with a capital."""
-    text = re.sub(r" +", " ", text).replace(" :", ":").strip()
-    return text[:1].upper() + text[1:] if lang == "en" else text
 
 
 def _read_matrices(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -111,7 +111,19 @@ def script_for_reasons(
     the named kind's script, at the stage of the first reason that points to it; else that of the first reason that
     points to any kind; else the general one
     """
-    specs = [load_registry().reasons[reason.code] for reason in reasons]
+    return _choose_script(tuple(reason.code for reason in reasons), kind, scripts)
+
+
+@lru_cache(maxsize=16_384)
+def find_script_id(codes: tuple[str, ...], kind: MaliceKind | str | None = None) -> str:
+    """Give the id of the shipped script that `script_for_reasons` chooses for reasons of these codes."""
+    return _choose_script(codes, kind, None).id
+
+
+def _choose_script(
+    codes: tuple[str, ...], kind: MaliceKind | str | None, scripts: Mapping[str, Script] | None
+) -> Script:
+    specs = [load_registry().reasons[code] for code in codes]
     pointing = [spec for spec in specs if spec.kind is not None and kind in {None, spec.kind}]
     if pointing:
         return script_for(pointing[0].kind, pointing[0].stage, scripts=scripts)

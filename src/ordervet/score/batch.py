@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from ordervet.contract import MaliceKind
 from ordervet.policy import (
     ACTIONS,
     BANDS,
     Action,
-    Decision,
-    DecisionCode,
-    assign_reasons,
     decide,
+    find_reasons,
     find_spec,
+    list_own_history,
     own_history_log_odds,
-    script_for_reasons,
 )
 from ordervet.score.beyond import find_overlay, find_test_orders
+from ordervet.score.row_reasons import RowReasons
+from ordervet.score.scored import ScoredOrders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from ordervet.features import OrderEvents
     from ordervet.model import ForestPredictor, Model
     from ordervet.policy import (
         Decided,
+        FoundReasons,
         Lang,
         Pace,
         Policy,
-        Reason,
         TestOrder,
     )
+
+__all__ = ["EVIDENCE_WORDS", "MISSING_ENTITIES", "ScoredOrders", "count_known_orders", "score_batch"]
 
 #: Entities whose absence the desk should know about, with the words for each kind of absence.
 MISSING_ENTITIES = ("buyer", "address", "phone", "device", "ip")
@@ -48,168 +48,7 @@ EVIDENCE_WORDS = ("", "absent", "masked", "unusable")
 _N_KNOWN = "buyer__count__order__90d"
 
 _PASS = ACTIONS.index(Action.PASS)
-
-DECISION_SCHEMA = pa.schema(
-    {
-        "order_id": pa.string(),
-        "placed_at": pa.timestamp("us", "UTC"),
-        "p_malicious": pa.float64(),
-        "risk_score": pa.int64(),
-        "band": pa.string(),
-        "action": pa.string(),
-        "kind": pa.string(),
-        "reasons": pa.string(),
-        "script": pa.string(),
-        "missing": pa.string(),
-        "model_id": pa.string(),
-        "code": pa.string(),
-        "route": pa.string(),
-        "applied": pa.string(),
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredOrders:
-    """Decisions about a batch of orders, row by row.
-
-    Parameters
-    ----------
-    order_ids : n_orders ids
-    placed_at : shape (n_orders,), instants
-    raw : shape (n_orders,), log-odds of the model
-    p_malicious : shape (n_orders,)
-    risk_score : shape (n_orders,), int64, 0 to 1000
-    bands, actions : shape (n_orders,), positions in BANDS and ACTIONS
-    reasons, kinds : row to what was found there; only rows that were explained
-    missing : per order, codes of missing evidence
-    model_id, policy_id : what decided
-    orders : shape (n_orders, n_columns), the keyed orders, row by row
-    pace : what was handed on at the instant of these orders; None where they were cut all at once, or not at all
-    routes, applied : row to who looks at it, and to what lists and rules found; only rows of which there is any
-    codes : row to why it was left unscored; only such rows
-    history_version : version of the history store that was open; None without a store
-    """
-
-    order_ids: list[str]
-    placed_at: pa.ChunkedArray
-    raw: NDArray[np.float64]
-    p_malicious: NDArray[np.float64]
-    risk_score: NDArray[np.int64]
-    bands: NDArray[np.int8]
-    actions: NDArray[np.int8]
-    reasons: dict[int, list[Reason]]
-    kinds: dict[int, MaliceKind]
-    missing: list[tuple[str, ...]]
-    model_id: str
-    policy_id: str
-    orders: pa.Table
-    pace: Pace | None = None
-    routes: dict[int, str] = field(default_factory=dict)
-    applied: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    codes: dict[int, DecisionCode] = field(default_factory=dict)
-    history_version: int | None = None
-
-    def __len__(self) -> int:
-        return len(self.order_ids)
-
-    @classmethod
-    def concat(cls, parts: Sequence[ScoredOrders]) -> ScoredOrders:
-        """Put batches that one model and policy decided about behind each other; at least one."""
-        starts = np.cumsum([0, *map(len, parts)]).tolist()
-
-        def shift(name: str) -> dict[int, Any]:
-            pairs = zip(starts, parts, strict=False)
-            return {start + row: each for start, part in pairs for row, each in getattr(part, name).items()}
-
-        def join(name: str) -> NDArray[Any]:
-            return np.concatenate([getattr(part, name) for part in parts])
-
-        first = parts[0]
-        return replace(
-            first,
-            order_ids=[each for part in parts for each in part.order_ids],
-            placed_at=pa.chunked_array(
-                [chunk for part in parts for chunk in part.placed_at.chunks], first.placed_at.type
-            ),
-            raw=join("raw"),
-            p_malicious=join("p_malicious"),
-            risk_score=join("risk_score"),
-            bands=join("bands"),
-            actions=join("actions"),
-            reasons=shift("reasons"),
-            kinds=shift("kinds"),
-            routes=shift("routes"),
-            applied=shift("applied"),
-            codes=shift("codes"),
-            missing=[each for part in parts for each in part.missing],
-            orders=pa.concat_tables([part.orders for part in parts]),
-        )
-
-    def rank_flagged(self) -> NDArray[np.int64]:
-        """Give the rows of flagged orders: the strictest action first, then the riskiest."""
-        rows = np.flatnonzero(self.actions != _PASS)
-        ids = np.array([self.order_ids[row] for row in rows.tolist()], np.str_)
-        order = np.lexsort((ids, -self.raw[rows], -self.p_malicious[rows], -self.actions[rows]))
-        return rows[order]
-
-    def build_decision(self, row: int) -> Decision:
-        """Give one row as a Decision."""
-        return self._build(row, self.orders["seen_at"][row].as_py())
-
-    def _build(self, row: int, seen_at: datetime) -> Decision:
-        if row in self.codes:
-            return Decision.unscored(
-                self.order_ids[row], self.codes[row], model_id=self.model_id, policy_id=self.policy_id
-            )
-        kind = self.kinds.get(row)
-        reasons = tuple(self.reasons.get(row, ()))
-        return Decision(
-            order_id=self.order_ids[row],
-            action=ACTIONS[self.actions[row]],
-            band=BANDS[self.bands[row]],
-            p_malicious=float(self.p_malicious[row]),
-            risk_score=int(self.risk_score[row]),
-            kind=kind,
-            reasons=reasons,
-            script=script_for_reasons(reasons, kind).id if self.actions[row] != _PASS else None,
-            missing=self.missing[row],
-            model_id=self.model_id,
-            policy_id=self.policy_id,
-            code=DecisionCode.SCORED,
-            seen_at=seen_at,
-            history_version=self.history_version,
-            pace=self.pace and replace(self.pace, slots=int(self.actions[row] != _PASS)),
-            route=self.routes.get(row),
-            applied=self.applied.get(row, ()),
-        )
-
-    def build_table(self, rows: NDArray[np.int64] | None = None) -> pa.Table:
-        """Give rows as a table of plain columns, `DECISION_SCHEMA`; all of them in order when none are named."""
-        chosen = range(len(self)) if rows is None else [int(row) for row in rows]
-        seen_at = self.orders["seen_at"].take(pa.array(chosen, pa.int64())).to_pylist()
-        decisions = [self._build(row, at) for row, at in zip(chosen, seen_at, strict=True)]
-        columns = {
-            "order_id": [d.order_id for d in decisions],
-            "p_malicious": [d.p_malicious for d in decisions],
-            "risk_score": [d.risk_score for d in decisions],
-            "band": [d.band and str(d.band) for d in decisions],
-            "action": [str(d.action) for d in decisions],
-            "kind": [d.kind and str(d.kind) for d in decisions],
-            "reasons": [" | ".join(f"{r.code} {r.text}" for r in d.reasons) or None for d in decisions],
-            "script": [d.script for d in decisions],
-            "missing": [" ".join(d.missing) or None for d in decisions],
-            "model_id": [d.model_id for d in decisions],
-            "code": [str(d.code) for d in decisions],
-            "route": [d.route for d in decisions],
-            "applied": [" ".join(d.applied) or None for d in decisions],
-        }
-        placed_at = self.placed_at.take(pa.array(chosen, pa.int64()))
-        return pa.table(
-            [placed_at if name == "placed_at" else pa.array(columns[name], type_)
-             for name, type_ in zip(DECISION_SCHEMA.names, DECISION_SCHEMA.types, strict=True)],
-            schema=DECISION_SCHEMA,
-        )  # fmt: skip
+_KINDS = {str(kind): kind for kind in MaliceKind}
 
 
 def score_batch(
@@ -262,7 +101,7 @@ def score_batch(
     p_without = _discount_own_history(p, raw, model, explainer, run, is_thin)
     is_flagged = run(p_without).actions != _PASS
     rows = np.union1d(np.flatnonzero(is_flagged), np.asarray([*explain_rows, *forced], np.int64))
-    reasons = dict(zip(rows.tolist(), explainer.find_reasons(rows), strict=True))
+    reasons = RowReasons(rows, explainer.find_reasons(rows))
     kinds = _name_kinds(model, features, np.flatnonzero(is_flagged), reasons)
     named: list[MaliceKind | None] = [None] * len(p)
     for row, kind in kinds.items():
@@ -309,7 +148,7 @@ def _force(scored: ScoredOrders, forced: dict[int, TestOrder], policy: Policy) -
 
 
 class _Explainer:
-    """Contributions of rows, computed once each."""
+    """Contributions of rows: of all features for reasons, of some where they are enough."""
 
     def __init__(
         self, model: Model, predictor: ForestPredictor, features: NDArray[np.float32], lang: Lang, n_threads: int
@@ -318,23 +157,18 @@ class _Explainer:
         self._predictor, self._features = predictor, features
         self._lang: Lang = lang
         self._n_threads = n_threads
-        self._known: dict[int, NDArray[np.float64]] = {}
-
-    def find_contributions(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Give shape (len(rows), n_features), log-odds."""
-        new = np.array([row for row in rows.tolist() if row not in self._known], np.int64)
-        shares = self._predictor.explain(self._features[new], n_threads=self._n_threads)[:, :-1]
-        self._known.update(zip(new.tolist(), shares, strict=True))
-        return np.array([self._known[row] for row in rows.tolist()]).reshape(len(rows), len(self._names))
 
     def find_own_history(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Give shape (len(rows),), log-odds by which the buyer's own history raised the score."""
-        return own_history_log_odds(self._names, self.find_contributions(rows))
+        own = list_own_history(self._names)
+        shares = self._predictor.explain_some(self._features[rows], own, n_threads=self._n_threads)
+        return own_history_log_odds([self._names[column] for column in own], shares)
 
-    def find_reasons(self, rows: NDArray[np.int64]) -> list[list[Reason]]:
+    def find_reasons(self, rows: NDArray[np.int64]) -> FoundReasons:
         """Give each row's reasons, the strongest first."""
-        contributions = self.find_contributions(rows)
-        return assign_reasons(self._names, contributions, self._features[rows], lang=self._lang)
+        features = self._features[rows]
+        contributions = self._predictor.explain(features, n_threads=self._n_threads)[:, :-1]
+        return find_reasons(self._names, contributions, features, lang=self._lang)
 
 
 def _discount_own_history(
@@ -369,14 +203,15 @@ def count_known_orders(model: Model, features: NDArray[np.float32]) -> NDArray[n
 
 
 def _name_kinds(
-    model: Model, features: NDArray[np.float32], rows: NDArray[np.int64], reasons: dict[int, list[Reason]]
+    model: Model, features: NDArray[np.float32], rows: NDArray[np.int64], reasons: RowReasons
 ) -> dict[int, MaliceKind]:
     """Name the kind of flagged orders: by the model of kinds, else by the strongest reason that points to one."""
     learned = model.kinds.name_kinds(features[rows]) if model.kinds and len(rows) else [None] * len(rows)
     kinds = {}
-    for row, name in zip(rows.tolist(), learned, strict=True):
-        pointed = (kind for reason in reasons[row] if (kind := find_spec(reason.code).kind))
-        kind = MaliceKind(name) if name else next(pointed, None)
+    _, codes = reasons.list_rows(rows.tolist(), with_lines=False)
+    for row, name, own in zip(rows.tolist(), learned, codes, strict=True):
+        pointed = (kind for code in own if (kind := find_spec(code).kind))
+        kind = _KINDS[name] if name else next(pointed, None)
         if kind:
             kinds[row] = kind
     return kinds

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ordervet.features import LaterEvents, OrderEvents
     from ordervet.model import Model
     from ordervet.policy import Lang, Policy
-    from ordervet.score.batch import ScoredOrders
+    from ordervet.score.scored import ScoredOrders
 
 _PASS = ACTIONS.index(Action.PASS)
 

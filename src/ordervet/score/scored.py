@@ -1,0 +1,225 @@
+"""What was decided about a batch of orders, row by row or as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from ordervet.policy import (
+    ACTIONS,
+    BANDS,
+    Action,
+    Decision,
+    DecisionCode,
+    find_script_id,
+    script_for_reasons,
+)
+from ordervet.score.row_reasons import RowReasons
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from ordervet.contract import MaliceKind
+    from ordervet.policy import Pace
+
+_PASS = ACTIONS.index(Action.PASS)
+
+DECISION_SCHEMA = pa.schema(
+    {
+        "order_id": pa.string(),
+        "placed_at": pa.timestamp("us", "UTC"),
+        "p_malicious": pa.float64(),
+        "risk_score": pa.int64(),
+        "band": pa.string(),
+        "action": pa.string(),
+        "kind": pa.string(),
+        "reasons": pa.string(),
+        "script": pa.string(),
+        "missing": pa.string(),
+        "model_id": pa.string(),
+        "code": pa.string(),
+        "route": pa.string(),
+        "applied": pa.string(),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredOrders:
+    """Decisions about a batch of orders, row by row.
+
+    Parameters
+    ----------
+    order_ids : n_orders ids
+    placed_at : shape (n_orders,), instants
+    raw : shape (n_orders,), log-odds of the model
+    p_malicious : shape (n_orders,)
+    risk_score : shape (n_orders,), int64, 0 to 1000
+    bands, actions : shape (n_orders,), positions in BANDS and ACTIONS
+    reasons, kinds : row to what was found there; only rows that were explained
+    missing : per order, codes of missing evidence
+    model_id, policy_id : what decided
+    orders : shape (n_orders, n_columns), the keyed orders, row by row
+    pace : what was handed on at the instant of these orders; None where they were cut all at once, or not at all
+    routes, applied : row to who looks at it, and to what lists and rules found; only rows of which there is any
+    codes : row to why it was left unscored; only such rows
+    history_version : version of the history store that was open; None without a store
+    """
+
+    order_ids: list[str]
+    placed_at: pa.ChunkedArray
+    raw: NDArray[np.float64]
+    p_malicious: NDArray[np.float64]
+    risk_score: NDArray[np.int64]
+    bands: NDArray[np.int8]
+    actions: NDArray[np.int8]
+    reasons: RowReasons
+    kinds: dict[int, MaliceKind]
+    missing: list[tuple[str, ...]]
+    model_id: str
+    policy_id: str
+    orders: pa.Table
+    pace: Pace | None = None
+    routes: dict[int, str] = field(default_factory=dict)
+    applied: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    codes: dict[int, DecisionCode] = field(default_factory=dict)
+    history_version: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.order_ids)
+
+    @classmethod
+    def concat(cls, parts: Sequence[ScoredOrders]) -> ScoredOrders:
+        """Put batches that one model and policy decided about behind each other; at least one."""
+        starts = np.cumsum([0, *map(len, parts)]).tolist()
+
+        def shift(name: str) -> dict[int, Any]:
+            pairs = zip(starts, parts, strict=False)
+            return {start + row: each for start, part in pairs for row, each in getattr(part, name).items()}
+
+        def join(name: str) -> NDArray[Any]:
+            return np.concatenate([getattr(part, name) for part in parts])
+
+        first = parts[0]
+        return replace(
+            first,
+            order_ids=[each for part in parts for each in part.order_ids],
+            placed_at=pa.chunked_array(
+                [chunk for part in parts for chunk in part.placed_at.chunks], first.placed_at.type
+            ),
+            raw=join("raw"),
+            p_malicious=join("p_malicious"),
+            risk_score=join("risk_score"),
+            bands=join("bands"),
+            actions=join("actions"),
+            reasons=RowReasons.concat([part.reasons for part in parts], starts),
+            kinds=shift("kinds"),
+            routes=shift("routes"),
+            applied=shift("applied"),
+            codes=shift("codes"),
+            missing=[each for part in parts for each in part.missing],
+            orders=pa.concat_tables([part.orders for part in parts]),
+        )
+
+    def rank_flagged(self) -> NDArray[np.int64]:
+        """Give the rows of flagged orders: the strictest action first, then the riskiest."""
+        rows = np.flatnonzero(self.actions != _PASS)
+        ids = np.array([self.order_ids[row] for row in rows.tolist()], np.str_)
+        order = np.lexsort((ids, -self.raw[rows], -self.p_malicious[rows], -self.actions[rows]))
+        return rows[order]
+
+    def build_decision(self, row: int) -> Decision:
+        """Give one row as a Decision."""
+        return self._build(row, self.orders["seen_at"][row].as_py())
+
+    def _build(self, row: int, seen_at: datetime) -> Decision:
+        if row in self.codes:
+            return Decision.unscored(
+                self.order_ids[row], self.codes[row], model_id=self.model_id, policy_id=self.policy_id
+            )
+        kind = self.kinds.get(row)
+        reasons = tuple(self.reasons.get(row, ()))
+        return Decision(
+            order_id=self.order_ids[row],
+            action=ACTIONS[self.actions[row]],
+            band=BANDS[self.bands[row]],
+            p_malicious=float(self.p_malicious[row]),
+            risk_score=int(self.risk_score[row]),
+            kind=kind,
+            reasons=reasons,
+            script=script_for_reasons(reasons, kind).id if self.actions[row] != _PASS else None,
+            missing=self.missing[row],
+            model_id=self.model_id,
+            policy_id=self.policy_id,
+            code=DecisionCode.SCORED,
+            seen_at=seen_at,
+            history_version=self.history_version,
+            pace=self.pace and replace(self.pace, slots=int(self.actions[row] != _PASS)),
+            route=self.routes.get(row),
+            applied=self.applied.get(row, ()),
+        )
+
+    def build_table(self, rows: NDArray[np.int64] | None = None) -> pa.Table:
+        """Give rows as a table of plain columns, `DECISION_SCHEMA`; all of them in order when none are named.
+
+        References
+        ----------
+        Truth: `build_decision`.
+        """
+        chosen = np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
+        listed, places = chosen.tolist(), pa.array(chosen, pa.int64())
+        is_unscored = np.isin(chosen, list(self.codes)) if self.codes else np.zeros(len(chosen), bool)
+        lines, codes = self.reasons.list_rows(listed)
+        kinds = [self.kinds.get(row) for row in listed]
+        is_flagged = (self.actions[chosen] != _PASS).tolist()
+        said = zip(is_flagged, codes, kinds, strict=True)
+        columns = {
+            "order_id": self.orders["order_id"].take(places),
+            "placed_at": self.placed_at.take(places),
+            "p_malicious": pa.array(self.p_malicious[chosen], mask=is_unscored),
+            "risk_score": pa.array(self.risk_score[chosen], mask=is_unscored),
+            "band": _name(self.bands[chosen], BANDS, is_unscored),
+            "action": _name(self.actions[chosen], ACTIONS),
+            "kind": _blank([kind and str(kind) for kind in kinds], is_unscored),
+            "reasons": _blank(lines, is_unscored),
+            "script": [find_script_id(each, kind) if is_asked else None for is_asked, each, kind in said],
+            "missing": _blank([_join(self.missing[row]) for row in listed], is_unscored),
+            "model_id": [self.model_id] * len(chosen),
+            "code": [str(self.codes.get(row, DecisionCode.SCORED)) for row in listed],
+            "route": _blank([self.routes.get(row) for row in listed], is_unscored),
+            "applied": _blank([_join(self.applied.get(row, ())) for row in listed], is_unscored),
+        }
+        return pa.table(
+            [_as_type(columns[name], type_)
+             for name, type_ in zip(DECISION_SCHEMA.names, DECISION_SCHEMA.types, strict=True)],
+            schema=DECISION_SCHEMA,
+        )  # fmt: skip
+
+
+def _name(
+    positions: NDArray[np.int8], names: Sequence[Any], is_blank: NDArray[np.bool_] | None = None
+) -> pa.Array[Any]:
+    indices = pa.array(positions, mask=is_blank)
+    return pa.DictionaryArray.from_arrays(indices, [str(name) for name in names])
+
+
+def _blank(texts: list[str | None], is_blank: NDArray[np.bool_]) -> list[str | None]:
+    for at in np.flatnonzero(is_blank).tolist():
+        texts[at] = None
+    return texts
+
+
+@cache
+def _join(codes: tuple[str, ...]) -> str | None:
+    return " ".join(codes) or None
+
+
+def _as_type(column: Any, type_: pa.DataType) -> Any:  # noqa: ANN401 -- a list, an array or a chunked one
+    return pa.array(column, type_) if isinstance(column, list) else column.cast(type_)
