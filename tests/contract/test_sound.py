@@ -35,17 +35,27 @@ ROW = st.fixed_dictionaries(
 TYPES = event_schema("orders").remove_metadata()
 
 
-def build_table(rows: list[dict[str, Any]], *, is_encoded: bool) -> pa.Table:
-    schema = pa.schema([TYPES.field(name) for name in rows[0]])
+def build_table(rows: list[dict[str, Any]], *, is_encoded: bool, text: pa.DataType | None = None) -> pa.Table:
+    fields = [TYPES.field(name) for name in rows[0]]
+    schema = pa.schema(
+        [field.with_type(text or pa.string()) if field.type == pa.string() else field for field in fields]
+    )
     table = pa.Table.from_pylist(rows, schema)
     for name in ("currency", "channel") if is_encoded else ():
         table = table.set_column(table.column_names.index(name), name, table[name].dictionary_encode())
     return table
 
 
-@given(rows=st.lists(ROW, min_size=1, max_size=8), is_encoded=st.booleans(), keeps_codes=st.booleans())
-def test_rows_are_split_as_by_reading_every_column(rows: list, is_encoded: bool, keeps_codes: bool) -> None:
-    table = build_table(rows, is_encoded=is_encoded)
+@given(
+    rows=st.lists(ROW, min_size=1, max_size=8),
+    is_encoded=st.booleans(),
+    keeps_codes=st.booleans(),
+    text=st.sampled_from([pa.string(), pa.large_string()]),
+)
+def test_rows_are_split_as_by_reading_every_column(
+    rows: list, is_encoded: bool, keeps_codes: bool, text: pa.DataType
+) -> None:
+    table = build_table(rows, is_encoded=is_encoded, text=text)
 
     good, failures = split_events("orders", table, keeps_codes=keeps_codes)
 

@@ -48,6 +48,29 @@ def test_kernel_hashes_as_the_twin(data: bytes, start: int, secret: bytes) -> No
     assert hashed == (siphash24(data[start:], secret) or 1)
 
 
+@given(
+    texts=st.lists(st.none() | st.text(max_size=12) | st.text("a", min_size=60, max_size=70), min_size=1, max_size=9),
+    n_rows=st.sampled_from([63, 64, 65, 200]),
+)
+def test_many_texts_are_hashed_as_each_alone(texts: list[str | None], n_rows: int) -> None:
+    column = [texts[row % len(texts)] for row in range(n_rows)]
+
+    ids = hash_texts(pa.array(column, pa.string()), KEY, "buyer")
+
+    assert ids.tolist() == [hash_text(text, KEY, "buyer") for text in column]
+
+
+@given(texts=st.lists(st.none() | st.text(max_size=5), max_size=9), start=st.integers(0, 3))
+def test_bytes_under_a_null_are_nobodys_text(texts: list[str | None], start: int) -> None:
+    told = pa.array([text or "hidden" for text in texts], pa.string())
+    validity = pa.py_buffer(np.packbits([text is not None for text in texts], bitorder="little").tobytes())
+    column = pa.Array.from_buffers(pa.string(), len(texts), [validity, *told.buffers()[1:]]).slice(start)
+
+    ids = hash_texts(column, KEY, "buyer")
+
+    assert ids.tolist() == [hash_text(text, KEY, "buyer") for text in column.to_pylist()]
+
+
 @given(texts=TEXTS, start=st.integers(0, 3), kind=st.sampled_from([pa.string(), pa.large_string(), pa.string_view()]))
 def test_hash_texts_equals_hash_text_when_the_column_is_sliced(
     texts: list[str | None], start: int, kind: pa.DataType

@@ -65,6 +65,12 @@ def test_a_column_is_keyed_by_the_definitions(form, texts: list[str | None]) -> 
 
 
 @pytest.mark.parametrize("form", FORMS)
+@given(texts=st.lists(TEXT, min_size=1, max_size=8))
+def test_a_long_column_is_keyed_by_the_definitions(form, texts: list[str | None]) -> None:
+    _assert_same([texts[row * 7 % len(texts)] for row in range(150)], form)
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_placeholders_and_every_sign_are_keyed_by_the_definitions(form) -> None:
     signs = [chr(point) for point in [*range(1, 0x3100), *range(0x4E00, 0xA000, 7), 0xFF0A, 0x1F600]]
     texts = [*PLACEHOLDER_IDS, *map(str.upper, PLACEHOLDER_IDS), *PLACEHOLDER_PHONES, *signs]

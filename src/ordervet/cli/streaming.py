@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from ordervet.cli.accounts import FileAccount, add_evidence
 from ordervet.cli.screen import show_rows
 from ordervet.contract.file_events import INSTANT_FIELDS, NATIVE
+from ordervet.contract.parquet_orders import CHUNK_ROWS, count_rows, iter_tables
 from ordervet.contract.tables import check_columns
 from ordervet.errors import ContractError, HistoryError
 from ordervet.features import LaterEvents
@@ -19,12 +20,11 @@ from ordervet.score import ScoredOrders
 from ordervet.score.stream import stream_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ordervet.score.stream import ScoredChunk, StreamParts
 
-CHUNK_ROWS = 131_072
 MIN_ROWS = 500_000
 """Below this many orders a file is read whole: that is quick, and says more about wrong rows."""
 
@@ -76,10 +76,10 @@ def stream_file(path: Path, parts: StreamParts) -> Streamed | None:
     -------
     None where the file has to be read whole: orders out of the order of time, orders that come twice, wrong rows
     """
-    with pq.ParquetFile(path) as file, show_rows("scoring", file.metadata.num_rows) as advance:
+    with show_rows("scoring", count_rows(path)) as advance:
         chunks: list[ScoredChunk] = []
         try:
-            for chunk in stream_scores(_iter_tables(file), LaterEvents.empty(), parts):
+            for chunk in stream_scores(iter_tables(path, CHUNK_ROWS), LaterEvents.empty(), parts):
                 chunks.append(chunk)
                 advance(chunk.n_orders)
         except (ContractError, HistoryError):
@@ -91,7 +91,3 @@ def stream_file(path: Path, parts: StreamParts) -> Streamed | None:
     evidence = add_evidence(chunk.evidence for chunk in chunks)
     account = FileAccount(path.name, NATIVE, n, n, 0, 0, 0, n_orders=n, evidence=evidence)
     return Streamed(n, ScoredOrders.concat([chunk.scored for chunk in chunks]), account)
-
-
-def _iter_tables(file: pq.ParquetFile) -> Iterator[pa.Table]:
-    return (pa.Table.from_batches([batch]) for batch in file.iter_batches(CHUNK_ROWS))

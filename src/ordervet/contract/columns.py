@@ -163,8 +163,9 @@ def measure_texts(texts: pa.Array[Any]) -> tuple[bool, int]:
     from ordervet.contract.text_kernel import scan_texts  # noqa: PLC0415 - see above
 
     # SPEED: one pass takes a seventh of the time of NumPy's many (bench_path.py).
-    may_need_trim, longest = scan_texts(*view_rows(texts), _MAY_BEGIN_TRIMMED)
-    return bool(may_need_trim), int(longest)
+    found = np.zeros(2, np.int64)
+    scan_texts(*view_rows(texts), _MAY_BEGIN_TRIMMED, found)
+    return bool(found[0]), int(found[1])
 
 
 def view_rows(texts: pa.Array[Any]) -> tuple[Bytes, Offsets, Bytes, int]:

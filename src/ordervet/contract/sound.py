@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["take_sound"]
 
+_NARROW_BYTES = 2**31
+"""Texts of so many bytes need wide offsets."""
+
 
 def take_sound(raw: pa.Array[Any], field: ContractField, before: Mapping[str, pa.Array[Any]]) -> pa.Array[Any] | None:
     """Give a column as it is, where a look tells that it is canonical and breaks no rule of its field.
@@ -34,10 +37,12 @@ def take_sound(raw: pa.Array[Any], field: ContractField, before: Mapping[str, pa
 
     Returns
     -------
-    shape (n,), the column itself; None where it has to be read
+    shape (n,), the column itself, wide offsets of texts made narrow; None where it has to be read
     """
     if (field.is_required and raw.null_count) or field.allowed or field.only_with is not None:
         return None
+    if raw.type in (pa.large_string(), pa.string_view()) and raw.nbytes < _NARROW_BYTES:
+        raw = raw.cast(pa.string())
     if pa.types.is_dictionary(raw.type):
         return raw if _is_sound_dictionary(raw, field) else None
     if raw.type != arrow_field(field).type or len(raw) == raw.null_count:

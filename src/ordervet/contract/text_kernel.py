@@ -31,14 +31,15 @@ def _is_given(validity: NDArray[np.uint8], bit: Scalar) -> Scalar:
     return len(validity) == 0 or (validity[np.uint64(bit >> 3)] >> np.uint8(bit & 7)) & np.uint8(1) != 0
 
 
-@njit(types.Tuple((types.boolean, types.int64))(BYTES, OFFSETS, BYTES, types.int64, FLAGS), nogil=True, cache=True)
+@njit(types.void(BYTES, OFFSETS, BYTES, types.int64, FLAGS, types.Array(types.int64, 1, "C")), nogil=True, cache=True)
 def scan_texts(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int32],
     validity: NDArray[np.uint8],
     first_bit: Scalar,
     may_begin: NDArray[np.bool_],
-) -> tuple[Scalar, Scalar]:
+    found: NDArray[np.int64],
+) -> None:
     """Look at the ends and the length of every text. No checks: the caller is ``columns.py``.
 
     Parameters
@@ -48,10 +49,8 @@ def scan_texts(
     validity : bits, set where a text is given; empty where all are
     first_bit : the bit of the first row
     may_begin : shape (256,), whether a character that begins with this byte could be one to trim
-
-    Returns
-    -------
-    whether a text could be blank, or begin or end with a character to trim; and the longest text, in bytes
+    found : shape (2,), written: whether a text could be blank, or begin or end with a character to trim; and the
+        longest text, in bytes
     """
     is_suspect, longest = False, np.int64(0)
     for row in range(len(offsets) - 1):
@@ -61,12 +60,12 @@ def scan_texts(
         if start == stop:
             is_suspect = True
             continue
-        longest = max(longest, stop - start)
+        longest = np.int64(max(longest, stop - start))
         last = data[np.uint64(stop - 1)]
         is_suspect |= may_begin[data[np.uint64(start)]] or last <= _SPACE
         if last >= _FIRST_CONTINUED:
-            is_suspect |= may_begin[data[np.uint64(stop - 2)]] or may_begin[data[np.uint64(max(stop - 3, 0))]]
-    return is_suspect, longest
+            is_suspect |= may_begin[data[np.uint64(stop - 2)]] or may_begin[data[np.uint64(max(np.int64(0), stop - 3))]]
+    found[0], found[1] = is_suspect, longest
 
 
 @njit(nogil=True, cache=True)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from ordervet.entities.kernel_layout import Record, Scalar
 
-__all__ = ["key_addresses", "read_folded", "rewrite_region", "write_texts"]
+__all__ = ["key_addresses", "key_first_addresses", "read_folded", "rewrite_region", "write_texts"]
 
 ABSENT, MASKED, UNUSABLE = 1, 2, 3
 HOUSEHOLD, VILLAGE = 1, 10
@@ -304,9 +304,10 @@ def read_folded(n: Scalar, tables: Record, scratch: Record) -> Scalar:
 
 
 @njit(nogil=True, cache=True)
-def key_addresses(
+def key_first_addresses(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
+    firsts: NDArray[np.int64],
     tables: Record,
     scratch: Record,
     subkeys: NDArray[np.uint64],
@@ -314,12 +315,13 @@ def key_addresses(
     evidence: NDArray[np.int8],
     place_types: NDArray[np.int8],
 ) -> None:
-    """Key every address of a column. No checks: the caller is ``addresses.py``.
+    """Key every address of a column, equal ones once. No checks: the caller is ``addresses.py``.
 
     Parameters
     ----------
     data : shape (n_bytes,), UTF-8
     offsets : shape (n_rows + 1,); row i is ``data[offsets[i]:offsets[i + 1]]``
+    firsts : shape (n_rows,), of ``find_firsts``: a row with the same bytes, at or before this one
     tables : what to look up
     scratch : working memory
     subkeys : shape (2, 2), of doors and of places
@@ -333,6 +335,12 @@ def key_addresses(
     """
     out = scratch.out
     for row in range(place_types.shape[0]):
+        first = np.uint64(firsts[row])
+        if first != np.uint64(row):
+            ids[0, row], ids[1, row] = ids[0, first], ids[1, first]
+            evidence[0, row], evidence[1, row] = evidence[0, first], evidence[1, first]
+            place_types[row] = place_types[first]
+            continue
         ids[0, row], ids[1, row], place_types[row] = 0, 0, 0
         if offsets[row] == offsets[row + 1]:
             evidence[0, row], evidence[1, row] = ABSENT, ABSENT
@@ -351,3 +359,19 @@ def key_addresses(
         if n_place:
             rewrite_region(tables, scratch, region)
             ids[1, row] = hash_bytes(out, 0, n_place, subkeys[1, 0], subkeys[1, 1])
+
+
+@njit(nogil=True, cache=True)
+def key_addresses(
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    tables: Record,
+    scratch: Record,
+    subkeys: NDArray[np.uint64],
+    ids: NDArray[np.uint64],
+    evidence: NDArray[np.int8],
+    place_types: NDArray[np.int8],
+) -> None:
+    """Key every address of a column, each for itself. Parameters are those of ``key_first_addresses``."""
+    firsts = np.arange(place_types.shape[0])
+    key_first_addresses(data, offsets, firsts, tables, scratch, subkeys, ids, evidence, place_types)

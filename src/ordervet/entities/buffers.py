@@ -32,7 +32,7 @@ def view_texts(column: TextColumn) -> TextBuffers:
     offsets : shape (n_rows + 1,), int64, ascending; row i is ``data[offsets[i]:offsets[i + 1]]``
     """
     texts = _as_strings(column)
-    if texts.null_count:
+    if texts.null_count and _may_hide_bytes(texts):
         # NOTE: under a null Arrow may keep any bytes; kernels must see none.
         texts = texts.fill_null("")
     _, offset_buffer, data_buffer = texts.buffers()
@@ -44,6 +44,18 @@ def view_texts(column: TextColumn) -> TextBuffers:
     ]
     data = _NO_BYTES if data_buffer is None else np.frombuffer(cast("memoryview", data_buffer), dtype=np.uint8)
     return data, offsets.astype(np.int64, copy=False)
+
+
+def _may_hide_bytes(texts: pa.Array[Any]) -> bool:
+    """Tell whether there are bytes under a null; what Arrow reads or makes itself has none."""
+    validity, offset_buffer, _ = texts.buffers()
+    if validity is None or offset_buffer is None:
+        return True
+    width = "<i8" if pa.types.is_large_string(texts.type) else "<i4"
+    rows = slice(texts.offset, texts.offset + len(texts) + 1)
+    bits = np.unpackbits(np.frombuffer(cast("memoryview", validity), np.uint8), bitorder="little")[rows][: len(texts)]
+    offsets = np.frombuffer(cast("memoryview", offset_buffer), dtype=width)[rows]
+    return bool(((offsets[1:] != offsets[:-1]) > bits).any())
 
 
 def _as_strings(column: TextColumn) -> pa.Array[Any]:

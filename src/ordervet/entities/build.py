@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ordervet.contract.columns import measure_texts
 from ordervet.entities.addresses import DOOR, PLACE, key_addresses
 from ordervet.entities.evidence import Evidence
 from ordervet.entities.identities import (
@@ -24,6 +25,8 @@ from ordervet.entities.phones import canonical_phone
 from ordervet.errors import ContractError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from ordervet.entities.buffers import TextColumn
@@ -144,8 +147,12 @@ def _key_places(orders: pa.Table, key: Key, keyed: dict[str, Keyed]) -> NDArray[
 def _key_plain(orders: pa.Table, column: str, key: Key, namespace: str) -> Keyed:
     if column not in orders.column_names:
         return _absent(len(orders))
-    ids = hash_texts(_trim(orders[column]), key, namespace)
-    return ids, np.where(ids == 0, np.int8(Evidence.ABSENT), np.int8(Evidence.KNOWN))
+
+    def run(texts: TextColumn) -> Keyed:
+        ids = hash_texts(_trim(texts), key, namespace)
+        return ids, np.where(ids == 0, np.int8(Evidence.ABSENT), np.int8(Evidence.KNOWN))
+
+    return _key_values(orders[column], run)
 
 
 def _key_canonical(orders: pa.Table, column: str, canonicalise: Canonicalise, key: Key, namespace: str) -> Keyed:
@@ -154,7 +161,17 @@ def _key_canonical(orders: pa.Table, column: str, canonicalise: Canonicalise, ke
     # NOT: at the top. numba takes longer to import than a small table to key.
     from ordervet.entities.plain import key_texts  # noqa: PLC0415 -- see above
 
-    return key_texts(orders[column], canonicalise, key, namespace)
+    return _key_values(orders[column], lambda texts: key_texts(texts, canonicalise, key, namespace))
+
+
+def _key_values(column: pa.ChunkedArray[Any], run: Callable[[TextColumn], Keyed]) -> Keyed:
+    """Key a column; one that is encoded by a small dictionary, once per value of the dictionary."""
+    coded = column.chunk(0) if column.num_chunks == 1 and pa.types.is_dictionary(column.type) else None
+    if coded is None or len(coded.dictionary) > len(coded) or coded.dictionary.null_count:
+        return run(column)
+    ids, evidence = run(coded.dictionary)
+    which = pc.fill_null(coded.indices.cast(pa.int64()), len(ids)).to_numpy()
+    return np.append(ids, np.uint64(0))[which], np.append(evidence, np.int8(Evidence.ABSENT))[which]
 
 
 def _prefer(first: Keyed, second: Keyed) -> Keyed:
@@ -169,6 +186,9 @@ def _absent(n_orders: int) -> Keyed:
 
 
 def _trim(column: TextColumn) -> Any:  # noqa: ANN401 -- pyarrow's functions carry no types
+    chunk = column.chunk(0) if isinstance(column, pa.ChunkedArray) and column.num_chunks == 1 else column
+    if chunk.type == pa.string() and isinstance(chunk, pa.Array) and not measure_texts(chunk)[0]:
+        return chunk  # SPEED: what comes from the contract is trimmed (bench_path.py)
     return pc.utf8_trim_whitespace(column.cast(pa.large_string()))
 
 

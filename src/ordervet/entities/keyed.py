@@ -10,7 +10,7 @@ A keyed table has the contract's columns less the personal ones, and in front th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +32,7 @@ __all__ = [
     "KeyedEvents",
     "complete_columns",
     "count_evidence",
+    "drop_codes",
     "key_events",
     "key_orders",
     "keyed_schema",
@@ -99,12 +100,12 @@ def key_orders(orders: pa.Table, key: Key) -> pa.Table:
 
     Parameters
     ----------
-    orders : shape (n_orders, n_fields), canonical, rows in any order
+    orders : shape (n_orders, n_fields), canonical, rows in any order; texts may be encoded by a dictionary
     key : the identifier key
 
     Returns
     -------
-    shape (n_orders, n_columns), `keyed_schema`; row i belongs to order i
+    shape (n_orders, n_columns), `keyed_schema`, but texts that were encoded stay so; row i belongs to order i
 
     Raises
     ------
@@ -119,7 +120,18 @@ def key_orders(orders: pa.Table, key: Key) -> pa.Table:
     for name in sorted(entities.ids):
         columns[ID + name] = pa.array(entities.ids[name])
         columns[EVIDENCE + name] = pa.array(entities.evidence[name])
-    return pa.table(columns, schema=keyed_schema("orders", columns))
+    schema = keyed_schema("orders", columns)
+    return pa.table([_keep_codes(columns[field.name], field) for field in schema], schema.names)
+
+
+def _keep_codes(column: pa.ChunkedArray[Any], field: pa.Field[Any]) -> pa.ChunkedArray[Any]:
+    """Bring a column to its type, unless it is that type encoded by a dictionary."""
+    return column if pa.types.is_dictionary(column.type) else column.cast(field.type)
+
+
+def drop_codes(orders: pa.Table) -> pa.Table:
+    """Give keyed orders in the schema of `keyed_schema`, texts that are encoded by a dictionary written out."""
+    return orders.cast(keyed_schema("orders", orders.column_names))
 
 
 def keyed_schema(kind: EventKind, column_names: Iterable[str] = ()) -> pa.Schema:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ordervet.contract import validate_events
 from ordervet.entities import key_orders
-from ordervet.entities.keyed import count_evidence
+from ordervet.entities.keyed import count_evidence, drop_codes
 from ordervet.errors import HistoryError, PolicyError
 from ordervet.features import FeatureEngine, build_order_events
 from ordervet.model import ForestPredictor
@@ -166,7 +166,7 @@ def _score_rows(
     orders: pa.Table, events: OrderEvents, features: NDArray[np.float32], rows: NDArray[np.int64], parts: StreamParts
 ) -> ScoredOrders:
     return score_batch(
-        orders.take(pa.array(rows)),
+        drop_codes(orders.take(pa.array(rows))),
         events.take(rows),
         features[rows],
         model=parts.model,
@@ -191,5 +191,5 @@ def _prepare_next(tables: Iterator[pa.Table], parts: StreamParts) -> tuple[pa.Ta
     table = next(tables, None)
     if table is None:
         return None
-    orders = key_orders(validate_events("orders", table), parts.key)
+    orders = key_orders(validate_events("orders", table, keeps_codes=True), parts.key)
     return orders, build_order_events(orders, parts.model.spec)

@@ -1,0 +1,61 @@
+"""A Parquet file table by table is the file, and texts stay encoded where the file holds few of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ordervet.contract.parquet_orders import count_rows, find_coded_columns, iter_tables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+N = 5_000
+TABLE = pa.table(
+    {
+        "order_id": [f"order-{row:09}" for row in range(N)],
+        "channel": [f"channel-{row % 3}" for row in range(N)],
+        "campaign": [None if row % 3 else "d11" for row in range(N)],
+        "nothing": pa.nulls(N, pa.string()),
+        "amount_minor": list(range(N)),
+    }
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "orders.parquet"
+    pq.write_table(TABLE, path, row_group_size=2_000, dictionary_pagesize_limit=4_096)
+    return path
+
+
+@pytest.mark.parametrize("rows", [1, 700, 2_000, 9_999])
+def test_tables_behind_each_other_are_the_file(path: Path, rows: int) -> None:
+    tables = list(iter_tables(path, rows))
+
+    assert pa.concat_tables(table.cast(TABLE.schema) for table in tables).equals(TABLE)
+    assert {table.num_rows for table in tables[:-1]} <= {rows}
+    assert count_rows(path) == N
+
+
+def test_only_texts_of_few_values_stay_encoded(path: Path) -> None:
+    with pq.ParquetFile(path) as file:
+        coded = find_coded_columns(file.metadata, file.schema_arrow)
+
+    table = next(iter_tables(path, N))
+
+    assert coded == ["campaign", "channel"]
+    assert [name for name in table.column_names if pa.types.is_dictionary(table.schema.field(name).type)] == [
+        "channel", "campaign",
+    ]  # fmt: skip
+
+
+def test_a_file_without_dictionaries_or_statistics_has_no_column_encoded(path: Path) -> None:
+    for options in ({"use_dictionary": False}, {"write_statistics": False, "use_dictionary": ["order_id"]}):
+        pq.write_table(TABLE, path, **options)
+
+        with pq.ParquetFile(path) as file:
+            assert set(find_coded_columns(file.metadata, file.schema_arrow)) <= {"nothing"}
