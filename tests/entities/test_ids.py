@@ -63,7 +63,9 @@ def test_many_texts_are_hashed_as_each_alone(texts: list[str | None], n_rows: in
 @given(texts=st.lists(st.none() | st.text(max_size=5), max_size=9), start=st.integers(0, 3))
 def test_bytes_under_a_null_are_nobodys_text(texts: list[str | None], start: int) -> None:
     told = pa.array([text or "hidden" for text in texts], pa.string())
-    validity = pa.py_buffer(np.packbits([text is not None for text in texts], bitorder="little").tobytes())
+    validity = pa.py_buffer(
+        np.packbits(np.array([text is not None for text in texts], bool), bitorder="little").tobytes()
+    )
     column = pa.Array.from_buffers(pa.string(), len(texts), [validity, *told.buffers()[1:]]).slice(start)
 
     ids = hash_texts(column, KEY, "buyer")

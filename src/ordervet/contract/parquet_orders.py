@@ -58,14 +58,16 @@ def iter_tables(path: Path, rows: int) -> Iterator[pa.Table]:
     Parameters
     ----------
     path : a Parquet file
-    rows : in each table but the last
+    rows : at most, in each table
 
     Yields
     ------
     tables, rows in the order of the file
     """
     with pq.ParquetFile(path) as file:
-        coded = find_coded_columns(file.metadata, file.schema_arrow)
+        # NOTE: where dictionaries are kept, no table spans two parts of the file, each of which has its own.
+        are_parts_large = file.metadata.num_rows >= file.metadata.num_row_groups * rows // 2
+        coded = find_coded_columns(file.metadata, file.schema_arrow) if are_parts_large else []
     # SPEED: reading on threads of its own takes time from those that score; pages that are fetched ahead of the whole
     # file stay in memory.
     with pq.ParquetFile(path, memory_map=True, pre_buffer=False, read_dictionary=coded) as file:
