@@ -125,7 +125,7 @@ def stream_scores(tables: Iterable[pa.Table], later: LaterEvents, parts: StreamP
         features = parts.engine.advance(events, known.take(np.arange(n_seen, n_due)))
         n_seen = n_due
         rows = find_candidates(orders, events, features, parts)
-        scored = _score_rows(orders, events, features, rows, parts)
+        scored = score_rows(orders, events, features, rows, parts)
         yield ScoredChunk(len(events), events.order_id, count_evidence(orders), rows, scored)
 
 
@@ -162,9 +162,16 @@ def find_candidates(
     return np.flatnonzero(is_candidate)
 
 
-def _score_rows(
+def score_rows(
     orders: pa.Table, events: OrderEvents, features: NDArray[np.float32], rows: NDArray[np.int64], parts: StreamParts
 ) -> ScoredOrders:
+    """Decide about some rows of a chunk, as `score_batch` does.
+
+    Parameters
+    ----------
+    orders, events, features, parts : as for `find_candidates`
+    rows : which rows, ascending
+    """
     return score_batch(
         drop_codes(orders.take(pa.array(rows))),
         events.take(rows),
