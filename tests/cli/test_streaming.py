@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -39,7 +40,7 @@ def chunks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-def score_both_ways(orders: pa.Table, folder: Path, ordervet, models_dir: Path) -> tuple[dict, dict]:
+def score_both_ways(orders: pa.Table, folder: Path, ordervet, models_dir: Path, *options: str) -> tuple[dict, dict]:
     """Score the orders from Parquet, which goes in chunks, and from Arrow, which does not."""
     told = []
     for name in ("orders.parquet", "orders.arrow"):
@@ -50,7 +51,7 @@ def score_both_ways(orders: pa.Table, folder: Path, ordervet, models_dir: Path) 
             with pa.ipc.new_file(path, orders.schema) as file:
                 file.write(orders)
         out = folder / f"{name}.csv"
-        ended = ordervet("score", path, "--models", models_dir, "--json", "--top", 50, "--out", out)
+        ended = ordervet("score", path, "--models", models_dir, "--json", "--top", 50, "--out", out, *options)
         content = ended.json | {"code": ended.code, "out": out.read_text(encoding="utf-8")}
         told.append({key: value for key, value in content.items() if key != "elapsed_s"})
     for each in told:
@@ -67,9 +68,63 @@ def test_chunks_give_what_the_whole_file_gives(orders, chunks, tmp_path: Path, o
     assert chunks == [300] * 6 + [200]
 
 
+@pytest.mark.parametrize("options", [["--all"], ["--all", "--explain-all"]], ids=" ".join)
+def test_all_orders_are_written_as_they_come(options, orders, chunks, tmp_path: Path, ordervet, models_dir) -> None:
+    in_chunks, whole = score_both_ways(orders, tmp_path, ordervet, models_dir, *options)
+
+    assert in_chunks == whole
+    assert in_chunks["out"].count("\n") == len(orders) + 1
+    assert len(chunks) == 7
+    n_explained = sum("R" in line.split(",")[7] for line in in_chunks["out"].splitlines())
+    assert (n_explained > len(orders) / 2) == ("--explain-all" in options)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "jsonl"])
+def test_all_orders_are_written_to_any_file(ending, orders, chunks, tmp_path: Path, ordervet, models_dir) -> None:
+    pq.write_table(orders, tmp_path / "orders.parquet")
+    outs = [tmp_path / f"{name}.{ending}" for name in ("streamed", "whole")]
+
+    for out in outs:
+        ordervet("score", tmp_path / "orders.parquet", "--models", models_dir, "--all", "--out", out)
+        streaming.CHUNK_ROWS = 10**6
+
+    assert outs[0].stat().st_size > 1_000
+    if ending == "jsonl":
+        assert outs[0].read_text(encoding="utf-8") == outs[1].read_text(encoding="utf-8")
+    else:
+        assert pq.read_table(outs[0]).equals(pq.read_table(outs[1]))
+    assert chunks == [300] * 6 + [200, 2_000]
+
+
+@pytest.mark.parametrize("options", [[], ["--all"]], ids=["flagged", "all"])
+def test_an_interrupt_leaves_nothing_half_written(
+    options, orders, tmp_path: Path, ordervet, models_dir: Path, chunks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: Any) -> Iterator[Any]:
+        for number, chunk in enumerate(stream(*arguments)):
+            if number == 4:
+                found.extend(path.name for path in tmp_path.iterdir())
+                signal.raise_signal(signal.SIGINT)
+            yield chunk
+
+    pq.write_table(orders, tmp_path / "orders.parquet")
+    stream, found, out = streaming.stream_scores, [], tmp_path / "flags.csv"
+    out.write_text("what stood there", encoding="utf-8")
+    monkeypatch.setattr(streaming, "stream_scores", interrupt)
+
+    ended = ordervet("score", tmp_path / "orders.parquet", "--models", models_dir, "--out", out, *options)
+
+    assert ended.code != 0
+    assert any(name.endswith(".part") for name in found) == bool(options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["flags.csv", "orders.parquet"]
+    assert out.read_text(encoding="utf-8") == "what stood there"
+    assert len(chunks) == 5
+
+
+@pytest.mark.parametrize("options", [[], ["--all"]], ids=["flagged", "all"])
 @pytest.mark.parametrize("fault", ["order", "twice", "row"])
 @pytest.mark.usefixtures("chunks")
-def test_a_file_with_faults_is_read_whole(fault, orders, tmp_path: Path, ordervet, models_dir: Path) -> None:
+def test_a_file_with_faults_is_read_whole(fault, options, orders, tmp_path: Path, ordervet, models_dir: Path) -> None:
     if fault == "order":
         orders = pa.concat_tables([orders.slice(1_000), orders.slice(0, 1_000)])
     elif fault == "twice":
@@ -78,7 +133,7 @@ def test_a_file_with_faults_is_read_whole(fault, orders, tmp_path: Path, orderve
         amounts = pa.array([-1, *orders["amount_minor"].to_pylist()[1:]])
         orders = orders.set_column(orders.column_names.index("amount_minor"), "amount_minor", amounts)
 
-    in_chunks, whole = score_both_ways(orders, tmp_path, ordervet, models_dir)
+    in_chunks, whole = score_both_ways(orders, tmp_path, ordervet, models_dir, *options)
 
     assert in_chunks == whole
     assert in_chunks["n_orders"] == 2_000 - (fault == "row")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -93,11 +94,12 @@ def score(
     known_scripts = load_scripts(scripts)
     model = load_model(find_live_model(models or find_bundled_models()))
     started = time.perf_counter()
-    is_plain = not (history or mapping or since or rules.capacity or all_ or hold_list or targets.needs_queue)
+    is_plain = not (history or mapping or since or rules.capacity or hold_list or targets.needs_queue)
     large = find_streamable(files) if is_plain and format_ in {AUTO, NATIVE} else None
     if large:
         n_threads = choose_threads(threads)
-        ending = _stream(large, open_parts(model, rules, load_key(), lang=spoken, n_threads=n_threads), targets)
+        parts = open_parts(model, rules, load_key(), lang=spoken, n_threads=n_threads)
+        ending = _stream(large, replace(parts, keeps_all=all_, explains_all=all_ and explain_all), targets)
         if ending:
             elapsed_s = time.perf_counter() - started
             tell_ending(ending, model, targets, elapsed_s, top, spoken, DEFAULT_TIME_ZONE, known_scripts, json=json)
@@ -141,13 +143,10 @@ def score(
 
 def _stream(path: Path, parts: StreamParts, targets: Targets) -> Ending | None:
     """Score one large file in chunks; None where it has to be read whole."""
-    streamed = stream_file(path, parts)
+    streamed = stream_file(path, parts, targets.out)
     if streamed is None:
         return None
-    flagged = streamed.scored.rank_flagged()
-    if targets.out:
-        write_table(streamed.scored.build_table(flagged), targets.out)
-    return Ending(streamed.scored, flagged, streamed.n_orders, [streamed.account], 0)
+    return Ending(streamed.scored, streamed.scored.rank_flagged(), streamed.n_orders, [streamed.account], 0)
 
 
 def _read_shifts(text: str | None) -> tuple[Shift, ...] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,9 @@ import pyarrow.parquet as pq
 
 from ordervet.cli.accounts import FileAccount, add_evidence
 from ordervet.cli.screen import show_rows
+from ordervet.contract import write_table
 from ordervet.contract.file_events import INSTANT_FIELDS, NATIVE
+from ordervet.contract.outputs import write_tables
 from ordervet.contract.parquet_orders import CHUNK_ROWS, count_rows, iter_tables
 from ordervet.contract.tables import check_columns
 from ordervet.errors import ContractError, HistoryError
@@ -20,7 +23,7 @@ from ordervet.score import ScoredOrders
 from ordervet.score.stream import stream_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from ordervet.score.stream import ScoredChunk, StreamParts
@@ -36,13 +39,17 @@ class Streamed:
     Parameters
     ----------
     n_orders : orders in the file
-    scored : decisions about the orders that are flagged or above the lowest band; all others pass
+    scored : decisions about the orders that are flagged; all others pass
     account : what became of the file's rows
     """
 
     n_orders: int
     scored: ScoredOrders
     account: FileAccount
+
+
+class _NotInChunksError(Exception):
+    """The file has to be read whole."""
 
 
 def find_streamable(files: Sequence[Path], *, min_rows: int = MIN_ROWS) -> Path | None:
@@ -64,31 +71,52 @@ def find_streamable(files: Sequence[Path], *, min_rows: int = MIN_ROWS) -> Path 
     return files[0] if is_orders and n_rows >= min_rows else None
 
 
-def stream_file(path: Path, parts: StreamParts) -> Streamed | None:
-    """Score a file of orders chunk by chunk.
+def stream_file(path: Path, parts: StreamParts, out: Path | None = None) -> Streamed | None:
+    """Score a file of orders chunk by chunk, and write what was decided.
 
     Parameters
     ----------
     path : from `find_streamable`
     parts : whatever scores; its engine is moved on
+    out : where decisions go, if anywhere: of all orders as they come, or of the flagged ones, ranked
 
     Returns
     -------
-    None where the file has to be read whole: orders out of the order of time, orders that come twice, wrong rows
+    None where the file has to be read whole: orders out of the order of time, orders that come twice, wrong rows; then
+    nothing is written
     """
+    chunks: list[ScoredChunk] = []
     with show_rows("scoring", count_rows(path)) as advance:
-        chunks: list[ScoredChunk] = []
+        tables = _iter_decided(path, parts, chunks, advance)
         try:
-            for chunk in stream_scores(iter_tables(path, CHUNK_ROWS), LaterEvents.empty(), parts):
-                chunks.append(chunk)
-                advance(chunk.n_orders)
-        except (ContractError, HistoryError):
+            if out and parts.keeps_all:
+                write_tables(tables, out)
+            else:
+                deque(tables, maxlen=0)
+        except _NotInChunksError:
             return None
+    scored = ScoredOrders.concat([chunk.scored for chunk in chunks])
+    if out and not parts.keeps_all:
+        write_table(scored.build_table(scored.rank_flagged()), out)
+    n = sum(chunk.n_orders for chunk in chunks)
+    evidence = add_evidence(chunk.evidence for chunk in chunks)
+    account = FileAccount(path.name, NATIVE, n, n, 0, 0, 0, n_orders=n, evidence=evidence)
+    return Streamed(n, scored, account)
+
+
+def _iter_decided(
+    path: Path, parts: StreamParts, chunks: list[ScoredChunk], advance: Callable[[int], None]
+) -> Iterator[pa.Table]:
+    """Give the decisions of a file chunk by chunk, and keep of each what is needed at the end: the flagged orders."""
+    try:
+        for chunk in stream_scores(iter_tables(path, CHUNK_ROWS), LaterEvents.empty(), parts):
+            chunks.append(replace(chunk, scored=chunk.scored.take(np.flatnonzero(chunk.scored.actions))))
+            if parts.keeps_all:
+                yield chunk.scored.build_table()
+            advance(chunk.n_orders)
+    except (ContractError, HistoryError):
+        raise _NotInChunksError from None
     ids = np.concatenate([chunk.order_ids for chunk in chunks])
     ids.sort()
     if (ids[1:] == ids[:-1]).any():
-        return None
-    n = len(ids)
-    evidence = add_evidence(chunk.evidence for chunk in chunks)
-    account = FileAccount(path.name, NATIVE, n, n, 0, 0, 0, n_orders=n, evidence=evidence)
-    return Streamed(n, ScoredOrders.concat([chunk.scored for chunk in chunks]), account)
+        raise _NotInChunksError

@@ -23,9 +23,10 @@ import pyarrow.compute as pc
 from ordervet.errors import FileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-WRITABLE = (".parquet", ".csv", ".jsonl", ".xlsx")
+APPENDABLE = (".parquet", ".csv", ".jsonl")
+WRITABLE = (*APPENDABLE, ".xlsx")
 _WAKING = r"^[=+\-@\t\r]"
 _WAKING_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 _MAX_SHEET_ROWS = 1_048_575  # below the header
@@ -86,6 +87,24 @@ def write_table(table: pa.Table, path: str | Path) -> None:
     write_whole(path, lambda file: write(table, file))
 
 
+def write_tables(tables: Iterable[pa.Table], path: str | Path) -> None:
+    """Write tables of one schema behind each other to a file, whole or not at all; one of them in memory at a time.
+
+    Parameters
+    ----------
+    tables : one at least; what they raise ends the writing, and nothing changes
+    path : ending in .parquet, .csv or .jsonl; otherwise as for `write_table`
+
+    Raises
+    ------
+    FileError
+        As for `write_table`.
+    """
+    path = check_place(path, APPENDABLE)
+    append = {".parquet": _append_parquet, ".csv": _append_csv, ".jsonl": _append_jsonl}[path.suffix.lower()]
+    write_whole(path, lambda file: append(tables, file))
+
+
 def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     """Write a file beside its place, bring it to the disk and rename it; on any error nothing changes.
 
@@ -141,18 +160,32 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _write_parquet(table: pa.Table, file: IO[bytes]) -> None:
+    _append_parquet([table], file)
+
+
+def _append_parquet(tables: Iterable[pa.Table], file: IO[bytes]) -> None:
     from pyarrow import parquet  # noqa: PLC0415 - each format is loaded when it is met
 
-    parquet.write_table(table, file)
+    coming = iter(tables)
+    first = next(coming)
+    with parquet.ParquetWriter(file, first.schema) as writer:
+        writer.write_table(first)
+        for table in coming:
+            writer.write_table(table)
 
 
 def _write_csv(table: pa.Table, file: IO[bytes]) -> None:
+    _append_csv([table], file)
+
+
+def _append_csv(tables: Iterable[pa.Table], file: IO[bytes]) -> None:
     from pyarrow import csv as arrow_csv  # noqa: PLC0415 - each format is loaded when it is met
 
-    flat = _flatten(table)
-    inert = pa.table([_make_inert(column) for column in flat.columns], names=flat.column_names)
     file.write(b"\xef\xbb\xbf")
-    arrow_csv.write_csv(inert, file)
+    for number, table in enumerate(tables):
+        flat = _flatten(table)
+        inert = pa.table([_make_inert(column) for column in flat.columns], names=flat.column_names)
+        arrow_csv.write_csv(inert, file, arrow_csv.WriteOptions(include_header=number == 0))
 
 
 def _make_inert(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -166,6 +199,11 @@ def _write_jsonl(table: pa.Table, file: IO[bytes]) -> None:
     for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
         lines = [json.dumps(_plain(row), ensure_ascii=False, allow_nan=False) + "\n" for row in batch.to_pylist()]
         file.write("".join(lines).encode())
+
+
+def _append_jsonl(tables: Iterable[pa.Table], file: IO[bytes]) -> None:
+    for table in tables:
+        _write_jsonl(table, file)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any value that a table can hold

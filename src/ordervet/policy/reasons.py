@@ -138,6 +138,20 @@ class FoundReasons:
         ]
         return [" | ".join(told[start:stop]) or None for start, stop in pairwise(self.starts.tolist())]
 
+    def take(self, rows: npt.NDArray[np.int64]) -> FoundReasons:
+        """Pick orders, in the order given."""
+        sizes = np.diff(self.starts)[rows]
+        ends = np.cumsum(sizes)
+        at = np.repeat(self.starts[rows] - (ends - sizes), sizes) + np.arange(sizes.sum())
+        return replace(
+            self,
+            starts=np.append(0, ends),
+            kinds=self.kinds[at],
+            columns=self.columns[at],
+            contributions=self.contributions[at],
+            values=self.values[at],
+        )
+
     @classmethod
     def concat(cls, parts: Sequence[FoundReasons]) -> FoundReasons:
         """Put batches of the same features and language behind each other; at least one."""

@@ -57,6 +57,12 @@ class RowReasons(Mapping[int, list[Reason]]):
         lines: list[str | None] = [*self.found.write_lines(), None] if with_lines else [None] * len(codes)
         return [lines[at] for at in places], [codes[at] for at in places]
 
+    def take(self, rows: Sequence[int]) -> RowReasons:
+        """Pick rows of the batch, in ascending order; they are counted anew."""
+        explained = [(number, self._place[row]) for number, row in enumerate(rows) if row in self._place]
+        numbers, places = np.array(explained, np.int64).reshape(-1, 2).T
+        return RowReasons(numbers, self.found.take(places))
+
     @classmethod
     def concat(cls, parts: Sequence[RowReasons], starts: Sequence[int]) -> RowReasons:
         """Put those of batches behind each other; at least one.

@@ -128,6 +128,32 @@ class ScoredOrders:
             orders=pa.concat_tables([part.orders for part in parts]),
         )
 
+    def take(self, rows: NDArray[np.int64]) -> ScoredOrders:
+        """Pick rows, in ascending order; they are counted anew."""
+        chosen, places = rows.tolist(), pa.array(rows, pa.int64())
+
+        def pick(name: str) -> dict[int, Any]:
+            known = getattr(self, name)
+            return {number: known[row] for number, row in enumerate(chosen) if row in known} if known else {}
+
+        return replace(
+            self,
+            order_ids=[self.order_ids[row] for row in chosen],
+            placed_at=self.placed_at.take(places),
+            raw=self.raw[rows],
+            p_malicious=self.p_malicious[rows],
+            risk_score=self.risk_score[rows],
+            bands=self.bands[rows],
+            actions=self.actions[rows],
+            reasons=self.reasons.take(chosen),
+            kinds=pick("kinds"),
+            routes=pick("routes"),
+            applied=pick("applied"),
+            codes=pick("codes"),
+            missing=[self.missing[row] for row in chosen],
+            orders=self.orders.take(places),
+        )
+
     def rank_flagged(self) -> NDArray[np.int64]:
         """Give the rows of flagged orders: the strictest action first, then the riskiest."""
         rows = np.flatnonzero(self.actions != _PASS)

@@ -43,7 +43,7 @@ class ScoredChunk:
     order_ids : shape (n_orders,), keyed, to find orders that come twice
     evidence : entity → "known", "absent", "masked", "unusable" → orders
     rows : shape (n_kept,), ascending, the rows of the chunk that are in `scored`; every other order passes
-    scored : decisions about every order of the chunk that is flagged or above the lowest band
+    scored : decisions about every order of the chunk that is flagged or above the lowest band, or about all orders
     """
 
     n_orders: int
@@ -64,6 +64,8 @@ class StreamParts:
     key : the key of the ids
     lang : language of the reasons
     n_threads : threads of the forest
+    keeps_all : whether decisions are wanted about all orders, also about those that plainly pass
+    explains_all : whether all orders whose decisions are wanted get reasons
     """
 
     model: Model
@@ -73,6 +75,8 @@ class StreamParts:
     key: Key
     lang: Lang = "zh"
     n_threads: int = 1
+    keeps_all: bool = False
+    explains_all: bool = False
 
 
 def open_parts(model: Model, policy: Policy, key: Key, *, lang: Lang = "zh", n_threads: int = 1) -> StreamParts:
@@ -124,7 +128,7 @@ def stream_scores(tables: Iterable[pa.Table], later: LaterEvents, parts: StreamP
         n_due = int(np.searchsorted(known.seen_at, until, side="right"))
         features = parts.engine.advance(events, known.take(np.arange(n_seen, n_due)))
         n_seen = n_due
-        rows = find_candidates(orders, events, features, parts)
+        rows = np.arange(len(events)) if parts.keeps_all else find_candidates(orders, events, features, parts)
         scored = score_rows(orders, events, features, rows, parts)
         yield ScoredChunk(len(events), events.order_id, count_evidence(orders), rows, scored)
 
@@ -180,6 +184,7 @@ def score_rows(
         predictor=parts.predictor,
         policy=parts.policy,
         lang=parts.lang,
+        explain_rows=range(len(rows)) if parts.explains_all else (),
         n_threads=parts.n_threads,
     )
 
