@@ -1,4 +1,6 @@
-"""Compare the built-in features with DuckDB's window functions and pandas: python benchmarks/bench_features.py.
+"""Compare the built-in features with DuckDB's window functions, polars and pandas.
+
+POLARS_MAX_THREADS=1 python benchmarks/bench_features.py
 
 Equal values of every column are asserted first. One thread each; medians of ``--rounds``; each rival is compared on the
 columns that it can say, which our engine then computes alone. 60 % of the orders lie over 90 days, 40 % in one evening
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import numpy as np
 import pandas as pd
+import polars as pl
 
 from ordervet.features import FeatureEngine, LaterEvents, OrderEvents, build_spec
 from ordervet.features.events import JUDGEMENT_BIT
@@ -159,6 +162,28 @@ def run_pandas(frame: pd.DataFrame, spec: FeatureSpec, n_orders: int) -> np.ndar
     return out
 
 
+def run_polars(frame: pl.DataFrame, spec: FeatureSpec, n_orders: int) -> np.ndarray:
+    """Compute counts and sums by rolling groups, all of an entity and a window at once."""
+    out = np.full((n_orders, len(spec.names)), np.nan, np.float32)
+    members: dict[tuple[str, str], list[tuple[int, Aggregation]]] = {}
+    for at, each in spec.aggregations:
+        members.setdefault((each.entity, each.window), []).append((at, each))
+    is_order, rows = frame["is_order"].to_numpy(), frame["row"].to_numpy()
+    for (entity, window), asked in members.items():
+        columns = [
+            (pl.col("x").filter(pl.col("is_order")) if each.column == "amount" else pl.col(f"is_{each.column}"))
+            .sum()
+            .cast(pl.Float32)
+            .alias(f"c{at}")
+            for at, each in asked
+        ]
+        rolled = frame.rolling("t", period=f"{WINDOWS_US[window]}i", closed="left", group_by=entity).agg(columns)
+        rolled = rolled.sort("t")  # no two events share an instant, so these are the frame's rows
+        for at, _ in asked:
+            out[rows[is_order], at] = rolled[f"c{at}"].to_numpy()[is_order]
+    return out
+
+
 def measure(action: Callable[[], object], rounds: int) -> float:
     """Give the median seconds of an action."""
     seconds = []
@@ -184,7 +209,9 @@ def compare(name: str, n: int, statistics_: tuple[Statistic, ...], rounds: int) 
     connection.execute("PRAGMA threads=1")
     connection.register("frame", frame)
     connection.execute("create table events as select * from frame")
+    by_time = pl.from_pandas(frame).sort("t")
     rival = {
+        "polars": lambda: run_polars(by_time, spec, n),
         "DuckDB": lambda: run_duckdb(connection, spec, n),
         "pandas": lambda: run_pandas(frame, spec, n),
     }[name]
@@ -247,15 +274,21 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=10_000_000)
     parser.add_argument("--past", type=int, default=5_000_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=("duckdb", "pandas", "growth", "live"), help="one of the measurements")
+    parser.add_argument(
+        "--only", choices=("duckdb", "polars", "pandas", "growth", "live"), help="one of the measurements"
+    )
     asked = parser.parse_args()
-    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "duckdb", "pandas"))
+    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "duckdb", "polars", "pandas"))
+    if pl.thread_pool_size() > 1:
+        raise SystemExit("one thread each: set POLARS_MAX_THREADS=1")
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, one thread each; {versions}")
     countable = (Statistic.COUNT, Statistic.SUM)
     plain = (*countable, Statistic.MEAN, Statistic.SHARE, Statistic.RATIO, Statistic.DRIFT, Statistic.RECENCY,
              Statistic.AGE, Statistic.DISTINCT)  # fmt: skip
     if asked.only in (None, "duckdb"):
         compare("DuckDB", asked.orders, plain, asked.rounds)
+    if asked.only in (None, "polars"):
+        compare("polars", asked.orders, countable, asked.rounds)
     if asked.only in (None, "pandas"):
         compare("pandas", asked.pandas_orders, countable, asked.rounds)
     if asked.only in (None, "growth"):

@@ -8,6 +8,7 @@ import zipfile
 from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import python_calamine
 import xlsxwriter
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from ordervet.contract.files import read_table
-from ordervet.contract.outputs import check_out_path, write_table, write_whole
+from ordervet.contract.outputs import check_out_path, write_table, write_tables, write_whole
 from ordervet.errors import FileError
 
 if TYPE_CHECKING:
@@ -284,6 +285,24 @@ def test_write_table_leaves_everything_as_it_was_when_it_fails(
         write_table(OUT, tmp_path / name)
 
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [(name, "before")]
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out.csv", "out.jsonl"])
+def test_tables_behind_each_other_are_written_as_one(tmp_path: Path, name: str) -> None:
+    parts = [OUT.slice(at, 1) for at in range(OUT.num_rows)]
+
+    write_tables(iter(parts), tmp_path / name)
+    write_table(OUT, tmp_path / f"whole-{name}")
+
+    if name.endswith("parquet"):
+        assert pq.read_table(tmp_path / name).equals(pq.read_table(tmp_path / f"whole-{name}"))
+    else:
+        assert (tmp_path / name).read_bytes() == (tmp_path / f"whole-{name}").read_bytes()
+
+
+def test_tables_cannot_be_written_one_by_one_to_a_workbook(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="unknown ending"):
+        write_tables([OUT], tmp_path / "out.xlsx")
 
 
 def test_write_whole_leaves_nothing_when_the_writer_is_interrupted(tmp_path: Path) -> None:

@@ -49,7 +49,14 @@ def test_kernel_hashes_as_the_twin(data: bytes, start: int, secret: bytes) -> No
 
 
 @given(
-    texts=st.lists(st.none() | st.text(max_size=12) | st.text("a", min_size=60, max_size=70), min_size=1, max_size=9),
+    texts=st.lists(
+        st.none()
+        | st.text(max_size=12)
+        | st.text("a", min_size=60, max_size=70)
+        | st.text("a", min_size=120, max_size=130),
+        min_size=1,
+        max_size=9,
+    ),
     n_rows=st.sampled_from([63, 64, 65, 200]),
 )
 def test_many_texts_are_hashed_as_each_alone(texts: list[str | None], n_rows: int) -> None:

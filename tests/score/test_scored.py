@@ -73,6 +73,18 @@ def test_batches_behind_each_other_keep_their_reasons(merchant: Events, model: M
     assert dict(whole.reasons) == dict(one.reasons) | {len(one) + row: each for row, each in other.reasons.items()}
 
 
+def test_some_rows_are_decided_as_among_all(with_test_orders: Events, model: Model) -> None:
+    policy = load_policy().model_copy(update={"rules": (RULE,), "allow_test_orders": True})
+    scored = Scorer(model, policy, new_key()).score_events(with_test_orders)
+    rows = np.append(np.arange(20), np.flatnonzero(scored.actions)[-50:])
+
+    some = scored.take(rows)
+
+    assert [some.build_decision(row) for row in range(len(some))] == [scored.build_decision(row) for row in rows]
+    assert some.build_table().equals(scored.build_table(rows))
+    assert len(scored.take(rows[:0])) == 0
+
+
 def test_rows_that_were_not_explained_have_no_reasons() -> None:
     found = find_reasons(NAMES, np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0]]), np.array([[3.0, np.nan, 1.0]] * 2))
     reasons = RowReasons(np.array([4, 9]), found)

@@ -28,7 +28,8 @@ from ordervet.entities.kernel_layout import (
     UNITS_SEEN,
     ZERO,
 )
-from ordervet.entities.siphash_kernel import hash_bytes
+from ordervet.entities.siphash_lanes_kernel import LANES, LONGEST, flush_lanes, make_lanes, put_in_lane
+from ordervet.entities.siphash_round_kernel import hash_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -333,15 +334,13 @@ def key_first_addresses(
     ----------
     Truth: ``address.parse_address`` and ``ids.hash_text``.
     """
-    out = scratch.out
+    out, doors, places = scratch.out, ids[0], ids[1]
+    door_lanes, n_door_lanes = make_lanes(place_types.shape[0]), 0
+    place_lanes, n_place_lanes = make_lanes(place_types.shape[0]), 0
     for row in range(place_types.shape[0]):
-        first = np.uint64(firsts[row])
-        if first != np.uint64(row):
-            ids[0, row], ids[1, row] = ids[0, first], ids[1, first]
-            evidence[0, row], evidence[1, row] = evidence[0, first], evidence[1, first]
-            place_types[row] = place_types[first]
+        if firsts[row] != row:
             continue
-        ids[0, row], ids[1, row], place_types[row] = 0, 0, 0
+        doors[row], places[row], place_types[row] = 0, 0, 0
         if offsets[row] == offsets[row + 1]:
             evidence[0, row], evidence[1, row] = ABSENT, ABSENT
             continue
@@ -354,11 +353,31 @@ def key_first_addresses(
         n_door, n_place, region = write_texts(tables, scratch)
         evidence[0, row] = 0 if n_door else UNUSABLE
         evidence[1, row] = 0 if n_place else UNUSABLE
-        if n_door:
-            ids[0, row] = hash_bytes(out, 0, n_door, subkeys[0, 0], subkeys[0, 1])
+        if n_door >= LONGEST or (n_door and len(door_lanes) == 0):
+            doors[row] = hash_bytes(out, 0, n_door, subkeys[0, 0], subkeys[0, 1])
+        elif n_door:
+            put_in_lane(out, 0, n_door, row, n_door_lanes, door_lanes)
+            n_door_lanes += 1
         if n_place:
             rewrite_region(tables, scratch, region)
-            ids[1, row] = hash_bytes(out, 0, n_place, subkeys[1, 0], subkeys[1, 1])
+        if n_place >= LONGEST or (n_place and len(place_lanes) == 0):
+            places[row] = hash_bytes(out, 0, n_place, subkeys[1, 0], subkeys[1, 1])
+        elif n_place:
+            put_in_lane(out, 0, n_place, row, n_place_lanes, place_lanes)
+            n_place_lanes += 1
+        if n_door_lanes == LANES:
+            flush_lanes(n_door_lanes, subkeys[0, 0], subkeys[0, 1], door_lanes, doors)
+            n_door_lanes = 0
+        if n_place_lanes == LANES:
+            flush_lanes(n_place_lanes, subkeys[1, 0], subkeys[1, 1], place_lanes, places)
+            n_place_lanes = 0
+    flush_lanes(n_door_lanes, subkeys[0, 0], subkeys[0, 1], door_lanes, doors)
+    flush_lanes(n_place_lanes, subkeys[1, 0], subkeys[1, 1], place_lanes, places)
+    for row in range(place_types.shape[0]):
+        first = firsts[row]
+        if first != row:
+            doors[row], places[row], place_types[row] = doors[first], places[first], place_types[first]
+            evidence[0, row], evidence[1, row] = evidence[0, first], evidence[1, first]
 
 
 @njit(nogil=True, cache=True)

@@ -1,6 +1,6 @@
 """SipHash-2-4 of many short texts at once: 64 texts side by side, a step of the hash for all of them in one pass.
 
-Texts are collected in *lanes*, one flat array: eight words of each text, how many there are, its row, and the state.
+Texts are collected in *lanes*, one flat array: sixteen words of each text, how many there are, its row, and the state.
 A caller with few rows has lanes of no size, and hashes its texts one by one; the ids are the same.
 
 No checks here: the callers are the kernels of ``plain_kernel.py`` and ``siphash_kernel.py``.
@@ -70,9 +70,6 @@ def flush_lanes(n_lanes: Scalar, k0: Scalar, k1: Scalar, lanes: NDArray[np.uint6
     lanes : of ``make_lanes``
     ids : shape (n_rows,), written for the rows of these lanes; never 0
     """
-    longest = np.uint64(0)
-    for lane in range(n_lanes):
-        longest = max(longest, lanes[_COUNT + lane])
     if n_lanes == 0:
         return
     for lane in range(LANES):
@@ -81,6 +78,9 @@ def flush_lanes(n_lanes: Scalar, k0: Scalar, k1: Scalar, lanes: NDArray[np.uint6
         lanes[_V2 + lane] = k0 ^ np.uint64(0x6C7967656E657261)
         lanes[_V3 + lane] = k1 ^ np.uint64(0x7465646279746573)
     for first in range(0, n_lanes, VECTOR):
+        longest = np.uint64(0)
+        for lane in range(first, first + VECTOR):
+            longest = max(longest, lanes[_COUNT + lane])
         for at in range(longest):
             absorb_words(lanes, first, at)
         finish_lanes(lanes, first)

@@ -18,7 +18,7 @@ __all__ = ["LANES", "MAX_WORDS", "VECTOR", "absorb_words", "finish_lanes"]
 intrinsic: Any = extending.intrinsic
 
 VECTOR = 8
-LANES, MAX_WORDS = 64, 8
+LANES, MAX_WORDS = 64, 16
 COUNT, _STATE = LANES * MAX_WORDS, LANES * (MAX_WORDS + 2)
 
 _I64 = ir.IntType(64)
