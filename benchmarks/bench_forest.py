@@ -102,6 +102,7 @@ def take(features: np.ndarray, size: int, n_round: int) -> np.ndarray:
 
 def measure_shape(n_trees: int, n_leaves: int, n_rows: int, rivals: str | None) -> None:
     import lightgbm
+    import pandas as pd
 
     from ordervet.model.forest import parse_forest
     from ordervet.model.forest_predict import ForestPredictor, draw_edge_rows
@@ -114,8 +115,10 @@ def measure_shape(n_trees: int, n_leaves: int, n_rows: int, rivals: str | None) 
     np.testing.assert_array_equal(ours.predict_raw(features), expected)
     np.testing.assert_array_equal(ours.predict_raw(features, n_threads=2), expected)
     print(f"\n## {n_trees} trees x {n_leaves} leaves, {N_FEATURES} features: {n_rows:,} rows equal to the last bit\n")
+    frame = pd.DataFrame(features[: min(n_rows, OTHERS_ROWS)])
+    np.testing.assert_array_equal(booster.predict(frame, raw_score=True), expected[: len(frame)])
     others = measure_rivals(rivals, text, features, expected)
-    names = ["ours", "LightGBM", *others]
+    names = ["ours", "LightGBM", "LightGBM on pandas", *others]
     print("| rows | " + " | ".join(f"{name}, M rows/s" for name in names) + " | ours / LightGBM | ours / best other |")
     print("|---:" * (len(names) + 3) + "|")
     for size in (size for size in SIZES if size <= n_rows):
@@ -124,9 +127,10 @@ def measure_shape(n_trees: int, n_leaves: int, n_rows: int, rivals: str | None) 
             {
                 "ours": lambda at, n=size: ours.predict_raw(take(features, n, at)),
                 "LightGBM": lambda at, n=fewer: booster.predict(take(features, n, at), raw_score=True, num_threads=1),
+                "LightGBM on pandas": lambda _, n=fewer: booster.predict(frame[:n], raw_score=True, num_threads=1),
             }
         )
-        rates = {"ours": size / times["ours"], "LightGBM": fewer / times["LightGBM"]}
+        rates = {name: (size if name == "ours" else fewer) / seconds for name, seconds in times.items()}
         rates |= {name: fewer / seconds[str(fewer)] for name, seconds in others.items()}
         best = max(rate for name, rate in rates.items() if name != "ours")
         cells = [f"{rates[name] / 1e6:.4f}" for name in names]

@@ -258,8 +258,7 @@ def measure_path(path: Path, folder: Path, n_rounds: int) -> float:
     """Give orders per second of the whole path, bundled model, two threads."""
     model, n_orders = load_model(find_live_model(find_bundled_models())), count_rows(path)
     score_by_path(path, folder / "flags.parquet", build_parts(model, 2), n_chunks=WARM_CHUNKS)
-    profile_stages(path, model)
-    seconds = []
+    seconds, memory = [], []
     for _ in range(n_rounds):
         parts = build_parts(model, 2)
         with watch_memory() as peak:
@@ -267,13 +266,16 @@ def measure_path(path: Path, folder: Path, n_rounds: int) -> float:
             flagged = score_by_path(path, folder / "flags.parquet", parts)
             seconds.append(time.perf_counter() - started)
             used = time.process_time() - used
+        memory.append(peak[0])
         state = sum(array.nbytes for array in parts.engine.export_state()[0].values()) / 2**30
+    del parts
+    profile_stages(path, model)
     rate = n_orders / statistics.median(seconds)
     print(
         f"whole path: {n_orders:,} orders, {len(flagged):,} flagged ({len(flagged) / n_orders:.1%}), "
         f"{len(model.spec.names)} features, two threads, warm: {rate:,.0f} orders/s, {RATE_WANTED:,} wanted; "
         f"{used / n_orders * 1e9:,.0f} ns of processor time an order\n"
-        f"memory above that of the start: {peak[0]:.2f} GiB, of which the state of the features {state:.2f} GiB; "
+        f"memory above that of the start: {memory[0]:.2f} GiB, of which the state of the features {state:.2f} GiB; "
         f"chunks of {CHUNK_ROWS:,} orders"
     )
     return rate

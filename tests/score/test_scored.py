@@ -89,10 +89,11 @@ def test_rows_that_were_not_explained_have_no_reasons() -> None:
     found = find_reasons(NAMES, np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0]]), np.array([[3.0, np.nan, 1.0]] * 2))
     reasons = RowReasons(np.array([4, 9]), found)
 
-    lines, codes = reasons.list_rows([9, 4, 7])
+    rows = np.array([9, 4, 7, 12])
 
-    assert lines[0] is None
-    assert lines[1] == " | ".join(f"{each.code} {each.text}" for each in reasons[4])
-    assert lines[2] is None
-    assert codes == [(), tuple(each.code for each in reasons[4]), ()]
-    assert 7 not in reasons
+    lines, codes = reasons.write_lines(rows), reasons.list_codes(rows)
+
+    assert lines == [None, " | ".join(f"{each.code} {each.text}" for each in reasons[4]), None, None]
+    assert codes == [(), tuple(each.code for each in reasons[4]), (), ()]
+    assert [row in reasons for row in (4, 7, 9, 12)] == [True, False, True, False]
+    assert dict(reasons.take(np.array([3, 4, 12]))) == {1: reasons[4]}

@@ -129,11 +129,11 @@ class FoundReasons:
     def write_lines(self) -> list[str | None]:
         """Write each order's reasons on one line, ``R121 sentence | R303 sentence``; None where there are none."""
         codes = [spec.code for spec in _build_groups(self.feature_names).specs]
-        quotes = zip(self.kinds.tolist(), self.columns.tolist(), self.values.tolist(), strict=True)
+        values = self.values.astype(object)
+        values[np.isnan(self.values)] = None
+        quotes = zip(self.kinds.tolist(), self.columns.tolist(), values.tolist(), strict=True)
         told = [
-            write_item(
-                codes[kind], self.feature_names[column], None if math.isnan(value) else value, self.lang, self.currency
-            )
+            write_item(codes[kind], self.feature_names[column], value, self.lang, self.currency)
             for kind, column, value in quotes
         ]
         return [" | ".join(told[start:stop]) or None for start, stop in pairwise(self.starts.tolist())]

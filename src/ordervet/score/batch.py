@@ -207,11 +207,10 @@ def _name_kinds(
 ) -> dict[int, MaliceKind]:
     """Name the kind of flagged orders: by the model of kinds, else by the strongest reason that points to one."""
     learned = model.kinds.name_kinds(features[rows]) if model.kinds and len(rows) else [None] * len(rows)
-    kinds = {}
-    _, codes = reasons.list_rows(rows.tolist(), with_lines=False)
-    for row, name, own in zip(rows.tolist(), learned, codes, strict=True):
-        pointed = (kind for code in own if (kind := find_spec(code).kind))
-        kind = _KINDS[name] if name else next(pointed, None)
+    kinds = {row: _KINDS[name] for row, name in zip(rows.tolist(), learned, strict=True) if name}
+    nameless = np.array([row for row in rows.tolist() if row not in kinds], np.int64)
+    for row, codes in zip(nameless.tolist(), reasons.list_codes(nameless), strict=True):
+        kind = next((kind for code in codes if (kind := find_spec(code).kind)), None)
         if kind:
             kinds[row] = kind
     return kinds

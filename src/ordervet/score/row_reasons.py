@@ -25,43 +25,41 @@ class RowReasons(Mapping[int, list[Reason]]):
     """
 
     def __init__(self, rows: NDArray[np.int64], found: FoundReasons) -> None:
-        self.found = found
-        self._place = dict(zip(rows.tolist(), range(len(rows)), strict=True))
+        self._rows, self.found = rows, found
 
     def __getitem__(self, row: int) -> list[Reason]:
-        return self.found[self._place[row]]
+        place = int(self._find(np.array([row], np.int64))[0])
+        if place < 0:
+            raise KeyError(row)
+        return self.found[place]
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._place)
+        return iter(self._rows.tolist())
 
     def __len__(self) -> int:
-        return len(self._place)
+        return len(self._rows)
 
-    def list_rows(
-        self, rows: Sequence[int], *, with_lines: bool = True
-    ) -> tuple[list[str | None], list[tuple[str, ...]]]:
-        """Give rows as they are written down.
+    def _find(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give the place of each row among those that were explained, -1 for one that was not."""
+        places = np.searchsorted(self._rows, rows)
+        is_explained = places < len(self._rows)
+        is_explained[is_explained] = self._rows[places[is_explained]] == rows[is_explained]
+        return np.where(is_explained, places, -1)
 
-        Parameters
-        ----------
-        rows : any rows of the batch
-        with_lines : whether the words are wanted
-
-        Returns
-        -------
-        lines : one per row, all its reasons; None where there are none
-        codes : one per row, the codes of its reasons
-        """
-        places = [self._place.get(row, -1) for row in rows]
+    def list_codes(self, rows: NDArray[np.int64]) -> list[tuple[str, ...]]:
+        """Give, row by row, the codes of the reasons, the strongest first."""
         codes = [*self.found.list_codes(), ()]
-        lines: list[str | None] = [*self.found.write_lines(), None] if with_lines else [None] * len(codes)
-        return [lines[at] for at in places], [codes[at] for at in places]
+        return [codes[place] for place in self._find(rows).tolist()]
 
-    def take(self, rows: Sequence[int]) -> RowReasons:
+    def write_lines(self, rows: NDArray[np.int64]) -> list[str | None]:
+        """Give, row by row, all its reasons on one line; None where there are none."""
+        lines = [*self.found.write_lines(), None]
+        return [lines[place] for place in self._find(rows).tolist()]
+
+    def take(self, rows: NDArray[np.int64]) -> RowReasons:
         """Pick rows of the batch, in ascending order; they are counted anew."""
-        explained = [(number, self._place[row]) for number, row in enumerate(rows) if row in self._place]
-        numbers, places = np.array(explained, np.int64).reshape(-1, 2).T
-        return RowReasons(numbers, self.found.take(places))
+        places = self._find(rows)
+        return RowReasons(np.flatnonzero(places >= 0), self.found.take(places[places >= 0]))
 
     @classmethod
     def concat(cls, parts: Sequence[RowReasons], starts: Sequence[int]) -> RowReasons:
@@ -72,5 +70,5 @@ class RowReasons(Mapping[int, list[Reason]]):
         parts : of one model and one language
         starts : the first row of each
         """
-        rows = [start + np.array(list(part), np.int64) for start, part in zip(starts, parts, strict=False)]
+        rows = [start + part._rows for start, part in zip(starts, parts, strict=False)]  # noqa: SLF001 - of the same class
         return cls(np.concatenate(rows), FoundReasons.concat([part.found for part in parts]))

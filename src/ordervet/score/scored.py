@@ -145,7 +145,7 @@ class ScoredOrders:
             risk_score=self.risk_score[rows],
             bands=self.bands[rows],
             actions=self.actions[rows],
-            reasons=self.reasons.take(chosen),
+            reasons=self.reasons.take(rows),
             kinds=pick("kinds"),
             routes=pick("routes"),
             applied=pick("applied"),
@@ -202,10 +202,9 @@ class ScoredOrders:
         chosen = np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
         listed, places = chosen.tolist(), pa.array(chosen, pa.int64())
         is_unscored = np.isin(chosen, list(self.codes)) if self.codes else np.zeros(len(chosen), bool)
-        lines, codes = self.reasons.list_rows(listed)
         kinds = [self.kinds.get(row) for row in listed]
         is_flagged = (self.actions[chosen] != _PASS).tolist()
-        said = zip(is_flagged, codes, kinds, strict=True)
+        said = zip(is_flagged, self.reasons.list_codes(chosen), kinds, strict=True)
         columns = {
             "order_id": self.orders["order_id"].take(places),
             "placed_at": self.placed_at.take(places),
@@ -214,7 +213,7 @@ class ScoredOrders:
             "band": _name(self.bands[chosen], BANDS, is_unscored),
             "action": _name(self.actions[chosen], ACTIONS),
             "kind": _blank([kind and str(kind) for kind in kinds], is_unscored),
-            "reasons": _blank(lines, is_unscored),
+            "reasons": _blank(self.reasons.write_lines(chosen), is_unscored),
             "script": [find_script_id(each, kind) if is_asked else None for is_asked, each, kind in said],
             "missing": _blank([_join(self.missing[row]) for row in listed], is_unscored),
             "model_id": [self.model_id] * len(chosen),
