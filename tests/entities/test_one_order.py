@@ -29,9 +29,9 @@ CHOICES = {
     "device_id": ["DEV-1", "unknown", "00:00:00", "9774d56d682e549c"],
     "ip": ["203.0.113.7", "203.0.113.*", "10.0.0.1", "2001:db8::1", "::ffff:203.0.113.9", "nonsense"],
     "payment_account": ["Acc-1", "6222****1234"],
-    "recipient": ["张三先生", "张**", "王", "Ms. Zhang"],
+    "recipient": ["张三", "张三先生", "张**", "王", "Ms. Zhang"],
     "buyer_id": ["b-1029", "t**3", "匿名"],
-    "item_id": ["sku-7"],
+    "item_id": ["sku-7", "sku\x1f7", "\x1fsku", "\x1e sku\x1c"],
     "category": ["food"],
     "shop_id": ["s1"],
     "channel": ["live"],
@@ -72,3 +72,25 @@ def test_order_of_any_texts_is_keyed_as_in_a_table(fields: dict[str, str]) -> No
 @pytest.mark.parametrize("extras", [{"terminal": "pos-1"}, {"terminal": "pos-1", "depot": "d"}])
 def test_order_with_mapped_entities_is_keyed_as_in_a_table(extras: dict[str, str]) -> None:
     check({"entities": extras, "categories": {"colour": "red"}, "ip": "nonsense", "phone": "1"})
+
+
+def test_order_of_the_longest_texts_is_keyed_as_in_a_table() -> None:
+    check(
+        dict.fromkeys(CHOICES, "长" * 64) | {"address": "长" * 512, "entities": {f"e{n}": "长" * 128 for n in range(9)}}
+    )
+
+
+def test_order_whose_fields_were_put_in_later_is_trimmed_as_in_a_table() -> None:
+    order = Order(order_id="T1", placed_at="2027-01-15 20:00", amount_minor=1, item_id="a", buyer_id="b", address="c")
+    untidy = {
+        "item_id": " a",
+        "shop_id": "b\u3000",
+        "category": "\xa0",
+        "order_id": "\u2003T1",
+        "address": " 文三路 99 号 ",
+    }
+
+    alone = KEYER.key(order.model_copy(update=untidy))
+
+    tidy = KEYER.key(order.model_copy(update={name: text.strip() for name, text in untidy.items()}))
+    assert (alone.words.tolist(), alone.codes) == (tidy.words.tolist(), tidy.codes)

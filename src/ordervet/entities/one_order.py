@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from itertools import accumulate
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ordervet.entities import address_kernel
+from ordervet.entities import one_order_kernel as kernel
 from ordervet.entities.address_arrays import load_tables, make_scratch
 from ordervet.entities.addresses import DOOR, PLACE
 from ordervet.entities.build import CANONICAL, PLAIN
-from ordervet.entities.evidence import Evidence
 from ordervet.entities.ids import split_subkey
-from ordervet.entities.one_order_kernel import FORMS, key_one
 from ordervet.entities.plain import kernel_of
 from ordervet.entities.siphash_kernel import hash_bytes
 
@@ -24,36 +21,64 @@ if TYPE_CHECKING:
     from ordervet.contract import Order
     from ordervet.entities.keys import Key
 
-__all__ = ["KeyedOrder", "OrderKeyer", "TextKeyer"]
+__all__ = ["FORMS", "KeyedOrder", "OrderKeyer", "TextKeyer"]
 
-_KNOWN, _ABSENT = int(Evidence.KNOWN), int(Evidence.ABSENT)
-_EVENT_TAIL = "\x1f" * 7
+FORMS: Final = ("buyer", "device", "payment", "phone", "ip", "network", "recipient")
+"""The entities whose texts are brought to one form, in the order in which the kernel keys them."""
+
+_NAMESPACES: Final = (
+    *FORMS, "phone group", f"{DOOR} group", f"{PLACE} group", DOOR, PLACE, "order", "event", *PLAIN,
+)  # fmt: skip
+"""Namespaces of the texts that every order is asked for, in the order of the kernel's sub-keys."""
+
+_COLUMNS: Final = (
+    *(CANONICAL[name][0] if name in CANONICAL else name.replace(" ", "_") for name in kernel.TEXTS[:-2]),
+    "order_id", *PLAIN.values(),
+)  # fmt: skip
+_read_texts = itemgetter(*_COLUMNS)
+_AT_ORDER = _COLUMNS.index("order_id")
+
+_EVENT_TAIL = kernel.SEPARATOR * 7
 """What follows the id of an order in the text of its identity: the empty details of other events."""
 
-_COLUMNS = tuple(CANONICAL[name][0] for name in FORMS)
-_FIXED = (*FORMS, "order", "event", "phone group", f"{DOOR} group", f"{PLACE} group", *PLAIN)
-"""Namespaces of texts that every order is asked for, in the order in which they are keyed."""
-
-_FIRST_PLAIN, _FIRST_EXTRA = _FIXED.index("order"), len(_FIXED)
+_ROOM = 4_096
 
 
-@dataclass(frozen=True, slots=True)
 class KeyedOrder:
     """One order's ids.
 
     Parameters
     ----------
-    order_id, event_id : keyed id and identity of the order, unsigned
-    ids : entity → id, unsigned; 0 = no key
-    evidence : entity → code of ``Evidence``
+    names : n entities
+    words : shape (n + 3,), uint64; per entity its id, 0 = no key; then 0, the keyed id of the order, and its identity
+    codes : n codes of ``Evidence``
     place_type : code of ``PlaceType``
     """
 
-    order_id: int
-    event_id: int
-    ids: dict[str, int] = field(repr=False)
-    evidence: dict[str, int] = field(repr=False)
-    place_type: int
+    __slots__ = ("codes", "names", "place_type", "words")
+
+    def __init__(self, names: tuple[str, ...], words: NDArray[np.uint64], codes: list[int], place_type: int) -> None:
+        self.names, self.words, self.codes, self.place_type = names, words, codes, place_type
+
+    @property
+    def order_id(self) -> int:
+        """Keyed id of the order, unsigned."""
+        return self.words.item(-2)
+
+    @property
+    def event_id(self) -> int:
+        """Identity of the order, unsigned."""
+        return self.words.item(-1)
+
+    @property
+    def ids(self) -> dict[str, int]:
+        """Entity → id, unsigned; 0 = no key."""
+        return dict(zip(self.names, self.words.tolist(), strict=False))
+
+    @property
+    def evidence(self) -> dict[str, int]:
+        """Entity → code of ``Evidence``."""
+        return dict(zip(self.names, self.codes, strict=True))
 
 
 class OrderKeyer:
@@ -66,13 +91,7 @@ class OrderKeyer:
 
     def __init__(self, key: Key) -> None:
         self._key = key
-        self._subkeys: dict[tuple[str, ...], NDArray[np.uint64]] = {}
-        tables = {name: kernel_of(CANONICAL[name][1])[1:] for name in ("buyer", "phone", "recipient")}
-        self._tables = (tables["buyer"][1], *tables["phone"], *tables["recipient"])
-        self._codes = (np.zeros(len(FORMS), np.int8), np.zeros(len(FORMS), np.bool_))
-        self._address = (load_tables(), make_scratch(), self._find_subkeys((DOOR, PLACE)))
-        self._span = np.zeros(2, np.int64)
-        self._pair = (np.zeros((2, 1), np.uint64), np.zeros((2, 1), np.int8), np.zeros(1, np.int8))
+        self._sheets: dict[tuple[str, ...], _Sheet] = {}
 
     def key(self, order: Order) -> KeyedOrder:
         """Give the ids of one order.
@@ -85,68 +104,91 @@ class OrderKeyer:
         ----------
         Truth: `keyed.key_orders`, and `history.identity.identify` for the event id.
         """
-        extras = {**order.entities, **order.categories}
-        hashed = self._hash((*_FIXED, *extras), self._list_texts(order, extras))
-        codes, is_hard = self._codes
-        ids = dict(zip(FORMS, hashed, strict=False))
-        evidence = dict(zip(FORMS, codes.tolist(), strict=True))
-        if is_hard.any():
-            self._key_hard(order, ids, evidence)
-        order_id, event_id, phone_group, door_group, place_group, *rest = hashed[_FIRST_PLAIN:]
-        for name, each in zip((*PLAIN, *extras), rest, strict=True):
-            ids[name], evidence[name] = each, _KNOWN if each else _ABSENT
-        doors, places, place_type = self._key_address(order.address)
-        ids[DOOR], evidence[DOOR] = _prefer(_group(door_group), doors)
-        ids[PLACE], evidence[PLACE] = _prefer(places, _group(place_group))
-        ids["phone"], evidence["phone"] = _prefer(_group(phone_group), (ids["phone"], evidence["phone"]))
-        return KeyedOrder(order_id, event_id, ids, evidence, place_type)
+        texts: list[str | None] = [*_read_texts(order.__dict__)]
+        extras: tuple[str, ...] = ()
+        if order.entities or order.categories:
+            more = {**order.entities, **order.categories}
+            extras = tuple(more)
+            texts += more.values()
+        sheet = self._sheets.get(extras)
+        if sheet is None:
+            sheet = self._sheets[extras] = _Sheet(self._key, extras)
+        return sheet.key([text or "" for text in texts])
 
-    def _list_texts(self, order: Order, extras: dict[str, str]) -> list[str]:
-        order_id, group = _trim(order.order_id), _trim(order.address_group)
-        texts = [_trim(getattr(order, column)) for column in _COLUMNS]
-        texts += [order_id, f"order\x1f{order_id}{_EVENT_TAIL}", _trim(order.phone_group), group, group]
-        texts += [_trim(getattr(order, column)) for column in PLAIN.values()]
-        return texts + [_trim(text) for text in extras.values()]
 
-    def _key_hard(self, order: Order, ids: dict[str, int], evidence: dict[str, int]) -> None:
+class _Sheet:
+    """All that a call of the kernel reads and writes, for orders with the same extras."""
+
+    def __init__(self, key: Key, extras: tuple[str, ...]) -> None:
+        self._key = key
+        self._names = (*FORMS, *PLAIN, *extras, DOOR, PLACE)
+        tables = {name: kernel_of(CANONICAL[name][1])[-1] for name in ("buyer", "phone", "recipient")}
+        suspects, placeholders, in_name = tables.values()
+        n_texts = len(_COLUMNS) + len(extras)
+        self._text = np.zeros(_ROOM, np.uint8)
+        self._view = self._text.data
+        self._offsets = np.zeros(2 * n_texts + 2, np.int64)
+        self._subkeys = np.array([split_subkey(key, name) for name in (*_NAMESPACES, *extras)], np.uint64)
+        self._words = np.zeros(len(self._names) + 3, np.uint64)
+        self._codes, self._is_hard = np.zeros(len(self._names), np.int8), np.zeros(len(FORMS), np.bool_)
+        self._place_type = np.zeros(1, np.int8)
+        self._read = (suspects, placeholders, in_name, load_tables(), make_scratch())  # what addresses are of must live
+        self._book = np.zeros(kernel.BOOK_SIZE, np.int64)
+        self._book[kernel.N_TEXTS], self._book[kernel.N_LENGTHS] = n_texts, suspects.shape[1]
+        self._book[kernel.N_PLACEHOLDERS], self._book[kernel.N_NAMES] = len(placeholders), len(in_name)
+        for column, array in {
+            kernel.DATA: self._text, kernel.OFFSETS: self._offsets, kernel.SUBKEYS: self._subkeys,
+            kernel.SUSPECTS: suspects, kernel.PLACEHOLDERS: placeholders, kernel.NAMES: in_name,
+            kernel.TABLES: np.frombuffer(self._read[-2], np.uint8),
+            kernel.SCRATCH: np.frombuffer(self._read[-1], np.uint8), kernel.IDS: self._words, kernel.CODES: self._codes,
+            kernel.IS_HARD: self._is_hard, kernel.PLACE_TYPE: self._place_type,
+        }.items():  # fmt: skip
+            self._book[column] = array.ctypes.data
+
+    def key(self, texts: list[str]) -> KeyedOrder:
+        """Key the texts of one order, those of `_COLUMNS` and of the extras."""
+        order_id = texts[_AT_ORDER]
+        separator = kernel.SEPARATOR
+        self._write(f"{separator.join(texts)}{separator}order{separator}{order_id}{_EVENT_TAIL}".encode())
+        answer = kernel.key_one(self._book)
+        if answer == kernel.UNTIDY:
+            texts = [text.strip() for text in texts]  # as a table's column is trimmed
+            answer = self._key_split(texts)
+        keyed = KeyedOrder(self._names, self._words.copy(), self._codes.tolist(), self._place_type.item(0))
+        if answer == kernel.HAS_HARD:
+            self._key_hard(keyed, texts)
+        return keyed
+
+    def _write(self, data: bytes) -> None:
+        if len(data) > len(self._view):
+            self._text = np.zeros(2 * len(data), np.uint8)
+            self._view = self._text.data
+            self._book[kernel.DATA] = self._text.ctypes.data
+        self._view[: len(data)] = data
+        self._book[kernel.N_BYTES] = len(data)
+
+    def _key_split(self, texts: list[str]) -> int:
+        """Key texts that the kernel cannot tell apart by their separators."""
+        order_id, separator = texts[_AT_ORDER], kernel.SEPARATOR
+        encoded = [text.encode() for text in (*texts, f"order{separator}{order_id}{_EVENT_TAIL}")]
+        ends = np.cumsum([len(text) for text in encoded])
+        self._offsets[1::2], self._offsets[0] = ends, 0
+        self._offsets[2::2] = ends[:-1]
+        self._write(b"".join(encoded))
+        self._book[kernel.IS_SPLIT] = 1
+        answer: int = kernel.key_one(self._book)
+        self._book[kernel.IS_SPLIT] = 0
+        return answer
+
+    def _key_hard(self, keyed: KeyedOrder, texts: list[str]) -> None:
         """Key what the kernel leaves to the definitions."""
-        for name in np.array(FORMS)[self._codes[1]].tolist():
-            column, canonicalise = CANONICAL[name]
-            form = canonicalise(_trim(getattr(order, column)))
+        for at in np.flatnonzero(self._is_hard).tolist():
+            column, canonicalise = CANONICAL[FORMS[at]]
+            form = canonicalise(texts[_COLUMNS.index(column)])
             text = np.frombuffer(form.text.encode(), np.uint8)
-            ids[name] = int(hash_bytes(text, 0, len(text), *split_subkey(self._key, name))) if len(text) else 0
-            evidence[name] = int(form.evidence)
-
-    def _key_address(self, address: str | None) -> tuple[tuple[int, int], tuple[int, int], int]:
-        text = _trim(address).encode()
-        if not text:
-            return (0, _ABSENT), (0, _ABSENT), 0
-        ids, evidence, place_types = self._pair
-        tables, scratch, subkeys = self._address
-        self._span[1] = len(text)
-        data = np.frombuffer(text, np.uint8)
-        address_kernel.key_addresses(data, self._span, tables, scratch, subkeys, ids, evidence, place_types)
-        return (ids.item(0), evidence.item(0)), (ids.item(1), evidence.item(1)), place_types.item(0)
-
-    def _hash(self, namespaces: tuple[str, ...], texts: list[str]) -> list[int]:
-        encoded = [text.encode() for text in texts]
-        offsets = np.array([0, *accumulate(map(len, encoded))], np.int64)
-        ids = np.empty(len(encoded), np.uint64)
-        data = np.frombuffer(b"".join(encoded), np.uint8)
-        suspects, placeholders, in_name = self._tables
-        evidence, is_hard = self._codes
-        key_one(
-            data, offsets, self._find_subkeys(namespaces), suspects, placeholders, in_name, ids, evidence, is_hard
-        )  # fmt: skip
-        return ids.tolist()
-
-    def _find_subkeys(self, namespaces: tuple[str, ...]) -> NDArray[np.uint64]:
-        """Give the sub-keys of namespaces, shape (n, 2), worked out once."""
-        found = self._subkeys.get(namespaces)
-        if found is None:
-            found = np.array([split_subkey(self._key, name) for name in namespaces], np.uint64)
-            self._subkeys[namespaces] = found
-        return found
+            subkey = split_subkey(self._key, FORMS[at])
+            keyed.words[at] = hash_bytes(text, 0, len(text), *subkey) if len(text) else 0
+            keyed.codes[at] = int(form.evidence)
 
 
 class TextKeyer:
@@ -172,19 +214,3 @@ class TextKeyer:
             int(hash_bytes(np.frombuffer(data, np.uint8), 0, len(data), *subkey)) if data else 0
             for data, subkey in zip(map(str.encode, texts), self._subkeys, strict=True)
         ]
-
-
-def _trim(text: str | None) -> str:
-    """Trim as a table's column is trimmed."""
-    return text.strip() if text else ""
-
-
-def _group(group: int) -> tuple[int, int]:
-    return group, _KNOWN if group else _ABSENT
-
-
-def _prefer(first: tuple[int, int], second: tuple[int, int]) -> tuple[int, int]:
-    """Take the first where it has a key; where neither has, tell why the more telling one has not."""
-    if first[0]:
-        return first
-    return second[0], first[1] if second[1] == _ABSENT else second[1]

@@ -63,7 +63,7 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
-class _Groups:
+class Groups:
     """Which features add up to which reason.
 
     Parameters
@@ -215,7 +215,7 @@ def find_reasons(
     Parameters and errors are those of `assign_reasons`.
     """
     given, known = _read_matrices(feature_names, contributions, values)
-    groups = _build_groups(tuple(feature_names))
+    groups = build_groups(tuple(feature_names))
     sums = _add_up(groups, given)
     least = np.maximum(MIN_LOG_ODDS, MIN_SHARE * _add_in_order(np.maximum(sums, 0.0)))
     ranked = _rank_largest(sums)
@@ -313,7 +313,7 @@ def own_history_log_odds(feature_names: Sequence[str], contributions: npt.ArrayL
         As in assign_reasons.
     """
     given, _ = _read_matrices(feature_names, contributions, contributions)
-    groups = _build_groups(tuple(feature_names))
+    groups = build_groups(tuple(feature_names))
     is_own = np.array([spec.own_history for spec in groups.specs], dtype=bool)
     return _add_in_order(np.maximum(_add_up(groups, given)[:, is_own], 0.0))
 
@@ -341,7 +341,8 @@ def find_spec(code: str) -> ReasonSpec:
 
 
 @lru_cache(maxsize=16)
-def _build_groups(feature_names: tuple[str, ...]) -> _Groups:
+def build_groups(feature_names: tuple[str, ...]) -> Groups:
+    """Tell which features add up to which reason; names in any order, each once."""
     registry = load_registry()
     columns: dict[str, list[int]] = {}
     for column in sorted(range(len(feature_names)), key=feature_names.__getitem__):
@@ -352,10 +353,10 @@ def _build_groups(feature_names: tuple[str, ...]) -> _Groups:
     for row, code in enumerate(codes):
         members[row, : len(columns[code])] = columns[code]
     specs = tuple(registry.reasons[code] for code in codes)
-    return _Groups(specs, tuple(tuple(columns[code]) for code in codes), members)
+    return Groups(specs, tuple(tuple(columns[code]) for code in codes), members)
 
 
-def _add_up(groups: _Groups, contributions: FloatArray) -> FloatArray:
+def _add_up(groups: Groups, contributions: FloatArray) -> FloatArray:
     """Add the contributions of each reason's features, shape (n_orders, n_reasons)."""
     # NOTE: one addition after the other, in the order of the features' names: floating-point sums depend on their
     # order, and an answer must depend neither on the order of the features nor on the other rows.
@@ -382,9 +383,10 @@ def _add_in_order(columns: FloatArray) -> FloatArray:
     return total
 
 
-def _build_reason(
+def build_reason(
     spec: ReasonSpec, contribution: float, feature: str, value: float, lang: Lang, currency: str
 ) -> Reason:
+    """Put a reason into words, quoting one of its features."""
     text = write_sentence(spec.code, feature, value, lang, currency)
     return Reason(spec.code, spec.name, contribution, text, feature, value)
 
