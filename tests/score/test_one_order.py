@@ -37,6 +37,7 @@ from ordervet.score.one_later import OneLaterReader
 from ordervet.score.one_order import OneOrderReader
 
 KEY = Key(bytes(range(16)))
+READER = OneOrderReader(KEY)
 EVERY_ORDER_COLUMN = (
     *(f"order__value__{value}" for value in ORDER_VALUES),
     *(f"order__is__{place_type}" for place_type in PLACE_TYPES),
@@ -69,7 +70,8 @@ def test_order_alone_has_the_row_that_a_table_has(merchant: Events) -> None:
         one = reader.read(order, int(table["seen_at"].cast("int64")[0].as_py()))
         expected = build_batch([Events(table, empty.outcomes, empty.verdicts, empty.corrections)], KEY).rows
 
-        assert read_lines([write_line(one.row)]).equals(expected)
+        assert read_lines([one.line]).equals(expected)
+        assert one.line == write_line(one.row)
 
 
 def test_order_alone_has_the_keyed_row_that_a_table_has(merchant: Events) -> None:
@@ -132,6 +134,21 @@ def test_later_event_alone_has_the_row_and_the_arrays_that_a_table_has() -> None
         for name in ("order_id", "seen_at", "mask", "amount_minor", "rank"):
             assert getattr(arrays, name).dtype == getattr(expected, name).dtype
             assert np.array_equal(getattr(arrays, name), getattr(expected, name))
+
+
+@given(
+    st.text(st.characters(codec="utf-8"), max_size=30),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(0, 10**13),
+)
+@settings(max_examples=100, deadline=None)
+def test_line_of_any_texts_is_what_is_written_of_the_row(text: str, number: float, amount: int) -> None:
+    extras = {"numbers": {"weight": number}, "categories": {"colour": text}, "entities": {"a%d": text}}
+    order = Order(order_id="T1", placed_at="2027-01-15 20:00", amount_minor=amount)
+
+    one = READER.read(order.model_copy(update=extras | {"shop_id": text}), 7)
+
+    assert one.line == write_line(one.row)
 
 
 @given(st.data())

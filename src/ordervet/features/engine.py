@@ -10,6 +10,7 @@ from joblib import Parallel, delayed
 from ordervet.errors import HistoryError
 from ordervet.features import book as b
 from ordervet.features import groups_kernel, kernel, log_kernel
+from ordervet.features.events import LaterEvents, OrderEvents
 from ordervet.features.groups import GroupState
 from ordervet.features.plan import build_plans, list_weight_columns
 from ordervet.features.slots import MAX_WALK, NEVER
@@ -17,11 +18,10 @@ from ordervet.features.spec import GROUP_KEYS
 from ordervet.features.state import EntityState, LogState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from ordervet.features.events import LaterEvents, OrderEvents
     from ordervet.features.spec import FeatureSpec
 
 # SPEED: benchmarks/bench_features.py. From here on threads gain more than they cost; and orders of a part, what they
@@ -32,6 +32,8 @@ _PART = 32_768
 #: A batch of few leaves room for so many more, so that most of them need not look whether there is any.
 _SPARE_ROOM = 4_096
 _LITTLE_ROOM = 64
+
+_NOTHING_LATER, _NO_OWN = LaterEvents.empty(), np.zeros((1, 0), np.float32)
 
 #: Raised when the arrays of an exported state change their layout or meaning.
 STATE_PROTOCOL = 5
@@ -85,6 +87,8 @@ class FeatureEngine:
         self._own_columns = slice(own[0], own[-1] + 1) if are_together else np.array(own, np.int64)
         self._n_classes = 0
         self._room = 0
+        numbers = (np.zeros(1, np.int64) for _ in range(3))
+        self._one = OrderEvents(np.zeros(1, np.uint64), next(numbers), next(numbers), {}, _NO_OWN, mask=next(numbers))
 
     def _build_state(self, at: int, entity: str) -> EntityState:
         plan = self._plans.get(entity)
@@ -136,30 +140,81 @@ class FeatureEngine:
         if n_events == 0:
             return
         earliest, latest = log_kernel.find_span(orders.seen_at, later.seen_at)
+        self._go_on(int(earliest), int(latest), n_events)
+        if n_events < _BULK_FROM:
+            self._advance_few(orders, later, out)
+        else:
+            self._advance_many(orders, later, out)
+
+    def advance_one(
+        self,
+        order_id: int,
+        seen_at: int,
+        amount_minor: int,
+        mask: int,
+        ids: NDArray[np.uint64],
+        own: Sequence[float],
+    ) -> NDArray[np.float32]:
+        """Add one order and return its features: `advance`, without the arrays of a batch.
+
+        Parameters
+        ----------
+        order_id : keyed id
+        seen_at : UTC microseconds
+        amount_minor : minor units
+        mask : selector bits
+        ids : shape (n_entities,), of `entities`; 0 is not known
+        own : the n_order_columns features of the order itself
+
+        Returns
+        -------
+        shape (1, n_features)
+
+        Raises
+        ------
+        HistoryError
+            The order was seen before the last event.
+        """
+        self._go_on(seen_at, seen_at, 1)
+        out = np.empty((1, len(self.spec.names)), np.float32)
+        if self.spec.order_columns:
+            out[0, self._own_columns] = own
+        one = self._one
+        one.order_id[0], one.seen_at[0], one.amount_minor[0], one.read_mask()[0] = order_id, seen_at, amount_minor, mask
+        self._append_few(ids.reshape(-1, 1), one, _NOTHING_LATER, out)
+        return out
+
+    @property
+    def entities(self) -> tuple[str, ...]:
+        """The entities whose ids the features are made of."""
+        return self._entities
+
+    def _go_on(self, earliest: int, latest: int, n_events: int) -> None:
+        """Let time go on; it never goes back."""
         if earliest < self.last_seen_at:
             raise HistoryError(
                 f"{n_events} events begin {(self.last_seen_at - earliest) / 1e6:.6f} s before the last "
                 "event already seen",
                 hint="score past orders together with the whole history, in one table or one command",
             )
-        self.last_seen_at = int(latest)
-        if n_events < _BULK_FROM:
-            self._advance_few(orders, later, out)
-        else:
-            self._advance_many(orders, later, out)
+        self.last_seen_at = latest
 
     def _advance_few(self, orders: OrderEvents, later: LaterEvents, out: NDArray[np.float32] | None) -> None:
+        ids = np.concatenate([orders.ids[entity] for entity in self._entities] or [np.zeros(0, np.uint64)])
+        self._append_few(ids.reshape(len(self._entities), len(orders)), orders, later, out)
+
+    def _append_few(
+        self, ids: NDArray[np.uint64], orders: OrderEvents, later: LaterEvents, out: NDArray[np.float32] | None
+    ) -> None:
         """Add a small batch: two calls of a kernel, nothing else that could be left out."""
-        n_orders, n_events = len(orders.order_id), len(orders.order_id) + len(later.order_id)
+        n_events = len(orders.order_id) + len(later.order_id)
         if n_events > self._room:
             self._reserve(n_events + _SPARE_ROOM)
         self._room -= n_events
         shared, first = self._shared, int(self._shared[b.N_EVENTS])
-        ids = np.concatenate([orders.ids[entity] for entity in self._entities] or [np.zeros(0, np.uint64)])
         out_row = log_kernel.append_few(
-            self._book, shared, ids.reshape(len(self._entities), n_orders), orders.order_id, orders.seen_at,
-            orders.amount_minor, orders.read_mask(), later.order_id, later.seen_at, later.mask, later.amount_minor,
-            later.rank,
+            self._book, shared, ids, orders.order_id, orders.seen_at, orders.amount_minor, orders.read_mask(),
+            later.order_id, later.seen_at, later.mask, later.amount_minor, later.rank,
         )  # fmt: skip
         out = self._ask_nothing(out_row) if out is None else out
         self._enter_classes()

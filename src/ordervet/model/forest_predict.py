@@ -98,6 +98,10 @@ class ForestPredictor:
         run_rows(lambda start, stop: self._score(rows, start, stop, raw), len(features), n_threads, SCORED_PER_THREAD)
         return raw
 
+    def predict_one(self, features: NDArray[np.float32]) -> float:
+        """Score one row, shape (1, n_features), in log-odds: `predict_raw` without what many rows need."""
+        return self.predict_raw(features).item(0)
+
     def explain(self, features: NDArray[np.float32], *, n_threads: int = 1) -> NDArray[np.float64]:
         """Give each feature's exact share in the raw score (TreeSHAP, path-dependent).
 

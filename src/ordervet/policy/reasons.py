@@ -107,9 +107,9 @@ class FoundReasons:
     def __getitem__(self, row: int) -> list[Reason]:
         """Give the reasons of one order, the strongest first."""
         start, stop = self.starts[row : row + 2].tolist()
-        specs = _build_groups(self.feature_names).specs
+        specs = build_groups(self.feature_names).specs
         return [
-            _build_reason(
+            build_reason(
                 specs[self.kinds[at]],
                 float(self.contributions[at]),
                 self.feature_names[self.columns[at]],
@@ -122,13 +122,13 @@ class FoundReasons:
 
     def list_codes(self) -> list[tuple[str, ...]]:
         """Give the codes of each order's reasons, the strongest first."""
-        known = [spec.code for spec in _build_groups(self.feature_names).specs]
+        known = [spec.code for spec in build_groups(self.feature_names).specs]
         codes = [known[kind] for kind in self.kinds.tolist()]
         return [tuple(codes[start:stop]) for start, stop in pairwise(self.starts.tolist())]
 
     def write_lines(self) -> list[str | None]:
         """Write each order's reasons on one line, ``R121 sentence | R303 sentence``; None where there are none."""
-        codes = [spec.code for spec in _build_groups(self.feature_names).specs]
+        codes = [spec.code for spec in build_groups(self.feature_names).specs]
         values = self.values.astype(object)
         values[np.isnan(self.values)] = None
         quotes = zip(self.kinds.tolist(), self.columns.tolist(), values.tolist(), strict=True)
@@ -247,7 +247,7 @@ def _rank_largest(sums: FloatArray) -> npt.NDArray[np.int64]:
 
 
 def _choose_quotes(
-    groups: _Groups, given: FloatArray, of_order: npt.NDArray[np.int64], kinds: npt.NDArray[np.int64]
+    groups: Groups, given: FloatArray, of_order: npt.NDArray[np.int64], kinds: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
     """Choose, for each reason of an order, the feature that contributed most to it, equal ones by name."""
     columns = np.empty(len(kinds), np.int64)
@@ -287,7 +287,7 @@ def list_own_history(feature_names: Sequence[str]) -> tuple[int, ...]:
     -------
     positions, ascending
     """
-    groups = _build_groups(tuple(feature_names))
+    groups = build_groups(tuple(feature_names))
     own = [columns for spec, columns in zip(groups.specs, groups.columns, strict=True) if spec.own_history]
     return tuple(sorted(column for columns in own for column in columns))
 

@@ -18,7 +18,6 @@ from ordervet.entities import KeyedEvents, key_events
 from ordervet.entities.history import Fate
 from ordervet.entities.history.identity import identify
 from ordervet.entities.history.known import Digest
-from ordervet.entities.history.lines import write_line
 from ordervet.entities.history.live import LiveHistory
 from ordervet.entities.history.rows import fit_rows, to_events, to_rows, unite_schemas
 from ordervet.entities.history.snapshots import list_snapshots, load_header, load_snapshot, save_snapshot
@@ -248,7 +247,7 @@ class LiveMemory(Memory):
 
     def _acknowledge(self, one: OneOrder | OneLater, *, is_blamed: bool = False) -> bool:
         """Journal one event, if it is new; tell whether it is."""
-        is_new = self._live.append_line(one.event_id, write_line(one.row), is_blamed=is_blamed)
+        is_new = self._live.append_line(one.event_id, one.line, is_blamed=is_blamed)
         if is_new:
             if one.seen_at > self._last_seen_at:
                 self._last_seen_at, self._ids_at_last = one.seen_at, set()

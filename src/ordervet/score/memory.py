@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from ordervet.entities import KeyedEvents, key_events
-from ordervet.entities.history.lines import read_lines, write_line
+from ordervet.entities.history.lines import read_lines
 from ordervet.entities.history.rows import to_events
 from ordervet.entities.keyed import KEYED_KINDS, complete_columns, keyed_schema
 from ordervet.errors import HistoryError, ModelError
-from ordervet.features import FeatureEngine, LaterEvents, OrderEvents, build_later_events, build_order_events
-from ordervet.score.one_event import build_one_event
+from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
+from ordervet.score.one_event import find_mask, list_own_features, pick_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from ordervet.features import FeatureSpec
     from ordervet.score.one_later import OneLater
     from ordervet.score.one_order import OneOrder
-
-
-_NOTHING_LATER = LaterEvents.empty()
 
 
 class Features:
@@ -107,7 +104,7 @@ class Memory:
         """
         if self._engine is None:
             return None
-        self._past_lines.append(write_line(one.row))
+        self._past_lines.append(one.line)
         return advance_one(self._engine, one)
 
     def take_one_later(self, one: OneLater) -> None:
@@ -118,7 +115,7 @@ class Memory:
         one : not earlier than the last event
         """
         if self._engine is not None:
-            self._past_lines.append(write_line(one.row))
+            self._past_lines.append(one.line)
             self._engine.advance(OrderEvents.empty(self._engine.spec), one.events)
 
     def take_past(self, events: Events | KeyedEvents) -> Features:
@@ -190,7 +187,10 @@ def advance(engine: FeatureEngine, events: KeyedEvents) -> Features:
 
 def advance_one(engine: FeatureEngine, one: OneOrder) -> NDArray[np.float32]:
     """Add one order to a state; give its features, shape (1, n_features)."""
-    return engine.advance(build_one_event(one, engine.spec), _NOTHING_LATER)
+    return engine.advance_one(
+        one.keyed.order_id, one.seen_at, one.order.amount_minor, find_mask(one), pick_ids(one, engine.entities),
+        list_own_features(one, engine.spec),
+    )  # fmt: skip
 
 
 def require_engine(engine: FeatureEngine | None) -> FeatureEngine:

@@ -1,28 +1,33 @@
-"""The decision about one order that plainly passes, without arrays; all others take the way of a table of one."""
+"""The decision about one order, without tables: what `score_batch` decides about a batch of one."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from math import floor
 from typing import TYPE_CHECKING
 
-from ordervet.policy import Action, Decision, DecisionCode
-from ordervet.policy.codes import Band
+import numpy as np
+
+from ordervet.contract import MaliceKind
+from ordervet.policy import ACTIONS, BANDS, Action, Decision, DecisionCode, find_spec, script_for_reasons
+from ordervet.policy.one_reasons import OneReasoner
 from ordervet.policy.thresholds import Explicit
-from ordervet.score.batch import EVIDENCE_WORDS, MISSING_ENTITIES
+from ordervet.score.batch import EVIDENCE_WORDS, MISSING_ENTITIES, count_known_orders
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from ordervet.model import Curve, ForestPredictor, Model
-    from ordervet.policy import Policy
+    from ordervet.policy import Lang, Policy, Reason
     from ordervet.score.one_order import OneOrder
 
 __all__ = ["OneCurve", "OneDecider"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PASS = ACTIONS.index(Action.PASS)
+_KIND_ROWS = {None: 0} | {kind: row for row, kind in enumerate(MaliceKind, start=1)}
 
 
 class OneCurve:
@@ -50,74 +55,119 @@ class OneCurve:
 
 
 class OneDecider:
-    """Decides about single orders that pass whatever else is known of them.
-
-    That is so below the first band, when the policy looks at nothing but the score: no capacity to fill, no lists, no
-    rules.
+    """Decides about single orders, where the policy looks at nothing but the order itself.
 
     Parameters
     ----------
-    model, predictor, policy : what decides
-    history_version : version of the history store that is open
-
-    References
-    ----------
-    Truth: `score_batch`.
+    model, predictor, policy : what decides; `serves` says whether it can
+    lang : language of the reasons
+    history_version : of the store that is open
     """
 
     def __init__(
-        self, model: Model, predictor: ForestPredictor, policy: Policy, history_version: int | None = None
+        self, model: Model, predictor: ForestPredictor, policy: Policy, lang: Lang, history_version: int | None
     ) -> None:
         self.model, self.policy = model, policy
-        self._predictor = predictor
+        self.serves = not (policy.capacity or policy.lists.entries or policy.rules or policy.allow_test_orders)
+        self._predictor, self._lang, self._history_version = predictor, lang, history_version
         self._calibration, self._risk_scale = OneCurve(model.calibration), OneCurve(model.risk_scale)
-        self._model_id, self._policy_id = model.model_id, policy.policy_id
-        self._history_version = history_version
-        self._below = _find_first_cut(policy)
+        self._ids = (model.model_id, policy.policy_id)
+        self._severities: list[list[int]] = policy.severities.tolist()
+        self._fixed_cuts: list[float] | None = (
+            policy.bands.build_cuts(1)[0].tolist() if isinstance(policy.bands, Explicit) else None
+        )
         self._told = tuple(name for name in MISSING_ENTITIES if name in model.spec.entities)
         self._missing: dict[tuple[int, ...], tuple[str, ...]] = {}
+        self._reasoner: OneReasoner | None = None
 
-    def decide(self, one: OneOrder, matrix: NDArray[np.float32]) -> Decision | None:
-        """Decide about one order.
+    def decide(self, one: OneOrder, matrix: NDArray[np.float32]) -> Decision:
+        """Decide about one order; only where `serves`.
 
         Parameters
         ----------
         one : the order
         matrix : shape (1, n_features), its features
 
-        Returns
-        -------
-        the decision; None where the order may not plainly pass
+        References
+        ----------
+        Truth: `score_batch`.
         """
-        raw = self._predictor.predict_raw(matrix).item(0)
-        p_malicious = self._calibration(raw)
-        if p_malicious >= self._below:
-            return None
+        raw = self._predictor.predict_one(matrix)
+        p = self._calibration(raw)
+        cuts = self._find_cuts(one.order.amount_minor)
+        band = bisect_right(cuts, p)
+        severity = self._severities[0][band]
+        if band == 0 and severity == _PASS:
+            return self._build(one, raw, p, band, severity)
+        shares: list[float] = self._predictor.explain(matrix)[0, :-1].tolist()
+        reasoner = self._find_reasoner()
+        sums = reasoner.add_up(shares)
+        if count_known_orders(self.model, matrix)[0] < self.policy.evidence.min_orders:
+            without = min(p, self._calibration(raw - reasoner.find_own_history(sums)))
+            band = bisect_right(cuts, without)
+            severity = self._severities[0][band]
+        if severity == _PASS:
+            return self._build(one, raw, p, band, severity)
+        reasons = reasoner.find_reasons(sums, shares, matrix[0].tolist())
+        kind = self._name_kind(matrix, reasons)
+        return self._build(one, raw, p, band, self._severities[_KIND_ROWS[kind]][band], kind, reasons)
+
+    def _build(
+        self,
+        one: OneOrder,
+        raw: float,
+        p: float,
+        band: int,
+        severity: int,
+        kind: MaliceKind | None = None,
+        reasons: tuple[Reason, ...] = (),
+    ) -> Decision:
         return Decision(
-            order_id=one.order.order_id,
-            action=Action.PASS,
-            band=Band.LOW,
-            p_malicious=p_malicious,
+            order_id=one.order.order_id.strip(),
+            action=ACTIONS[severity],
+            band=BANDS[band],
+            p_malicious=p,
             risk_score=floor(self._risk_scale(raw)),
-            missing=self._list_missing(one.keyed.evidence),
-            model_id=self._model_id,
-            policy_id=self._policy_id,
+            kind=kind,
+            reasons=reasons,
+            script=script_for_reasons(reasons, kind).id if severity != _PASS else None,
+            missing=self._list_missing(one),
+            model_id=self._ids[0],
+            policy_id=self._ids[1],
             code=DecisionCode.SCORED,
             seen_at=_EPOCH + timedelta(microseconds=one.seen_at),
             history_version=self._history_version,
         )
 
-    def _list_missing(self, evidence: dict[str, int]) -> tuple[str, ...]:
-        codes = tuple([evidence[name] for name in self._told])
-        words = self._missing.get(codes)
+    def _find_cuts(self, amount_minor: int) -> list[float]:
+        """Give the least probability of each band above the lowest."""
+        if self._fixed_cuts is not None:
+            return self._fixed_cuts
+        cuts: list[float] = self.policy.bands.build_cuts(1, np.array([amount_minor]))[0].tolist()
+        return cuts
+
+    def _find_reasoner(self) -> OneReasoner:
+        if self._reasoner is None:
+            self._reasoner = OneReasoner(self.model.spec.names, self._lang)
+        return self._reasoner
+
+    def _name_kind(self, matrix: NDArray[np.float32], reasons: tuple[Reason, ...]) -> MaliceKind | None:
+        """Name the kind: by the model of kinds, else by the strongest reason that points to one."""
+        if self.model.kinds and (name := self.model.kinds.name_kinds(matrix)[0]):
+            return MaliceKind(name)
+        return next((kind for reason in reasons if (kind := find_spec(reason.code).kind)), None)
+
+    def _list_missing(self, one: OneOrder) -> tuple[str, ...]:
+        told, codes = one.keyed.codes, self._missing
+        states = tuple([told[at] for at in _find_told(one.keyed.names, self._told)])
+        words = codes.get(states)
         if words is None:
-            pairs = zip(self._told, codes, strict=True)
-            words = self._missing[codes] = tuple(f"{name}_{EVIDENCE_WORDS[code]}" for name, code in pairs if code)
+            pairs = zip(self._told, states, strict=True)
+            words = codes[states] = tuple(f"{name}_{EVIDENCE_WORDS[state]}" for name, state in pairs if state)
         return words
 
 
-def _find_first_cut(policy: Policy) -> float:
-    """Give the probability below which an order passes whatever else is known; none is below 0."""
-    is_plain = isinstance(policy.bands, Explicit) and policy.capacity is None and policy.actions.low is Action.PASS
-    looks_further = policy.lists.entries or policy.rules or policy.allow_test_orders
-    return policy.bands.elevated if is_plain and not looks_further and isinstance(policy.bands, Explicit) else 0.0
+@lru_cache(maxsize=64)
+def _find_told(names: tuple[str, ...], told: tuple[str, ...]) -> tuple[int, ...]:
+    """Find where a `KeyedOrder` has the entities whose absence is told."""
+    return tuple(names.index(name) for name in told)

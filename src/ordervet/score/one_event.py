@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import lru_cache
 from math import nan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -17,16 +18,20 @@ from ordervet.features.spec import EVIDENCE_ENTITIES, SELECTOR_BIT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from ordervet.features import FeatureSpec
     from ordervet.score.one_order import OneOrder
 
     #: Gives one own feature of an order.
     Read = Callable[[OneOrder], float]
 
-__all__ = ["build_one_event"]
+__all__ = ["build_one_event", "find_mask", "list_own_features", "pick_ids"]
 
-_DAY_US = 86_400_000_000
-_ABSENT = int(Evidence.ABSENT)
+_DAY_US, _MINUTE_US = 86_400_000_000, 60_000_000
+_ABSENT, _UNKNOWN_PLACE = int(Evidence.ABSENT), int(PlaceType.UNKNOWN)
+# SPEED: plain integers; members of an enumeration compare slowly (bench_live.py).
+_SHARED_PLACES = frozenset(map(int, SHARED_PLACES))
 _ORDER, _NEW = SELECTOR_BIT["order"], SELECTOR_BIT["new_account"]
 
 
@@ -42,24 +47,38 @@ def build_one_event(one: OneOrder, spec: FeatureSpec) -> OrderEvents:
     ----------
     Truth: `features.build_order_events`.
     """
-    keyed, entities = one.keyed, spec.entities
-    ids = np.array([keyed.ids.get(name, 0) for name in entities], np.uint64)
-    evidence = np.array([keyed.evidence.get(name, _ABSENT) for name in entities], np.int8)
-    own = np.array([[read(one) for read in _list_readers(spec)]], np.float32)
+    ids, codes, entities = one.keyed.ids, one.keyed.evidence, spec.entities
     return OrderEvents(
-        order_id=np.array([keyed.order_id], np.uint64),
+        order_id=np.array([one.keyed.order_id], np.uint64),
         seen_at=np.array([one.seen_at], np.int64),
         amount_minor=np.array([one.order.amount_minor], np.int64),
-        ids={name: ids[at : at + 1] for at, name in enumerate(entities)},
-        own=own.reshape(1, len(spec.order_columns)),
-        evidence={name: evidence[at : at + 1] for at, name in enumerate(entities)},
-        mask=np.array([_mask(one)], np.int64),
+        ids={name: np.array([ids.get(name, 0)], np.uint64) for name in entities},
+        own=np.array([list_own_features(one, spec)], np.float32).reshape(1, len(spec.order_columns)),
+        evidence={name: np.array([codes.get(name, _ABSENT)], np.int8) for name in entities},
+        mask=np.array([find_mask(one)], np.int64),
     )
 
 
-def _mask(one: OneOrder) -> int:
+def list_own_features(one: OneOrder, spec: FeatureSpec) -> list[float]:
+    """Give the features of the order itself, in the spec's order."""
+    return [read(one) for read in _list_readers(spec)]
+
+
+def find_mask(one: OneOrder) -> int:
+    """Give the order's selector bits."""
     mask = _ORDER | _NEW if _read_account_age_us(one) < NEW_ACCOUNT_US else _ORDER
-    return mask | SHARED_PLACE_BIT if one.keyed.place_type in SHARED_PLACES else mask
+    return mask | SHARED_PLACE_BIT if one.keyed.place_type in _SHARED_PLACES else mask
+
+
+def pick_ids(one: OneOrder, entities: tuple[str, ...]) -> NDArray[np.uint64]:
+    """Give the ids of entities, shape (n_entities,); 0 is not known."""
+    return one.keyed.words[_find_places(one.keyed.names, entities)]
+
+
+@lru_cache(maxsize=64)
+def _find_places(names: tuple[str, ...], entities: tuple[str, ...]) -> NDArray[np.int64]:
+    """Find entities among the words of a `KeyedOrder`; behind the last id there is a 0."""
+    return np.array([names.index(each) if each in names else len(names) for each in entities], np.int64)
 
 
 @lru_cache(maxsize=8)
@@ -72,7 +91,7 @@ def _find_reader(name: str, time_zone: str) -> Read:
     _, source, value = name.split("__", 2)
     if source == "is":
         place_type = int(PlaceType[value.upper()])
-        return lambda one: _tell_place_type(one, place_type)
+        return lambda one: _tell_place_type(one.keyed.place_type, place_type)
     if source == "number":
         return lambda one: one.order.numbers.get(value, nan)
     match value:
@@ -81,17 +100,31 @@ def _find_reader(name: str, time_zone: str) -> Read:
         case "shipping_share":
             return lambda one: _share(one.order.shipping_minor, one.order.amount_minor)
         case "hour":
-            return lambda one: one.order.placed_at.astimezone(_zone(time_zone)).hour
+            return lambda one: _find_hour(one.placed_us // _MINUTE_US, time_zone)[0]
         case "weekday":
-            return lambda one: one.order.placed_at.astimezone(_zone(time_zone)).weekday()
+            return lambda one: _find_hour(one.placed_us // _MINUTE_US, time_zone)[1]
         case "account_age_days":
             return lambda one: _read_account_age_us(one) / _DAY_US
         case "n_unknown":
-            return lambda one: sum(not one.keyed.ids.get(name) for name in EVIDENCE_ENTITIES)
-        case "amount":
-            return lambda one: one.order.amount_minor
+            return _count_unknown
         case _:
-            return lambda one: _read_plain(one.order, value)
+            return _find_plain_reader("amount_minor" if value == "amount" else value)
+
+
+def _find_plain_reader(field: str) -> Read:
+    def read(one: OneOrder) -> float:
+        value = one.order.__dict__[field]
+        return nan if value is None else value
+
+    return read
+
+
+# SPEED: orders come many to a minute, and from one minute to the next no clock is set (bench_live.py).
+@lru_cache(maxsize=1024)
+def _find_hour(minute: int, time_zone: str) -> tuple[int, int]:
+    """Give the hour and weekday of a minute, counted from 1970, UTC."""
+    local = datetime.fromtimestamp(minute * 60, _zone(time_zone))
+    return local.hour, local.weekday()
 
 
 @lru_cache(maxsize=8)
@@ -103,16 +136,14 @@ def _share(part: int | None, amount: int) -> float:
     return nan if part is None or amount + part == 0 else part / (amount + part)
 
 
-def _read_plain(order: Any, name: str) -> float:  # noqa: ANN401 - of an Order, any of whose numbers may be asked for
-    value = getattr(order, name)
-    return nan if value is None else float(value)
-
-
 def _read_account_age_us(one: OneOrder) -> float:
-    registered_at = one.row.get("buyer_registered_at")
-    return nan if registered_at is None else float(one.row["happened_at"] - registered_at)
+    return nan if one.registered_us is None else float(one.placed_us - one.registered_us)
 
 
-def _tell_place_type(one: OneOrder, place_type: int) -> float:
-    known = one.keyed.place_type
-    return nan if known == PlaceType.UNKNOWN else float(known == place_type)
+def _count_unknown(one: OneOrder) -> int:
+    """Count the people, places and things that the order does not tell."""
+    return len(EVIDENCE_ENTITIES) - int(np.count_nonzero(pick_ids(one, EVIDENCE_ENTITIES)))
+
+
+def _tell_place_type(known: int, place_type: int) -> float:
+    return nan if known == _UNKNOWN_PLACE else float(known == place_type)

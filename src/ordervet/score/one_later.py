@@ -12,6 +12,7 @@ import numpy as np
 from ordervet.contract import Correction, Events, Outcome, Verdict, event_schema, validate_events
 from ordervet.entities import key_events
 from ordervet.entities.history.identity import IDENTITY_COLUMNS, UNDECIDED
+from ordervet.entities.history.lines import write_line
 from ordervet.entities.keyed import KEYED_KINDS, ORDER_ID
 from ordervet.errors import ContractError
 from ordervet.features import LaterEvents, build_later_events
@@ -63,6 +64,11 @@ class OneLater:
     def seen_at(self) -> int:
         """Instant of its arrival, UTC microseconds."""
         return int(self.row["seen_at"])
+
+    @property
+    def line(self) -> bytes:
+        """Its row as a line of the journal."""
+        return write_line(self.row)
 
     @property
     def is_blamed(self) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from math import isfinite
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+from pydantic_core import to_json
 
 from ordervet.contract import Order
 from ordervet.contract.fields import fields_of
@@ -32,10 +34,9 @@ _PLAIN = tuple(
     for field in _KEPT
     if field.kind not in ("text", "instant") and field.name not in ("placed_at", "seen_at")
 )
-_DATED = {"placed_at": "happened_at", "buyer_registered_at": "buyer_registered_at"}
+_read_texts, _read_plain = itemgetter(*_TEXTS), itemgetter(*_PLAIN)
 
 
-@dataclass(frozen=True)
 class OneOrder:
     """One order that arrives.
 
@@ -46,36 +47,71 @@ class OneOrder:
     seen_at : instant of its arrival, UTC microseconds
     """
 
-    order: Order
-    keyed: KeyedOrder
-    seen_at: int
+    def __init__(self, order: Order, keyed: KeyedOrder, seen_at: int) -> None:
+        self.order, self.keyed, self.seen_at = order, keyed, seen_at
+        self.placed_us = (order.placed_at - _EPOCH) // _MICROSECOND
+        registered_at = order.buyer_registered_at
+        self.registered_us = None if registered_at is None else (registered_at - _EPOCH) // _MICROSECOND
 
     @property
     def event_id(self) -> int:
         """Its identity as the store has it."""
         return _sign(self.keyed.event_id)
 
-    @cached_property
+    @property
     def row(self) -> dict[str, Any]:
         """Its row of the store: plain values, instants as microseconds, nothing that is null."""
+        keyed, ids = self.keyed, self._list_ids()
+        row = self._build_told()
+        row |= {ID + name: each for name, each in zip(keyed.names, ids, strict=True)}
+        row |= {EVIDENCE + name: each for name, each in zip(keyed.names, keyed.codes, strict=True)}
+        return row
+
+    @property
+    def line(self) -> bytes:
+        """Its row as a line of the journal.
+
+        References
+        ----------
+        Truth: `history.lines.write_line`.
+        """
+        keyed = self.keyed
+        # SPEED: the keys of all ids are written once for all orders (bench_live.py).
+        return to_json(self._build_told())[:-1] + _find_tail(keyed.names) % (*self._list_ids(), *keyed.codes)
+
+    @property
+    def table(self) -> pa.Table:
+        """The keyed orders table of this one order."""
+        keyed = self.keyed
+        row = self.row
+        row |= {"placed_at": row["happened_at"], ORDER_ID: keyed.order_id}
+        row |= {ID + name: each for name, each in keyed.ids.items()}
+        schema = _find_schema(tuple(name for name in row if "__" in name))
+        # SPEED: one array of structs, not one array per column (bench_live.py).
+        rows = pa.array([row], pa.struct(list(schema)))
+        return pa.Table.from_batches([pa.RecordBatch.from_struct_array(rows)], schema)
+
+    def _list_ids(self) -> list[int]:
+        """Give the ids of all entities as the store has them, signed."""
+        ids: list[int] = self.keyed.words.view(np.int64)[:-3].tolist()
+        return ids
+
+    def _build_told(self) -> dict[str, Any]:
+        """Build the row without the ids of entities."""
         order, keyed = self.order, self.keyed
+        values = order.__dict__
         row: dict[str, Any] = {
             "event": "order",
             "event_id": self.event_id,
             ORDER_ID: _sign(keyed.order_id),
             "order_id": order.order_id.strip(),
             "seen_at": self.seen_at,
+            "happened_at": self.placed_us,
         }
-        for name, column in _DATED.items():
-            instant = getattr(order, name)
-            if instant is not None:
-                row[column] = (instant - _EPOCH) // _MICROSECOND
-        for name in _PLAIN:
-            value = getattr(order, name)
-            if value is not None:
-                row[name] = value
-        for name in _TEXTS:
-            text = getattr(order, name)
+        if self.registered_us is not None:
+            row["buyer_registered_at"] = self.registered_us
+        row |= {name: each for name, each in zip(_PLAIN, _read_plain(values), strict=True) if each is not None}
+        for name, text in zip(_TEXTS, _read_texts(values), strict=True):
             if text is not None and (trimmed := text.strip()):
                 row[name] = trimmed
         for name, number in order.numbers.items():
@@ -83,21 +119,14 @@ class OneOrder:
         for name, text in order.categories.items():
             row[f"category__{name}"] = text.strip()
         row[PLACE_TYPE] = keyed.place_type
-        for name, each in keyed.ids.items():
-            row[ID + name] = _sign(each)
-            row[EVIDENCE + name] = keyed.evidence[name]
         return row
 
-    @cached_property
-    def table(self) -> pa.Table:
-        """The keyed orders table of this one order."""
-        keyed = self.keyed
-        row = self.row | {"placed_at": self.row["happened_at"], ORDER_ID: keyed.order_id}
-        row |= {ID + name: each for name, each in keyed.ids.items()}
-        schema = _find_schema(tuple(name for name in row if "__" in name))
-        # SPEED: one array of structs, not one array per column (bench_live.py).
-        rows = pa.array([row], pa.struct(list(schema)))
-        return pa.Table.from_batches([pa.RecordBatch.from_struct_array(rows)], schema)
+
+@lru_cache(maxsize=64)
+def _find_tail(names: tuple[str, ...]) -> bytes:
+    """Write the end of a line with signs in place of the ids and codes of these entities."""
+    keys = [to_json(prefix + name).replace(b"%", b"%%") for prefix in (ID, EVIDENCE) for name in names]
+    return b"," + b",".join(key + b":%d" for key in keys) + b"}\n"
 
 
 @lru_cache(maxsize=64)
