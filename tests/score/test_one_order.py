@@ -70,8 +70,8 @@ def test_order_alone_has_the_row_that_a_table_has(merchant: Events) -> None:
         one = reader.read(order, int(table["seen_at"].cast("int64")[0].as_py()))
         expected = build_batch([Events(table, empty.outcomes, empty.verdicts, empty.corrections)], KEY).rows
 
-        assert read_lines([one.line]).equals(expected)
-        assert one.line == write_line(one.row)
+        assert read_lines([one.kept.line]).equals(expected)
+        assert one.kept.line == write_line(one.kept.row)
 
 
 def test_order_alone_has_the_keyed_row_that_a_table_has(merchant: Events) -> None:
@@ -81,7 +81,7 @@ def test_order_alone_has_the_keyed_row_that_a_table_has(merchant: Events) -> Non
         expected = key_orders(in_a_table(order), KEY)
         one = reader.read(order, int(pc.cast(expected["seen_at"], "int64")[0].as_py()))
 
-        assert one.table.equals(expected)
+        assert one.kept.table.equals(expected)
 
 
 def test_order_alone_has_the_arrays_that_a_table_has(merchant: Events) -> None:
@@ -148,7 +148,7 @@ def test_line_of_any_texts_is_what_is_written_of_the_row(text: str, number: floa
 
     one = READER.read(order.model_copy(update=extras | {"shop_id": text}), 7)
 
-    assert one.line == write_line(one.row)
+    assert one.kept.line == write_line(one.kept.row)
 
 
 @given(st.data())

@@ -99,8 +99,17 @@ class ForestPredictor:
         return raw
 
     def predict_one(self, features: NDArray[np.float32]) -> float:
-        """Score one row, shape (1, n_features), in log-odds: `predict_raw` without what many rows need."""
-        return self.predict_raw(features).item(0)
+        """Score one row in log-odds: `predict_raw` without what only many rows need.
+
+        Parameters
+        ----------
+        features : shape (1, n_features), float32, C order, of the model's own features: not checked
+        """
+        if self.engine == "lightgbm":
+            return self._lightgbm.predict_raw(features).item(0)
+        raw = np.empty(1, np.float64)
+        self._score(features.reshape(-1), 0, 1, raw)
+        return raw.item(0)
 
     def explain(self, features: NDArray[np.float32], *, n_threads: int = 1) -> NDArray[np.float64]:
         """Give each feature's exact share in the raw score (TreeSHAP, path-dependent).

@@ -185,9 +185,9 @@ class ArrivalScorer(BulkScorer):
             decision = decider.decide(one, matrix)
         else:
             events = build_one_event(one, self.model.spec)
-            decision = self._decide_now(Features(one.table, events, matrix)).build_decision(0)
+            decision = self._decide_now(Features(one.kept.table, events, matrix)).build_decision(0)
         if self._shadow is not None:
-            features = Features(one.table, build_one_event(one, self.model.spec), matrix)
+            features = Features(one.kept.table, build_one_event(one, self.model.spec), matrix)
             self._shadow.watch(features, [decision], live=self.model, policy=self.policy)
         return [decision]
 

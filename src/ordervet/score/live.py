@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ordervet.features import FeatureSpec
     from ordervet.score.memory import Features
     from ordervet.score.one_later import OneLater
-    from ordervet.score.one_order import OneOrder
+    from ordervet.score.one_order import KeptOrder, OneOrder
 
 SNAPSHOT_AFTER = 500_000
 """A running scorer writes a snapshot after so many events."""
@@ -138,7 +138,7 @@ class LiveMemory(Memory):
         HistoryError
             The journal cannot be written: the order was not taken.
         """
-        self._acknowledge(one)
+        self._acknowledge(one.kept)
         if self._engine is None:
             return None
         features = advance_one(self._engine, one)
@@ -245,7 +245,7 @@ class LiveMemory(Memory):
             self.save_snapshot(waits=True)
         self._live.close()
 
-    def _acknowledge(self, one: OneOrder | OneLater, *, is_blamed: bool = False) -> bool:
+    def _acknowledge(self, one: KeptOrder | OneLater, *, is_blamed: bool = False) -> bool:
         """Journal one event, if it is new; tell whether it is."""
         is_new = self._live.append_line(one.event_id, one.line, is_blamed=is_blamed)
         if is_new:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ordervet.entities.history import Erased
     from ordervet.features import FeatureSpec
     from ordervet.score.one_later import OneLater
-    from ordervet.score.one_order import OneOrder
+    from ordervet.score.one_order import KeptOrder, OneOrder
 
 
 class Features:
@@ -66,7 +66,7 @@ class Memory:
         self._key, self._n_jobs = key, n_jobs
         self._engine = FeatureEngine(spec, n_jobs=n_jobs) if spec else None
         self._past: list[KeyedEvents] = []
-        self._past_lines: list[bytes] = []
+        self._past_alone: list[KeptOrder | OneLater] = []
 
     @property
     def last_seen_at(self) -> int | None:
@@ -104,7 +104,7 @@ class Memory:
         """
         if self._engine is None:
             return None
-        self._past_lines.append(one.line)
+        self._past_alone.append(one.kept)
         return advance_one(self._engine, one)
 
     def take_one_later(self, one: OneLater) -> None:
@@ -115,7 +115,7 @@ class Memory:
         one : not earlier than the last event
         """
         if self._engine is not None:
-            self._past_lines.append(one.line)
+            self._past_alone.append(one)
             self._engine.advance(OrderEvents.empty(self._engine.spec), one.events)
 
     def take_past(self, events: Events | KeyedEvents) -> Features:
@@ -173,9 +173,10 @@ class Memory:
 
     def _list_past(self) -> list[KeyedEvents]:
         """Give all that is remembered; events that came alone are put into tables when they are asked for."""
-        if self._past_lines:
-            self._past.append(to_events(read_lines(self._past_lines), self._key.key_id, is_tail=True))
-            self._past_lines = []
+        if self._past_alone:
+            lines = [one.line for one in self._past_alone]
+            self._past.append(to_events(read_lines(lines), self._key.key_id, is_tail=True))
+            self._past_alone = []
         return self._past
 
 

@@ -100,9 +100,9 @@ def _find_reader(name: str, time_zone: str) -> Read:
         case "shipping_share":
             return lambda one: _share(one.order.shipping_minor, one.order.amount_minor)
         case "hour":
-            return lambda one: _find_hour(one.placed_us // _MINUTE_US, time_zone)[0]
+            return lambda one: _find_hour(one.kept.placed_us // _MINUTE_US, time_zone)[0]
         case "weekday":
-            return lambda one: _find_hour(one.placed_us // _MINUTE_US, time_zone)[1]
+            return lambda one: _find_hour(one.kept.placed_us // _MINUTE_US, time_zone)[1]
         case "account_age_days":
             return lambda one: _read_account_age_us(one) / _DAY_US
         case "n_unknown":
@@ -137,7 +137,8 @@ def _share(part: int | None, amount: int) -> float:
 
 
 def _read_account_age_us(one: OneOrder) -> float:
-    return nan if one.registered_us is None else float(one.placed_us - one.registered_us)
+    kept = one.kept
+    return nan if kept.registered_us is None else float(kept.placed_us - kept.registered_us)
 
 
 def _count_unknown(one: OneOrder) -> int:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ordervet.entities import Key
     from ordervet.entities.one_order import KeyedOrder
 
-__all__ = ["OneOrder", "OneOrderReader", "split_repeats"]
+__all__ = ["KeptOrder", "OneOrder", "OneOrderReader", "split_repeats"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -34,24 +34,28 @@ _PLAIN = tuple(
     for field in _KEPT
     if field.kind not in ("text", "instant") and field.name not in ("placed_at", "seen_at")
 )
-_read_texts, _read_plain = itemgetter(*_TEXTS), itemgetter(*_PLAIN)
+_read_kept = itemgetter("order_id", *_PLAIN, *_TEXTS)
 
 
-class OneOrder:
-    """One order that arrives.
+class KeptOrder:
+    """What is kept of one order: all but what is personal.
 
     Parameters
     ----------
-    order : as the contract checked it
+    order : as the contract checked it; not held
     keyed : its ids
     seen_at : instant of its arrival, UTC microseconds
     """
 
+    __slots__ = ("_categories", "_numbers", "_values", "keyed", "placed_us", "registered_us", "seen_at")
+
     def __init__(self, order: Order, keyed: KeyedOrder, seen_at: int) -> None:
-        self.order, self.keyed, self.seen_at = order, keyed, seen_at
+        self.keyed, self.seen_at = keyed, seen_at
         self.placed_us = (order.placed_at - _EPOCH) // _MICROSECOND
         registered_at = order.buyer_registered_at
         self.registered_us = None if registered_at is None else (registered_at - _EPOCH) // _MICROSECOND
+        self._values: tuple[Any, ...] = _read_kept(order.__dict__)
+        self._numbers, self._categories = order.numbers, order.categories
 
     @property
     def event_id(self) -> int:
@@ -98,28 +102,44 @@ class OneOrder:
 
     def _build_told(self) -> dict[str, Any]:
         """Build the row without the ids of entities."""
-        order, keyed = self.order, self.keyed
-        values = order.__dict__
+        keyed = self.keyed
+        order_id, *values = self._values
         row: dict[str, Any] = {
             "event": "order",
             "event_id": self.event_id,
             ORDER_ID: _sign(keyed.order_id),
-            "order_id": order.order_id.strip(),
+            "order_id": order_id.strip(),
             "seen_at": self.seen_at,
             "happened_at": self.placed_us,
         }
         if self.registered_us is not None:
             row["buyer_registered_at"] = self.registered_us
-        row |= {name: each for name, each in zip(_PLAIN, _read_plain(values), strict=True) if each is not None}
-        for name, text in zip(_TEXTS, _read_texts(values), strict=True):
+        row |= {name: each for name, each in zip(_PLAIN, values, strict=False) if each is not None}
+        for name, text in zip(_TEXTS, values[len(_PLAIN) :], strict=True):
             if text is not None and (trimmed := text.strip()):
                 row[name] = trimmed
-        for name, number in order.numbers.items():
+        for name, number in self._numbers.items():
             row[f"number__{name}"] = float(number)
-        for name, text in order.categories.items():
+        for name, text in self._categories.items():
             row[f"category__{name}"] = text.strip()
         row[PLACE_TYPE] = keyed.place_type
         return row
+
+
+class OneOrder:
+    """One order that arrives.
+
+    Parameters
+    ----------
+    order : as the contract checked it
+    kept : what is kept of it
+    """
+
+    __slots__ = ("kept", "keyed", "order", "seen_at")
+
+    def __init__(self, order: Order, kept: KeptOrder) -> None:
+        self.order, self.kept = order, kept
+        self.keyed, self.seen_at = kept.keyed, kept.seen_at
 
 
 @lru_cache(maxsize=64)
@@ -163,7 +183,7 @@ class OneOrderReader:
         """
         if not order.order_id.strip() or not all(map(isfinite, order.numbers.values())):
             raise ContractError("the order has a blank id or an infinite number")
-        return OneOrder(order, self._keyer.key(order), seen_at)
+        return OneOrder(order, KeptOrder(order, self._keyer.key(order), seen_at))
 
 
 def split_repeats(orders: dict[int, Order]) -> list[dict[int, Order]]:
