@@ -160,4 +160,4 @@ def test_check_refuses_shares_that_do_not_add_up_or_differ_for_single_rows(wrong
             shares[0] += 1e-6 if wrong == "sum" else 1e-12
 
     with pytest.raises(ModelError, match="do not add up"):
-        check_shares(forest, explain)
+        check_shares(forest, explain, explain)

@@ -57,8 +57,8 @@ ENTRIES: dict[str, Entry] = {
 
 
 _FIRST_TIME = {
-    "zh": "首次运行：正在为本机编译计算内核，只需一次，约一分钟",
-    "en": "first run: compiling for this machine, once; about a minute",
+    "zh": "首次运行：正在为本机编译计算内核，只需一次，约半分钟",
+    "en": "first run: compiling for this machine, once; about half a minute",
 }
 
 
@@ -86,7 +86,7 @@ class LazyCommands(TyperGroup):
         if entry is None:
             return None
         if entry.computes and not ctx.resilient_parsing and not _wants_help():
-            _say_that_kernels_compile()
+            _compile_kernels()
         return load_command(cmd_name)
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002 - typer's signature
@@ -99,10 +99,14 @@ def _wants_help() -> bool:
     return "--help" in sys.argv
 
 
-def _say_that_kernels_compile() -> None:
-    """Say once per machine why the first answer takes longer."""
+def _compile_kernels() -> None:
+    """Compile, once per machine, and say that this is why the first answer takes longer."""
     if not has_compiled_kernels(Path(__file__).resolve().parents[1]):
         err.print(_FIRST_TIME[choose_lang(None)], style="dim")
+        # NOT: at the top. Whoever has compiled kernels does not wait for what compiles them.
+        from ordervet.score.compiling import compile_kernels  # noqa: PLC0415 - see above
+
+        compile_kernels(is_told=True)
 
 
 def load_command(name: str) -> Command:

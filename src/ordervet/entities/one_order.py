@@ -140,8 +140,8 @@ class _Sheet:
             kernel.DATA: self._text, kernel.OFFSETS: self._offsets, kernel.SUBKEYS: self._subkeys,
             kernel.SUSPECTS: suspects, kernel.PLACEHOLDERS: placeholders, kernel.NAMES: in_name,
             kernel.TABLES: np.frombuffer(self._read[-2], np.uint8),
-            kernel.SCRATCH: np.frombuffer(self._read[-1], np.uint8), kernel.IDS: self._words, kernel.CODES: self._codes,
-            kernel.IS_HARD: self._is_hard, kernel.PLACE_TYPE: self._place_type,
+            kernel.SCRATCH: np.frombuffer(self._read[-1], np.uint8), kernel.WORDS: self._words,
+            kernel.STATES: self._codes, kernel.IS_HARD: self._is_hard, kernel.PLACE_TYPE: self._place_type,
         }.items():  # fmt: skip
             self._book[column] = array.ctypes.data
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import carray, from_dtype, njit, types  # type: ignore[attr-defined]
+from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 
 from ordervet.entities.address_arrays import load_tables, make_scratch
 from ordervet.entities.address_kernel import key_addresses
-from ordervet.entities.plain_kernel import key_ids, key_networks, key_phones, key_recipients
-from ordervet.entities.siphash_kernel import hash_bytes
+from ordervet.entities.plain_kernel import CODES, NUMBERS, key_ids, key_networks, key_phones, key_recipients
+from ordervet.entities.siphash_kernel import BYTES, IDS, hash_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,11 +31,14 @@ TEXTS = (
 )  # fmt: skip
 """The texts of an order in the order in which the kernel takes them; from the last on as many as there are."""
 
-_BUYER, _DEVICE, _PAYMENT, _PHONE, _IP, _RECIPIENT, _PHONE_GROUP, _PLACE_GROUP, _ADDRESS, _ORDER, _PLAIN = range(11)
+# SPEED: numba compiles a function anew for each literal passed to it, but not for each np.int64.
+_BUYER, _DEVICE, _PAYMENT, _PHONE, _IP, _RECIPIENT, _PHONE_GROUP, _PLACE_GROUP, _ADDRESS, _ORDER, _PLAIN = map(
+    np.int64, range(11)
+)
 
 (
     DATA, N_BYTES, IS_SPLIT, OFFSETS, N_TEXTS, SUBKEYS, SUSPECTS, N_LENGTHS, PLACEHOLDERS, N_PLACEHOLDERS, NAMES,
-    N_NAMES, TABLES, SCRATCH, IDS, CODES, IS_HARD, PLACE_TYPE, BOOK_SIZE,
+    N_NAMES, TABLES, SCRATCH, WORDS, STATES, IS_HARD, PLACE_TYPE, BOOK_SIZE,
 ) = range(19)  # fmt: skip
 """Columns of the book: addresses, each followed by the sizes that go with it."""
 
@@ -49,8 +53,16 @@ _N_IN_EVENT = 8
 N_FORMS = 7
 """Entities whose texts are brought to one form: their ids come first, in the order of `one_order.FORMS`."""
 _FORM_PHONE = 3
-_SUBKEY_PHONE_GROUP, _SUBKEY_DOOR_GROUP, _SUBKEY_PLACE_GROUP, _SUBKEY_DOOR = 7, 8, 9, 10
-_SUBKEY_ORDER, _SUBKEY_EVENT, _SUBKEY_PLAIN = 12, 13, 14
+(
+    _SUBKEY_PHONE_GROUP,
+    _SUBKEY_DOOR_GROUP,
+    _SUBKEY_PLACE_GROUP,
+    _SUBKEY_DOOR,
+    _,
+    _SUBKEY_ORDER,
+    _SUBKEY_EVENT,
+    (_SUBKEY_PLAIN),
+) = map(np.int64, range(7, 15))
 
 _KNOWN, _ABSENT = np.int8(0), np.int8(1)  # of `Evidence`; the parity test holds them together
 _SPACE = np.uint8(0x20)
@@ -70,12 +82,22 @@ def _view_as(kind: types.Type) -> Any:
     return intrinsic(view)
 
 
+def _read_only(_typing: Any, array: Any) -> Any:
+    """Take an array for one that is not written to: what reads it is then compiled once for all who call it."""
+
+    def generate(context: Any, builder: Any, signature: Any, at: Any) -> Any:
+        return impl_ret_borrowed(context, builder, signature.return_type, at[0])  # type: ignore[no-untyped-call]
+
+    return array.copy(readonly=True)(array), generate
+
+
+_close: Any = intrinsic(_read_only)
 _point = _view_as(types.voidptr)
 _view_tables = _view_as(from_dtype(load_tables().dtype))
 _view_scratch = _view_as(from_dtype(make_scratch().dtype))
 
 
-@njit(nogil=True, cache=True)
+@njit(types.boolean(BYTES, types.int64, NUMBERS), nogil=True, cache=True)
 def _split(data: NDArray[np.uint8], n_texts: Scalar, offsets: NDArray[np.int64]) -> Scalar:
     """Find where each text begins, and whether it has no separator, nor what may be white space at its ends."""
     n: Scalar = np.int64(0)
@@ -102,7 +124,7 @@ def _split(data: NDArray[np.uint8], n_texts: Scalar, offsets: NDArray[np.int64])
     return n == n_texts + _N_IN_EVENT
 
 
-@njit(nogil=True, cache=True)
+@njit(types.boolean(BYTES, NUMBERS, NUMBERS, types.Array(types.uint64, 2, "C"), IDS, CODES), nogil=True, cache=True)
 def _key_forms(data: NDArray[np.uint8], offsets: NDArray[np.int64], book: NDArray[np.int64],
                subkeys: NDArray[np.uint64], ids: NDArray[np.uint64], codes: NDArray[np.int8]) -> Scalar:  # fmt: skip
     """Key the texts that are brought to one form; tell whether some are left to their definitions."""
@@ -123,14 +145,15 @@ def _key_forms(data: NDArray[np.uint8], offsets: NDArray[np.int64], book: NDArra
     return is_hard.any()
 
 
-@njit(nogil=True, cache=True)
+@njit(types.uint64(BYTES, NUMBERS, types.int64, types.Array(types.uint64, 2, "C"), types.int64), nogil=True, cache=True)
 def _hash(data: NDArray[np.uint8], offsets: NDArray[np.int64], text: Scalar, subkeys: NDArray[np.uint64], row: Scalar
           ) -> Scalar:  # fmt: skip
     start, stop = offsets[2 * text], offsets[2 * text + 1]
     return hash_bytes(data, start, stop, subkeys[row, 0], subkeys[row, 1]) if stop > start else np.uint64(0)
 
 
-@njit(nogil=True, cache=True)
+# SPEED: inline, so that the machine code of addresses is made once and not once more for each caller of a caller.
+@njit(nogil=True, cache=True, inline="always")
 def _key_places(data: NDArray[np.uint8], offsets: NDArray[np.int64], book: NDArray[np.int64],
                 subkeys: NDArray[np.uint64], ids: NDArray[np.uint64], codes: NDArray[np.int8]) -> None:  # fmt: skip
     """Key the address; a group of the platform's comes before the address for the door, after it for the place."""
@@ -164,15 +187,15 @@ def key_one(book: NDArray[np.int64]) -> Scalar:
     ----------
     Truth: ``keyed.key_orders``.
     """
-    n_texts, data = book[N_TEXTS], carray(_point(book[DATA]), (book[N_BYTES],), np.uint8)
+    n_texts, data = book[N_TEXTS], _close(carray(_point(book[DATA]), (book[N_BYTES],), np.uint8))
     offsets = carray(_point(book[OFFSETS]), (2 * n_texts + 2,), np.int64)
     if book[IS_SPLIT] == 0 and not _split(data, n_texts, offsets):
         return UNTIDY
     n_plain = n_texts - _PLAIN
     n_ids = N_FORMS + n_plain + 2
     subkeys = carray(_point(book[SUBKEYS]), (_SUBKEY_PLAIN + n_plain, 2), np.uint64)
-    ids = carray(_point(book[IDS]), (n_ids + 3,), np.uint64)
-    codes = carray(_point(book[CODES]), (n_ids,), np.int8)
+    ids = carray(_point(book[WORDS]), (n_ids + 3,), np.uint64)
+    codes = carray(_point(book[STATES]), (n_ids,), np.int8)
     has_hard = _key_forms(data, offsets, book, subkeys, ids, codes)
     group = _hash(data, offsets, _PHONE_GROUP, subkeys, _SUBKEY_PHONE_GROUP)
     if group != np.uint64(0):

@@ -3,7 +3,7 @@
 from ordervet.model.artefact import Model, find_live_model, load_model, save_model
 from ordervet.model.calibration import Curve, fit_calibration, fit_risk_scale
 from ordervet.model.fit import TrainingSet, fit_model
-from ordervet.model.forest_predict import ForestPredictor
+from ordervet.model.forest_predict import ForestPredictor, open_forest
 from ordervet.model.metrics import measure_at_rate, measure_daily_precision, measure_ranking
 from ordervet.model.predict import Predictor
 from ordervet.model.registry import (
@@ -40,6 +40,7 @@ __all__ = [
     "measure_at_rate",
     "measure_daily_precision",
     "measure_ranking",
+    "open_forest",
     "promote_model",
     "prune_models",
     "rollback_model",

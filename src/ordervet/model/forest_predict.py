@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -71,8 +71,8 @@ class ForestPredictor:
         except UnsupportedForestError as error:
             self.engine, self.why = "lightgbm", error.message
             return
-        self._score = _bind_kernels(self._tables, self._forest.n_features)
-        check_scores(self._forest, self._score)
+        self._score_few = _bind_single_kernel(self._tables, self._forest.n_features)
+        check_scores(self._forest, self._score_few)
 
     def predict_raw(self, features: NDArray[np.float32], *, n_threads: int = 1) -> NDArray[np.float64]:
         """Score rows, in log-odds.
@@ -95,7 +95,8 @@ class ForestPredictor:
             return self._lightgbm.predict_raw(features, n_threads=n_threads)
         rows = self._check(features)
         raw = np.empty(len(features), np.float64)
-        run_rows(lambda start, stop: self._score(rows, start, stop, raw), len(features), n_threads, SCORED_PER_THREAD)
+        score = self._score_few if len(features) <= SCORED_SINGLY else self._score_many
+        run_rows(lambda start, stop: score(rows, start, stop, raw), len(features), n_threads, SCORED_PER_THREAD)
         return raw
 
     def predict_one(self, features: NDArray[np.float32]) -> float:
@@ -108,7 +109,7 @@ class ForestPredictor:
         if self.engine == "lightgbm":
             return self._lightgbm.predict_raw(features).item(0)
         raw = np.empty(1, np.float64)
-        self._score(features.reshape(-1), 0, 1, raw)
+        self._score_few(features.reshape(-1), 0, 1, raw)
         return raw.item(0)
 
     def explain(self, features: NDArray[np.float32], *, n_threads: int = 1) -> NDArray[np.float64]:
@@ -133,7 +134,7 @@ class ForestPredictor:
         rows = self._check(features)
         shares = np.empty((len(features), self._forest.n_features + 1), np.float64)
         flat = shares.reshape(-1)
-        explainer = self._explainer
+        explainer = self._explain_few if len(features) <= EXPLAINED_SINGLY else self._explain_many
         run_rows(lambda start, stop: explainer(rows, start, stop, flat), len(features), n_threads, EXPLAINED_PER_THREAD)
         return shares
 
@@ -161,23 +162,37 @@ class ForestPredictor:
         run_rows(lambda start, stop: explain(rows, start, stop, flat), len(features), n_threads, EXPLAINED_PER_THREAD)
         return shares[:, :-1]
 
+    # NOTE: kernels for many rows are compiled and checked when many rows come; a live order does not wait for them.
+    @cached_property
+    def _score_many(self) -> Kernel:
+        score = _bind_block_kernel(self._tables, self._forest.n_features)
+        check_scores(self._forest, score)
+        return score
+
     @cached_property
     def _shares(self) -> ShareTables:
         return build_share_tables(self._forest, self._tables.plane_of_node)
 
     @cached_property
-    def _explainer(self) -> Kernel:
-        """The kernels that explain, made and checked when the first explanation is asked for."""
-        explainer = _bind_explainers(self._tables, self._forest, self._shares)
-        check_shares(self._forest, explainer)
-        return explainer
+    def _explain_few(self) -> Kernel:
+        explain = _bind_single_explainer(self._tables, self._shares, self._forest.n_features)
+        check_shares(self._forest, explain, explain)
+        return explain
+
+    @cached_property
+    def _explain_many(self) -> Kernel:
+        n_features = self._forest.n_features
+        explain = _bind_block_explainer(self._tables, self._shares, n_features, n_features)
+        check_shares(self._forest, explain, self._explain_few)
+        return explain
 
     def _explain_blocks(self, columns: tuple[int, ...]) -> Kernel:
         """Give the kernel that explains by some features, and keep it."""
         if columns not in self._of_columns:
-            _ = self._explainer  # checks the kernels of this machine
-            tables = pick_features(self._shares, np.array(columns, np.int64))
-            self._of_columns[columns] = _bind_blocks(self._tables, self._forest.n_features, tables, len(columns))
+            _ = self._explain_many  # checks the kernels of this machine
+            groups = pick_features(self._shares, np.array(columns, np.int64))
+            explain = _bind_block_explainer(self._tables, groups, self._forest.n_features, len(columns))
+            self._of_columns[columns] = explain
         return self._of_columns[columns]
 
     def _check(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -191,6 +206,17 @@ class ForestPredictor:
         if not (features.flags.c_contiguous and features.flags.aligned):
             features = np.require(features, requirements=["C", "A"])
         return features.reshape(-1)
+
+
+@lru_cache(maxsize=2)
+def open_forest(booster_text: str) -> ForestPredictor:
+    """Make a booster's predictor, or give the one that was made of the same text a moment ago; see its class.
+
+    Parameters
+    ----------
+    booster_text : LightGBM's text format
+    """
+    return ForestPredictor(booster_text)
 
 
 def run_rows(kernel: Callable[[int, int], Any], n_rows: int, n_threads: int, rows_per_thread: int) -> None:
@@ -207,7 +233,7 @@ def run_rows(kernel: Callable[[int, int], Any], n_rows: int, n_threads: int, row
 
 
 def check_scores(forest: Forest, score: Kernel) -> None:
-    """Compare the kernels with their reference on rows at and beside the forest's thresholds.
+    """Compare a kernel with its reference on rows at and beside the forest's thresholds.
 
     Raises
     ------
@@ -227,7 +253,7 @@ def check_scores(forest: Forest, score: Kernel) -> None:
         )
 
 
-def check_shares(forest: Forest, explain: Kernel) -> None:
+def check_shares(forest: Forest, explain: Kernel, explain_few: Kernel) -> None:
     """Check on rows at the forest's thresholds that shares add up to the raw score, and that both kernels agree.
 
     Raises
@@ -239,7 +265,7 @@ def check_shares(forest: Forest, explain: Kernel) -> None:
     shares = np.full((len(rows), forest.n_features + 1), np.nan)
     explain(rows.reshape(-1), 0, len(rows), shares.reshape(-1))
     singly = np.full_like(shares[:EXPLAINED_SINGLY], np.nan)
-    explain(rows.reshape(-1), 0, len(singly), singly.reshape(-1))
+    explain_few(rows.reshape(-1), 0, len(singly), singly.reshape(-1))
     scale = max(1.0, float(np.abs(forest.leaf_value).max()) * forest.n_trees)
     is_sum_right = np.allclose(shares.sum(axis=1), walk_forest(forest, rows), rtol=0, atol=_SHARE_TOLERANCE * scale)
     if not (is_sum_right and np.array_equal(singly, shares[: len(singly)])):
@@ -267,59 +293,52 @@ def draw_edge_rows(forest: Forest, n_rows: int) -> NDArray[np.float32]:
     return rows
 
 
-def _bind_kernels(tables: ForestTables, n_features: int) -> Kernel:
-    """Give a function that scores rows start to stop of a flat matrix into an array."""
-    from ordervet.model.forest_kernel import score_blocks, score_singly  # noqa: PLC0415 - numba is loaded when used
-
+def _list_tables(tables: ForestTables) -> tuple[NDArray[Any], ...]:
+    """Give what every kernel reads of a forest."""
     columns = (tables.column_feature, tables.column_zero_is_missing, tables.thresholds, tables.bases)
-    planes = (tables.plane_start, tables.plane_shift, tables.plane_limit, tables.node_plane)
-
-    def score(rows: NDArray[np.float32], start: int, stop: int, raw: NDArray[np.float64]) -> None:
-        if stop - start <= SCORED_SINGLY:
-            score_singly(rows, n_features, start, stop, *columns, *planes, tables.leaf_value, raw)
-        else:
-            score_blocks(rows, n_features, start, stop, *columns, *planes, tables.leaf_value, raw)
-
-    return score
+    return *columns, tables.plane_start, tables.plane_shift, tables.plane_limit
 
 
-def _bind_blocks(tables: ForestTables, n_features: int, groups: ShareTables, n_shares: int) -> Kernel:
-    """Give a function that writes, block by block, the shares of rows start to stop of a flat matrix to an array."""
-    from ordervet.model import treeshap_kernel  # noqa: PLC0415 - numba is loaded when used
+def _bind_single_kernel(tables: ForestTables, n_features: int) -> Kernel:
+    """Give the function that scores few rows."""
+    from ordervet.model.forest_single_kernel import score_singly  # noqa: PLC0415 - numba is loaded when used
 
-    explain_blocks: Callable[..., None] = treeshap_kernel.explain_blocks
-    found = _list_found(tables, groups)
-    lookups = (groups.group_start, groups.lookup_start, groups.lookup_feature, groups.lookup_group, groups.lookup_place)
-
-    def explain(rows: NDArray[np.float32], start: int, stop: int, shares: NDArray[np.float64]) -> None:
-        explain_blocks(rows, n_features, start, stop, *found, *lookups, n_shares, groups.expected, shares)
-
-    return explain
+    kernel: Callable[..., None] = score_singly
+    found = (*_list_tables(tables), tables.node_plane, tables.leaf_value)
+    return lambda rows, start, stop, raw: kernel(rows, n_features, start, stop, *found, raw)
 
 
-def _bind_explainers(tables: ForestTables, forest: Forest, groups: ShareTables) -> Kernel:
-    """Give a function that writes the shares of rows start to stop of a flat matrix to an array."""
-    from ordervet.model import treeshap_kernel  # noqa: PLC0415 - numba is loaded when used
+def _bind_block_kernel(tables: ForestTables, n_features: int) -> Kernel:
+    """Give the function that scores many rows."""
+    from ordervet.model.forest_kernel import score_blocks  # noqa: PLC0415 - likewise
 
-    explain_singly: Callable[..., None] = treeshap_kernel.explain_singly
-    found = _list_found(tables, groups)
-    explain_blocks = _bind_blocks(tables, forest.n_features, groups, forest.n_features)
-    ends = (groups.feature_start, groups.group_feature, groups.expected)
-
-    def explain(rows: NDArray[np.float32], start: int, stop: int, shares: NDArray[np.float64]) -> None:
-        if stop - start <= EXPLAINED_SINGLY:
-            explain_singly(rows, forest.n_features, start, stop, *found, *ends, shares)
-        else:
-            explain_blocks(rows, start, stop, shares)
-
-    return explain
+    kernel: Callable[..., None] = score_blocks
+    found = (*_list_tables(tables), tables.node_plane, tables.leaf_value)
+    return lambda rows, start, stop, raw: kernel(rows, n_features, start, stop, *found, raw)
 
 
-def _list_found(tables: ForestTables, groups: ShareTables) -> tuple[NDArray[Any], ...]:
-    """List the arrays by which a kernel finds a row's entries in the tables of shares."""
-    planes = (tables.plane_start, tables.plane_shift, tables.plane_limit)
+def _list_groups(tables: ForestTables, groups: ShareTables) -> tuple[NDArray[Any], ...]:
+    """Give what both kernels of explanations read."""
     conditions = (groups.condition_start, groups.condition_plane, groups.condition_bits)
-    return (
-        *(tables.column_feature, tables.column_zero_is_missing, tables.thresholds, tables.bases),
-        *(*planes, groups.bit_start, *conditions, groups.table_start, groups.shares),
-    )
+    return *_list_tables(tables), groups.bit_start, *conditions, groups.table_start, groups.shares
+
+
+def _bind_single_explainer(tables: ForestTables, groups: ShareTables, n_features: int) -> Kernel:
+    """Give the function that explains few rows."""
+    from ordervet.model.treeshap_single_kernel import explain_singly  # noqa: PLC0415 - likewise
+
+    kernel: Callable[..., None] = explain_singly
+    found = (*_list_groups(tables, groups), groups.feature_start, groups.group_feature, groups.expected)
+    return lambda rows, start, stop, shares: kernel(rows, n_features, start, stop, *found, shares)
+
+
+def _bind_block_explainer(tables: ForestTables, groups: ShareTables, n_features: int, n_shares: int) -> Kernel:
+    """Give the function that explains many rows by so many of the features."""
+    from ordervet.model.treeshap_kernel import explain_blocks  # noqa: PLC0415 - likewise
+
+    kernel: Callable[..., None] = explain_blocks
+    lookups = (
+        groups.group_start, groups.lookup_start, groups.lookup_feature, groups.lookup_group, groups.lookup_place,
+    )  # fmt: skip
+    found = (*_list_groups(tables, groups), *lookups, n_shares, groups.expected)
+    return lambda rows, start, stop, shares: kernel(rows, n_features, start, stop, *found, shares)

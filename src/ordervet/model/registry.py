@@ -31,7 +31,7 @@ from ordervet.model.artefact import (
     swap_live_pointer,
     write_durably,
 )
-from ordervet.model.forest_predict import ForestPredictor
+from ordervet.model.forest_predict import open_forest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 PROMOTIONS = "promotions"
 #: Rows that a model is tried on before it may serve.
-_N_TRIAL_ROWS = 64
 _LIST_HINT = "ordervet models list shows what is there"
 
 
@@ -111,8 +110,8 @@ def check_model(folder: Path) -> Model:
         raise ModelError(
             f"the folder {folder.name} holds the model {model.model_id}", hint="copy model folders under their names"
         )
-    features = np.full((_N_TRIAL_ROWS, len(model.spec.names)), np.nan, np.float32)
-    raw = ForestPredictor(model.booster_text).predict_raw(features)
+    features = np.full((1, len(model.spec.names)), np.nan, np.float32)
+    raw = open_forest(model.booster_text).predict_raw(features)
     if not np.isfinite(raw).all():
         raise ModelError(f"model {folder.name}: its forest gives no finite score", hint=_LIST_HINT)
     return model

@@ -200,7 +200,7 @@ def _list_ranges(start: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray
 
 
 def _build_shares(leaves: _Leaves, table_start: NDArray[np.int64]) -> NDArray[np.float64]:
-    from ordervet.model.treeshap_kernel import fill_shares  # noqa: PLC0415 - numba is loaded when used
+    from ordervet.model.treeshap_single_kernel import fill_shares  # noqa: PLC0415 - numba is loaded when used
 
     shares = align(np.zeros(table_start[-1], np.float64))
     places = (leaves.group, leaves.n_features, leaves.place, leaves.mask, leaves.wanted)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ordervet.contract import Events, read_events
 from ordervet.entities.keys import EPHEMERAL
 from ordervet.errors import ModelError
-from ordervet.model import ForestPredictor, find_live_model, load_serving_model
+from ordervet.model import find_live_model, load_serving_model, open_forest
 from ordervet.policy import DecisionCode
 from ordervet.score.memory import Memory
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ordervet.entities.history import History
     from ordervet.entities.history.journal import Durability
     from ordervet.features import FeatureSpec
-    from ordervet.model import Model
+    from ordervet.model import ForestPredictor, Model
 
     #: Where past events are: in memory, in a folder, or in files.
     Past = Events | str | Path | Sequence[str | Path]
@@ -73,7 +73,7 @@ def load_live(models: Path) -> tuple[Model | None, ForestPredictor | None, Decis
         model, faults = load_serving_model(models)
         for fault in faults:
             _log.error("broken model: %s; an earlier one serves", fault)
-        return model, ForestPredictor(model.booster_text), DecisionCode.SCORED
+        return model, open_forest(model.booster_text), DecisionCode.SCORED
     except ModelError as error:
         _log.error("broken model: %s", error.message)
         return None, None, DecisionCode.UNSCORED_BROKEN_MODEL

@@ -14,6 +14,7 @@ from ordervet.model import find_live_model
 from ordervet.policy import DecisionCode, keep_policy, load_policy
 from ordervet.score.arrival import now_us
 from ordervet.score.arriving import ArrivalScorer
+from ordervet.score.compiling import compile_kernels
 from ordervet.score.opening import find_bundled_models, load_live, open_memory
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Scorer(ArrivalScorer):
         PolicyError, KeyMismatchError
             The policy file is wrong, or the key is not the history's: mistakes to mend, not to pass over.
         """
+        compile_kernels()
         folder = Path(models) if models else find_bundled_models()
         model, predictor, code = load_live(folder)
         key = load_key()

@@ -1,0 +1,82 @@
+"""Compiling what a machine needs before its first score: half of it here, half in a process beside this one.
+
+numba compiles one kernel at a time in a process, and keeps what it compiled for all of them. So on two cores two
+processes take half as long. What is not compiled here is compiled when it is first called.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ordervet.contract import Order
+from ordervet.kernel_cache import has_compiled_kernels
+
+_log = logging.getLogger("ordervet")
+
+_BESIDE = "from ordervet.score.compiling import compile_features; compile_features()"
+
+
+def compile_kernels(*, is_told: bool = False) -> None:
+    """Compile what single orders need, unless this machine has compiled kernels.
+
+    Parameters
+    ----------
+    is_told : whoever waits knows why; else the log says so
+    """
+    if has_compiled_kernels(Path(__file__).resolve().parents[1]):
+        return
+    if not is_told:
+        _log.warning("first run: compiling for this machine, once; about half a minute")
+    beside = _start_beside()
+    compile_keys()
+    if beside is None or beside.wait() != 0:
+        compile_features()
+
+
+def compile_keys() -> None:
+    """Compile what turns an order's texts into ids."""
+    from ordervet.entities import new_key  # noqa: PLC0415 - only a first run waits for it
+    from ordervet.entities.addresses import key_addresses  # noqa: PLC0415 - likewise
+
+    key = new_key()
+    key_addresses(pa.array(["A"]), key)
+    # NOT: at once. By now the other process has compiled the kernels of plain texts.
+    from ordervet.entities.one_order import OrderKeyer  # noqa: PLC0415 - see above
+
+    order = Order.model_validate({"order_id": "T1", "placed_at": "2025-11-11 20:00", "amount_minor": 1})
+    OrderKeyer(key).key(order)
+
+
+def compile_features() -> None:
+    """Compile the kernels of plain texts, and the features of an order."""
+    from ordervet.entities import plain_kernel  # noqa: F401, PLC0415 - they are compiled as they are imported
+    from ordervet.features import FeatureEngine, build_spec  # noqa: PLC0415 - only a first run waits for it
+
+    spec = build_spec()
+    engine = FeatureEngine(spec)
+    nobody = np.zeros(len(engine.entities), np.uint64)
+    engine.advance_one(1, 0, 1, 1, nobody, [0.0] * len(spec.order_columns))
+
+
+def _start_beside() -> subprocess.Popen[bytes] | None:
+    """Start the other process; None where it would be of no use."""
+    if (os.cpu_count() or 1) == 1 or not sys.executable:
+        return None
+    paths = os.pathsep.join(path for path in sys.path if path)
+    try:
+        return subprocess.Popen(  # noqa: S603 - our own code in our own interpreter
+            [sys.executable, "-c", _BESIDE],
+            env=os.environ | {"PYTHONPATH": paths},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    except OSError:
+        return None
