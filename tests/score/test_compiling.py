@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
-import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
 from ordervet.score import compiling
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Beside:
@@ -56,14 +49,17 @@ def test_nothing_is_compiled_where_kernels_are(
     assert caplog.text == ""
 
 
-def test_both_halves_compile_for_each_other(tmp_path: Path) -> None:
-    """Each half runs in a process of its own, and both leave kernels of their rooms behind."""
-    for half, rooms in (("compile_features", {"features", "entities"}), ("compile_keys", {"entities"})):
-        folder = tmp_path / half
-        code = f"from ordervet.score.compiling import {half}; {half}()"
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "NUMBA_CACHE_DIR": str(folder)}
+def test_both_halves_run_each_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling.os, "cpu_count", lambda: 2)
 
-        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    beside = compiling._start_beside()
+    compiling.compile_keys()
 
-        kept = {file.parent.name.rpartition("_")[0] for file in folder.rglob("*.nbi")}
-        assert rooms <= kept
+    assert beside is not None
+    assert beside.wait() == 0
+
+
+def test_one_core_has_no_use_for_two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling.os, "cpu_count", lambda: 1)
+
+    assert compiling._start_beside() is None
