@@ -23,7 +23,7 @@ def ledger(orders: list[float], *later: tuple[int, float, str]) -> Ledger:
     return Ledger(
         order_id=np.arange(1, len(orders) + 1, dtype=np.uint64),
         order_seen_at=AS_OF_US - (np.array(orders) * DAY_US).astype(np.int64),
-        later_order_id=np.array([1 + row for row, *_ in later_by_age], np.uint64),
+        later_row=np.array([row for row, *_ in later_by_age], np.int64),
         later_seen_at=np.array([AS_OF_US - int(days * DAY_US) for _, days, _ in later_by_age], np.int64),
         later_what=np.array([words.index(what) for *_, what in later_by_age], np.int8),
         words=words,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib.metadata
+import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ordervet.entities import load_key
 from ordervet.errors import ModelError, TrainingError
-from ordervet.model import Model, TrainingSet, fit_risk_scale, load_serving_model
+from ordervet.model import Model, fit_risk_scale, load_serving_model
+from ordervet.model.binned import MatrixView
 from ordervet.model.kinds import fit_kinds, measure_kinds
 from ordervet.nightly import gates, records
 from ordervet.nightly.labels import DAY_US, INNOCENT, MALICIOUS, label_ripe_orders, measure_maturity
@@ -21,7 +25,6 @@ from ordervet.nightly.trial import Contender, check_standing_rate, fit_scale, ho
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from ordervet.entities.history.slices import HistorySlices, Ledger
     from ordervet.features import FeatureSpec
@@ -172,10 +175,11 @@ def _gather(task: Task, slices: HistorySlices, labels: Labels, names: tuple[str,
         task.report_step("taking over from a run that died")
         return found
     plan = plan_material(slices.ledger, labels, as_of_us=task.as_of_us, settings=task.settings)
-    material = replay_material(
-        slices, both, plan, settings=task.settings, as_of_us=task.as_of_us, n_threads=task.n_threads,
-        report_step=task.report_step,
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="ordervet-night-") if work is None else nullcontext(work) as folder:
+        material = replay_material(
+            slices, both, plan, settings=task.settings, as_of_us=task.as_of_us, scratch=Path(folder) / "sorted",
+            n_threads=task.n_threads, report_step=task.report_step,
+        )  # fmt: skip
     if work:
         records.save_material(work, material, made_of=made_of)
     return material
@@ -194,13 +198,12 @@ def _check_parts(material: Material, parts: Parts, settings: NightSettings) -> N
 def _fit(task: Task, slices: HistorySlices, material: Material, parts: Parts, names: tuple[str, ...]) -> Model:
     spec, settings, n_threads = task.spec, task.settings, task.n_threads
     plan, rows = material.plan, parts.train
-    columns = slice(0, len(spec.names))  # NOTE: the challenger's features come first, see _unite
-    training = TrainingSet(
-        material.features[rows, columns], plan.label[rows] == MALICIOUS, material.seen_at[rows], plan.weight[rows]
-    )
+    columns = np.arange(len(spec.names))  # NOTE: the challenger's features come first, see _unite
+    is_malicious = plan.label[rows] == MALICIOUS
+    view = MatrixView(material.features, rows, columns)
     text, calibration = fit_challenger(
-        training, spec.names, settings.fit, n_folds=settings.learning.n_folds, n_threads=n_threads,
-        report_step=task.report_step,
+        view, spec.names, is_malicious, plan.weight[rows], settings.fit, n_folds=settings.learning.n_folds,
+        n_threads=n_threads, report_step=task.report_step,
     )  # fmt: skip
     unscaled = Model(text, spec, calibration, fit_risk_scale(np.zeros(1)), {}, {})
     scale = fit_scale(Contender.of(unscaled, names), material, parts.scale, n_threads)
@@ -214,7 +217,7 @@ def _fit(task: Task, slices: HistorySlices, material: Material, parts: Parts, na
         "n_fitted": int(plan.weight[rows].sum()),
         "n_fitted_rows": len(rows),
         "n_calibrated": int(plan.weight[rows].sum()),
-        "n_malicious": int((plan.label[rows] == MALICIOUS).sum()),
+        "n_malicious": int(is_malicious.sum()),
         "first_order_at": write_instant(int(material.seen_at[rows].min())),
         "last_order_at": write_instant(int(material.seen_at[parts.holdout].max())),
         "maturity_days": settings.maturity.order_days,
@@ -224,9 +227,10 @@ def _fit(task: Task, slices: HistorySlices, material: Material, parts: Parts, na
         "policy_id": task.policy.policy_id,
         "versions": {each: importlib.metadata.version(each) for each in ("ordervet", "lightgbm", "numpy")},
     }
-    malicious = rows[plan.label[rows] == MALICIOUS]
+    task.report_step("fitting the model of kinds")
+    malicious = np.flatnonzero(is_malicious)
     kinds = fit_kinds(
-        material.features[malicious, columns], material.kind[malicious], spec.names, settings.fit, n_threads=n_threads
+        view.take(malicious), material.kind[rows[malicious]], spec.names, settings.fit, n_threads=n_threads
     )
     return replace(unscaled, risk_scale=scale, origin=origin, kinds=kinds)
 

@@ -52,18 +52,19 @@ def measure_psi(before: NDArray[np.float64], now: NDArray[np.float64]) -> float:
 
 
 def measure_feature_drift(
-    names: tuple[str, ...], before: NDArray[np.float32], now: NDArray[np.float32]
+    names: tuple[str, ...], features: NDArray[np.float32], before: NDArray[np.int64], now: NDArray[np.int64]
 ) -> list[FeatureDrift]:
     """Measure every feature's drift.
 
     Parameters
     ----------
     names : of the columns
-    before, now : shape (n_before, n_features), (n_now, n_features)
+    features : shape (n, n_features)
+    before, now : shape (n_before,), (n_now,), rows
     """
     drifts = []
     for at, name in enumerate(names):
-        one, other = before[:, at].astype(np.float64), now[:, at].astype(np.float64)
+        one, other = (features[rows, at].astype(np.float64) for rows in (before, now))
         drifts.append(FeatureDrift(name, measure_psi(one, other), _find_top_share(one), _find_top_share(other)))
     return drifts
 

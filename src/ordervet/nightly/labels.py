@@ -59,23 +59,22 @@ def label_ripe_orders(ledger: Ledger, *, as_of_us: int, maturity: Maturity) -> L
     as_of_us : the cut-off, UTC microseconds
     maturity : how long each takes
     """
-    rows = _find_rows(ledger)
-    word = np.array(ledger.words, dtype=object)
-    judged = np.flatnonzero(np.isin(word[ledger.later_what], list(_RANK))) if len(word) else np.zeros(0, np.int64)
-    rank = np.array([_RANK.get(each, 0) for each in ledger.words] or [0])[ledger.later_what[judged]]
-    judged = judged[np.lexsort((rank, ledger.later_seen_at[judged]))]
+    rank = np.array([_RANK.get(each, 0) for each in ledger.words] or [0])
     value = np.array([_VALUE.get(each, UNKNOWN) for each in ledger.words] or [0], np.int8)
+    judged = np.flatnonzero(rank[ledger.later_what] > 0)
+    judged = judged[np.lexsort((rank[ledger.later_what[judged]], ledger.later_seen_at[judged]))]
+    rows = ledger.later_row[judged]
     n = len(ledger.order_id)
     verdict, verdict_at, is_judged = np.full(n, UNKNOWN, np.int8), np.zeros(n, np.int64), np.zeros(n, bool)
     # NOTE: ascending in time and rank, so that the judgement that stands is written last.
-    verdict[rows[judged]] = value[ledger.later_what[judged]]
-    verdict_at[rows[judged]] = ledger.later_seen_at[judged]
-    is_judged[rows[judged]] = True
+    verdict[rows] = value[ledger.later_what[judged]]
+    verdict_at[rows] = ledger.later_seen_at[judged]
+    is_judged[rows] = True
     label = np.where(is_judged, verdict, INNOCENT).astype(np.int8)
     for name, each in (("malicious", MALICIOUS), ("innocent", INNOCENT)):
         stood_since = as_of_us - int(maturity.verdict_days.get(name, 0.0) * DAY_US)
         label[is_judged & (verdict == each) & (verdict_at > stood_since)] = UNKNOWN
-    label[_find_waiting(ledger, rows, as_of_us, maturity) & ~is_judged] = UNKNOWN
+    label[_find_waiting(ledger, as_of_us, maturity) & ~is_judged] = UNKNOWN
     label[ledger.order_seen_at > as_of_us - int(maturity.order_days * DAY_US)] = UNKNOWN
     return Labels(label, is_judged, verdict, verdict_at)
 
@@ -98,16 +97,10 @@ def measure_maturity(ledger: Ledger, labels: Labels, *, days: int = 60) -> list[
     return [float(share) for share in np.cumsum(np.bincount(age, minlength=days + 1)) / len(age)]
 
 
-def _find_rows(ledger: Ledger) -> NDArray[np.int64]:
-    """Find the order that each later event is about; the ledger has no event without its order."""
-    sorter = np.argsort(ledger.order_id, kind="stable")
-    return sorter[np.searchsorted(ledger.order_id, ledger.later_order_id, sorter=sorter)]
-
-
-def _find_waiting(ledger: Ledger, rows: NDArray[np.int64], as_of_us: int, maturity: Maturity) -> NDArray[np.bool_]:
+def _find_waiting(ledger: Ledger, as_of_us: int, maturity: Maturity) -> NDArray[np.bool_]:
     """Find orders with an outcome so fresh that more may follow."""
     days = [maturity.outcome_days.get(word, 0.0) if word in set(OutcomeKind) else 0.0 for word in ledger.words]
     wait_us = (np.array(days or [0.0]) * DAY_US).astype(np.int64)[ledger.later_what]
     is_waiting = np.zeros(len(ledger.order_id), bool)
-    is_waiting[rows[(wait_us > 0) & (ledger.later_seen_at > as_of_us - wait_us)]] = True
+    is_waiting[ledger.later_row[(wait_us > 0) & (ledger.later_seen_at > as_of_us - wait_us)]] = True
     return is_waiting

@@ -8,19 +8,25 @@ import numpy as np
 
 from ordervet.errors import TrainingError
 from ordervet.model import ForestPredictor, fit_calibration
-from ordervet.model.fit import MIN_MALICIOUS, fit_booster
+from ordervet.model.binned import BinnedOrders
+from ordervet.model.fit import MIN_MALICIOUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from ordervet.model import Curve, FitSettings, TrainingSet
+    from ordervet.model import Curve, FitSettings
+    from ordervet.model.binned import MatrixView
+
+_ROWS_AT_ONCE = 65_536
 
 
 def fit_challenger(
-    training: TrainingSet,
+    view: MatrixView,
     names: tuple[str, ...],
+    is_malicious: NDArray[np.bool_],
+    weight: NDArray[np.int64],
     settings: FitSettings,
     *,
     n_folds: int,
@@ -34,8 +40,9 @@ def fit_challenger(
 
     Parameters
     ----------
-    training : ripe orders, with weights
+    view : ripe orders, the oldest first
     names : the features, in column order
+    is_malicious, weight : shape (len(view),), labels and how many orders a row stands for
     settings : LightGBM's
     n_folds : parts of the time, with equally many malicious orders
     n_threads : threads; the result does not depend on it
@@ -50,67 +57,52 @@ def fit_challenger(
     TrainingError
         Too few malicious or innocent orders.
     """
-    ordered = training.sort()
-    _check_classes(ordered, n_folds)
-    fold = split_folds(ordered, n_folds)
-    raw = np.empty(len(ordered), np.float64)
+    _check_classes(is_malicious, n_folds)
+    report_step(f"sorting {len(view):,} rows into bins")
+    binned = BinnedOrders(view, names, is_malicious, weight, settings, n_threads=n_threads)
+    fold = split_folds(is_malicious, n_folds)
+    raw = np.empty(len(view), np.float64)
     for at in range(n_folds):
         report_step(f"cross-fitting {at + 1} of {n_folds}")
         inside, outside = np.flatnonzero(fold == at), np.flatnonzero(fold != at)
-        text = fit_booster(ordered.take(outside), names, settings, n_threads=n_threads)
-        raw[inside] = predict_parts(ForestPredictor(text), ordered.features, inside, n_threads)
-    report_step(f"fitting on {len(ordered):,} rows")
-    text = fit_booster(ordered, names, settings, n_threads=n_threads)
-    return text, fit_calibration(raw, ordered.is_malicious, ordered.weight)
+        raw[inside] = predict_parts(ForestPredictor(binned.fit(outside)), view, inside, n_threads)
+    report_step(f"fitting on {len(view):,} rows")
+    return binned.fit(), fit_calibration(raw, is_malicious, weight)
 
 
-def split_folds(ordered: TrainingSet, n_folds: int) -> NDArray[np.int64]:
+def split_folds(is_malicious: NDArray[np.bool_], n_folds: int) -> NDArray[np.int64]:
     """Give every order its part of the time; the parts hold equally many malicious orders.
 
     Parameters
     ----------
-    ordered : the oldest orders first
+    is_malicious : shape (n,), the oldest orders first
     """
-    n_before: NDArray[np.int64] = np.cumsum(ordered.is_malicious) - ordered.is_malicious
-    fold: NDArray[np.int64] = np.minimum(n_before * n_folds // max(int(ordered.is_malicious.sum()), 1), n_folds - 1)
+    n_before: NDArray[np.int64] = np.cumsum(is_malicious) - is_malicious
+    fold: NDArray[np.int64] = np.minimum(n_before * n_folds // max(int(is_malicious.sum()), 1), n_folds - 1)
     return fold
 
 
 def predict_parts(
-    predictor: ForestPredictor,
-    features: NDArray[np.float32],
-    rows: NDArray[np.int64],
-    n_threads: int,
-    *,
-    columns: NDArray[np.int64] | None = None,
+    predictor: ForestPredictor, view: MatrixView, rows: NDArray[np.int64], n_threads: int
 ) -> NDArray[np.float64]:
-    """Score some rows of a matrix, without a second matrix in memory.
+    """Score some rows of a view, without a second matrix in memory.
 
     Parameters
     ----------
     predictor : the forest
-    features : shape (n, n_columns)
-    rows : to score
+    view : its features
+    rows : which of them to score
     n_threads : threads
-    columns : the forest's features among the matrix's; None takes all
 
     Returns
     -------
     shape (len(rows),), raw scores
     """
-    size = 65_536
     parts = [
-        predictor.predict_raw(_pick(features, rows[at : at + size], columns), n_threads=n_threads)
-        for at in range(0, len(rows), size)
+        predictor.predict_raw(view.take(rows[at : at + _ROWS_AT_ONCE]), n_threads=n_threads)
+        for at in range(0, len(rows), _ROWS_AT_ONCE)
     ]
     return np.concatenate([*parts, np.zeros(0)])
-
-
-def _pick(
-    features: NDArray[np.float32], rows: NDArray[np.int64], columns: NDArray[np.int64] | None
-) -> NDArray[np.float32]:
-    picked = features[rows] if columns is None else features[np.ix_(rows, columns)]
-    return np.ascontiguousarray(picked)
 
 
 def find_quiet_days(n_orders_by_day: dict[int, int], loud_factor: float) -> list[int]:
@@ -121,8 +113,8 @@ def find_quiet_days(n_orders_by_day: dict[int, int], loud_factor: float) -> list
     return sorted(day for day, n in n_orders_by_day.items() if n <= most)
 
 
-def _check_classes(orders: TrainingSet, n_folds: int) -> None:
-    n_malicious, n_innocent = int(orders.is_malicious.sum()), int((~orders.is_malicious).sum())
+def _check_classes(is_malicious: NDArray[np.bool_], n_folds: int) -> None:
+    n_malicious, n_innocent = int(is_malicious.sum()), int((~is_malicious).sum())
     wanted = MIN_MALICIOUS * n_folds
     if min(n_malicious, n_innocent) < wanted:
         raise TrainingError(

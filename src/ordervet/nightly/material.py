@@ -19,6 +19,7 @@ from ordervet.nightly.sample import draw_numbers, sample_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -123,6 +124,7 @@ def replay_material(
     *,
     settings: NightSettings,
     as_of_us: int,
+    scratch: Path,
     n_threads: int,
     report_step: Callable[[str], None],
 ) -> Material:
@@ -135,6 +137,7 @@ def replay_material(
     plan : the orders to keep
     settings : size of a slice, days of the reference
     as_of_us : the cut-off
+    scratch : a folder to sort the history in, removed afterwards
     n_threads : threads; the result does not depend on it
     report_step : is told how far it is
     """
@@ -146,8 +149,8 @@ def replay_material(
     twins: dict[int, list[int]] = {}
     engine = FeatureEngine(spec, n_jobs=n_threads)
     n_done, n_all = 0, len(ledger.order_id)
-    for from_us, until_us in slices.plan(settings.learning.slice_orders):
-        events = slices.read(from_us, until_us)
+    report_step(f"sorting {n_all:,} orders by time")
+    for events in slices.read_in_turn(settings.learning.slice_orders, scratch):
         orders = build_order_events(events.orders, spec)
         found = engine.advance(orders, build_later_events(events))
         kept, at = _find_kept(orders, ledger, plan)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ordervet.model import ForestPredictor, Predictor, fit_risk_scale
+from ordervet.model.binned import MatrixView
 from ordervet.nightly import gates
 from ordervet.nightly.drift import measure_category_psi, measure_feature_drift, measure_psi
 from ordervet.nightly.figures import Held, Ranking, measure_gain, measure_model
@@ -79,7 +80,8 @@ class Contender:
 
     def predict(self, material: Material, rows: NDArray[np.int64], n_threads: int) -> NDArray[np.float64]:
         """Give raw scores, shape (len(rows),)."""
-        return predict_parts(self.predictor, material.features, rows, n_threads, columns=self.columns)
+        view = MatrixView(material.features, rows, self.columns)
+        return predict_parts(self.predictor, view, np.arange(len(rows)), n_threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +268,7 @@ def _before(parts: Parts) -> NDArray[np.int64]:
 
 
 def _measure_drift(material: Material, parts: Parts, names: tuple[str, ...]) -> list[FeatureDrift]:
-    return measure_feature_drift(names, material.features[_before(parts)], material.features[parts.fresh])
+    return measure_feature_drift(names, material.features, _before(parts), parts.fresh)
 
 
 def _check_false_positives(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from history_events import KINDS, build_events, ids, order, outcome, verdict
+from ordervet.entities.history import slices as slices_module
 from ordervet.entities.history.commits import read_arrivals
 from ordervet.entities.history.slices import HistorySlices
+from ordervet.errors import HistoryError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ordervet.contract import Events
     from ordervet.entities.history import History
 
@@ -104,3 +110,41 @@ def test_nothing_is_passed_over_for_a_fraction_of_a_millisecond(history: History
     assert [part.orders["order_id"].to_pylist() for part in parts] == [[], ["B"], []]
     assert [ids(history.read(until=_instant(at_us + more)), "orders") for more in (0, 1)] == [["A"], ["A", "B"]]
     assert [read_arrivals(history.path, at_us + more).num_rows for more in (-1, 0, 1)] == [1, 1, 0]
+
+
+def test_slices_read_in_turn_are_the_slices_without_texts(history: History, season: Events, tmp_path: Path) -> None:
+    halves = [_take_every_other(season, first) for first in (0, 1)]  # two files of the store, over the same time
+    for half in halves:
+        history.ingest(half)
+    slices = HistorySlices.open(history, until_us=FAR)
+
+    told = [slices.read(*each) for each in slices.plan(97)]
+    parts = list(slices.read_in_turn(97, tmp_path / "scratch"))
+
+    assert len(told) == len(parts) > 3
+    for one, other in zip(parts, told, strict=True):
+        for kind in KINDS:
+            ours, theirs = getattr(one, kind), getattr(other, kind)
+            kept = [name for name in theirs.column_names if not name.startswith(slices_module._TEXTS)]
+            assert ours.select(kept).equals(theirs.select(kept))
+            assert kept[0] == "id__order"
+    assert not (tmp_path / "scratch").exists()
+
+
+def test_scratch_that_cannot_be_written_is_one_clear_error(history: History, season: Events, tmp_path: Path) -> None:
+    history.ingest(season)
+    slices = HistorySlices.open(history, until_us=FAR)
+    (tmp_path / "file").write_text("no folder")
+
+    with pytest.raises(HistoryError, match="scratch cannot be written"):
+        list(slices.read_in_turn(97, tmp_path / "file" / "scratch"))
+
+
+def _take_every_other(events: Events, first: int) -> Events:
+    """Every other order, with what became of it."""
+    ids = events.orders["order_id"].combine_chunks()
+    chosen = ids.take(pa.array(np.arange(first, len(ids), 2)))
+    return replace(
+        events,
+        **{kind: getattr(events, kind).filter(pc.is_in(getattr(events, kind)["order_id"], chosen)) for kind in KINDS},
+    )

@@ -1,0 +1,130 @@
+"""Orders as LightGBM keeps them: binned once, and fitted on as often as wanted, whole or in part."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ordervet.model.settings import FitSettings
+
+_ROWS_AT_ONCE = 16_384
+
+
+@dataclass(frozen=True)
+class MatrixView:
+    """Some rows and columns of a matrix, without a copy of them.
+
+    Parameters
+    ----------
+    features : shape (n, n_columns), float32
+    rows : shape (n_rows,), the oldest orders first
+    columns : shape (n_features,), of the features among the matrix's columns
+    """
+
+    features: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, at: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        """Copy some of the rows, shape (n_taken, n_features), rows side by side."""
+        rows = self.features[self.rows[at]]
+        return np.ascontiguousarray(rows if self._has_all_columns else rows[:, self.columns])
+
+    def read_column(self, at: int) -> NDArray[np.float32]:
+        """Copy one column, shape (n_rows,)."""
+        column: NDArray[np.float32] = self.features[self.rows, self.columns[at]]
+        return column
+
+    @cached_property
+    def _has_all_columns(self) -> bool:
+        return np.array_equal(self.columns, np.arange(self.features.shape[1]))
+
+
+class BinnedOrders:
+    """Labelled orders, binned.
+
+    Parameters
+    ----------
+    view : their features
+    names : of the columns
+    is_malicious : shape (n,)
+    weight : shape (n,), orders that a row stands for
+    settings : LightGBM's
+    n_threads : threads; the trees do not depend on it
+    """
+
+    def __init__(
+        self,
+        view: MatrixView,
+        names: tuple[str, ...],
+        is_malicious: NDArray[np.bool_],
+        weight: NDArray[np.int64],
+        settings: FitSettings,
+        *,
+        n_threads: int,
+    ) -> None:
+        import lightgbm  # noqa: PLC0415 - LightGBM is imported only when training or when asked
+
+        self._settings = settings
+        self._parameters = settings.build_parameters(names, n_threads=n_threads)
+        weights = _weigh(view, names, is_malicious, settings) * weight
+        # SPEED: benchmarks/bench_retrain.py. NOT: the matrix itself. LightGBM would need its rows and columns copied.
+        self._data = lightgbm.Dataset(
+            _as_sequence(view), is_malicious.astype(np.float32), weight=weights, feature_name=list(names),
+            params=self._parameters,
+        ).construct()  # fmt: skip
+
+    def fit(self, rows: NDArray[np.int64] | None = None) -> str:
+        """Fit the trees and give them as LightGBM's text, the same bytes on any number of threads.
+
+        Parameters
+        ----------
+        rows : shape (n_rows,), ascending, what to fit on; None takes all
+        """
+        import lightgbm  # noqa: PLC0415 - likewise
+
+        # NOTE: declared as a list, and any array of numbers is taken.
+        data = self._data if rows is None else self._data.subset(rows)  # type: ignore[arg-type]
+        text = lightgbm.train(self._parameters, data, self._settings.num_rounds).model_to_string()
+        # NOTE: the thread count is the only line that depends on the machine; 0 means "as many as there are".
+        return re.sub(r"^\[num_threads: \d+\]$", "[num_threads: 0]", text, flags=re.MULTILINE)
+
+
+def _weigh(
+    view: MatrixView, names: tuple[str, ...], is_malicious: NDArray[np.bool_], settings: FitSettings
+) -> NDArray[np.float32]:
+    """Give the weights of `FitSettings.build_weights`, from the columns that they are made of."""
+    used = [at for at, name in enumerate(names) if any(name == each.feature for each in settings.protected)]
+    columns = np.empty((len(view), len(used)), np.float32)
+    for to, at in enumerate(used):
+        columns[:, to] = view.read_column(at)
+    return settings.build_weights(columns, tuple(names[at] for at in used), is_malicious)
+
+
+def _as_sequence(view: MatrixView) -> Any:  # noqa: ANN401 - LightGBM has no types
+    """Give LightGBM the rows as it asks for them: one by one as float64 to find bins by, in parts to put into them."""
+    import lightgbm  # noqa: PLC0415 - likewise
+
+    class Rows(lightgbm.Sequence):
+        batch_size = _ROWS_AT_ONCE
+
+        def __getitem__(self, at: int | slice | list[int]) -> NDArray[Any]:
+            if isinstance(at, slice):
+                return view.take(at)
+            rows = view.take(np.atleast_1d(at)).astype(np.float64)
+            return rows if isinstance(at, list) else rows[0]
+
+        def __len__(self) -> int:
+            return len(view)
+
+    return Rows()
