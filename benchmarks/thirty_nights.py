@@ -1,6 +1,6 @@
 """Thirty nights of retraining through a campaign, with drift, with a kind of malice that first appears on night 12.
 
-    python benchmarks/thirty_nights.py [--orders 700000] [--json nights.json]
+    python benchmarks/thirty_nights.py [--orders 850000] [--json nights.json]
 
 A merchant is simulated, and brought into a history night by night. Every night the real retrain runs; then the orders
 of the next day are scored by the model that serves. Printed: per night the outcome, the alert rate at a fixed threshold
@@ -9,7 +9,7 @@ after it, by the simulator's truth; and nights that were poisoned, each of which
 
 The new kind is made by unseen_kind.py: the model that served before its first ripe labels is measured on it too, and
 does not catch it. A day of a small merchant has so few rings that its share of malice, and with it of alerts, moves by
-more than the bound: the merchant of this season has some ten thousand orders on a quiet day.
+more than the bound: the merchant of this season has some nine thousand orders on a quiet day.
 
 Numbers on simulated data prove behaviour, not accuracy.
 """
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 DAY_US = 86_400_000_000
 N_NIGHTS, FIRST_SEEN, N_DAYS_AFTER = 30, 12, 7
-START, HISTORY_DAYS, SEASON_DAYS, AFTER_DAYS = date(2025, 10, 20), 30, 5, 26
+START, HISTORY_DAYS, SEASON_DAYS, AFTER_DAYS = date(2025, 10, 20), 55, 5, 26
 NIGHTS_BEFORE_SEASON = 10
 #: The standing threshold: a risk score of 150 stands for the riskiest quarter, enough orders a night to judge 10 % by.
 THRESHOLDS = (150.0, 250.0)
@@ -88,7 +88,7 @@ def build_world(n_orders: int, seed: int, key: Key) -> World:
     simulation = simulate(
         SimulationSettings(
             n_orders=n_orders, seed=seed, start=START, history_days=HISTORY_DAYS, season_days=SEASON_DAYS,
-            after_days=AFTER_DAYS, history_share=0.42, after_share=0.36, kind_weights=weights, verdict_delay_days=2.0,
+            after_days=AFTER_DAYS, history_share=0.58, after_share=0.28, kind_weights=weights, verdict_delay_days=2.0,
         )
     )  # fmt: skip
     appears = to_us(night_of(FIRST_SEEN))
@@ -263,13 +263,14 @@ def sum_up(result: dict[str, Any]) -> dict[str, Any]:
     ]
     confirmed = sum(each["is_confirmed"] for each in result["promotions"])
     ripe = FIRST_SEEN + SETTINGS.maturity.order_days
+    unripe = [n["recall_new"] for n in result["nights"] if n["night"] < ripe and n["recall_new"] is not None]
     within = [n for n in result["nights"] if ripe <= n["night"] <= ripe + N_DAYS_AFTER and n["recall_new"] is not None]
     return {
         "promotions": len(result["promotions"]),
         "confirmed": confirmed,
         "worst_alert_change": worst,
         "quiet_nights": len(quiet),
-        "recall_new_before": result["nights"][FIRST_SEEN - 1]["recall_new"],
+        "highest_recall_new_before_ripe_labels": max(unripe, default=None),
         "recall_new_within_a_week": within[-1]["recall_new"] if within else None,
         "poisoned": len(result["poisoned"]),
         "poisoned_refused": sum(each["is_refused"] for each in result["poisoned"]),
@@ -278,7 +279,7 @@ def sum_up(result: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--orders", type=int, default=700_000)
+    parser.add_argument("--orders", type=int, default=850_000)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)

@@ -106,6 +106,25 @@ def label_orders(orders: OrderEvents, later: LaterEvents, *, as_of: int, maturit
     return label
 
 
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A model, and the orders that it was made and measured on.
+
+    Parameters
+    ----------
+    model : measured on `newest`
+    older, newest : what it was fitted and calibrated on, and what came after that
+    buyer : shape (len(newest),), uint64 keyed ids; 0 where the buyer is not known
+    amount_minor : shape (len(newest),)
+    """
+
+    model: Model
+    older: TrainingSet
+    newest: TrainingSet
+    buyer: NDArray[np.uint64]
+    amount_minor: NDArray[np.int64]
+
+
 def train_model(
     events: Events | KeyedEvents,
     spec: FeatureSpec,
@@ -115,6 +134,19 @@ def train_model(
     origin: Mapping[str, Any] | None = None,
     n_jobs: int = 1,
 ) -> Model:
+    """Give the model of `learn_model`."""
+    return learn_model(events, spec, settings, maturity_days=maturity_days, origin=origin, n_jobs=n_jobs).model
+
+
+def learn_model(
+    events: Events | KeyedEvents,
+    spec: FeatureSpec,
+    settings: FitSettings,
+    *,
+    maturity_days: float = 30.0,
+    origin: Mapping[str, Any] | None = None,
+    n_jobs: int = 1,
+) -> Learned:
     """Train on the older orders, and measure on the newest fifth, which the model has not seen.
 
     Parameters
@@ -150,7 +182,14 @@ def train_model(
     if kinds is not None:
         rows = np.flatnonzero((prepared.label == 1) & (prepared.orders.seen_at >= first_newest))
         metrics["kinds"] = measure_kinds(kinds, prepared.features[rows], find_kinds(prepared.keyed)[rows])
-    return replace(model, metrics=metrics, kinds=kinds)
+    tested = np.flatnonzero((prepared.label >= 0) & (prepared.orders.seen_at >= first_newest))
+    return Learned(
+        model=replace(model, metrics=metrics, kinds=kinds),
+        older=older,
+        newest=newest,
+        buyer=prepared.orders.ids.get("buyer", np.zeros(len(prepared.orders), np.uint64))[tested],
+        amount_minor=prepared.orders.amount_minor[tested],
+    )
 
 
 def learn_kinds(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ordervet.nightly.settings import NightSettings
 
 DAY_US = 86_400_000_000
+UNTOLD = LENIENT.model_copy(update={"gates": LENIENT.gates.model_copy(update={"expected": (), "drift": 1e3})})
 STRICT = LENIENT.model_copy(update={"gates": LENIENT.gates.model_copy(update={"max_model_mb": 1e-6})})
 
 
@@ -36,7 +37,12 @@ def night(night_history: Path, night_key: Key, spec: FeatureSpec, tmp_path: Path
     """Run a night on the models of a folder of the test's own."""
 
     def run(
-        days_later: int = 0, *, settings: NightSettings = LENIENT, models: Path = tmp_path / "models", **more: Any
+        days_later: int = 0,
+        *,
+        settings: NightSettings = LENIENT,
+        models: Path = tmp_path / "models",
+        spec: FeatureSpec = spec,
+        **more: Any,
     ) -> Night:
         history = History.open(night_history, night_key)
         slices = HistorySlices.open(history, until_us=AS_OF_US + days_later * DAY_US)
@@ -109,6 +115,48 @@ def test_refusal_mends_the_thresholds_of_what_serves_and_not_its_ranking(night, 
     assert serves.model_id == mended.record["serve_id"]
     assert serves.booster_text == stale.booster_text
     assert serves.risk_scale.to_lists() != stale.risk_scale.to_lists()
+
+
+def test_champion_of_other_features_is_measured_and_told(night, spec: FeatureSpec, tmp_path: Path) -> None:
+    more = replace(spec, names=(*spec.names, "terminal__count__order__1d"), entities=(*spec.entities, "terminal"))
+    fewer = replace(spec, names=tuple(name for name in spec.names if not name.startswith("device__")))
+
+    first = night(spec=more)
+    second = night(1, spec=fewer)
+    third = night(2, spec=spec, settings=UNTOLD)
+
+    assert second.record["champion_id"] == first.record["model_id"]
+    assert second.record["features_gone"] == [name for name in more.names if name not in fewer.names]
+    assert load_model(tmp_path / "models" / second.record["model_id"]).spec.names == fewer.names
+    assert "terminal__count__order__1d" in (second.folder / "report.en.html").read_text()
+    new = next(gate for gate in third.record["gates"] if gate["name"] == "features_new")
+    assert (new["passed"], new["figure"]) == (False, len(spec.names) - len(fewer.names))
+    assert third.record["features_gone"] == []
+
+
+def test_night_on_a_damaged_live_model_tells_it_and_takes_its_place(night, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    first, second = night(), night(1)
+    (models / second.record["model_id"] / "model.txt").write_text("tree")
+
+    third = night(2)
+
+    assert third.record["champion_id"] == first.record["model_id"]
+    assert [second.record["model_id"] in fault for fault in third.record["champion_faults"]] == [True]
+    assert "damaged" in (third.folder / "report.en.html").read_text()
+    assert third.outcome == PROMOTED
+    assert find_live_model(models).name == third.record["model_id"]
+
+
+def test_model_without_skill_does_not_serve(night, tmp_path: Path) -> None:
+    asked = LENIENT.gates.model_copy(update={"chance_times": 50.0, "history_margin": 0.9})
+
+    refused = night(settings=LENIENT.model_copy(update={"gates": asked}))
+
+    assert refused.outcome == REFUSED
+    failed = [gate["name"] for gate in refused.record["gates"] if not gate["passed"]]
+    assert failed == ["skill", "history_gain"]
+    assert not (tmp_path / "models" / "live").exists()
 
 
 def test_dry_run_writes_nothing(night, tmp_path: Path) -> None:

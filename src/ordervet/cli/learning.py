@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ordervet.cli import options
 from ordervet.cli.intake import choose_threads, read_events_of, read_settings
-from ordervet.cli.screen import ExitCode, err, out, print_json, show_progress
+from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json, show_progress
 from ordervet.contract.file_events import AUTO
 from ordervet.model import FitSettings, promote_model, save_model
+from ordervet.nightly.settings import NightSettings
+from ordervet.nightly.skill import check_learned
 from ordervet.reports import SIMULATED, build_card
-from ordervet.retrain import train_model
+from ordervet.reports.nightly import word_gate
+from ordervet.retrain import learn_model
 from ordervet.simulate import SimulationSettings, mask_simulation, write_simulation
 from ordervet.simulate import simulate as build_simulation
+
+if TYPE_CHECKING:
+    from ordervet.model import Model
+    from ordervet.policy import Lang
+
+
+_PROMOTE = "ordervet models promote {model_id} --models {models}"
 
 
 def train(
@@ -29,11 +40,14 @@ def train(
     maturity_days: options.Maturity = 30.0,
     about: Annotated[str, typer.Option(help="What the data is; goes into the manifest and the card.")] = "",
     simulated: Annotated[bool, typer.Option(help="The data is simulated: every figure will say so.")] = False,
-    promote: Annotated[bool, typer.Option(help="Make it the model that serves.")] = True,
+    promote: Annotated[bool, typer.Option(help="Make it the model that serves, if it has skill.")] = True,
+    lang: options.LangOption = None,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
     """Train a model on orders, outcomes and verdicts, and measure it on the newest fifth.
+
+    A model that ranks no better than chance, or than one without the history, is written and does not serve: code 7.
 
     Example: ordervet train orders.parquet outcomes.parquet verdicts.parquet --models models
     """
@@ -43,28 +57,29 @@ def train(
         report_step("reading")
         intake = read_events_of(files, history, mapping, format_name=format_, formats_dir=formats)
         report_step(f"training on {intake.events.orders.num_rows:,} orders")
-        model = train_model(
+        n_threads = choose_threads(threads)
+        learned = learn_model(
             intake.events,
             intake.spec,
             fit,
             maturity_days=maturity_days,
             origin=origin | intake.origin,
-            n_jobs=choose_threads(threads),
+            n_jobs=n_threads,
         )
+        report_step("measuring what the history adds")
+        bounds = NightSettings()
+        gates = check_learned(learned, fit, bounds.gates, seed=bounds.seed, n_threads=n_threads)
+        told = [gate.as_dict() for gate in gates]
+        model = replace(learned.model, metrics=learned.model.metrics | {"gates": told})
         folder = save_model(model, models, card=build_card(model))
-        if promote:
+        is_live = promote and all(gate.passed for gate in gates)
+        if is_live:
             promote_model(models, model.model_id)
     if json:
-        print_json({"model_id": model.model_id, "is_live": promote, "origin": model.origin, "metrics": model.metrics})
+        print_json({"model_id": model.model_id, "is_live": is_live, "origin": model.origin, "metrics": model.metrics})
     else:
-        out.print(f"model {model.model_id}{' is live' if promote else ''}: {folder}", markup=False)
-        metrics = model.metrics
-        out.print(
-            f"on the newest {metrics['n_orders']:,} labelled orders ({metrics['n_malicious']:,} malicious): "
-            f"AP {metrics['ap']:.3f}, AUC {metrics['auc']:.3f}"
-        )
-        if simulated:
-            out.print(SIMULATED, style="dim")
+        _print_trained(model, folder, is_live=is_live, is_simulated=simulated)
+    _report_refusal(told, models, model.model_id, choose_lang(lang), was_asked=promote)
     _report_failures(intake.failures.num_rows)
 
 
@@ -94,6 +109,34 @@ def simulate(
     for path in paths:
         out.print(f"written: {path}", markup=False)
     out.print(SIMULATED, style="dim")
+
+
+def _print_trained(model: Model, folder: Path, *, is_live: bool, is_simulated: bool) -> None:
+    out.print(f"model {model.model_id}{' is live' if is_live else ''}: {folder}", markup=False)
+    metrics = model.metrics
+    out.print(
+        f"on the newest {metrics['n_orders']:,} labelled orders ({metrics['n_malicious']:,} malicious): "
+        f"AP {metrics['ap']:.3f}, AUC {metrics['auc']:.3f}"
+    )
+    if is_simulated:
+        out.print(SIMULATED, style="dim")
+
+
+def _report_refusal(gates: list[dict[str, Any]], models: Path, model_id: str, lang: Lang, *, was_asked: bool) -> None:
+    """Say which gates were not passed; end with their code where the model was to serve."""
+    failed = [gate for gate in gates if not gate["passed"]]
+    for gate in failed:
+        name, note = word_gate(gate, lang)
+        err.print(f"✗ {name}: {note}", style="red", markup=False)
+    if failed and was_asked:
+        err.print("no skill beyond chance: the model does not serve, and what served stays", style="red")
+        err.print(
+            f"hint: bring in more history and verdicts; to let it serve all the same: {_PROMOTE}".format(
+                model_id=model_id, models=models
+            ),
+            markup=False,
+        )
+        raise typer.Exit(ExitCode.REFUSED_BY_GATES)
 
 
 def _report_failures(n_failures: int) -> None:

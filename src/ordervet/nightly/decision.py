@@ -13,18 +13,22 @@ import numpy as np
 
 from ordervet.entities import load_key
 from ordervet.errors import ModelError, TrainingError
-from ordervet.model import Model, fit_risk_scale, load_serving_model
-from ordervet.model.binned import MatrixView
+from ordervet.model import ForestPredictor, Model, fit_risk_scale, load_serving_model
+from ordervet.model.binned import BinnedOrders, MatrixView
 from ordervet.model.kinds import fit_kinds, measure_kinds
+from ordervet.model.registry import read_live_id
 from ordervet.nightly import gates, records
 from ordervet.nightly.labels import DAY_US, INNOCENT, MALICIOUS, label_ripe_orders, measure_maturity
-from ordervet.nightly.learn import fit_challenger
+from ordervet.nightly.learn import fit_challenger, predict_parts
 from ordervet.nightly.material import plan_material, replay_material
 from ordervet.nightly.moved import compare_reasons
+from ordervet.nightly.skill import find_own_columns
 from ordervet.nightly.trial import Contender, check_standing_rate, fit_scale, hold_trial, part_material
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     from ordervet.entities.history.slices import HistorySlices, Ledger
     from ordervet.features import FeatureSpec
@@ -90,18 +94,21 @@ def decide(task: Task, slices: HistorySlices, work: Path | None) -> tuple[list[M
     """
     settings, n_threads = task.settings, task.n_threads
     labels = label_ripe_orders(slices.ledger, as_of_us=task.as_of_us, maturity=settings.maturity)
-    champion_model = _load_champion(task.models)
-    names = _unite(task.spec, champion_model)
-    material = _gather(task, slices, labels, names, work)
+    live_id = read_live_id(task.models)
+    champion_model, faults = _load_champion(task.models)
+    both = _unite(task.spec, champion_model)
+    names = both.names
+    material = _gather(task, slices, labels, both, work)
     parts = part_material(material, as_of_us=task.as_of_us, settings=settings)
     _check_parts(material, parts, settings)
     champion = Contender.of(champion_model, names) if champion_model else None
     model = _fit(task, slices, material, parts, names)
     challenger = Contender.of(model, names)
+    own_raw = _score_by_own_columns(task, material, parts)
     task.report_step("measuring")
     trial = hold_trial(
-        challenger, champion, material, parts, names=names, settings=settings, n_threads=n_threads,
-        is_champion_old=_is_old(champion_model, task.as_of_us, settings),
+        challenger, champion, material, parts, names=names, own_raw=own_raw, settings=settings,
+        n_threads=n_threads, is_champion_old=_is_old(champion_model, task.as_of_us, settings),
     )  # fmt: skip
     task.report_step("measuring look-alikes")
     ours = task.measure_lookalikes(model) if task.measure_lookalikes else None
@@ -118,6 +125,9 @@ def decide(task: Task, slices: HistorySlices, work: Path | None) -> tuple[list[M
         "as_of": write_instant(task.as_of_us),
         "model_id": model.model_id,
         "champion_id": champion_model.model_id if champion_model else None,
+        "live_id": live_id,
+        "champion_faults": faults,
+        "features_gone": _find_gone(task.spec, champion_model),
         "origin": model.origin,
         "counts": {part: len(getattr(parts, part)) for part in parts.__slots__},
         "label_flow": _measure_flow(slices.ledger, labels, task.as_of_us),
@@ -154,21 +164,36 @@ def _tell(trial: Trial, verdicts: list[gates.Gate], expected: tuple[str, ...]) -
     }
 
 
-def _load_champion(models: Path) -> Model | None:
-    """Load what serves; a model that cannot be loaded any more is no champion."""
+def _load_champion(models: Path) -> tuple[Model | None, list[str]]:
+    """Load what serves, and say what is wrong with models that should; one that cannot be loaded is no champion."""
     try:
-        return load_serving_model(models)[0]
-    except ModelError:
-        return None
+        return load_serving_model(models)
+    except ModelError as error:
+        return None, [error.message] if read_live_id(models) else []
 
 
-def _unite(spec: FeatureSpec, champion: Model | None) -> tuple[str, ...]:
-    """Name the features of both models, the challenger's first."""
-    return tuple(dict.fromkeys([*spec.names, *(champion.spec.names if champion else ())]))
+def _find_gone(spec: FeatureSpec, champion: Model | None) -> list[str]:
+    """Find the champion's features that the challenger does without."""
+    return [name for name in champion.spec.names if name not in spec.names] if champion else []
 
 
-def _gather(task: Task, slices: HistorySlices, labels: Labels, names: tuple[str, ...], work: Path | None) -> Material:
-    both = replace(task.spec, names=names)
+def _unite(spec: FeatureSpec, champion: Model | None) -> FeatureSpec:
+    """Give the features of both models, the challenger's first; what the history does not know stays empty."""
+    if champion is None:
+        return spec
+    return replace(
+        spec,
+        names=_join(spec.names, champion.spec.names),
+        entities=_join(spec.entities, champion.spec.entities),
+        numbers=_join(spec.numbers, champion.spec.numbers),
+    )
+
+
+def _join(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*one, *other]))
+
+
+def _gather(task: Task, slices: HistorySlices, labels: Labels, both: FeatureSpec, work: Path | None) -> Material:
     made_of = f"{slices.ledger.digest} {both.hash} {task.as_of_us} {task.settings.hash}"
     found = records.load_material(work, made_of=made_of) if work else None
     if found is not None:
@@ -233,6 +258,22 @@ def _fit(task: Task, slices: HistorySlices, material: Material, parts: Parts, na
         view.take(malicious), material.kind[rows[malicious]], spec.names, settings.fit, n_threads=n_threads
     )
     return replace(unscaled, risk_scale=scale, origin=origin, kinds=kinds)
+
+
+def _score_by_own_columns(task: Task, material: Material, parts: Parts) -> NDArray[np.float64] | None:
+    """Score the holdout by trees that know no history; None where there is only one sort of columns."""
+    own = find_own_columns(task.spec.names)
+    if own is None:
+        return None
+    task.report_step("fitting without the history")
+    plan, names = material.plan, tuple(task.spec.names[at] for at in own)
+    view = MatrixView(material.features, parts.train, own)
+    is_malicious = plan.label[parts.train] == MALICIOUS
+    binned = BinnedOrders(
+        view, names, is_malicious, plan.weight[parts.train], task.settings.fit, n_threads=task.n_threads
+    )
+    held = MatrixView(material.features, parts.holdout, own)
+    return predict_parts(ForestPredictor(binned.fit()), held, np.arange(len(held)), task.n_threads)
 
 
 def _is_old(champion: Model | None, as_of_us: int, settings: NightSettings) -> bool:

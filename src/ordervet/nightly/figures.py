@@ -14,7 +14,7 @@ import numpy as np
 from ordervet.backtest.intervals import draw_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -136,6 +136,40 @@ def measure_model(raw: NDArray[np.float64], p: NDArray[np.float64], held: Held, 
     }
 
 
+def draw_intervals(
+    measures: Mapping[str, Callable[[NDArray[np.float64]], float]],
+    held: Held,
+    *,
+    sureness: float,
+    n_draws: int,
+    seed: int,
+) -> dict[str, dict[str, float]]:
+    """Measure figures, each with its interval, all on the same draws of buyers.
+
+    Returns
+    -------
+    per name ``value``, and ``low`` and ``high``, the draws' percentiles at both sides of `sureness`; NaN where no draw
+    could be measured
+
+    References
+    ----------
+    Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13 (percentile intervals).
+    """
+    weight = held.weight.astype(np.float64)
+    rng = np.random.default_rng(seed)
+    draws: dict[str, list[float]] = {name: [] for name in measures}
+    for _ in range(n_draws):
+        drawn = weight * draw_weights(held.group, rng)
+        for name, measure in measures.items():
+            draws[name].append(measure(drawn))
+    told = {}
+    for name, measure in measures.items():
+        known = np.array(draws[name])[~np.isnan(draws[name])]
+        low, high = np.quantile(known, [1 - sureness, sureness]) if len(known) else (np.nan, np.nan)
+        told[name] = {"value": measure(weight), "low": float(low), "high": float(high)}
+    return told
+
+
 def measure_gain(
     challenger: Callable[[NDArray[np.float64]], float],
     champion: Callable[[NDArray[np.float64]], float],
@@ -145,23 +179,14 @@ def measure_gain(
     n_draws: int,
     seed: int,
 ) -> dict[str, float]:
-    """Measure by how much one figure is higher than another, both on the same draws of buyers.
+    """Measure by how much one figure is higher than another, in pairs: both on the same draws of buyers.
 
     Returns
     -------
-    ``challenger``, ``champion``, ``gain``, and ``low`` and ``high``, the gain's percentiles at both sides of `sureness`
-
-    References
-    ----------
-    Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13 (percentile intervals), in pairs.
+    ``challenger``, ``champion``, ``gain``, and ``low`` and ``high`` of the gain, see `draw_intervals`
     """
+    measures = {"gain": lambda weight: challenger(weight) - champion(weight)}
+    found = draw_intervals(measures, held, sureness=sureness, n_draws=n_draws, seed=seed)["gain"]
     weight = held.weight.astype(np.float64)
-    rng = np.random.default_rng(seed)
-    gains = []
-    for _ in range(n_draws):
-        drawn = weight * draw_weights(held.group, rng)
-        gains.append(challenger(drawn) - champion(drawn))
-    known = np.array(gains)[~np.isnan(gains)]
-    low, high = np.quantile(known, [1 - sureness, sureness]) if len(known) else (float("nan"), float("nan"))
-    one, other = challenger(weight), champion(weight)
-    return {"challenger": one, "champion": other, "gain": one - other, "low": float(low), "high": float(high)}
+    both = {"challenger": challenger(weight), "champion": champion(weight)}
+    return both | {"gain": found["value"], "low": found["low"], "high": found["high"]}

@@ -136,7 +136,7 @@ def _carry_out(models: Path, folder: Path, decision: dict[str, Any]) -> Night:
     outcome, serve_id = REFUSED, decision["serve_id"]
     if serve_id is not None:
         live = read_live_id(models)
-        if live in (decision["champion_id"], serve_id, None):
+        if live in (decision["live_id"], serve_id, None):
             promote_model(models, serve_id, why=f"night {folder.name}")
             outcome = PROMOTED if decision["passed"] else RESCALED
         else:

@@ -97,6 +97,9 @@ class GateBounds(_Part):
     sureness : of the paired bootstrap: the gain's lower bound is its percentile 100 × (1 − sureness)
     n_draws : of the bootstrap
     ap_margin, money_margin : the lower bound of the gain must be above
+    chance_times : the lower bound of the average precision must be above so many times that of a random ranking
+    history_margin : the lower bound of what the history adds to the order's own columns, in average precision or in
+        AUC, must be above
     max_champion_days : a champion older than this is replaced by a challenger that is not worse
     max_loss : "not worse" is a gain, as measured, of at least minus this
     money_rate : alert rate at which the money caught is measured
@@ -125,6 +128,8 @@ class GateBounds(_Part):
     n_draws: Annotated[int, Ge(50), Le(10_000)] = 200
     ap_margin: float = 0.0
     money_margin: float = 0.0
+    chance_times: Annotated[float, Ge(0)] = 1.0
+    history_margin: float = 0.0
     max_champion_days: Days = 14.0
     max_loss: Share = 0.0
     money_rate: Share = 0.02

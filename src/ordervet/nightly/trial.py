@@ -15,6 +15,7 @@ from ordervet.nightly.drift import measure_category_psi, measure_feature_drift, 
 from ordervet.nightly.figures import Held, Ranking, measure_gain, measure_model
 from ordervet.nightly.labels import DAY_US, INNOCENT, MALICIOUS
 from ordervet.nightly.learn import find_quiet_days, predict_parts
+from ordervet.nightly.skill import check_skill
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -146,6 +147,7 @@ def hold_trial(
     parts: Parts,
     *,
     names: tuple[str, ...],
+    own_raw: NDArray[np.float64] | None,
     is_champion_old: bool,
     settings: NightSettings,
     n_threads: int,
@@ -157,6 +159,8 @@ def hold_trial(
     challenger, champion : the models
     material, parts : what they are measured on
     names : the material's columns
+    own_raw : scores of the holdout by trees fitted like the challenger's on the order's own columns alone; None where
+        there is only one sort of columns
     is_champion_old : see `gates.check_gain`
     settings : bounds
     n_threads : threads; only `us_per_order` depends on the machine
@@ -176,6 +180,7 @@ def hold_trial(
             )
             for name, margin in (("ap_gain", bounds.ap_margin), ("money_gain", bounds.money_margin))
         ),
+        *check_skill(raw, own_raw, held, bounds, seed=settings.seed),
         *gates.check_calibration(
             p, held.is_malicious, held.weight, error=bounds.calibration_error, bias=bounds.calibration_bias
         ),
@@ -216,7 +221,7 @@ def fit_scale(challenger: Contender, material: Material, rows: NDArray[np.int64]
 def check_standing_rate(
     contender: Contender, material: Material, rows: NDArray[np.int64], bounds: GateBounds, n_threads: int
 ) -> Gate:
-    """Check what the standing thresholds of a model alert, as its score is; half the bound, so as to act in time.
+    """Check what the standing thresholds of a model alert, as its score is; a quarter of the bound, to act in time.
 
     Parameters
     ----------
@@ -228,7 +233,7 @@ def check_standing_rate(
     score = contender.model.risk_scale(contender.predict(material, rows, n_threads))
     n_alerts = [int((score >= at).sum()) for at in bounds.alert_scores]
     return gates.check_alert_rate(
-        bounds.alert_scores, n_alerts, len(score), bound=bounds.alert_rate_change / 2, min_alerts=bounds.min_alerts
+        bounds.alert_scores, n_alerts, len(score), bound=bounds.alert_rate_change / 4, min_alerts=bounds.min_alerts
     )
 
 

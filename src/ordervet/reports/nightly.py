@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Words = dict[str, Any]
 
-_N_DRIFTED, _N_REASONS, _N_LOOKED_AT = 12, 12, 3
+_N_DRIFTED, _N_REASONS, _N_LOOKED_AT, _N_NAMED = 12, 12, 3, 5
 #: Population stability from which a shift is worth a look.
 _SHIFTED = 0.25
 
@@ -55,14 +55,14 @@ def build_nightly_page(record: dict[str, Any], *, lang: Lang) -> str:
 def word_outcome(record: dict[str, Any], lang: Lang) -> str:
     """Say in one sentence what a night came to."""
     words = load_words("nightly")[lang]
-    champion = record["champion_id"] or words["nobody"]
+    champion = record["champion_id"] or record["live_id"] or words["nobody"]
     failed = [words["gate_names"][gate["name"]] for gate in record["gates"] if not gate["passed"]]
     if not record["passed"]:
         which = "rescaled" if record["serve_id"] and not record.get("superseded_by") else "refused"
     elif record.get("superseded_by"):
         which = "superseded"
     else:
-        which = "promoted" if record["champion_id"] else "first"
+        which = "promoted" if record["live_id"] else "first"
     said: str = words[which].format(
         model=record["model_id"],
         champion=champion,
@@ -99,6 +99,10 @@ def _list_what_to_look_at(record: dict[str, Any], words: Words, lang: Lang) -> l
         if not gate["passed"]:
             name, note = word_gate(gate, lang)
             lines.append(words["look_gate"].format(gate=name, note=note) if note else name)
+    lines += [words["look_fault"].format(fault=fault) for fault in record["champion_faults"]]
+    gone = record["features_gone"]
+    if gone:
+        lines.append(words["look_gone"].format(n=len(gone), names=", ".join(gone[:_N_NAMED])))
     drifted = [each for each in record["drift"] if each["psi"] > _SHIFTED and not each["is_expected"]][:_N_LOOKED_AT]
     lines += [words["look_drift"].format(name=each["name"], psi=f"{each['psi']:.2f}") for each in drifted]
     lines += [
