@@ -10,6 +10,7 @@ import pytest
 from ordervet.entities.history import History
 from ordervet.entities.keys import Key
 from ordervet.model import promote_model, save_model
+from ordervet.score.shadow import SHADOW_NAME, ShadowLog, ShadowRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,3 +172,31 @@ def test_empty_folder_of_models_is_one_clear_error(ordervet, tmp_path: Path) -> 
 
         assert ended.code == 5
         assert "hint:" in ended.err or "no live model" in ended.err
+
+
+def test_models_speak_the_language_asked_for(ordervet, two: tuple[Path, list[str]]) -> None:
+    models, (first, second) = two
+    log = ShadowLog(models / SHADOW_NAME)
+    log.add([ShadowRecord("A", 1, second, first, 0.1, 0.9, 100, 800, "low", "high", "pass", "hold")])
+    log.close()
+    asked = ("--models", models, "--lang")
+
+    said = {
+        lang: [
+            ordervet("models", *command, *asked, lang).out
+            for command in (("list",), ("compare",), ("verify",), ("rollback",), ("promote", second), ("prune",))
+        ]
+        for lang in ("zh", "en")
+    }
+
+    for word, at in (
+        ("在用", 0),
+        ("更严 1", 1),
+        ("完好", 2),
+        (f"模型 {first} 已在用", 3),
+        (second, 4),
+        ("已删除 0", 5),
+    ):
+        assert word in said["zh"][at]
+    assert "stricter 1" in said["en"][1]
+    assert said["en"][3] == f"model {first} is live\n"

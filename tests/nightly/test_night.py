@@ -119,7 +119,8 @@ def test_refusal_mends_the_thresholds_of_what_serves_and_not_its_ranking(night, 
 
 def test_champion_of_other_features_is_measured_and_told(night, spec: FeatureSpec, tmp_path: Path) -> None:
     more = replace(spec, names=(*spec.names, "terminal__count__order__1d"), entities=(*spec.entities, "terminal"))
-    fewer = replace(spec, names=tuple(name for name in spec.names if not name.startswith("device__")))
+    left_out = ("device__", "buyer__count__order__90d")
+    fewer = replace(spec, names=tuple(name for name in spec.names if not name.startswith(left_out)))
 
     first = night(spec=more)
     second = night(1, spec=fewer)
@@ -128,6 +129,8 @@ def test_champion_of_other_features_is_measured_and_told(night, spec: FeatureSpe
     assert second.record["champion_id"] == first.record["model_id"]
     assert second.record["features_gone"] == [name for name in more.names if name not in fewer.names]
     assert load_model(tmp_path / "models" / second.record["model_id"]).spec.names == fewer.names
+    new_buyers = next(gate for gate in second.record["gates"] if gate["name"] == "new_buyer_false_positives")
+    assert new_buyers["figure"] is not None
     assert "terminal__count__order__1d" in (second.folder / "report.en.html").read_text()
     new = next(gate for gate in third.record["gates"] if gate["name"] == "features_new")
     assert (new["passed"], new["figure"]) == (False, len(spec.names) - len(fewer.names))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from ordervet.cli import options
+from ordervet.cli.model_words import word
 from ordervet.cli.screen import EXIT_CODES_HELP, ExitCode, choose_lang, err, out, print_json
 from ordervet.errors import ModelError
 from ordervet.model import (
@@ -22,8 +23,11 @@ from ordervet.model import (
     prune_models,
     rollback_model,
 )
-from ordervet.reports.nightly import word_gate
+from ordervet.reports.nightly import word_gate, word_gate_name
 from ordervet.score.shadow import SHADOW_NAME, compare_shadow
+
+if TYPE_CHECKING:
+    from ordervet.policy import Lang
 
 models_app = typer.Typer(
     help="List, show, compare and choose the models of a folder.",
@@ -38,7 +42,7 @@ _MEASURES = ("ap", "auc", "money", "calibration_error", "n_orders", "n_malicious
 
 
 @models_app.command("list", epilog=EXIT_CODES_HELP)
-def list_(models: Folder, json: options.Json = False) -> None:
+def list_(models: Folder, lang: options.LangOption = None, json: options.Json = False) -> None:
     """List the models: which serves, which passed its gates, which are damaged.
 
     Example: ordervet models list --models models
@@ -47,15 +51,19 @@ def list_(models: Folder, json: options.Json = False) -> None:
     if json:
         print_json({"models": [_sum_up(each) for each in listed], "promotions": [_tell(n) for n in _notes(models)]})
         return
+    spoken = choose_lang(lang)
     table = Table(box=None, pad_edge=False)
-    for title in ("", "model", "cut-off", "orders", "AP", "gates"):
-        table.add_column(title, no_wrap=True, justify="right" if title in {"orders", "AP"} else "left")
+    for name in ("", "model", "cut_off", "orders", "AP", "gates"):
+        title = word(name, spoken) if name not in {"", "AP"} else name
+        table.add_column(title, no_wrap=name != "gates", justify="right" if name in {"orders", "AP"} else "left")
     for each in listed:
         row = _sum_up(each)
-        gates = row["fault"] or row["gates"] or "–"
+        gates = row["fault"] or _say_gates(row["failed_gates"], spoken)
         n_orders = "–" if row["n_orders"] is None else f"{row['n_orders']:,}"
         ap = "–" if row["ap"] is None else f"{row['ap']:.3f}"
-        table.add_row("live" if each.is_live else "", each.model_id, row["as_of"] or "–", n_orders, ap, gates)
+        table.add_row(
+            word("live", spoken) if each.is_live else "", each.model_id, (row["as_of"] or "–")[:16], n_orders, ap, gates
+        )
     out.print(table)
 
 
@@ -91,6 +99,7 @@ def compare(
     shadow: Annotated[
         Path | None, typer.Option(help="What scorers with a challenger recorded; by default in the folder of models.")
     ] = None,
+    lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
     """Compare two models: what each measured when it was made, and what both said about the same live orders.
@@ -106,30 +115,27 @@ def compare(
     if json:
         print_json({"measured": dict(zip(ids, measured, strict=True)), "shadow": recorded})
         return
+    spoken = choose_lang(lang)
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for each in ids:
         table.add_column(each, justify="right")
     for name in _MEASURES:
-        table.add_row(name, *(_number(row[name]) for row in measured))
+        table.add_row(word(name, spoken), *(_number(row[name]) for row in measured))
     out.print(table)
-    out.print("each on its own later orders; the pairs below are of the same live orders", style="dim")
-    for pair in recorded:
-        out.print(
-            f"{pair['n_orders']:,} orders, {pair['champion_id']} served, {pair['challenger_id']} in its shadow: "
-            f"mean risk score {pair['mean_score_champion']:.1f} and {pair['mean_score_challenger']:.1f}, "
-            f"another action on {pair['n_other_action']:,} "
-            f"(stricter {pair['n_stricter']:,}, milder {pair['n_milder']:,})",
-            markup=False,
-        )
     if not recorded:
-        out.print("no live orders were recorded")
+        out.print(word("no_pairs", spoken))
+        return
+    out.print(word("own_orders", spoken), style="dim")
+    for pair in recorded:
+        out.print(word("pair", spoken, **pair), markup=False)
 
 
 @models_app.command("promote", epilog=EXIT_CODES_HELP)
 def promote(
     models: Folder,
     model_id: Annotated[str, typer.Argument(help="Id of the model that is to serve.", show_default=False)],
+    lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
     """Let a model serve, whatever its gates say; it is loaded and tried first.
@@ -137,23 +143,24 @@ def promote(
     Example: ordervet models promote m-1a2b3c4d5e6f --models models
     """
     promote_model(models, model_id)
-    _say_live(models, json=json)
+    _say_live(models, lang, json=json)
 
 
 @models_app.command("rollback", epilog=EXIT_CODES_HELP)
-def rollback(models: Folder, json: options.Json = False) -> None:
+def rollback(models: Folder, lang: options.LangOption = None, json: options.Json = False) -> None:
     """Let the model serve again that served before; once more goes one promotion further back.
 
     Example: ordervet models rollback --models models
     """
     rollback_model(models)
-    _say_live(models, json=json)
+    _say_live(models, lang, json=json)
 
 
 @models_app.command("prune", epilog=EXIT_CODES_HELP)
 def prune(
     models: Folder,
     keep: Annotated[int, typer.Option(min=0, help="How many of the newest models stay.")] = 30,
+    lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
     """Remove old models; what serves, and what a rollback would go back to, stays in any case.
@@ -164,11 +171,11 @@ def prune(
     if json:
         print_json({"removed": removed})
     else:
-        out.print(f"{len(removed):,} models were removed")
+        out.print(word("removed", choose_lang(lang), n=len(removed)))
 
 
 @models_app.command("verify", epilog=EXIT_CODES_HELP)
-def verify(models: Folder, json: options.Json = False) -> None:
+def verify(models: Folder, lang: options.LangOption = None, json: options.Json = False) -> None:
     """Load and try every model, and the pointer to the live one; damage ends with code 5.
 
     Example: ordervet models verify --models models
@@ -185,15 +192,15 @@ def verify(models: Folder, json: options.Json = False) -> None:
     if faults:
         raise typer.Exit(ExitCode.MODEL)
     if not json:
-        out.print(f"{len(list_models(models)):,} models, all whole")
+        out.print(word("all_whole", choose_lang(lang), n=len(list_models(models))))
 
 
-def _say_live(models: Path, *, json: bool) -> None:
+def _say_live(models: Path, lang: Lang | None, *, json: bool) -> None:
     live = find_live_model(models).name
     if json:
         print_json({"live": live})
     else:
-        out.print(f"model {live} is live", markup=False)
+        out.print(word("is_live", choose_lang(lang), model=live), markup=False)
 
 
 def _sum_up(listed: Listed) -> dict[str, Any]:
@@ -206,8 +213,15 @@ def _sum_up(listed: Listed) -> dict[str, Any]:
         "as_of": listed.origin.get("as_of") or listed.origin.get("last_order_at"),
         "n_orders": listed.origin.get("n_orders"),
         "ap": listed.metrics.get("ap"),
-        "gates": "" if gates is None else ("passed" if not failed else f"failed: {', '.join(failed)}"),
+        "failed_gates": None if gates is None else failed,
     }
+
+
+def _say_gates(failed: list[str] | None, lang: Lang) -> str:
+    if failed is None:
+        return "–"
+    names = ", ".join(word_gate_name(name, lang) for name in failed)
+    return word("failed", lang, names=names) if failed else word("passed", lang)
 
 
 def _notes(models: Path) -> list[Any]:

@@ -23,7 +23,7 @@ from ordervet.nightly.learn import fit_challenger, predict_parts
 from ordervet.nightly.material import plan_material, replay_material
 from ordervet.nightly.moved import compare_reasons
 from ordervet.nightly.skill import find_own_columns
-from ordervet.nightly.trial import Contender, check_standing_rate, fit_scale, hold_trial, part_material
+from ordervet.nightly.trial import WATCHED, Contender, fit_scale, hold_trial, measure_standing_change, part_material
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     Lookalikes = Callable[[Model], dict[str, Any]]
 
 _N_FLOW_DAYS = 60
+#: Share of the alert rate's bound from which standing thresholds are mended, so that the next day is still within it.
+_MEND_FROM = 0.25
 #: Gates whose refusal says that the newest events themselves are not to be trusted.
 _POISON_GATES = ("features_constant", "features_drift", "verdicts", "duplicates")
 
@@ -178,14 +180,16 @@ def _find_gone(spec: FeatureSpec, champion: Model | None) -> list[str]:
 
 
 def _unite(spec: FeatureSpec, champion: Model | None) -> FeatureSpec:
-    """Give the features of both models, the challenger's first; what the history does not know stays empty."""
-    if champion is None:
-        return spec
+    """Give the features of both models and those that gates look at, the challenger's first.
+
+    What the history does not know of the champion's stays empty.
+    """
+    other = champion.spec if champion else spec
     return replace(
         spec,
-        names=_join(spec.names, champion.spec.names),
-        entities=_join(spec.entities, champion.spec.entities),
-        numbers=_join(spec.numbers, champion.spec.numbers),
+        names=_join(_join(spec.names, other.names), WATCHED if "buyer" in spec.entities else ()),
+        entities=_join(spec.entities, other.entities),
+        numbers=_join(spec.numbers, other.numbers),
     )
 
 
@@ -313,8 +317,8 @@ def _mend_scale(
     if champion is None or is_poisoned or len(parts.scale) == 0:
         return None
     bounds = task.settings.gates
-    check = check_standing_rate(champion, material, parts.scale, bounds, task.n_threads)
-    if check.passed:
+    change = measure_standing_change(champion, material, parts.scale, bounds, task.n_threads)
+    if change <= bounds.alert_rate_change * _MEND_FROM:
         return None
     scale = fit_scale(champion, material, parts.scale, task.n_threads)
     origin = champion.model.origin | {"rescaled_as_of": write_instant(task.as_of_us)}

@@ -69,7 +69,8 @@ def check_gain(
         return Gate(name, None, margin, passed=True, note="no_champion")
     if gain["low"] > margin or not is_champion_old:
         return Gate(name, gain["low"], margin, gain["low"] > margin, "gain", gain)
-    return Gate(name, gain["gain"], -max_loss, gain["gain"] >= -max_loss, "gain_over_old", gain)
+    least = 0.0 - max_loss  # NOT: -max_loss, which writes a bound of -0
+    return Gate(name, gain["gain"], least, gain["gain"] >= least, "gain_over_old", gain)
 
 
 def check_calibration(
@@ -127,7 +128,7 @@ def check_alert_rate(
     bound : largest relative difference, beyond sampling noise
     min_alerts : thresholds that would give fewer are not judged
     """
-    targets = [10 ** (-score / 250) for score in scores]
+    targets = [find_target_rate(score) for score in scores]
     changes = [
         (_change_beyond_noise(n, n_orders, target), score, n / n_orders, target)
         for score, n, target in zip(scores, n_alerts, targets, strict=True)
@@ -139,6 +140,12 @@ def check_alert_rate(
     return Gate(
         "alert_rate", worst, bound, worst <= bound, "threshold", {"score": score, "rate": rate, "target": target}
     )
+
+
+def find_target_rate(score: float) -> float:
+    """Give the share of a quiet day's orders that a risk score stands for."""
+    share: float = 10 ** (-score / 250)
+    return share
 
 
 def is_expected(name: str, expected: Sequence[str]) -> bool:

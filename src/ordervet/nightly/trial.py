@@ -30,6 +30,9 @@ _N_SELF_CHECK = 2_000
 _N_TIMED = 4_096
 _N_KNOWN = "buyer__count__order__90d"
 
+#: Features that gates look at, whether a model uses them or not.
+WATCHED = (_N_KNOWN,)
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -171,7 +174,8 @@ def hold_trial(
     p = challenger.model.calibration(raw)
     champion_raw = champion.predict(material, parts.holdout, n_threads) if champion else None
     gains = _measure_gains(raw, champion_raw, held, settings)
-    drift = _measure_drift(material, parts, names)
+    # NOTE: the challenger's features are the first columns.
+    drift = _measure_drift(material, parts, challenger.model.spec.names)
     us_per_order = _time_scoring(challenger, material, parts.holdout)
     verdicts = [
         *(
@@ -218,23 +222,30 @@ def fit_scale(challenger: Contender, material: Material, rows: NDArray[np.int64]
     return fit_risk_scale(challenger.predict(material, rows, n_threads))
 
 
-def check_standing_rate(
+def measure_standing_change(
     contender: Contender, material: Material, rows: NDArray[np.int64], bounds: GateBounds, n_threads: int
-) -> Gate:
-    """Check what the standing thresholds of a model alert, as its score is; a quarter of the bound, to act in time.
+) -> float:
+    """Measure how far the standing thresholds of a model are from what they stand for.
 
     Parameters
     ----------
     contender : a model whose score was made on earlier days
     material, rows : orders of the newest quiet days
-    bounds : thresholds and bound
+    bounds : thresholds, and the fewest alerts to measure one by
     n_threads : threads
+
+    Returns
+    -------
+    the largest relative difference of the alert rate at any of them; 0 where there are too few orders
     """
     score = contender.model.risk_scale(contender.predict(material, rows, n_threads))
-    n_alerts = [int((score >= at).sum()) for at in bounds.alert_scores]
-    return gates.check_alert_rate(
-        bounds.alert_scores, n_alerts, len(score), bound=bounds.alert_rate_change / 4, min_alerts=bounds.min_alerts
-    )
+    targets = {at: gates.find_target_rate(at) for at in bounds.alert_scores}
+    changes = [
+        abs(float((score >= at).mean()) / target - 1)
+        for at, target in targets.items()
+        if target * len(score) >= bounds.min_alerts
+    ]
+    return max(changes, default=0.0)
 
 
 def _hold(material: Material, rows: NDArray[np.int64]) -> Held:

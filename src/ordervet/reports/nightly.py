@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ordervet.policy.registry import load_registry
 from ordervet.reports.page import build_page, load_words
 from ordervet.reports.plots import Line, draw_lines
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     Words = dict[str, Any]
 
-_N_DRIFTED, _N_REASONS, _N_LOOKED_AT, _N_NAMED = 12, 12, 3, 5
+_N_DRIFTED, _N_EXPECTED, _N_REASONS, _N_LOOKED_AT, _N_NAMED = 10, 5, 12, 3, 5
 #: Population stability from which a shift is worth a look.
 _SHIFTED = 0.25
 
@@ -44,7 +45,9 @@ def build_nightly_page(record: dict[str, Any], *, lang: Lang) -> str:
         "drift_note": words["drift_note"].format(
             score=f"{record['score_psi']:.2f}", channel=f"{record['channel_psi']:.2f}"
         ),
-        "reasons": _build_moved(record["moved"]["reasons"][:_N_REASONS], "code", words["reason"], words, "{:.1%}"),
+        "reasons": _build_moved(
+            _word_reasons(record["moved"]["reasons"][:_N_REASONS], lang), "code", words["reason"], words, "{:.1%}"
+        ),
         "features": _build_moved(record["moved"]["features"], "name", words["feature"], words, "{:.3f}"),
     }
     return build_page(
@@ -55,10 +58,11 @@ def build_nightly_page(record: dict[str, Any], *, lang: Lang) -> str:
 def word_outcome(record: dict[str, Any], lang: Lang) -> str:
     """Say in one sentence what a night came to."""
     words = load_words("nightly")[lang]
-    champion = record["champion_id"] or record["live_id"] or words["nobody"]
+    champion = record["champion_id"] or record["live_id"]
     failed = [words["gate_names"][gate["name"]] for gate in record["gates"] if not gate["passed"]]
     if not record["passed"]:
-        which = "rescaled" if record["serve_id"] and not record.get("superseded_by") else "refused"
+        is_rescaled = record["serve_id"] and not record.get("superseded_by")
+        which = "rescaled" if is_rescaled else "refused" if record["live_id"] else "refused_first"
     elif record.get("superseded_by"):
         which = "superseded"
     else:
@@ -73,6 +77,12 @@ def word_outcome(record: dict[str, Any], lang: Lang) -> str:
     return said
 
 
+def word_gate_name(name: str, lang: Lang) -> str:
+    """Name a gate; one that this version does not know goes by its own name."""
+    named: str = load_words("nightly")[lang]["gate_names"].get(name, name)
+    return named
+
+
 def word_gate(gate: dict[str, Any], lang: Lang) -> tuple[str, str]:
     """Give a gate's name and its note in words."""
     words = load_words("nightly")[lang]
@@ -83,7 +93,7 @@ def word_gate(gate: dict[str, Any], lang: Lang) -> tuple[str, str]:
 def _word_cutoff(record: dict[str, Any], words: Words) -> str:
     origin, metrics = record["origin"], record["metrics"]
     said: str = words["cutoff"].format(
-        as_of=record["as_of"],
+        as_of=record["as_of"][:16].replace("T", " "),
         version=origin["history_version"],
         n_fitted=f"{origin['n_fitted']:,}",
         n_malicious=f"{origin['n_malicious']:,}",
@@ -143,14 +153,33 @@ def _build_metrics(record: dict[str, Any], words: Words) -> dict[str, Any]:
 
 
 def _build_drift(drift: list[dict[str, Any]], words: Words) -> dict[str, Any]:
+    unexpected, expected = ([each for each in drift if each["is_expected"] is said] for said in (False, True))
     return {
-        "titles": [words[each] for each in ("feature", "psi", "top_before", "top_now")],
+        "titles": [words[each] for each in ("feature", "psi", "top_before", "top_now", "notice")],
         "rows": [
-            [each["name"], f"{each['psi']:.3f}", _percent(each["before"]), _percent(each["now"])]
-            for each in drift[:_N_DRIFTED]
+            [
+                each["name"],
+                f"{each['psi']:.3f}",
+                _percent(each["before"]),
+                _percent(each["now"]),
+                words["is_expected"] if each["is_expected"] else "",
+            ]
+            for each in [*unexpected[:_N_DRIFTED], *expected[:_N_EXPECTED]]
         ],
         "numbers": (2, 3, 4),
     }
+
+
+def _word_reasons(rows: list[dict[str, Any]], lang: Lang) -> list[dict[str, Any]]:
+    """Put the words of a reason behind its code."""
+    registry = load_registry()
+    said = []
+    for row in rows:
+        reason = registry.reasons.get(row["code"])
+        entity = registry.entities[reason.entity][lang] if reason and reason.entity in registry.entities else ""
+        words = [row["code"], entity, reason.label[lang] if reason else ""]
+        said.append(row | {"code": " · ".join(word for word in words if word)})
+    return said
 
 
 def _build_moved(rows: list[dict[str, Any]], key: str, title: str, words: Words, form: str) -> dict[str, Any]:
@@ -165,13 +194,23 @@ def _draw_flow(flow: list[dict[str, Any]], words: Words) -> Markup:
     most = max([1, *(max(day["malicious"], day["innocent"]) for day in flow)])
     x = [at / max(len(flow) - 1, 1) for at in range(len(flow))]
     lines = [Line(words[name], x, [day[name] / most for day in flow]) for name in ("malicious", "innocent")]
-    return draw_lines(lines, x_title=f"{len(flow)} → 0 {words['days_ago']}", y_title=words["share"], alt=words["flow"])
+    ticks = _spread(flow[0]["days_ago"], 0) if flow else ()
+    return draw_lines(
+        lines, x_title=words["days_ago"], y_title=words["share"].format(n=f"{most:,}"), x_ticks=ticks, alt=words["flow"]
+    )
 
 
 def _draw_maturity(curve: list[float], words: Words) -> Markup:
     last = len(curve) - 1
     line = Line("", [at / last for at in range(len(curve))], curve)
-    return draw_lines([line], x_title=words["age"].format(days=last), y_title=words["arrived"], alt=words["maturity"])
+    return draw_lines(
+        [line], x_title=words["age"], y_title=words["arrived"], x_ticks=_spread(0, last), alt=words["maturity"]
+    )
+
+
+def _spread(first: int, last: int) -> list[str]:
+    """Spread five whole numbers evenly."""
+    return [f"{first + (last - first) * at / 4:.0f}" for at in range(5)]
 
 
 def _fill(values: dict[str, Any]) -> dict[str, Any]:

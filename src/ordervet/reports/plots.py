@@ -36,7 +36,14 @@ class Line:
 
 
 def draw_lines(
-    lines: Sequence[Line], *, x_title: str, y_title: str, x_max: float = 1.0, y_max: float = 1.0, alt: str
+    lines: Sequence[Line],
+    *,
+    x_title: str,
+    y_title: str,
+    x_max: float = 1.0,
+    y_max: float = 1.0,
+    x_ticks: Sequence[str] = (),
+    alt: str,
 ) -> Markup:
     """Draw lines over two axes that begin at 0 and are written in percent.
 
@@ -45,9 +52,11 @@ def draw_lines(
     lines : at most three
     x_title, y_title : of the axes
     x_max, y_max : where the axes end; points beyond are drawn at the edge
+    x_ticks : five texts from left to right, in place of the percent below the plot
     alt : what the plot shows, for those who do not see it
     """
-    parts = [_draw_axes(x_title, y_title, x_max, y_max)]
+    ticks = x_ticks or [_percent(tick * x_max) for tick in _TICKS]
+    parts = [_draw_axes(x_title, y_title, ticks, y_max)]
     for at, line in enumerate(lines):
         parts.append(_draw_line(line, _COLOURS[at], x_max, y_max))
         if line.name:
@@ -57,10 +66,10 @@ def draw_lines(
     )
 
 
-def _draw_axes(x_title: str, y_title: str, x_max: float, y_max: float) -> Markup:
+def _draw_axes(x_title: str, y_title: str, x_ticks: Sequence[str], y_max: float) -> Markup:
     bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
     parts = []
-    for tick in _TICKS:
+    for tick, x_text in zip(_TICKS, x_ticks, strict=True):
         x, y = _place(tick, tick)
         parts.append(
             Markup(
@@ -68,7 +77,7 @@ def _draw_axes(x_title: str, y_title: str, x_max: float, y_max: float) -> Markup
                 '<line x1="{3}" x2="{4}" y1="{5}" y2="{5}" stroke="#e5e7eb"/>'
                 '<text x="{0}" y="{6}" font-size="11" fill="#4b5563" text-anchor="middle">{7}</text>'
                 '<text x="{8}" y="{9}" font-size="11" fill="#4b5563" text-anchor="end">{10}</text>'
-            ).format(x, _TOP, bottom, _LEFT, right, y, bottom + 15, _percent(tick * x_max), _LEFT - 5, y + 4,
+            ).format(x, _TOP, bottom, _LEFT, right, y, bottom + 15, x_text, _LEFT - 5, y + 4,
                      _percent(tick * y_max))
         )  # fmt: skip
     parts.append(
