@@ -51,7 +51,11 @@ def build_nightly_page(record: dict[str, Any], *, lang: Lang) -> str:
         "features": _build_moved(record["moved"]["features"], "name", words["feature"], words, "{:.3f}"),
     }
     return build_page(
-        "nightly.html", lang=lang, title=words["title"], styles=("base.css", "backtest.css"), values=values
+        "nightly.html",
+        lang=lang,
+        title=words["title"],
+        styles=("base.css", "backtest.css", "nightly.css"),
+        values=values,
     )
 
 
@@ -133,6 +137,7 @@ def _build_gates(gates: list[dict[str, Any]], words: Words, lang: Lang) -> dict[
         "titles": [words[each] for each in ("gate", "figure", "bound", "verdict", "note")],
         "rows": rows,
         "numbers": (2, 3),
+        "bad": [at for at, gate in enumerate(gates) if not gate["passed"]],
     }
 
 
@@ -149,7 +154,12 @@ def _build_metrics(record: dict[str, Any], words: Words) -> dict[str, Any]:
         for name in ("recall", "precision"):
             title = words[f"{name}_at"].format(rate=f"{mine['alert_rate']:.1%}")
             rows.append([title, _percent(mine[name]), _percent(other.get(name)), ""])
-    return {"titles": ["", words["challenger"], words["champion"], words["gain"]], "rows": rows, "numbers": (2, 3, 4)}
+    return {
+        "titles": ["", words["challenger"], words["champion"], words["gain"]],
+        "rows": rows,
+        "numbers": (2, 3, 4),
+        "bad": (),
+    }
 
 
 def _build_drift(drift: list[dict[str, Any]], words: Words) -> dict[str, Any]:
@@ -167,6 +177,7 @@ def _build_drift(drift: list[dict[str, Any]], words: Words) -> dict[str, Any]:
             for each in [*unexpected[:_N_DRIFTED], *expected[:_N_EXPECTED]]
         ],
         "numbers": (2, 3, 4),
+        "bad": (),
     }
 
 
@@ -187,6 +198,7 @@ def _build_moved(rows: list[dict[str, Any]], key: str, title: str, words: Words,
         "titles": [title, words["challenger"], words["champion"]],
         "rows": [[row[key], form.format(row["challenger"]), form.format(row["champion"])] for row in rows],
         "numbers": (2, 3),
+        "bad": (),
     }
 
 
