@@ -1,6 +1,6 @@
 """What a night costs: time and peak memory of `ordervet retrain` on histories of several sizes.
 
-    python benchmarks/bench_retrain.py [--orders 1000000 5000000] [--threads 2] [--keep DIR]
+    python benchmarks/bench_retrain.py [--orders 1000000 5000000] [--threads 2] [--keep DIR] [--few]
 
 Each history is made of simulated merchants, brought in by `History.ingest`, in one process, and retrained on by the
 command in another, with the built-in features and default settings but for the look-alikes, whose cost does not depend
@@ -21,6 +21,7 @@ from datetime import date
 from pathlib import Path
 
 import pyarrow.compute as pc
+from thirty_nights import NAMES
 
 from ordervet.contract import Events
 from ordervet.entities import Key
@@ -41,6 +42,8 @@ from ordervet.features import FeatureEngine, build_spec
 from ordervet.nightly.night import run_night
 from ordervet.nightly.settings import NightSettings
 
+names = json.loads(sys.argv[5])
+spec = build_spec(use_defaults=False, names=names) if names else build_spec()
 folder, models, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
 base = NightSettings()
 settings = base.model_copy(update={"gates": base.gates.model_copy(update={"lookalike_orders": 0})})
@@ -61,13 +64,13 @@ def note(step):
     print(f"{spent}  {step}", file=sys.stderr, flush=True)
 history = History.open(folder, Key(bytes(range(16))))
 slices = HistorySlices.open(history, until_us=int(sys.argv[4]))
-night = run_night(slices, Path(models), build_spec(), settings=settings, n_threads=threads, report_step=note)
+night = run_night(slices, Path(models), spec, settings=settings, n_threads=threads, report_step=note)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 print(json.dumps({
     "seconds": round(time.perf_counter() - started, 1), "cpu_seconds": round(time.process_time(), 1),
     "engine_seconds": round(engine[0], 1), "engine_cpu_seconds": round(engine[1], 1),
     "peak_gib": round(peak, 2), "outcome": night.outcome, "rows": night.record["counts"],
-    "n_features": len(build_spec().names),
+    "n_features": len(spec.names),
 }))
 """
 
@@ -96,7 +99,11 @@ def main() -> None:
     parser.add_argument("--orders", type=int, nargs="+", default=[1_000_000, 5_000_000])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="keep the histories here, and use those that are there")
+    parser.add_argument(
+        "--few", action="store_true", help="with the features of thirty_nights.py, not the built-in ones"
+    )
     options = parser.parse_args()
+    names = json.dumps(NAMES if options.few else [])
     with tempfile.TemporaryDirectory(prefix="ordervet-bench-") as scratch:
         for n_orders in options.orders:
             folder = (options.keep or Path(scratch)) / f"history-{n_orders}"
@@ -106,7 +113,7 @@ def main() -> None:
                 print(f"brought in within {time.perf_counter() - started:.0f} s", file=sys.stderr)
             models = Path(scratch) / f"models-{n_orders}"
             ended = subprocess.run(
-                [sys.executable, "-c", NIGHT, str(folder), str(models), str(options.threads), str(CUT_OFF_US)],
+                [sys.executable, "-c", NIGHT, str(folder), str(models), str(options.threads), str(CUT_OFF_US), names],
                 stdout=subprocess.PIPE,
                 text=True,
                 check=True,
