@@ -131,6 +131,20 @@ def test_slices_read_in_turn_are_the_slices_without_texts(history: History, seas
     assert not (tmp_path / "scratch").exists()
 
 
+def test_slice_holds_about_as_many_events_as_asked_for(history: History) -> None:
+    days = [f"2025-11-01 10:00:{second:02}" for second in range(60)]
+    orders = [order(f"o{at}", day) for at, day in enumerate(days)]
+    outcomes = [outcome(f"o{at}", "refund_requested", f"2025-12-01 10:00:{at:02}") for at in range(60)]
+    history.ingest(build_events(orders=orders, outcomes=outcomes))
+    slices = HistorySlices.open(history, until_us=FAR)
+
+    parts = [slices.read(*each) for each in slices.plan(10)]
+
+    assert sum(part.orders.num_rows for part in parts) == sum(part.outcomes.num_rows for part in parts) == 60
+    assert max(part.orders.num_rows for part in parts) <= 10
+    assert max(part.outcomes.num_rows for part in parts) <= 20
+
+
 def test_scratch_that_cannot_be_written_is_one_clear_error(history: History, season: Events, tmp_path: Path) -> None:
     history.ingest(season)
     slices = HistorySlices.open(history, until_us=FAR)

@@ -104,13 +104,15 @@ class HistorySlices:
         return cls(history, until_us, at, notes.build_ledger())
 
     def plan(self, n_orders: int) -> list[tuple[int, int]]:
-        """Cut the time into slices with about so many orders each.
+        """Cut the time into slices with about so many orders each, and at most about twice as many later events.
 
         Returns
         -------
         (from, until) of each, UTC microseconds; together they hold every event
         """
-        inner = np.unique(self.ledger.order_seen_at[n_orders::n_orders])
+        n_later = 2 * n_orders
+        by_order, by_later = self.ledger.order_seen_at[n_orders::n_orders], self.ledger.later_seen_at[n_later::n_later]
+        inner = np.unique(np.concatenate([by_order, by_later]))
         bounds = [np.iinfo(np.int64).min, *inner.tolist(), self.until_us]
         return list(pairwise(bounds))
 
