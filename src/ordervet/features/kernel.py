@@ -70,7 +70,7 @@ def _fetch_past(event, plan, shared):
 
 @numba.njit(nogil=True, cache=True)
 def _fetch_beyond(event, plan, shared):
-    """Ask for what comes after that: the orders of the latest events, or the expiring nodes and the order's pairs."""
+    """Ask for what comes after that: an event more and the orders of the latest, or what expires and the new pairs."""
     slot = _find_slot(event, plan, shared)
     if slot == 0:
         return
@@ -79,12 +79,17 @@ def _fetch_beyond(event, plan, shared):
         fetch_tails(find_record(slot, plan), get64(at, b.SEEN_AT), plan)
         if get64(plan, b.N_VALUES) > 0:
             fetch_pairs(-1 - get32(slot, N_EVENTS), get32(at, b.EVENT_ROW), plan, shared)
-    elif get64(plan, b.N_VALUES) > 0:
-        for at in range(LATEST, LATEST + N_LATEST):
-            if get32(slot, at) < 0:
-                break
-            latest = get64(shared, b.LOG) + get32(slot, at) * get64(shared, b.EVENT_BYTES)
+        return
+    event_bytes, latest = get64(shared, b.EVENT_BYTES), -1
+    for at in range(LATEST, LATEST + N_LATEST):
+        if get32(slot, at) < 0:
+            return
+        latest = get64(shared, b.LOG) + get32(slot, at) * event_bytes
+        if get64(plan, b.N_VALUES) > 0:
             prefetch(get64(shared, b.ROW_SLOTS), get32(latest, b.EVENT_ROW) * get64(shared, b.ROW_BYTES))
+    before = get32(latest, get64(plan, b.LINK))
+    if before >= 0:
+        prefetch(get64(shared, b.LOG), before * event_bytes)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -38,7 +38,7 @@ FIRST_CLOCK = 2
 WAKE_AT, TAIL_SEEN_AT = 0, 1
 
 #: From so many events on a slot becomes busy. SPEED: benchmarks/bench_features.py.
-MAX_WALK = 16
+MAX_WALK = 8
 
 
 @dataclass(frozen=True, slots=True)
