@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -10,12 +10,9 @@ from joblib import Parallel, delayed
 from ordervet.errors import HistoryError
 from ordervet.features import book as b
 from ordervet.features import groups_kernel, kernel, log_kernel
+from ordervet.features.arrays import SPARE_ROOM, EngineArrays
 from ordervet.features.events import LaterEvents, OrderEvents
-from ordervet.features.groups import GroupState
-from ordervet.features.plan import build_plans, list_weight_columns
-from ordervet.features.slots import MAX_WALK, NEVER
-from ordervet.features.spec import GROUP_KEYS
-from ordervet.features.state import EntityState, LogState
+from ordervet.features.slots import MAX_WALK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -29,17 +26,13 @@ if TYPE_CHECKING:
 _BULK_FROM = 4_096
 _PART = 32_768
 
-#: A batch of few leaves room for so many more, so that most of them need not look whether there is any.
-_SPARE_ROOM = 4_096
+#: With room for fewer events than this an engine looks whether it would rather let go of some.
 _LITTLE_ROOM = 64
 
 _NOTHING_LATER, _NO_OWN = LaterEvents.empty(), np.zeros((1, 0), np.float32)
 
-#: Raised when the arrays of an exported state change their layout or meaning.
-STATE_PROTOCOL = 5
 
-
-class FeatureEngine:
+class FeatureEngine(EngineArrays):
     """Replays events in the order they were seen and computes every order's features as of its own instant.
 
     Parameters
@@ -50,51 +43,13 @@ class FeatureEngine:
     """
 
     def __init__(self, spec: FeatureSpec, *, n_jobs: int = 1, max_walk: int = MAX_WALK) -> None:
-        self.spec = spec
-        self.n_jobs = n_jobs
-        self.last_seen_at = NEVER
-        self._plans = {plan.entity: plan for plan in build_plans(spec)}
-        counted = {value for plan in self._plans.values() for value in plan.distinct_entities}
-        needs_first = any(aggregation.column == "first_order" for _, aggregation in spec.aggregations)
-        linked = ["buyer", *GROUP_KEYS] if spec.group_columns else []
-        used = {*self._plans, *counted, *linked, *(["buyer"] if needs_first else [])}
-        self._entities = tuple(entity for entity in spec.entities if entity in used)
-        self._levels = [
-            np.array(
-                [self._entities.index(plan.entity) for plan in self._plans.values() if plan.level == level], np.int64
-            )
-            for level in range(1 + max((plan.level for plan in self._plans.values()), default=-1))
-        ]
-        self._by_level = np.concatenate([*self._levels, np.zeros(0, np.int64)])
-        self._level_ends = np.cumsum([len(level) for level in self._levels], dtype=np.int64)
-        self._weight_columns = list_weight_columns(spec)
-        self._book = np.zeros((len(self._entities), b.N_COLUMNS), np.int64)
-        self._shared = np.zeros(b.N_SHARED, np.int64)
-        self._shared[b.MAX_WALK] = max_walk
-        first_own = self._entities.index("buyer") if needs_first else -1
-        self._log = LogState(
-            self._shared, n_entities=len(self._entities), n_links=len(self._plans),
-            n_weights=len(self._weight_columns), first_own=first_own,
-        )  # fmt: skip
-        self._states = [self._build_state(at, entity) for at, entity in enumerate(self._entities)]
-        self._groups = GroupState(spec, self._entities) if spec.group_columns else None
-        self._group_plan = self._groups.plan if self._groups else np.zeros(0, np.int64)
-        windows = [plan.window_us.max(initial=0) for plan in self._plans.values()]
-        self._longest_us = int(max(windows, default=0))
+        super().__init__(spec, n_jobs=n_jobs, max_walk=max_walk)
         own = [column for column, _ in spec.order_columns]
         are_together = own == list(range(own[0], own[-1] + 1)) if own else False
         # SPEED: benchmarks/bench_features.py. A slice costs a live order less than a list of columns.
         self._own_columns = slice(own[0], own[-1] + 1) if are_together else np.array(own, np.int64)
-        self._n_classes = 0
-        self._room = 0
         numbers = (np.zeros(1, np.int64) for _ in range(3))
         self._one = OrderEvents(np.zeros(1, np.uint64), next(numbers), next(numbers), {}, _NO_OWN, mask=next(numbers))
-
-    def _build_state(self, at: int, entity: str) -> EntityState:
-        plan = self._plans.get(entity)
-        values = [self._entities.index(value) for value in plan.distinct_entities] if plan else []
-        link = [each for each in self._entities if each in self._plans].index(entity) if plan else 0
-        return EntityState(self._book[at], self._shared, at, link, plan, values)
 
     def advance(self, orders: OrderEvents, later: LaterEvents) -> NDArray[np.float32]:
         """Add events and return the features of the orders among them.
@@ -184,11 +139,6 @@ class FeatureEngine:
         self._append_few(ids.reshape(-1, 1), one, _NOTHING_LATER, out)
         return out
 
-    @property
-    def entities(self) -> tuple[str, ...]:
-        """The entities whose ids the features are made of."""
-        return self._entities
-
     def _go_on(self, earliest: int, latest: int, n_events: int) -> None:
         """Let time go on; it never goes back."""
         if earliest < self.last_seen_at:
@@ -209,7 +159,7 @@ class FeatureEngine:
         """Add a small batch: two calls of a kernel, nothing else that could be left out."""
         n_events = len(orders.order_id) + len(later.order_id)
         if n_events > self._room:
-            self._reserve(n_events + _SPARE_ROOM)
+            self._reserve(n_events + SPARE_ROOM)
         self._room -= n_events
         shared, first = self._shared, int(self._shared[b.N_EVENTS])
         out_row = log_kernel.append_few(
@@ -306,23 +256,6 @@ class FeatureEngine:
                 for entity in entities:
                     self._states[entity].reserve_busy(end - int(applied.min()))
 
-    def compact(self) -> None:
-        """Let the events that have left every window leave the state too.
-
-        The engine does so by itself whenever they are more than half of all; a scorer may do it at a quiet hour. What
-        is left of an order is its row, so that a late outcome finds its entities, and of an id its record.
-        """
-        n_expired = self._log.count_expired(self.last_seen_at, self._longest_us)
-        for state in self._states:
-            state.compact(self.last_seen_at, n_expired)
-        self._log.compact(n_expired)
-        self._room = 0
-
-    def _compact_if_worth(self) -> None:
-        n_expired = self._log.count_expired(self.last_seen_at, self._longest_us)
-        if n_expired > _SPARE_ROOM and 2 * n_expired > int(self._shared[b.N_EVENTS]):
-            self.compact()
-
     def _share_out(self, entities: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Share entities out among the threads, the ones with most features first."""
         shares: list[list[int]] = [[] for _ in range(min(self.n_jobs, len(entities)))]
@@ -339,116 +272,3 @@ class FeatureEngine:
                 task(item)
         else:
             pool(delayed(task)(item) for item in items)
-
-    def _count_buyers(self) -> int:
-        return self._states[int(self._shared[b.FIRST_OWN])].n_slots if self._shared[b.FIRST_OWN] >= 0 else 0
-
-    def _reserve(self, n: int) -> None:
-        """Make room for so many more orders and events, and note how many may come before the next look."""
-        for state in self._states:
-            state.reserve_ids(n)
-        self._log.reserve(n_new_orders=n, n_new_events=n, n_buyers=self._count_buyers() + n)
-        for state in self._states:
-            state.reserve_slots(n)
-            state.reserve_busy(n)
-        self._reserve_groups(n)
-        self._room = min([self._log.measure_room(), *(state.measure_room() for state in self._states)])
-
-    def _reserve_groups(self, n: int) -> None:
-        if self._groups is not None:
-            self._groups.reserve([state.n_slots + n for state in self._states])
-
-    def _enter_classes(self) -> None:
-        if self._n_classes != self._shared[b.N_CLASSES]:
-            self._n_classes = int(self._shared[b.N_CLASSES])
-            masks = [int(mask) for mask in self._log.class_masks[: self._n_classes]]
-            for state in self._states:
-                state.enter_classes(masks, self._weight_columns)
-
-    def measure_memory(self) -> dict[str, int]:
-        """Tell what is kept, in bytes.
-
-        Returns
-        -------
-        "event": per event that is in a window of some entity; "order": per order ever seen; per entity, by its name,
-        per id ever seen, and "busy" and "node" with it, per busy id and per event of one. Arrays double as they
-        grow, and the tables of ids and pairs are a quarter to half full: up to two and a half times as much is taken.
-        """
-        log = self._log
-        event = sum(_measure_entry(each) for each in (log.events, log.details, log.weights))
-        told = {"event": event, "order": sum(_measure_entry(each) for each in (log.slots, log.last_verdict, log.map))}
-        groups = self._groups.measure_memory() if self._groups else {}
-        for entity, state in zip(self._entities, self._states, strict=True):
-            told[entity] = _measure_entry(state.map) + _measure_entry(state.slots) + groups.get(entity, 0)
-            if state.plan:
-                told[f"busy {entity}"] = _measure_entry(state.records)
-                n_values = len(state.plan.distinct_entities)
-                told[f"node of busy {entity}"] = _measure_entry(state.nodes) + n_values * _measure_entry(state.pairs)
-        return told
-
-    def export_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Give all that the engine remembers, as plain arrays and a header that JSON can hold.
-
-        Returns
-        -------
-        arrays : by name, the engine's own and not copies: write or copy them before the next `advance`
-        header : spec hash, protocol, instant of the last event, counts
-        """
-        arrays = {f"log/{name}": array for name, array in self._log.export().items()}
-        for entity, state in zip(self._entities, self._states, strict=True):
-            arrays |= {f"{entity}/{name}": array for name, array in state.export().items()}
-        if self._groups is not None:
-            arrays |= {f"groups/{name}": array for name, array in self._groups.export().items()}
-        header = {
-            "protocol": STATE_PROTOCOL,
-            "spec_hash": self.spec.hash,
-            "last_seen_at": self.last_seen_at,
-            "log": self._log.count(),
-            "entities": {entity: state.count() for entity, state in zip(self._entities, self._states, strict=True)},
-        }
-        return arrays, header
-
-    @classmethod
-    def restore(
-        cls, spec: FeatureSpec, arrays: dict[str, NDArray[Any]], header: dict[str, Any], *, n_jobs: int = 1
-    ) -> Self:
-        """Build an engine that goes on exactly where the exported one stood.
-
-        Parameters
-        ----------
-        spec : the features that the exported engine computed
-        arrays : of `export_state`, taken over and written to; those that are read-only are copied
-        header : of `export_state`
-        n_jobs : see the class
-
-        Raises
-        ------
-        HistoryError
-            The state is of another spec or of another protocol, or an array is missing.
-        """
-        known = {"protocol": STATE_PROTOCOL, "spec_hash": spec.hash}
-        told = {name: header.get(name) for name in known}
-        engine = cls(spec, n_jobs=n_jobs)
-        missing = sorted(engine.export_state()[0].keys() - arrays.keys())
-        if told != known or missing:
-            fault = f"got {told}, expected {known}" if told != known else f"missing arrays: {', '.join(missing[:5])}"
-            raise HistoryError(
-                f"the exported state does not fit this engine\n - {fault}", hint="replay the history instead"
-            )
-        engine.last_seen_at = header["last_seen_at"]
-        engine._log.restore(_pick(arrays, "log/"), header["log"])
-        for entity, state in zip(engine._entities, engine._states, strict=True):
-            state.restore(_pick(arrays, f"{entity}/"), header["entities"][entity])
-        if engine._groups is not None:
-            engine._groups.restore(_pick(arrays, "groups/"))
-        engine._enter_classes()
-        engine._reserve(_SPARE_ROOM)
-        return engine
-
-
-def _pick(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-
-
-def _measure_entry(array: NDArray[Any]) -> int:
-    return array.itemsize * int(np.prod(array.shape[1:]))
