@@ -295,7 +295,8 @@ def test_tables_behind_each_other_are_written_as_one(tmp_path: Path, name: str) 
     write_table(OUT, tmp_path / f"whole-{name}")
 
     if name.endswith("parquet"):
-        assert pq.read_table(tmp_path / name).equals(pq.read_table(tmp_path / f"whole-{name}"))
+        told = [str(pq.read_table(tmp_path / each).to_pylist()) for each in (name, f"whole-{name}")]  # NaN is in them
+        assert told[0] == told[1]
     else:
         assert (tmp_path / name).read_bytes() == (tmp_path / f"whole-{name}").read_bytes()
 
