@@ -16,11 +16,9 @@ from ordervet.entities import Evidence, Key, PlaceType, Unit, hash_text, key_add
 from ordervet.entities import kernel_layout as layout
 from ordervet.entities.address_data import load_address_data
 from ordervet.entities.addresses import DOOR, PLACE, canonical_texts
-from ordervet.entities.buffers import view_texts
 from ordervet.entities.characters import fold_char, fold_text
 from ordervet.entities.divisions import fold_name, load_divisions
 from ordervet.entities.lexicon import CharClass
-from ordervet.entities.repeats_kernel import find_firsts
 from ordervet.entities.similarity_source import read_pairs
 
 if TYPE_CHECKING:
@@ -279,17 +277,9 @@ def test_names_of_divisions_fold_as_addresses_do() -> None:
     assert all(fold_name(name) == "".join(fold_text(name).chars) for name in names if name.isalnum())
 
 
-@given(st.lists(st.sampled_from(["", "a" * 7, "a" * 8, "b" * 8, "a" * 9, "a" * 16, "ab" * 8, "c"]), max_size=40))
-def test_first_rows_are_found_by_their_bytes(texts: list[str]) -> None:
-    firsts = np.full(len(texts), -1)
-
-    find_firsts(*view_texts(pa.array(texts, pa.string())), np.uint64(7), firsts)
-
-    assert firsts.tolist() == [texts.index(text) for text in texts]
-
-
-def test_an_address_that_comes_again_has_the_keys_it_had() -> None:
-    texts = ["南京市江宁区中山路5号501室", "**", "", "南京市江宁区中山路5号501室", "宿舍3栋", "**", "宿舍3栋"]
+def test_addresses_among_many_have_the_keys_they_have_alone() -> None:
+    kinds = ["南京市江宁区中山路5号501室", "**", "", "宿舍3栋", f"南京市江宁区{'长' * 40}路5号阳光小区3栋501室"]
+    texts = [kinds[row % 5].replace("501", f"{row}") for row in range(200)]
 
     together = key_addresses(pa.array(texts), KEY)
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from ordervet.entities.kernel_layout import Record, Scalar
 
-__all__ = ["key_addresses", "key_first_addresses", "read_folded", "rewrite_region", "write_texts"]
+__all__ = ["key_addresses", "read_folded", "rewrite_region", "write_texts"]
 
 ABSENT, MASKED, UNUSABLE = 1, 2, 3
 HOUSEHOLD, VILLAGE = 1, 10
@@ -305,10 +305,9 @@ def read_folded(n: Scalar, tables: Record, scratch: Record) -> Scalar:
 
 
 @njit(nogil=True, cache=True)
-def key_first_addresses(
+def key_addresses(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
-    firsts: NDArray[np.int64],
     tables: Record,
     scratch: Record,
     subkeys: NDArray[np.uint64],
@@ -316,13 +315,12 @@ def key_first_addresses(
     evidence: NDArray[np.int8],
     place_types: NDArray[np.int8],
 ) -> None:
-    """Key every address of a column, equal ones once. No checks: the caller is ``addresses.py``.
+    """Key every address of a column. No checks: the caller is ``addresses.py``.
 
     Parameters
     ----------
     data : shape (n_bytes,), UTF-8
     offsets : shape (n_rows + 1,); row i is ``data[offsets[i]:offsets[i + 1]]``
-    firsts : shape (n_rows,), of ``find_firsts``: a row with the same bytes, at or before this one
     tables : what to look up
     scratch : working memory
     subkeys : shape (2, 2), of doors and of places
@@ -338,8 +336,6 @@ def key_first_addresses(
     door_lanes, n_door_lanes = make_lanes(place_types.shape[0]), 0
     place_lanes, n_place_lanes = make_lanes(place_types.shape[0]), 0
     for row in range(place_types.shape[0]):
-        if firsts[row] != row:
-            continue
         doors[row], places[row], place_types[row] = 0, 0, 0
         if offsets[row] == offsets[row + 1]:
             evidence[0, row], evidence[1, row] = ABSENT, ABSENT
@@ -373,24 +369,3 @@ def key_first_addresses(
             n_place_lanes = 0
     flush_lanes(n_door_lanes, subkeys[0, 0], subkeys[0, 1], door_lanes, doors)
     flush_lanes(n_place_lanes, subkeys[1, 0], subkeys[1, 1], place_lanes, places)
-    for row in range(place_types.shape[0]):
-        first = firsts[row]
-        if first != row:
-            doors[row], places[row], place_types[row] = doors[first], places[first], place_types[first]
-            evidence[0, row], evidence[1, row] = evidence[0, first], evidence[1, first]
-
-
-@njit(nogil=True, cache=True)
-def key_addresses(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int64],
-    tables: Record,
-    scratch: Record,
-    subkeys: NDArray[np.uint64],
-    ids: NDArray[np.uint64],
-    evidence: NDArray[np.int8],
-    place_types: NDArray[np.int8],
-) -> None:
-    """Key every address of a column, each for itself. Parameters are those of ``key_first_addresses``."""
-    firsts = np.arange(place_types.shape[0])
-    key_first_addresses(data, offsets, firsts, tables, scratch, subkeys, ids, evidence, place_types)

@@ -59,7 +59,6 @@ def key_addresses(column: TextColumn, key: Key) -> KeyedAddresses:
     # NOT: at the top. numba and the tables load when the first address is keyed.
     from ordervet.entities import address_kernel  # noqa: PLC0415 -- see above
     from ordervet.entities.address_arrays import load_tables, make_scratch  # noqa: PLC0415 -- see above
-    from ordervet.entities.repeats_kernel import find_firsts  # noqa: PLC0415 -- see above
 
     data, offsets = view_texts(column)
     n_rows = len(offsets) - 1
@@ -67,12 +66,7 @@ def key_addresses(column: TextColumn, key: Key) -> KeyedAddresses:
     ids = np.empty((2, n_rows), dtype=np.uint64)
     evidence = np.empty((2, n_rows), dtype=np.int8)
     place_types = np.empty(n_rows, dtype=np.int8)
-    # SPEED: a fifth and more of the addresses of a hundred thousand orders come twice (bench_path.py).
-    firsts = np.empty(n_rows, np.int64)
-    find_firsts(data, offsets, subkeys[0, 0], firsts)
-    address_kernel.key_first_addresses(
-        data, offsets, firsts, load_tables(), make_scratch(), subkeys, ids, evidence, place_types
-    )
+    address_kernel.key_addresses(data, offsets, load_tables(), make_scratch(), subkeys, ids, evidence, place_types)
     return KeyedAddresses(ids[0], ids[1], evidence[0], evidence[1], place_types)
 
 
