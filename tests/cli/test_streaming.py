@@ -40,6 +40,14 @@ def chunks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
+@pytest.fixture
+def _listening() -> Iterator[None]:
+    """Take notice of interrupts, also where the tests run in the background, which are deaf to them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def score_both_ways(orders: pa.Table, folder: Path, ordervet, models_dir: Path, *options: str) -> tuple[dict, dict]:
     """Score the orders from Parquet, which goes in chunks, and from Arrow, which does not."""
     told = []
@@ -96,6 +104,7 @@ def test_all_orders_are_written_to_any_file(ending, orders, chunks, tmp_path: Pa
     assert chunks == [300] * 6 + [200, 2_000]
 
 
+@pytest.mark.usefixtures("_listening")
 @pytest.mark.parametrize("options", [[], ["--all"]], ids=["flagged", "all"])
 def test_an_interrupt_leaves_nothing_half_written(
     options, orders, tmp_path: Path, ordervet, models_dir: Path, chunks, monkeypatch: pytest.MonkeyPatch
