@@ -6,15 +6,14 @@ would cost an order more than all its ids.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import carray, from_dtype, njit, types  # type: ignore[attr-defined]
-from numba.core.imputils import impl_ret_borrowed
-from numba.extending import intrinsic
 
 from ordervet.entities.address_arrays import load_tables, make_scratch
 from ordervet.entities.address_kernel import key_addresses
+from ordervet.entities.kernel_pointers import close, point, view_as
 from ordervet.entities.plain_kernel import CODES, NUMBERS, key_ids, key_networks, key_phones, key_recipients
 from ordervet.entities.siphash_kernel import BYTES, IDS, hash_bytes
 
@@ -70,31 +69,8 @@ _LEADS = (np.uint8(0xC2), np.uint8(0xE1), np.uint8(0xE2), np.uint8(0xE3))
 """First bytes, in UTF-8, of white space beyond ASCII."""
 
 
-def _view_as(kind: types.Type) -> Any:
-    """Make the function that takes what is at an address for a record, or for what a pointer is to."""
-
-    def view(_typing: Any, address: Any) -> Any:  # noqa: ARG001 - numba reads the names
-        def generate(context: Any, builder: Any, _signature: Any, at: Any) -> Any:
-            return builder.inttoptr(at[0], context.get_value_type(kind))
-
-        return kind(types.int64), generate
-
-    return intrinsic(view)
-
-
-def _read_only(_typing: Any, array: Any) -> Any:
-    """Take an array for one that is not written to: what reads it is then compiled once for all who call it."""
-
-    def generate(context: Any, builder: Any, signature: Any, at: Any) -> Any:
-        return impl_ret_borrowed(context, builder, signature.return_type, at[0])  # type: ignore[no-untyped-call]
-
-    return array.copy(readonly=True)(array), generate
-
-
-_close: Any = intrinsic(_read_only)
-_point = _view_as(types.voidptr)
-_view_tables = _view_as(from_dtype(load_tables().dtype))
-_view_scratch = _view_as(from_dtype(make_scratch().dtype))
+_view_tables = view_as(from_dtype(load_tables().dtype))
+_view_scratch = view_as(from_dtype(make_scratch().dtype))
 
 
 @njit(types.boolean(BYTES, types.int64, NUMBERS), nogil=True, cache=True)
@@ -128,18 +104,18 @@ def _split(data: NDArray[np.uint8], n_texts: Scalar, offsets: NDArray[np.int64])
 def _key_forms(data: NDArray[np.uint8], offsets: NDArray[np.int64], book: NDArray[np.int64],
                subkeys: NDArray[np.uint64], ids: NDArray[np.uint64], codes: NDArray[np.int8]) -> Scalar:  # fmt: skip
     """Key the texts that are brought to one form; tell whether some are left to their definitions."""
-    is_hard = carray(_point(book[IS_HARD]), (N_FORMS,), np.bool_)
-    suspects = carray(_point(book[SUSPECTS]), (256, book[N_LENGTHS]), np.bool_)
+    is_hard = carray(point(book[IS_HARD]), (N_FORMS,), np.bool_)
+    suspects = carray(point(book[SUSPECTS]), (256, book[N_LENGTHS]), np.bool_)
     for row in range(3):
         k0, k1, to = subkeys[row, 0], subkeys[row, 1], slice(row, row + 1)
         key_ids(data, offsets[2 * row :], row == _BUYER, suspects, k0, k1, ids[to], codes[to], is_hard[to])
-    placeholders, to = carray(_point(book[PLACEHOLDERS]), (book[N_PLACEHOLDERS],), np.int64), slice(3, 4)
+    placeholders, to = carray(point(book[PLACEHOLDERS]), (book[N_PLACEHOLDERS],), np.int64), slice(3, 4)
     span = offsets[2 * _PHONE :]
     key_phones(data, span, placeholders, subkeys[3, 0], subkeys[3, 1], ids[to], codes[to], is_hard[to])
     for row in range(4, 6):
         k0, k1, to = subkeys[row, 0], subkeys[row, 1], slice(row, row + 1)
         key_networks(data, offsets[2 * _IP :], row == 5, k0, k1, ids[to], codes[to], is_hard[to])  # noqa: PLR2004 - its place
-    names, to = carray(_point(book[NAMES]), (book[N_NAMES],), np.uint8), slice(6, 7)
+    names, to = carray(point(book[NAMES]), (book[N_NAMES],), np.uint8), slice(6, 7)
     span = offsets[2 * _RECIPIENT :]
     key_recipients(data, span, names, subkeys[6, 0], subkeys[6, 1], ids[to], codes[to], is_hard[to])
     return is_hard.any()
@@ -158,7 +134,7 @@ def _key_places(data: NDArray[np.uint8], offsets: NDArray[np.int64], book: NDArr
                 subkeys: NDArray[np.uint64], ids: NDArray[np.uint64], codes: NDArray[np.int8]) -> None:  # fmt: skip
     """Key the address; a group of the platform's comes before the address for the door, after it for the place."""
     tables, scratch = _view_tables(book[TABLES]), _view_scratch(book[SCRATCH])
-    place_type = carray(_point(book[PLACE_TYPE]), (1,), np.int8)
+    place_type = carray(point(book[PLACE_TYPE]), (1,), np.int8)
     of_address = subkeys[_SUBKEY_DOOR : _SUBKEY_DOOR + 2]
     found, told = ids.reshape((2, 1)), codes.reshape((2, 1))
     key_addresses(data, offsets[2 * _ADDRESS :], tables, scratch, of_address, found, told, place_type)
@@ -187,20 +163,20 @@ def key_one(book: NDArray[np.int64]) -> Scalar:
     ----------
     Truth: ``keyed.key_orders``.
     """
-    n_texts, data = book[N_TEXTS], _close(carray(_point(book[DATA]), (book[N_BYTES],), np.uint8))
-    offsets = carray(_point(book[OFFSETS]), (2 * n_texts + 2,), np.int64)
+    n_texts, data = book[N_TEXTS], close(carray(point(book[DATA]), (book[N_BYTES],), np.uint8))
+    offsets = carray(point(book[OFFSETS]), (2 * n_texts + 2,), np.int64)
     if book[IS_SPLIT] == 0 and not _split(data, n_texts, offsets):
         return UNTIDY
     n_plain = n_texts - _PLAIN
     n_ids = N_FORMS + n_plain + 2
-    subkeys = carray(_point(book[SUBKEYS]), (_SUBKEY_PLAIN + n_plain, 2), np.uint64)
-    ids = carray(_point(book[WORDS]), (n_ids + 3,), np.uint64)
-    codes = carray(_point(book[STATES]), (n_ids,), np.int8)
+    subkeys = carray(point(book[SUBKEYS]), (_SUBKEY_PLAIN + n_plain, 2), np.uint64)
+    ids = carray(point(book[WORDS]), (n_ids + 3,), np.uint64)
+    codes = carray(point(book[STATES]), (n_ids,), np.int8)
     has_hard = _key_forms(data, offsets, book, subkeys, ids, codes)
     group = _hash(data, offsets, _PHONE_GROUP, subkeys, _SUBKEY_PHONE_GROUP)
     if group != np.uint64(0):
         ids[_FORM_PHONE], codes[_FORM_PHONE] = group, _KNOWN
-        carray(_point(book[IS_HARD]), (N_FORMS,), np.bool_)[_FORM_PHONE] = False
+        carray(point(book[IS_HARD]), (N_FORMS,), np.bool_)[_FORM_PHONE] = False
     for each in range(n_plain):
         hashed, to = _hash(data, offsets, _PLAIN + each, subkeys, _SUBKEY_PLAIN + each), N_FORMS + each
         ids[to], codes[to] = hashed, _KNOWN if hashed != np.uint64(0) else _ABSENT

@@ -301,11 +301,27 @@ def _list_tables(tables: ForestTables) -> tuple[NDArray[Any], ...]:
 
 def _bind_single_kernel(tables: ForestTables, n_features: int) -> Kernel:
     """Give the function that scores few rows."""
-    from ordervet.model.forest_single_kernel import score_singly  # noqa: PLC0415 - numba is loaded when used
+    from ordervet.model import forest_single_kernel as single  # noqa: PLC0415 - numba is loaded when used
 
-    kernel: Callable[..., None] = score_singly
-    found = (*_list_tables(tables), tables.node_plane, tables.leaf_value)
-    return lambda rows, start, stop, raw: kernel(rows, n_features, start, stop, *found, raw)
+    kernel: Callable[..., None] = single.score_singly
+    book = np.zeros(single.BOOK_SIZE, np.int64)
+    book[single.N_COLUMNS], book[single.N_THRESHOLDS] = len(tables.column_feature), len(tables.thresholds)
+    book[single.N_BASES], book[single.N_PLANES] = len(tables.bases), len(tables.plane_limit)
+    book[single.N_NODES] = len(tables.node_plane)
+    # NOTE: the function below holds the tables; the book has their addresses alone.
+    found: dict[int, NDArray[Any]] = {
+        single.COLUMN_FEATURE: tables.column_feature, single.COLUMN_ZERO_IS_MISSING: tables.column_zero_is_missing,
+        single.THRESHOLDS: tables.thresholds, single.BASES: tables.bases, single.PLANE_START: tables.plane_start,
+        single.PLANE_SHIFT: tables.plane_shift, single.PLANE_LIMIT: tables.plane_limit,
+        single.NODE_PLANE: tables.node_plane, single.LEAF_VALUE: tables.leaf_value,
+    }  # fmt: skip
+    for column, array in found.items():
+        book[column] = array.ctypes.data
+
+    def score(rows: NDArray[np.float32], start: int, stop: int, raw: NDArray[np.float64], _held: Any = found) -> None:  # noqa: ANN401 - whatever it holds
+        kernel(rows, n_features, start, stop, book, raw)
+
+    return score
 
 
 def _bind_block_kernel(tables: ForestTables, n_features: int) -> Kernel:

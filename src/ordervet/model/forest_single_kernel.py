@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from numba import types
+from numba import carray, types  # type: ignore[attr-defined]
 
+from ordervet.entities.kernel_pointers import point
 from ordervet.model.forest_tables import BASES_SIZE, COLUMN_SIZE, TREE_SIZE
 from ordervet.model.forest_vectors_kernel import MAX_DEPTH, WORD_ROWS, answer_planes, find_bin, load_flat
 
@@ -63,31 +64,36 @@ def answer_row(
             answer_planes(of_row, plane_shift, plane_limit, plane, answers)
 
 
-@numba.njit(types.void(*ROWS, *COLUMNS, *PLANES, NODES, DOUBLES, OUT), nogil=True, cache=True)
-def score_singly(
-    features,
-    n_features,
-    start,
-    stop,
-    column_feature,
-    column_zero_is_missing,
-    thresholds,
-    bases,
-    plane_start,
-    plane_shift,
-    plane_limit,
-    node_plane,
-    leaf_value,
-    raw,
-):
-    """Write the raw scores of rows ``start:stop`` to `raw`, tree by tree: what few rows want."""
-    n_trees = len(node_plane) // TREE_SIZE
-    answers = np.zeros(len(plane_limit), np.uint8)
-    columns = (column_feature, column_zero_is_missing, thresholds, bases)
+#: Columns of the book: addresses, each followed by the sizes that go with it.
+(
+    COLUMN_FEATURE, N_COLUMNS, COLUMN_ZERO_IS_MISSING, THRESHOLDS, N_THRESHOLDS, BASES, N_BASES, PLANE_START,
+    PLANE_SHIFT, PLANE_LIMIT, N_PLANES, NODE_PLANE, N_NODES, LEAF_VALUE, BOOK_SIZE,
+) = range(15)  # fmt: skip
+
+
+@numba.njit(types.void(*ROWS, types.Array(types.int64, 1, "C"), OUT), nogil=True, cache=True)
+def score_singly(features, n_features, start, stop, book, raw):
+    """Write the raw scores of rows ``start:stop`` to `raw`, tree by tree: what few rows want.
+
+    book : addresses and sizes of the arrays of `ForestTables`
+    """
+    n_columns, n_planes, n_nodes = book[N_COLUMNS], book[N_PLANES], book[N_NODES]
+    columns = (
+        carray(point(book[COLUMN_FEATURE]), (n_columns,), np.int64),
+        carray(point(book[COLUMN_ZERO_IS_MISSING]), (n_columns,), np.uint8),
+        carray(point(book[THRESHOLDS]), (book[N_THRESHOLDS],), np.float32),
+        carray(point(book[BASES]), (book[N_BASES],), np.uint8),
+    )
+    plane_start = carray(point(book[PLANE_START]), (n_columns + 1,), np.int64)
+    plane_shift = carray(point(book[PLANE_SHIFT]), (n_planes,), np.uint8)
+    plane_limit = carray(point(book[PLANE_LIMIT]), (n_planes,), np.uint8)
+    node_plane = carray(point(book[NODE_PLANE]), (n_nodes,), np.int32)
+    leaf_value = carray(point(book[LEAF_VALUE]), (n_nodes,), np.float64)
+    answers = np.empty(n_planes, np.uint8)
     for row in range(start, stop):
         answer_row(features, n_features, row, *columns, plane_start, plane_shift, plane_limit, answers)
         total = 0.0
-        for tree in range(n_trees):
+        for tree in range(n_nodes // TREE_SIZE):
             root = tree * TREE_SIZE
             place = 1
             for _ in range(MAX_DEPTH):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ordervet.contract import MaliceKind
-from ordervet.policy import ACTIONS, BANDS, Action, Decision, DecisionCode, find_spec, script_for_reasons
+from ordervet.policy import ACTIONS, BANDS, Action, DecisionCode, find_spec, script_for_reasons
+from ordervet.policy.decision import fill_decision
 from ordervet.policy.one_reasons import OneReasoner
 from ordervet.policy.thresholds import Explicit
 from ordervet.score.batch import EVIDENCE_WORDS, MISSING_ENTITIES, count_known_orders
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.model import Curve, ForestPredictor, Model
-    from ordervet.policy import Lang, Policy, Reason
+    from ordervet.policy import Decision, Lang, Policy, Reason
     from ordervet.score.one_order import OneOrder
 
 __all__ = ["OneCurve", "OneDecider"]
@@ -41,17 +42,20 @@ class OneCurve:
     def __init__(self, curve: Curve) -> None:
         self._x: list[float] = curve.x.tolist()
         self._y: list[float] = curve.y.tolist()
+        first, last = curve(curve.x[[0, -1]]).tolist()
+        self._ends: tuple[float, float] = first, last
 
     def __call__(self, value: float) -> float:
-        """Evaluate at one value."""
+        """Evaluate at one value, not NaN."""
         x, y = self._x, self._y
-        if len(x) == 1:
-            return y[0]
-        right = min(max(bisect_right(x, value), 1), len(x) - 1)
-        left = right - 1
-        inside = min(max(value, x[0]), x[-1])
-        along = (inside - x[left]) / (x[right] - x[left])
-        return min(max(y[left] + along * (y[right] - y[left]), y[left]), y[right])
+        if value <= x[0]:
+            return self._ends[0]
+        if value >= x[-1]:
+            return self._ends[1]
+        right = bisect_right(x, value)
+        low, high, start = y[right - 1], y[right], x[right - 1]
+        found = low + (value - start) / (x[right] - start) * (high - low)
+        return low if found < low else min(found, high)
 
 
 class OneDecider:
@@ -122,22 +126,11 @@ class OneDecider:
         kind: MaliceKind | None = None,
         reasons: tuple[Reason, ...] = (),
     ) -> Decision:
-        return Decision(
-            order_id=one.order.order_id.strip(),
-            action=ACTIONS[severity],
-            band=BANDS[band],
-            p_malicious=p,
-            risk_score=floor(self._risk_scale(raw)),
-            kind=kind,
-            reasons=reasons,
-            script=script_for_reasons(reasons, kind).id if severity != _PASS else None,
-            missing=self._list_missing(one),
-            model_id=self._ids[0],
-            policy_id=self._ids[1],
-            code=DecisionCode.SCORED,
-            seen_at=_EPOCH + timedelta(microseconds=one.seen_at),
-            history_version=self._history_version,
-        )
+        return fill_decision(
+            one.order.order_id.strip(), ACTIONS[severity], BANDS[band], p, floor(self._risk_scale(raw)), kind, reasons,
+            script_for_reasons(reasons, kind).id if severity != _PASS else None, self._list_missing(one), *self._ids,
+            DecisionCode.SCORED, _EPOCH + timedelta(microseconds=one.seen_at), self._history_version, None, None, (),
+        )  # fmt: skip
 
     def _find_cuts(self, amount_minor: int) -> list[float]:
         """Give the least probability of each band above the lowest."""
