@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from ordervet.errors import HistoryError
 from ordervet.features import book as b
@@ -15,11 +15,14 @@ from ordervet.features.events import LaterEvents, OrderEvents
 from ordervet.features.slots import MAX_WALK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from ordervet.features.spec import FeatureSpec
+
+    #: Runs a task for each of some items.
+    _Run = Callable[[Callable[[Any], None], Iterable[Any]], object]
 
 # SPEED: benchmarks/bench_features.py. From here on threads gain more than they cost; and orders of a part, what they
 # touch fits into a cache of a core.
@@ -187,9 +190,9 @@ class FeatureEngine(EngineArrays):
             [*first_instants.tolist(), self.last_seen_at],
             strict=True,
         )
-        with Parallel(n_jobs=self.n_jobs, backend="threading") as pool:
+        with self._open_pool() as run:
             for part_by_time, part_by_seen, until in parts:
-                self._advance_part(orders, later, part_by_time, part_by_seen, out, until, pool)
+                self._advance_part(orders, later, part_by_time, part_by_seen, out, until, run)
         self._room = 0
         self._compact_if_worth()
 
@@ -201,7 +204,7 @@ class FeatureEngine(EngineArrays):
         by_seen: NDArray[np.int64],
         out: NDArray[np.float32] | None,
         horizon: int,
-        pool: Parallel,
+        run: _Run,
     ) -> None:
         shared, n_orders = self._shared, len(by_time)
         first = int(shared[b.N_EVENTS])
@@ -214,7 +217,7 @@ class FeatureEngine(EngineArrays):
             log_kernel.place_ids(at, self._book, shared, orders.ids[self._entities[at]], by_time, rows, is_new)
             state.reserve_slots()
 
-        self._run(place, range(len(self._entities)), pool)
+        run(place, range(len(self._entities)))
         self._log.reserve(n_new_orders=0, n_new_events=0, n_buyers=self._count_buyers())
         out_row = log_kernel.append_events(
             shared, orders.seen_at, orders.amount_minor, orders.read_mask(), by_time, rows, is_new, later.order_id,
@@ -230,7 +233,7 @@ class FeatureEngine(EngineArrays):
             self._replay(entities, first, horizon, out_row, answers)
 
         for level in self._levels:
-            self._run(replay, self._share_out(level), pool)
+            run(replay, self._share_out(level))
         kernel.close_batch(shared, horizon)
 
     def _ask_nothing(self, out_row: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -266,9 +269,18 @@ class FeatureEngine(EngineArrays):
             weights[least] += len(self._plans[self._entities[entity]].operations)
         return [np.array(share, np.int64) for share in shares]
 
-    def _run(self, task: Callable[[Any], None], items: Iterable[Any], pool: Parallel) -> None:
+    @contextmanager
+    def _open_pool(self) -> Iterator[_Run]:
+        """Give what runs a task for many items, on the engine's threads."""
         if self.n_jobs == 1:
-            for item in items:
-                task(item)
-        else:
-            pool(delayed(task)(item) for item in items)
+            yield _run_in_turn
+            return
+        from joblib import Parallel, delayed  # noqa: PLC0415 - whoever has one thread does not wait for it
+
+        with Parallel(n_jobs=self.n_jobs, backend="threading") as pool:
+            yield lambda task, items: pool(delayed(task)(item) for item in items)
+
+
+def _run_in_turn(task: Callable[[Any], None], items: Iterable[Any]) -> None:
+    for item in items:
+        task(item)
