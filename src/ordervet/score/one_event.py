@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import lru_cache
 from math import nan
+from operator import itemgetter
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["build_one_event", "find_mask", "list_own_features", "pick_ids"]
 
 _DAY_US, _MINUTE_US = 86_400_000_000, 60_000_000
-_ABSENT, _UNKNOWN_PLACE = int(Evidence.ABSENT), int(PlaceType.UNKNOWN)
+_KNOWN, _ABSENT, _UNKNOWN_PLACE = int(Evidence.KNOWN), int(Evidence.ABSENT), int(PlaceType.UNKNOWN)
 # SPEED: plain integers; members of an enumeration compare slowly (bench_live.py).
 _SHARED_PLACES = frozenset(map(int, SHARED_PLACES))
 _ORDER, _NEW = SELECTOR_BIT["order"], SELECTOR_BIT["new_account"]
@@ -143,7 +144,14 @@ def _read_account_age_us(one: OneOrder) -> float:
 
 def _count_unknown(one: OneOrder) -> int:
     """Count the people, places and things that the order does not tell."""
-    return len(EVIDENCE_ENTITIES) - int(np.count_nonzero(pick_ids(one, EVIDENCE_ENTITIES)))
+    codes: tuple[int, ...] = _find_codes(one.keyed.names)(one.keyed.codes)
+    return len(codes) - codes.count(_KNOWN)
+
+
+@lru_cache(maxsize=64)
+def _find_codes(names: tuple[str, ...]) -> itemgetter[tuple[int, ...]]:
+    """Make what picks the codes of evidence from those of a `KeyedOrder`."""
+    return itemgetter(*map(names.index, EVIDENCE_ENTITIES))
 
 
 def _tell_place_type(known: int, place_type: int) -> float:

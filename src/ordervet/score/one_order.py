@@ -181,7 +181,7 @@ class OneOrderReader:
         ContractError
             A table would not hold the order: its id is blank, or a number is infinite.
         """
-        if not order.order_id.strip() or not all(map(isfinite, order.numbers.values())):
+        if not order.order_id.strip() or (order.numbers and not all(map(isfinite, order.numbers.values()))):
             raise ContractError("the order has a blank id or an infinite number")
         return OneOrder(order, KeptOrder(order, self._keyer.key(order), seen_at))
 
