@@ -3,7 +3,7 @@
 from ordervet.model.artefact import Model, find_live_model, load_model, save_model
 from ordervet.model.calibration import Curve, fit_calibration, fit_risk_scale
 from ordervet.model.fit import TrainingSet, fit_model
-from ordervet.model.forest_predict import ForestPredictor, open_forest
+from ordervet.model.forest_predict import ForestPredictor
 from ordervet.model.metrics import measure_at_rate, measure_daily_precision, measure_ranking
 from ordervet.model.predict import Predictor
 from ordervet.model.registry import (
@@ -12,6 +12,7 @@ from ordervet.model.registry import (
     check_model,
     list_models,
     list_promotions,
+    load_serving_forest,
     load_serving_model,
     promote_model,
     prune_models,
@@ -36,11 +37,11 @@ __all__ = [
     "list_models",
     "list_promotions",
     "load_model",
+    "load_serving_forest",
     "load_serving_model",
     "measure_at_rate",
     "measure_daily_precision",
     "measure_ranking",
-    "open_forest",
     "promote_model",
     "prune_models",
     "rollback_model",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -206,17 +206,6 @@ class ForestPredictor:
         if not (features.flags.c_contiguous and features.flags.aligned):
             features = np.require(features, requirements=["C", "A"])
         return features.reshape(-1)
-
-
-@lru_cache(maxsize=2)
-def open_forest(booster_text: str) -> ForestPredictor:
-    """Make a booster's predictor, or give the one that was made of the same text a moment ago; see its class.
-
-    Parameters
-    ----------
-    booster_text : LightGBM's text format
-    """
-    return ForestPredictor(booster_text)
 
 
 def run_rows(kernel: Callable[[int, int], Any], n_rows: int, n_threads: int, rows_per_thread: int) -> None:

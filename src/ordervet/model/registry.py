@@ -31,7 +31,7 @@ from ordervet.model.artefact import (
     swap_live_pointer,
     write_durably,
 )
-from ordervet.model.forest_predict import open_forest
+from ordervet.model.forest_predict import ForestPredictor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,16 +105,21 @@ def check_model(folder: Path) -> Model:
     ModelError
         It is missing, damaged, in the folder of another model, or its forest gives no finite score.
     """
+    return _try_model(folder)[0]
+
+
+def _try_model(folder: Path) -> tuple[Model, ForestPredictor]:
     model = load_model(folder)
     if model.model_id != folder.name:
         raise ModelError(
             f"the folder {folder.name} holds the model {model.model_id}", hint="copy model folders under their names"
         )
     features = np.full((1, len(model.spec.names)), np.nan, np.float32)
-    raw = open_forest(model.booster_text).predict_raw(features)
+    predictor = ForestPredictor(model.booster_text)
+    raw = predictor.predict_raw(features)
     if not np.isfinite(raw).all():
         raise ModelError(f"model {folder.name}: its forest gives no finite score", hint=_LIST_HINT)
-    return model
+    return model, predictor
 
 
 def promote_model(models: Path, model_id: str, *, why: str = "promoted by hand") -> None:
@@ -182,6 +187,12 @@ def load_serving_model(models: Path) -> tuple[Model, list[str]]:
     ModelError
         None of them can serve.
     """
+    model, _, faults = load_serving_forest(models)
+    return model, faults
+
+
+def load_serving_forest(models: Path) -> tuple[Model, ForestPredictor, list[str]]:
+    """Load what `load_serving_model` does, with the compiled forest that it was tried with."""
     faults: list[str] = []
     name: str | None = find_live_model(models).name
     seen: set[str] = set()
@@ -189,7 +200,7 @@ def load_serving_model(models: Path) -> tuple[Model, list[str]]:
     while name and name not in seen:
         seen.add(name)
         try:
-            return check_model(models / name), faults
+            return *_try_model(models / name), faults
         except ModelError as error:
             first = first or error
             faults.append(error.message)

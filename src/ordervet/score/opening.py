@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ordervet.contract import Events, read_events
 from ordervet.entities.keys import EPHEMERAL
 from ordervet.errors import ModelError
-from ordervet.model import find_live_model, load_serving_model, open_forest
+from ordervet.model import find_live_model, load_serving_forest
 from ordervet.policy import DecisionCode
 from ordervet.score.memory import Memory
 
@@ -70,13 +70,13 @@ def load_live(models: Path) -> tuple[Model | None, ForestPredictor | None, Decis
         _log.warning("no model: %s", error.message)
         return None, None, DecisionCode.UNSCORED_NO_MODEL
     try:
-        model, faults = load_serving_model(models)
-        for fault in faults:
-            _log.error("broken model: %s; an earlier one serves", fault)
-        return model, open_forest(model.booster_text), DecisionCode.SCORED
+        model, predictor, faults = load_serving_forest(models)
     except ModelError as error:
         _log.error("broken model: %s", error.message)
         return None, None, DecisionCode.UNSCORED_BROKEN_MODEL
+    for fault in faults:
+        _log.error("broken model: %s; an earlier one serves", fault)
+    return model, predictor, DecisionCode.SCORED
 
 
 def open_memory(
