@@ -1,6 +1,6 @@
 """Thirty nights of retraining through a campaign, with drift, with a kind of malice that first appears on night 12.
 
-    python benchmarks/thirty_nights.py [--orders 850000] [--json nights.json]
+    python benchmarks/thirty_nights.py [--orders 850000] [--json nights.json] [--keep DIR]
 
 A merchant is simulated, and brought into a history night by night. Every night the real retrain runs; then the orders
 of the next day are scored by the model that serves. Printed: per night the outcome, the alert rate at a fixed threshold
@@ -178,31 +178,33 @@ def score(models: Path, model_id: str | None, features: np.ndarray) -> tuple[np.
     return raw, model.risk_scale(raw)
 
 
-def run(n_orders: int, seed: int, n_threads: int) -> dict[str, Any]:
-    root = Path(tempfile.mkdtemp(prefix="ordervet-nights-"))
-    try:
-        return _run(root, n_orders, seed, n_threads)
-    finally:
-        shutil.rmtree(root)
+def run(n_orders: int, seed: int, n_threads: int, keep: Path | None) -> dict[str, Any]:
+    if keep is not None:
+        return _run(keep, n_orders, seed, n_threads)
+    with tempfile.TemporaryDirectory(prefix="ordervet-nights-") as root:
+        return _run(Path(root), n_orders, seed, n_threads)
 
 
 def _run(root: Path, n_orders: int, seed: int, n_threads: int) -> dict[str, Any]:
     key = Key(bytes(range(16)))
     world = build_world(n_orders, seed, key)
+    root.mkdir(parents=True, exist_ok=True)
     history, models, spec = History.open(root / "history", key, create=True), root / "models", world.spec
     per_day = np.bincount((world.seen_at - to_us(night_of(1))) // DAY_US + 1_000)
     typical = float(np.median(per_day[per_day > 0]))
-    copies: dict[int, Path] = {}
-    nights, promotions, poisoned = [], [], []
-    last_us = 0
-    for number in range(1, N_NIGHTS + 1):
-        as_of = to_us(night_of(number))
+    state = root / "state.json"
+    result = json.loads(state.read_text()) if state.exists() else {"nights": [], "promotions": [], "poisoned": []}
+    nights, promotions, poisoned = (result[part] for part in ("nights", "promotions", "poisoned"))
+    last_us = to_us(night_of(len(nights))) if nights else 0
+    for number in range(len(nights) + 1, N_NIGHTS + 1):
+        as_of, copy = to_us(night_of(number)), root / f"copy-{number}"
         history.ingest(cut(world.events, last_us, as_of))
         last_us = as_of
-        if number + POISONED_DAYS in POISON_NIGHTS:
-            copies[number + POISONED_DAYS] = Path(shutil.copytree(history.path, root / f"copy-{number}"))
+        if number + POISONED_DAYS in POISON_NIGHTS and not copy.exists():
+            shutil.copytree(history.path, copy)
         if number in POISON_NIGHTS:
-            poisoned += try_poisons(root, copies.pop(number), world, models, spec, key, number, n_threads)
+            before_it = root / f"copy-{number - POISONED_DAYS}"
+            poisoned += try_poisons(root, before_it, world, models, spec, key, number, n_threads)
         before = find_live_model(models).name if (models / "live").exists() else None
         started = time.perf_counter()
         night = run_night(
@@ -215,7 +217,8 @@ def _run(root: Path, n_orders: int, seed: int, n_threads: int) -> dict[str, Any]
         nights.append(judge(models, world, number, typical) | {"outcome": night.outcome, "took_s": round(took, 1)})
         nights[-1]["failed"] = [gate["name"] for gate in night.record["gates"] if not gate["passed"]]
         print_night(nights[-1])
-    return {"n_orders": len(world.seen_at), "nights": nights, "promotions": promotions, "poisoned": poisoned}
+        state.write_text(json.dumps(result))
+    return {"n_orders": len(world.seen_at)} | result
 
 
 def judge(models: Path, world: World, number: int, typical: float) -> dict[str, Any]:
@@ -267,7 +270,6 @@ def try_poisons(
         tried.append({"night": number, "how": how, "is_refused": not night.record["passed"], "failed": failed})
         print(f"  night {number}, {how}: {'refused' if failed else 'PROMOTED'} ({', '.join(failed)})", flush=True)
         shutil.rmtree(root / "poisoned")
-    shutil.rmtree(copy)
     return tried
 
 
@@ -311,9 +313,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--keep", type=Path, help="keep the history and the models here, and go on where a run ended")
     options = parser.parse_args()
     started = time.perf_counter()
-    result = run(options.orders, options.seed, options.threads)
+    result = run(options.orders, options.seed, options.threads, options.keep)
     summary = sum_up(result) | {
         "took_s": round(time.perf_counter() - started),
         "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),

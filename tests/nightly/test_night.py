@@ -8,7 +8,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
+import numpy as np
 import pytest
 
 from night_settings import AS_OF_US, LENIENT
@@ -17,13 +19,17 @@ from ordervet.entities.history.slices import HistorySlices
 from ordervet.errors import ModelError, TrainingError
 from ordervet.model import Curve, find_live_model, list_models, load_model, promote_model, save_model
 from ordervet.nightly import decision, records
+from ordervet.nightly.material import Material, Plan
 from ordervet.nightly.night import PROMOTED, REFUSED, RESCALED, WOULD_PROMOTE, run_night
 from ordervet.nightly.prometheus import build_metrics
+from ordervet.nightly.settings import GateBounds
+from ordervet.nightly.trial import _check_verdicts
 from ordervet.reports.nightly import build_nightly_page
 
 if TYPE_CHECKING:
     from ordervet.entities import Key
     from ordervet.features import FeatureSpec
+    from ordervet.nightly.gates import Gate
     from ordervet.nightly.night import Night
     from ordervet.nightly.settings import NightSettings
 
@@ -149,6 +155,30 @@ def test_night_on_a_damaged_live_model_tells_it_and_takes_its_place(night, tmp_p
     assert "damaged" in (third.folder / "report.en.html").read_text()
     assert third.outcome == PROMOTED
     assert find_live_model(models).name == third.record["model_id"]
+
+
+def test_new_malice_is_no_contradiction_and_flipped_verdicts_are() -> None:
+    rng = np.random.default_rng(2)
+    n = 400
+    raw = np.concatenate([rng.normal(2, 0.1, n // 16), rng.normal(-2, 0.1, n - n // 16)])
+    is_known = np.arange(n) < n // 16  # what it finds risky
+    is_new = ~is_known & (np.arange(n) % 5 < 3)
+    flipped = ~is_known
+
+    def check(is_malicious: np.ndarray) -> Gate:
+        plan = Plan(
+            np.arange(n), is_malicious.astype(np.int8), is_malicious.astype(np.int8), np.zeros(n, np.int64),
+            np.ones(n, np.int64), np.ones(n, bool),
+        )  # fmt: skip
+        ones = np.ones(n, np.int64)
+        material = Material(plan, raw[:, None].astype(np.float32), ones, ones, ones, ones.astype(np.uint64), ones)
+        champion = Mock(predict=lambda _, rows, __: raw[rows])
+        champion.model.risk_scale = lambda scores: np.where(scores > 0, 600.0, 100.0)
+        return _check_verdicts(champion, material, np.arange(n), LENIENT.model_copy(update={"gates": GateBounds()}), 1)
+
+    told = [check(is_malicious) for is_malicious in (is_known, is_known | is_new, flipped)]
+
+    assert [gate.passed for gate in told] == [True, True, False]
 
 
 def test_model_without_skill_does_not_serve(night, tmp_path: Path) -> None:

@@ -187,16 +187,17 @@ def check_features(
     ]
 
 
-def check_verdicts(aucs: Iterable[tuple[str, int, float]], *, bound: float, min_malicious: int) -> Gate:
+def check_verdicts(agreements: Iterable[tuple[str, int, float]], *, bound: float, min_malicious: int) -> Gate:
     """Check that the newest verdicts of no channel contradict what the champion has learned.
 
     Parameters
     ----------
-    aucs : name, malicious verdicts, and the champion's AUC on the channel's newest verdicts
-    bound : least AUC
+    agreements : name, malicious verdicts, and the champion's AUC on the channel's newest verdicts, or, where it is
+        higher, the share confirmed of those that it finds risky: a new kind of malice lowers the one and not the other
+    bound : least agreement
     min_malicious : channels with fewer are not judged
     """
-    judged = [(auc, label, n) for label, n, auc in aucs if n >= min_malicious and not math.isnan(auc)]
+    judged = [(share, label, n) for label, n, share in agreements if n >= min_malicious and not math.isnan(share)]
     if not judged:
         return Gate("verdicts", None, bound, passed=True, note="few_verdicts", values={"least": min_malicious})
     least, label, n = min(judged)

@@ -118,8 +118,8 @@ class GateBounds(_Part):
     constant_share, varied_share : a feature is constant when one value has at least the first share of the newest days,
         and had less than the second of the days before
     expected : patterns of feature names whose being new, constant or drifted was given notice of
-    label_auc : least AUC of the champion on a channel's newest verdicts
-    min_label_malicious : malicious verdicts below which a channel's verdicts are not judged
+    label_auc : least AUC of the champion on a channel's newest verdicts, or share confirmed of those it finds risky
+    min_label_malicious : malicious verdicts, and verdicts on risky orders, below which a channel's are not judged
     duplicates : share of the newest days' orders that repeat buyer, instant and amount of another order
     lookalike_orders : simulated orders of each look-alike; 0 leaves them out, which the report says
     """

@@ -346,14 +346,19 @@ def _check_verdicts(
     found = []
     if champion is not None and len(rows):
         raw = champion.predict(material, rows, n_threads)
+        is_risky = champion.model.risk_scale(raw) >= bounds.review_score
         is_malicious, channel = material.plan.verdict[rows] == MALICIOUS, material.channel[rows]
         for each in np.unique(channel):
             of = channel == each
-            held = Held(
-                is_malicious[of], np.ones(of.sum(), np.int64), np.zeros(of.sum(), np.int64), np.arange(of.sum())
+            n, n_malicious = int(of.sum()), int(is_malicious[of].sum())
+            held = Held(is_malicious[of], np.ones(n, np.int64), np.zeros(n, np.int64), np.arange(n))
+            auc = Ranking(raw[of], held).measure_auc(np.ones(n))
+            n_risky = int((of & is_risky).sum())
+            # NOTE: what it finds harmless and is malicious may be new; what it finds risky and is innocent is not.
+            confirmed = (
+                int((of & is_risky & is_malicious).sum()) / n_risky if n_risky >= bounds.min_label_malicious else 0
             )
-            auc = Ranking(raw[of], held).measure_auc(np.ones(of.sum()))
-            found.append((material.channel_names.get(int(each), "?"), int(is_malicious[of].sum()), auc))
+            found.append((material.channel_names.get(int(each), "?"), n_malicious, max(auc, confirmed)))
     return gates.check_verdicts(found, bound=bounds.label_auc, min_malicious=bounds.min_label_malicious)
 
 
