@@ -103,12 +103,16 @@ def test_lookalike_may_be_alerted_no_more_than_the_champion_alerts_it() -> None:
 
 
 def test_verdicts_that_contradict_what_was_learned_are_refused() -> None:
-    def check(auc: float, n: int) -> bool:
-        return gates.check_verdicts([("search", n, auc), ("live", 50, 0.9)], bound=0.6, min_malicious=8).passed
+    def check(n_risky: int, n_confirmed: int, auc: float) -> bool:
+        channels = [("search", n_risky, n_confirmed, auc), ("live", 50, 48, 0.9)]
+        return gates.check_verdicts(channels, bound=0.6, min_risky=8).passed
 
-    assert check(0.85, 20)
-    assert not check(0.2, 20)
-    assert check(0.2, 7)
+    assert check(20, 18, 0.85)
+    assert check(20, 18, 0.2)  # much is new, and what is known is confirmed
+    assert check(20, 2, 0.85)
+    assert not check(20, 2, 0.2)
+    assert check(7, 0, 0.2)
+    assert not check(8, 0, float("nan"))
 
 
 def test_psi_is_nothing_between_halves_of_one_sample_and_much_after_a_shift() -> None:
@@ -135,8 +139,8 @@ def test_every_note_has_words_in_both_languages() -> None:
         gates.check_alert_rate((250.0,), (100,), 1_000, bound=1, min_alerts=1),
         gates.check_alert_rate((), (), 0, bound=1, min_alerts=1),
         *gates.check_features(drift, ["b"], psi=1, constant_share=0.9, varied_share=0.8, expected=()),
-        gates.check_verdicts([("c", 9, 0.9)], bound=0.5, min_malicious=1),
-        gates.check_verdicts([], bound=0.5, min_malicious=1),
+        gates.check_verdicts([("c", 9, 8, 0.9)], bound=0.5, min_risky=1),
+        gates.check_verdicts([], bound=0.5, min_risky=1),
         gates.check_lookalikes(None, None),
         *(gates.check_at_most(name, 1.0, 2.0) for name in ("size_mb", "self_check", "duplicates")),
         gates.check_at_most("scoring_us", 1.0, 2.0, "this_machine"),

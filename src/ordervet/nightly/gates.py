@@ -187,19 +187,27 @@ def check_features(
     ]
 
 
-def check_verdicts(agreements: Iterable[tuple[str, int, float]], *, bound: float, min_malicious: int) -> Gate:
+def check_verdicts(channels: Iterable[tuple[str, int, int, float]], *, bound: float, min_risky: int) -> Gate:
     """Check that the newest verdicts of no channel contradict what the champion has learned.
+
+    What it finds harmless and is malicious may be new. What it finds risky and is judged innocent is a contradiction:
+    a channel agrees when as many of its risky orders are confirmed, give or take sampling noise, or when the champion
+    ranks its verdicts well.
 
     Parameters
     ----------
-    agreements : name, malicious verdicts, and the champion's AUC on the channel's newest verdicts, or, where it is
-        higher, the share confirmed of those that it finds risky: a new kind of malice lowers the one and not the other
+    channels : name, newest verdicts on orders that the champion finds risky, how many of them are malicious, and its
+        AUC on all of the channel's newest verdicts, NaN where there is none
     bound : least agreement
-    min_malicious : channels with fewer are not judged
+    min_risky : channels with fewer verdicts on risky orders are not judged
     """
-    judged = [(share, label, n) for label, n, share in agreements if n >= min_malicious and not math.isnan(share)]
+    judged = []
+    for label, n_risky, n_confirmed, auc in channels:
+        if n_risky >= min_risky:
+            confirmed = min(n_confirmed / n_risky + _NOISE * math.sqrt(0.25 / n_risky), 1.0)
+            judged.append((confirmed if math.isnan(auc) else max(auc, confirmed), label, n_risky))
     if not judged:
-        return Gate("verdicts", None, bound, passed=True, note="few_verdicts", values={"least": min_malicious})
+        return Gate("verdicts", None, bound, passed=True, note="few_verdicts", values={"least": min_risky})
     least, label, n = min(judged)
     return Gate(
         "verdicts", least, bound, least >= bound, "lowest_channel", {"groups": len(judged), "group": label, "n": n}

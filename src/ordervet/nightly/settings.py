@@ -119,7 +119,7 @@ class GateBounds(_Part):
         and had less than the second of the days before
     expected : patterns of feature names whose being new, constant or drifted was given notice of
     label_auc : least AUC of the champion on a channel's newest verdicts, or share confirmed of those it finds risky
-    min_label_malicious : malicious verdicts, and verdicts on risky orders, below which a channel's are not judged
+    min_label_risky : newest verdicts on risky orders below which a channel's verdicts are not judged
     duplicates : share of the newest days' orders that repeat buyer, instant and amount of another order
     lookalike_orders : simulated orders of each look-alike; 0 leaves them out, which the report says
     """
@@ -150,7 +150,7 @@ class GateBounds(_Part):
     varied_share: Share = 0.98
     expected: tuple[str, ...] = SEASONAL
     label_auc: Share = 0.6
-    min_label_malicious: Annotated[int, Ge(1)] = 8
+    min_label_risky: Annotated[int, Ge(1)] = 8
     duplicates: Share = 0.02
     lookalike_orders: Annotated[int, Ge(0)] = 2_000
 

@@ -350,16 +350,12 @@ def _check_verdicts(
         is_malicious, channel = material.plan.verdict[rows] == MALICIOUS, material.channel[rows]
         for each in np.unique(channel):
             of = channel == each
-            n, n_malicious = int(of.sum()), int(is_malicious[of].sum())
+            n, n_risky = int(of.sum()), int((of & is_risky).sum())
             held = Held(is_malicious[of], np.ones(n, np.int64), np.zeros(n, np.int64), np.arange(n))
             auc = Ranking(raw[of], held).measure_auc(np.ones(n))
-            n_risky = int((of & is_risky).sum())
-            # NOTE: what it finds harmless and is malicious may be new; what it finds risky and is innocent is not.
-            confirmed = (
-                int((of & is_risky & is_malicious).sum()) / n_risky if n_risky >= bounds.min_label_malicious else 0
-            )
-            found.append((material.channel_names.get(int(each), "?"), n_malicious, max(auc, confirmed)))
-    return gates.check_verdicts(found, bound=bounds.label_auc, min_malicious=bounds.min_label_malicious)
+            n_confirmed = int((of & is_risky & is_malicious).sum())
+            found.append((material.channel_names.get(int(each), "?"), n_risky, n_confirmed, auc))
+    return gates.check_verdicts(found, bound=bounds.label_auc, min_risky=bounds.min_label_risky)
 
 
 def _check_duplicates(material: Material, bound: float, n_days: int) -> Gate:
