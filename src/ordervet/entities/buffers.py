@@ -63,6 +63,8 @@ def _as_strings(column: TextColumn) -> pa.Array[Any]:
         column = column.cast(pa.large_string())
     if isinstance(column, pa.Array):
         return column
+    if column.num_chunks == 1:
+        return column.chunk(0)
     # NOTE: 32-bit offsets reach 2 GiB of text; a longer column needs wide ones before its chunks are joined.
     wide = column.cast(pa.large_string()) if column.nbytes > _WIDE_FROM_BYTES else column
     return pa.concat_arrays(wide.chunks) if wide.num_chunks else pa.array([], type=wide.type)
