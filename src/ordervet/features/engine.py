@@ -33,6 +33,7 @@ _PART = 32_768
 _LITTLE_ROOM = 64
 
 _NOTHING_LATER, _NO_OWN = LaterEvents.empty(), np.zeros((1, 0), np.float32)
+_ONE_ROW, _NO_ROWS = np.zeros(1, np.int64), np.zeros(0, np.int64)
 
 
 class FeatureEngine(EngineArrays):
@@ -139,7 +140,7 @@ class FeatureEngine(EngineArrays):
             out[0, self._own_columns] = own
         one = self._one
         one.order_id[0], one.seen_at[0], one.amount_minor[0], one.read_mask()[0] = order_id, seen_at, amount_minor, mask
-        self._append_few(ids.reshape(-1, 1), one, _NOTHING_LATER, out)
+        self._append_few(ids.reshape(-1, 1), one, _NOTHING_LATER, _ONE_ROW, _NO_ROWS, out)
         return out
 
     def _go_on(self, earliest: int, latest: int, n_events: int) -> None:
@@ -154,10 +155,18 @@ class FeatureEngine(EngineArrays):
 
     def _advance_few(self, orders: OrderEvents, later: LaterEvents, out: NDArray[np.float32] | None) -> None:
         ids = np.concatenate([orders.ids[entity] for entity in self._entities] or [np.zeros(0, np.uint64)])
-        self._append_few(ids.reshape(len(self._entities), len(orders)), orders, later, out)
+        ids = ids.reshape(len(self._entities), len(orders))
+        by_time, by_seen = np.argsort(orders.seen_at, kind="stable"), np.lexsort((later.rank, later.seen_at))
+        self._append_few(ids, orders, later, by_time, by_seen, out)
 
     def _append_few(
-        self, ids: NDArray[np.uint64], orders: OrderEvents, later: LaterEvents, out: NDArray[np.float32] | None
+        self,
+        ids: NDArray[np.uint64],
+        orders: OrderEvents,
+        later: LaterEvents,
+        by_time: NDArray[np.int64],
+        by_seen: NDArray[np.int64],
+        out: NDArray[np.float32] | None,
     ) -> None:
         """Add a small batch: two calls of a kernel, nothing else that could be left out."""
         n_events = len(orders.order_id) + len(later.order_id)
@@ -166,8 +175,8 @@ class FeatureEngine(EngineArrays):
         self._room -= n_events
         shared, first = self._shared, int(self._shared[b.N_EVENTS])
         out_row = log_kernel.append_few(
-            self._book, shared, ids, orders.order_id, orders.seen_at, orders.amount_minor, orders.read_mask(),
-            later.order_id, later.seen_at, later.mask, later.amount_minor, later.rank,
+            self._book, shared, ids, orders.order_id, orders.seen_at, orders.amount_minor, orders.read_mask(), by_time,
+            later.order_id, later.seen_at, later.mask, later.amount_minor, by_seen,
         )  # fmt: skip
         out = self._ask_nothing(out_row) if out is None else out
         self._enter_classes()
@@ -180,8 +189,7 @@ class FeatureEngine(EngineArrays):
 
     def _advance_many(self, orders: OrderEvents, later: LaterEvents, out: NDArray[np.float32] | None) -> None:
         """Add a large batch: part by part, so that what a part touches stays near; a part entity by entity."""
-        by_time = log_kernel.sort_seen(orders.seen_at, np.zeros(len(orders), np.uint8))
-        by_seen = log_kernel.sort_seen(later.seen_at, later.rank)
+        by_time, by_seen = np.argsort(orders.seen_at, kind="stable"), np.lexsort((later.rank, later.seen_at))
         starts = range(_PART, len(orders), _PART)
         first_instants = orders.seen_at[by_time[_PART::_PART]]
         parts = zip(

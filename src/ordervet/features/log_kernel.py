@@ -19,17 +19,6 @@ _AHEAD = 12
 
 
 @numba.njit(nogil=True, cache=True)
-def sort_seen(seen_at, rank):
-    """List events as they were seen, ties by rank and then as given; shape (n,), int64."""
-    order = np.arange(len(seen_at))
-    for at in range(1, len(seen_at)):
-        if seen_at[at] < seen_at[at - 1] or (seen_at[at] == seen_at[at - 1] and rank[at] < rank[at - 1]):
-            by_rank = np.argsort(rank, kind="mergesort")
-            return by_rank[np.argsort(seen_at[by_rank], kind="mergesort")]
-    return order
-
-
-@numba.njit(nogil=True, cache=True)
 def place_orders(order_id, by_time, shared):
     """Give each order its row, in the order seen.
 
@@ -140,7 +129,7 @@ def append_events(shared_row, order_seen_at, order_amount, order_mask, by_time, 
     by_time, rows, is_new : of `place_orders`
     order_id, seen_at, mask, amount : shape (m,), the later events, as given; those of an order that is not known, or
         not yet, are left out
-    by_seen : shape (m,), of `sort_seen`
+    by_seen : shape (m,), the later events as seen, ties by rank
 
     Returns
     -------
@@ -186,17 +175,16 @@ def find_span(seen_at, other_seen_at):
 
 
 @numba.njit(nogil=True, cache=True)
-def append_few(book, shared, ids, order_id, order_seen_at, order_amount, order_mask, later_order_id, seen_at, mask,
-               amount, rank):  # fmt: skip
+def append_few(book, shared, ids, order_id, order_seen_at, order_amount, order_mask, by_time, later_order_id, seen_at,
+               mask, amount, by_seen):  # fmt: skip
     """Place and append a small batch in one call; see `place_orders`, `place_ids` and `append_events`.
 
     Parameters
     ----------
     ids : shape (n_entities, n), uint64
     """
-    by_time = sort_seen(order_seen_at, np.zeros(len(order_id), np.uint8))
     rows, is_new = place_orders(order_id, by_time, shared)
     for entity in range(len(ids)):
         place_ids(entity, book, shared, ids[entity], by_time, rows, is_new)
     return append_events(shared, order_seen_at, order_amount, order_mask, by_time, rows, is_new, later_order_id,
-                         seen_at, mask, amount, sort_seen(seen_at, rank))  # fmt: skip
+                         seen_at, mask, amount, by_seen)  # fmt: skip
