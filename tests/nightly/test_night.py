@@ -19,11 +19,12 @@ from ordervet.entities.history.slices import HistorySlices
 from ordervet.errors import ModelError, TrainingError
 from ordervet.model import Curve, find_live_model, list_models, load_model, promote_model, save_model
 from ordervet.nightly import decision, records
+from ordervet.nightly.figures import Held
 from ordervet.nightly.material import Material, Plan
 from ordervet.nightly.night import PROMOTED, REFUSED, RESCALED, WOULD_PROMOTE, run_night
 from ordervet.nightly.prometheus import build_metrics
 from ordervet.nightly.settings import GateBounds
-from ordervet.nightly.trial import _check_verdicts
+from ordervet.nightly.trial import _check_verdicts, _find_money_rate
 from ordervet.reports.nightly import build_nightly_page
 
 if TYPE_CHECKING:
@@ -155,6 +156,15 @@ def test_night_on_a_damaged_live_model_tells_it_and_takes_its_place(night, tmp_p
     assert "damaged" in (third.folder / "report.en.html").read_text()
     assert third.outcome == PROMOTED
     assert find_live_model(models).name == third.record["model_id"]
+
+
+def test_money_is_measured_with_room_for_all_malice() -> None:
+    def find(share: float) -> float:
+        is_malicious, ones = np.arange(1_000) < 1_000 * share, np.ones(1_000, np.int64)
+        return _find_money_rate(Held(is_malicious, ones, ones, np.arange(1_000)), GateBounds())
+
+    assert find(0.004) == 0.02
+    assert find(0.04) == pytest.approx(0.05)
 
 
 def test_new_malice_is_no_contradiction_and_flipped_verdicts_are() -> None:

@@ -102,7 +102,7 @@ class GateBounds(_Part):
         AUC, must be above
     max_champion_days : a champion older than this is replaced by a challenger that is not worse
     max_loss : "not worse" is a gain, as measured, of at least minus this
-    money_rate : alert rate at which the money caught is measured
+    money_rate : alert rate at which the money caught is measured, or 1.25 times the share of malice where that is more
     calibration_error : expected calibration error
     calibration_bias : relative difference of foretold and found malice, beyond sampling noise
     review_score : risk score from which an order counts as an alert in the gates on false positives

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ordervet.backtest.judgement import FLAGS_PER_MALICIOUS
 from ordervet.model import ForestPredictor, Predictor, fit_risk_scale
 from ordervet.model.binned import MatrixView
 from ordervet.nightly import gates
@@ -202,7 +203,7 @@ def hold_trial(
         _check_verdicts(champion, material, parts.verdicts, settings, n_threads),
         _check_duplicates(material, bounds.duplicates, bounds.check_days),
     ]  # fmt: skip
-    rate = bounds.money_rate
+    rate = _find_money_rate(held, bounds)
     scores = [challenger.predict(material, rows, n_threads) for rows in (_before(parts), parts.fresh)]
     return Trial(
         metrics=measure_model(raw, p, held, money_rate=rate) | {"gains": gains},
@@ -265,17 +266,24 @@ def _measure_gains(
         return {}
     bounds = settings.gates
     one, other = Ranking(raw, held), Ranking(champion_raw, held)
+    rate = _find_money_rate(held, bounds)
     measures = {
         "ap_gain": (one.measure_ap, other.measure_ap),
         "money_gain": (
-            lambda weight: one.measure_money(weight, bounds.money_rate),
-            lambda weight: other.measure_money(weight, bounds.money_rate),
+            lambda weight: one.measure_money(weight, rate),
+            lambda weight: other.measure_money(weight, rate),
         ),
     }
     return {
         name: measure_gain(*pair, held, sureness=bounds.sureness, n_draws=bounds.n_draws, seed=settings.seed)
         for name, pair in measures.items()
     }
+
+
+def _find_money_rate(held: Held, bounds: GateBounds) -> float:
+    """Give the alert rate at which money is measured: as set, and room for all malice, so that none displaces other."""
+    share = float(held.weight[held.is_malicious].sum() / held.weight.sum())
+    return max(bounds.money_rate, FLAGS_PER_MALICIOUS * share)
 
 
 def _before(parts: Parts) -> NDArray[np.int64]:
