@@ -35,13 +35,15 @@ SHARES = (0.55, 0.7, 0.85)
 GRID = {
     "num_leaves": (15, 31),
     "learning_rate": (0.03, 0.06),
-    "feature_fraction": (0.25, 0.5),
+    "min_data_in_leaf": (20, 50),
+    "feature_fraction": (0.15, 0.25, 0.5),
+    "bagging_fraction": (0.5, 0.8),
     "lambda_l2": (5.0, 20.0),
 }
 
 
 def list_candidates(settings: FitSettings) -> list[FitSettings]:
-    """Change one or two settings at a time; rounds follow the learning rate."""
+    """Change one setting at a time; rounds follow the learning rate."""
     found = {settings.model_dump_json(): settings}
     for values in itertools.product(*GRID.values()):
         changed = dict(zip(GRID, values, strict=True))

@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ordervet.backtest.lookalikes import MIN_TWIN_RECALL, SCENARIOS, measure_lookalikes
+from ordervet.backtest.lookalikes import (
+    MIN_ALLOWED_ALERTS,
+    MIN_TWIN_RECALL,
+    SCENARIOS,
+    _draw_rates,
+    _Scored,
+    _summarise,
+    measure_lookalikes,
+)
 from ordervet.features import build_spec
 from ordervet.model import Curve, FitSettings, TrainingSet, fit_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ordervet.backtest.lookalikes import LookalikeRow
     from ordervet.model import Model
 
 QUICK = FitSettings(num_rounds=10, learning_rate=0.5, num_leaves=4, min_data_in_leaf=20, feature_fraction=1.0)
@@ -88,6 +97,34 @@ def test_report_is_plain_json_that_says_that_it_is_simulated(flags_young_account
     assert read["is_simulated"] is True
     assert read["rows"][0]["scenario"] == "gift_buyer"
     assert read["rows"][0]["passed"] is report.rows[0].passed
+
+
+def summarise(n_look_alike: int, ratio: float, scenario: str = "family") -> LookalikeRow:
+    """Sum up a scenario in which one plain order in fifty is flagged, and a look-alike's `ratio` times as often."""
+    n_plain, plain_rate = 20_000, 0.02
+    n = n_plain + n_look_alike
+    is_plain = np.arange(n) < n_plain
+    flagged = np.zeros(n, bool)
+    flagged[: round(n_plain * plain_rate)] = True
+    flagged[n_plain : n_plain + round(n_look_alike * plain_rate * ratio)] = True
+    scored = _Scored(is_plain, ~is_plain, np.zeros(n, bool), flagged, np.arange(n))
+    plain_rates = _draw_rates(flagged[is_plain], np.arange(n_plain), 0)
+    return _summarise(scenario, scored, plain_rate, plain_rates, 0)
+
+
+def test_ratio_itself_decides_where_the_bound_allows_enough_alerts() -> None:
+    assert summarise(4_000, 1.2).is_fair
+    assert not summarise(4_000, 1.4).is_fair
+    assert summarise(4_000, 1.4).ratio.low < 1.25
+    assert not summarise(4_000, 1.2, "fault_wave").is_fair
+
+
+def test_scenario_with_few_orders_fails_only_beyond_doubt_and_says_that_it_is_not_decided() -> None:
+    few = summarise(400, 1.5)
+
+    assert (few.is_decided, few.is_fair) == (False, True)
+    assert not summarise(400, 4.0).is_fair
+    assert summarise(int(MIN_ALLOWED_ALERTS / 0.02 / 1.25) + 1, 1.0).is_decided
 
 
 def test_every_look_alike_of_the_simulation_has_a_scenario() -> None:

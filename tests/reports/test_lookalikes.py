@@ -11,6 +11,7 @@ def draw_row(**changes: Any) -> dict[str, Any]:
     row = {
         "scenario": "family", "twin": "coupon_farming", "n_orders": 1_200, "alert_rate": 0.0025, "max_ratio": 1.25,
         "ratio": {"value": 1.1, "low": 0.4, "high": 2.0}, "twin_recall": 0.91, "passed": True,
+        "is_decided": True,
     }  # fmt: skip
     return row | changes
 
@@ -26,7 +27,7 @@ def test_lookalike_table_fits_eighty_columns_and_says_what_failed() -> None:
     unmeasured = {"value": None, "low": None, "high": None}
     rows = [draw_row(), draw_row(scenario="heavy_returner", ratio=unmeasured, passed=False)]
 
-    text = write({"n_plain": 9_000, "plain_alert_rate": 0.0023, "rows": rows})
+    text = write({"n_plain": 9_000, "plain_alert_rate": 0.0023, "undecided": [], "rows": rows})
 
     assert "family" in text
     assert "0.40 to 2.00" in text
@@ -37,4 +38,15 @@ def test_lookalike_table_fits_eighty_columns_and_says_what_failed() -> None:
 
 
 def test_lookalike_table_says_when_all_passed() -> None:
-    assert "all 1 passed" in write({"n_plain": 9_000, "plain_alert_rate": 0.0023, "rows": [draw_row()]})
+    assert "all 1 passed" in write(
+        {"n_plain": 9_000, "plain_alert_rate": 0.0023, "undecided": [], "rows": [draw_row()]}
+    )
+
+
+def test_lookalike_table_says_what_so_few_orders_leave_open() -> None:
+    row = draw_row(is_decided=False)
+
+    text = write({"n_plain": 900, "plain_alert_rate": 0.0023, "undecided": ["family"], "rows": [row]})
+
+    assert "open" in text
+    assert "1 stay open with so few orders" in text

@@ -43,8 +43,11 @@ MIN_TWIN_RECALL = 0.55
 
 _LOOK_ALIKE_SHARE = 0.15
 _TWIN_SHARE = 0.03
-_N_DRAWS = 400
+#: From so many alerts on that the bound would allow a look-alike, the ratio itself decides: its noise is about a fifth.
+MIN_ALLOWED_ALERTS = 20
+#: From so many alerts on that the bound would allow a look-alike, the ratio itself decides: its noise is a fifth then.
 _SURE = 0.05
+_N_DRAWS = 400
 _PASS = ACTIONS.index(Action.PASS)
 SCENARIOS = tuple(LOOK_ALIKE_SHARES)
 
@@ -62,7 +65,8 @@ class LookalikeRow:
     ratio : alert rate over that of plain honest buyers of all scenarios, with its bootstrap interval by buyer
     max_ratio : the bound
     n_twin, twin_recall : orders of the malicious twin, and the share of them that would be reviewed or stopped
-    is_fair : the ratio is not above its bound, as far as so many orders can tell: its 5th percentile is not
+    is_decided : the bound would allow at least `MIN_ALLOWED_ALERTS` alerts, so that the ratio itself decides
+    is_fair : the ratio is not above its bound; where it is not decided, its 5th percentile is not
     is_twin_caught : the twin's recall is at least `MIN_TWIN_RECALL`
     """
 
@@ -75,6 +79,7 @@ class LookalikeRow:
     max_ratio: float
     n_twin: int
     twin_recall: float
+    is_decided: bool
     is_fair: bool
     is_twin_caught: bool
 
@@ -106,6 +111,11 @@ class LookalikeReport:
         return all(row.passed for row in self.rows)
 
     @property
+    def undecided(self) -> tuple[str, ...]:
+        """The scenarios that so few orders cannot decide: that they passed proves nothing."""
+        return tuple(row.scenario for row in self.rows if not row.is_decided)
+
+    @property
     def failed(self) -> tuple[str, ...]:
         """The scenarios that did not pass."""
         return tuple(row.scenario for row in self.rows if not row.passed)
@@ -119,6 +129,7 @@ class LookalikeReport:
             "n_plain": self.n_plain,
             "plain_alert_rate": self.plain_alert_rate,
             "passed": self.passed,
+            "undecided": list(self.undecided),
             "rows": rows,
         }
         return {key: drop_nan(value) for key, value in report.items()}
@@ -220,6 +231,7 @@ def _summarise(
         draws, value = rates / plain_rates, float(np.divide(_share(flagged), plain_rate))
     low, high = _find_ends(draws)
     bound = MAX_RATIOS.get(name, MAX_RATIO)
+    is_decided = bound * plain_rate * len(flagged) >= MIN_ALLOWED_ALERTS
     recall = _share(scored.is_flagged[scored.is_twin])
     return LookalikeRow(
         scenario=name,
@@ -231,7 +243,8 @@ def _summarise(
         max_ratio=bound,
         n_twin=int(scored.is_twin.sum()),
         twin_recall=recall,
-        is_fair=not low > bound,
+        is_decided=is_decided,
+        is_fair=not (value if is_decided else low) > bound,
         is_twin_caught=recall >= MIN_TWIN_RECALL,
     )
 

@@ -28,7 +28,7 @@ def build_lookalike_table(report: dict[str, Any]) -> Table:
             f"{_write(ratio['low'])} to {_write(ratio['high'])}",
             f"{row['max_ratio']:.2f}",
             f"{row['twin_recall']:.0%}",
-            "ok" if row["passed"] else "FAILED",
+            _say_verdict(row),
             style="" if row["passed"] else "red",
         )
     return table
@@ -38,7 +38,16 @@ def sum_up_lookalikes(report: dict[str, Any]) -> str:
     """Say in one sentence or two how the suite went."""
     n_failed = sum(not row["passed"] for row in report["rows"])
     verdict = f"{n_failed} of {len(report['rows'])} failed" if n_failed else f"all {len(report['rows'])} passed"
-    return f"plain honest orders: {report['n_plain']:,}, {report['plain_alert_rate']:.2%} of them flagged. {verdict}."
+    n_open = len(report["undecided"])
+    doubt = f" {n_open} stay open with so few orders (--orders): they fail only beyond doubt." if n_open else ""
+    rate = f"{report['plain_alert_rate']:.2%} of them flagged"
+    return f"plain honest orders: {report['n_plain']:,}, {rate}. {verdict}.{doubt}"
+
+
+def _say_verdict(row: dict[str, Any]) -> str:
+    if not row["passed"]:
+        return "FAILED"
+    return "ok" if row["is_decided"] else "open"
 
 
 def _write(ratio: float | None) -> str:
