@@ -58,7 +58,7 @@ def test_memory_is_what_the_arrays_hold_and_what_the_page_says() -> None:
     def hold(*names: str) -> int:
         return sum(row_bytes(arrays[name]) for name in names)
 
-    assert told["event"] == hold("log/events", "log/details", "log/weights")
+    assert told["event"] == hold("log/events", "log/judgements", "log/weights")
     assert told["order"] == hold("log/slots", "log/last_verdict", "log/map")
     assert told["buyer"] == hold("buyer/map", "buyer/slots", "groups/members")
     assert told["busy item"] == hold("item/records")

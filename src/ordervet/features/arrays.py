@@ -134,7 +134,7 @@ class EngineArrays:
         grow, and the tables of ids and pairs are a quarter to half full: up to two and a half times as much is taken.
         """
         log = self._log
-        event = sum(_measure_entry(each) for each in (log.events, log.details, log.weights))
+        event = sum(_measure_entry(each) for each in (log.events, log.judgements, log.weights))
         told = {"event": event, "order": sum(_measure_entry(each) for each in (log.slots, log.last_verdict, log.map))}
         groups = self._groups.measure_memory() if self._groups else {}
         for entity, state in zip(self._entities, self._states, strict=True):

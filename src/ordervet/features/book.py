@@ -17,7 +17,7 @@ from __future__ import annotations
 
 #: Columns of the row that all entities share.
 (
-    LOG, MAX_EVENTS, N_EVENTS, EVENT_BYTES, DETAILS, APPLIED, ROW_SLOTS, ROW_BYTES, N_ENTITIES, MAX_ROWS, N_ROWS,
+    LOG, MAX_EVENTS, N_EVENTS, EVENT_BYTES, JUDGEMENTS, APPLIED, ROW_SLOTS, ROW_BYTES, N_ENTITIES, MAX_ROWS, N_ROWS,
     WEIGHTS, N_WEIGHTS, CLASS_MASKS, N_CLASSES, LAST_VERDICT, ORDER_MAP, ORDER_MAP_SIZE, FIRST_SEEN, N_FIRST_SEEN,
     FIRST_OWN, MAX_WALK, N_SHARED,
 ) = range(23)  # fmt: skip
@@ -28,15 +28,16 @@ MAX_CLASSES = 4096
 #: What a class of events is to an entity; a judgement matters only to one that counts verdicts.
 IS_LISTED, IS_JUDGEMENT, IS_ORDER, IS_ASKED = 1, 2, 4, 8
 
-#: An event of the log: its instant in the first 64-bit word, then in 32-bit words the row of its order, its class, and
-#: per entity with a plan the event before it in its slot (-1: none).
-SEEN_AT = 0
-EVENT_ROW, EVENT_CLASS, FIRST_LINK = 2, 3, 4
+#: An event of the log: its instant and its amount in the first 64-bit words (of a verdict or correction the class of what
+#: it takes back, or -1), then in 32-bit words the row of its order, its class, and per entity with a plan the event
+#: before it in its slot (-1: none).
+SEEN_AT, AMOUNT = 0, 1
+EVENT_ROW, EVENT_CLASS, FIRST_LINK = 4, 5, 6
 
-#: The details of an event, 16 bytes: the amount in the first 64-bit word, then in 32-bit words the event it takes back
-#: and the one that takes it back (-1: none). Of a verdict or correction the amount is the class of what it takes back.
-AMOUNT, DETAILS_BYTES = 0, 16
-TAKES_BACK, TAKEN_BACK_BY = 2, 3
+#: Of a verdict or correction, two 32-bit words: the event it takes back plus one, and the one that takes it back plus one
+#: (0: none). SPEED: of all other events they are never touched, and take no memory.
+JUDGEMENT_BYTES = 8
+TAKES_BACK, TAKEN_BACK_BY = 0, 1
 
 #: What an order's standing verdict is, two 32-bit words in LAST_VERDICT: its event plus one (0: none, or it has left
 #: the log), and its class plus one.

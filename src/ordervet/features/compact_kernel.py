@@ -141,19 +141,20 @@ def enter_latest(row, shared_row, owners, moved, nodes, table):
 
 @numba.njit(nogil=True, cache=True)
 def move_events(shared_row, log, n_links, n_expired):
-    """Renumber what the log, its details and the orders say of events, after their move to the front.
+    """Renumber what the log, its judgements and the orders say of events, after their move to the front.
 
     Parameters
     ----------
     log : shape (n_staying, event width), int32
     n_links : links of an event
     """
-    details, last_verdict = shared_row[b.DETAILS], shared_row[b.LAST_VERDICT]
+    judgements, last_verdict = shared_row[b.JUDGEMENTS], shared_row[b.LAST_VERDICT]
     for event in range(len(log)):
         for at in range(b.FIRST_LINK, b.FIRST_LINK + n_links):
             log[event, at] = max(log[event, at] - n_expired, -1)
         for at in (b.TAKES_BACK, b.TAKEN_BACK_BY):
-            detail = details + event * b.DETAILS_BYTES
-            put32(detail, at, max(get32(detail, at) - n_expired, -1))
+            judgement = judgements + event * b.JUDGEMENT_BYTES
+            if get32(judgement, at) != 0:
+                put32(judgement, at, max(get32(judgement, at) - n_expired, 0))
     for row in range(shared_row[b.N_ROWS]):
         put32(last_verdict + 8 * row, 0, max(get32(last_verdict + 8 * row, 0) - n_expired, 0))

@@ -182,7 +182,7 @@ def _apply_instant(begin, end, shared, plan):
     for event in range(begin, end):
         mask = _read_mask(event, shared)
         if mask & _JUDGEMENT_BIT:
-            before = get64(get64(shared, b.DETAILS) + event * b.DETAILS_BYTES, b.AMOUNT)
+            before = get64(get64(shared, b.LOG) + event * get64(shared, b.EVENT_BYTES), b.AMOUNT)
             if before >= 0:
                 _count(event, get64(get64(shared, b.CLASS_MASKS), before), -1, shared, plan)
         _count(event, mask, 1, shared, plan)

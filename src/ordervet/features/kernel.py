@@ -109,7 +109,7 @@ def _apply(slot, event, plan, shared):
     kind, n_events = get32(at, b.EVENT_CLASS), get32(slot, N_EVENTS)
     flags = get32(get64(plan, b.CLASS_FLAGS), kind)
     if n_events < 0 and flags & b.IS_JUDGEMENT:
-        taken_back = get32(get64(shared, b.DETAILS) + event * b.DETAILS_BYTES, b.TAKES_BACK)
+        taken_back = get32(get64(shared, b.JUDGEMENTS) + event * b.JUDGEMENT_BYTES, b.TAKES_BACK) - 1
         if taken_back >= 0:
             take_back(find_record(slot, plan), taken_back, plan, shared)
     if not flags & b.IS_LISTED:
@@ -209,8 +209,7 @@ def _replay_chunk(plan, shared, applied, first, end, horizon, base, out_row, out
         if out_at >= 0:
             to = out + 4 * out_at * n_columns
             if record != 0:
-                amount = get64(get64(shared, b.DETAILS) + event * b.DETAILS_BYTES, b.AMOUNT)
-                write_features(record, slot, now, amount, plan, to)
+                write_features(record, slot, now, get64(at, b.AMOUNT), plan, to)
             elif slot != 0:
                 write_empty(slot, now, plan, to)
             else:

@@ -82,21 +82,19 @@ def _find_class(mask, shared):
 @numba.njit(nogil=True, cache=True)
 def _append(number, seen_at, amount, mask, row, shared):
     event = get64(shared, b.LOG) + number * get64(shared, b.EVENT_BYTES)
-    details = get64(shared, b.DETAILS) + number * b.DETAILS_BYTES
     kind = _find_class(mask, shared)
     put64(event, b.SEEN_AT, seen_at)
     put32(event, b.EVENT_ROW, row)
     put32(event, b.EVENT_CLASS, kind)
-    put64(details, b.AMOUNT, amount)
-    put32(details, b.TAKES_BACK, -1)
-    put32(details, b.TAKEN_BACK_BY, -1)
+    put64(event, b.AMOUNT, amount)
     if mask & _JUDGEMENT_BIT:
         standing = get64(shared, b.LAST_VERDICT) + 8 * row
-        before = get32(standing, 0) - 1
-        put32(details, b.TAKES_BACK, before)
-        put64(details, b.AMOUNT, get32(standing, 1) - 1)
-        if before >= 0:
-            put32(get64(shared, b.DETAILS) + before * b.DETAILS_BYTES, b.TAKEN_BACK_BY, number)
+        judgements, before = get64(shared, b.JUDGEMENTS), get32(standing, 0)
+        put32(judgements + number * b.JUDGEMENT_BYTES, b.TAKES_BACK, before)
+        put32(judgements + number * b.JUDGEMENT_BYTES, b.TAKEN_BACK_BY, 0)
+        put64(event, b.AMOUNT, get32(standing, 1) - 1)
+        if before > 0:
+            put32(judgements + (before - 1) * b.JUDGEMENT_BYTES, b.TAKEN_BACK_BY, number + 1)
         put32(standing, 0, number + 1)
         put32(standing, 1, kind + 1)
 

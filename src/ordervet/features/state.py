@@ -261,7 +261,7 @@ class LogState:
     ) -> None:
         self._row, self._n_links = shared, n_links
         self.events = np.empty((0, _fit_lines(b.FIRST_LINK + n_links)), np.int32)
-        self.details = np.empty((0, b.DETAILS_BYTES // 8), np.int64)
+        self.judgements = np.empty((0, b.JUDGEMENT_BYTES // 4), np.int32)
         self.weights = np.empty((0, n_weights), np.int32)
         self.slots = np.empty((0, _fit_lines(n_entities)), np.int32)
         self.last_verdict = np.empty((0, 2), np.int32)
@@ -277,7 +277,7 @@ class LogState:
         row = self._row
         row[b.LOG], row[b.MAX_EVENTS] = self.events.ctypes.data, len(self.events)
         row[b.ROW_SLOTS], row[b.MAX_ROWS] = self.slots.ctypes.data, len(self.slots)
-        row[b.WEIGHTS], row[b.DETAILS] = self.weights.ctypes.data, self.details.ctypes.data
+        row[b.WEIGHTS], row[b.JUDGEMENTS] = self.weights.ctypes.data, self.judgements.ctypes.data
         row[b.CLASS_MASKS] = self.class_masks.ctypes.data
         row[b.LAST_VERDICT] = self.last_verdict.ctypes.data
         row[b.ORDER_MAP], row[b.ORDER_MAP_SIZE] = self.map.ctypes.data, len(self.map)
@@ -288,7 +288,7 @@ class LogState:
         n_rows, n_events = int(self._row[b.N_ROWS]), int(self._row[b.N_EVENTS])
         self.map = grow_map(self.map, n_rows + n_new_orders)
         self.events = grow(self.events, n_events + n_new_events, used=n_events)
-        self.details = grow(self.details, len(self.events), used=n_events)
+        self.judgements = grow(self.judgements, len(self.events), used=n_events)
         self.weights = grow(self.weights, len(self.events), used=n_events)
         self.slots = grow(self.slots, n_rows + n_new_orders, used=n_rows)
         self.last_verdict = grow(self.last_verdict, len(self.slots), used=n_rows)
@@ -311,7 +311,7 @@ class LogState:
         n_events, n_rows = int(self._row[b.N_EVENTS]) + EXPORTED_ROOM, int(self._row[b.N_ROWS]) + EXPORTED_ROOM
         return {
             "events": self.events[:n_events],
-            "details": self.details[:n_events],
+            "judgements": self.judgements[:n_events],
             "weights": self.weights[:n_events],
             "slots": self.slots[:n_rows],
             "last_verdict": self.last_verdict[:n_rows],
@@ -327,7 +327,7 @@ class LogState:
 
     def restore(self, arrays: dict[str, NDArray[Any]], counts: dict[str, int]) -> None:
         """Take over an export."""
-        for name in ("events", "details", "weights", "slots", "last_verdict", "map", "first_seen"):
+        for name in ("events", "judgements", "weights", "slots", "last_verdict", "map", "first_seen"):
             setattr(self, name, take_over(arrays[name]))
         self.class_masks[: len(arrays["class_masks"])] = arrays["class_masks"]
         row = self._row
@@ -342,7 +342,7 @@ class LogState:
     def compact(self, n_expired: int) -> None:
         """Let so many events leave, after they have left every entity."""
         row, n_staying = self._row, int(self._row[b.N_EVENTS]) - n_expired
-        for name in ("events", "details", "weights"):
+        for name in ("events", "judgements", "weights"):
             staying = getattr(self, name)[n_expired : n_expired + n_staying]
             moved = grow(staying[:0], n_staying, used=0)
             moved[:n_staying] = staying

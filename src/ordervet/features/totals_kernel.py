@@ -28,7 +28,7 @@ def add(record, event, first, last, sign, plan, shared):
     for at in range(get32(starts, first), get32(starts, last)):
         cell, source = get32(get64(plan, b.SUM_CELL), at), get32(get64(plan, b.SUM_SOURCE), at)
         if source < 0:
-            value = get64(get64(shared, b.DETAILS) + event * b.DETAILS_BYTES, b.AMOUNT)
+            value = get64(get64(shared, b.LOG) + event * get64(shared, b.EVENT_BYTES), b.AMOUNT)
         else:
             value = get32(get64(shared, b.WEIGHTS), event * get64(shared, b.N_WEIGHTS) + source)
         put64(record, cell, get64(record, cell) + sign * value)
@@ -37,5 +37,5 @@ def add(record, event, first, last, sign, plan, shared):
 @numba.njit(nogil=True, cache=True)
 def is_taken_back(event, bound, shared):
     """Tell whether a verdict has been taken back by an event before `bound`."""
-    by = get32(get64(shared, b.DETAILS) + event * b.DETAILS_BYTES, b.TAKEN_BACK_BY)
+    by = get32(get64(shared, b.JUDGEMENTS) + event * b.JUDGEMENT_BYTES, b.TAKEN_BACK_BY) - 1
     return 0 <= by < bound
