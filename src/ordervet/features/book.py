@@ -28,14 +28,14 @@ MAX_CLASSES = 4096
 #: What a class of events is to an entity; a judgement matters only to one that counts verdicts.
 IS_LISTED, IS_JUDGEMENT, IS_ORDER, IS_ASKED = 1, 2, 4, 8
 
-#: An event of the log: its instant and its amount in the first 64-bit words (of a verdict or correction the class of what
-#: it takes back, or -1), then in 32-bit words the row of its order, its class, and per entity with a plan the event
-#: before it in its slot (-1: none).
+#: An event of the log: its instant and its amount in the first 64-bit words (of a verdict or correction the class of
+#: what it takes back, or -1), then in 32-bit words the row of its order, its class, and per entity with a plan the
+#: event before it in its slot (-1: none).
 SEEN_AT, AMOUNT = 0, 1
 EVENT_ROW, EVENT_CLASS, FIRST_LINK = 4, 5, 6
 
-#: Of a verdict or correction, two 32-bit words: the event it takes back plus one, and the one that takes it back plus one
-#: (0: none). SPEED: of all other events they are never touched, and take no memory.
+#: Of a verdict or correction, two 32-bit words: the event it takes back plus one, and the one that takes it back plus
+#: one (0: none). SPEED: of all other events they are never touched, and take no memory.
 JUDGEMENT_BYTES = 8
 TAKES_BACK, TAKEN_BACK_BY = 0, 1
 
