@@ -79,7 +79,7 @@ def run_one(root: str, day: int) -> str:
         learning=Learning(holdout_days=14, n_folds=2),
         gates=GateBounds(
             n_draws=50, max_champion_days=0.0, max_loss=1.0, chance_times=0.0, history_margin=-1.0,
-            calibration_error=1.0, calibration_bias=9.0,
+            calibration_error=1.0, calibration_bias=1e9,
             channel_false_positives=1.0, new_buyer_false_positives=1.0, alert_rate_change=1.0, max_us_per_order=1e9,
             expected=("*",), label_auc=0.0, duplicates=1.0, lookalike_orders=0,
         ),
