@@ -114,6 +114,21 @@ def test_features_are_blind_to_the_present_and_the_future(seed: int, span_s: int
     np.testing.assert_array_equal(alone[-1], whole[row])
 
 
+@pytest.mark.parametrize("size", [1, 700])
+def test_thousands_of_events_of_one_instant_find_room_when_the_clock_moves_on(size: int) -> None:
+    n = 6_000
+    orders, _ = draw(12, 3 * DAY, 1, n_orders=2 * n)
+    orders = replace(orders, seen_at=np.repeat([DAY * 10**6, DAY * 10**6 + 1], n))
+    nothing = LaterEvents.empty()
+
+    engine = FeatureEngine(SPEC)
+    served = [
+        engine.advance(orders.take(np.arange(at, min(at + size, 2 * n))), nothing) for at in range(0, 2 * n, size)
+    ]
+
+    np.testing.assert_array_equal(np.concatenate(served), FeatureEngine(SPEC).advance(orders, nothing))
+
+
 def test_engine_gives_the_same_on_two_threads() -> None:
     orders, later = draw(7, 40 * DAY, 1, n_orders=15_000)
 

@@ -103,15 +103,20 @@ class EngineArrays:
         return self._states[int(self._shared[b.FIRST_OWN])].n_slots if self._shared[b.FIRST_OWN] >= 0 else 0
 
     def _reserve(self, n: int) -> None:
-        """Make room for so many more orders and events, and note how many may come before the next look."""
+        """Make room for so many more orders and events, and note how many may come before the next look.
+
+        Events that wait for the clock to move on make no slot busy yet, and will want their room then.
+        """
+        n_waiting = int(self._shared[b.N_EVENTS] - self._shared[b.APPLIED])
         for state in self._states:
             state.reserve_ids(n)
         self._log.reserve(n_new_orders=n, n_new_events=n, n_buyers=self._count_buyers() + n)
         for state in self._states:
             state.reserve_slots(n)
-            state.reserve_busy(n)
+            state.reserve_busy(n + n_waiting)
         self._reserve_groups(n)
-        self._room = min([self._log.measure_room(), *(state.measure_room() for state in self._states)])
+        rooms = [self._log.measure_room(), *(state.measure_room() - n_waiting for state in self._states)]
+        self._room = min(rooms)
 
     def _reserve_groups(self, n: int) -> None:
         if self._groups is not None:

@@ -180,10 +180,12 @@ class FeatureEngine(EngineArrays):
         )  # fmt: skip
         out = self._ask_nothing(out_row) if out is None else out
         self._enter_classes()
-        kernel.replay_few(
+        is_done = kernel.replay_few(
             self._by_level, self._level_ends, self._book, shared, self._group_plan, first, self.last_seen_at, out_row,
             out,
         )  # fmt: skip
+        if not is_done:
+            raise AssertionError("no room for busy ids")  # a bug of ours: `_reserve` sees to it
         if self._room < _LITTLE_ROOM:
             self._compact_if_worth()
 

@@ -293,12 +293,18 @@ def replay_few(entities, level_ends, book, shared_row, groups, first, horizon, o
     entities : rows of `book`, those of lower levels first
     level_ends : shape (n_levels,), where a level ends among the entities
     groups : of `groups_kernel.replay_groups`; empty where there are none
+
+    Returns
+    -------
+    whether there was room for busy slots; without it nothing is right any more
     """
     if len(groups):
         replay_groups(groups, shared_row, first, horizon, out_row, out)
     begin = 0
     for end in level_ends:
-        level = entities[begin:end]
-        replay(level, book, shared_row, first, first, np.full(len(level), shared_row[b.APPLIED]), horizon, out_row, out)
+        level, applied = entities[begin:end], np.full(end - begin, shared_row[b.APPLIED])
+        if replay(level, book, shared_row, first, first, applied, horizon, out_row, out) >= 0:
+            return False
         begin = end
     close_batch(shared_row, horizon)
+    return True
