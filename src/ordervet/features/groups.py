@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ordervet.features import groups_kernel as k
+from ordervet.features.room import grow, take_over
 from ordervet.features.spec import GROUP_KEYS, GROUP_NAMES
-from ordervet.features.state import grow, take_over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,10 +45,9 @@ class GroupState:
 
     def reserve(self, n_slots: Sequence[int]) -> None:
         """Make room for so many slots of each entity of the engine."""
-        self.members = grow(self.members, n_slots[self._buyers], used=len(self.members))
-        self.keys = [
-            grow(key, n_slots[owner], used=len(key)) for key, owner in zip(self.keys, self._owners, strict=True)
-        ]
+        grow(vars(self), "members", n_slots[self._buyers], used=len(self.members))
+        for at, owner in enumerate(self._owners):
+            grow(self.keys, at, n_slots[owner], used=len(self.keys[at]))
         self._enter()
 
     def _enter(self) -> None:

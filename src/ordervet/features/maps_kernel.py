@@ -1,6 +1,6 @@
 """Ids to consecutive slots, by an open-addressing table of (id, slot) pairs that is at most half full.
 
-No checks here: `features/state.py` sizes every table, a power of two.
+No checks here: `features/room.py` sizes every table, a power of two.
 """
 
 from __future__ import annotations
@@ -11,6 +11,12 @@ import numpy as np
 from ordervet.features.memory import get64, prefetch, put64
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
+
+
+@numba.njit(nogil=True, cache=True)
+def find_id_home(wanted, size):
+    """Find the place where the search for an id begins."""
+    return np.int64((np.uint64(wanted) * _MIX) >> np.uint64(20)) & (size - 1)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -27,7 +33,7 @@ def find_place(wanted, table, size):
     the address of the pair
     """
     last = size - 1
-    place = np.int64((np.uint64(wanted) * _MIX) >> np.uint64(20)) & last
+    place = find_id_home(wanted, size)
     found = get64(table, 2 * place)
     while found not in (0, wanted):
         place = (place + 1) & last
@@ -38,7 +44,7 @@ def find_place(wanted, table, size):
 @numba.njit(nogil=True, cache=True)
 def fetch_place(wanted, table, size):
     """Ask for the line of the table where the search for an id begins."""
-    prefetch(table, 16 * (np.int64((np.uint64(wanted) * _MIX) >> np.uint64(20)) & (size - 1)))
+    prefetch(table, 16 * find_id_home(wanted, size))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -58,13 +64,3 @@ def find_slot(wanted, table, size):
         return -1
     pair = find_place(wanted, table, size)
     return get64(pair, 1) if get64(pair, 0) != 0 else -1
-
-
-@numba.njit(nogil=True, cache=True)
-def copy_map(old, new):
-    """Move the entries of a table into a larger, empty one; shape (2**k, 2), int64."""
-    for at in range(len(old)):
-        if old[at, 0] != 0:
-            pair = find_place(old[at, 0], np.int64(new.ctypes.data), np.int64(len(new)))
-            put64(pair, 0, old[at, 0])
-            put64(pair, 1, old[at, 1])

@@ -21,9 +21,12 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 _MIX_COLUMN = np.uint64(0xC2B2AE3D27D4EB4F)
 _NODE = (1 << 32) - 1
 
+#: Of an entry's second word: the column is above, the node below.
+COLUMN_SHIFT = 32
+
 
 @numba.njit(nogil=True, cache=True)
-def _find_home(pair, column, size):
+def find_pair_home(pair, column, size):
     """Find the place where a pair's search begins."""
     mixed = np.uint64(pair) + np.uint64(column) * _MIX_COLUMN
     mixed = (mixed ^ (mixed >> np.uint64(29))) * _MIX
@@ -43,7 +46,7 @@ def fetch_pairs(number, row, plan, shared):
     """Ask for the entries that an order of a busy slot will touch."""
     for column in range(get64(plan, b.N_VALUES)):
         pair = read_pair(number, row, column, plan, shared)
-        prefetch(get64(plan, b.PAIRS), 16 * _find_home(pair, column, get64(plan, b.PAIRS_SIZE)))
+        prefetch(get64(plan, b.PAIRS), 16 * find_pair_home(pair, column, get64(plan, b.PAIRS_SIZE)))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -67,7 +70,7 @@ def link_values(node, latest, number, row, plan, shared):
             else:
                 put64(entry, 0, pair)
                 put64(plan, b.N_PAIRS, get64(plan, b.N_PAIRS) + 1)
-            put64(entry, 1, column << 32 | latest)
+            put64(entry, 1, column << COLUMN_SHIFT | latest)
         put32(node, b.FIRST_VALUE + 2 * column, before)
         put32(node, b.FIRST_VALUE + 2 * column + 1, -1)
 
@@ -76,26 +79,18 @@ def link_values(node, latest, number, row, plan, shared):
 def _find_entry(pair, column, plan):
     """Find the address of a pair's entry, or of the empty one where it would go."""
     pairs, last = get64(plan, b.PAIRS), get64(plan, b.PAIRS_SIZE) - 1
-    place = _find_home(pair, column, last + 1)
+    place = find_pair_home(pair, column, last + 1)
     found = get64(pairs, 2 * place)
-    while found != 0 and not (found == pair and get64(pairs, 2 * place + 1) >> 32 == column):
+    while found != 0 and not (found == pair and get64(pairs, 2 * place + 1) >> COLUMN_SHIFT == column):
         place = (place + 1) & last
         found = get64(pairs, 2 * place)
     return pairs + 16 * place
 
 
 @numba.njit(nogil=True, cache=True)
-def copy_pairs(old, new):
-    """Move the entries of a table of pairs into a larger, empty one; shape (2**k, 2), int64."""
-    for at in range(len(old)):
-        if old[at, 0] != 0:
-            enter_pair(old[at, 0], old[at, 1] >> 32, old[at, 1] & _NODE, new)
-
-
-@numba.njit(nogil=True, cache=True)
 def enter_pair(pair, column, node, table):
     """Enter a pair that a table does not have; shape (2**k, 2), int64."""
-    place = _find_home(pair, column, np.int64(len(table)))
+    place = find_pair_home(pair, column, np.int64(len(table)))
     while table[place, 0] != 0:
         place = (place + 1) & (len(table) - 1)
-    table[place, 0], table[place, 1] = pair, column << 32 | node
+    table[place, 0], table[place, 1] = pair, column << COLUMN_SHIFT | node

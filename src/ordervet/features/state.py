@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +9,7 @@ import numpy as np
 from ordervet.features import book as b
 from ordervet.features import compact_kernel
 from ordervet.features.classes import build_class_tables
-from ordervet.features.maps_kernel import copy_map
-from ordervet.features.pairs_kernel import copy_pairs
+from ordervet.features.room import MIN_CAPACITY, allocate, grow, grow_table, round_up, take_over
 from ordervet.features.slots import NEVER
 
 if TYPE_CHECKING:
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 
     from ordervet.features.plan import EntityPlan
 
-_MIN_CAPACITY = 1024
 _LINE = 64
 
 _COUNTS = {
@@ -57,11 +54,11 @@ class EntityState:
         self._row, self._shared = row, shared
         self._constants: dict[int, NDArray[Any]] = {}
         n_values = len(value_columns)
-        self.map = np.zeros((2 * _MIN_CAPACITY, 2), np.int64)
+        self.map = np.zeros((2 * MIN_CAPACITY, 2), np.int64)
         self.slots = np.empty((0, plan.layout.slot_width if plan else 0), np.int64)
         self.records = np.empty((0, plan.layout.width if plan else 0), np.int64)
         self.nodes = np.empty((0, b.FIRST_VALUE + 2 * n_values + 1 & ~1), np.int32)
-        self.pairs = np.zeros((2 * _MIN_CAPACITY if value_columns else 1, 2), np.int64)
+        self.pairs = np.zeros((2 * MIN_CAPACITY if value_columns else 1, 2), np.int64)
         row[b.OWN], row[b.LINK], row[b.N_VALUES] = own, b.FIRST_LINK + link, n_values
         row[b.SLOT_WIDTH], row[b.RECORD_WIDTH] = self.slots.shape[1], self.records.shape[1]
         row[b.NODE_BYTES] = 4 * self.nodes.shape[1]
@@ -128,13 +125,13 @@ class EntityState:
 
     def reserve_ids(self, n_new: int) -> None:
         """Make room in the map for so many more ids."""
-        self.map = grow_map(self.map, self.n_slots + n_new)
+        grow_table(vars(self), "map", self.n_slots + n_new)
         self.enter()
 
     def reserve_slots(self, n_new: int = 0) -> None:
         """Make room for the slots of all ids and so many more."""
         if self.plan is not None:
-            self.slots = grow(self.slots, self.n_slots + n_new, used=int(self._row[b.N_OPEN]))
+            grow(vars(self), "slots", self.n_slots + n_new, used=int(self._row[b.N_OPEN]))
             self.enter()
 
     def reserve_busy(self, n_new_events: int) -> None:
@@ -144,13 +141,10 @@ class EntityState:
         row = self._row
         n_records, n_nodes = int(row[b.N_RECORDS]), int(row[b.N_NODES])
         n_new_nodes = n_new_events * int(self._shared[b.MAX_WALK])
-        self.records = grow(self.records, n_records + n_new_events, used=n_records)
-        self.nodes = grow(self.nodes, n_nodes + n_new_nodes, used=n_nodes)
-        n_pairs = int(row[b.N_PAIRS]) + n_new_nodes * int(row[b.N_VALUES])
-        if row[b.N_VALUES] and 2 * n_pairs > len(self.pairs):
-            pairs = np.zeros((_round_up(2 * n_pairs), 2), np.int64)
-            copy_pairs(self.pairs, pairs)
-            self.pairs = pairs
+        grow(vars(self), "records", n_records + n_new_events, used=n_records)
+        grow(vars(self), "nodes", n_nodes + n_new_nodes, used=n_nodes)
+        if row[b.N_VALUES]:
+            grow_table(vars(self), "pairs", int(row[b.N_PAIRS]) + n_new_nodes * int(row[b.N_VALUES]), are_pairs=True)
         self.enter()
 
     def compact(self, now: int, n_expired: int) -> None:
@@ -160,10 +154,11 @@ class EntityState:
         row, shared = self._row, self._shared
         compact_kernel.expire_slots(row, shared, now, n_expired)
         owners = compact_kernel.find_owners(row)
-        nodes = grow(self.nodes[:0], int((owners >= 0).sum()), used=0)
+        nodes = allocate((round_up(int((owners >= 0).sum())), self.nodes.shape[1]), self.nodes.dtype)
         moved = compact_kernel.move_nodes(row, n_expired, owners, nodes)
         if row[b.N_VALUES]:
-            pairs = np.zeros((_round_up(2 * int(row[b.N_NODES]) * int(row[b.N_VALUES])), 2), np.int64)
+            n_pairs = int(row[b.N_NODES]) * int(row[b.N_VALUES])
+            pairs = allocate((round_up(2 * n_pairs), 2), self.pairs.dtype)
             row[b.N_PAIRS] = compact_kernel.enter_latest(row, shared, owners, moved, nodes, pairs)
             self.pairs = pairs
         self.nodes = nodes
@@ -204,46 +199,6 @@ class EntityState:
         return min(rooms)
 
 
-def grow_map(table: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """Return the table, or a larger one with its entries, with room for `n` ids."""
-    if 2 * n <= len(table):
-        return table
-    larger = np.zeros((_round_up(2 * n), 2), np.int64)
-    copy_map(table, larger)
-    return larger
-
-
-def grow(array: NDArray[Any], n: int, *, used: int, fill: int = 0) -> NDArray[Any]:
-    """Return the array with room for `n` entries, or a larger one with the `used` entries of it, all others `fill`.
-
-    Capacity doubles, so that the total cost of growing is linear. What is not used yet takes no memory.
-    """
-    if len(array) >= n:
-        return array
-    grown = allocate((_round_up(n), *array.shape[1:]), array.dtype)
-    grown[:used] = array[:used]
-    if fill:
-        grown[used:] = fill
-    return grown
-
-
-def allocate(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Make an array of zeros that begins with a cache line, so that an entry of a line's size lies in one."""
-    n_bytes = math.prod(shape) * dtype.itemsize
-    raw = np.zeros(n_bytes + _LINE, np.uint8)
-    begin = -raw.ctypes.data % _LINE
-    return raw[begin : begin + n_bytes].view(dtype).reshape(shape)
-
-
-def take_over(array: NDArray[Any]) -> NDArray[Any]:
-    """Give the array itself if it can be written to, else a copy."""
-    return np.require(array, requirements=["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
-
-
-def _round_up(n: int) -> int:
-    return max(_MIN_CAPACITY, 1 << (n - 1).bit_length())
-
-
 class LogState:
     """What all entities share: the log of events, the orders, the weights and the classes of events.
 
@@ -265,7 +220,7 @@ class LogState:
         self.weights = np.empty((0, n_weights), np.int32)
         self.slots = np.empty((0, _fit_lines(n_entities)), np.int32)
         self.last_verdict = np.empty((0, 2), np.int32)
-        self.map = np.zeros((2 * _MIN_CAPACITY, 2), np.int64)
+        self.map = np.zeros((2 * MIN_CAPACITY, 2), np.int64)
         self.class_masks = np.zeros(b.MAX_CLASSES, np.int64)
         self.first_seen = np.empty(0, np.int64)
         shared[b.N_ENTITIES], shared[b.N_WEIGHTS], shared[b.FIRST_OWN] = n_entities, n_weights, first_own
@@ -286,14 +241,15 @@ class LogState:
     def reserve(self, *, n_new_orders: int, n_new_events: int, n_buyers: int) -> None:
         """Make room for so many more orders and events, and for so many buyers in all."""
         n_rows, n_events = int(self._row[b.N_ROWS]), int(self._row[b.N_EVENTS])
-        self.map = grow_map(self.map, n_rows + n_new_orders)
-        self.events = grow(self.events, n_events + n_new_events, used=n_events)
-        self.judgements = grow(self.judgements, len(self.events), used=n_events)
-        self.weights = grow(self.weights, len(self.events), used=n_events)
-        self.slots = grow(self.slots, n_rows + n_new_orders, used=n_rows)
-        self.last_verdict = grow(self.last_verdict, len(self.slots), used=n_rows)
+        own = vars(self)
+        grow_table(own, "map", n_rows + n_new_orders)
+        grow(own, "events", n_events + n_new_events, used=n_events)
+        grow(own, "judgements", len(self.events), used=n_events)
+        grow(own, "weights", len(self.events), used=n_events)
+        grow(own, "slots", n_rows + n_new_orders, used=n_rows)
+        grow(own, "last_verdict", len(self.slots), used=n_rows)
         if self._row[b.FIRST_OWN] >= 0:
-            self.first_seen = grow(self.first_seen, n_buyers, used=len(self.first_seen), fill=NEVER)
+            grow(own, "first_seen", n_buyers, used=len(self.first_seen), fill=NEVER)
         self.enter()
 
     def measure_room(self) -> int:
@@ -344,7 +300,7 @@ class LogState:
         row, n_staying = self._row, int(self._row[b.N_EVENTS]) - n_expired
         for name in ("events", "judgements", "weights"):
             staying = getattr(self, name)[n_expired : n_expired + n_staying]
-            moved = grow(staying[:0], n_staying, used=0)
+            moved = allocate((round_up(n_staying), *staying.shape[1:]), staying.dtype)
             moved[:n_staying] = staying
             setattr(self, name, moved)
         row[b.N_EVENTS], row[b.APPLIED] = n_staying, int(row[b.APPLIED]) - n_expired
