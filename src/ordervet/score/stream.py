@@ -1,10 +1,10 @@
-"""Orders in chunks: while one is scored the next is read, checked and keyed; only what may be flagged is kept."""
+"""Orders in chunks: while one is decided about, the features of the next are made and the one after that is keyed."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ordervet.model import Model
     from ordervet.policy import Lang, Policy
     from ordervet.score.scored import ScoredOrders
+
+_Item = TypeVar("_Item")
 
 _PASS = ACTIONS.index(Action.PASS)
 
@@ -96,7 +98,7 @@ def open_parts(model: Model, policy: Policy, key: Key, *, lang: Lang = "zh", n_t
 def stream_scores(tables: Iterable[pa.Table], later: LaterEvents, parts: StreamParts) -> Iterator[ScoredChunk]:
     """Score tables of orders one after the other, each order as of its own instant.
 
-    Memory is bounded by three chunks, the engine's state and the later events.
+    Memory is bounded by five chunks, the engine's state and the later events.
 
     Parameters
     ----------
@@ -119,18 +121,13 @@ def stream_scores(tables: Iterable[pa.Table], later: LaterEvents, parts: StreamP
     """
     if parts.policy.capacity is not None:
         raise PolicyError("a review capacity needs all orders at once", hint="score the file in one piece")
-    known = later.take(np.argsort(later.seen_at, kind="stable"))
-    n_seen = 0
-    for orders, events in _prepare_ahead(tables, parts):
-        until = int(events.seen_at.max(initial=parts.engine.last_seen_at))
-        if int(events.seen_at.min(initial=until)) < parts.engine.last_seen_at:
-            raise HistoryError("the orders are not in the order of time", hint="score the file in one piece")
-        n_due = int(np.searchsorted(known.seen_at, until, side="right"))
-        features = parts.engine.advance(events, known.take(np.arange(n_seen, n_due)))
-        n_seen = n_due
-        rows = np.arange(len(events)) if parts.keeps_all else find_candidates(orders, events, features, parts)
-        scored = score_rows(orders, events, features, rows, parts)
-        yield ScoredChunk(len(events), events.order_id, count_evidence(orders), rows, scored)
+    # SPEED: benchmarks/bench_path.py. Each stage has parts that use one core only; those of another fill the gaps.
+    with ThreadPoolExecutor(max_workers=2) as executor:
+        prepared = _run_ahead(_prepare(tables, parts), executor)
+        for orders, events, features in _run_ahead(_advance(prepared, later, parts), executor):
+            rows = np.arange(len(events)) if parts.keeps_all else find_candidates(orders, events, features, parts)
+            scored = score_rows(orders, events, features, rows, parts)
+            yield ScoredChunk(len(events), events.order_id, count_evidence(orders), rows, scored)
 
 
 def find_candidates(
@@ -189,19 +186,31 @@ def score_rows(
     )
 
 
-def _prepare_ahead(tables: Iterable[pa.Table], parts: StreamParts) -> Iterator[tuple[pa.Table, OrderEvents]]:
-    """Check and key the next table in a thread of its own; kernels and Arrow hold no lock."""
-    coming = iter(tables)
-    with ThreadPoolExecutor(max_workers=1) as executor:
-        ahead = executor.submit(_prepare_next, coming, parts)
-        while (prepared := ahead.result()) is not None:
-            ahead = executor.submit(_prepare_next, coming, parts)
-            yield prepared
+def _prepare(tables: Iterable[pa.Table], parts: StreamParts) -> Iterator[tuple[pa.Table, OrderEvents]]:
+    """Check and key table after table."""
+    for table in tables:
+        orders = key_orders(validate_events("orders", table, keeps_codes=True), parts.key)
+        yield orders, build_order_events(orders, parts.model.spec)
 
 
-def _prepare_next(tables: Iterator[pa.Table], parts: StreamParts) -> tuple[pa.Table, OrderEvents] | None:
-    table = next(tables, None)
-    if table is None:
-        return None
-    orders = key_orders(validate_events("orders", table, keeps_codes=True), parts.key)
-    return orders, build_order_events(orders, parts.model.spec)
+def _advance(
+    prepared: Iterable[tuple[pa.Table, OrderEvents]], later: LaterEvents, parts: StreamParts
+) -> Iterator[tuple[pa.Table, OrderEvents, NDArray[np.float32]]]:
+    """Give the features of chunk after chunk, each order as of its own instant."""
+    known = later.take(np.argsort(later.seen_at, kind="stable"))
+    n_seen = 0
+    for orders, events in prepared:
+        until = int(events.seen_at.max(initial=parts.engine.last_seen_at))
+        if int(events.seen_at.min(initial=until)) < parts.engine.last_seen_at:
+            raise HistoryError("the orders are not in the order of time", hint="score the file in one piece")
+        n_due = int(np.searchsorted(known.seen_at, until, side="right"))
+        yield orders, events, parts.engine.advance(events, known.take(np.arange(n_seen, n_due)))
+        n_seen = n_due
+
+
+def _run_ahead(items: Iterator[_Item], executor: ThreadPoolExecutor) -> Iterator[_Item]:
+    """Make each item in another thread while the one before is looked at; kernels and Arrow hold no lock."""
+    ahead = executor.submit(next, items, None)
+    while (item := ahead.result()) is not None:
+        ahead = executor.submit(next, items, None)
+        yield item
