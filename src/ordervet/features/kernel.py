@@ -20,7 +20,7 @@ from ordervet.features.busy_kernel import add_node, expire, fetch_tails, find_re
 from ordervet.features.groups_kernel import replay_groups
 from ordervet.features.memory import get32, get64, prefetch, put32, put64
 from ordervet.features.pairs_kernel import fetch_pairs
-from ordervet.features.slots import LATEST, N_EVENTS, N_LATEST, NEVER, WAKE_AT
+from ordervet.features.slots import LATEST, N_EVENTS, N_LATEST, NEVER, RING_SIZE, WAKE_AT
 from ordervet.features.spec import PRIOR_ORDERS
 from ordervet.features.walk_kernel import count_live, walk
 from ordervet.features.write_kernel import write_empty, write_features, write_unknown
@@ -34,6 +34,10 @@ _EXCUSED_BIT = 1 << 41
 CHUNK = 2_048
 _FAR, _NEAR, _NEXT = 24, 16, 8
 
+#: At hand are the slots of so many events, the present one the last of them, and of `_FAR` events more.
+_BEHIND = 32
+_LAST = RING_SIZE - 1
+
 
 @numba.njit(nogil=True, cache=True)
 def _find_slot(event, plan, shared):
@@ -44,17 +48,8 @@ def _find_slot(event, plan, shared):
 
 
 @numba.njit(nogil=True, cache=True)
-def _fetch_slot(event, plan, shared):
-    """Ask for the slot that a later event will touch."""
-    slot = _find_slot(event, plan, shared)
-    if slot != 0:
-        prefetch(slot, 0)
-
-
-@numba.njit(nogil=True, cache=True)
-def _fetch_past(event, plan, shared):
+def _fetch_past(slot, plan, shared):
     """Ask for what the slot of a later event points at: its latest events, or its record."""
-    slot = _find_slot(event, plan, shared)
     if slot == 0:
         return
     if get32(slot, N_EVENTS) < 0:
@@ -62,16 +57,16 @@ def _fetch_past(event, plan, shared):
         for line in range(0, 8 * get64(plan, b.RECORD_WIDTH), 64):
             prefetch(record, line)
     else:
+        log, event_bytes = get64(shared, b.LOG), get64(shared, b.EVENT_BYTES)
         for at in range(LATEST, LATEST + N_LATEST):
             if get32(slot, at) < 0:
                 break
-            prefetch(get64(shared, b.LOG), get32(slot, at) * get64(shared, b.EVENT_BYTES))
+            prefetch(log, get32(slot, at) * event_bytes)
 
 
 @numba.njit(nogil=True, cache=True)
-def _fetch_beyond(event, plan, shared):
+def _fetch_beyond(event, slot, plan, shared):
     """Ask for what comes after that: an event more and the orders of the latest, or what expires and the new pairs."""
-    slot = _find_slot(event, plan, shared)
     if slot == 0:
         return
     if get32(slot, N_EVENTS) < 0:
@@ -80,16 +75,16 @@ def _fetch_beyond(event, plan, shared):
         if get64(plan, b.N_VALUES) > 0:
             fetch_pairs(-1 - get32(slot, N_EVENTS), get32(at, b.EVENT_ROW), plan, shared)
         return
-    event_bytes, latest = get64(shared, b.EVENT_BYTES), -1
+    log, event_bytes, latest = get64(shared, b.LOG), get64(shared, b.EVENT_BYTES), -1
     for at in range(LATEST, LATEST + N_LATEST):
         if get32(slot, at) < 0:
             return
-        latest = get64(shared, b.LOG) + get32(slot, at) * event_bytes
+        latest = log + get32(slot, at) * event_bytes
         if get64(plan, b.N_VALUES) > 0:
             prefetch(get64(shared, b.ROW_SLOTS), get32(latest, b.EVENT_ROW) * get64(shared, b.ROW_BYTES))
     before = get32(latest, get64(plan, b.LINK))
     if before >= 0:
-        prefetch(get64(shared, b.LOG), before * event_bytes)
+        prefetch(log, before * event_bytes)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -137,12 +132,17 @@ def _apply(slot, event, plan, shared):
 
 
 @numba.njit(nogil=True, cache=True)
-def _apply_until(applied, end, now, plan, shared):
-    """Let the events seen before `now` count, in the order seen; return the first that does not count yet."""
+def _apply_until(applied, end, now, ring, event, plan, shared):
+    """Let the events seen before `now` count, in the order seen; return the first that does not count yet.
+
+    Parameters
+    ----------
+    ring, event : the slots of the `_BEHIND` - 1 events before this one, and of it
+    """
     log, event_bytes, flags = get64(shared, b.LOG), get64(shared, b.EVENT_BYTES), get64(plan, b.CLASS_FLAGS)
     while applied < end and get64(log + applied * event_bytes, b.SEEN_AT) < now:
         if get32(flags, get32(log + applied * event_bytes, b.EVENT_CLASS)) & (b.IS_LISTED | b.IS_JUDGEMENT):
-            slot = _find_slot(applied, plan, shared)
+            slot = get64(ring, applied & _LAST) if applied > event - _BEHIND else _find_slot(applied, plan, shared)
             if slot != 0:
                 _apply(slot, applied, plan, shared)
         applied += 1
@@ -190,19 +190,24 @@ def find_totals(slot, now, bound, plan, shared):
 def _replay_chunk(plan, shared, applied, first, end, horizon, base, out_row, out, n_columns):
     """Replay a chunk of the batch for one entity; return the first event that does not count yet."""
     log, flags, n_events = get64(shared, b.LOG), get64(plan, b.CLASS_FLAGS), get64(shared, b.N_EVENTS)
-    event_bytes = get64(shared, b.EVENT_BYTES)
+    event_bytes, ring = get64(shared, b.EVENT_BYTES), get64(plan, b.RING)
     _open_slots(plan)
+    for event in range(max(applied, first - _BEHIND + 1), min(first + _FAR, n_events)):
+        put64(ring, event & _LAST, _find_slot(event, plan, shared))
     for event in range(first, end):
         if event + _FAR < n_events:
-            _fetch_slot(event + _FAR, plan, shared)
-            _fetch_past(event + _NEAR, plan, shared)
-            _fetch_beyond(event + _NEXT, plan, shared)
+            slot = _find_slot(event + _FAR, plan, shared)
+            put64(ring, (event + _FAR) & _LAST, slot)
+            if slot != 0:
+                prefetch(slot, 0)
+            _fetch_past(get64(ring, (event + _NEAR) & _LAST), plan, shared)
+            _fetch_beyond(event + _NEXT, get64(ring, (event + _NEXT) & _LAST), plan, shared)
         at, out_at = log + event * event_bytes, np.int64(out_row[event - base])
         is_asked = get32(flags, get32(at, b.EVENT_CLASS)) & b.IS_ASKED
         if out_at < 0 and not is_asked:
             continue
-        slot, now = _find_slot(event, plan, shared), get64(at, b.SEEN_AT)
-        applied = _apply_until(applied, event, now, plan, shared)
+        slot, now = get64(ring, event & _LAST), get64(at, b.SEEN_AT)
+        applied = _apply_until(applied, event, now, ring, event, plan, shared)
         record = find_totals(slot, now, applied, plan, shared) if slot != 0 else 0
         if is_asked:
             _weigh(record, event, plan, shared)
@@ -214,7 +219,7 @@ def _replay_chunk(plan, shared, applied, first, end, horizon, base, out_row, out
                 write_empty(slot, now, plan, to)
             else:
                 write_unknown(plan, to)
-    return _apply_until(applied, end, horizon, plan, shared)
+    return _apply_until(applied, end, horizon, ring, end - 1, plan, shared)
 
 
 @numba.njit(nogil=True, cache=True)

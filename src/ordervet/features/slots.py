@@ -40,6 +40,9 @@ WAKE_AT, TAIL_SEEN_AT = 0, 1
 #: From so many events on a slot becomes busy. SPEED: benchmarks/bench_features.py.
 MAX_WALK = 8
 
+#: Slots of the events around the present one that a kernel keeps at hand; a power of 2.
+RING_SIZE = 64
+
 
 @dataclass(frozen=True, slots=True)
 class SlotLayout:

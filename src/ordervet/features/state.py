@@ -10,7 +10,7 @@ from ordervet.features import book as b
 from ordervet.features import compact_kernel
 from ordervet.features.classes import build_class_tables
 from ordervet.features.room import MIN_CAPACITY, allocate, grow, grow_table, round_up, take_over
-from ordervet.features.slots import NEVER
+from ordervet.features.slots import NEVER, RING_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +78,7 @@ class EntityState:
         self._enter(b.EMPTY_SLOT, plan.layout.build_empty_slot())
         self._enter(b.EMPTY_RECORD, plan.layout.build_empty_record())
         self._enter(b.SCRATCH, np.zeros(plan.layout.width, np.int64))
+        self._enter(b.RING, np.zeros(RING_SIZE, np.int64))
         max_walk = int(self._shared[b.MAX_WALK])
         self._enter(b.SEEN, np.zeros((1 + len(plan.distinct_entities)) * (2 + max_walk), np.int32))
         self._row[b.N_ASKS], self._row[b.N_OPERATIONS] = len(plan.asks), len(plan.operations)
