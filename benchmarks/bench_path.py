@@ -36,6 +36,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
+from ordervet.cli.freed_memory import keep_freed_memory
 from ordervet.contract import Events, validate_events
 from ordervet.contract.parquet_orders import CHUNK_ROWS, count_rows, iter_tables
 from ordervet.entities import key_orders, new_key
@@ -257,6 +258,7 @@ def watch_memory() -> Iterator[list[float]]:
 def measure_path(path: Path, folder: Path, n_rounds: int) -> float:
     """Give orders per second of the whole path, bundled model, two threads."""
     model, n_orders = load_model(find_live_model(find_bundled_models())), count_rows(path)
+    keep_freed_memory()  # as `ordervet score` does for a large file
     score_by_path(path, folder / "flags.parquet", build_parts(model, 2), n_chunks=WARM_CHUNKS)
     seconds, memory = [], []
     for _ in range(n_rounds):

@@ -37,6 +37,7 @@ def chunks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(scoring, "find_streamable", lambda files: find(files, min_rows=1))
     monkeypatch.setattr(streaming, "stream_scores", note)
     monkeypatch.setattr(streaming, "CHUNK_ROWS", 300)
+    monkeypatch.setattr(streaming, "keep_freed_memory", lambda: True)  # it would last for all tests
     return sizes
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ordervet.cli.accounts import FileAccount, add_evidence
+from ordervet.cli.freed_memory import keep_freed_memory
 from ordervet.cli.screen import show_rows
 from ordervet.contract import write_table
 from ordervet.contract.file_events import INSTANT_FIELDS, NATIVE
@@ -85,6 +86,7 @@ def stream_file(path: Path, parts: StreamParts, out: Path | None = None) -> Stre
     None where the file has to be read whole: orders out of the order of time, orders that come twice, wrong rows; then
     nothing is written
     """
+    keep_freed_memory()
     chunks: list[ScoredChunk] = []
     with show_rows("scoring", count_rows(path)) as advance:
         tables = _iter_decided(path, parts, chunks, advance)
