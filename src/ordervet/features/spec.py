@@ -22,6 +22,7 @@ import re
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
+from zlib import crc32
 
 from ordervet.errors import MappingError
 
@@ -223,6 +224,9 @@ class FeatureSpec:
     aggregations: tuple[tuple[int, Aggregation], ...] = field(init=False, repr=False, compare=False)
     order_columns: tuple[tuple[int, str], ...] = field(init=False, repr=False, compare=False)
     group_columns: tuple[tuple[int, str], ...] = field(init=False, repr=False, compare=False)
+    # SPEED: specs are the keys of caches that every live order asks (benchmarks/bench_live.py). NOT: hash(), whose
+    # value another process does not share.
+    checksum: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_names(self)
@@ -233,6 +237,11 @@ class FeatureSpec:
         object.__setattr__(self, "aggregations", tuple(parsed))
         object.__setattr__(self, "order_columns", tuple(own))
         object.__setattr__(self, "group_columns", tuple(linked))
+        content = repr((self.names, self.entities, self.numbers, self.time_zone))
+        object.__setattr__(self, "checksum", crc32(content.encode()))
+
+    def __hash__(self) -> int:
+        return self.checksum
 
     @property
     def hash(self) -> str:

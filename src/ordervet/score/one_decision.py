@@ -6,6 +6,7 @@ from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from math import floor
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,7 +82,7 @@ class OneDecider:
             policy.bands.build_cuts(1)[0].tolist() if isinstance(policy.bands, Explicit) else None
         )
         self._told = tuple(name for name in MISSING_ENTITIES if name in model.spec.entities)
-        self._missing: dict[tuple[int, ...], tuple[str, ...]] = {}
+        self._missing: dict[tuple[int, ...] | int, tuple[str, ...]] = {}
         self._reasoner: OneReasoner | None = None
 
     def decide(self, one: OneOrder, matrix: NDArray[np.float32]) -> Decision:
@@ -151,16 +152,18 @@ class OneDecider:
         return next((kind for reason in reasons if (kind := find_spec(reason.code).kind)), None)
 
     def _list_missing(self, one: OneOrder) -> tuple[str, ...]:
-        told, codes = one.keyed.codes, self._missing
-        states = tuple([told[at] for at in _find_told(one.keyed.names, self._told)])
-        words = codes.get(states)
+        if not self._told:
+            return ()
+        states = _find_told(one.keyed.names, self._told)(one.keyed.codes)
+        words = self._missing.get(states)
         if words is None:
-            pairs = zip(self._told, states, strict=True)
-            words = codes[states] = tuple(f"{name}_{EVIDENCE_WORDS[state]}" for name, state in pairs if state)
+            told = states if isinstance(states, tuple) else (states,)
+            pairs = zip(self._told, told, strict=True)
+            words = self._missing[states] = tuple(f"{name}_{EVIDENCE_WORDS[state]}" for name, state in pairs if state)
         return words
 
 
 @lru_cache(maxsize=64)
-def _find_told(names: tuple[str, ...], told: tuple[str, ...]) -> tuple[int, ...]:
-    """Find where a `KeyedOrder` has the entities whose absence is told."""
-    return tuple(names.index(name) for name in told)
+def _find_told(names: tuple[str, ...], told: tuple[str, ...]) -> itemgetter[tuple[int, ...] | int]:
+    """Make what picks the codes of the entities whose absence is told from those of a `KeyedOrder`."""
+    return itemgetter(*map(names.index, told))
