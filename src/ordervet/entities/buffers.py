@@ -28,7 +28,7 @@ def view_texts(column: TextColumn) -> TextBuffers:
 
     Returns
     -------
-    data : shape (n_bytes,), read-only where the column's own memory is shown
+    data : shape (n_bytes,), read-only: it may be the column's own memory
     offsets : shape (n_rows + 1,), int64, ascending; row i is ``data[offsets[i]:offsets[i + 1]]``
     """
     texts = _as_strings(column)
@@ -43,6 +43,8 @@ def view_texts(column: TextColumn) -> TextBuffers:
         texts.offset : texts.offset + len(texts) + 1
     ]
     data = _NO_BYTES if data_buffer is None else np.frombuffer(cast("memoryview", data_buffer), dtype=np.uint8)
+    # SPEED: numba compiles once more for arrays that can be written to, and Arrow's own memory is now one, now another.
+    data.flags.writeable = False
     return data, offsets.astype(np.int64, copy=False)
 
 
