@@ -11,7 +11,6 @@ from ordervet.errors import HistoryError
 from ordervet.features import book as b
 from ordervet.features import groups_kernel, kernel, log_kernel
 from ordervet.features.arrays import SPARE_ROOM, EngineArrays
-from ordervet.features.events import LaterEvents, OrderEvents
 from ordervet.features.slots import MAX_WALK
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ordervet.features.events import LaterEvents, OrderEvents
     from ordervet.features.spec import FeatureSpec
 
     #: Runs a task for each of some items.
@@ -32,8 +32,10 @@ _PART = 32_768
 #: With room for fewer events than this an engine looks whether it would rather let go of some.
 _LITTLE_ROOM = 64
 
-_NOTHING_LATER, _NO_OWN = LaterEvents.empty(), np.zeros((1, 0), np.float32)
-_ONE_ROW, _NO_ROWS = np.zeros(1, np.int64), np.zeros(0, np.int64)
+_ONE_ROW = np.zeros(1, np.int32)
+
+#: A bug of ours: `_reserve` sees to it.
+_NO_ROOM = "no room for busy ids"
 
 
 class FeatureEngine(EngineArrays):
@@ -52,8 +54,7 @@ class FeatureEngine(EngineArrays):
         are_together = own == list(range(own[0], own[-1] + 1)) if own else False
         # SPEED: benchmarks/bench_features.py. A slice costs a live order less than a list of columns.
         self._own_columns = slice(own[0], own[-1] + 1) if are_together else np.array(own, np.int64)
-        numbers = (np.zeros(1, np.int64) for _ in range(3))
-        self._one = OrderEvents(np.zeros(1, np.uint64), next(numbers), next(numbers), {}, _NO_OWN, mask=next(numbers))
+        self._order = np.zeros(4 + len(self._entities), np.int64)
 
     def advance(self, orders: OrderEvents, later: LaterEvents) -> NDArray[np.float32]:
         """Add events and return the features of the orders among them.
@@ -138,9 +139,22 @@ class FeatureEngine(EngineArrays):
         out = np.empty((1, len(self.spec.names)), np.float32)
         if self.spec.order_columns:
             out[0, self._own_columns] = own
-        one = self._one
-        one.order_id[0], one.seen_at[0], one.amount_minor[0], one.read_mask()[0] = order_id, seen_at, amount_minor, mask
-        self._append_few(ids.reshape(-1, 1), one, _NOTHING_LATER, _ONE_ROW, _NO_ROWS, out)
+        if self._room == 0:
+            self._reserve(1 + SPARE_ROOM)
+        self._room -= 1
+        order, shared, first = self._order, self._shared, int(self._shared[b.N_EVENTS])
+        order.view(np.uint64)[0] = order_id
+        order[1:4], order[4:] = (seen_at, amount_minor, mask), ids.view(np.int64)
+        answer = kernel.serve_one(
+            order, self._by_level, self._level_ends, self._book, shared, self._group_plan, seen_at, out
+        )  # fmt: skip
+        if answer == kernel.NEW_CLASS:
+            self._enter_classes()
+            self._replay_few(first, _ONE_ROW, out)
+        elif answer == kernel.NO_ROOM:
+            raise AssertionError(_NO_ROOM)
+        if self._room < _LITTLE_ROOM:
+            self._compact_if_worth()
         return out
 
     def _go_on(self, earliest: int, latest: int, n_events: int) -> None:
@@ -180,14 +194,17 @@ class FeatureEngine(EngineArrays):
         )  # fmt: skip
         out = self._ask_nothing(out_row) if out is None else out
         self._enter_classes()
-        is_done = kernel.replay_few(
-            self._by_level, self._level_ends, self._book, shared, self._group_plan, first, self.last_seen_at, out_row,
-            out,
-        )  # fmt: skip
-        if not is_done:
-            raise AssertionError("no room for busy ids")  # a bug of ours: `_reserve` sees to it
+        self._replay_few(first, out_row, out)
         if self._room < _LITTLE_ROOM:
             self._compact_if_worth()
+
+    def _replay_few(self, first: int, out_row: NDArray[np.int32], out: NDArray[np.float32]) -> None:
+        is_done = kernel.replay_few(
+            self._by_level, self._level_ends, self._book, self._shared, self._group_plan, first, self.last_seen_at,
+            out_row, out,
+        )  # fmt: skip
+        if not is_done:
+            raise AssertionError(_NO_ROOM)
 
     def _advance_many(self, orders: OrderEvents, later: LaterEvents, out: NDArray[np.float32] | None) -> None:
         """Add a large batch: part by part, so that what a part touches stays near; a part entity by entity."""

@@ -18,6 +18,7 @@ import numpy as np
 from ordervet.features import book as b
 from ordervet.features.busy_kernel import add_node, expire, fetch_tails, find_record, make_busy, take_back
 from ordervet.features.groups_kernel import replay_groups
+from ordervet.features.log_kernel import append_few
 from ordervet.features.memory import get32, get64, prefetch, put32, put64
 from ordervet.features.pairs_kernel import fetch_pairs
 from ordervet.features.slots import LATEST, N_EVENTS, N_LATEST, NEVER, RING_SIZE, WAKE_AT
@@ -33,6 +34,9 @@ _EXCUSED_BIT = 1 << 41
 # and what that points at.
 CHUNK = 2_048
 _FAR, _NEAR, _NEXT = 24, 16, 8
+
+#: What `serve_one` answers.
+DONE, NEW_CLASS, NO_ROOM = 0, 1, 2
 
 #: At hand are the slots of so many events, the present one the last of them, and of `_FAR` events more.
 _BEHIND = 32
@@ -313,3 +317,30 @@ def replay_few(entities, level_ends, book, shared_row, groups, first, horizon, o
         begin = end
     close_batch(shared_row, horizon)
     return True
+
+
+@numba.njit(nogil=True, cache=True)
+def serve_one(order, entities, level_ends, book, shared_row, groups, horizon, out):
+    """Add one order and write its features, in one call: `log_kernel.append_few` and `replay_few`.
+
+    Parameters
+    ----------
+    order : shape (4 + n_entities,), int64: id, instant, amount, selector bits, and per entity its id
+    entities, level_ends, book, shared_row, groups, horizon : as for `replay_few`
+    out : shape (1, n_features), float32
+
+    Returns
+    -------
+    DONE; NEW_CLASS, when `replay_few` is still to be called after the tables of classes have been made anew; or NO_ROOM
+    """
+    first, n_classes, zero = shared_row[b.N_EVENTS], shared_row[b.N_CLASSES], np.zeros(1, np.int64)
+    nothing, none = zero[:0], zero[:0].view(np.uint64)
+    out_row = append_few(
+        book, shared_row, order[4:].view(np.uint64).reshape((-1, 1)), order[:1].view(np.uint64), order[1:2], order[2:3],
+        order[3:4], zero, none, nothing, nothing, nothing, nothing,
+    )  # fmt: skip
+    if shared_row[b.N_CLASSES] != n_classes:
+        return NEW_CLASS
+    if replay_few(entities, level_ends, book, shared_row, groups, first, horizon, out_row, out):
+        return DONE
+    return NO_ROOM
