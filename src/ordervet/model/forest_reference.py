@@ -29,15 +29,15 @@ def walk_forest(forest: Forest, features: NDArray[np.float32]) -> NDArray[np.flo
     ----------
     LightGBM: GBDT::PredictRaw.
     """
-    values = features.astype(np.float64)
-    raw = np.zeros(len(values), np.float64)
+    leaves = find_leaves(forest, features.astype(np.float64))
+    raw = np.zeros(len(features), np.float64)
     for tree in range(forest.n_trees):
-        raw += forest.leaf_value[forest.leaf_start[tree] + find_leaves(forest, tree, values)]
+        raw += forest.leaf_value[forest.leaf_start[tree] + leaves[:, tree]]
     return raw
 
 
-def find_leaves(forest: Forest, tree: int, values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Find each row's leaf in one tree.
+def find_leaves(forest: Forest, values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Find each row's leaf in every tree.
 
     Parameters
     ----------
@@ -45,16 +45,15 @@ def find_leaves(forest: Forest, tree: int, values: NDArray[np.float64]) -> NDArr
 
     Returns
     -------
-    shape (n,), leaves of this tree
+    shape (n, n_trees), leaves of each tree
     """
-    start, stop = forest.node_start[tree : tree + 2]
-    if start == stop:
-        return np.zeros(len(values), np.int64)
-    at = np.zeros(len(values), np.int64)
-    while (rows := np.flatnonzero(at >= 0)).size:
-        node = start + at[rows]
-        is_left = goes_left(forest, node, values[rows, forest.feature[node]])
-        at[rows] = np.where(is_left, forest.left[node], forest.right[node])
+    is_leaf_alone = forest.node_start[1:] == forest.node_start[:-1]
+    at = np.tile(np.where(is_leaf_alone, ~0, 0), (len(values), 1))
+    while (at >= 0).any():
+        row, tree = np.nonzero(at >= 0)
+        node = forest.node_start[tree] + at[row, tree]
+        is_left = goes_left(forest, node, values[row, forest.feature[node]])
+        at[row, tree] = np.where(is_left, forest.left[node], forest.right[node])
     return ~at
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -289,24 +288,33 @@ class _TreeParts:
             if question.feature not in group.features:
                 group.features.append(question.feature)
             waiting += [(child, [*steps, step]) for child, step in onward]
+        place_of = {feature: place for place, feature in enumerate(group.features)}
         for leaf, steps in leaves:
-            self._add_leaf(group, leaf, steps, n_path_bits, bit_of_node)
+            self._add_leaf(leaf, _sum_up(steps, place_of, n_path_bits, bit_of_node, len(group.bits)))
         self._groups.append(group)
 
-    def _add_leaf(
-        self, group: _Group, leaf: int, steps: list[_Step], n_path_bits: int, bit_of_node: dict[int, int]
-    ) -> None:
-        out, highest = self._leaves, 1 << (len(group.bits) - 1)
-        features = dict.fromkeys(step.feature for step in steps)
+    def _add_leaf(self, leaf: int, features: dict[int, tuple[float, int, int]]) -> None:
+        out = self._leaves
         out.value.append(self._value[leaf])
         out.group.append(len(self._groups))
         out.n_features.append(len(features))
-        for feature in features:
-            place = group.features.index(feature)
-            inside = [step for step in steps if step.feature == feature and step.node in bit_of_node]
-            of_path = highest >> place if place < n_path_bits else 0
-            bits = [highest >> bit_of_node[step.node] for step in inside]
+        for place, (weight, mask, wanted) in features.items():
             out.place.append(place)
-            out.weight.append(prod(step.ratio for step in steps if step.feature == feature))
-            out.mask.append(of_path + sum(bits))
-            out.wanted.append(of_path + sum(bit for bit, step in zip(bits, inside, strict=True) if step.is_right))
+            out.weight.append(weight)
+            out.mask.append(mask)
+            out.wanted.append(wanted)
+
+
+def _sum_up(
+    steps: list[_Step], place_of: dict[int, int], n_path_bits: int, bit_of_node: dict[int, int], n_bits: int
+) -> dict[int, tuple[float, int, int]]:
+    """Sum up a path by its features: place in the group to share of rows, the feature's bits, and those to be set."""
+    highest = 1 << (n_bits - 1)
+    features: dict[int, tuple[float, int, int]] = {}
+    for step in steps:
+        place = place_of[step.feature]
+        of_path = highest >> place if place < n_path_bits else 0
+        weight, mask, wanted = features.get(place, (1.0, of_path, of_path))
+        bit = highest >> bit_of_node[step.node] if step.node in bit_of_node else 0
+        features[place] = weight * step.ratio, mask + bit, wanted + (bit if step.is_right else 0)
+    return features
