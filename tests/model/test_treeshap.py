@@ -17,8 +17,9 @@ from ordervet.errors import ModelError
 from ordervet.model.forest import parse_forest
 from ordervet.model.forest_predict import EXPLAINED_SINGLY, ForestPredictor, check_shares, draw_edge_rows
 from ordervet.model.forest_tables import build_tables
+from ordervet.model.treeshap_groups import GROUP_BITS
 from ordervet.model.treeshap_reference import explain_by_definition
-from ordervet.model.treeshap_tables import ENTRY_SIZE, GROUP_BITS, build_share_tables
+from ordervet.model.treeshap_tables import ENTRY_SIZE, build_share_tables
 
 
 def assert_close(shares: np.ndarray, expected: np.ndarray) -> None:

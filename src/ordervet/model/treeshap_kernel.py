@@ -20,8 +20,9 @@ from ordervet.model.forest_vectors_kernel import (
     join_bits,
     keep_where,
 )
+from ordervet.model.treeshap_groups import GROUP_BITS
 from ordervet.model.treeshap_single_kernel import GROUPS
-from ordervet.model.treeshap_tables import ENTRY_BITS, GROUP_BITS
+from ordervet.model.treeshap_tables import ENTRY_BITS
 
 _ALL_BITS = np.uint64(0xFFFFFFFFFFFFFFFF)
 _GROUP = 8

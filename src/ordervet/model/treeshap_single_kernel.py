@@ -24,6 +24,8 @@ GROUPS = (PLACES, PLACES, PLACES, MASKS, PLACES, DOUBLES)
 def _weigh(n, satisfied, weights, left_out):
     """Sum, over subsets of a leaf's other features, Shapley's weight times the share of rows that reach the leaf.
 
+    Whether the feature that is left out is satisfied makes no difference.
+
     The coefficients of the product of ``weight + is_satisfied * y`` over the other features, by powers of y, gather
     subsets of equal size k, whose weight is ``k! (n - k - 1)! / n!``.
     """
@@ -62,8 +64,10 @@ def fill_shares(leaf_value, weight, leaf_group, n_features, place, mask, wanted,
         weights = weight[first : first + n]
         for satisfied in range(1 << n):
             for feature in range(n):
-                gain = (satisfied >> feature & 1) - weights[feature]
-                of_subset[satisfied, feature] = leaf_value[leaf] * gain * _weigh(n, satisfied, weights, feature)
+                if satisfied >> feature & 1 == 0:
+                    share = _weigh(n, satisfied, weights, feature)
+                    of_subset[satisfied, feature] = leaf_value[leaf] * (0 - weights[feature]) * share
+                    of_subset[satisfied | 1 << feature, feature] = leaf_value[leaf] * (1 - weights[feature]) * share
         start = table_start[leaf_group[leaf]]
         n_entries = (table_start[leaf_group[leaf] + 1] - start) // ENTRY_SIZE
         for entry in range(n_entries):
