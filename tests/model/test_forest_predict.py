@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import lightgbm
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -182,6 +183,25 @@ def test_model_that_does_not_fit_is_scored_by_lightgbm_and_says_why(shape: dict[
     assert predictor.engine == "lightgbm"
     assert predictor.why == why
     assert_equal_bits(raw, predict_lightgbm(text, rows))
+
+
+def test_forest_that_asks_nothing_scores_and_explains_every_row_alike() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(200, 3)).astype(np.float32)
+    data = lightgbm.Dataset(rows, rng.random(200) < 0.3)
+    text = lightgbm.train({"objective": "binary", "min_data_in_leaf": 150, "verbose": -1}, data, 3).model_to_string()
+
+    for _ in range(50):
+        dirty = [np.full(size, 255, np.uint8) for size in range(1, 2_000, 7)]  # what memory may hold
+        del dirty
+        predictor = ForestPredictor(text)
+        assert_equal_bits(predictor.predict_raw(rows[:1]), predict_lightgbm(text, rows[:1]))
+
+    assert "split_gain=\n" in text
+    assert predictor.engine == "compiled"
+    assert_equal_bits(predictor.predict_raw(rows), predict_lightgbm(text, rows))
+    assert not predictor.explain(rows)[:, :-1].any()
+    np.testing.assert_allclose(predictor.explain(rows[:2]).sum(axis=1), predict_lightgbm(text, rows[:2]), rtol=1e-12)
 
 
 def test_check_refuses_kernels_that_differ_in_one_bit() -> None:

@@ -89,7 +89,7 @@ def score_singly(features, n_features, start, stop, book, raw):
     plane_limit = carray(point(book[PLANE_LIMIT]), (n_planes,), np.uint8)
     node_plane = carray(point(book[NODE_PLANE]), (n_nodes,), np.int32)
     leaf_value = carray(point(book[LEAF_VALUE]), (n_nodes,), np.float64)
-    answers = np.empty(n_planes, np.uint8)
+    answers = np.zeros(n_planes, np.uint8)  # NOT empty: a forest that asks nothing leaves it as it is, and reads it
     for row in range(start, stop):
         answer_row(features, n_features, row, *columns, plane_start, plane_shift, plane_limit, answers)
         total = 0.0
