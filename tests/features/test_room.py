@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import sys
 from typing import Any
 
@@ -66,6 +67,22 @@ def test_an_array_that_somebody_looks_at_stays_where_it_is() -> None:
 
     assert seen.tolist() == [5, 6, 7, 8, 9]
     assert holder["array"][10:LARGE].tolist() == list(range(10, LARGE))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere arrays are copied")
+def test_an_array_that_cannot_grow_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(mmap.mmap):
+        def resize(self, _newsize: int) -> None:
+            raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr("ordervet.features.room.mmap.mmap", Full)
+    holder = {"array": allocate((LARGE,), np.dtype(np.int64))}
+    holder["array"][:] = np.arange(LARGE)
+
+    with pytest.raises(MemoryError, match="Cannot allocate"):
+        grow(holder, "array", 4 * LARGE, used=LARGE)
+
+    np.testing.assert_array_equal(holder["array"], np.arange(LARGE))
 
 
 @pytest.mark.parametrize("seed", range(4))
