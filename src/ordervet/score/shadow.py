@@ -77,9 +77,13 @@ class ShadowLog:
     def __init__(self, path: Path) -> None:
         # NOTE: no fsync. A power cut may cost the last records, and no decision waits for the disk.
         self._connection = sqlite3.connect(path, isolation_level=None, timeout=0.2)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=OFF")
-        self._connection.execute(f"CREATE TABLE IF NOT EXISTS shadow ({', '.join(_COLUMNS)})")
+        try:
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=OFF")
+            self._connection.execute(f"CREATE TABLE IF NOT EXISTS shadow ({', '.join(_COLUMNS)})")
+        except sqlite3.Error:
+            self.close()
+            raise
         self.n_lost = 0
 
     def add(self, records: Sequence[ShadowRecord]) -> None:
@@ -253,7 +257,11 @@ def open_shadow(models: Path, challenger: str, live: Model | None, *, path: Path
     log.forget_old(now_us)
     shadow = Shadow(model, log)
     if live is not None:
-        shadow.check(live)
+        try:
+            shadow.check(live)
+        except ModelError:
+            log.close()
+            raise
     return shadow
 
 

@@ -116,11 +116,14 @@ def create_journal(folder: Path, durability: Durability) -> Journal:
     """
     last = max((int(_NAME.fullmatch(path.name)[1]) for path in list_journals(folder)), default=0)  # type: ignore[index]
     path = folder / f"_journal-{last + 1:08d}.sqlite"
+    journal: Journal | None = None
     try:
         journal = Journal(path, durability)
         for each in (path, folder):
             _sync_path(each)
     except (sqlite3.Error, OSError) as error:
+        if journal is not None:
+            journal.close()
         remove_journal(path)
         raise HistoryError(
             f"the journal of the history {folder.name} cannot be made: {_explain(error)}",
@@ -150,11 +153,10 @@ def read_journal(path: Path) -> list[Entry]:
     """
     size = _wal_of(path).stat().st_size if _wal_of(path).exists() else 0
     try:
-        connection = _connect(path, "batch")
-        page = int(connection.execute("PRAGMA page_size").fetchone()[0])
-        n_frames = max(int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]), 0)
-        found = connection.execute("SELECT is_repeat, lines FROM entry ORDER BY position").fetchall()
-        connection.close()
+        with contextlib.closing(_connect(path, "batch")) as connection:
+            page = int(connection.execute("PRAGMA page_size").fetchone()[0])
+            n_frames = max(int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]), 0)
+            found = connection.execute("SELECT is_repeat, lines FROM entry ORDER BY position").fetchall()
     except sqlite3.Error as error:
         raise HistoryError(
             f"the journal of the history {path.parent.name} is damaged: {error}",
@@ -177,12 +179,16 @@ def remove_journal(path: Path) -> None:
 
 def _connect(path: Path, durability: Durability) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    # SPEED: exclusive locking does without shared memory; the writer's lock keeps others out anyway.
-    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
-    connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'always' else 'OFF'}")
-    connection.execute(_TABLE)
+    try:
+        # SPEED: exclusive locking does without shared memory; the writer's lock keeps others out anyway.
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'always' else 'OFF'}")
+        connection.execute(_TABLE)
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
