@@ -45,7 +45,7 @@ _LOOK_ALIKE_SHARE = 0.15
 _TWIN_SHARE = 0.03
 #: From so many alerts on that the bound would allow a look-alike, the ratio itself decides: its noise is about a fifth.
 MIN_ALLOWED_ALERTS = 20
-#: From so many alerts on that the bound would allow a look-alike, the ratio itself decides: its noise is a fifth then.
+#: With fewer, a scenario fails only when this quantile of its bootstrap draws is above the bound: unfair beyond doubt.
 _SURE = 0.05
 _N_DRAWS = 400
 _PASS = ACTIONS.index(Action.PASS)
