@@ -22,7 +22,7 @@ from ordervet.model.fit import split_by_time
 from ordervet.model.kinds import fit_kinds, measure_kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -163,55 +163,103 @@ def learn_model(
     TrainingError
         Too few labelled orders of either class.
     """
-    prepared = prepare(events, spec, maturity_days=maturity_days, n_jobs=n_jobs)
-    older, newest = split_by_time(prepared.pick_labelled(), 1 - TEST_SHARE)
-    first_newest = int(newest.seen_at.min(initial=2**62))
-    notes = dict(origin or {}) | {
-        "key_id": name_key(prepared.keyed.key_id),
-        "n_orders": len(prepared.orders),
-        "n_labelled": int((prepared.label >= 0).sum()),
-        "first_order_at": _write_instant(prepared.orders.seen_at.min(initial=2**62)),
-        "last_order_at": _write_instant(prepared.orders.seen_at.max(initial=0)),
-        "maturity_days": maturity_days,
-        "seed": settings.seed,
-        "versions": {name: importlib.metadata.version(name) for name in ("ordervet", "lightgbm", "numpy")},
-    }
+    return learn_merchants([events], spec, settings, maturity_days=maturity_days, origin=origin, n_jobs=n_jobs)
+
+
+def learn_merchants(
+    merchants: Iterable[Events | KeyedEvents],
+    spec: FeatureSpec,
+    settings: FitSettings,
+    *,
+    maturity_days: float = 30.0,
+    origin: Mapping[str, Any] | None = None,
+    n_jobs: int = 1,
+) -> Learned:
+    """Learn one model from merchants who know nothing of each other: each one's history is its own.
+
+    Parameters
+    ----------
+    merchants : everything known to each, at least one
+    spec, settings, maturity_days, origin, n_jobs : as for `learn_model`
+
+    Raises
+    ------
+    TrainingError
+        Too few labelled orders of either class.
+    """
+    parts = [prepare(events, spec, maturity_days=maturity_days, n_jobs=n_jobs) for events in merchants]
+    labelled = _join_labelled([_pick_labelled(part) for part in parts])
+    older, newest = split_by_time(labelled.orders, 1 - TEST_SHARE)
+    is_newest = labelled.orders.seen_at >= newest.seen_at.min(initial=2**62)
+    notes = dict(origin or {}) | _describe_data(parts, maturity_days) | {"seed": settings.seed}
     model = fit_model(older, spec, settings, origin=notes, n_threads=n_jobs)
-    kinds = learn_kinds(prepared, spec, settings, until=first_newest, n_threads=n_jobs)
+    kinds = _learn_kinds(labelled, ~is_newest, spec, settings, n_threads=n_jobs)
     metrics = measure_model(model, newest, n_threads=n_jobs)
     if kinds is not None:
-        rows = np.flatnonzero((prepared.label == 1) & (prepared.orders.seen_at >= first_newest))
-        metrics["kinds"] = measure_kinds(kinds, prepared.features[rows], find_kinds(prepared.keyed)[rows])
-    tested = np.flatnonzero((prepared.label >= 0) & (prepared.orders.seen_at >= first_newest))
+        rows = np.flatnonzero(is_newest & labelled.orders.is_malicious)
+        metrics["kinds"] = measure_kinds(kinds, labelled.orders.features[rows], labelled.kind[rows])
     return Learned(
         model=replace(model, metrics=metrics, kinds=kinds),
         older=older,
         newest=newest,
-        buyer=prepared.orders.ids.get("buyer", np.zeros(len(prepared.orders), np.uint64))[tested],
-        amount_minor=prepared.orders.amount_minor[tested],
+        buyer=labelled.buyer[is_newest],
+        amount_minor=labelled.amount_minor[is_newest],
     )
 
 
-def learn_kinds(
-    prepared: Prepared, spec: FeatureSpec, settings: FitSettings, *, until: int, n_threads: int = 1
+@dataclass(frozen=True, slots=True)
+class _Labelled:
+    """Labelled orders, and beside each its buyer, amount and the kind that a verdict names."""
+
+    orders: TrainingSet
+    buyer: NDArray[np.uint64]
+    amount_minor: NDArray[np.int64]
+    kind: NDArray[np.str_]
+
+
+def _pick_labelled(prepared: Prepared) -> _Labelled:
+    rows = np.flatnonzero(prepared.label >= 0)
+    buyer = prepared.orders.ids.get("buyer", np.zeros(len(prepared.orders), np.uint64))
+    kind = find_kinds(prepared.keyed)
+    return _Labelled(prepared.pick_labelled(), buyer[rows], prepared.orders.amount_minor[rows], kind[rows])
+
+
+def _join_labelled(parts: list[_Labelled]) -> _Labelled:
+    if len(parts) == 1:
+        return parts[0]
+    sets = [part.orders for part in parts]
+    return _Labelled(
+        TrainingSet(
+            np.concatenate([each.features for each in sets]),
+            np.concatenate([each.is_malicious for each in sets]),
+            np.concatenate([each.seen_at for each in sets]),
+        ),
+        np.concatenate([part.buyer for part in parts]),
+        np.concatenate([part.amount_minor for part in parts]),
+        np.concatenate([part.kind for part in parts]),
+    )
+
+
+def _describe_data(parts: list[Prepared], maturity_days: float) -> dict[str, Any]:
+    """Tell what was learned from, for the manifest."""
+    return {
+        "key_id": name_key(parts[0].keyed.key_id),
+        "n_orders": sum(len(part.orders) for part in parts),
+        "n_labelled": sum(int((part.label >= 0).sum()) for part in parts),
+        "first_order_at": _write_instant(min(part.orders.seen_at.min(initial=2**62) for part in parts)),
+        "last_order_at": _write_instant(max(part.orders.seen_at.max(initial=0) for part in parts)),
+        "maturity_days": maturity_days,
+        "versions": {name: importlib.metadata.version(name) for name in ("ordervet", "lightgbm", "numpy")},
+    }
+
+
+def _learn_kinds(
+    labelled: _Labelled, is_older: NDArray[np.bool_], spec: FeatureSpec, settings: FitSettings, *, n_threads: int
 ) -> KindModel | None:
-    """Fit the model that names kinds on the malicious orders from before an instant.
-
-    Parameters
-    ----------
-    prepared : all orders
-    spec, settings : as for the model itself
-    until : UTC microseconds; orders seen from then on are left out
-    n_threads : threads
-
-    Returns
-    -------
-    the model, or None where too few verdicts name a kind
-    """
-    rows = np.flatnonzero((prepared.label == 1) & (prepared.orders.seen_at < until))
-    rows = rows[np.argsort(prepared.orders.seen_at[rows], kind="stable")]
-    kinds = find_kinds(prepared.keyed)[rows]
-    return fit_kinds(prepared.features[rows], kinds, spec.names, settings, n_threads=n_threads)
+    """Fit the model that names kinds on the older malicious orders; None where too few verdicts name one."""
+    rows = np.flatnonzero(is_older & labelled.orders.is_malicious)
+    rows = rows[np.argsort(labelled.orders.seen_at[rows], kind="stable")]
+    return fit_kinds(labelled.orders.features[rows], labelled.kind[rows], spec.names, settings, n_threads=n_threads)
 
 
 def find_kinds(keyed: KeyedEvents) -> NDArray[np.str_]:
