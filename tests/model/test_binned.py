@@ -8,12 +8,11 @@ import pytest
 from ordervet.model import FitSettings, TrainingSet
 from ordervet.model.binned import BinnedOrders, MatrixView
 from ordervet.model.fit import fit_booster
-from ordervet.model.settings import Protection
+from ordervet.model.protections import Bound, Protection
 
 NAMES = ("buyer__age__order", "order__value__amount", "buyer__count__malicious__30d")
-QUICK = FitSettings(
-    num_rounds=12, min_data_in_leaf=10, protected=(Protection(feature=NAMES[0], at_most=0.0, weight=5),)
-)
+BOUNDS = (Bound(feature=NAMES[0], at_most=0.0), Bound(feature=NAMES[1], at_least=0.0, or_unknown=True))
+QUICK = FitSettings(num_rounds=12, min_data_in_leaf=10, protected=(Protection(where=BOUNDS, weight=5),))
 
 
 def draw(n: int = 3_000) -> tuple[MatrixView, np.ndarray, np.ndarray]:

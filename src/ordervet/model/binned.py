@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ordervet.model.protections import build_weights
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -103,12 +105,13 @@ class BinnedOrders:
 def _weigh(
     view: MatrixView, names: tuple[str, ...], is_malicious: NDArray[np.bool_], settings: FitSettings
 ) -> NDArray[np.float32]:
-    """Give the weights of `FitSettings.build_weights`, from the columns that they are made of."""
-    used = [at for at, name in enumerate(names) if any(name == each.feature for each in settings.protected)]
+    """Give the weights of `build_weights`, from the columns that they are made of."""
+    wanted = {name for each in settings.protected for name in each.features}
+    used = [at for at, name in enumerate(names) if name in wanted]
     columns = np.empty((len(view), len(used)), np.float32)
     for to, at in enumerate(used):
         columns[:, to] = view.read_column(at)
-    return settings.build_weights(columns, tuple(names[at] for at in used), is_malicious)
+    return build_weights(settings.protected, columns, tuple(names[at] for at in used), is_malicious)
 
 
 def _as_sequence(view: MatrixView) -> Any:  # noqa: ANN401 - LightGBM has no types

@@ -12,6 +12,7 @@ from ordervet.errors import TrainingError
 from ordervet.model.artefact import Model
 from ordervet.model.calibration import fit_calibration, fit_risk_scale
 from ordervet.model.predict import Predictor
+from ordervet.model.protections import build_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -123,7 +124,7 @@ def fit_booster(training: TrainingSet, names: tuple[str, ...], settings: FitSett
 
     by_time = training.sort()
     label = by_time.is_malicious.astype(np.float32)
-    weight = settings.build_weights(by_time.features, names, by_time.is_malicious)
+    weight = build_weights(settings.protected, by_time.features, names, by_time.is_malicious)
     if by_time.weight is not None:
         weight *= by_time.weight
     data = lightgbm.Dataset(by_time.features, label, weight=weight, feature_name=list(names))

@@ -7,14 +7,13 @@ from fnmatch import fnmatchcase
 from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict
 
+from ordervet.model.protections import PROTECTED, Protection
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
 Share = Annotated[float, Gt(0), Le(1)]
 
@@ -26,30 +25,6 @@ _HEAD = """\
 _FOUND: dict[str, Any] = tomllib.loads(
     resources.files("ordervet.model").joinpath(SETTINGS_FILE).read_text(encoding="utf-8")
 )
-
-
-class Protection(BaseModel):
-    """Honest orders that look like malice and must not pay for it: each counts several times in the fit.
-
-    Parameters
-    ----------
-    feature : what they are recognised by; protects nobody where the spec does not have it
-    at_least, at_most : bounds of the feature's value, both included; a value that is not known protects nobody
-    weight : how many times an innocent order counts; malicious ones count once
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    feature: str
-    at_least: float | None = None
-    at_most: float | None = None
-    weight: Annotated[float, Ge(1), Le(100)]
-
-    def find(self, values: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Tell which values are within the bounds; NaN is not."""
-        low = -np.inf if self.at_least is None else self.at_least
-        high = np.inf if self.at_most is None else self.at_most
-        return (values >= low) & (values <= high)
 
 
 class FitSettings(BaseModel):
@@ -81,33 +56,8 @@ class FitSettings(BaseModel):
         "*__count__innocent__*": -1,
     }
 
-    #: Which innocent orders count more than once; where several fit, the largest weight holds.
-    protected: tuple[Protection, ...] = (
-        Protection(feature="order__value__account_age_days", at_most=7, weight=6),  # newcomers
-        Protection(feature="item__burst__order__1h", at_least=5, weight=3),  # live-stream bursts
-        Protection(feature="address__distinct__buyer__90d", at_least=2, weight=12),  # families, stations
-        Protection(feature="device__distinct__buyer__90d", at_least=2, weight=12),
-        Protection(feature="phone__distinct__buyer__90d", at_least=2, weight=12),
-        Protection(feature="order__is__pick_up", at_least=1, weight=6),
-        Protection(feature="order__is__dormitory", at_least=1, weight=4),
-        Protection(feature="order__is__office", at_least=1, weight=4),
-        Protection(feature="buyer__count__order__1h", at_least=2, weight=8),  # leaders of group purchases
-        Protection(feature="order__value__quantity", at_least=6, weight=4),  # wholesale buyers
-        Protection(feature="buyer__count__refund_only__90d", at_least=1, weight=4),  # faulty batches
-        Protection(feature="buyer__share__refund_requested__90d", at_least=0.5, weight=4),  # clothes in three sizes
-    )
-
-    def build_weights(
-        self, features: NDArray[np.float32], names: tuple[str, ...], is_malicious: NDArray[np.bool_]
-    ) -> NDArray[np.float32]:
-        """Give each order's weight in the fit, shape (n,)."""
-        weights = np.ones(len(is_malicious), np.float32)
-        for protection in self.protected:
-            if protection.feature not in names:
-                continue
-            is_protected = ~is_malicious & protection.find(features[:, names.index(protection.feature)])
-            weights[is_protected] = np.maximum(weights[is_protected], protection.weight)
-        return weights
+    #: Which innocent orders count more than once.
+    protected: tuple[Protection, ...] = PROTECTED
 
     def build_parameters(self, feature_names: tuple[str, ...], *, n_threads: int) -> dict[str, object]:
         """Give LightGBM's parameters; the same seed gives the same trees on any number of threads."""
