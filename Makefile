@@ -82,10 +82,8 @@ samples: $(READY)  ## rebuild data/samples, byte for byte
 address-tables: $(READY)  ## lay the words and divisions of addresses out anew for the kernel
 	@$(BIN)/python -c "from ordervet.entities.address_arrays import save_tables; save_tables()"
 
-starter: $(READY)  ## train the bundled model anew on simulated orders
-	@$(BIN)/ordervet simulate --out out/starter --orders 120000 --seed 1111 --format parquet --no-truth
-	@$(BIN)/ordervet train out/starter --models models --simulated \
-	    --about "120,000 simulated orders of one merchant (ordervet simulate --orders 120000 --seed 1111)"
+starter: $(READY)  ## train the bundled model anew on simulated merchants, byte for byte
+	@$(BIN)/python benchmarks/train_starter.py --models models
 
 clean:  ## remove what the other commands made
 	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -1,15 +1,25 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
-from ordervet.contract import Events
 from ordervet.features import build_spec
 from ordervet.model import FitSettings
-from ordervet.retrain import Learned, learn_merchants, prepare
+from ordervet.retrain import learn_merchants, prepare
 from ordervet.simulate import SimulationSettings, simulate
 
-NAMES = ("order__value__amount", "order__value__discount_share", "phone__distinct__buyer__90d", "buyer__count__order__90d")
+if TYPE_CHECKING:
+    from ordervet.contract import Events
+    from ordervet.retrain import Learned
+
+NAMES = (
+    "order__value__amount",
+    "order__value__discount_share",
+    "phone__distinct__buyer__90d",
+    "buyer__count__order__90d",
+)
 SPEC = build_spec(use_defaults=False, names=NAMES)
 QUICK = FitSettings(num_rounds=10, min_data_in_leaf=10)
 
