@@ -32,7 +32,7 @@ elevated = "review"
 high = "confirm"
 severe = "hold"
 """
-LOW_CUTS = '[bands]\nby = "explicit"\nelevated = 0.0005\nhigh = 0.01\nsevere = 0.2\n'
+LOW_CUTS = '[bands]\nby = "explicit"\nelevated = 0.001\nhigh = 0.01\nsevere = 0.2\n'
 HEAD = 'protocol = 1\nname = "test"\n'
 POLICIES = {
     "default": None,
