@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -135,7 +136,8 @@ def test_challenger_decides_nothing_and_both_answers_are_recorded(
         decisions = [scorer.score(order) for order in orders[:30]] + scorer.score_many(orders[30:])
 
     assert decisions == expected
-    rows = sqlite3.connect(models / SHADOW_NAME).execute("SELECT * FROM shadow ORDER BY seen_at").fetchall()
+    with closing(sqlite3.connect(models / SHADOW_NAME)) as records:
+        rows = records.execute("SELECT * FROM shadow ORDER BY seen_at").fetchall()
     assert [row[0] for row in rows] == [order["order_id"] for order in orders]
     assert {row[2:4] for row in rows} == {(pair[1].model_id, pair[0].model_id)}
     assert [row[4] for row in rows] == [decision.p_malicious for decision in expected]
@@ -157,7 +159,7 @@ def test_challenger_whose_features_the_live_model_lacks_is_refused(models: Path,
 def test_shadow_that_cannot_be_written_stops_no_order(models: Path, pair: list[Model], merchant: Events) -> None:
     orders = list_orders(merchant, 3)
     with Scorer.open(models, challenger=pair[0].model_id, clock=clock_from()) as scorer:
-        with sqlite3.connect(models / SHADOW_NAME) as holder:
+        with closing(sqlite3.connect(models / SHADOW_NAME)) as holder, holder:
             holder.execute("DROP TABLE shadow")
         decisions = [scorer.score(order) for order in orders]
 
