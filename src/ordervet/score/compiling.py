@@ -41,7 +41,7 @@ def compile_kernels(*, is_told: bool = False) -> None:
 
 
 def compile_keys() -> None:
-    """Compile what turns an order's texts into ids."""
+    """Compile what turns an order's texts into ids, and the forest for one order."""
     from ordervet.entities import new_key  # noqa: PLC0415 - only a first run waits for it
     from ordervet.entities.addresses import key_addresses  # noqa: PLC0415 - likewise
 
@@ -52,6 +52,7 @@ def compile_keys() -> None:
 
     order = Order.model_validate({"order_id": "T1", "placed_at": "2025-11-11 20:00", "amount_minor": 1})
     OrderKeyer(key).key(order)
+    from ordervet.model import forest_single_kernel  # noqa: F401, PLC0415 - it is compiled as it is imported
 
 
 def compile_features() -> None:
