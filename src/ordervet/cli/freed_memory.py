@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from typing import Final
 
 # Parameters of glibc's mallopt, and what they are set to: one heap for all threads, nothing outside of it, and no end
@@ -22,5 +23,5 @@ def keep_freed_memory() -> bool:
     whether it is so; only glibc can
     """
     # SPEED: benchmarks/bench_path.py.
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     return mallopt is not None and all(mallopt(name, value) for name, value in _SETTINGS)

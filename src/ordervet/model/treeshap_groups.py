@@ -127,7 +127,8 @@ def find_groups(forest: Forest) -> Groups:
     ----------
     forest : trees of depth at most MAX_DEPTH, with counts; those without nodes have no groups
     """
-    to_nodes, to_leaves = (_Paths.build(step, forest) for step in _find_paths(forest))
+    children = _number_children(forest)
+    to_nodes, to_leaves = (_Paths.build(step, forest) for step in _find_paths(forest, children))
     n_inner = 1 + np.bincount(to_nodes.step[to_nodes.step >= 0] >> 1, minlength=len(forest.feature))
     # NOTE: from a node to its child this never grows: a feature more at most, and a question less at least.
     is_inside = to_nodes.is_first.sum(axis=1) + n_inner <= GROUP_BITS
@@ -141,7 +142,9 @@ def find_groups(forest: Forest) -> Groups:
     bits = _find_bits(to_nodes, to_leaves.take(leaf), to_leaves.take(heads), group, is_inside)
     condition_start, condition_step = _list_conditions(to_leaves.take(heads), bits)
     group_feature, feature_start, find_place = _list_features(forest, to_leaves.take(heads), bits)
-    n_features, place, weight, mask, wanted = _list_leaves(forest, to_leaves.take(leaf), group, bits, find_place)
+    n_features, place, weight, mask, wanted = _list_leaves(
+        to_leaves.take(leaf), group, bits, _find_ratios(forest, children), find_place
+    )
     return Groups(
         tree=tree[heads],
         bit_start=add_up(bits.size),
@@ -164,23 +167,26 @@ def add_up(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.append(0, np.cumsum(sizes, dtype=np.int64))
 
 
-def _find_paths(forest: Forest) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give the steps to all nodes and to all leaves, shape (n, MAX_DEPTH); leaves count through the forest."""
+def _number_children(forest: Forest) -> NDArray[np.int64]:
+    """Give the left and right children of all nodes, shape (2, n_nodes): a node of the forest, or ~leaf of it."""
     tree = np.repeat(np.arange(forest.n_trees), np.diff(forest.node_start))
+    children = np.stack([forest.left, forest.right])
+    return np.where(children >= 0, forest.node_start[tree] + children, ~(forest.leaf_start[tree] + ~children))
+
+
+def _find_paths(forest: Forest, children: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give the steps to all nodes and to all leaves, shape (n, MAX_DEPTH)."""
     to_nodes = np.full((len(forest.feature), MAX_DEPTH), _NONE, np.int64)
     to_leaves = np.full((len(forest.leaf_value), MAX_DEPTH), _NONE, np.int64)
     level = forest.node_start[:-1][np.diff(forest.node_start) > 0]
     for depth in range(MAX_DEPTH):
-        below = []
-        for is_right, children in enumerate((forest.left, forest.right)):
-            child, path = children[level], to_nodes[level]
+        below = children[:, level]
+        for is_right, child in enumerate(below):
+            path, is_leaf = to_nodes[level], child < 0
             path[:, depth] = 2 * level + is_right
-            is_leaf, of = child < 0, tree[level]
-            node = (forest.node_start[of] + child)[~is_leaf]
-            to_nodes[node] = path[~is_leaf]
-            to_leaves[(forest.leaf_start[of] + ~child)[is_leaf]] = path[is_leaf]
-            below.append(node)
-        level = np.concatenate(below)
+            to_nodes[child[~is_leaf]] = path[~is_leaf]
+            to_leaves[~child[is_leaf]] = path[is_leaf]
+        level = below[below >= 0]
     return to_nodes, to_leaves
 
 
@@ -246,14 +252,13 @@ def _list_features(
 
 
 def _list_leaves(
-    forest: Forest,
     paths: _Paths,
     group: NDArray[np.int64],
     bits: _Bits,
+    ratio: NDArray[np.float64],
     find_place: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
     """Give `n_features`, `place`, `weight`, `mask` and `wanted` of leaves."""
-    ratio = _find_ratios(forest)
     weight = np.ones(paths.step.shape)
     mask, wanted = np.zeros(paths.step.shape, np.int64), np.zeros(paths.step.shape, np.int64)
     last = bits.size - 1
@@ -271,14 +276,8 @@ def _list_leaves(
     return kept.sum(axis=1), place, weight[kept], mask[kept], wanted[kept]
 
 
-def _find_ratios(forest: Forest) -> NDArray[np.float64]:
+def _find_ratios(forest: Forest, children: NDArray[np.int64]) -> NDArray[np.float64]:
     """Give, per step, the share of a node's training rows that took it, shape (2 * n_nodes,)."""
-    tree = np.repeat(np.arange(forest.n_trees), np.diff(forest.node_start))
-    ratios = np.empty((len(tree), 2))
-    for is_right, child in enumerate((forest.left, forest.right)):
-        count = np.empty(len(tree))
-        is_leaf = child < 0
-        count[is_leaf] = forest.leaf_count[(forest.leaf_start[tree] + ~child)[is_leaf]]
-        count[~is_leaf] = forest.node_count[(forest.node_start[tree] + child)[~is_leaf]]
-        ratios[:, is_right] = count / forest.node_count
-    return ratios.reshape(-1)
+    counts = np.concatenate([forest.node_count, forest.leaf_count[::-1]])  # from the end, ~leaf finds its leaf
+    ratios: NDArray[np.float64] = counts[children] / forest.node_count
+    return ratios.T.reshape(-1)
