@@ -174,21 +174,10 @@ class FeatureEngine(EngineArrays):
         self.last_seen_at = latest
 
     def _advance_few(self, orders: OrderEvents, later: LaterEvents, out: NDArray[np.float32] | None) -> None:
+        """Add a small batch: two calls of a kernel, nothing else that could be left out."""
         ids = np.concatenate([orders.ids[entity] for entity in self._entities] or [np.zeros(0, np.uint64)])
         ids = ids.reshape(len(self._entities), len(orders))
         by_time, by_seen = np.argsort(orders.seen_at, kind="stable"), np.lexsort((later.rank, later.seen_at))
-        self._append_few(ids, orders, later, by_time, by_seen, out)
-
-    def _append_few(
-        self,
-        ids: NDArray[np.uint64],
-        orders: OrderEvents,
-        later: LaterEvents,
-        by_time: NDArray[np.int64],
-        by_seen: NDArray[np.int64],
-        out: NDArray[np.float32] | None,
-    ) -> None:
-        """Add a small batch: two calls of a kernel, nothing else that could be left out."""
         n_events = len(orders.order_id) + len(later.order_id)
         if n_events > self._room:
             self._reserve(n_events + SPARE_ROOM)
