@@ -80,7 +80,7 @@ samples: $(READY)  ## rebuild data/samples, byte for byte
 	@$(BIN)/ordervet simulate --out data/samples --orders 3000 --seed 20251111 --no-truth
 
 address-tables: $(READY)  ## lay the words and divisions of addresses out anew for the kernel
-	@$(BIN)/python -c "from ordervet.entities.address_arrays import save_tables; save_tables()"
+	@$(BIN)/python -c "from ordervet.entities.address.arrays import save_tables; save_tables()"
 
 starter: $(READY)  ## train the bundled model anew on simulated merchants, byte for byte
 	@$(BIN)/python benchmarks/train_starter.py --models models

@@ -23,7 +23,7 @@ import numpy as np
 from bench_features import DAY, draw_events
 
 from ordervet.entities import Key, load_key
-from ordervet.entities.history import History
+from ordervet.history import History
 from ordervet.model import ForestPredictor, find_live_model, load_model
 from ordervet.policy import Action, load_policy
 from ordervet.score import Scorer, find_bundled_models

@@ -42,13 +42,13 @@ from ordervet.contract.parquet_orders import CHUNK_ROWS, count_rows, iter_tables
 from ordervet.entities import key_orders, new_key
 from ordervet.entities.keyed import count_evidence
 from ordervet.features import LaterEvents, build_order_events, build_spec
+from ordervet.lab.simulate import SimulationSettings, simulate
+from ordervet.learn.train import train_model
 from ordervet.model import FitSettings, load_model
 from ordervet.model.registry import find_live_model
 from ordervet.policy import load_policy
-from ordervet.retrain import train_model
 from ordervet.score import find_bundled_models
 from ordervet.score.stream import find_candidates, open_parts, score_rows, stream_scores
-from ordervet.simulate import SimulationSettings, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -27,15 +27,15 @@ import pyarrow.compute as pc
 from ordervet import Order
 from ordervet.contract import Events
 from ordervet.entities import Key
-from ordervet.entities.history import History
-from ordervet.entities.history.commits import read_identities
-from ordervet.entities.history.snapshots import FOLDER
+from ordervet.history import History
+from ordervet.history.commits import read_identities
+from ordervet.history.snapshots import FOLDER
+from ordervet.lab.simulate import SimulationSettings, simulate
 from ordervet.model import find_live_model, load_model
 from ordervet.score import find_bundled_models
 from ordervet.score.live import LiveMemory
 from ordervet.score.memory import advance_one
 from ordervet.score.one_order import OneOrderReader
-from ordervet.simulate import SimulationSettings, simulate
 
 if TYPE_CHECKING:
     import pyarrow as pa

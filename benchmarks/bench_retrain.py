@@ -25,8 +25,8 @@ from thirty_nights import NAMES
 
 from ordervet.contract import Events
 from ordervet.entities import Key
-from ordervet.entities.history import History
-from ordervet.simulate import SimulationSettings, simulate
+from ordervet.history import History
+from ordervet.lab.simulate import SimulationSettings, simulate
 
 KEY = bytes(range(16))
 PART = 500_000
@@ -36,11 +36,11 @@ NIGHT = """
 import json, resource, sys, time
 from pathlib import Path
 from ordervet.entities import Key
-from ordervet.entities.history import History
-from ordervet.entities.history.slices import HistorySlices
+from ordervet.history import History
+from ordervet.history.slices import HistorySlices
 from ordervet.features import FeatureEngine, build_spec
-from ordervet.nightly.night import run_night
-from ordervet.nightly.settings import NightSettings
+from ordervet.learn.night import run_night
+from ordervet.learn.night_settings import NightSettings
 
 names = json.loads(sys.argv[5])
 spec = build_spec(use_defaults=False, names=names) if names else build_spec()

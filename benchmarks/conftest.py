@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ordervet.contract import Events
+from ordervet.lab.simulate import SimulationSettings, simulate
 from ordervet.model import load_model
 from ordervet.model.registry import find_live_model
 from ordervet.score import find_bundled_models
-from ordervet.simulate import SimulationSettings, simulate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -25,9 +25,12 @@ from pathlib import Path
 import numpy as np
 
 from ordervet.entities import Key, key_events
-from ordervet.entities.history import History
-from ordervet.entities.history.slices import HistorySlices
 from ordervet.features import FeatureEngine, build_later_events, build_order_events, build_spec
+from ordervet.history import History
+from ordervet.history.slices import HistorySlices
+from ordervet.lab.simulate import SimulationSettings, simulate
+from ordervet.learn.night import run_night
+from ordervet.learn.night_settings import GateBounds, Learning, Maturity, NightSettings
 from ordervet.model import (
     FitSettings,
     ForestPredictor,
@@ -37,10 +40,7 @@ from ordervet.model import (
     load_serving_model,
 )
 from ordervet.model.registry import find_previous
-from ordervet.nightly.night import run_night
-from ordervet.nightly.settings import GateBounds, Learning, Maturity, NightSettings
 from ordervet.score import find_bundled_models
-from ordervet.simulate import SimulationSettings, simulate
 
 #: Per line, starts one night: a cut-off, and how many bytes a file may have. SPEED: imports and kernels once for all.
 NURSERY = """

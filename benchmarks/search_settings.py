@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from joblib import Parallel, delayed
 
-from ordervet.backtest.ranking import Ranking
 from ordervet.features import build_spec
+from ordervet.lab.simulate import SimulationSettings, simulate
+from ordervet.learn.ranking import Ranking
+from ordervet.learn.train import prepare
 from ordervet.model import FitSettings, Predictor, TrainingSet
 from ordervet.model.fit import fit_booster
 from ordervet.model.settings import SETTINGS_FILE, write_settings
-from ordervet.retrain import prepare
-from ordervet.simulate import SimulationSettings, simulate
 
 if TYPE_CHECKING:
-    from ordervet.retrain import Prepared
-    from ordervet.simulate import Simulation
+    from ordervet.lab.simulate import Simulation
+    from ordervet.learn.train import Prepared
 
 #: Every tree is paid for at every score: candidates with more are not tried.
 MAX_TREES = 200

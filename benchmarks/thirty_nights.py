@@ -37,14 +37,14 @@ from sklearn.metrics import average_precision_score
 
 from ordervet.contract import Events
 from ordervet.entities import Key, key_events
-from ordervet.entities.history import History
-from ordervet.entities.history.slices import HistorySlices
 from ordervet.features import FeatureEngine, build_later_events, build_order_events, build_spec
+from ordervet.history import History
+from ordervet.history.slices import HistorySlices
+from ordervet.lab.simulate import SimulationSettings, simulate
+from ordervet.lab.simulate.settings import KIND_WEIGHTS
+from ordervet.learn.night import PROMOTED, run_night
+from ordervet.learn.night_settings import GateBounds, Learning, Maturity, NightSettings
 from ordervet.model import FitSettings, ForestPredictor, find_live_model, load_model
-from ordervet.nightly.night import PROMOTED, run_night
-from ordervet.nightly.settings import GateBounds, Learning, Maturity, NightSettings
-from ordervet.simulate import SimulationSettings, simulate
-from ordervet.simulate.settings import KIND_WEIGHTS
 
 if TYPE_CHECKING:
     from ordervet.features import FeatureSpec

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ordervet.features import build_spec
+from ordervet.lab.simulate import SimulationSettings, simulate
+from ordervet.learn.night_settings import NightSettings
+from ordervet.learn.skill import check_learned
+from ordervet.learn.train import learn_merchants
 from ordervet.model import FitSettings, promote_model, save_model
-from ordervet.nightly.settings import NightSettings
-from ordervet.nightly.skill import check_learned
 from ordervet.reports import build_card
-from ordervet.retrain import learn_merchants
-from ordervet.simulate import SimulationSettings, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ordervet.simulate import Simulation
+    from ordervet.lab.simulate import Simulation
 
 KIND = "stolen_payment"
 DAY_US = 86_400_000_000

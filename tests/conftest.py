@@ -10,14 +10,14 @@ from hypothesis import HealthCheck, settings
 
 from ordervet.contract import Events
 from ordervet.features import build_spec
+from ordervet.lab.simulate import SimulationSettings, simulate
+from ordervet.learn.train import train_model
 from ordervet.model import FitSettings, promote_model, save_model
 from ordervet.reports import build_card
-from ordervet.retrain import train_model
-from ordervet.simulate import SimulationSettings, simulate
 
 if TYPE_CHECKING:
+    from ordervet.lab.simulate import Simulation
     from ordervet.model import Model
-    from ordervet.simulate import Simulation
 
 # Kernels are compiled at their first call, and machines are busy: how long an example takes says nothing.
 settings.register_profile("ordervet", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -12,9 +12,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
+from features_reference import compute_features
 
 from ordervet.features import FeatureEngine
-from ordervet.features.reference import compute_features
 from random_events import SPEC, draw_events
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from ordervet.learn.night_settings import GateBounds, Learning, Maturity, NightSettings
 from ordervet.model import FitSettings
-from ordervet.nightly.settings import GateBounds, Learning, Maturity, NightSettings
 
 AS_OF_US = int(datetime(2025, 11, 30, 16, tzinfo=UTC).timestamp()) * 1_000_000
 #: Bounds that a merchant of a few thousand orders passes: what is tested is the way, not the height of the gates.

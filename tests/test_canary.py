@@ -32,13 +32,13 @@ from ordervet.cli.commands import ENTRIES, load_command
 from ordervet.contract import Events, event_schema
 from ordervet.contract.fields import fields_of
 from ordervet.entities import Key
-from ordervet.entities.history import History
+from ordervet.history import History
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ordervet.simulate import Simulation
+    from ordervet.lab.simulate import Simulation
 
 KEY = Key(bytes(range(16)))
 NIGHT = """

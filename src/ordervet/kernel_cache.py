@@ -20,7 +20,7 @@ from pathlib import Path
 
 _log = logging.getLogger("ordervet")
 
-_SOON = ("entities", "features", "model")
+_SOON = ("entities", "entities/address", "features", "model")
 _ROOMS = ("contract", *_SOON)
 """Folders with kernels; those of `contract` are compiled for the first large table only."""
 
@@ -64,7 +64,10 @@ def _keep_for_this_process() -> None:
 def _drop_stale_kernels(package: Path) -> None:
     digest = hashlib.blake2b(digest_size=16)
     # NOTE: with the tables of addresses, whose sizes are part of what is compiled.
-    sources = (source for room in _ROOMS for kind in ("*.py", "*.npz") for source in (package / room).glob(kind))
+    sources = [
+        package / "contract" / "text_kernel.py",
+        *(s for r in _SOON for k in ("*.py", "*.npz") for s in (package / r).glob(k)),
+    ]
     for source in sorted(sources):
         digest.update(source.read_bytes())
     stamp = _find_stamp(package)
@@ -94,7 +97,7 @@ def _find_folders(package: Path, room: str) -> list[Path]:
     if elsewhere is None:
         return [folder for folder in [package / room / "__pycache__"] if folder.is_dir()]
     # There is a folder for each folder of sources, named after it and a hash of its path.
-    return sorted(elsewhere.glob(f"{room}_*"))
+    return sorted(elsewhere.glob(f"{Path(room).name}_*"))
 
 
 def _find_cache_elsewhere(package: Path) -> Path | None:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from ordervet.entities import Key
-from ordervet.entities.history import History
 from ordervet.features import FeatureEngine, build_later_events, build_order_events, build_spec
+from ordervet.history import History
+from ordervet.learn.train import label_orders
 from ordervet.policy import load_registry
 from ordervet.reports.page import load_words
-from ordervet.retrain import label_orders
 
 if TYPE_CHECKING:
     from pathlib import Path

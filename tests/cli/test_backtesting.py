@@ -8,12 +8,12 @@ from typer.testing import CliRunner
 
 from ordervet.cli import app
 from ordervet.errors import ContractError
-from ordervet.simulate import write_simulation
+from ordervet.lab.simulate import write_simulation
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ordervet.simulate import Simulation
+    from ordervet.lab.simulate import Simulation
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import python_calamine
 from rich.cells import cell_len
 
 from ordervet.entities import Key
-from ordervet.entities.history import History
+from ordervet.history import History
 from ordervet.policy.capacity import Capacity
 from ordervet.reports.page import load_words
 

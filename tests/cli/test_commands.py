@@ -8,12 +8,12 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from ordervet.simulate import write_simulation
+from ordervet.lab.simulate import write_simulation
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ordervet.simulate import Simulation
+    from ordervet.lab.simulate import Simulation
 
 COMMANDS = ("score", "explain", "validate", "train", "backtest", "simulate", "ingest", "formats", "correct")
 HEADER = "order_id,placed_at,amount_minor,buyer_id,phone"

@@ -7,16 +7,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from ordervet.entities import Key, load_key
-from ordervet.entities.history import History
 from ordervet.errors import KeyMismatchError
+from ordervet.history import History
+from ordervet.lab.simulate import write_simulation
 from ordervet.model import load_model
 from ordervet.score import Scorer
-from ordervet.simulate import write_simulation
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ordervet.simulate import Simulation
+    from ordervet.lab.simulate import Simulation
 
 HEADER = "order_id,placed_at,amount_minor,buyer_id,phone"
 ORDERS = (HEADER, "t1,2025-11-11 20:00:00,1200,b1,19900001111", "t2,2025-11-11 21:00:00,1300,b1,19900001111")

@@ -14,9 +14,9 @@ from ordervet.cli.words import name_outcome
 from ordervet.contract import OutcomeKind
 from ordervet.contract.formats import list_formats
 from ordervet.entities import Key
-from ordervet.entities.history import History
-from ordervet.entities.history.staging import Staging
-from ordervet.simulate import SimulationSettings, simulate
+from ordervet.history import History
+from ordervet.history.staging import Staging
+from ordervet.lab.simulate import SimulationSettings, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ordervet.simulate import write_simulation
+from ordervet.lab.simulate import write_simulation
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ordervet.simulate import Simulation
+    from ordervet.lab.simulate import Simulation
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ordervet.entities.history import History
 from ordervet.entities.keys import Key
+from ordervet.history import History
 from ordervet.model import promote_model, save_model
 from ordervet.score.shadow import SHADOW_NAME, ShadowLog, ShadowRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ordervet.lab.simulate import Simulation
     from ordervet.model import Model
-    from ordervet.simulate import Simulation
 
 KEY = "000102030405060708090a0b0c0d0e0f"
 NIGHT = """

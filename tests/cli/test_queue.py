@@ -10,15 +10,15 @@ import xlsxwriter
 from rich.cells import cell_len
 
 from ordervet.entities import Key
-from ordervet.entities.history import History
+from ordervet.history import History
+from ordervet.lab.simulate import write_simulation
 from ordervet.reports.queue_book import VERDICTS, write_queue_book
-from ordervet.simulate import write_simulation
 from queue_makers import make_queue
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ordervet.simulate import Simulation
+    from ordervet.lab.simulate import Simulation
 
 DECIDED = "2026-03-01 10:00"
 TITLES = {"zh": ("订单编号", "判定", "类型", "判定时间"), "en": ("order id", "verdict", "kind", "decided at")}

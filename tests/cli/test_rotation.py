@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ordervet.entities import Key, load_key, save_key
-from ordervet.entities.history import History
+from ordervet.history import History
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from features_reference import compute_features
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ordervet.errors import HistoryError
 from ordervet.features import FeatureEngine, LaterEvents, OrderEvents
-from ordervet.features.reference import compute_features
 from random_events import SPEC, draw_events
 
 HOUR, DAY = 3_600, 86_400

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ordervet.backtest.judgement import TestOrders, judge_ranking
+from ordervet.learn.evaluation import TestOrders, judge_ranking
 from ordervet.reports.backtest import build_judgement_tables
 from ordervet.reports.backtest_page import build_backtest_page
 from ordervet.reports.plots import Line, draw_lines

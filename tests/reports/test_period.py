@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from ordervet.contract import Events, validate_events
 from ordervet.entities import key_events
 from ordervet.features import build_later_events, build_order_events, build_spec
+from ordervet.learn.train import label_orders
 from ordervet.reports.period import CORRECTED, bound_share, build_period
 from ordervet.reports.rings import find_rings
-from ordervet.retrain import label_orders
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -30,10 +30,10 @@ import pyarrow as pa
 
 from ordervet.contract import Events, Order, Outcome, Verdict, event_schema, validate_events
 from ordervet.entities import Key, key_events
-from ordervet.entities.history import History
-from ordervet.entities.history.identity import identify
-from ordervet.entities.history.rows import to_rows
 from ordervet.features import build_spec
+from ordervet.history import History
+from ordervet.history.identity import identify
+from ordervet.history.rows import to_rows
 from ordervet.policy import load_policy
 from ordervet.score import Scorer
 from ordervet.score.live import LiveMemory

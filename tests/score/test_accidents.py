@@ -16,11 +16,11 @@ import pytest
 
 from ordervet.contract import Outcome
 from ordervet.entities import Key
-from ordervet.entities.history import History
-from ordervet.entities.history.journal import Entry, create_journal, list_journals, read_journal
-from ordervet.entities.history.snapshots import list_snapshots
 from ordervet.errors import HistoryError, HistoryLockedError
 from ordervet.features import build_spec
+from ordervet.history import History
+from ordervet.history.journal import Entry, create_journal, list_journals, read_journal
+from ordervet.history.snapshots import list_snapshots
 from ordervet.policy import DecisionCode, load_policy
 from ordervet.score import Scorer
 from ordervet.score.live import LiveMemory
@@ -105,7 +105,7 @@ def test_flush_is_tried_again_and_nothing_is_doubled(folder: Path, monkeypatch: 
     def fail(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("ordervet.entities.history.commits.bring_to_disk", fail)
+    monkeypatch.setattr("ordervet.history.commits.bring_to_disk", fail)
     with pytest.raises(HistoryError, match="Input/output error"):
         scorer.flush()
     monkeypatch.undo()

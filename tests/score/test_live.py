@@ -12,10 +12,10 @@ import pytest
 
 from ordervet.contract import Correction, Outcome, Verdict
 from ordervet.entities import Key
-from ordervet.entities.history import History
-from ordervet.entities.history.snapshots import list_snapshots
 from ordervet.errors import HistoryError, HistoryLockedError
 from ordervet.features import build_spec
+from ordervet.history import History
+from ordervet.history.snapshots import list_snapshots
 from ordervet.policy import DecisionCode, load_policy
 from ordervet.score import Scorer
 from ordervet.score.live import LiveMemory

@@ -12,8 +12,8 @@ import pytest
 from ordervet import Scorer
 from ordervet.errors import ModelError
 from ordervet.features import build_spec
+from ordervet.learn.train import train_model
 from ordervet.model import FitSettings, promote_model, rollback_model, save_model
-from ordervet.retrain import train_model
 from ordervet.score.shadow import SHADOW_NAME, compare_shadow
 
 if TYPE_CHECKING:

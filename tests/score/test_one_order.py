@@ -26,10 +26,10 @@ from ordervet.contract import (
 )
 from ordervet.contract.events import REFUND_KINDS
 from ordervet.entities import Key, key_events, key_orders
-from ordervet.entities.history.batch import build_batch
-from ordervet.entities.history.lines import read_lines, write_line
 from ordervet.features import LaterEvents, build_later_events, build_order_events, build_spec
 from ordervet.features.spec import ORDER_VALUES, PLACE_TYPES
+from ordervet.history.batch import build_batch
+from ordervet.history.lines import read_lines, write_line
 from ordervet.model import Curve
 from ordervet.score.one_decision import OneCurve
 from ordervet.score.one_event import build_one_event

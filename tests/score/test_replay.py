@@ -10,8 +10,8 @@ import pytest
 
 from ordervet.contract import Outcome, Verdict
 from ordervet.entities import Key, load_key
-from ordervet.entities.history import History
 from ordervet.errors import ContractError, ModelError, PolicyError
+from ordervet.history import History
 from ordervet.policy import DecisionCode, find_policy, list_test_orders, load_policy, parse_shifts
 from ordervet.policy.capacity import Capacity
 from ordervet.policy.rules import Rule

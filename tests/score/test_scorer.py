@@ -15,16 +15,16 @@ from ordervet.contract import Correction, Events, Order, Outcome, Verdict
 from ordervet.entities import new_key
 from ordervet.errors import ContractError, HistoryError, ModelError
 from ordervet.features import build_spec
+from ordervet.lab.simulate import write_simulation
 from ordervet.model import FitSettings, TrainingSet, fit_model
 from ordervet.policy import Action, DecisionCode, load_policy
 from ordervet.score import Scorer
-from ordervet.simulate import write_simulation
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ordervet.lab.simulate import Simulation
     from ordervet.model import Model
-    from ordervet.simulate import Simulation
 
 MODEL_OF = {"outcomes": Outcome, "verdicts": Verdict, "corrections": Correction}
 RANK = {"orders": 0, "outcomes": 1, "verdicts": 2, "corrections": 3}

@@ -17,8 +17,8 @@ from ordervet.cli.screen import choose_lang, out, print_json, show_progress
 from ordervet.contract import Correction, Events, parse_instant, validate_events
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.entities import KeyedEvents, load_key
-from ordervet.entities.history import History
 from ordervet.errors import ContractError
+from ordervet.history import History
 from ordervet.policy import Lang
 
 _WORDS: dict[str, dict[Lang, str]] = {

@@ -12,15 +12,15 @@ import pyarrow.compute as pc
 import typer
 from pyarrow import csv, parquet
 
-from ordervet.backtest.report import build_report
-from ordervet.backtest.scored import check_truth
-from ordervet.backtest.splits import run_backtest
 from ordervet.cli import options
 from ordervet.cli.intake import choose_threads, read_events_of, read_settings
 from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json, show_progress
 from ordervet.contract.file_events import AUTO
 from ordervet.contract.outputs import write_text
 from ordervet.errors import ContractError
+from ordervet.lab.backtest.report import build_report
+from ordervet.lab.backtest.scored import check_truth
+from ordervet.lab.backtest.splits import run_backtest
 from ordervet.reports import SIMULATED, average_splits, build_backtest_table
 from ordervet.reports.backtest import build_judgement_tables, say_yardsticks
 from ordervet.reports.backtest_page import build_backtest_page

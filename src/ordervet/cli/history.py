@@ -19,8 +19,8 @@ from ordervet.cli.words import word
 from ordervet.contract import Events, check_out_path, load_mapping, write_table
 from ordervet.contract.file_events import AUTO, FILE_FAILURE_SCHEMA
 from ordervet.entities import load_key
-from ordervet.entities.history import History, check_lasting, is_history
 from ordervet.errors import ContractError
+from ordervet.history import History, check_lasting, is_history
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -17,7 +17,7 @@ from ordervet.cli import options
 from ordervet.cli.screen import EXIT_CODES_HELP, err, out, print_json, show_progress
 from ordervet.contract.file_events import AUTO
 from ordervet.entities import Evidence, key_addresses, load_key, new_key, parse_address, save_key
-from ordervet.entities.similarity import place_similarity
+from ordervet.entities.address.similarity import place_similarity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -125,7 +125,7 @@ def rotate(
     # NOT: at the top. Only whoever has a history waits for the import.
     from ordervet.cli.parts import PartReader  # noqa: PLC0415 -- see above
     from ordervet.contract import load_mapping  # noqa: PLC0415 -- see above
-    from ordervet.entities.history.rotate import rotate_key  # noqa: PLC0415 -- see above
+    from ordervet.history.rotate import rotate_key  # noqa: PLC0415 -- see above
 
     old, new = load_key(), load_key(new_key)
     with show_progress() as report_step:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from ordervet.backtest.protocol import Protocol, parse_protocol
 from ordervet.cli.accounts import account_files
 from ordervet.contract import load_mapping, read_counted_events
 from ordervet.contract.file_events import AUTO, FILE_FAILURE_SCHEMA
 from ordervet.contract.mapping import Mapping
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.entities import load_key
-from ordervet.entities.history import History
 from ordervet.errors import ContractError, MappingError
 from ordervet.features import FeatureSpec, build_spec
+from ordervet.history import History
+from ordervet.lab.backtest.protocol import Protocol, parse_protocol
 from ordervet.model import FitSettings
 from ordervet.score import list_event_files
 

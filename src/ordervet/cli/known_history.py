@@ -15,8 +15,8 @@ from ordervet.cli.intake import choose_threads
 from ordervet.cli.screen import choose_lang
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.entities import KeyedEvents, load_key
-from ordervet.entities.history import History
 from ordervet.errors import ContractError
+from ordervet.history import History
 from ordervet.model import Model, find_live_model, load_model
 from ordervet.policy import load_policy
 from ordervet.reports.campaign_parts import Setting

@@ -12,14 +12,14 @@ from ordervet.cli import options
 from ordervet.cli.intake import choose_threads, read_events_of, read_settings
 from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json, show_progress
 from ordervet.contract.file_events import AUTO
+from ordervet.lab.simulate import SimulationSettings, mask_simulation, write_simulation
+from ordervet.lab.simulate import simulate as build_simulation
+from ordervet.learn.night_settings import NightSettings
+from ordervet.learn.skill import check_learned
+from ordervet.learn.train import learn_model
 from ordervet.model import FitSettings, promote_model, save_model
-from ordervet.nightly.settings import NightSettings
-from ordervet.nightly.skill import check_learned
 from ordervet.reports import SIMULATED, build_card
 from ordervet.reports.nightly import word_gate
-from ordervet.retrain import learn_model
-from ordervet.simulate import SimulationSettings, mask_simulation, write_simulation
-from ordervet.simulate import simulate as build_simulation
 
 if TYPE_CHECKING:
     from ordervet.model import Model

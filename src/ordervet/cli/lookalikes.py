@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from ordervet.backtest.lookalikes import SCENARIOS, measure_lookalikes
 from ordervet.cli import options
 from ordervet.cli.intake import choose_threads
 from ordervet.cli.screen import ExitCode, out, print_json, show_progress
+from ordervet.lab.lookalikes import SCENARIOS, measure_lookalikes
 from ordervet.model import find_live_model, load_model
 from ordervet.reports import SIMULATED
 from ordervet.reports.lookalikes import build_lookalike_table, sum_up_lookalikes

@@ -16,8 +16,8 @@ from ordervet.contract.formats.states import Tally
 from ordervet.contract.long_files import is_long
 from ordervet.contract.schemas import MODELS
 from ordervet.contract.values import DEFAULT_TIME_ZONE
-from ordervet.entities.history import Fate
 from ordervet.errors import FileError, MappingError
+from ordervet.history import Fate
 from ordervet.score import list_event_files
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ordervet.contract import EventKind
     from ordervet.contract.file_events import FileEvents
     from ordervet.contract.mapping import Mapping
-    from ordervet.entities.history import Ingested
+    from ordervet.history import Ingested
 
 _ROWS_AT_ONCE = 2**16
 

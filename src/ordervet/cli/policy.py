@@ -15,8 +15,8 @@ from ordervet.cli.screen import EXIT_CODES_HELP, choose_lang, out, print_json, s
 from ordervet.contract import parse_instant
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.entities import load_key
-from ordervet.entities.history import History
 from ordervet.errors import ContractError
+from ordervet.history import History
 from ordervet.model import find_live_model, load_model
 from ordervet.policy import ACTIONS, BANDS, load_policy
 from ordervet.policy.expressions import NUMBER_FIELDS, TEXT_FIELDS

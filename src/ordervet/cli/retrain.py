@@ -12,7 +12,6 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from ordervet.backtest.lookalikes import measure_lookalikes
 from ordervet.cli import options
 from ordervet.cli.intake import build_history_intake, choose_threads
 from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json, show_progress
@@ -20,13 +19,14 @@ from ordervet.contract import load_mapping, parse_instant
 from ordervet.contract.file_events import FILE_FAILURE_SCHEMA
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.entities import load_key
-from ordervet.entities.history import History
-from ordervet.entities.history.slices import HistorySlices
 from ordervet.errors import ContractError, TrainingError
-from ordervet.nightly.night import run_night
-from ordervet.nightly.prometheus import build_metrics
-from ordervet.nightly.records import write_whole
-from ordervet.nightly.settings import load_night_settings
+from ordervet.history import History
+from ordervet.history.slices import HistorySlices
+from ordervet.lab.lookalikes import measure_lookalikes
+from ordervet.learn.night import run_night
+from ordervet.learn.night_settings import load_night_settings
+from ordervet.learn.prometheus import build_metrics
+from ordervet.learn.records import write_whole
 from ordervet.policy import load_policy
 from ordervet.reports import SIMULATED
 from ordervet.reports.nightly import word_gate, word_outcome
@@ -34,9 +34,9 @@ from ordervet.reports.nightly import word_gate, word_outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ordervet.learn.night import Night
+    from ordervet.learn.night_settings import NightSettings
     from ordervet.model import Model
-    from ordervet.nightly.night import Night
-    from ordervet.nightly.settings import NightSettings
     from ordervet.policy import Lang, Policy
 
 

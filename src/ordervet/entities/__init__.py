@@ -3,8 +3,10 @@
 Nothing later than this room holds a name, a phone number or an address.
 """
 
-from ordervet.entities.address import Address, parse_address
-from ordervet.entities.addresses import KeyedAddresses, key_addresses
+from ordervet.entities.address.columns import KeyedAddresses, key_addresses
+from ordervet.entities.address.lexicon import PlaceType, Unit
+from ordervet.entities.address.parser import Address, parse_address
+from ordervet.entities.address.similarity import place_similarity
 from ordervet.entities.build import ENTITY_NAMES, Entities, build_entities, order_ids
 from ordervet.entities.evidence import Canonical, Evidence
 from ordervet.entities.identities import (
@@ -18,9 +20,7 @@ from ordervet.entities.identities import (
 from ordervet.entities.ids import hash_text, hash_texts
 from ordervet.entities.keyed import KeyedEvents, key_events, key_orders
 from ordervet.entities.keys import Key, check_key_id, load_key, new_key, save_key
-from ordervet.entities.lexicon import PlaceType, Unit
 from ordervet.entities.phones import canonical_phone
-from ordervet.entities.similarity import place_similarity
 
 __all__ = [
     "ENTITY_NAMES",

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.contract.columns import measure_texts
-from ordervet.entities.addresses import DOOR, PLACE, key_addresses
+from ordervet.entities.address.columns import DOOR, PLACE, key_addresses
 from ordervet.entities.evidence import Evidence
 from ordervet.entities.identities import (
     canonical_buyer,

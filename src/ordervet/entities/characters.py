@@ -12,8 +12,8 @@ from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from ordervet.entities.address_data import load_address_data
-from ordervet.entities.lexicon import NUMERALS, SEPARATORS, CharClass
+from ordervet.entities.address.data import load_address_data
+from ordervet.entities.address.lexicon import NUMERALS, SEPARATORS, CharClass
 
 __all__ = ["MAX_CHARS", "Folded", "classify", "fold_char", "fold_text", "is_cipher", "is_masked"]
 

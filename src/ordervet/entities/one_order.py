@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ordervet.entities import one_order_kernel as kernel
-from ordervet.entities.address_arrays import load_tables, make_scratch
-from ordervet.entities.addresses import DOOR, PLACE
+from ordervet.entities.address.arrays import load_tables, make_scratch
+from ordervet.entities.address.columns import DOOR, PLACE
 from ordervet.entities.build import CANONICAL, PLAIN
 from ordervet.entities.ids import split_subkey
 from ordervet.entities.plain import kernel_of

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import carray, from_dtype, njit, types  # type: ignore[attr-defined]
 
-from ordervet.entities.address_arrays import load_tables, make_scratch
-from ordervet.entities.address_kernel import key_addresses
+from ordervet.entities.address.arrays import load_tables, make_scratch
+from ordervet.entities.address.kernel import key_addresses
 from ordervet.entities.kernel_pointers import close, point, view_as
 from ordervet.entities.plain_kernel import CODES, NUMBERS, key_ids, key_networks, key_phones, key_recipients
 from ordervet.entities.siphash_kernel import BYTES, IDS, hash_bytes

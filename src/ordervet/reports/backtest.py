@@ -46,7 +46,7 @@ def build_judgement_tables(report: dict[str, Any]) -> list[tuple[str, Table]]:
 
     Parameters
     ----------
-    report : of `ordervet.backtest.report.build_report`
+    report : of `ordervet.lab.backtest.report.build_report`
 
     Returns
     -------
@@ -69,7 +69,7 @@ def say_yardsticks(report: dict[str, Any]) -> list[str]:
 
     Parameters
     ----------
-    report : of `ordervet.backtest.report.build_report`
+    report : of `ordervet.lab.backtest.report.build_report`
 
     Returns
     -------

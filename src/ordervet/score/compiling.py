@@ -43,7 +43,7 @@ def compile_kernels(*, is_told: bool = False) -> None:
 def compile_keys() -> None:
     """Compile what turns an order's texts into ids, and the forest for one order."""
     from ordervet.entities import new_key  # noqa: PLC0415 - only a first run waits for it
-    from ordervet.entities.addresses import key_addresses  # noqa: PLC0415 - likewise
+    from ordervet.entities.address.columns import key_addresses  # noqa: PLC0415 - likewise
 
     key = new_key()
     key_addresses(pa.array(["A"]), key)

@@ -15,15 +15,15 @@ import pyarrow.compute as pc
 
 from ordervet.contract import Events
 from ordervet.entities import KeyedEvents, key_events
-from ordervet.entities.history import Fate
-from ordervet.entities.history.identity import identify
-from ordervet.entities.history.known import Digest
-from ordervet.entities.history.live import LiveHistory
-from ordervet.entities.history.rows import fit_rows, to_events, to_rows, unite_schemas
-from ordervet.entities.history.snapshots import list_snapshots, load_header, load_snapshot, save_snapshot
 from ordervet.entities.keyed import KEYED_KINDS
 from ordervet.errors import HistoryError
 from ordervet.features import FeatureEngine, OrderEvents
+from ordervet.history import Fate
+from ordervet.history.identity import identify
+from ordervet.history.known import Digest
+from ordervet.history.live import LiveHistory
+from ordervet.history.rows import fit_rows, to_events, to_rows, unite_schemas
+from ordervet.history.snapshots import list_snapshots, load_header, load_snapshot, save_snapshot
 from ordervet.score.arrival import NEVER
 from ordervet.score.memory import Memory, advance, advance_one, find_earliest, require_engine
 from ordervet.score.rebuild import build_state, list_state_columns
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.entities import Key
-    from ordervet.entities.history import Erased, History
-    from ordervet.entities.history.journal import Durability
     from ordervet.features import FeatureSpec
+    from ordervet.history import Erased, History
+    from ordervet.history.journal import Durability
     from ordervet.score.memory import Features
     from ordervet.score.one_later import OneLater
     from ordervet.score.one_order import KeptOrder, OneOrder

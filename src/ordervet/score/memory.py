@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from ordervet.entities import KeyedEvents, key_events
-from ordervet.entities.history.lines import read_lines
-from ordervet.entities.history.rows import to_events
 from ordervet.entities.keyed import KEYED_KINDS, complete_columns, keyed_schema
 from ordervet.errors import HistoryError, ModelError
 from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
+from ordervet.history.lines import read_lines
+from ordervet.history.rows import to_events
 from ordervet.score.one_event import find_mask, list_own_features, pick_ids
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from ordervet.contract import Events
     from ordervet.entities import Key
-    from ordervet.entities.history import Erased
     from ordervet.features import FeatureSpec
+    from ordervet.history import Erased
     from ordervet.score.one_later import OneLater
     from ordervet.score.one_order import KeptOrder, OneOrder
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from ordervet.contract import Correction, Events, Outcome, Verdict, event_schema, validate_events
 from ordervet.entities import key_events
-from ordervet.entities.history.identity import IDENTITY_COLUMNS, UNDECIDED
-from ordervet.entities.history.lines import write_line
 from ordervet.entities.keyed import KEYED_KINDS, ORDER_ID
 from ordervet.errors import ContractError
 from ordervet.features import LaterEvents, build_later_events
+from ordervet.history.identity import IDENTITY_COLUMNS, UNDECIDED
+from ordervet.history.lines import write_line
 
 if TYPE_CHECKING:
     from ordervet.contract import EventKind

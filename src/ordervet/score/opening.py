@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ordervet.entities import Key, KeyedEvents
-    from ordervet.entities.history import History
-    from ordervet.entities.history.journal import Durability
     from ordervet.features import FeatureSpec
+    from ordervet.history import History
+    from ordervet.history.journal import Durability
     from ordervet.model import ForestPredictor, Model
 
     #: Where past events are: in memory, in a folder, or in files.
@@ -125,7 +125,7 @@ def find_store(history: Past | None, key: Key) -> History | None:
     """
     if not isinstance(history, (str, Path)):
         return None
-    from ordervet.entities.history import History, is_history  # noqa: PLC0415 - as above
+    from ordervet.history import History, is_history  # noqa: PLC0415 - as above
 
     return History.open(history, key) if is_history(history) else None
 

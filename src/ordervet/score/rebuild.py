@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ordervet.entities.history.rows import split_rows
 from ordervet.entities.keyed import ID, ORDER_ID
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
+from ordervet.history.rows import split_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa

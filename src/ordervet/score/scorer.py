@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from ordervet.entities.history import Erased
-    from ordervet.entities.history.journal import Durability
+    from ordervet.history import Erased
+    from ordervet.history.journal import Durability
     from ordervet.policy import Lang
     from ordervet.score.opening import Past
 

@@ -11,7 +11,7 @@ from contract.formats.tmall_exports import write_rows, write_tmall
 from ordervet.contract import describe_file, list_formats, read_counted_events
 from ordervet.entities import Key, key_events
 from ordervet.features import FeatureEngine, build_later_events, build_order_events, build_spec
-from ordervet.simulate import SimulationSettings, simulate
+from ordervet.lab.simulate import SimulationSettings, simulate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,13 +6,13 @@ import pytest
 
 from contract.formats.tmall_exports import expected_outcomes, outcome_keys, write_tmall
 from ordervet.contract import read_counted_events
-from ordervet.simulate import SimulationSettings, simulate
+from ordervet.lab.simulate import SimulationSettings, simulate
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from ordervet.contract import Events, FileCounts
-    from ordervet.simulate import Simulation
+    from ordervet.lab.simulate import Simulation
 
 PLAIN = [
     "order_id", "placed_at", "amount_minor", "discount_minor", "shipping_minor", "quantity", "n_lines", "buyer_id",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from ordervet.simulate import Simulation
+    from ordervet.lab.simulate import Simulation
 
 CHINA = timezone(timedelta(hours=8))
 ORDER_COLUMNS = [

@@ -1,0 +1,213 @@
+"""Reading the numbers of an address: the definition the kernel is measured against.
+
+A Chinese numeral is a number only by its position: before a unit (三栋), after a number (三栋五〇二), beside a dash. So
+三里屯, 五道口 and 八一路 stay names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ordervet.entities.address.lexicon import NUMERALS, STAIR_WORDS, UNIT_TRAPS, UNITS, CharClass, Unit
+
+if TYPE_CHECKING:
+    from ordervet.entities.characters import Folded
+
+__all__ = ["Element", "NumberGroup", "name_number", "read_group"]
+
+_MAX_LETTERS: Final = 2
+_MAX_MULTIPLIED: Final = 7
+_MULTIPLIER: Final = 10
+_ROOM_DIGITS: Final = 3
+_PHONE_DIGITS: Final = 7
+_POSTCODE_DIGITS: Final = 6
+_NAMED_DIGITS: Final = 2
+_WORDS: Final = {word: unit for unit, words in UNITS.items() for word in words}
+_LONGEST_WORD: Final = max(map(len, _WORDS))
+_NAMED_UNITS: Final = ("巷",)
+_HAN_DIGITS: Final = "零一二三四五六七八九"
+
+
+class Element(NamedTuple):
+    """One number, as ``a308``: its canonical text and what it is made of."""
+
+    text: str
+    end: int
+    n_digits: int
+    n_source: int
+    is_arabic: bool
+    suffix: str
+
+    @property
+    def is_lettered(self) -> bool:
+        """Whether it is made of letters alone."""
+        return self.n_digits == 0
+
+
+@dataclass(frozen=True, slots=True)
+class NumberGroup:
+    """Numbers joined by dashes or spaces, and the unit after the last.
+
+    Parameters
+    ----------
+    elements : the numbers, in order
+    joiners : what stands between them, one fewer
+    unit : what the last one counts; None if it is bare
+    word : the unit's word
+    end : where the text goes on
+    is_trapped : a unit's word is there but belongs to a name (三号路)
+    """
+
+    elements: list[Element]
+    joiners: list[CharClass]
+    unit: Unit | None
+    word: str
+    end: int
+    is_trapped: bool
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether it is a phone number or a postcode rather than part of the address."""
+        first = self.elements[0]
+        is_postcode = (
+            self.unit is None
+            and len(self.elements) == 1
+            and first.text.isdigit()
+            and first.n_digits == _POSTCODE_DIGITS
+        )
+        return is_postcode or first.n_digits >= _PHONE_DIGITS
+
+
+def read_group(folded: Folded, at: int, last: Unit | None) -> NumberGroup | None:
+    """Read the numbers that stand at a place in the text.
+
+    Parameters
+    ----------
+    folded : the folded text
+    at : where to read: the first letter, digit or numeral of a run
+    last : what the number directly before counts; None if there is none directly before
+
+    Returns
+    -------
+    the group; None if what stands there is (part of) a name
+    """
+    first = _read_element(folded, at)
+    if first is None:
+        return None
+    elements, joiners, end = [first], [], first.end
+    while end < len(folded.chars) and folded.classes[end] in {CharClass.HYPHEN, CharClass.SPACE}:
+        element = _read_element(folded, end + 1)
+        if element is None or element.n_digits >= _PHONE_DIGITS:
+            break
+        elements.append(element)
+        joiners.append(folded.classes[end])
+        end = element.end
+    word, is_trapped = _read_unit(folded.chars, end, last)
+    unit = _WORDS[word] if word else None
+    if unit is None and not is_trapped and elements[-1].suffix == "f" and elements[-1].n_digits:
+        elements[-1] = elements[-1]._replace(text=elements[-1].text[:-1])
+        unit = Unit.FLOOR
+    if unit is Unit.FLOOR and elements[-1].is_lettered:
+        unit = Unit.BUILDING
+    group = NumberGroup(elements, joiners, unit, word, end + len(word), is_trapped)
+    return group if _is_number(folded, group, last) else None
+
+
+def name_number(chars: list[str]) -> str:
+    """Write a number inside a name: one or two digits as Chinese numerals (芙蓉7路 → 芙蓉七路), others as they are.
+
+    Parameters
+    ----------
+    chars : the number's folded characters
+
+    Returns
+    -------
+    name text
+    """
+    digits = "".join(chars)
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _NAMED_DIGITS):
+        return digits
+    tens, ones = divmod(int(digits), 10)
+    if not tens:
+        return _HAN_DIGITS[ones]
+    return (_HAN_DIGITS[tens] if tens > 1 else "") + "十" + (_HAN_DIGITS[ones] if ones else "")
+
+
+def _read_element(folded: Folded, at: int) -> Element | None:
+    digits_at = _skip(folded, at, CharClass.LETTER)
+    if digits_at - at > _MAX_LETTERS:
+        return None
+    prefix = "".join(folded.chars[at:digits_at])
+    digits_end = _skip(folded, digits_at, CharClass.DIGIT, CharClass.NUMERAL)
+    source = folded.chars[digits_at:digits_end]
+    is_arabic = CharClass.DIGIT in folded.classes[digits_at:digits_end]
+    if not source or (prefix and not is_arabic):
+        return Element(prefix, digits_at, 0, 0, is_arabic=False, suffix="") if prefix else None
+    digits = _evaluate(source)
+    if digits is None:
+        return None
+    end = _skip(folded, digits_end, CharClass.LETTER)
+    if end - digits_end > _MAX_LETTERS:
+        end = digits_end
+    suffix = "".join(folded.chars[digits_end:end])
+    return Element(prefix + digits + suffix, end, len(digits), len(source), is_arabic, suffix)
+
+
+def _skip(folded: Folded, at: int, *kinds: CharClass) -> int:
+    while at < len(folded.classes) and folded.classes[at] in kinds:
+        at += 1
+    return at
+
+
+def _evaluate(source: list[str]) -> str | None:
+    values = [NUMERALS[char] if char in NUMERALS else int(char) for char in source]
+    if all(value < _MULTIPLIER for value in values):
+        return "".join(map(str, values)).lstrip("0") or "0"
+    if len(values) > _MAX_MULTIPLIED:
+        return None
+    total = pending = 0
+    for char, value in zip(source, values, strict=True):
+        if value < _MULTIPLIER:
+            pending = pending * 10 + value
+        elif char in "廿卅":
+            total += value
+        else:
+            total += (pending or 1) * value
+            pending = 0
+    return str(total + pending)
+
+
+def _read_unit(chars: list[str], at: int, last: Unit | None) -> tuple[str, bool]:
+    """Find the longest unit word; the flag says that one is there but followed by what makes it a name."""
+    for length in range(_LONGEST_WORD, 0, -1):
+        word = "".join(chars[at : at + length])
+        if len(word) == length and word in _WORDS and (word not in STAIR_WORDS or last is Unit.BUILDING):
+            is_trapped = at + length < len(chars) and chars[at + length] in UNIT_TRAPS
+            return ("", True) if is_trapped else (word, False)
+    return "", False
+
+
+def _is_number(folded: Folded, group: NumberGroup, last: Unit | None) -> bool:
+    first = group.elements[0]
+    if group.word in _NAMED_UNITS and _is_date(folded, group):
+        return False
+    if first.is_arabic or group.unit is not None:
+        return True
+    is_dashed = CharClass.HYPHEN in group.joiners
+    if first.is_lettered:
+        return len(group.elements) > 1 and group.elements[1].is_arabic
+    if is_dashed:
+        return True
+    after = folded.chars[group.end] if group.end < len(folded.chars) else ""
+    if last is None or group.is_trapped or (after and after in UNIT_TRAPS):
+        return False
+    is_followed = bool(after) and folded.classes[group.end] is CharClass.NAME
+    return first.n_source >= (_ROOM_DIGITS if is_followed else 2)
+
+
+def _is_date(folded: Folded, group: NumberGroup) -> bool:
+    """Whether digits are read one by one, as in 八一巷 and 五一巷, which are named after days."""
+    first = group.elements[0]
+    source = folded.chars[first.end - first.n_source - len(first.suffix) : first.end - len(first.suffix)]
+    return not first.is_arabic and len(source) > 1 and all(NUMERALS[char] < _MULTIPLIER for char in source)

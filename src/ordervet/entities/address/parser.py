@@ -1,0 +1,344 @@
+"""The definition of canonical addresses, in plain Python.
+
+``parse_address`` takes an address apart: region, names, numbers by what they count. From the parts come two canonical
+texts: the door text (everything down to the room) and the place text (everything down to the building). Two addresses
+share a key exactly when they share the text. The kernel does the same, fast; docs/addresses.md numbers the rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ordervet.entities.address.divisions import CITY, COUNTRY, COUNTY, PROVINCE, TOWN, load_divisions
+from ordervet.entities.address.lexicon import (
+    ESTATE_ENDINGS,
+    ESTATE_WORDS,
+    NOTE_STARTS,
+    PLACE_WORDS,
+    ROAD_ENDINGS,
+    SKIPPED_NAMES,
+    CharClass,
+    PlaceType,
+    Unit,
+)
+from ordervet.entities.address.numbers import name_number, read_group
+from ordervet.entities.address.regions import read_region
+from ordervet.entities.characters import fold_text, is_masked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ordervet.entities.address.numbers import Element, NumberGroup
+    from ordervet.entities.characters import Folded
+
+__all__ = ["Address", "parse_address"]
+
+_DOOR_UNITS = tuple(unit for unit in Unit if unit is not Unit.SECTION)
+_ROOM_DIGITS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address taken apart. Its repr shows nothing of it.
+
+    Parameters
+    ----------
+    province, city, county, town : names of the divisions, in full; "" where not said and not implied
+    roads, names : names of roads; of estates, villages and whatever else is named
+    numbers : what is counted → the numbers, in order
+    notes : what follows the last number and names no place: notes to the courier, a shop's name
+    rest : folded text after the region, from which names, numbers and notes were read
+    place_type : what kind of place it is
+    is_masked : a platform has hidden part of it
+    door_text, place_text : the canonical texts; "" where the address reaches no door, or names no place
+    """
+
+    province: str = field(repr=False)
+    city: str = field(repr=False)
+    county: str = field(repr=False)
+    town: str = field(repr=False)
+    roads: tuple[str, ...] = field(repr=False)
+    names: tuple[str, ...] = field(repr=False)
+    numbers: dict[Unit, tuple[str, ...]] = field(repr=False)
+    notes: tuple[str, ...] = field(repr=False)
+    rest: str = field(repr=False)
+    place_type: PlaceType
+    is_masked: bool
+    door_text: str = field(repr=False)
+    place_text: str = field(repr=False)
+
+
+def parse_address(text: str) -> Address:
+    """Take an address apart and make its canonical texts.
+
+    Parameters
+    ----------
+    text : an address as somebody wrote it; any text is welcome
+
+    Returns
+    -------
+    the parts; of a masked address the canonical texts are empty
+
+    References
+    ----------
+    docs/addresses.md A1 to A17.
+    """
+    scan = _Scan(fold_text(text))
+    scan.read()
+    is_hidden = is_masked(text)
+    divisions = load_divisions()
+    province, city, county, town = (
+        divisions.all[number].name if number != COUNTRY else ""
+        for number in (divisions.at_level(scan.region, level) for level in (PROVINCE, CITY, COUNTY, TOWN))
+    )
+    names, notes = scan.split_notes()
+    return Address(
+        province=province,
+        city=city,
+        county=county,
+        town=town,
+        roads=_unique(name.text for name in names if name.is_road),
+        names=_unique(name.text for name in names if not name.is_road),
+        numbers={unit: _unique(scan.numbers[unit]) for unit in Unit if scan.numbers[unit]},
+        notes=_unique(note.text for note in notes),
+        rest=scan.text[scan.rest_at :],
+        place_type=scan.place_type(),
+        is_masked=is_hidden,
+        door_text="" if is_hidden else scan.door_text(),
+        place_text="" if is_hidden else scan.place_text(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    text: str
+    is_road: bool
+    n_groups_before: int
+
+
+class _Scan:
+    """One pass over a folded address, from left to right."""
+
+    def __init__(self, folded: Folded) -> None:
+        self.folded = folded
+        self.text = "".join(folded.chars)
+        self.region = COUNTRY
+        self.rest_at = 0
+        self.names: list[_Name] = []
+        self.numbers: dict[Unit, list[str]] = {unit: [] for unit in Unit}
+        self.n_groups = 0
+        self.run = ""
+        # What stands directly before: a number (what it counts), a road, or neither.
+        self.last: Unit | None = None
+        self.is_after_road = False
+
+    def read(self) -> None:
+        self.region, self.rest_at = read_region(self.text, 0, COUNTRY, is_short_allowed=True)
+        at = self.rest_at
+        while at < len(self.text):
+            kind = self.folded.classes[at]
+            if kind is CharClass.BREAK:
+                self._close_run()
+                self.last, self.is_after_road = None, False
+                at += 1
+            elif kind is CharClass.COMMA:
+                self._close_run()
+                at += 1
+            elif kind in {CharClass.HYPHEN, CharClass.SPACE, CharClass.HASH}:
+                at += 1
+            else:
+                at = self._read_word(at, kind)
+        self._close_run()
+
+    def _read_word(self, at: int, kind: CharClass) -> int:
+        if not self.run:
+            region, end = read_region(self.text, at, self.region, is_short_allowed=False)
+            if end > at:
+                self.region, self.last, self.is_after_road = region, None, False
+                return end
+        if kind is CharClass.NAME:
+            self._append(at, self.text[at])
+            return at + 1
+        group = read_group(self.folded, at, None if self.run else self.last)
+        if group is None:
+            end = self._end_of_run(at)
+            self._append(end - 1, self.text[at:end])
+            return end
+        return self._read_number(at, group)
+
+    def _end_of_run(self, at: int) -> int:
+        """Find the end of the letters, or of the digits and numerals, that turn out to belong to a name."""
+        is_letters = self.folded.classes[at] is CharClass.LETTER
+        while at < len(self.text) and self.folded.classes[at] in _WORD_KINDS[is_letters]:
+            at += 1
+        return at
+
+    def _read_number(self, at: int, group: NumberGroup) -> int:
+        if group.is_dropped:
+            self._close_run()
+            self.last, self.is_after_road = None, False
+            return group.end
+        if group.unit is None and self._is_embedded(group):
+            end = group.elements[0].end
+            self._append(end - 1, name_number(self.folded.chars[at:end]))
+            return end
+        self._close_run()
+        self._count(group)
+        self.n_groups += 1
+        self.is_after_road = False
+        return group.end
+
+    def _is_embedded(self, group: NumberGroup) -> bool:
+        """Whether a bare number is part of a name: 第3中学, 1912街区, 三号路."""
+        first = group.elements[0]
+        if group.is_trapped:
+            return len(group.elements) == 1
+        is_followed = first.end < len(self.text) and self.folded.classes[first.end] is CharClass.NAME
+        if len(group.elements) > 1 or not is_followed:
+            return False
+        if self.run:
+            return self.run[-1] not in ESTATE_ENDINGS
+        return self.last is None and not self.is_after_road
+
+    def _append(self, at: int, text: str) -> None:
+        """Add to the name being read, and close it where it ends; ``at`` is the place of its last character."""
+        self.run += text
+        after = self.text[at + 1 : at + 2]
+        for is_road, endings in ((True, ROAD_ENDINGS), (False, ESTATE_WORDS)):
+            for ending, exceptions in endings.items():
+                is_ended = self.run.endswith(ending) and len(self.run) > len(ending)
+                if is_ended and not (after and after in exceptions):
+                    self._close_run(is_road=is_road)
+                    return
+
+    def _close_run(self, *, is_road: bool = False) -> None:
+        if not self.run:
+            return
+        if self.run not in SKIPPED_NAMES:
+            self.names.append(_Name(self.run, is_road, self.n_groups))
+        self.run = ""
+        self.last, self.is_after_road = None, is_road
+
+    def _count(self, group: NumberGroup) -> None:
+        """Say what each number of a group counts."""
+        if group.unit is None:
+            self._count_bare(group.elements)
+            return
+        first_with_unit = len(group.elements) - 1
+        while first_with_unit and group.joiners[first_with_unit - 1] is CharClass.HYPHEN:
+            first_with_unit -= 1
+        if first_with_unit:
+            self._count_bare(group.elements[:first_with_unit])
+            self.is_after_road = False
+        elements = group.elements[first_with_unit:]
+        unit = self._resolve() if group.word == "号" else group.unit
+        if unit is Unit.ROOM and len(elements) > 1:
+            self._count_bare(elements)
+        elif unit is Unit.STAIR and len(elements) == 2 and not self.numbers[Unit.BUILDING]:  # noqa: PLR2004 -- 3-2单元
+            self._add(Unit.BUILDING, elements[:1])
+            self._add(Unit.STAIR, elements[1:])
+        else:
+            self._add(unit, elements, group.word if unit is Unit.SECTION else "")
+
+    def _resolve(self) -> Unit:
+        """Say what 号 counts: a number on a road, a building in a lane, a room in a building."""
+        if self.is_after_road:
+            return Unit.NUMBER
+        if self.numbers[Unit.LANE]:
+            return Unit.BUILDING
+        if self.last in {Unit.BUILDING, Unit.STAIR, Unit.FLOOR}:
+            return Unit.ROOM
+        return Unit.NUMBER
+
+    def _count_bare(self, elements: list[Element]) -> None:
+        """Say by position what numbers without units count: 3-2-502 is building, stair, room."""
+        has_building = bool(self.numbers[Unit.BUILDING])
+        if self.is_after_road:
+            self._add(Unit.NUMBER, elements[:1])
+            elements, has_building = elements[1:], True
+            if not elements:
+                return
+        has_long_start = elements[0].n_digits >= _ROOM_DIGITS
+        if len(elements) == 1:
+            is_room = has_building or self.last is not None or has_long_start
+            self._add(Unit.ROOM if is_room else Unit.BUILDING, elements)
+        elif has_long_start or (has_building and self.numbers[Unit.STAIR]):
+            self._add(Unit.ROOM, elements)
+        elif len(elements) == 2:  # noqa: PLR2004 -- two of building, stair, room
+            self._add(Unit.STAIR if has_building else Unit.BUILDING, elements[:1])
+            self._add(Unit.ROOM, elements[1:])
+        else:
+            self._add(Unit.STAIR if has_building else Unit.BUILDING, elements[:1])
+            self._add(Unit.FLOOR if has_building else Unit.STAIR, elements[1:2])
+            self._add(Unit.ROOM, elements[2:])
+
+    def _add(self, unit: Unit, elements: list[Element], word: str = "") -> None:
+        self.numbers[unit].append("-".join(element.text for element in elements) + word)
+        self.last = unit
+
+    def split_notes(self) -> tuple[list[_Name], list[_Name]]:
+        """Part the names that say where from the notes after the last number."""
+        notes = [name for name in self.names if self._is_note(name)]
+        names = [name for name in self.names if not self._is_note(name)]
+        return (names, notes) if names else (notes, [])
+
+    def _is_note(self, name: _Name) -> bool:
+        is_last = (
+            self.region != COUNTRY and self.n_groups > 0 and name.n_groups_before == self.n_groups and not name.is_road
+        )
+        return is_last and (name.text[0] in NOTE_STARTS or name.text[-1] not in ESTATE_ENDINGS)
+
+    def door_text(self) -> str:
+        names, notes = self.split_notes()
+        if not names or not any(self.numbers[unit] for unit in _DOOR_UNITS):
+            return ""
+        tail = "" if self.numbers[Unit.ROOM] else ",".join(sorted({note.text for note in notes}))
+        numbers = [",".join(_unique(self.numbers[unit])) for unit in Unit]
+        return "|".join([self._region_text(names, is_place=False), _join(names), *numbers, tail])
+
+    def place_text(self) -> str:
+        names, _ = self.split_notes()
+        if not names:
+            return ""
+        numbers = [",".join(_unique(self.numbers[unit])) for unit in Unit if unit <= Unit.BUILDING]
+        return "|".join([self._region_text(names, is_place=True), _join(names), *numbers])
+
+    def _region_text(self, names: list[_Name], *, is_place: bool) -> str:
+        divisions = load_divisions()
+        has_road = any(name.is_road for name in names)
+        region = divisions.at_level(self.region, COUNTY) or divisions.at_level(self.region, CITY) or self.region
+        is_in_city = (
+            divisions.all[region].is_district
+            and has_road
+            and bool(self.numbers[Unit.NUMBER] or self.numbers[Unit.LANE])
+        )
+        if is_place and is_in_city:
+            region = divisions.all[region].parent
+        town = divisions.all[self.region]
+        is_redundant = town.is_subdistrict and (has_road or bool(self.numbers[Unit.BUILDING]))
+        return divisions.all[region].code + (town.name if town.level == TOWN and not is_redundant else "")
+
+    def place_type(self) -> PlaceType:
+        rest = self.text[self.rest_at :]
+        for kind, words in PLACE_WORDS.items():
+            if any(word in rest for word in words):
+                return kind
+        if any(self.numbers[unit] for unit in (Unit.BUILDING, Unit.STAIR, Unit.ROOM)):
+            return PlaceType.HOUSEHOLD
+        is_village = bool(self.numbers[Unit.GROUP]) or any(name.text[-1] in "村庄" for name in self.names)
+        return PlaceType.VILLAGE if is_village else PlaceType.UNKNOWN
+
+
+_WORD_KINDS = {
+    True: (CharClass.LETTER,),
+    False: (CharClass.DIGIT, CharClass.NUMERAL),
+}
+
+
+def _unique(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(texts))
+
+
+def _join(names: list[_Name]) -> str:
+    return ",".join(sorted({name.text for name in names}))

@@ -1,0 +1,310 @@
+"""A history while a scorer runs on it: an event is in the journal before it is acknowledged, in the table soon after.
+
+A thread of its own brings the journal to the disk and the table up to date. An event that cannot be journalled is not
+taken; one that cannot be brought into the table yet waits in the journal. A file of the journal is removed only when
+the table has all of it on the disk, and what a dead scorer left is brought in by the next writer, whoever that is.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ordervet.errors import HistoryError, HistoryLockedError
+from ordervet.history.commits import (
+    commit_entries,
+    commit_journal,
+    read_arrivals,
+    read_columns,
+    read_identities,
+)
+from ordervet.history.disk import told_clearly
+from ordervet.history.identity import has_blame
+from ordervet.history.journal import Entry, create_journal
+from ordervet.history.known import KnownEvents, digest_events
+from ordervet.history.lines import write_lines
+from ordervet.history.rows import row_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ordervet.history.journal import Durability, Journal
+    from ordervet.history.known import Digest
+    from ordervet.history.store import History
+
+SYNC_S = 0.05
+"""With durability "batch", so long after it was acknowledged an event has reached the disk (more on a busy one)."""
+
+_COMPACT_EVERY = 100
+_KEEP_DAYS = 7
+
+_log = logging.getLogger("ordervet")
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """What was acknowledged between two flushes."""
+
+    journal: Journal
+    entries: list[Entry] = field(default_factory=list)
+    is_tried: bool = False
+
+
+class LiveHistory:
+    """The only writer of a history, from now until `close`.
+
+    Events may arrive in one thread while another one flushes; arrivals themselves come one after the other.
+
+    Parameters
+    ----------
+    history : an existing store
+    durability : "batch": what is acknowledged survives the death of the process, and `SYNC_S` later also that of the
+        machine; "always": it survives both from the start
+    flush_after_s, flush_after : events reach the table so many seconds, or so many of them, after the first
+
+    Raises
+    ------
+    HistoryLockedError
+        Another process writes the history, or this one may not.
+    HistoryError
+        The history cannot be read or written, or its journal is damaged.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        *,
+        durability: Durability = "batch",
+        flush_after_s: float = 30.0,
+        flush_after: int = 20_000,
+    ) -> None:
+        self._history, self._folder = history, history.path
+        self._durability: Durability = durability
+        self._flush_after_s, self._flush_after = flush_after_s, flush_after
+        self._turn = threading.Lock()
+        self._work = threading.RLock()
+        self._wake, self._stop = threading.Event(), threading.Event()
+        self._n_pending, self._pending_since, self._n_flushes = 0, 0.0, 0
+        try:
+            history.lock.keep()
+        except OSError as error:
+            raise HistoryLockedError(
+                f"the history {self._folder.name} cannot be written: {error.strerror}",
+                hint="check the permissions of its folder; to read it: Scorer.open(read_only=True), score --dry-run",
+            ) from None
+        with told_clearly(self._folder, "written"):
+            try:
+                commit_journal(self._folder)
+                self.known = _read_known(self._folder)
+                self._stretches = [_Stretch(create_journal(self._folder, durability))]
+            except BaseException:
+                history.lock.release()
+                raise
+        self._thread = threading.Thread(target=self._run, name="ordervet history", daemon=True)
+        self._thread.start()
+
+    def append(self, rows: pa.Table) -> NDArray[np.bool_]:
+        """Acknowledge events: when this returns they are in the journal, each once.
+
+        Parameters
+        ----------
+        rows : identified rows of the store, one micro-batch; `seen_at` is the instant of arrival
+
+        Returns
+        -------
+        shape (n_rows,), whether the event is new; one that is not may still bring the blame of an outcome
+
+        Raises
+        ------
+        HistoryError
+            The journal cannot be written: none of the new events was taken.
+        """
+        event_ids = np.asarray(rows["event_id"]).tolist()
+        is_blamed = has_blame(rows)
+        first = {event_id: row for row, event_id in reversed(list(enumerate(event_ids)))}
+        is_new = np.array([first[each] == row and each not in self.known for row, each in enumerate(event_ids)], bool)
+        # NOTE: blames first. If the disk is full after them, they were taken and the new events were not.
+        for is_repeat, chosen in ((True, ~is_new & is_blamed), (False, is_new)):
+            if chosen.any():
+                self._write(Entry(is_repeat, write_lines(rows.filter(pa.array(chosen)))), int(chosen.sum()))
+        for row in np.flatnonzero(is_new).tolist():
+            self.known.add(event_ids[row], is_blamed=bool(is_blamed[row]))
+        return is_new
+
+    def append_line(self, event_id: int, line: bytes, *, is_blamed: bool = False) -> bool:
+        """Acknowledge one event; errors are those of `append`.
+
+        Parameters
+        ----------
+        event_id : its identity
+        line : of `lines.write_line`
+        is_blamed : whether it says whose fault it was
+
+        Returns
+        -------
+        whether it is new; one that is not may still bring a blame
+        """
+        is_new = event_id not in self.known
+        if is_new or is_blamed:
+            self._write(Entry(not is_new, line), 1)
+        if is_new:
+            self.known.add(event_id, is_blamed=is_blamed)
+        return is_new
+
+    def sync(self) -> None:
+        """Bring the journal to the disk."""
+        with self._work, told_clearly(self._folder, "written"):
+            for stretch in self._stretches:
+                stretch.journal.sync()
+
+    def flush(self) -> None:
+        """Bring into the table all that was acknowledged before.
+
+        Raises
+        ------
+        HistoryError
+            The table or the journal cannot be written; what was acknowledged stays in the journal.
+        """
+        with self._work, told_clearly(self._folder, "written"):
+            if not self._has_pending():
+                return
+            if self._stretches[-1].entries:
+                following = _Stretch(create_journal(self._folder, self._durability))
+                with self._turn:
+                    self._stretches.append(following)
+                    self._n_pending = 0
+            done = self._stretches[:-1]
+            is_left_over = any(stretch.is_tried for stretch in done)
+            for stretch in done:
+                stretch.is_tried = True
+            with self._history.lock.held():
+                entries = [entry for stretch in done for entry in stretch.entries]
+                commit_entries(self._folder, entries, is_left_over=is_left_over)
+                for stretch in done:
+                    stretch.journal.remove()
+            self._stretches = self._stretches[-1:]
+            self.known.settle()
+            self._n_flushes += 1
+
+    @contextmanager
+    def changing(self) -> Iterator[History]:
+        """Give the store for a change in bulk, with all that was acknowledged in it; flushes wait meanwhile."""
+        with self._work:
+            self.flush()
+            try:
+                yield self._history
+            finally:
+                self.known = _read_known(self._folder)
+
+    def read(self) -> pa.Table:
+        """Read all rows of the table in the order seen; call `flush` first, or after opening."""
+        with told_clearly(self._folder, "read"):
+            return read_arrivals(self._folder)
+
+    def read_columns(self, of_orders: list[str], of_later: list[str]) -> tuple[pa.Table, pa.Table]:
+        """Read some columns of all orders, and of what came later, in no order; call `flush` before."""
+        with told_clearly(self._folder, "read"):
+            return read_columns(self._folder, of_orders, of_later)
+
+    def read_tail(self, last_seen_at: int, ids_at_last: set[int], digest: Digest) -> pa.Table | None:
+        """Read what came after a state, if the table holds exactly what the state was built from and what came after.
+
+        Parameters
+        ----------
+        last_seen_at : instant of the state's last event, UTC microseconds
+        ids_at_last : the state's events of that very instant
+        digest : of all the state's events
+
+        Returns
+        -------
+        rows in the order seen; None where the state is stale
+        """
+        with told_clearly(self._folder, "read"):
+            rows = read_identities(self._folder)
+            event_ids, seen_at = _ints(rows["event_id"]), _ints(rows["seen_at"])
+            is_inside = seen_at < last_seen_at
+            at_last = np.flatnonzero(seen_at == last_seen_at)
+            is_inside[at_last] = np.isin(event_ids[at_last], np.fromiter(ids_at_last, np.int64, len(ids_at_last)))
+            if digest_events(event_ids[is_inside], has_blame(rows)[is_inside]) != digest:
+                return None
+            if is_inside.all():
+                return row_schema().empty_table()
+            tail = read_arrivals(self._folder, last_seen_at)
+            return tail.filter(pc.is_in(tail["event_id"], pa.array(event_ids[~is_inside])))
+
+    def close(self) -> None:
+        """Bring everything into the table, and let others write; a second call does nothing."""
+        if self._stop.is_set():
+            return
+        self._stop.set()
+        self._wake.set()
+        self._thread.join()
+        try:
+            self.flush()
+            self._stretches[-1].journal.remove()
+        except HistoryError as error:
+            _log.error("%s; it stays in the journal for the next writer", error.message)
+            for stretch in self._stretches:
+                stretch.journal.close()
+        finally:
+            self._history.lock.release()
+
+    def _write(self, entry: Entry, n_events: int) -> None:
+        with self._turn:
+            stretch = self._stretches[-1]
+            stretch.journal.append(entry)
+            stretch.entries.append(entry)
+            if self._n_pending == 0:
+                self._pending_since = time.monotonic()
+            self._n_pending += n_events
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def _has_pending(self) -> bool:
+        """Tell whether anything is in the journal; a flush that failed has left more than one stretch."""
+        return self._n_pending > 0 or len(self._stretches) > 1
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            left_s = self._pending_since + self._flush_after_s - time.monotonic()
+            if self._wake.wait(max(left_s, 0.0) if self._has_pending() else None):
+                self._stop.wait(SYNC_S)  # whatever arrives meanwhile shares one write to the disk
+                self._wake.clear()
+            try:
+                self._catch_up()
+            except HistoryError as error:
+                _log.error("%s; what was acknowledged is in the journal", error.message)
+                self._stop.wait(min(self._flush_after_s, 1.0))
+            except Exception as error:  # noqa: BLE001 - the thread must outlive whatever the table's engine raises
+                _log.error("flushing failed: %s; what was acknowledged is in the journal", type(error).__name__)
+                self._stop.wait(min(self._flush_after_s, 1.0))
+
+    def _catch_up(self) -> None:
+        if self._durability == "batch":
+            self.sync()
+        is_due = time.monotonic() - self._pending_since >= self._flush_after_s or self._n_pending >= self._flush_after
+        if is_due and self._has_pending() and not self._stop.is_set():
+            self.flush()
+            if self._n_flushes % _COMPACT_EVERY == 0:
+                self._history.compact()
+                self._history.vacuum(keep_days=_KEEP_DAYS)
+
+
+def _read_known(folder: Path) -> KnownEvents:
+    rows = read_identities(folder)
+    return KnownEvents(_ints(rows["event_id"]), has_blame(rows))
+
+
+def _ints(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    return np.asarray(column.cast(pa.int64()))

@@ -1,0 +1,251 @@
+"""A new key for a history: its ids are made anew from the raw orders, for nobody can make them from the old ids.
+
+What tells of persons is in orders alone; all later events are keyed by the id of their order, which is not personal. So
+a rotation needs the orders as they were brought in. Each stored order is found again among them *under the old key*, by
+its id and every id of it; its other columns, and with them what was known when, stay as they are stored.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ordervet.entities.ids import hash_texts
+from ordervet.entities.keyed import EVIDENCE, ID, ORDER_ID, complete_columns, key_orders, keyed_schema
+from ordervet.errors import HistoryError, KeyMismatchError
+from ordervet.history import delta
+from ordervet.history.batch import sort_rows
+from ordervet.history.commits import commit_journal
+from ordervet.history.disk import bring_to_disk, swap_folders, told_clearly
+from ordervet.history.identity import identify
+from ordervet.history.lock import hold_writer_lock
+from ordervet.history.rows import fit_rows, unite_schemas
+from ordervet.history.store import History, check_lasting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from ordervet.entities.keys import Key
+
+    Columns = dict[str, NDArray[np.uint64]]
+
+__all__ = ["Rotated", "rotate_key"]
+
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """What a rotation did.
+
+    Parameters
+    ----------
+    n_orders, n_later : orders and later events that are in the store under the new key
+    n_dropped_orders, n_dropped_later : those that were left out, because no file held their orders
+    """
+
+    n_orders: int
+    n_later: int
+    n_dropped_orders: int
+    n_dropped_later: int
+
+
+def rotate_key(
+    path: str | Path, old: Key, new: Key, orders: Sequence[pa.Table], *, drop_uncovered: bool = False
+) -> Rotated:
+    """Put a history under a new key: all of it, or nothing is changed.
+
+    A new store is built beside the old one and takes its place in one step, which is on the disk before the old one is
+    removed. Journals and snapshots belong to the old key and go with it.
+
+    Parameters
+    ----------
+    path : folder of the history
+    old : the key that it was made with
+    new : the key to come
+    orders : canonical orders tables, raw, of all sources that the history was made from; orders that it does not hold
+        (never brought in, or erased) are passed over
+    drop_uncovered : leave out orders that are not among them, with all that is known about these
+
+    Raises
+    ------
+    HistoryError
+        Orders of the history are not among those given; or it cannot be read or written, or another process writes it.
+    KeyMismatchError
+        The old key is not the history's, or the new one is the same or does not last.
+    """
+    folder = Path(path).resolve()
+    beside = folder.with_name(f".{folder.name}.rotation")
+    _check_keys(folder, old, new, beside)
+    with told_clearly(folder, "written"), hold_writer_lock(folder):
+        # NOTE: whatever a killed rotation left there is never the history: that is whole, before the swap and after.
+        shutil.rmtree(beside, ignore_errors=True)
+        commit_journal(folder)
+        rows = delta.load_table(folder).to_pyarrow_dataset().to_table()
+        is_covered, ids = _find_again(rows, orders, old, new)
+        if not (is_covered.all() or drop_uncovered):
+            raise _uncovered(rows, is_covered, orders, old, folder)
+        kept = _keep_with_orders(rows, is_covered)
+        rekeyed = _rekey(rows, ids, new).filter(pa.array(kept))
+        with _removed_after(beside):
+            _write_store(beside, rekeyed, new)
+            with hold_writer_lock(beside):
+                swap_folders(beside, folder)
+    is_order = _is_order(rows)
+    return Rotated(
+        n_orders=int((is_order & kept).sum()),
+        n_later=int((~is_order & kept).sum()),
+        n_dropped_orders=int((is_order & ~kept).sum()),
+        n_dropped_later=int((~is_order & ~kept).sum()),
+    )
+
+
+def _check_keys(folder: Path, old: Key, new: Key, beside: Path) -> None:
+    check_lasting(new, folder)
+    is_done = (
+        delta.has_table(folder) and delta.load_table(folder).metadata().configuration.get(delta.KEY_ID) == new.key_id
+    )
+    if is_done:
+        # A rotation that was killed after the folders had changed places has this left to do.
+        shutil.rmtree(beside, ignore_errors=True)
+    if is_done or old.key_id == new.key_id:
+        raise KeyMismatchError(
+            f"the history {folder.name} is under key {new.key_id} already; there is nothing to do",
+            hint="use that key from now on, or make another with: ordervet key new",
+        )
+    History.open(folder, old)
+
+
+def _find_again(
+    rows: pa.Table, orders: Sequence[pa.Table], old: Key, new: Key
+) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.int64]]]:
+    """Find each stored order among raw ones.
+
+    Returns
+    -------
+    shape (n_rows,), whether a row is found, or no order; and per column of ids those under the new key
+    """
+    raw = [table for table in orders if table.num_rows]
+    before, after = ([key_orders(table, key) for table in raw] for key in (old, new))
+    names = sorted(name for name in rows.column_names if name.startswith((ID, EVIDENCE)))
+    stored, found, fresh = _columns([rows], names), _columns(before, names), _columns(after, names)
+    is_order = _is_order(rows)
+    at = _look_up(_mix(stored), _mix(found))
+    is_same = at >= 0
+    for name in names if len(_mix(found)) else ():
+        is_same &= stored[name] == found[name][at]
+    ids = {
+        name: np.where(is_same, fresh[name][at], 0).view(np.int64) if len(fresh[name]) else np.zeros(len(at), np.int64)
+        for name in names
+        if name.startswith(ID) and name != ORDER_ID
+    }
+    return is_same | ~is_order, ids
+
+
+def _columns(tables: Sequence[pa.Table], names: Sequence[str]) -> Columns:
+    """Read ids and evidence as unsigned numbers, all tables below each other; what a table lacks is 0 and absent."""
+    schema = keyed_schema("orders", names)
+    wanted = pa.schema([schema.field(name) for name in names])
+    whole = [complete_columns(_to_unsigned(table.select([n for n in names if n in table.column_names])), wanted)
+             for table in tables]  # fmt: skip
+    joined = pa.concat_tables([wanted.empty_table(), *whole])
+    return {name: np.asarray(pc.cast(joined[name], pa.uint64(), safe=False)) for name in names}
+
+
+def _to_unsigned(table: pa.Table) -> pa.Table:
+    columns = {
+        name: pc.cast(table[name], pa.uint64(), safe=False) if name.startswith(ID) else table[name]
+        for name in table.column_names
+    }
+    return pa.table(columns)
+
+
+def _mix(columns: Columns) -> NDArray[np.uint64]:
+    mixed = np.zeros(len(columns[ORDER_ID]), np.uint64)
+    for column in columns.values():
+        mixed = (mixed ^ column) * _MIX
+        mixed ^= mixed >> np.uint64(29)
+    return mixed
+
+
+def _look_up(wanted: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Find a row with each wanted number, or -1."""
+    if not len(known):
+        return np.full(len(wanted), -1)
+    sorter = np.argsort(known, kind="stable")
+    at = sorter[np.minimum(np.searchsorted(known, wanted, sorter=sorter), len(known) - 1)]
+    return np.where(known[at] == wanted, at, -1)
+
+
+def _is_order(rows: pa.Table) -> NDArray[np.bool_]:
+    return np.asarray(pc.equal(pc.cast(rows["event"], pa.string()), "order"))
+
+
+def _keep_with_orders(rows: pa.Table, is_covered: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Keep what belongs to no order that is left out."""
+    order_ids = np.asarray(rows[ORDER_ID])
+    return ~np.isin(order_ids, order_ids[~is_covered])
+
+
+def _rekey(rows: pa.Table, ids: dict[str, NDArray[np.int64]], key: Key) -> pa.Table:
+    schema = unite_schemas([rows])
+    is_order = pa.array(_is_order(rows))
+    fresh = {name: pc.if_else(is_order, pa.array(column), None) for name, column in ids.items()}
+    order_ids = hash_texts(rows["order_id"], key, "order").view(np.int64)
+    columns = {name: rows[name] for name in rows.column_names} | fresh | {ORDER_ID: pa.array(order_ids)}
+    return identify(fit_rows(pa.table(columns), schema), key)
+
+
+def _write_store(folder: Path, rows: pa.Table, key: Key) -> None:
+    folder.mkdir()
+    delta.create_table(folder, key.key_id)
+    table = delta.load_table(folder)
+    if rows.num_rows:
+        delta.append_rows(table, sort_rows(rows), rows.slice(0, 0).select(["event_id", "blame"]))
+        table.update_incremental()
+    bring_to_disk(folder, delta.live_files(table), 0)
+    n_written = delta.load_table(folder).to_pyarrow_dataset().count_rows()
+    if n_written != rows.num_rows:
+        raise HistoryError(
+            f"the new store has {n_written:,} rows, expected {rows.num_rows:,}; nothing was changed",
+            hint="check the disk, and run it again",
+        )
+
+
+@contextmanager
+def _removed_after(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _uncovered(
+    rows: pa.Table, is_covered: NDArray[np.bool_], orders: Sequence[pa.Table], key: Key, folder: Path
+) -> HistoryError:
+    """Say how many orders of when are not among the files, and whether the files hold them with other details."""
+    left = rows.filter(pa.array(~is_covered))
+    given = pa.chunked_array([column for table in orders for column in table["order_id"].chunks], pa.string())
+    is_differing = np.isin(np.asarray(left[ORDER_ID]), hash_texts(given, key, "order").view(np.int64))
+    n_later = rows.num_rows - int(_keep_with_orders(rows, is_covered).sum()) - left.num_rows
+    span = pc.min_max(left["happened_at"])
+    first, last = (span[end].as_py().strftime("%Y-%m-%d %H:%M") for end in ("min", "max"))
+    n_orders = int(_is_order(rows).sum())
+    return HistoryError(
+        f"{left.num_rows:,} of {n_orders:,} orders of the history {folder.name} are not in the files as they were "
+        f"brought in; nothing was changed\n"
+        f" - not in the files: {left.num_rows - int(is_differing.sum()):,}; there with other personal details: "
+        f"{int(is_differing.sum()):,}\n"
+        f" - placed from {first} to {last} (UTC); {n_later:,} later events belong to them",
+        hint="name every file they came from; orders that only a running scorer saw are in no file: "
+        "--drop-uncovered leaves these out",
+    )

@@ -1,0 +1,281 @@
+"""Protected look-alikes: honest buyers who look like abusers are flagged as seldom as others, the abusers are caught.
+
+One scenario per look-alike: a simulated merchant where that look-alike is common beside plain buyers, and the kind of
+malice that it is taken for. The merchants of all scenarios are made up from one seed. Numbers on simulated orders prove
+behaviour, not accuracy.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.compute as pc
+from joblib import Parallel, delayed
+
+from ordervet.entities import key_events, load_key
+from ordervet.features import FeatureEngine, build_later_events, build_order_events
+from ordervet.lab.simulate import SimulationSettings, simulate
+from ordervet.lab.simulate.desk import MISTAKEN_FOR
+from ordervet.lab.simulate.settings import KIND_WEIGHTS, LOOK_ALIKE_SHARES
+from ordervet.learn.intervals import Interval, draw_weights, drop_nan
+from ordervet.model import ForestPredictor
+from ordervet.policy import ACTIONS, Action, decide, load_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from ordervet.entities import Key
+    from ordervet.lab.simulate import Simulation
+    from ordervet.model import Model
+    from ordervet.policy import Policy
+
+#: Alert rate of a look-alike, at most so many times that of plain honest buyers.
+MAX_RATIO = 1.25
+#: Buyers of a faulty batch are not flagged more often than plain ones at all.
+MAX_RATIOS = {"fault_wave": 1.0}
+#: Share of the malicious twin's orders that must still be flagged.
+MIN_TWIN_RECALL = 0.55
+
+_LOOK_ALIKE_SHARE = 0.15
+_TWIN_SHARE = 0.03
+#: From so many alerts on that the bound would allow a look-alike, the ratio itself decides: its noise is about a fifth.
+MIN_ALLOWED_ALERTS = 20
+#: With fewer, a scenario fails only when this quantile of its bootstrap draws is above the bound: unfair beyond doubt.
+_SURE = 0.05
+_N_DRAWS = 400
+_PASS = ACTIONS.index(Action.PASS)
+SCENARIOS = tuple(LOOK_ALIKE_SHARES)
+
+
+@dataclass(frozen=True, slots=True)
+class LookalikeRow:
+    """What one scenario measured.
+
+    Parameters
+    ----------
+    scenario : the look-alike
+    twin : the kind of malice that it is taken for
+    n_orders, n_alerts : orders of the look-alike, and how many of them would be reviewed or stopped
+    alert_rate : the share
+    ratio : alert rate over that of plain honest buyers of all scenarios, with its bootstrap interval by buyer
+    max_ratio : the bound
+    n_twin, twin_recall : orders of the malicious twin, and the share of them that would be reviewed or stopped
+    is_decided : the bound would allow at least `MIN_ALLOWED_ALERTS` alerts, so that the ratio itself decides
+    is_fair : the ratio is not above its bound; where it is not decided, its 5th percentile is not
+    is_twin_caught : the twin's recall is at least `MIN_TWIN_RECALL`
+    """
+
+    scenario: str
+    twin: str
+    n_orders: int
+    n_alerts: int
+    alert_rate: float
+    ratio: Interval
+    max_ratio: float
+    n_twin: int
+    twin_recall: float
+    is_decided: bool
+    is_fair: bool
+    is_twin_caught: bool
+
+    @property
+    def passed(self) -> bool:
+        """Fair to the look-alike, and the twin still caught."""
+        return self.is_fair and self.is_twin_caught
+
+
+@dataclass(frozen=True, slots=True)
+class LookalikeReport:
+    """The scenarios of one model.
+
+    Parameters
+    ----------
+    model_id : the model measured
+    n_plain, plain_alert_rate : plain honest orders of all scenarios, and the share of them that would be flagged
+    rows : one per scenario
+    """
+
+    model_id: str
+    n_plain: int
+    plain_alert_rate: float
+    rows: tuple[LookalikeRow, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Every scenario passed."""
+        return all(row.passed for row in self.rows)
+
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """The scenarios that so few orders cannot decide: that they passed proves nothing."""
+        return tuple(row.scenario for row in self.rows if not row.is_decided)
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The scenarios that did not pass."""
+        return tuple(row.scenario for row in self.rows if not row.passed)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give plain values for JSON; a figure that could not be measured is None."""
+        rows = [asdict(row) | {"passed": row.passed} for row in self.rows]
+        report = {
+            "model_id": self.model_id,
+            "is_simulated": True,
+            "n_plain": self.n_plain,
+            "plain_alert_rate": self.plain_alert_rate,
+            "passed": self.passed,
+            "undecided": list(self.undecided),
+            "rows": rows,
+        }
+        return {key: drop_nan(value) for key, value in report.items()}
+
+    def to_json(self) -> str:
+        """Write the report as one JSON document."""
+        return json.dumps(self.as_dict(), indent=1, ensure_ascii=False) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """Orders of one scenario: who they are and which would be flagged, every array of shape (n_orders,)."""
+
+    is_plain: NDArray[np.bool_]
+    is_look_alike: NDArray[np.bool_]
+    is_twin: NDArray[np.bool_]
+    is_flagged: NDArray[np.bool_]
+    buyer: NDArray[np.int64]
+
+
+def measure_lookalikes(
+    model: Model,
+    *,
+    n_orders: int = 4_000,
+    seed: int = 20251111,
+    scenarios: Sequence[str] = SCENARIOS,
+    policy: Policy | None = None,
+    n_jobs: int = 1,
+) -> LookalikeReport:
+    """Measure how often a model would have honest look-alikes reviewed, beside plain honest buyers.
+
+    An order counts as flagged when the policy would do anything but pass it, by its probability alone. A look-alike's
+    orders are those that carry its mark, and all later honest orders of the same buyer: who had a faulty parcel must
+    not become a suspect afterwards.
+
+    Parameters
+    ----------
+    model : fitted, with built-in entities
+    n_orders : simulated orders of each scenario, at least 500
+    seed : the same seed gives the same orders
+    scenarios : names among `SCENARIOS`
+    policy : where review begins; None takes the shipped default
+    n_jobs : threads; the results do not depend on it
+    """
+    predictor = ForestPredictor(model.booster_text)
+    rules, key = policy or load_policy(), load_key()
+    scored = Parallel(n_jobs=n_jobs, backend="threading")(
+        delayed(_score_scenario)(name, model, predictor, rules, key, n_orders, seed + SCENARIOS.index(name))
+        for name in scenarios
+    )
+    plain = np.concatenate([each.is_flagged[each.is_plain] for each in scored])
+    plain_groups = _join_groups([each.buyer[each.is_plain] for each in scored])
+    plain_rates = _draw_rates(plain, plain_groups, seed)
+    rate = _share(plain)
+    rows = tuple(_summarise(name, each, rate, plain_rates, seed) for name, each in zip(scenarios, scored, strict=True))
+    return LookalikeReport(model.model_id, len(plain), rate, rows)
+
+
+def _score_scenario(
+    name: str, model: Model, predictor: ForestPredictor, policy: Policy, key: Key, n_orders: int, seed: int
+) -> _Scored:
+    simulation = simulate(_describe_merchant(name, n_orders, seed))
+    keyed = key_events(simulation.events, key)
+    orders, later = build_order_events(keyed.orders, model.spec), build_later_events(keyed)
+    features = FeatureEngine(model.spec).advance(orders, later)
+    p = model.calibration(predictor.predict_raw(features))
+    actions = decide(policy, p, amount_minor=orders.amount_minor).actions
+    return _sort_out(simulation, actions != _PASS)
+
+
+def _describe_merchant(name: str, n_orders: int, seed: int) -> SimulationSettings:
+    return SimulationSettings(
+        n_orders=n_orders,
+        seed=seed,
+        malicious_share=_TWIN_SHARE,
+        kind_weights=dict.fromkeys(KIND_WEIGHTS, 0.0) | {MISTAKEN_FOR[name]: 1.0},
+        look_alike_shares=dict.fromkeys(LOOK_ALIKE_SHARES, 0.0) | {name: _LOOK_ALIKE_SHARE},
+    )
+
+
+def _sort_out(simulation: Simulation, is_flagged: NDArray[np.bool_]) -> _Scored:
+    """Tell plain buyers, look-alikes and twins apart; the orders are sorted by time."""
+    truth = simulation.truth
+    buyer = pc.rank(simulation.orders["buyer_id"], tiebreaker="dense").to_numpy().astype(np.int64) - 1
+    is_malicious = truth["is_malicious"].to_numpy()
+    is_marked = truth["look_alike"].is_valid().to_numpy()
+    first_marked = np.full(int(buyer.max(initial=-1)) + 1, len(buyer))
+    np.minimum.at(first_marked, buyer[is_marked], np.flatnonzero(is_marked))
+    is_look_alike = (np.arange(len(buyer)) >= first_marked[buyer]) & ~is_malicious
+    return _Scored(~is_look_alike & ~is_malicious, is_look_alike, is_malicious, is_flagged, buyer)
+
+
+def _summarise(
+    name: str, scored: _Scored, plain_rate: float, plain_rates: NDArray[np.float64], seed: int
+) -> LookalikeRow:
+    flagged = scored.is_flagged[scored.is_look_alike]
+    rates = _draw_rates(flagged, _join_groups([scored.buyer[scored.is_look_alike]]), seed + 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        draws, value = rates / plain_rates, float(np.divide(_share(flagged), plain_rate))
+    low, high = _find_ends(draws)
+    bound = MAX_RATIOS.get(name, MAX_RATIO)
+    is_decided = bound * plain_rate * len(flagged) >= MIN_ALLOWED_ALERTS
+    recall = _share(scored.is_flagged[scored.is_twin])
+    return LookalikeRow(
+        scenario=name,
+        twin=MISTAKEN_FOR[name],
+        n_orders=len(flagged),
+        n_alerts=int(flagged.sum()),
+        alert_rate=_share(flagged),
+        ratio=Interval(value, low, high),
+        max_ratio=bound,
+        n_twin=int(scored.is_twin.sum()),
+        twin_recall=recall,
+        is_decided=is_decided,
+        is_fair=not (value if is_decided else low) > bound,
+        is_twin_caught=recall >= MIN_TWIN_RECALL,
+    )
+
+
+def _find_ends(draws: NDArray[np.float64]) -> tuple[float, float]:
+    """Give the ends of the interval; NaN where nobody at all was flagged."""
+    measured = np.sort(draws[~np.isnan(draws)])  # NOT np.quantile: it cannot interpolate to an infinite ratio
+    if len(measured) == 0:
+        return float("nan"), float("nan")
+    last = len(measured) - 1
+    return float(measured[int(_SURE * last)]), float(measured[int((1 - _SURE) * last)])
+
+
+def _draw_rates(flagged: NDArray[np.bool_], groups: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    """Draw the alert rate of bootstrap samples of buyers, shape (n_draws,)."""
+    rng = np.random.default_rng(seed)
+    weights = np.stack([draw_weights(groups, rng) for _ in range(_N_DRAWS)])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rates: NDArray[np.float64] = weights @ flagged / weights.sum(axis=1)
+    return rates
+
+
+def _join_groups(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Give the buyers of several merchants numbers from 0, none twice."""
+    numbered, n = [], 0
+    for part in parts:
+        distinct, number = np.unique(part, return_inverse=True)
+        numbered.append(number + n)
+        n += len(distinct)
+    return np.concatenate(numbered)
+
+
+def _share(flags: NDArray[np.bool_]) -> float:
+    return float(flags.mean()) if len(flags) else float("nan")

@@ -1,0 +1,357 @@
+"""The decision of a night: learn a challenger, try it, and say whether it may serve. Nothing is changed here."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import tempfile
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ordervet.entities import load_key
+from ordervet.errors import ModelError, TrainingError
+from ordervet.learn import gates, records
+from ordervet.learn.attribution_drift import compare_reasons
+from ordervet.learn.challenger import fit_challenger, predict_parts
+from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS, label_ripe_orders, measure_maturity
+from ordervet.learn.skill import find_own_columns
+from ordervet.learn.training_data import plan_material, replay_material
+from ordervet.learn.trial import WATCHED, Contender, fit_scale, hold_trial, measure_standing_change, part_material
+from ordervet.model import ForestPredictor, Model, fit_risk_scale, load_serving_model
+from ordervet.model.binned import BinnedOrders, MatrixView
+from ordervet.model.kinds import fit_kinds, measure_kinds
+from ordervet.model.registry import read_live_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from ordervet.features import FeatureSpec
+    from ordervet.history.slices import HistorySlices, Ledger
+    from ordervet.learn.labels import Labels
+    from ordervet.learn.night_settings import NightSettings
+    from ordervet.learn.training_data import Material
+    from ordervet.learn.trial import Parts, Trial
+    from ordervet.policy import Policy
+
+    Lookalikes = Callable[[Model], dict[str, Any]]
+
+_N_FLOW_DAYS = 60
+#: Share of the alert rate's bound from which standing thresholds are mended, so that the next day is still within it.
+_MEND_FROM = 0.25
+#: Gates whose refusal says that the newest events themselves are not to be trusted.
+_POISON_GATES = ("features_constant", "features_drift", "verdicts", "duplicates")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a night is to do.
+
+    Parameters
+    ----------
+    models : the folder of models
+    spec : the challenger's features
+    as_of_us : the cut-off, UTC microseconds: nothing seen at or after it is known
+    settings : maturity, budgets, bounds
+    policy : whose id goes into the manifest
+    about : notes about the data for the manifest
+    measure_lookalikes : from a model to `LookalikeReport.as_dict`; None leaves the gate out
+    n_threads : threads; the artefact does not depend on it
+    report_step : is told what is being done
+    """
+
+    models: Path
+    spec: FeatureSpec
+    as_of_us: int
+    settings: NightSettings
+    policy: Policy
+    about: dict[str, Any]
+    measure_lookalikes: Lookalikes | None
+    n_threads: int
+    report_step: Callable[[str], None]
+
+
+def decide(task: Task, slices: HistorySlices, work: Path | None) -> tuple[list[Model], dict[str, Any]]:
+    """Learn a challenger and try it.
+
+    Parameters
+    ----------
+    task : what to do
+    slices : the history up to the cut-off
+    work : where to keep what took long, for a run that takes over; None keeps nothing
+
+    Returns
+    -------
+    the challenger, its gates in its manifest, and, where the champion's score is made anew, the champion with it; and
+    everything the report tells: ``passed``, and ``serve_id``, the model that is to serve, or None to change nothing
+
+    Raises
+    ------
+    TrainingError
+        There is not enough to learn from.
+    """
+    settings, n_threads = task.settings, task.n_threads
+    labels = label_ripe_orders(slices.ledger, as_of_us=task.as_of_us, maturity=settings.maturity)
+    live_id = read_live_id(task.models)
+    champion_model, faults = _load_champion(task.models)
+    both = _unite(task.spec, champion_model)
+    names = both.names
+    material = _gather(task, slices, labels, both, work)
+    parts = part_material(material, as_of_us=task.as_of_us, settings=settings)
+    _check_parts(material, parts, settings)
+    champion = Contender.of(champion_model, names) if champion_model else None
+    model = _fit(task, slices, material, parts, names)
+    challenger = Contender.of(model, names)
+    own_raw = _score_by_own_columns(task, material, parts)
+    task.report_step("measuring")
+    trial = hold_trial(
+        challenger, champion, material, parts, names=names, own_raw=own_raw, settings=settings,
+        n_threads=n_threads, is_champion_old=_is_old(champion_model, task.as_of_us, settings),
+    )  # fmt: skip
+    task.report_step("measuring look-alikes")
+    ours = task.measure_lookalikes(model) if task.measure_lookalikes else None
+    theirs = _find_champions_lookalikes(champion_model, task.measure_lookalikes)
+    verdicts = [*trial.gates, gates.check_lookalikes(*((each or {}).get("rows") for each in (ours, theirs)))]
+    metrics = trial.metrics | _measure_kinds(model, material, parts)
+    model = replace(model, metrics=_drop_nan(metrics | {"gates": _settle(verdicts), "lookalikes": ours}))
+    passed = all(gate.passed for gate in verdicts)
+    mended = None if passed else _mend_scale(task, champion, material, parts, verdicts)
+    serves = model if passed else mended
+    record = {
+        "passed": passed,
+        "serve_id": serves.model_id if serves else None,
+        "as_of": write_instant(task.as_of_us),
+        "model_id": model.model_id,
+        "champion_id": champion_model.model_id if champion_model else None,
+        "live_id": live_id,
+        "champion_faults": faults,
+        "features_gone": _find_gone(task.spec, champion_model),
+        "origin": model.origin,
+        "counts": {part: len(getattr(parts, part)) for part in parts.__slots__},
+        "label_flow": _measure_flow(slices.ledger, labels, task.as_of_us),
+        "maturity_curve": measure_maturity(slices.ledger, labels),
+        "order_days": settings.maturity.order_days,
+        "moved": compare_reasons(challenger, champion, material, parts.fresh, n_threads),
+    }
+    return [model, *([mended] if mended else [])], _drop_nan(record | _tell(trial, verdicts, settings.gates.expected))
+
+
+def write_instant(instant_us: int) -> str:
+    """Write an instant in UTC."""
+    return str(np.datetime64(instant_us, "us")) + "Z"
+
+
+def _tell(trial: Trial, verdicts: list[gates.Gate], expected: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "gates": [gate.as_dict() for gate in verdicts],
+        "metrics": trial.metrics,
+        "champion_metrics": trial.champion_metrics,
+        "drift": [
+            {
+                "name": d.name,
+                "psi": d.psi,
+                "before": d.top_share_before,
+                "now": d.top_share_now,
+                "is_expected": gates.is_expected(d.name, expected),
+            }
+            for d in trial.drift
+        ],
+        "score_psi": trial.score_psi,
+        "channel_psi": trial.channel_psi,
+        "us_per_order": trial.us_per_order,
+    }
+
+
+def _load_champion(models: Path) -> tuple[Model | None, list[str]]:
+    """Load what serves, and say what is wrong with models that should; one that cannot be loaded is no champion."""
+    try:
+        return load_serving_model(models)
+    except ModelError as error:
+        return None, [error.message] if read_live_id(models) else []
+
+
+def _find_gone(spec: FeatureSpec, champion: Model | None) -> list[str]:
+    """Find the champion's features that the challenger does without."""
+    return [name for name in champion.spec.names if name not in spec.names] if champion else []
+
+
+def _unite(spec: FeatureSpec, champion: Model | None) -> FeatureSpec:
+    """Give the features of both models and those that gates look at, the challenger's first.
+
+    What the history does not know of the champion's stays empty.
+    """
+    other = champion.spec if champion else spec
+    return replace(
+        spec,
+        names=_join(_join(spec.names, other.names), WATCHED if "buyer" in spec.entities else ()),
+        entities=_join(spec.entities, other.entities),
+        numbers=_join(spec.numbers, other.numbers),
+    )
+
+
+def _join(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*one, *other]))
+
+
+def _gather(task: Task, slices: HistorySlices, labels: Labels, both: FeatureSpec, work: Path | None) -> Material:
+    made_of = f"{slices.ledger.digest} {both.hash} {task.as_of_us} {task.settings.hash}"
+    found = records.load_material(work, made_of=made_of) if work else None
+    if found is not None:
+        task.report_step("taking over from a run that died")
+        return found
+    plan = plan_material(slices.ledger, labels, as_of_us=task.as_of_us, settings=task.settings)
+    with tempfile.TemporaryDirectory(prefix="ordervet-night-") if work is None else nullcontext(work) as folder:
+        material = replay_material(
+            slices, both, plan, settings=task.settings, as_of_us=task.as_of_us, scratch=Path(folder) / "sorted",
+            n_threads=task.n_threads, report_step=task.report_step,
+        )  # fmt: skip
+    if work:
+        records.save_material(work, material, made_of=made_of)
+    return material
+
+
+def _check_parts(material: Material, parts: Parts, settings: NightSettings) -> None:
+    n_malicious = int((material.plan.label[parts.holdout] == MALICIOUS).sum())
+    if n_malicious == 0 or len(parts.reference) == 0:
+        raise TrainingError(
+            f"the newest {settings.learning.holdout_days} ripe days hold {n_malicious} malicious orders and the newest "
+            f"{settings.learning.reference_days} days {len(parts.reference):,} orders, expected some of both",
+            hint="bring in the newest orders and verdicts: ordervet ingest FILE... --history DIR",
+        )
+
+
+def _fit(task: Task, slices: HistorySlices, material: Material, parts: Parts, names: tuple[str, ...]) -> Model:
+    spec, settings, n_threads = task.spec, task.settings, task.n_threads
+    plan, rows = material.plan, parts.train
+    columns = np.arange(len(spec.names))  # NOTE: the challenger's features come first, see _unite
+    is_malicious = plan.label[rows] == MALICIOUS
+    view = MatrixView(material.features, rows, columns)
+    text, calibration = fit_challenger(
+        view, spec.names, is_malicious, plan.weight[rows], settings.fit, n_folds=settings.learning.n_folds,
+        n_threads=n_threads, report_step=task.report_step,
+    )  # fmt: skip
+    unscaled = Model(text, spec, calibration, fit_risk_scale(np.zeros(1)), {}, {})
+    scale = fit_scale(Contender.of(unscaled, names), material, parts.scale, n_threads)
+    origin = task.about | {
+        "as_of": write_instant(task.as_of_us),
+        "key_id": load_key().key_id,
+        "history_version": slices.version,
+        "history_digest": slices.ledger.digest,
+        "n_orders": len(slices.ledger.order_id),
+        "n_labelled": int(plan.weight.sum()),
+        "n_fitted": int(plan.weight[rows].sum()),
+        "n_fitted_rows": len(rows),
+        "n_calibrated": int(plan.weight[rows].sum()),
+        "n_malicious": int(is_malicious.sum()),
+        "first_order_at": write_instant(int(material.seen_at[rows].min())),
+        "last_order_at": write_instant(int(material.seen_at[parts.holdout].max())),
+        "maturity_days": settings.maturity.order_days,
+        "seed": settings.fit.seed,
+        "settings": settings.fit.model_dump(mode="json"),
+        "settings_hash": settings.hash,
+        "policy_id": task.policy.policy_id,
+        "versions": {each: importlib.metadata.version(each) for each in ("ordervet", "lightgbm", "numpy")},
+    }
+    task.report_step("fitting the model of kinds")
+    malicious = np.flatnonzero(is_malicious)
+    kinds = fit_kinds(
+        view.take(malicious), material.kind[rows[malicious]], spec.names, settings.fit, n_threads=n_threads
+    )
+    return replace(unscaled, risk_scale=scale, origin=origin, kinds=kinds)
+
+
+def _score_by_own_columns(task: Task, material: Material, parts: Parts) -> NDArray[np.float64] | None:
+    """Score the holdout by trees that know no history; None where there is only one sort of columns."""
+    own = find_own_columns(task.spec.names)
+    if own is None:
+        return None
+    task.report_step("fitting without the history")
+    plan, names = material.plan, tuple(task.spec.names[at] for at in own)
+    view = MatrixView(material.features, parts.train, own)
+    is_malicious = plan.label[parts.train] == MALICIOUS
+    binned = BinnedOrders(
+        view, names, is_malicious, plan.weight[parts.train], task.settings.fit, n_threads=task.n_threads
+    )
+    held = MatrixView(material.features, parts.holdout, own)
+    return predict_parts(ForestPredictor(binned.fit()), held, np.arange(len(held)), task.n_threads)
+
+
+def _is_old(champion: Model | None, as_of_us: int, settings: NightSettings) -> bool:
+    """Tell whether the champion was made too long ago; one that does not say when is old."""
+    made = champion.origin.get("as_of") if champion else None
+    if not isinstance(made, str):
+        return True
+    made_us = int(np.datetime64(made.removesuffix("Z"), "us").astype(np.int64))
+    return as_of_us - made_us > settings.gates.max_champion_days * DAY_US
+
+
+def _find_champions_lookalikes(champion: Model | None, measure: Lookalikes | None) -> dict[str, Any] | None:
+    """Take them from its manifest, or measure them."""
+    if champion is None or measure is None:
+        return None
+    known = champion.metrics.get("lookalikes")
+    return known if isinstance(known, dict) else measure(champion)
+
+
+def _measure_kinds(model: Model, material: Material, parts: Parts) -> dict[str, Any]:
+    """Measure on the holdout how often the kind that the second model names is right."""
+    if model.kinds is None:
+        return {}
+    rows = parts.holdout[material.plan.label[parts.holdout] == MALICIOUS]
+    features = np.ascontiguousarray(material.features[rows, : len(model.spec.names)])
+    return {"kinds": measure_kinds(model.kinds, features, material.kind[rows])}
+
+
+def _mend_scale(
+    task: Task, champion: Contender | None, material: Material, parts: Parts, verdicts: list[gates.Gate]
+) -> Model | None:
+    """Make the champion's risk score anew where its thresholds no longer alert what they stand for.
+
+    Only the scale changes: the same order is riskier than the same other one. Nothing is made of a poisoned night.
+    """
+    is_poisoned = any(not gate.passed and gate.name in _POISON_GATES for gate in verdicts)
+    if champion is None or is_poisoned or len(parts.scale) == 0:
+        return None
+    bounds = task.settings.gates
+    change = measure_standing_change(champion, material, parts.scale, bounds, task.n_threads)
+    if change <= bounds.alert_rate_change * _MEND_FROM:
+        return None
+    scale = fit_scale(champion, material, parts.scale, task.n_threads)
+    origin = champion.model.origin | {"rescaled_as_of": write_instant(task.as_of_us)}
+    return replace(champion.model, risk_scale=scale, origin=origin)
+
+
+def _settle(verdicts: list[gates.Gate]) -> list[dict[str, Any]]:
+    """Give the gates for the manifest: without times taken, which no two runs have in common."""
+    return [(replace(g, figure=None) if g.name == "scoring_us" else g).as_dict() for g in verdicts]
+
+
+def _measure_flow(ledger: Ledger, labels: Labels, as_of_us: int) -> list[dict[str, Any]]:
+    """Count, for each of the last days, orders placed and verdicts that came."""
+    ago = (as_of_us - 1 - ledger.order_seen_at) // DAY_US
+    verdict_ago = (as_of_us - 1 - labels.verdict_at) // DAY_US
+    flow = []
+    for day in range(min(_N_FLOW_DAYS, int(ago.max(initial=0)) + 1) - 1, -1, -1):
+        came = verdict_ago == day
+        flow.append(
+            {
+                "days_ago": day,
+                "orders": int((ago == day).sum()),
+                "ripe": int(((ago == day) & (labels.label >= 0)).sum()),
+                "malicious": int((came & (labels.verdict == MALICIOUS)).sum()),
+                "innocent": int((came & (labels.verdict == INNOCENT)).sum()),
+            }
+        )
+    return flow
+
+
+def _drop_nan(value: Any) -> Any:  # noqa: ANN401 - walks JSON
+    if isinstance(value, dict):
+        return {key: _drop_nan(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_drop_nan(part) for part in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

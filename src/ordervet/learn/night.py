@@ -1,0 +1,149 @@
+"""One night: from a history to a better model that serves, or to a reason why there is none.
+
+Everything up to the decision can be done again with the same result; the decision is written down before anything is
+changed; what follows from it is carried out step by step, each of which can be repeated. So a night may die anywhere.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ordervet.learn import records
+from ordervet.learn.decision import Task, decide
+from ordervet.model import promote_model, save_model
+from ordervet.model.registry import read_live_id
+from ordervet.policy import load_policy
+from ordervet.reports import build_card
+from ordervet.reports.nightly import build_nightly_page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ordervet.features import FeatureSpec
+    from ordervet.history.slices import HistorySlices
+    from ordervet.learn.decision import Lookalikes
+    from ordervet.learn.night_settings import NightSettings
+    from ordervet.policy import Policy
+
+PROMOTED, REFUSED, RESCALED = "promoted", "refused", "rescaled"
+WOULD_PROMOTE, WOULD_REFUSE = "would promote", "would refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """What a night came to.
+
+    Parameters
+    ----------
+    name : of its folder
+    outcome : "promoted", "refused", or "rescaled": refused, and the serving model's risk score made anew; in a dry run
+        "would promote" or "would refuse"
+    was_done : the same night was done before, and nothing was done now
+    record : everything the report tells, as plain values
+    folder : with report.zh.html, report.en.html and result.json; None in a dry run
+    """
+
+    name: str
+    outcome: str
+    was_done: bool
+    record: dict[str, Any]
+    folder: Path | None
+
+
+def run_night(
+    slices: HistorySlices,
+    models: Path,
+    spec: FeatureSpec,
+    *,
+    settings: NightSettings,
+    policy: Policy | None = None,
+    about: dict[str, Any] | None = None,
+    measure_lookalikes: Lookalikes | None = None,
+    dry_run: bool = False,
+    n_threads: int = 1,
+    report_step: Callable[[str], None] = lambda _: None,
+) -> Night:
+    """Run one night, or finish one that was begun.
+
+    Parameters
+    ----------
+    slices : one version of the history, up to the cut-off
+    models : the folder of models
+    spec : the challenger's features
+    settings : maturity, budgets, bounds
+    policy : whose id goes into the manifest; None takes the default
+    about : notes about the data for the manifest, such as ``{"is_simulated": True}``
+    measure_lookalikes : from a model to `LookalikeReport.as_dict`; None leaves the gate out
+    dry_run : nothing is written
+    n_threads : threads; the artefact does not depend on it
+    report_step : is told what is being done
+
+    Raises
+    ------
+    TrainingError
+        There is not enough to learn from.
+    HistoryError
+        The history cannot be read.
+    ModelError
+        Another retrain is running.
+    """
+    task = Task(
+        models, spec, slices.until_us, settings, policy or load_policy(), about or {}, measure_lookalikes, n_threads,
+        report_step,
+    )  # fmt: skip
+    name = records.name_night(slices.until_us, _describe_content(task, slices))
+    if dry_run:
+        _, record = decide(task, slices, None)
+        outcome = WOULD_PROMOTE if record["passed"] else WOULD_REFUSE
+        return Night(name, outcome, was_done=False, record=record, folder=None)
+    with records.hold_night_lock(models):
+        return _run(task, slices, models / records.NIGHTS / name)
+
+
+def _run(task: Task, slices: HistorySlices, folder: Path) -> Night:
+    done = records.read_json(folder / "result.json")
+    if done is not None:
+        return Night(folder.name, done["outcome"], was_done=True, record=done, folder=folder)
+    decision = records.read_json(folder / "decision.json")
+    if decision is None:
+        records.clear_leftovers(task.models, but=folder.name)
+        made, decision = decide(task, slices, folder / "work")
+        task.report_step("registering")
+        for model in made:
+            save_model(model, task.models, card=build_card(model))
+        records.write_json(folder / "decision.json", decision)
+    task.report_step("carrying out")
+    return _carry_out(task.models, folder, decision)
+
+
+def _describe_content(task: Task, slices: HistorySlices) -> dict[str, str]:
+    return {
+        "events": slices.ledger.digest,
+        "spec": task.spec.hash,
+        "settings": task.settings.hash,
+        "policy": task.policy.policy_id,
+        "code": importlib.metadata.version("ordervet"),
+    }
+
+
+def _carry_out(models: Path, folder: Path, decision: dict[str, Any]) -> Night:
+    """Do what was decided; every step can be repeated."""
+    outcome, serve_id = REFUSED, decision["serve_id"]
+    if serve_id is not None:
+        live = read_live_id(models)
+        if live in (decision["live_id"], serve_id, None):
+            promote_model(models, serve_id, why=f"night {folder.name}")
+            outcome = PROMOTED if decision["passed"] else RESCALED
+        else:
+            decision = decision | {"superseded_by": live}
+    record = decision | {"outcome": outcome, "finished_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    for lang in ("zh", "en"):
+        records.write_whole(folder / f"report.{lang}.html", build_nightly_page(record, lang=lang))
+    shutil.rmtree(folder / "work", ignore_errors=True)
+    records.write_json(folder / "result.json", record)
+    return Night(folder.name, outcome, was_done=False, record=record, folder=folder)

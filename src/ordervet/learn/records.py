@@ -1,0 +1,156 @@
+"""What a night leaves behind, and how another run finds it: its folder, its lock, its checkpoint, its result.
+
+models/nights/
+├── .lock                         held while a night runs
+└── 2025-11-12-1a2b3c4d5e/        cut-off, and what the night was made of
+    ├── work/                     features and trees on the way, for a run that takes over from one that died
+    ├── decision.json             what was decided; from here on the night is only carried out
+    ├── report.zh.html, report.en.html
+    └── result.json               written last: the night is done
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ordervet.errors import ModelError
+from ordervet.learn.training_data import Material, Plan
+from ordervet.model.artefact import write_durably
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NIGHTS = "nights"
+_ARRAYS = ("features", "seen_at", "amount_minor", "group", "channel", "kind")
+_PLAN_ARRAYS = ("rows", "label", "verdict", "verdict_at", "weight", "is_reference")
+
+
+@contextmanager
+def hold_night_lock(models: Path) -> Iterator[None]:
+    """Keep every other night out while this one runs; the system frees the lock when a process dies.
+
+    Raises
+    ------
+    ModelError
+        Another retrain is running.
+    """
+    folder = models / NIGHTS
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl  # noqa: PLC0415 - Windows has none, and yet must be able to import this module
+    except ImportError:
+        yield
+        return
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ModelError(
+                f"another retrain is running on {models}", hint="wait for it; it can be ended at any instant"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def name_night(as_of_us: int, content: dict[str, str]) -> str:
+    """Name a night by its cut-off and by everything it is made of."""
+    day = datetime.fromtimestamp(as_of_us / 1_000_000, UTC).date().isoformat()
+    digest = hashlib.sha256(json.dumps([as_of_us, content], sort_keys=True).encode()).hexdigest()
+    return f"{day}-{digest[:10]}"
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read a record; None when it is not there, or not whole."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a record, whole or not at all."""
+    write_whole(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text beside its place and rename it into it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=".draft-", dir=path.parent)
+    os.close(descriptor)
+    draft = Path(name)
+    try:
+        write_durably(draft, text)
+        draft.chmod(0o644)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def clear_leftovers(models: Path, *, but: str) -> None:
+    """Remove drafts and other nights' work; the caller holds the lock of the night."""
+    for path in (models / NIGHTS).glob("*/.draft-*"):
+        path.unlink(missing_ok=True)
+    for work in (models / NIGHTS).glob("*/work"):
+        if work.parent.name != but:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def save_material(work: Path, material: Material, *, made_of: str) -> None:
+    """Keep the replay's result for a run that takes over."""
+    work.mkdir(parents=True, exist_ok=True)
+    (work / "material.json").unlink(missing_ok=True)
+    hashes = {}
+    for name, array in _list_arrays(material).items():
+        path = work / f"{name}.npy"
+        with path.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+        hashes[name] = _hash(path)
+    names = {str(key): name for key, name in material.channel_names.items()}
+    twins = {str(day): share for day, share in material.twin_share.items()}
+    write_json(
+        work / "material.json", {"made_of": made_of, "hashes": hashes, "channel_names": names, "twin_share": twins}
+    )
+
+
+def load_material(work: Path, *, made_of: str) -> Material | None:
+    """Take over a replay's result; None when there is none of the same make, or it is not whole."""
+    record = read_json(work / "material.json")
+    if record is None or record.get("made_of") != made_of:
+        return None
+    try:
+        if any(_hash(work / f"{name}.npy") != told for name, told in record["hashes"].items()):
+            return None
+        found = {name: np.load(work / f"{name}.npy", allow_pickle=False) for name in record["hashes"]}
+        plan = Plan(**{name: found[name] for name in _PLAN_ARRAYS})
+        return Material(
+            plan,
+            **{name: found[name] for name in _ARRAYS},
+            channel_names={int(key): name for key, name in record["channel_names"].items()},
+            twin_share={int(day): share for day, share in record["twin_share"].items()},
+        )
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _list_arrays(material: Material) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
+    own = {name: getattr(material, name) for name in _ARRAYS}
+    return own | {name: getattr(material.plan, name) for name in _PLAN_ARRAYS}
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()

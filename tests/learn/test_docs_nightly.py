@@ -1,0 +1,30 @@
+"""What docs/nightly.md says is so."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from ordervet.learn.night_settings import NightSettings
+from ordervet.reports.page import load_words
+
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "nightly.md").read_text(encoding="utf-8")
+
+
+def test_settings_in_the_docs_are_the_defaults() -> None:
+    (block,) = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+    told, default = tomllib.loads(block), NightSettings()
+
+    read = NightSettings.model_validate(told)
+
+    assert read.learning == default.learning
+    assert read.gates == default.gates
+    assert read.fit.num_rounds == default.fit.num_rounds
+    assert told["maturity"]["outcome_days"].items() <= default.maturity.outcome_days.items()
+
+
+def test_every_gate_is_in_the_table() -> None:
+    table = TEXT.split("## Gates")[1].split("## Settings")[0]
+
+    assert set(load_words("nightly")["en"]["gate_names"]) <= set(re.findall(r"`(\w+)`", table))

@@ -1,0 +1,152 @@
+"""Each gate passes what it should and refuses what it should."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from ordervet.learn import gates
+from ordervet.learn.drift import FeatureDrift, measure_category_psi, measure_feature_drift, measure_psi
+from ordervet.reports.nightly import word_gate
+
+GAIN = {"challenger": 0.6, "champion": 0.5, "gain": 0.1, "low": 0.02, "high": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("low", "gain", "is_old", "passed"),
+    [
+        (0.02, 0.1, False, True),
+        (0.0, 0.1, False, False),
+        (-0.01, 0.1, False, False),
+        (-0.01, 0.1, True, True),
+        (-0.01, -0.001, True, False),
+        (0.02, 0.1, True, True),
+    ],
+)
+def test_gain_must_be_beyond_noise_unless_the_champion_is_old(
+    low: float, gain: float, is_old: bool, passed: bool
+) -> None:
+    measured = GAIN | {"low": low, "gain": gain}
+
+    gate = gates.check_gain("ap_gain", measured, margin=0.0, is_champion_old=is_old, max_loss=0.0)
+
+    assert gate.passed is passed
+
+
+def test_first_model_has_nobody_to_beat() -> None:
+    assert gates.check_gain("ap_gain", None, margin=0.0, is_champion_old=False, max_loss=0.0).passed
+
+
+def test_calibration_passes_what_is_true_and_refuses_what_is_twice_too_high() -> None:
+    rng = np.random.default_rng(2)
+    p = rng.beta(1, 30, 20_000)
+    is_malicious, weight = rng.random(len(p)) < p, np.ones(len(p), np.int64)
+
+    true = gates.check_calibration(p, is_malicious, weight, error=0.01, bias=0.2)
+    high = gates.check_calibration(2 * p, is_malicious, weight, error=0.01, bias=0.2)
+
+    assert [gate.passed for gate in true] == [True, True]
+    assert [gate.passed for gate in high] == [False, False]
+
+
+def test_false_positives_are_judged_beyond_noise_and_not_in_small_groups() -> None:
+    def check(*groups: tuple[str, int, int]) -> gates.Gate:
+        return gates.check_false_positives("channel_false_positives", groups, bound=0.05, min_group=100)
+
+    assert check(("a", 1_000, 40), ("b", 150, 10)).passed
+    assert not check(("a", 1_000, 40), ("b", 1_000, 100)).passed
+    assert check(("tiny", 99, 99)).figure is None
+
+
+def test_alert_rate_is_judged_where_there_are_alerts_enough() -> None:
+    def check(*n_alerts: int) -> gates.Gate:
+        return gates.check_alert_rate((250.0, 500.0), n_alerts, 10_000, bound=0.1, min_alerts=400)
+
+    assert check(1_050, 500).passed
+    assert check(1_150, 100).passed
+    assert not check(1_200, 100).passed
+    assert not check(800, 100).passed
+
+
+def test_feature_that_froze_drifted_or_is_new_needs_notice() -> None:
+    rng = np.random.default_rng(1)
+    names = ("steady", "frozen", "shifted", "rare")
+    before = np.column_stack([rng.normal(size=(5_000, 3)), rng.random(5_000) < 0.001]).astype(np.float32)
+    now = np.column_stack([rng.normal(size=800), np.full(800, 0.3), rng.normal(4, 1, 800), np.zeros(800)]).astype(
+        np.float32
+    )
+    rows = np.arange(5_800)
+    drifts = measure_feature_drift(names, np.concatenate([before, now]), rows[:5_000], rows[5_000:])
+
+    def check(*expected: str) -> dict[str, tuple[bool, dict[str, object]]]:
+        found = gates.check_features(
+            drifts, ["fresh"], psi=2.0, constant_share=0.999, varied_share=0.98, expected=expected
+        )
+        return {gate.name: (gate.passed, gate.values) for gate in found}
+
+    silent, told = check(), check("fresh", "frozen", "shift*")
+    assert [passed for passed, _ in silent.values()] == [False, False, False]
+    assert silent["features_constant"][1]["names"] == "frozen"
+    assert [passed for passed, _ in told.values()] == [True, True, True]
+
+
+def test_lookalike_may_be_alerted_no_more_than_the_champion_alerts_it() -> None:
+    def row(rate: float, *, is_fair: bool) -> list[dict[str, object]]:
+        return [{"scenario": "dormitory", "alert_rate": rate, "is_fair": is_fair}]
+
+    assert gates.check_lookalikes(row(0.02, is_fair=True), None).passed
+    assert not gates.check_lookalikes(row(0.02, is_fair=False), None).passed
+    assert gates.check_lookalikes(row(0.02, is_fair=False), row(0.03, is_fair=False)).passed
+    assert not gates.check_lookalikes(row(0.04, is_fair=False), row(0.03, is_fair=False)).passed
+
+
+def test_verdicts_that_contradict_what_was_learned_are_refused() -> None:
+    def check(n_risky: int, n_confirmed: int, auc: float) -> bool:
+        channels = [("search", n_risky, n_confirmed, auc), ("live", 50, 48, 0.9)]
+        return gates.check_verdicts(channels, bound=0.6, min_risky=8).passed
+
+    assert check(20, 18, 0.85)
+    assert check(20, 18, 0.2)  # much is new, and what is known is confirmed
+    assert check(20, 2, 0.85)
+    assert not check(20, 2, 0.2)
+    assert check(7, 0, 0.2)
+    assert not check(8, 0, float("nan"))
+
+
+def test_psi_is_nothing_between_halves_of_one_sample_and_much_after_a_shift() -> None:
+    rng = np.random.default_rng(4)
+    one, other = rng.normal(size=20_000), rng.normal(size=20_000)
+    with_gaps = np.where(rng.random(20_000) < 0.3, np.nan, other)
+
+    assert measure_psi(one, other) < 0.01
+    assert measure_psi(one, other + 1) > 0.5
+    assert measure_psi(one, with_gaps) > 0.5
+    assert measure_category_psi(np.array([1, 2, 2], np.uint64), np.array([1, 2, 2], np.uint64)) == pytest.approx(0)
+
+
+def test_every_note_has_words_in_both_languages() -> None:
+    drift = [FeatureDrift("a", 3.0, 0.5, 1.0)]
+    weight = np.ones(4, np.int64)
+    found = [
+        gates.check_gain("ap_gain", None, margin=0, is_champion_old=False, max_loss=0),
+        gates.check_gain("ap_gain", GAIN, margin=0, is_champion_old=False, max_loss=0),
+        gates.check_gain("money_gain", GAIN | {"low": -1.0}, margin=0, is_champion_old=True, max_loss=0),
+        *gates.check_calibration(np.full(4, 0.1), np.zeros(4, bool), weight, error=1, bias=1),
+        gates.check_false_positives("new_buyer_false_positives", [("x", 9, 1)], bound=1, min_group=1),
+        gates.check_false_positives("channel_false_positives", [], bound=1, min_group=1),
+        gates.check_alert_rate((250.0,), (100,), 1_000, bound=1, min_alerts=1),
+        gates.check_alert_rate((), (), 0, bound=1, min_alerts=1),
+        *gates.check_features(drift, ["b"], psi=1, constant_share=0.9, varied_share=0.8, expected=()),
+        gates.check_verdicts([("c", 9, 8, 0.9)], bound=0.5, min_risky=1),
+        gates.check_verdicts([], bound=0.5, min_risky=1),
+        gates.check_lookalikes(None, None),
+        *(gates.check_at_most(name, 1.0, 2.0) for name in ("size_mb", "self_check", "duplicates")),
+        gates.check_at_most("scoring_us", 1.0, 2.0, "this_machine"),
+    ]
+
+    for gate in found:
+        plain = json.loads(json.dumps(gate.as_dict()))
+        assert all(word_gate(plain, "zh")) or not gate.note
+        assert word_gate(plain, "zh") != word_gate(plain, "en")

@@ -1,0 +1,317 @@
+"""A night from end to end: deterministic, done once, taken over, refused with nothing changed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+
+from night_settings import AS_OF_US, LENIENT
+from ordervet.errors import ModelError, TrainingError
+from ordervet.history import History
+from ordervet.history.slices import HistorySlices
+from ordervet.learn import decision, records
+from ordervet.learn.figures import Held
+from ordervet.learn.night import PROMOTED, REFUSED, RESCALED, WOULD_PROMOTE, run_night
+from ordervet.learn.night_settings import GateBounds
+from ordervet.learn.prometheus import build_metrics
+from ordervet.learn.training_data import Material, Plan
+from ordervet.learn.trial import _check_verdicts, _find_money_rate
+from ordervet.model import Curve, find_live_model, list_models, load_model, promote_model, save_model
+from ordervet.reports.nightly import build_nightly_page
+
+if TYPE_CHECKING:
+    from ordervet.entities import Key
+    from ordervet.features import FeatureSpec
+    from ordervet.learn.gates import Gate
+    from ordervet.learn.night import Night
+    from ordervet.learn.night_settings import NightSettings
+
+DAY_US = 86_400_000_000
+UNTOLD = LENIENT.model_copy(update={"gates": LENIENT.gates.model_copy(update={"expected": (), "drift": 1e3})})
+STRICT = LENIENT.model_copy(update={"gates": LENIENT.gates.model_copy(update={"max_model_mb": 1e-6})})
+
+
+@pytest.fixture
+def night(night_history: Path, night_key: Key, spec: FeatureSpec, tmp_path: Path):
+    """Run a night on the models of a folder of the test's own."""
+
+    def run(
+        days_later: int = 0,
+        *,
+        settings: NightSettings = LENIENT,
+        models: Path = tmp_path / "models",
+        spec: FeatureSpec = spec,
+        **more: Any,
+    ) -> Night:
+        history = History.open(night_history, night_key)
+        slices = HistorySlices.open(history, until_us=AS_OF_US + days_later * DAY_US)
+        return run_night(slices, models, spec, settings=settings, about={"is_simulated": True}, **more)
+
+    return run
+
+
+def read_all(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_artefact_is_the_same_bytes_on_one_and_on_two_threads(night, tmp_path: Path) -> None:
+    one = night(models=tmp_path / "one", n_threads=1)
+    two = night(models=tmp_path / "two", n_threads=2)
+
+    model_id = one.record["model_id"]
+    assert model_id == two.record["model_id"]
+    assert read_all(tmp_path / "one" / model_id) == read_all(tmp_path / "two" / model_id)
+
+
+def test_same_night_twice_does_nothing_new(night, tmp_path: Path) -> None:
+    first = night()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "models").rglob("*")}
+
+    again = night()
+
+    assert (first.outcome, first.was_done) == (PROMOTED, False)
+    assert (again.outcome, again.was_done) == (PROMOTED, True)
+    assert again.record == first.record
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "models").rglob("*")} == before
+
+
+def test_next_night_makes_another_model_and_notes_which_one_it_replaced(night, tmp_path: Path) -> None:
+    first, second = night(), night(1)
+
+    assert second.record["champion_id"] == first.record["model_id"]
+    assert find_live_model(tmp_path / "models").name == second.record["model_id"]
+    assert [each.fault for each in list_models(tmp_path / "models")] == ["", ""]
+
+
+def test_refusal_keeps_what_serves_and_says_why(night, tmp_path: Path) -> None:
+    serving = night().record["model_id"]
+
+    refused = night(1, settings=STRICT)
+
+    assert refused.outcome == REFUSED
+    assert find_live_model(tmp_path / "models").name == serving
+    failed = [gate for gate in refused.record["gates"] if not gate["passed"]]
+    assert [gate["name"] for gate in failed] == ["size_mb"]
+    manifest = load_model(tmp_path / "models" / refused.record["model_id"]).metrics["gates"]
+    assert [gate["name"] for gate in manifest if not gate["passed"]] == ["size_mb"]
+    assert all({"figure", "bound"} <= gate.keys() for gate in manifest)
+
+
+def test_refusal_mends_the_thresholds_of_what_serves_and_not_its_ranking(night, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    first = load_model(models / night().record["model_id"])
+    stale = replace(first, risk_scale=Curve(first.risk_scale.x - 3, first.risk_scale.y))
+    promote_model(models, save_model(stale, models, card="card").name)
+    told = STRICT.gates.model_copy(update={"alert_rate_change": 0.1, "min_alerts": 20, "alert_scores": (100.0,)})
+
+    mended = night(1, settings=STRICT.model_copy(update={"gates": told}))
+    poisoned = night(
+        2, settings=STRICT.model_copy(update={"gates": told.model_copy(update={"expected": (), "drift": 1e-6})})
+    )
+
+    assert (mended.outcome, poisoned.outcome) == (RESCALED, REFUSED)
+    serves = load_model(find_live_model(models))
+    assert serves.model_id == mended.record["serve_id"]
+    assert serves.booster_text == stale.booster_text
+    assert serves.risk_scale.to_lists() != stale.risk_scale.to_lists()
+
+
+def test_champion_of_other_features_is_measured_and_told(night, spec: FeatureSpec, tmp_path: Path) -> None:
+    more = replace(spec, names=(*spec.names, "terminal__count__order__1d"), entities=(*spec.entities, "terminal"))
+    left_out = ("device__", "buyer__count__order__90d")
+    fewer = replace(spec, names=tuple(name for name in spec.names if not name.startswith(left_out)))
+
+    first = night(spec=more)
+    second = night(1, spec=fewer)
+    third = night(2, spec=spec, settings=UNTOLD)
+
+    assert second.record["champion_id"] == first.record["model_id"]
+    assert second.record["features_gone"] == [name for name in more.names if name not in fewer.names]
+    assert load_model(tmp_path / "models" / second.record["model_id"]).spec.names == fewer.names
+    new_buyers = next(gate for gate in second.record["gates"] if gate["name"] == "new_buyer_false_positives")
+    assert new_buyers["figure"] is not None
+    assert "terminal__count__order__1d" in (second.folder / "report.en.html").read_text()
+    new = next(gate for gate in third.record["gates"] if gate["name"] == "features_new")
+    assert (new["passed"], new["figure"]) == (False, len(spec.names) - len(fewer.names))
+    assert third.record["features_gone"] == []
+
+
+def test_night_on_a_damaged_live_model_tells_it_and_takes_its_place(night, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    first, second = night(), night(1)
+    (models / second.record["model_id"] / "model.txt").write_text("tree")
+
+    third = night(2)
+
+    assert third.record["champion_id"] == first.record["model_id"]
+    assert [second.record["model_id"] in fault for fault in third.record["champion_faults"]] == [True]
+    assert "damaged" in (third.folder / "report.en.html").read_text()
+    assert third.outcome == PROMOTED
+    assert find_live_model(models).name == third.record["model_id"]
+
+
+def test_money_is_measured_with_room_for_all_malice() -> None:
+    def find(share: float) -> float:
+        is_malicious, ones = np.arange(1_000) < 1_000 * share, np.ones(1_000, np.int64)
+        return _find_money_rate(Held(is_malicious, ones, ones, np.arange(1_000)), GateBounds())
+
+    assert find(0.004) == 0.02
+    assert find(0.04) == pytest.approx(0.05)
+
+
+def test_new_malice_is_no_contradiction_and_flipped_verdicts_are() -> None:
+    rng = np.random.default_rng(2)
+    n = 400
+    raw = np.concatenate([rng.normal(2, 0.1, n // 16), rng.normal(-2, 0.1, n - n // 16)])
+    is_known = np.arange(n) < n // 16  # what it finds risky
+    is_new = ~is_known & (np.arange(n) % 5 < 3)
+    flipped = ~is_known
+
+    def check(is_malicious: np.ndarray) -> Gate:
+        plan = Plan(
+            np.arange(n), is_malicious.astype(np.int8), is_malicious.astype(np.int8), np.zeros(n, np.int64),
+            np.ones(n, np.int64), np.ones(n, bool),
+        )  # fmt: skip
+        ones = np.ones(n, np.int64)
+        material = Material(plan, raw[:, None].astype(np.float32), ones, ones, ones, ones.astype(np.uint64), ones)
+        champion = Mock(predict=lambda _, rows, __: raw[rows])
+        champion.model.risk_scale = lambda scores: np.where(scores > 0, 600.0, 100.0)
+        return _check_verdicts(champion, material, np.arange(n), LENIENT.model_copy(update={"gates": GateBounds()}), 1)
+
+    told = [check(is_malicious) for is_malicious in (is_known, is_known | is_new, flipped)]
+
+    assert [gate.passed for gate in told] == [True, True, False]
+
+
+def test_model_without_skill_does_not_serve(night, tmp_path: Path) -> None:
+    asked = LENIENT.gates.model_copy(update={"chance_times": 50.0, "history_margin": 0.9})
+
+    refused = night(settings=LENIENT.model_copy(update={"gates": asked}))
+
+    assert refused.outcome == REFUSED
+    failed = [gate["name"] for gate in refused.record["gates"] if not gate["passed"]]
+    assert failed == ["skill", "history_gain"]
+    assert not (tmp_path / "models" / "live").exists()
+
+
+def test_dry_run_writes_nothing(night, tmp_path: Path) -> None:
+    told = night(dry_run=True)
+
+    assert told.outcome == WOULD_PROMOTE
+    assert not (tmp_path / "models").exists()
+
+
+def test_run_that_died_after_the_replay_is_taken_over(night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decision, "fit_challenger", die)
+        with pytest.raises(KeyboardInterrupt):
+            night()
+    steps: list[str] = []
+
+    ended = night(report_step=steps.append)
+
+    assert "taking over from a run that died" in steps
+    assert not any(step.startswith("replaying") for step in steps)
+    whole = night(models=tmp_path / "other")
+    assert ended.record["model_id"] == whole.record["model_id"]
+
+
+def test_damaged_checkpoint_is_not_taken_over(night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decision, "fit_challenger", die)
+        with pytest.raises(KeyboardInterrupt):
+            night()
+    (found,) = (tmp_path / "models" / records.NIGHTS).glob("*/work/features.npy")
+    found.write_bytes(found.read_bytes()[:-9] + b"\x01" * 9)
+    steps: list[str] = []
+
+    night(report_step=steps.append)
+
+    assert any(step.startswith("replaying") for step in steps)
+
+
+def test_run_that_died_after_the_decision_is_carried_out(
+    night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ordervet.learn.night.promote_model", die)
+        with pytest.raises(KeyboardInterrupt):
+            night()
+    assert not (tmp_path / "models" / "live").exists()
+
+    ended = night()
+
+    assert ended.outcome == PROMOTED
+    assert find_live_model(tmp_path / "models").name == ended.record["model_id"]
+
+
+def test_second_retrain_at_once_is_told_to_wait(night, tmp_path: Path) -> None:
+    with records.hold_night_lock(tmp_path / "models"), pytest.raises(ModelError, match="another retrain is running"):
+        night()
+
+
+def test_history_without_ripe_malice_is_refused_before_anything_is_written(night, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="malicious"):
+        night(-105)
+
+    assert list_models(tmp_path / "models") == []
+
+
+def test_sampled_night_keeps_totals(night) -> None:
+    few = LENIENT.model_copy(update={"learning": LENIENT.learning.model_copy(update={"max_rows": 1_500})})
+
+    whole, sampled = night(dry_run=True), night(dry_run=True, settings=few)
+
+    assert sampled.record["counts"]["train"] < whole.record["counts"]["train"]
+    for name in ("n_labelled", "n_fitted", "n_malicious"):
+        assert sampled.record["origin"][name] == pytest.approx(whole.record["origin"][name], rel=0.02)
+    assert sampled.record["origin"]["n_labelled"] == whole.record["origin"]["n_labelled"]
+
+
+def test_page_and_metrics_are_whole_and_without_personal_data(night) -> None:
+    record = night().record
+    plain = json.loads(json.dumps(record, allow_nan=False))
+
+    pages = [build_nightly_page(plain, lang=lang) for lang in ("zh", "en")]
+    metrics = build_metrics(plain, is_dry_run=False)
+
+    for page in pages:
+        assert record["model_id"] in page
+        assert "模拟数据" in page or "simulated data" in page
+        assert "<svg" in page
+    assert 'ordervet_retrain_gate_passed{gate="self_check"} 1.0' in metrics
+    assert all(line.startswith(("#", "ordervet_retrain_")) for line in metrics.splitlines())
+
+
+def test_killed_retrain_leaves_what_serves_and_the_next_one_succeeds() -> None:
+    driver = Path(__file__).resolve().parents[2] / "benchmarks" / "crash_retrain.py"
+    if not driver.is_file():
+        pytest.skip("the benchmarks are not beside the tests")
+
+    ended = subprocess.run(
+        [sys.executable, driver, "--kills", "5", "--full-disks", "1", "--orders", "2500"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stderr[-2_000:]
+    told = json.loads(ended.stdout)
+    assert (told["killed"], told["full_disks"]) == (5, 1)

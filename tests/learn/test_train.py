@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from ordervet.features import build_spec
+from ordervet.lab.simulate import SimulationSettings, simulate
+from ordervet.learn.train import learn_merchants, prepare
+from ordervet.model import FitSettings
+
+if TYPE_CHECKING:
+    from ordervet.contract import Events
+    from ordervet.learn.train import Learned
+
+NAMES = (
+    "order__value__amount",
+    "order__value__discount_share",
+    "phone__distinct__buyer__90d",
+    "buyer__count__order__90d",
+)
+SPEC = build_spec(use_defaults=False, names=NAMES)
+QUICK = FitSettings(num_rounds=10, min_data_in_leaf=10)
+
+
+@pytest.fixture(scope="module")
+def merchants() -> list[Events]:
+    """Two merchants whose orders, buyers and phones have the same ids."""
+    return [simulate(SimulationSettings(n_orders=4_000, malicious_share=0.1, seed=seed)).events for seed in (1, 2)]
+
+
+@pytest.fixture(scope="module")
+def learned(merchants: list[Events]) -> Learned:
+    return learn_merchants(merchants, SPEC, QUICK)
+
+
+def test_each_merchants_history_is_its_own(merchants: list[Events], learned: Learned) -> None:
+    alone = [prepare(each, SPEC, maturity_days=30).pick_labelled() for each in merchants]
+    expected = np.concatenate([each.features for each in alone])
+
+    together = np.concatenate([learned.older.features, learned.newest.features])
+
+    assert sorted(map(bytes, together)) == sorted(map(bytes, expected))
+
+
+def test_newest_orders_are_held_out_with_their_buyers_and_amounts(learned: Learned) -> None:
+    assert learned.older.seen_at.max() < learned.newest.seen_at.min()
+    assert len(learned.buyer) == len(learned.newest)
+    assert (learned.amount_minor == np.rint(learned.newest.features[:, 0])).all()
+
+
+def test_manifest_counts_the_orders_of_all_merchants(learned: Learned) -> None:
+    assert learned.model.origin["n_orders"] == 8_000
+    assert learned.model.origin["n_labelled"] == len(learned.older) + len(learned.newest)
+
+
+def test_kinds_of_every_merchant_are_learned(merchants: list[Events], learned: Learned) -> None:
+    alone = learn_merchants(merchants[:1], SPEC, QUICK)
+
+    n_alone, n_together = (each.model.metrics["kinds"]["n_orders"] for each in (alone, learned))
+
+    assert learned.model.kinds is not None
+    assert 0 < n_alone < n_together
