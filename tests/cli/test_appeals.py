@@ -13,7 +13,7 @@ from ordervet.features import FeatureEngine, build_later_events, build_order_eve
 from ordervet.history import History
 from ordervet.learn.train import label_orders
 from ordervet.policy import load_registry
-from ordervet.reports.page import load_words
+from ordervet.words import find_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,7 +134,7 @@ def test_page_for_the_buyer_says_its_rights_and_no_reason(ordervet, history: Pat
     ended = ordervet(*common, "--page", page, "--contact", "<b>desk</b> 7x24")
     told = ordervet(*common, "--json").json
 
-    text, words = page.read_text(encoding="utf-8"), load_words("notice")[lang]
+    text, words = page.read_text(encoding="utf-8"), find_words("notice", lang)
     assert ended.code == 0
     assert all(words[name] in text for name in ("who_1", "rights_1", "rights_2", "used_account", "used_delivery"))
     assert words["used_device"] not in text
@@ -156,12 +156,6 @@ def test_page_does_not_say_what_is_unused_where_the_shop_has_added_columns(
 
     ordervet("explain", "t1", orders, "--models", models_dir, "--page", tmp_path / "page.html", "--lang", "en")
 
-    text, words = (tmp_path / "page.html").read_text(encoding="utf-8"), load_words("notice")["en"]
+    text, words = (tmp_path / "page.html").read_text(encoding="utf-8"), find_words("notice", "en")
     assert words["used_more"] in text
     assert words["kept_2"] not in text
-
-
-def test_page_words_are_there_in_both_languages() -> None:
-    zh, en = load_words("notice").values()
-
-    assert set(zh) == set(en)

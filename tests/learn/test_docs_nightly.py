@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 from ordervet.learn.night_settings import NightSettings
-from ordervet.reports.page import load_words
+from ordervet.words import find_words
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "nightly.md").read_text(encoding="utf-8")
 
@@ -27,4 +27,4 @@ def test_settings_in_the_docs_are_the_defaults() -> None:
 def test_every_gate_is_in_the_table() -> None:
     table = TEXT.split("## Gates")[1].split("## Settings")[0]
 
-    assert set(load_words("nightly")["en"]["gate_names"]) <= set(re.findall(r"`(\w+)`", table))
+    assert set(find_words("nightly.gate_names", "en").keys()) <= set(re.findall(r"`(\w+)`", table))

@@ -11,7 +11,7 @@ import python_calamine
 from ordervet.contract import MaliceKind, VerdictValue, read_table
 from ordervet.contract.formats.library import list_formats
 from ordervet.errors import FileError
-from ordervet.reports.queue_book import KINDS, VERDICTS, write_queue_book
+from ordervet.reports.queue_book import list_choices, write_queue_book
 from queue_makers import HOSTILE, make_decision, make_hostile_queue, make_queue
 
 if TYPE_CHECKING:
@@ -70,8 +70,9 @@ def test_every_choice_is_one_that_the_verdict_sheet_knows(lang: str) -> None:
     fields = next(each for each in list_formats() if each.name == "verdict_sheet").fields
     values = {name: fields[name][0].values or {} for name in ("verdict", "kind")}
 
-    assert [values["verdict"][VERDICTS[lang][value]] for value in VerdictValue] == list(VerdictValue)
-    assert [values["kind"].get(KINDS[lang][kind], KINDS[lang][kind]) for kind in MaliceKind] == list(MaliceKind)
+    choices = list_choices(lang)
+    assert [values["verdict"][each] for each in choices["verdict"]] == list(VerdictValue)
+    assert [values["kind"].get(each, each) for each in choices["kind"]] == list(MaliceKind)
 
 
 def test_hostile_text_stays_text_in_the_book(tmp_path: Path) -> None:

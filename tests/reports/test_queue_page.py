@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from ordervet.reports.page import embed_json, load_words
+from ordervet.reports.page import embed_json
 from ordervet.reports.queue_page import build_queue_page
 from queue_makers import HOSTILE, make_hostile_queue, make_queue
 
@@ -76,10 +76,3 @@ def test_embedded_json_says_the_same_without_signs_of_html() -> None:
 
     assert json.loads(text) == data
     assert not set("<>&'\u2028\u2029") & set(text)
-
-
-def test_words_of_both_languages_fill_in_the_same_values() -> None:
-    zh, en = load_words("queue").values()
-
-    slots = [{key: set(re.findall(r"{(\w+)}", str(text))) for key, text in words.items()} for words in (zh, en)]
-    assert slots[0] == slots[1]

@@ -1,7 +1,7 @@
 """What to do about an order, why, and what to say: bands, actions, reason codes, support scripts."""
 
 from ordervet.policy.capacity import Capacity, Shift, parse_shifts
-from ordervet.policy.codes import ACTIONS, BANDS, Action, Band, DecisionCode, Lang, Stage
+from ordervet.policy.codes import ACTIONS, BANDS, Action, Band, DecisionCode, Stage
 from ordervet.policy.decided import Decided, decide
 from ordervet.policy.decision import Decision
 from ordervet.policy.forcing import TestOrder, find_test_order, list_test_orders
@@ -25,6 +25,7 @@ from ordervet.policy.script_files import Script
 from ordervet.policy.scripts import RenderedScript, find_script_id, load_scripts, render, script_for, script_for_reasons
 from ordervet.policy.slots import SLOTS
 from ordervet.policy.versions import find_policy, keep_policy
+from ordervet.words import Lang
 
 __all__ = [
     "ACTIONS",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final
 
-Lang = Literal["zh", "en"]
+from ordervet.words import format_text
+
+if TYPE_CHECKING:
+    from ordervet.words import Lang
 
 
 class Band(StrEnum):
@@ -60,7 +63,7 @@ class DecisionCode(StrEnum):
         -------
         one sentence without order data
         """
-        return _EXPLANATIONS[self][lang]
+        return format_text(f"codes.{self}", lang)
 
 
 BANDS: Final = tuple(Band)
@@ -68,34 +71,3 @@ BANDS: Final = tuple(Band)
 
 ACTIONS: Final = tuple(Action)
 """All actions, mildest first: the index is the action's severity."""
-
-_EXPLANATIONS: Final[dict[DecisionCode, dict[Lang, str]]] = {
-    DecisionCode.SCORED: {
-        "zh": "已评分。",
-        "en": "The order was scored.",
-    },
-    DecisionCode.UNSCORED_NO_MODEL: {
-        "zh": "没有可用的模型，未评分，按放行处理。",
-        "en": "There is no model to score with; the order passes.",
-    },
-    DecisionCode.UNSCORED_BROKEN_MODEL: {
-        "zh": "模型文件损坏或自检未通过，未评分，按放行处理。",
-        "en": "The model is damaged or failed its self-check; the order passes.",
-    },
-    DecisionCode.UNSCORED_BROKEN_HISTORY: {
-        "zh": "历史数据无法读取，未评分，按放行处理。",
-        "en": "The history cannot be read; the order passes.",
-    },
-    DecisionCode.UNSCORED_INVALID_ORDER: {
-        "zh": "订单数据不合规，未评分，按放行处理；请修正数据。",
-        "en": "The order's data breaks the contract; the order passes, its data wants mending.",
-    },
-    DecisionCode.UNSCORED_LATE: {
-        "zh": "评分超时，未评分，按放行处理。",
-        "en": "The score came too late; the order passes.",
-    },
-    DecisionCode.UNSCORED_ERROR: {
-        "zh": "评分时发生意外错误，未评分，按放行处理；错误已记入日志。",
-        "en": "Scoring failed unexpectedly; the order passes, the error is in the log.",
-    },
-}

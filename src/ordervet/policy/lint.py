@@ -24,8 +24,8 @@ from ordervet.policy.texts import parse_yaml
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ordervet.policy.codes import Lang
     from ordervet.policy.script_files import Script
+    from ordervet.words import Lang
 
 KIND_STAGES: Final[dict[MaliceKind, tuple[Stage, ...]]] = {
     MaliceKind.REFUND_ONLY_ABUSE: (Stage.IN, Stage.AFTER),

@@ -8,25 +8,17 @@ import numpy as np
 
 from ordervet.errors import PolicyError
 from ordervet.policy.registry import load_registry
+from ordervet.words import format_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy.typing as npt
 
-    from ordervet.policy.codes import Lang
+    from ordervet.words import Lang
 
 STATES: Final = ("known", "absent", "masked", "unusable")
 """Why there is no key for an entity, by the number ``entities.Evidence`` gives it; 0 = there is one."""
-
-_WORDS: Final[dict[str, dict[Lang, str]]] = {
-    "absent": {"zh": "{entity}没有提供", "en": "{entity} was not given"},
-    "masked": {"zh": "{entity}被平台脱敏", "en": "{entity} was masked by the platform"},
-    "unusable": {
-        "zh": "{entity}不能用作识别（如虚拟号码）",
-        "en": "{entity} cannot identify anyone (a virtual number, say)",
-    },
-}
 
 
 def list_missing(evidence: Mapping[str, npt.ArrayLike]) -> list[tuple[str, ...]]:
@@ -81,9 +73,9 @@ def explain_missing(code: str, lang: Lang = "zh") -> str:
         There is no such code.
     """
     entity, _, state = code.rpartition("_")
-    if not entity or state not in _WORDS:
+    if not entity or state not in STATES[1:]:
         raise PolicyError(
             f"the code {code} is not known", hint="codes are ENTITY_absent, ENTITY_masked, ENTITY_unusable"
         )
-    text = _WORDS[state][lang].format(entity=load_registry().name_entity(entity, lang))
+    text = format_text(f"missing.{state}", lang, entity=load_registry().name_entity(entity, lang))
     return text[:1].upper() + text[1:] if lang == "en" else text

@@ -11,8 +11,8 @@ from ordervet.policy.reasons import MAX_REASONS, MIN_LOG_ODDS, MIN_SHARE, build_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ordervet.policy.codes import Lang
     from ordervet.policy.reasons import Reason
+    from ordervet.words import Lang
 
 __all__ = ["OneReasoner"]
 

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ordervet.policy.codes import ACTIONS, Action
+from ordervet.words import format_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy.typing as npt
 
-    from ordervet.policy.codes import Lang
     from ordervet.policy.policy import Policy
-
-_ENTITY_WORDS: Final[dict[str, dict[Lang, str]]] = {
-    "allow": {"zh": "在商家放行名单上（{name}）", "en": "on the merchant's allow list ({name})"},
-    "deny": {"zh": "在商家拦截名单上（{name}）", "en": "on the merchant's deny list ({name})"},
-    "rule": {"zh": "符合商家规则“{name}”", "en": "the merchant's rule '{name}' holds"},
-}
+    from ordervet.words import Lang
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +108,4 @@ def explain_applied(code: str, lang: Lang = "zh") -> str:
 
     what, _, name = code.partition("_")
     shown = name if what == "rule" else load_registry().name_entity(name, lang)
-    return _ENTITY_WORDS[what][lang].format(name=shown)
+    return format_text(f"applied.{what}", lang, name=shown)

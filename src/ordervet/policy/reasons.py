@@ -18,8 +18,8 @@ from ordervet.policy.sentences import write_item, write_sentence
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ordervet.policy.codes import Lang
     from ordervet.policy.registry import ReasonSpec
+    from ordervet.words import Lang
 
 MAX_REASONS: Final = 4
 """Most reasons an order is given."""

@@ -16,12 +16,12 @@ from ordervet.errors import PolicyError
 from ordervet.policy.codes import Stage
 from ordervet.policy.problems import build_error, list_problems
 from ordervet.policy.texts import Text, parse_yaml
-from ordervet.policy.wordings import FORMS
+from ordervet.words.numbers import FORMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ordervet.policy.codes import Lang
+    from ordervet.words import Lang
 
 
 Direction = Literal["high", "low", "either"]

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ordervet.contract import MaliceKind
-    from ordervet.policy.codes import Lang
     from ordervet.policy.reasons import Reason
     from ordervet.policy.script_files import Script
     from ordervet.policy.texts import Text
+    from ordervet.words import Lang
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from ordervet.policy.registry import ANY, FeatureName, load_registry
-from ordervet.policy.wordings import FORMS, format_money, format_window
+from ordervet.words.numbers import FORMS, format_money, format_window
 
 if TYPE_CHECKING:
-    from ordervet.policy.codes import Lang
+    from ordervet.words import Lang
 
 __all__ = ["write_item", "write_sentence"]
 

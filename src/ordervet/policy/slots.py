@@ -22,14 +22,14 @@ from jinja2 import StrictUndefined, TemplateSyntaxError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ordervet.errors import PolicyError
-from ordervet.policy.wordings import format_money
+from ordervet.words.numbers import format_money
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jinja2 import Template
 
-    from ordervet.policy.codes import Lang
+    from ordervet.words import Lang
 
 SLOTS: Final = (
     "order_id",

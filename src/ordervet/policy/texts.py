@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from yaml.nodes import MappingNode
 
-    from ordervet.policy.codes import Lang
+    from ordervet.words import Lang
 
 
 class Text(BaseModel):

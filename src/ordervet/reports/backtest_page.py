@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ordervet.contract import MaliceKind
-from ordervet.policy.wordings import format_money
-from ordervet.reports.page import build_page, load_words
+from ordervet.reports.page import build_page
 from ordervet.reports.plots import Line, draw_lines
-from ordervet.reports.words import KIND_WORDS
+from ordervet.words import find_words, format_text
+from ordervet.words.numbers import format_money
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from markupsafe import Markup
 
-    from ordervet.policy import Lang
+    from ordervet.words import Lang
 
-    Words = dict[str, Any]
+    Words = Mapping[str, Any]
 
 
 def build_backtest_page(report: dict[str, Any], *, lang: Lang) -> str:
@@ -29,7 +29,7 @@ def build_backtest_page(report: dict[str, Any], *, lang: Lang) -> str:
         ``baseline`` (a judgement too) and ``ablation``
     lang : language of the page
     """
-    words = load_words("backtest")[lang]
+    words = find_words("backtest", lang)
     judged = report["judgement"]
     counts = {name: f"{judged[name]:,}" for name in ("n_orders", "n_malicious", "n_buyers")}
     rankings = {words["model"]: judged} | ({words["baseline"]: report["baseline"]} if report.get("baseline") else {})
@@ -37,7 +37,7 @@ def build_backtest_page(report: dict[str, Any], *, lang: Lang) -> str:
     values = {
         "words": words,
         "summary": words["summary"].format(**counts, split=report["split"], n_features=report["n_features"]),
-        "is_simulated": report["is_simulated"],
+        "simulated": format_text("notes.simulated", lang) if report["is_simulated"] else "",
         "headline": {
             "titles": ["", words["ap"], words["auc"]],
             "rows": [[name, _write(each["ap"]), _write(each["auc"])] for name, each in rankings.items()],
@@ -141,7 +141,7 @@ def _build_ablation(rows: list[dict[str, Any]], words: Words) -> dict[str, Any]:
 
 def _name_part(name: str, part: str, lang: Lang) -> str:
     is_kind = name == "kind" and part in set(MaliceKind)
-    return f"{KIND_WORDS[MaliceKind(part)][lang]} {part}" if is_kind else part
+    return f"{format_text(f'kinds.{part}', lang)} {part}" if is_kind else part
 
 
 def _write(interval: dict[str, float | None], *, is_percent: bool = False) -> str:

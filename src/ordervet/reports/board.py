@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from rich.console import JustifyMethod, RenderableType
 
-    from ordervet.policy import Lang
     from ordervet.reports.sheets import Book
+    from ordervet.words import Lang
 
 _NUMBERS: Final = ("count", "share", "decimal", "money")
 _WIDTHS: Final = {"count": 12, "share": 11, "decimal": 11, "money": 16, "instant": 17, "text": 26, "wrapped": 60}

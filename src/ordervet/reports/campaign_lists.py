@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ordervet.reports.links import LINKING, pseudonym
+from ordervet.reports.links import LINKING, name_key, pseudonym
 from ordervet.reports.period import CORRECTED, DAY_US, INNOCENT, MALICIOUS
 
 if TYPE_CHECKING:
-    from ordervet.policy import Lang
     from ordervet.reports.period import Period
+    from ordervet.words import Lang
 
 _OLD_DAYS: Final = 180
 
@@ -39,7 +39,7 @@ class DoubtfulKey:
 
     def describe(self, lang: Lang) -> str:
         """Name the key."""
-        return f"{LINKING[self.entity][1][lang]} {self.code}"
+        return name_key(self.entity, self.code, lang)
 
 
 def list_doubtful_keys(period: Period) -> list[DoubtfulKey]:

@@ -10,16 +10,18 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from ordervet.reports.board import Field
-from ordervet.reports.page import load_words
 from ordervet.reports.period import HOUR_US, bound_share
-from ordervet.reports.words import SIMULATED
+from ordervet.words import find_words, format_text
 
 if TYPE_CHECKING:
-    from ordervet.policy import Lang
-    from ordervet.reports.period import Period
+    from collections.abc import Mapping
 
-Words = dict[str, Any]
-_YUAN: Final[dict[Lang, str]] = {"zh": "元", "en": "yuan"}
+    from ordervet.reports.period import Period
+    from ordervet.words import Lang
+
+    Words = Mapping[str, Any]
+
+
 N_RINGS: Final = 10
 _LEAST_FLAGS: Final = 3
 
@@ -48,12 +50,12 @@ class Setting:
     @property
     def unit(self) -> str:
         """What amounts are counted in."""
-        return _YUAN[self.lang] if self.currencies == ("CNY",) else "+".join(self.currencies)
+        return format_text("numbers.yuan", self.lang) if self.currencies == ("CNY",) else "+".join(self.currencies)
 
     @property
     def words(self) -> Words:
         """What boards say in this language."""
-        return load_words("campaign")[self.lang]
+        return find_words("campaign", self.lang)
 
     def local(self, at_us: int) -> datetime:
         """Give an instant on the local clock, without its zone."""
@@ -78,7 +80,7 @@ class Setting:
         return (
             rescored,
             *([mixed] if len(self.currencies) > 1 else []),
-            *([SIMULATED[self.lang]] if self.is_simulated else []),
+            *([format_text("notes.simulated", self.lang)] if self.is_simulated else []),
         )
 
 

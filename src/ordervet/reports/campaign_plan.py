@@ -12,8 +12,8 @@ from ordervet.reports.bars import draw_bars
 from ordervet.reports.board import Board, Section
 from ordervet.reports.campaign_lists import list_doubtful_keys
 from ordervet.reports.campaign_parts import make_fields
-from ordervet.reports.links import LINKING
 from ordervet.reports.period import HOUR_US
+from ordervet.words import find_words, join_words
 
 if TYPE_CHECKING:
     from ordervet.reports.campaign_parts import Setting, Words
@@ -251,8 +251,10 @@ def _list_checks(ready: Readiness, setting: Setting) -> list[str]:
         if ready.model_age_days is None
         else words["model"].format(d=f"{ready.model_age_days:.0f}")
     )
-    shares = [f"{LINKING[name][1][setting.lang]} {share:.0%}" for name, share in ready.missing.items()]
-    missing = ("，" if setting.lang == "zh" else ", ").join(shares) or "–"
+    entities = find_words("entities", setting.lang)
+    missing = (
+        join_words((f"{entities[name]} {share:.0%}" for name, share in ready.missing.items()), setting.lang) or "–"
+    )
     lists = words["no_lists"]
     if ready.lists is not None:
         counts = ready.lists

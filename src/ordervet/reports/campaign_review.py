@@ -11,7 +11,7 @@ from ordervet.reports.board import Board, Section
 from ordervet.reports.campaign_parts import make_fields
 from ordervet.reports.campaign_watch import build_channels, build_rings
 from ordervet.reports.period import CORRECTED, DAY_US, HOUR_US, INNOCENT, MALICIOUS, UNSURE, bound_share
-from ordervet.reports.words import KIND_WORDS
+from ordervet.words import format_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +100,7 @@ def _build_totals(totals: dict[str, int], minutes: float, setting: Setting) -> S
 
 def _name_kind(orders: Period, at: int, setting: Setting) -> str:
     kind = orders.kinds[at]
-    return KIND_WORDS[kind][setting.lang] if kind else str(setting.words["no_kind"])
+    return format_text(f"kinds.{kind}", setting.lang) if kind else str(setting.words["no_kind"])
 
 
 def _build_groups(

@@ -10,26 +10,17 @@ from rich.console import Console
 from rich.text import Text
 
 from ordervet.policy import ACTIONS, Action, explain_applied, load_scripts
-from ordervet.reports.words import ACTION_WORDS, KIND_WORDS, SIMULATED
+from ordervet.words import find_words, format_text, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from ordervet.policy import Decision, Lang, Script
+    from ordervet.policy import Decision, Script
+    from ordervet.words import Lang
 
 _WIDTH, _INDENT, _ACTION_WIDTH = 100, 6, 9
 _STYLES: Final = {Action.PASS: "green", Action.REVIEW: "yellow", Action.CONFIRM: "magenta", Action.HOLD: "bold red"}
-_WORDS: Final[dict[str, dict[Lang, str]]] = {
-    "script": {"zh": "话术", "en": "script"},
-    "route": {"zh": "交给：{who}", "en": "for: {who}"},
-    "scored": {
-        "zh": "{n:,} 单已评分，用时 {s:.1f} 秒；待处理 {f:,} 单（{share:.1%}）",
-        "en": "{n:,} orders scored in {s:.1f} s; {f:,} flagged ({share:.1%})",
-    },
-    "model": {"zh": "模型 {id}", "en": "model {id}"},
-    "learned": {"zh": "，训练数据：{about}", "en": ", learned from {about}"},
-}
 
 
 def build_flag_lines(
@@ -55,10 +46,10 @@ def build_flag_lines(
     local = placed_at.astimezone(ZoneInfo(time_zone))
     head = Text.assemble(
         (f"{rank:>4}  ", "dim"),
-        (set_cell_size(ACTION_WORDS[decision.action][lang], _ACTION_WIDTH), _STYLES[decision.action]),
+        (set_cell_size(find_words("actions", lang)[decision.action], _ACTION_WIDTH), _STYLES[decision.action]),
         (f" {decision.order_id}", "bold"),
         f"  {local:%Y-%m-%d %H:%M:%S}  p={decision.p_malicious:.3f}  risk={decision.risk_score}",
-        (f"  {KIND_WORDS[decision.kind][lang]}" if decision.kind else "", "cyan"),
+        (f"  {format_text(f'kinds.{decision.kind}', lang)}" if decision.kind else "", "cyan"),
     )
     lines = [head]
     for reason in decision.reasons:
@@ -66,10 +57,12 @@ def build_flag_lines(
     for code in decision.applied:
         lines += _fold(explain_applied(code, lang))
     if decision.route:
-        lines += _fold(_WORDS["route"][lang].format(who=decision.route))
+        lines += _fold(format_text("notes.route", lang, who=decision.route))
     if decision.script:
         known = load_scripts() if scripts is None else scripts
-        lines += _fold(f"{_WORDS['script'][lang]}: {decision.script}  {known[decision.script].title[lang]}", "green")
+        lines += _fold(
+            f"{format_text('flags.script', lang)}: {decision.script}  {known[decision.script].title[lang]}", "green"
+        )
     return Text("\n").join(lines)
 
 
@@ -88,10 +81,9 @@ def count_actions(actions: Mapping[int, int], lang: Lang) -> str:
     actions : position in ACTIONS to count
     lang : language of the words
     """
-    parts = [
-        f"{ACTION_WORDS[ACTIONS[at]][lang]} {actions[at]:,}" for at in sorted(actions, reverse=True) if actions[at]
-    ]
-    return (", " if lang == "en" else "，").join(parts)
+    words = find_words("actions", lang)
+    strictest_first = sorted((at for at in actions if actions[at]), reverse=True)
+    return join_words((f"{words[ACTIONS[at]]} {actions[at]:,}" for at in strictest_first), lang)
 
 
 def build_score_summary(n_orders: int, actions: Mapping[int, int], elapsed_s: float, lang: Lang) -> str:
@@ -105,9 +97,10 @@ def build_score_summary(n_orders: int, actions: Mapping[int, int], elapsed_s: fl
     lang : language of the words
     """
     n_flagged = sum(actions.values())
-    line = _WORDS["scored"][lang].format(n=n_orders, s=elapsed_s, f=n_flagged, share=n_flagged / max(n_orders, 1))
+    share = n_flagged / max(n_orders, 1)
+    line = format_text("flags.scored", lang, n=n_orders, s=elapsed_s, f=n_flagged, share=share)
     counts = count_actions(actions, lang)
-    return line + ((": " if lang == "en" else "：") + counts if counts else "")
+    return line + (format_text("listing.colon", lang) + counts if counts else "")
 
 
 def name_model(model_id: str, about: str | None, *, is_simulated: bool, lang: Lang) -> list[str]:
@@ -118,5 +111,7 @@ def name_model(model_id: str, about: str | None, *, is_simulated: bool, lang: La
     model_id, about, is_simulated : of the model
     lang : language of the words
     """
-    line = _WORDS["model"][lang].format(id=model_id) + (_WORDS["learned"][lang].format(about=about) if about else "")
-    return [line, *([SIMULATED[lang]] if is_simulated else [])]
+    line = format_text("flags.model", lang, id=model_id)
+    if about:
+        line += format_text("flags.learned", lang, about=about)
+    return [line, *([format_text("notes.simulated", lang)] if is_simulated else [])]

@@ -16,13 +16,14 @@ import pyarrow as pa
 
 from ordervet.contract.outputs import WRITABLE, check_place, write_table, write_text
 from ordervet.errors import FileError
+from ordervet.words import format_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
-    from ordervet.policy import Lang
+    from ordervet.words import Lang
 
 ENDINGS: Final = (*WRITABLE, ".json")
 """Endings a hold list may have."""
@@ -145,15 +146,7 @@ def say_holds(counts: HoldCounts, lang: Lang) -> str:
     counts : from update_holds
     lang : "zh" or "en"
     """
-    if lang == "zh":
-        return (
-            f"拦截清单 {counts.n_held:,} 单（新增 {counts.n_new_held:,}，分 {counts.n_batches:,} 批），"
-            f"放行清单 {counts.n_released:,} 单（新增 {counts.n_new_released:,}）"
-        )
-    return (
-        f"hold list: {counts.n_held:,} orders ({counts.n_new_held:,} new) in {counts.n_batches:,} batches; "
-        f"release list: {counts.n_released:,} ({counts.n_new_released:,} new)"
-    )
+    return format_text("holds.summary", lang, **asdict(counts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,22 +11,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ordervet.words import format_text
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from ordervet.policy import Lang
+    from ordervet.words import Lang
 
-LINKING: Final[dict[str, tuple[str, dict[Lang, str]]]] = {
-    "buyer": ("B", {"zh": "买家", "en": "buyer"}),
-    "address": ("A", {"zh": "收货地址", "en": "address"}),
-    "phone": ("P", {"zh": "收货电话", "en": "phone"}),
-    "device": ("D", {"zh": "设备", "en": "device"}),
-    "payment": ("Y", {"zh": "付款账户", "en": "payment account"}),
-    "ip": ("N", {"zh": "网络地址", "en": "network address"}),
-}
-"""Entities that link orders, with the letter of their pseudonyms and their names. Names and buildings are shared by
-strangers, items by everyone."""
+LINKING: Final = {"buyer": "B", "address": "A", "phone": "P", "device": "D", "payment": "Y", "ip": "N"}
+"""Entities that link orders, with the letter of their pseudonyms. Names and buildings are shared by strangers, items by
+everyone."""
 
 N_NEWEST: Final = 12
 """Orders of a group that are kept; the others are counted."""
@@ -71,7 +66,12 @@ def pseudonym(entity: str, keyed_id: int) -> str:
     """Give the short code of a keyed id: the entity's letter and the first 35 bits, such as ``B-7K2F9QX``."""
     top = keyed_id >> (64 - _N_SIGNS * _BITS)
     signs = [_SIGNS[(top >> (_BITS * place)) & 31] for place in reversed(range(_N_SIGNS))]
-    return f"{LINKING[entity][0]}-{''.join(signs)}"
+    return f"{LINKING[entity]}-{''.join(signs)}"
+
+
+def name_key(entity: str, code: str, lang: Lang) -> str:
+    """Return the name of a key as the desk reads it, such as ``phone P-7K2F9QX``."""
+    return f"{format_text(f'entities.{entity}', lang)} {code}"
 
 
 def find_links(orders: pa.Table, rows: NDArray[np.int64], *, n_newest: int = N_NEWEST) -> Links:

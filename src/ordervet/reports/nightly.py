@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ordervet.policy.registry import load_registry
-from ordervet.reports.page import build_page, load_words
+from ordervet.reports.page import build_page
 from ordervet.reports.plots import Line, draw_lines
+from ordervet.words import find_words, format_text, join_words
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from markupsafe import Markup
 
-    from ordervet.policy import Lang
+    from ordervet.words import Lang
 
-    Words = dict[str, Any]
+    Words = Mapping[str, Any]
 
 _N_DRIFTED, _N_EXPECTED, _N_REASONS, _N_LOOKED_AT, _N_NAMED = 10, 5, 12, 3, 5
 #: Population stability from which a shift is worth a look.
@@ -28,13 +31,13 @@ def build_nightly_page(record: dict[str, Any], *, lang: Lang) -> str:
     record : what `nightly.night.run_night` tells, as plain values
     lang : language of the page
     """
-    words = load_words("nightly")[lang]
+    words = find_words("nightly", lang)
     curve = record["maturity_curve"]
     values = {
         "words": words,
         "verdict": word_outcome(record, lang),
         "cutoff": _word_cutoff(record, words),
-        "is_simulated": bool(record["origin"].get("is_simulated")),
+        "simulated": format_text("notes.simulated", lang) if record["origin"].get("is_simulated") else "",
         "look": _list_what_to_look_at(record, words, lang) or [words["look_nothing"]],
         "gates": _build_gates(record["gates"], words, lang),
         "metrics": _build_metrics(record, words),
@@ -61,7 +64,7 @@ def build_nightly_page(record: dict[str, Any], *, lang: Lang) -> str:
 
 def word_outcome(record: dict[str, Any], lang: Lang) -> str:
     """Say in one sentence what a night came to."""
-    words = load_words("nightly")[lang]
+    words = find_words("nightly", lang)
     champion = record["champion_id"] or record["live_id"]
     failed = [words["gate_names"][gate["name"]] for gate in record["gates"] if not gate["passed"]]
     if not record["passed"]:
@@ -74,7 +77,7 @@ def word_outcome(record: dict[str, Any], lang: Lang) -> str:
     said: str = words[which].format(
         model=record["model_id"],
         champion=champion,
-        gates=("、" if lang == "zh" else ", ").join(failed),
+        gates=join_words(failed, lang),
         live=record.get("superseded_by"),
         serves=record["serve_id"],
     )
@@ -83,13 +86,13 @@ def word_outcome(record: dict[str, Any], lang: Lang) -> str:
 
 def word_gate_name(name: str, lang: Lang) -> str:
     """Name a gate; one that this version does not know goes by its own name."""
-    named: str = load_words("nightly")[lang]["gate_names"].get(name, name)
+    named: str = find_words("nightly", lang)["gate_names"].get(name, name)
     return named
 
 
 def word_gate(gate: dict[str, Any], lang: Lang) -> tuple[str, str]:
     """Give a gate's name and its note in words."""
-    words = load_words("nightly")[lang]
+    words = find_words("nightly", lang)
     note = words["gate_notes"][gate["note"]].format(**_fill(gate["values"])) if gate["note"] else ""
     return words["gate_names"][gate["name"]], note
 

@@ -10,12 +10,14 @@ from zoneinfo import ZoneInfo
 
 from ordervet.entities import Evidence
 from ordervet.policy import Action, DecisionCode
-from ordervet.reports.page import build_page, load_words
+from ordervet.reports.page import build_page
+from ordervet.words import find_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ordervet.policy import Decision, Lang
+    from ordervet.policy import Decision
+    from ordervet.words import Lang
 
 _SOURCES: Final = {
     "account": ("buyer",),
@@ -46,7 +48,7 @@ def build_notice(
     contact : how to reach the shop; None points to its customer service
     has_extras : whether a mapping brings in columns of the shop's own: then nothing can be said to be unused
     """
-    words = load_words("notice")[lang]
+    words = find_words("notice", lang)
     placed = order["placed_at"].astimezone(ZoneInfo(time_zone))
     if decision.code is not DecisionCode.SCORED:
         outcome = "outcome_unscored"

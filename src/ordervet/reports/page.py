@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import tomllib
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +19,7 @@ from markupsafe import Markup
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ordervet.policy import Lang
+    from ordervet.words import Lang
 
 _ESCAPES: Final = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&'\u2028\u2029\x7f"}
 _HTML_LANG: Final[dict[Lang, str]] = {"zh": "zh-CN", "en": "en"}
@@ -63,22 +62,6 @@ def build_page(
         "data": None if data is None else Markup(embed_json(data)),  # noqa: S704 -- escaped there
     }
     return _environment().get_template(template).render({**(values or {}), **content})
-
-
-@cache
-def load_words(name: str) -> dict[Lang, dict[str, Any]]:
-    """Read what a page says, in both languages.
-
-    Parameters
-    ----------
-    name : of a TOML file in pages/, without its ending
-
-    Returns
-    -------
-    language to word to text; not to be changed
-    """
-    words = tomllib.loads(_read_part(f"{name}.toml"))
-    return {"zh": words["zh"], "en": words["en"]}
 
 
 def embed_json(data: object) -> str:

@@ -12,14 +12,15 @@ import pyarrow.compute as pc
 
 from ordervet.policy import SLOTS, Stage, explain_applied, explain_missing, load_scripts, word_reason
 from ordervet.reports.links import find_links, pseudonym
-from ordervet.reports.words import LANGS
+from ordervet.words import LANGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from ordervet.policy import Decision, Lang, Script
+    from ordervet.policy import Decision, Script
     from ordervet.reports.links import Links
+    from ordervet.words import Lang
 
 _ORDER_COLUMNS = ("order_id", "placed_at", "amount_minor", "currency", *SLOTS[3:])
 

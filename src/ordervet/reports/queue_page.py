@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any, Final
 from ordervet.contract import MaliceKind
 from ordervet.policy import ACTIONS, BANDS, SLOTS, Stage
 from ordervet.policy.slots import build_values
-from ordervet.policy.wordings import format_money
 from ordervet.reports.links import LINKING
-from ordervet.reports.page import build_page, load_words
+from ordervet.reports.page import build_page
 from ordervet.reports.script_parts import SCRIPT_PARTS, show_script
-from ordervet.reports.words import ACTION_WORDS, BAND_WORDS, DESK_ONLY, KIND_WORDS, LANGS, SIMULATED, STAGE_WORDS
+from ordervet.words import LANGS, find_words, format_text
+from ordervet.words.numbers import format_money
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from ordervet.policy import Lang, Script
+    from ordervet.policy import Script
     from ordervet.reports.queue import LinkedOrder, Queue, QueueItem
+    from ordervet.words import Lang
 
 _BANDS: Final = tuple(reversed(BANDS))  # the riskiest first
 _KINDS: Final = (None, *MaliceKind)
@@ -36,7 +37,7 @@ def build_queue_page(queue: Queue, *, lang: Lang) -> str:
     queue : what to show
     lang : the language it opens in
     """
-    words = load_words("queue")[lang]
+    words = find_words("queue", lang)
     return build_page(
         "queue.html",
         lang=lang,
@@ -84,10 +85,7 @@ def _build_data(queue: Queue, lang: Lang) -> dict[str, Any]:
     ]
     return columns | {
         "lang": lang,
-        "words": {
-            each: words | {"simulated": SIMULATED[each], "desk_only": DESK_ONLY[each]}
-            for each, words in load_words("queue").items()
-        },
+        "words": {each: {**find_words("queue", each), **find_words("notes", each)} for each in LANGS},
         "facts": {
             "n_scored": f"{queue.n_scored:,}",
             "n_flagged": f"{len(queue.items):,}",
@@ -98,12 +96,12 @@ def _build_data(queue: Queue, lang: Lang) -> dict[str, Any]:
             "policy_id": queue.policy_id,
             "is_simulated": queue.is_simulated,
         },
-        "bands": [{"code": str(band)} | BAND_WORDS[band] for band in _BANDS],
-        "actions": [ACTION_WORDS[action] for action in ACTIONS],
-        "stages": [STAGE_WORDS[stage] for stage in _STAGES],
-        "kinds": [KIND_WORDS[kind] if kind else {"zh": "", "en": ""} for kind in _KINDS],
-        "entities": {entity: names for entity, (_, names) in LINKING.items()},
-        "parts": SCRIPT_PARTS,
+        "bands": [{"code": str(band)} | _name("bands", band) for band in _BANDS],
+        "actions": [_name("actions", action) for action in ACTIONS],
+        "stages": [_name("stages", stage) for stage in _STAGES],
+        "kinds": [_name("kinds", kind) if kind else {"zh": "", "en": ""} for kind in _KINDS],
+        "entities": {entity: _name("entities", entity) for entity in LINKING},
+        "parts": {part: _name("script_parts", part) for part in SCRIPT_PARTS},
         "slots": list(SLOTS),
         "texts": texts.values,
         "channels": channels.values,
@@ -111,6 +109,11 @@ def _build_data(queue: Queue, lang: Lang) -> dict[str, Any]:
         "groups": groups,
         "linked": [_build_linked(each) for each in queue.linked.values()],
     }
+
+
+def _name(section: str, name: str) -> dict[str, str]:
+    """Return a name in both languages."""
+    return {lang: find_words(section, lang)[name] for lang in LANGS}
 
 
 _EMPTY: Final = (

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ordervet.reports.links import LINKING, find_links
+from ordervet.reports.links import find_links, name_key
 from ordervet.reports.period import MALICIOUS
+from ordervet.words import join_words
 
 if TYPE_CHECKING:
-    from ordervet.policy import Lang
     from ordervet.reports.period import Period
+    from ordervet.words import Lang
 
 _LEAST: Final = 2  # buyers, and flagged orders
 
@@ -40,9 +41,7 @@ class Ring:
 
     def describe(self, lang: Lang) -> str:
         """Name what is shared."""
-        return ("、" if lang == "zh" else ", ").join(
-            f"{LINKING[entity][1][lang]} {code}" for entity, code in self.names
-        )
+        return join_words((name_key(entity, code, lang) for entity, code in self.names), lang)
 
 
 def find_rings(period: Period, *, n_most: int) -> list[Ring]:

@@ -4,40 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ordervet.policy.slots import SLOTS, build_values, fill_slots
+from ordervet.policy.slots import build_values, fill_slots
+from ordervet.words import find_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ordervet.policy import Lang, Script
+    from ordervet.policy import Script
+    from ordervet.words import Lang
 
-SCRIPT_PARTS: Final[dict[str, dict[Lang, str]]] = {
-    "goal": {"zh": "目的", "en": "Goal"},
-    "innocent": {"zh": "正常情形", "en": "Innocent look-alikes"},
-    "check": {"zh": "核对", "en": "Check"},
-    "evidence": {"zh": "留证", "en": "Evidence to keep"},
-    "gentle": {"zh": "对客（温和）", "en": "Say (gentle)"},
-    "firm": {"zh": "对客（坚定）", "en": "Say (firm)"},
-    "never_say": {"zh": "不可说", "en": "Never say"},
-    "platform": {"zh": "平台操作", "en": "Platform"},
-    "escalate": {"zh": "升级", "en": "Escalate"},
-    "record": {"zh": "记录", "en": "Record"},
-}
+SCRIPT_PARTS: Final = (
+    "goal", "innocent", "check", "evidence", "gentle", "firm", "never_say", "platform", "escalate", "record",
+)  # fmt: skip
 """The parts in the order in which they are read; only gentle and firm are for the customer."""
-
-SLOT_WORDS: Final[dict[str, dict[Lang, str]]] = {
-    "order_id": {"zh": "〔订单编号〕", "en": "[order id]"},
-    "placed_at": {"zh": "〔下单时间〕", "en": "[time of the order]"},
-    "amount": {"zh": "〔订单金额〕", "en": "[amount]"},
-    "quantity": {"zh": "〔件数〕", "en": "[quantity]"},
-    "item_id": {"zh": "〔商品〕", "en": "[item]"},
-    "category": {"zh": "〔类目〕", "en": "[category]"},
-    "shop_id": {"zh": "〔店铺〕", "en": "[shop]"},
-    "channel": {"zh": "〔渠道〕", "en": "[channel]"},
-    "platform": {"zh": "〔平台〕", "en": "[platform]"},
-    "campaign": {"zh": "〔活动〕", "en": "[campaign]"},
-}
-"""What stands where an order's value goes, when a script is shown without an order."""
 
 
 def show_script(
@@ -55,7 +34,7 @@ def show_script(
     -------
     part to its texts, in the order of `SCRIPT_PARTS`; plain text, nothing escaped
     """
-    filled = values if values is not None else {slot: SLOT_WORDS[slot][lang] for slot in SLOTS}
+    filled = values if values is not None else find_words("slots", lang)
     parts: dict[str, tuple[str, ...]] = {}
     for name in SCRIPT_PARTS:
         part = getattr(script.body.say if name in {"gentle", "firm"} else script.body, name)

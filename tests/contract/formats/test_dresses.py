@@ -12,7 +12,7 @@ import pytest
 import xlsxwriter
 
 from ordervet.contract import MaliceKind, read_counted_events
-from ordervet.reports.words import KIND_WORDS
+from ordervet.words import find_words
 
 if TYPE_CHECKING:
     from ordervet.contract import Events
@@ -99,7 +99,7 @@ def test_verdict_rows_that_nobody_filled_in_are_passed_over_and_half_filled_ones
 @pytest.mark.parametrize("dress", ["code", "zh", "en"])
 def test_kinds_of_a_verdict_sheet_are_taken_by_code_and_by_both_names(tmp_path: Path, dress: str) -> None:
     path = tmp_path / "verdicts.csv"
-    written = [str(kind) if dress == "code" else KIND_WORDS[kind][dress] for kind in MaliceKind]
+    written = [str(kind) if dress == "code" else find_words("kinds", dress)[kind] for kind in MaliceKind]
     rows = [f"T{at},恶意,{name},2025-12-01" for at, name in enumerate(written)]
     path.write_text("\n".join(["订单编号,判定,类型,判定时间", *rows]) + "\n", "utf-8")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ordervet.policy.wordings import FORMS, format_money, format_window
+from ordervet.words.numbers import FORMS, format_money, format_window
 
 
 @pytest.mark.parametrize(
