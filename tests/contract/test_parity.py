@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ordervet.contract.columns import read_column
-from ordervet.contract.events import EXTRA_PREFIXES
-from ordervet.contract.intake import column_of, to_arrow
-from ordervet.contract.rules import broken_rules
+from ordervet.contract.fields import broken_rules
+from ordervet.contract.model import EXTRA_PREFIXES
 from ordervet.contract.schemas import MODELS, table_fields
 from ordervet.contract.tables import split_events
+from ordervet.contract.tabular import column_of, to_arrow
 from ordervet.contract.values import (
     TRIMMED,
     is_missing,

@@ -20,7 +20,7 @@ from ordervet.contract import (
     validate_orders,
 )
 from ordervet.contract.failures import observe, shape_of
-from ordervet.contract.intake import column_of
+from ordervet.contract.tabular import column_of
 from ordervet.errors import ContractError
 
 EVENING = "2025-11-11 20:00:00"

@@ -24,7 +24,7 @@ from ordervet.contract import (
     VerdictValue,
     validate_events,
 )
-from ordervet.contract.events import REFUND_KINDS
+from ordervet.contract.model import REFUND_KINDS
 from ordervet.entities import Key, key_events, key_orders
 from ordervet.features import LaterEvents, build_later_events, build_order_events, build_spec
 from ordervet.features.spec import ORDER_VALUES, PLACE_TYPES

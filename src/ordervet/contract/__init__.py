@@ -1,7 +1,19 @@
 """What an order is, and how tables, files and exports become orders, outcomes, verdicts and corrections."""
 
 from ordervet.contract.event_files import kind_of, read_counted_events, read_events
-from ordervet.contract.events import (
+from ordervet.contract.fields import broken_rules
+from ordervet.contract.files import read_table
+from ordervet.contract.formats import (
+    FileCounts,
+    FileDescription,
+    Format,
+    describe_file,
+    iter_table_blocks,
+    list_formats,
+)
+from ordervet.contract.mapped import MappedTables, apply_mapping
+from ordervet.contract.mapping import Mapping, load_mapping, shipped_mappings
+from ordervet.contract.model import (
     RESERVED_NAMES,
     Blame,
     Correction,
@@ -15,22 +27,10 @@ from ordervet.contract.events import (
     Verdict,
     VerdictValue,
 )
-from ordervet.contract.files import read_table
-from ordervet.contract.formats import (
-    FileCounts,
-    FileDescription,
-    Format,
-    describe_file,
-    iter_table_blocks,
-    list_formats,
-)
-from ordervet.contract.intake import to_arrow
-from ordervet.contract.mapped import MappedTables, apply_mapping
-from ordervet.contract.mapping import Mapping, load_mapping, shipped_mappings
 from ordervet.contract.outputs import check_out_path, write_table, write_whole
-from ordervet.contract.rules import broken_rules
 from ordervet.contract.schemas import EventKind, Events, event_schema, order_schema
 from ordervet.contract.tables import split_events, split_orders, validate_events, validate_orders
+from ordervet.contract.tabular import to_arrow
 from ordervet.contract.values import parse_instant, parse_money
 
 __all__ = [

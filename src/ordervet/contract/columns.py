@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ordervet.contract.instants import read_text_instants, read_timestamps, to_mask
-from ordervet.contract.rules import FieldKind
+from ordervet.contract.fields import FieldKind
+from ordervet.contract.instants import FIRST_MICROS, LAST_MICROS, read_text_instants, read_timestamps, to_mask
+from ordervet.contract.schemas import arrow_field
 from ordervet.contract.values import (
     FALSE_WORDS,
     INTEGER_PATTERN,
@@ -36,10 +37,11 @@ from ordervet.contract.values import (
 from ordervet.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from decimal import Decimal
     from zoneinfo import ZoneInfo
 
+    from ordervet.contract.fields import ContractField
     from ordervet.contract.instants import Bytes, Mask
 
     Offsets: TypeAlias = np.ndarray[Any, np.dtype[np.int32]]
@@ -49,6 +51,7 @@ Shape = Literal["text", "integer", "number", "boolean", "instant", "exact", "opa
 
 _MONEY_DECIMAL = pa.decimal128(38, 2)
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+_MAX_NARROW = 2**31  # bytes: longer text columns need wide offsets
 
 #: From so many rows on a kernel looks at texts. SPEED: below, NumPy is done before numba is imported.
 MANY_ROWS = 16_384
@@ -82,6 +85,67 @@ class ReadColumn:
         """Give the rows at some indices; a null index is a missing value."""
         is_given = pc.take(pa.array(self.is_given), indices)
         return ReadColumn(self.values.take(indices), to_mask(is_given))
+
+
+def take_canonical(raw: pa.Array, field: ContractField, before: Mapping[str, pa.Array]) -> pa.Array | None:
+    """Give a column as it is, where a look tells that it is canonical and breaks no rule of its field.
+
+    Parameters
+    ----------
+    raw : shape (n,), any type; texts may be dictionary-encoded
+    field : whose values these are
+    before : the columns read before
+
+    Returns
+    -------
+    shape (n,), the column itself, wide offsets of texts made narrow; None where it has to be read
+    """
+    if (field.is_required and raw.null_count) or field.allowed or field.only_with is not None:
+        return None
+    if raw.type in (pa.large_string(), pa.string_view()) and raw.nbytes < _MAX_NARROW:
+        raw = raw.cast(pa.string())
+    if pa.types.is_dictionary(raw.type):
+        return raw if _is_canonical_dictionary(raw, field) else None
+    if raw.type != arrow_field(field).type or len(raw) == raw.null_count:
+        return None
+    if field.kind == "text":
+        return raw if _are_texts_canonical(raw, field) else None
+    if field.kind == "integer":
+        return raw if _is_within(raw, field.minimum, field.maximum) else None
+    if field.kind == "instant":
+        return raw if _are_instants_canonical(raw, field, before) else None
+    return raw if field.kind == "boolean" else None
+
+
+def _is_canonical_dictionary(raw: pa.DictionaryArray, field: ContractField) -> bool:
+    texts = raw.dictionary
+    is_text = field.kind == "text" and texts.type == pa.string() and len(texts) > texts.null_count == 0
+    return is_text and _are_texts_canonical(texts, field)
+
+
+def _are_texts_canonical(texts: pa.Array, field: ContractField) -> bool:
+    may_need_trim, longest = measure_texts(texts)
+    is_short = field.max_length is None or longest <= field.max_length
+    if may_need_trim or not is_short:
+        return False
+    return field.pattern is None or bool(pc.all(pc.match_substring_regex(texts, field.pattern)).as_py())
+
+
+def _is_within(numbers: pa.Array, minimum: int | None, maximum: int | None) -> bool:
+    ends = pc.min_max(numbers).as_py()
+    return (minimum is None or ends["min"] >= minimum) and (maximum is None or ends["max"] <= maximum)
+
+
+def _are_instants_canonical(instants: pa.Array, field: ContractField, before: Mapping[str, pa.Array]) -> bool:
+    micros = instants.view(pa.int64())
+    if not _is_within(micros, FIRST_MICROS, LAST_MICROS):
+        return False
+    if field.not_before is None:
+        return True
+    other = before[field.not_before.other].view(pa.int64())
+    if micros.null_count or other.null_count:
+        return False
+    return not bool(np.less(micros.to_numpy(), other.to_numpy()).any())
 
 
 def read_column(raw: pa.Array, kind: ReadKind, zone: ZoneInfo) -> ReadColumn:

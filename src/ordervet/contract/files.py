@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ordervet.contract.intake import to_arrow
+from ordervet.contract.tabular import to_arrow
 from ordervet.contract.values import TRIMMED
 from ordervet.errors import ContractError, FileError
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from ordervet.contract.files import open_error, wrong_format
 from ordervet.contract.formats.blocks import CsvRows, RowSource, clean_block
 from ordervet.contract.formats.long_records import LongRecords, iter_json_rows
-from ordervet.contract.intake import column_of, to_arrow
+from ordervet.contract.tabular import column_of, to_arrow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

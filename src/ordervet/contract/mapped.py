@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.contract.columns import read_column
-from ordervet.contract.events import VerdictValue
 from ordervet.contract.instants import to_mask
+from ordervet.contract.model import VerdictValue
 from ordervet.contract.values import load_zone
 from ordervet.errors import MappingError
 

@@ -33,8 +33,8 @@ from pydantic import (
     model_validator,
 )
 
-from ordervet.contract.events import Decider, EntityName, ExtraName, MaliceKind, Order
 from ordervet.contract.fields import fields_of
+from ordervet.contract.model import Decider, EntityName, ExtraName, MaliceKind, Order
 from ordervet.contract.values import DEFAULT_TIME_ZONE, load_zone
 from ordervet.errors import ContractError, MappingError
 

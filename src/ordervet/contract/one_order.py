@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from pydantic_core import SchemaValidator, core_schema
 
-from ordervet.contract.events import Order, check_entity_name, check_extra_name
 from ordervet.contract.fields import fields_of
+from ordervet.contract.model import Order, check_entity_name, check_extra_name
 from ordervet.contract.values import FIRST_INSTANT, LAST_INSTANT, TRIMMED, parse_instant
 from ordervet.errors import ContractError
 

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import pyarrow as pa
 
-from ordervet.contract.events import EXTRA_PREFIXES, Correction, Order, Outcome, Verdict
 from ordervet.contract.fields import fields_of
+from ordervet.contract.model import EXTRA_PREFIXES, Correction, Order, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ordervet.contract.events import Event
-    from ordervet.contract.fields import ContractField
-    from ordervet.contract.rules import FieldKind
+    from ordervet.contract.fields import ContractField, FieldKind
+    from ordervet.contract.model import Event
 
 EventKind = Literal["orders", "outcomes", "verdicts", "corrections"]
 MODELS: dict[EventKind, type[Event]] = {

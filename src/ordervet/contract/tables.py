@@ -1,6 +1,6 @@
 """Whole tables under the rules of the models: one door that raises, one that parts good rows from bad.
 
-Nothing is decided here that `events.py` does not say: each column is read by `columns.py` and held against the facts
+Nothing is decided here that `model.py` does not say: each column is read by `columns.py` and held against the facts
 that `fields.py` reads off the model.
 """
 
@@ -15,13 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic_core import PydanticCustomError
 
-from ordervet.contract.columns import MANY_ROWS, read_column, view_rows
-from ordervet.contract.events import check_entity_name, check_extra_name
+from ordervet.contract.columns import MANY_ROWS, read_column, take_canonical, view_rows
 from ordervet.contract.failures import Fault, build_failures, failures_error, observe
 from ordervet.contract.instants import to_mask
-from ordervet.contract.intake import to_arrow
+from ordervet.contract.model import check_entity_name, check_extra_name
 from ordervet.contract.schemas import arrow_field, event_schema, extra_prefix, table_fields
-from ordervet.contract.sound import take_sound
+from ordervet.contract.tabular import to_arrow
 from ordervet.contract.values import DEFAULT_TIME_ZONE, load_zone
 from ordervet.errors import ContractError
 
@@ -221,9 +220,9 @@ def read_batch(
         arrow_type = arrow_field(field).type
         raw = batch.column(field.name) if field.name in batch.schema.names else None
         is_plain = raw is not None and not is_partial and field.name not in in_major
-        if is_plain and (sound := take_sound(raw, field, columns)) is not None:
-            is_coded = pa.types.is_dictionary(sound.type)
-            values = sound.cast(arrow_type) if is_coded and (not keeps_codes or field.default) else sound
+        if is_plain and (canonical := take_canonical(raw, field, columns)) is not None:
+            is_coded = pa.types.is_dictionary(canonical.type)
+            values = canonical.cast(arrow_type) if is_coded and (not keeps_codes or field.default) else canonical
         elif raw is not None:
             read = read_column(raw, "money" if field.name in in_major else field.kind, zone)
             is_broken = np.zeros(batch.num_rows, bool)

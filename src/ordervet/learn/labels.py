@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ordervet.contract.events import OutcomeKind
+from ordervet.contract.model import OutcomeKind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

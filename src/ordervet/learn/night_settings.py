@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from ordervet.contract.events import OutcomeKind
+from ordervet.contract.model import OutcomeKind
 from ordervet.errors import MappingError
 from ordervet.model import FitSettings
 

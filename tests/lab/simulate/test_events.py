@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from ordervet.contract.events import (
+from ordervet.contract.model import (
     Blame,
     Correction,
     Decider,

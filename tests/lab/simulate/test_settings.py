@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ordervet.contract.events import MaliceKind
+from ordervet.contract.model import MaliceKind
 from ordervet.errors import ContractError
 from ordervet.lab.simulate import SimulationSettings
 from ordervet.lab.simulate.settings import KIND_WEIGHTS, LOOK_ALIKE_SHARES, MASKED_RATES

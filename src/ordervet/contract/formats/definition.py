@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from ordervet.contract.events import Blame, OutcomeKind, RefundType
 from ordervet.contract.mapping import read_delay
+from ordervet.contract.model import Blame, OutcomeKind, RefundType
 from ordervet.contract.schemas import MODELS, extra_prefix, table_fields
 from ordervet.contract.values import DEFAULT_TIME_ZONE, load_zone
 from ordervet.errors import ContractError

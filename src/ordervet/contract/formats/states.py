@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.contract.columns import read_column
-from ordervet.contract.events import REFUND_KINDS
 from ordervet.contract.failures import observe
 from ordervet.contract.formats.sources import compile_patterns, pick_first, read_epochs
 from ordervet.contract.formats.texts import plain_name
 from ordervet.contract.instants import to_mask
+from ordervet.contract.model import REFUND_KINDS
 from ordervet.contract.schemas import INSTANT, event_schema
 
 if TYPE_CHECKING:

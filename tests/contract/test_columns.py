@@ -59,7 +59,7 @@ def test_rows_are_split_as_by_reading_every_column(
 
     good, failures = split_events("orders", table, keeps_codes=keeps_codes)
 
-    with patch.object(tables, "take_sound", lambda *_: None):
+    with patch.object(tables, "take_canonical", lambda *_: None):
         expected, expected_failures = split_events("orders", table)
     assert good.cast(expected.schema).equals(expected)
     assert failures.equals(expected_failures)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ordervet.contract.events import EXTRA_PREFIXES, Event
+from ordervet.contract.model import EXTRA_PREFIXES, Event
 from ordervet.contract.values import is_missing
 from ordervet.errors import ContractError
 

@@ -17,8 +17,7 @@ from annotated_types import Ge, Le, MaxLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from ordervet.contract.fields import fields_of
-from ordervet.contract.rules import NotBefore, OnlyWith, Personal, Reads, SameAs, same_as
+from ordervet.contract.fields import NotBefore, OnlyWith, Personal, Reads, SameAs, fields_of, same_as
 from ordervet.contract.values import is_missing
 
 if TYPE_CHECKING:
