@@ -168,7 +168,7 @@ def check(models: Path) -> None:
 def check_end(models: Path) -> None:
     """What must hold after every end."""
     check(models)
-    left = [str(path) for pattern in (".staging-*", ".live-*", "nights/*/.draft-*", "nights/*/work")
+    left = [str(path) for pattern in (".staging-*", ".*.part", "nights/*/.*.part", "nights/*/work")
             for path in models.glob(pattern)]  # fmt: skip
     assert not left, left
 

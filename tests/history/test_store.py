@@ -17,7 +17,7 @@ from history_events import KINDS, build_events, ids, order, outcome, plain, verd
 from ordervet.entities import Key, key_events, load_key
 from ordervet.errors import FileError, HistoryError, KeyMismatchError
 from ordervet.history import Erased, History, delta, is_history
-from ordervet.history.lock import hold_writer_lock
+from ordervet.history.lock import WriterLock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -252,7 +252,7 @@ def test_second_writer_is_told_and_readers_go_on(history: History, key: Key) -> 
     history.ingest(build_events(orders=[order("A")]))
     second = History.open(history.path, key)
 
-    with hold_writer_lock(history.path):
+    with WriterLock(history.path).held():
         for write in (lambda: second.ingest(build_events()), second.compact, second.vacuum):
             with pytest.raises(HistoryError, match=rf"being written by process {os.getpid()}\n"):
                 write()

@@ -20,6 +20,7 @@ from ordervet.reports import holds as module
 from ordervet.reports.holds import Hold, find_release_path, update_holds
 from ordervet.score import Scorer
 from ordervet.score.handover import find_words, list_holds
+from ordervet.storage import hold_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -175,7 +176,10 @@ def test_damaged_or_missing_state_is_one_error_and_the_lists_stay(tmp_path: Path
 def test_second_run_at_the_same_time_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "holds.csv"
 
-    with module._lock(path), pytest.raises(FileError, match="being updated by another run"):
+    with (
+        hold_lock(path.with_name(f".{path.name}.lock"), FileError("")),
+        pytest.raises(FileError, match="being updated by another run"),
+    ):
         update_holds(path, [hold("T1")], {}, batch_size=20, now=NOW)
 
 

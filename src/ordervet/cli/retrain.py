@@ -12,6 +12,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
+from ordervet import storage
 from ordervet.cli import options
 from ordervet.cli.intake import build_history_intake, choose_threads
 from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json, show_progress
@@ -26,7 +27,6 @@ from ordervet.lab.lookalikes import measure_lookalikes
 from ordervet.learn.night import run_night
 from ordervet.learn.night_settings import load_night_settings
 from ordervet.learn.prometheus import build_metrics
-from ordervet.learn.records import write_whole
 from ordervet.policy import load_policy
 from ordervet.reports import SIMULATED
 from ordervet.reports.nightly import word_gate, word_outcome
@@ -94,7 +94,7 @@ def retrain(
             dry_run=dry_run, n_threads=n_threads, report_step=report_step,
         )  # fmt: skip
     if metrics is not None:
-        write_whole(metrics, build_metrics(night.record, is_dry_run=dry_run))
+        storage.write_text(metrics, build_metrics(night.record, is_dry_run=dry_run))
     if json:
         record = night.record | {"outcome": night.outcome, "was_done": night.was_done, "night": night.name}
         print_json(record)

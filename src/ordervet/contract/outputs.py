@@ -12,7 +12,6 @@ import io
 import json
 import math
 import os
-import secrets
 from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ordervet import storage
 from ordervet.errors import FileError
 
 if TYPE_CHECKING:
@@ -118,21 +118,12 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     FileError
         The system refuses: no permission, no space.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("xb+") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        _sync_folder(path.parent)
+        storage.write_file(path, write)
     except OSError as error:
         raise FileError(
             f"cannot write {path.name}: {error.strerror}", hint="free some space or choose another folder"
         ) from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_text(text: str, path: Path) -> None:
@@ -148,15 +139,6 @@ def write_text(text: str, path: Path) -> None:
         file.write(text.encode())
 
     write_whole(path, write)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _write_parquet(table: pa.Table, file: IO[bytes]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import re
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 
 from ordervet.errors import HistoryError
+from ordervet.storage import sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +23,6 @@ LOG_FOLDER = "_delta_log"
 _DATA_FILE = re.compile(r"^part-.*\.parquet(#\d+)?$")
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _DAY_MS = 86_400_000
-# Of renameat2 (Linux) and renamex_np (macOS): relative to here, and exchange.
-_AT_FDCWD, _EXCHANGE = -100, 2
 _ADVICE = {
     "read": ("check its path and permissions; if it is damaged, restore its folder from a backup", ""),
     "written": ("free some space, or check the permissions of its folder", "; its last version stands"),
@@ -64,12 +62,7 @@ def list_data_files(folder: Path) -> set[str]:
 def bring_to_disk(folder: Path, names: set[str], first_version: int) -> None:
     """Have the system write data files, and the log from a version on, so that a power cut does not lose them."""
     logs = [path for path in (folder / LOG_FOLDER).glob("*.json") if _version_of(path) >= first_version]
-    for path in (*(folder / name for name in names), *logs, folder / LOG_FOLDER, folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    sync(*(folder / name for name in names), *logs, folder / LOG_FOLDER, folder)
 
 
 def remove_unused(folder: Path, live: set[str], keep_days: float) -> list[str]:
@@ -115,33 +108,3 @@ def _explain(error: Exception) -> str:
         return os.strerror(error.errno)
     found = _OS_ERROR.search(str(error))
     return os.strerror(int(found[1])) if found else f"it is damaged ({type(error).__name__})"
-
-
-def swap_folders(one: Path, other: Path) -> None:
-    """Give each of two folders, side by side, the name of the other, in one step that is on the disk afterwards.
-
-    Raises
-    ------
-    HistoryError
-        The system, or the file system, has no such step; nothing was changed.
-    """
-    library = ctypes.CDLL(None, use_errno=True)
-    names = (os.fsencode(one), os.fsencode(other))
-    # NOT: two renames. Between them there would be no history.
-    if hasattr(library, "renameat2"):
-        failed = library.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _EXCHANGE)
-    elif hasattr(library, "renamex_np"):
-        failed = library.renamex_np(*names, _EXCHANGE)
-    else:
-        failed = -1
-    if failed:
-        reason = os.strerror(ctypes.get_errno()) if ctypes.get_errno() else "the system cannot"
-        raise HistoryError(
-            f"two folders cannot change places here: {reason}; nothing was changed",
-            hint="copy the history to a local disk (ext4, xfs, btrfs, APFS), do it there, and copy it back",
-        )
-    descriptor = os.open(other.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

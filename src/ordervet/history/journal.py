@@ -19,6 +19,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from ordervet.errors import HistoryError
+from ordervet.storage import sync
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,8 +120,7 @@ def create_journal(folder: Path, durability: Durability) -> Journal:
     journal: Journal | None = None
     try:
         journal = Journal(path, durability)
-        for each in (path, folder):
-            _sync_path(each)
+        sync(path, folder)
     except (sqlite3.Error, OSError) as error:
         if journal is not None:
             journal.close()
@@ -194,14 +194,6 @@ def _connect(path: Path, durability: Durability) -> sqlite3.Connection:
 
 def _wal_of(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
-
-
-def _sync_path(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _explain(error: Exception) -> str:

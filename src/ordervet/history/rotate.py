@@ -23,11 +23,12 @@ from ordervet.errors import HistoryError, KeyMismatchError
 from ordervet.history import delta
 from ordervet.history.batch import sort_rows
 from ordervet.history.commits import commit_journal
-from ordervet.history.disk import bring_to_disk, swap_folders, told_clearly
+from ordervet.history.disk import bring_to_disk, told_clearly
 from ordervet.history.identity import identify
-from ordervet.history.lock import hold_writer_lock
+from ordervet.history.lock import WriterLock
 from ordervet.history.rows import fit_rows, unite_schemas
 from ordervet.history.store import History, check_lasting
+from ordervet.storage import swap_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,7 +87,7 @@ def rotate_key(
     folder = Path(path).resolve()
     beside = folder.with_name(f".{folder.name}.rotation")
     _check_keys(folder, old, new, beside)
-    with told_clearly(folder, "written"), hold_writer_lock(folder):
+    with told_clearly(folder, "written"), WriterLock(folder).held():
         # NOTE: whatever a killed rotation left there is never the history: that is whole, before the swap and after.
         shutil.rmtree(beside, ignore_errors=True)
         commit_journal(folder)
@@ -98,8 +99,8 @@ def rotate_key(
         rekeyed = _rekey(rows, ids, new).filter(pa.array(kept))
         with _removed_after(beside):
             _write_store(beside, rekeyed, new)
-            with hold_writer_lock(beside):
-                swap_folders(beside, folder)
+            with WriterLock(beside).held():
+                _exchange(beside, folder)
     is_order = _is_order(rows)
     return Rotated(
         n_orders=int((is_order & kept).sum()),
@@ -219,6 +220,16 @@ def _write_store(folder: Path, rows: pa.Table, key: Key) -> None:
             f"the new store has {n_written:,} rows, expected {rows.num_rows:,}; nothing was changed",
             hint="check the disk, and run it again",
         )
+
+
+def _exchange(beside: Path, folder: Path) -> None:
+    try:
+        swap_folders(beside, folder)
+    except OSError as error:
+        raise HistoryError(
+            f"two folders cannot change places here: {error.strerror}; nothing was changed",
+            hint="copy the history to a local disk (ext4, xfs, btrfs, APFS), do it there, and copy it back",
+        ) from None
 
 
 @contextmanager

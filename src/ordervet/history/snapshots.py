@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ordervet.errors import HistoryError
+from ordervet.storage import sync, write_file, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,11 +77,11 @@ def save_snapshot(store: Path, arrays: Mapping[str, NDArray[Any]], header: Mappi
     try:
         listed = _write_arrays(beside / _ARRAYS, arrays)
         _write_header(beside / _HEADER, {"protocol": SNAPSHOT_PROTOCOL, "header": dict(header), "arrays": listed})
-        _sync(beside)
+        sync(beside)
         older = list_snapshots(store)
         place = folder / f"{int(older[0].name) + 1 if older else 1:08d}"
         beside.rename(place)
-        _sync(folder)
+        sync(folder)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
@@ -153,13 +153,14 @@ def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> dict[str, l
     with ThreadPoolExecutor(_THREADS) as pool:
         digests = list(pool.map(_digest, plain.values()))
     listed: dict[str, list[Any]] = {}
-    with path.open("wb") as file:
+
+    def write(file: IO[bytes]) -> None:
         for (name, array), digest in zip(plain.items(), digests, strict=True):
             file.write(bytes(-file.tell() % _ALIGNMENT))
             listed[name] = [file.tell(), array.dtype.str, list(array.shape), digest]
             file.write(_view_bytes(array))
-        file.flush()
-        os.fsync(file.fileno())
+
+    write_file(path, write)
     return listed
 
 
@@ -185,10 +186,7 @@ def _digest(array: NDArray[Any]) -> str:
 
 def _write_header(path: Path, content: dict[str, Any]) -> None:
     text = json.dumps(content)
-    with path.open("w", encoding="ascii") as file:
-        file.write(f"{text}\n{sha256(text.encode()).hexdigest()}\n")
-        file.flush()
-        os.fsync(file.fileno())
+    write_text(path, f"{text}\n{sha256(text.encode()).hexdigest()}\n")
 
 
 def _read_listing(snapshot: Path) -> dict[str, Any]:
@@ -209,11 +207,3 @@ def _read_listing(snapshot: Path) -> dict[str, Any]:
 
 def _damaged(snapshot: Path) -> HistoryError:
     return HistoryError(f"snapshot {snapshot.name} is damaged", hint="the history is replayed instead")
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -25,7 +25,7 @@ from ordervet.history.batch import add_in_memory, build_batch, sort_rows
 from ordervet.history.commits import commit_journal, committing
 from ordervet.history.disk import remove_unused, told_clearly
 from ordervet.history.identity import STANDING_COLUMNS, admit
-from ordervet.history.lock import LOCK_NAME, WriterLock, hold_writer_lock
+from ordervet.history.lock import LOCK_NAME, WriterLock
 from ordervet.history.rows import fit_rows, to_events, unite_schemas
 from ordervet.history.snapshots import remove_snapshots
 from ordervet.history.staging import Staging, read_standing
@@ -351,7 +351,7 @@ def _create(folder: Path, key: Key) -> None:
             raise HistoryError(
                 f"{folder.name} holds other things, so no history is made in it", hint="name a new folder"
             )
-        with hold_writer_lock(folder):
+        with WriterLock(folder).held():
             delta.create_table(folder, key.key_id)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ordervet import storage
 from ordervet.learn import records
 from ordervet.learn.decision import Task, decide
 from ordervet.model import promote_model, save_model
@@ -143,7 +144,7 @@ def _carry_out(models: Path, folder: Path, decision: dict[str, Any]) -> Night:
             decision = decision | {"superseded_by": live}
     record = decision | {"outcome": outcome, "finished_at": datetime.now(UTC).isoformat(timespec="seconds")}
     for lang in ("zh", "en"):
-        records.write_whole(folder / f"report.{lang}.html", build_nightly_page(record, lang=lang))
+        storage.write_text(folder / f"report.{lang}.html", build_nightly_page(record, lang=lang))
     shutil.rmtree(folder / "work", ignore_errors=True)
     records.write_json(folder / "result.json", record)
     return Night(folder.name, outcome, was_done=False, record=record, folder=folder)

@@ -13,31 +13,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import tempfile
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ordervet import storage
 from ordervet.errors import ModelError
 from ordervet.learn.training_data import Material, Plan
-from ordervet.model.artefact import write_durably
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
 NIGHTS = "nights"
 _ARRAYS = ("features", "seen_at", "amount_minor", "group", "channel", "kind")
 _PLAN_ARRAYS = ("rows", "label", "verdict", "verdict_at", "weight", "is_reference")
 
 
-@contextmanager
-def hold_night_lock(models: Path) -> Iterator[None]:
-    """Keep every other night out while this one runs; the system frees the lock when a process dies.
+def hold_night_lock(models: Path) -> AbstractContextManager[None]:
+    """Keep every other night out while this one runs.
 
     Raises
     ------
@@ -46,22 +42,10 @@ def hold_night_lock(models: Path) -> Iterator[None]:
     """
     folder = models / NIGHTS
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl  # noqa: PLC0415 - Windows has none, and yet must be able to import this module
-    except ImportError:
-        yield
-        return
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ModelError(
-                f"another retrain is running on {models}", hint="wait for it; it can be ended at any instant"
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)
+    refusal = ModelError(
+        f"another retrain is running on {models}", hint="wait for it, or stop it: that is safe at any time"
+    )
+    return storage.hold_lock(folder / ".lock", refusal)
 
 
 def name_night(as_of_us: int, content: dict[str, str]) -> str:
@@ -82,27 +66,13 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a record, whole or not at all."""
-    write_whole(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text beside its place and rename it into it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".draft-", dir=path.parent)
-    os.close(descriptor)
-    draft = Path(name)
-    try:
-        write_durably(draft, text)
-        draft.chmod(0o644)
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    storage.write_text(path, text)
 
 
 def clear_leftovers(models: Path, *, but: str) -> None:
     """Remove drafts and other nights' work; the caller holds the lock of the night."""
-    for path in (models / NIGHTS).glob("*/.draft-*"):
+    for path in (models / NIGHTS).glob(f"*/{storage.DRAFT_PATTERN}"):
         path.unlink(missing_ok=True)
     for work in (models / NIGHTS).glob("*/work"):
         if work.parent.name != but:

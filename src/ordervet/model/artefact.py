@@ -13,24 +13,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import tempfile
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ordervet import storage
 from ordervet.errors import MappingError, ModelError
 from ordervet.features import FeatureSpec
 from ordervet.model.calibration import Curve
 from ordervet.model.kinds import KindModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 #: Raised when the manifest's shape or meaning changes. A reader takes exactly its own number: bump it, write the change
 #: into CHANGELOG.md, and say there how an older model is made anew.
@@ -38,7 +36,7 @@ MODEL_PROTOCOL = 1
 
 MODEL_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _LOCK_WAIT_S = 30.0
-_LEFTOVERS = (".staging-*", ".live-*", ".trash-*", "promotions/.note-*")
+_LEFTOVERS = (".staging-*", ".trash-*", storage.DRAFT_PATTERN, f"promotions/{storage.DRAFT_PATTERN}")
 _RETRAIN_HINT = "train it again, or restore its folder: ordervet train FILE... --models DIR"
 
 
@@ -98,42 +96,20 @@ class Model:
         return {"model_id": self.model_id} | self._describe()
 
 
-@contextmanager
-def hold_models_lock(models: Path) -> Iterator[None]:
-    """Keep every other process from changing a folder of models; the system frees the lock when a process dies.
-
-    It is held for moments: a folder is renamed into place, a pointer swapped. On a system without such locks
-    (Windows) nothing is held, and one process at a time is the caller's care.
+def hold_models_lock(models: Path) -> AbstractContextManager[None]:
+    """Keep every other process from changing a folder of models; held for moments: a rename, a pointer swapped.
 
     Raises
     ------
     ModelError
         Another process did not let go of it in time.
     OSError
-        The folder cannot be read.
+        The folder cannot be written.
     """
-    try:
-        import fcntl  # noqa: PLC0415 - Windows has none, and yet must be able to import this module and read
-    except ImportError:
-        yield
-        return
-    # NOT: a lock file. The folder itself can be locked, and nothing of ours is left in it.
-    descriptor = os.open(models, os.O_RDONLY)
-    try:
-        give_up_at = time.monotonic() + _LOCK_WAIT_S
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > give_up_at:
-                    raise ModelError(
-                        f"the models in {models} are being changed by another process", hint="run it again in a minute"
-                    ) from None
-                time.sleep(0.01)
-        yield
-    finally:
-        os.close(descriptor)
+    refusal = ModelError(
+        f"the models in {models} are being changed by another process", hint="run it again in a minute"
+    )
+    return storage.hold_lock(models / ".lock", refusal, wait_s=_LOCK_WAIT_S)
 
 
 def save_model(model: Model, models: Path, *, card: str) -> Path:
@@ -154,7 +130,7 @@ def save_model(model: Model, models: Path, *, card: str) -> Path:
             if model.kinds is not None:
                 texts["kinds.txt"] = model.kinds.booster_text
             for name, text in texts.items():
-                write_durably(staging / name, text)
+                storage.write_text(staging / name, text)
             staging.chmod(0o755)
             if folder.exists() and not _is_whole(folder):
                 folder.replace(Path(tempfile.mkdtemp(prefix=".trash-", dir=models)))
@@ -162,7 +138,7 @@ def save_model(model: Model, models: Path, *, card: str) -> Path:
                 shutil.rmtree(staging)
             else:
                 staging.replace(folder)
-                bring_to_disk(models)
+                storage.sync(models)
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
             raise
@@ -172,17 +148,7 @@ def save_model(model: Model, models: Path, *, card: str) -> Path:
 
 def swap_live_pointer(models: Path, model_id: str) -> None:
     """Write which model serves, by one atomic rename; the caller holds the lock and has checked the model."""
-    descriptor, name = tempfile.mkstemp(prefix=".live-", dir=models)
-    os.close(descriptor)
-    pointer = Path(name)
-    try:
-        write_durably(pointer, model_id + "\n")
-        pointer.chmod(0o644)
-        pointer.replace(models / "live")
-    except BaseException:
-        pointer.unlink(missing_ok=True)
-        raise
-    bring_to_disk(models)
+    storage.write_text(models / "live", model_id + "\n")
 
 
 def remove_leftovers(models: Path) -> None:
@@ -283,20 +249,3 @@ def _is_whole(folder: Path) -> bool:
     except ModelError:
         return False
     return True
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Write a text and have the system bring it to the disk."""
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def bring_to_disk(folder: Path) -> None:
-    """Have the system bring a folder's entries to the disk, so that a rename outlasts a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

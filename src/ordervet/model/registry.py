@@ -12,15 +12,14 @@ only ever read backwards from the model that does.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ordervet import storage
 from ordervet.errors import ModelError
 from ordervet.model.artefact import (
     MODEL_ID,
@@ -29,7 +28,6 @@ from ordervet.model.artefact import (
     load_model,
     remove_leftovers,
     swap_live_pointer,
-    write_durably,
 )
 from ordervet.model.forest_predict import ForestPredictor
 
@@ -274,13 +272,4 @@ def _write_note(models: Path, model_id: str, *, previous: str | None, why: str) 
     number = max((int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit()), default=0) + 1
     at = datetime.now(UTC).isoformat(timespec="seconds")
     note = {"model_id": model_id, "previous": previous, "at": at, "why": why}
-    descriptor, name = tempfile.mkstemp(prefix=".note-", dir=folder)
-    os.close(descriptor)
-    draft = folder / name
-    try:
-        write_durably(draft, json.dumps(note, ensure_ascii=False) + "\n")
-        draft.chmod(0o644)
-        draft.replace(folder / f"{number:06d}.json")
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    storage.write_text(folder / f"{number:06d}.json", json.dumps(note, ensure_ascii=False) + "\n")

@@ -8,7 +8,6 @@ are renamed one after the other in such an order that no reader ever finds an or
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -16,10 +15,11 @@ import pyarrow as pa
 
 from ordervet.contract.outputs import WRITABLE, check_place, write_table, write_text
 from ordervet.errors import FileError
+from ordervet.storage import hold_lock
 from ordervet.words import format_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -113,7 +113,8 @@ def update_holds(
     """
     release_path = find_release_path(path)
     path.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with _lock(path):
+    refusal = FileError(f"{path.name} is being updated by another run", hint="run it again when the other has finished")
+    with hold_lock(path.with_name(f".{path.name}.lock"), refusal):
         held, released, listed = _load_state(path)
         old_held, old_released = set(held), set(released)
         for hold in holds:
@@ -243,21 +244,3 @@ def _write_list(path: Path, orders: Sequence[Any], fields: Sequence[str], batch_
         return
     schema = pa.schema([("batch", pa.int64()), *((field, pa.string()) for field in fields)])
     write_table(pa.Table.from_pylist(rows, schema=schema), path)
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Keep other updates out; the system frees the lock when a process dies."""
-    try:
-        import fcntl  # noqa: PLC0415 - Windows has none; there one run at a time is up to the user
-    except ImportError:
-        yield
-        return
-    with path.with_name(f".{path.name}.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FileError(
-                f"{path.name} is being updated by another run", hint="run it again when the other has finished"
-            ) from None
-        yield
