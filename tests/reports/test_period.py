@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ordervet.contract import Events, validate_events
+from ordervet.contract.verdicts import CORRECTED
 from ordervet.entities import key_events
 from ordervet.features import build_later_events, build_order_events, build_spec
 from ordervet.learn.train import label_orders
-from ordervet.reports.period import CORRECTED, bound_share, build_period
+from ordervet.reports.period import bound_share, build_period
 from ordervet.reports.rings import find_rings
 
 if TYPE_CHECKING:

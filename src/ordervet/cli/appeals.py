@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
@@ -16,6 +15,7 @@ from ordervet.cli import options
 from ordervet.cli.screen import choose_lang, out, print_json, show_progress
 from ordervet.contract import Correction, Events, parse_instant, validate_events
 from ordervet.contract.values import DEFAULT_TIME_ZONE
+from ordervet.contract.verdicts import CORRECTED, find_standing_verdicts
 from ordervet.entities import KeyedEvents, load_key
 from ordervet.errors import ContractError
 from ordervet.history import History
@@ -93,28 +93,27 @@ class _Standing:
 
 
 def _find_standing(events: KeyedEvents, order_id: str) -> _Standing:
-    orders = _rows_of(events.orders.select(["order_id", "placed_at"]), order_id)
+    orders = events.orders.filter(pc.equal(events.orders["order_id"], order_id)).select(["placed_at"]).to_pylist()
     if not orders:
         raise ContractError(
             f"there is no order {order_id} in the history",
             hint="copy the id as it stands in the export, with its case; ordervet ingest brings orders in",
         )
-    verdicts = _rows_of(events.verdicts.select(["order_id", "verdict", "seen_at"]), order_id)
-    corrections = _rows_of(events.corrections.select(["order_id", "seen_at"]), order_id)
-    last: dict[str, Any] = max(verdicts, key=lambda row: row["seen_at"], default={})
-    corrected = max((row["seen_at"] for row in corrections), default=None)
-    is_standing = corrected is not None and (not last or corrected >= last["seen_at"])
+    verdicts, corrections = (
+        table.filter(pc.equal(table["order_id"], order_id)) for table in (events.verdicts, events.corrections)
+    )
+    verdict, decided_us = find_standing_verdicts(verdicts, corrections.slice(0, 0)).get(order_id, (None, None))
+    word, since_us = find_standing_verdicts(verdicts, corrections).get(order_id, (None, None))
     return _Standing(
         placed_at=orders[0]["placed_at"],
-        verdict=last.get("verdict"),
-        decided_at=last.get("seen_at"),
-        corrected_at=corrected if is_standing else None,
+        verdict=verdict,
+        decided_at=_to_instant(decided_us),
+        corrected_at=_to_instant(since_us) if word == CORRECTED else None,
     )
 
 
-def _rows_of(table: pa.Table, order_id: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = table.filter(pc.equal(table["order_id"], order_id)).to_pylist()
-    return rows
+def _to_instant(at_us: int | None) -> datetime | None:
+    return None if at_us is None else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)
 
 
 def _check_order_of_time(order_id: str, standing: _Standing, corrected_at: datetime) -> None:

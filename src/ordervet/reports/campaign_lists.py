@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ordervet.contract.verdicts import CORRECTED, INNOCENT, MALICIOUS
 from ordervet.reports.links import LINKING, name_key, pseudonym
-from ordervet.reports.period import CORRECTED, DAY_US, INNOCENT, MALICIOUS
+from ordervet.reports.period import DAY_US
 
 if TYPE_CHECKING:
     from ordervet.reports.period import Period

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from ordervet.contract.verdicts import find_standing_verdicts
 from ordervet.policy import ACTIONS, Action
 
 if TYPE_CHECKING:
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
 
 HOUR_US: Final = 3_600_000_000
 DAY_US: Final = 24 * HOUR_US
-MALICIOUS, INNOCENT, UNSURE, CORRECTED = "malicious", "innocent", "unsure", "corrected"
 
 _PASS, _HOLD = ACTIONS.index(Action.PASS), ACTIONS.index(Action.HOLD)
-_MILDEST_LAST: Final = {MALICIOUS: 0, UNSURE: 1, INNOCENT: 2, CORRECTED: 3}
 _Z: Final = 1.96  # 95 %
 
 
@@ -137,7 +136,7 @@ def build_period(
     """
     placed_us = orders["placed_at"].cast(pa.int64()).to_numpy()
     rows = np.argsort(placed_us, kind="stable")
-    standing = _find_standing(verdicts, corrections)
+    standing = find_standing_verdicts(verdicts, corrections)
     ids = orders["order_id"].to_pylist()
     channels = orders["channel"].to_pylist()
     found = [standing.get(ids[row], (None, 0)) for row in rows]
@@ -153,26 +152,6 @@ def build_period(
         verdicts=tuple(verdict for verdict, _ in found),
         decided_us=np.array([at for _, at in found], np.int64),
     )
-
-
-def _find_standing(verdicts: pa.Table, corrections: pa.Table) -> dict[str, tuple[str, int]]:
-    """Give each order's standing verdict and since when it is known; among ties the mildest (definitions V1 to V4)."""
-    rows = [
-        *zip(_read_instants(verdicts), verdicts["verdict"].to_pylist(), verdicts["order_id"].to_pylist(), strict=True),
-        *((at, CORRECTED, each) for at, each in zip(_read_instants(corrections), _ids(corrections), strict=True)),
-    ]
-    rows.sort(key=lambda row: (row[0], _MILDEST_LAST[row[1]]))
-    return {order_id: (verdict, at) for at, verdict, order_id in rows}
-
-
-def _read_instants(table: pa.Table) -> list[int]:
-    instants: list[int] = table["seen_at"].cast(pa.int64()).to_pylist()
-    return instants
-
-
-def _ids(table: pa.Table) -> list[str]:
-    ids: list[str] = table["order_id"].to_pylist()
-    return ids
 
 
 def bound_share(n_hits: int, n: int) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from ordervet.policy.slots import build_values
 from ordervet.reports.links import LINKING
 from ordervet.reports.page import build_page
 from ordervet.reports.script_parts import SCRIPT_PARTS, show_script
-from ordervet.words import LANGS, find_words, format_text
+from ordervet.words import LANGS, find_words
 from ordervet.words.numbers import format_money
 
 if TYPE_CHECKING:

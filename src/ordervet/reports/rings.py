@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ordervet.contract.verdicts import MALICIOUS
 from ordervet.reports.links import find_links, name_key
-from ordervet.reports.period import MALICIOUS
 from ordervet.words import join_words
 
 if TYPE_CHECKING:

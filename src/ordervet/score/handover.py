@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.contract.values import DEFAULT_TIME_ZONE
+from ordervet.contract.verdicts import MALICIOUS, UNSURE, find_standing_verdicts
 from ordervet.policy import ACTIONS, Action
 from ordervet.reports.holds import Hold, update_holds
 
@@ -72,21 +73,12 @@ def find_words(events: KeyedEvents) -> dict[str, Word]:
     -------
     order id → word; orders of which nothing was said are left out
     """
-    meanings: dict[str, Word] = {"innocent": "release", "malicious": "hold"}
-    verdicts, corrections, outcomes = events.verdicts, events.corrections, events.outcomes
-    # NOTE: at one instant the milder verdict stands, and a correction has the last word (docs/definitions.md V4).
-    said: list[tuple[int, int, str, Word]] = [
-        (seen_at, int(verdict == "innocent"), order_id, meanings[verdict])
-        for order_id, verdict, seen_at in zip(
-            verdicts["order_id"].to_pylist(), verdicts["verdict"].to_pylist(), _read_us(verdicts), strict=True
-        )
-        if verdict in meanings
-    ]
-    said += [
-        (seen_at, 2, order_id, "release")
-        for order_id, seen_at in zip(corrections["order_id"].to_pylist(), _read_us(corrections), strict=True)
-    ]
-    words = {order_id: word for _, _, order_id, word in sorted(said)}
+    outcomes = events.outcomes
+    is_said = pc.not_equal(events.verdicts["verdict"].cast(pa.string()), UNSURE)
+    standing = find_standing_verdicts(events.verdicts.filter(is_said), events.corrections)
+    words: dict[str, Word] = {
+        order_id: "hold" if verdict == MALICIOUS else "release" for order_id, (verdict, _) in standing.items()
+    }
     is_closed = pc.is_in(outcomes["kind"], pa.array(_CLOSING))
     closed: dict[str, Word] = dict.fromkeys(outcomes["order_id"].filter(is_closed).to_pylist(), "close")
     return words | closed
@@ -113,8 +105,3 @@ def update_hold_list(path: Path, scored: ScoredOrders, events: KeyedEvents, poli
     """
     holds, words = list_holds(scored, policy), find_words(events)
     return update_holds(path, holds, words, batch_size=policy.handover.batch_size, now=datetime.now(_ZONE))
-
-
-def _read_us(table: pa.Table) -> list[int]:
-    instants: list[int] = table["seen_at"].cast(pa.int64()).to_pylist()
-    return instants
