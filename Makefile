@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup score test fmt lint types layers wheel samples address-tables starter readme bench bench-compare parity browser pictures crash crash-retrain nights check clean
+.PHONY: help setup core score test fmt lint types layers wheel samples address-tables starter readme bench bench-compare parity browser pictures crash crash-retrain nights check clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -19,6 +19,9 @@ $(READY): pyproject.toml
 	@touch $@
 
 setup: $(READY)  ## create the environment in .venv (every other command does it too)
+
+core: $(READY)  ## build the native core in place, after a change of src/core
+	@$(BIN)/python tools/build_backend.py
 
 score: $(READY)  ## score data/samples with the bundled model, print the flags, write out/flags.csv
 	@$(BIN)/ordervet score data/samples --out out/flags.csv
