@@ -28,7 +28,7 @@ from ordervet import Order
 from ordervet.contract import Events
 from ordervet.entities import Key
 from ordervet.history import History
-from ordervet.history.commits import read_identities
+from ordervet.history.delta import read_identities
 from ordervet.history.snapshots import FOLDER
 from ordervet.lab.simulate import SimulationSettings, simulate
 from ordervet.model import find_live_model, load_model

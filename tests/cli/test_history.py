@@ -125,7 +125,7 @@ def test_ingest_without_a_lasting_key_makes_nothing(ordervet, tmp_path: Path) ->
     ended = ordervet("ingest", write(tmp_path, "orders.csv", *ORDERS), "--history", tmp_path / "history")
 
     assert ended.code == 3
-    assert "hint: make one with: ordervet key new" in ended.err
+    assert "hint: create one: ordervet key new" in ended.err
     assert not (tmp_path / "history").exists()
 
 

@@ -15,7 +15,7 @@ from ordervet.contract import OutcomeKind
 from ordervet.contract.formats import list_formats
 from ordervet.entities import Key
 from ordervet.history import History
-from ordervet.history.staging import Staging
+from ordervet.history.ingest import Staging
 from ordervet.lab.simulate import SimulationSettings, simulate
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import pytest
 
 from history_events import build_events, ids, order, outcome
 from ordervet.errors import HistoryError
-from ordervet.history import Fate, History
+from ordervet.history import History, IngestStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,7 +115,7 @@ def test_killed_writer_leaves_whole_batches_and_all_that_it_reported(
         n_done = n_orders // N_ORDERS
 
     history.vacuum(keep_days=0)
-    again = [history.ingest(build_batch(n)).count(Fate.ACCEPTED) for n in range(n_done)]
+    again = [history.ingest(build_batch(n)).count(IngestStatus.ACCEPTED) for n in range(n_done)]
 
     assert again == [0] * n_done
     read = history.read()
@@ -139,7 +139,7 @@ def test_full_disk_is_one_clear_error_and_nothing_is_half_visible(history: Histo
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
     assert (history.read(), history.version) == (before, version)
-    assert history.ingest(season).count(Fate.ACCEPTED) > 0
+    assert history.ingest(season).count(IngestStatus.ACCEPTED) > 0
 
 
 @pytest.fixture

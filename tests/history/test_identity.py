@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from history_events import KINDS, build_events, order, outcome, plain, verdict
 from ordervet.entities import key_events
-from ordervet.history import Fate, History
+from ordervet.history import History, IngestStatus
 
 if TYPE_CHECKING:
     import pytest
@@ -44,14 +44,14 @@ class PlainHistory:
     def __init__(self) -> None:
         self.rows: dict[tuple[Any, ...], dict[str, Any]] = {}
 
-    def ingest(self, parts: list[Events]) -> list[list[Fate]]:
+    def ingest(self, parts: list[Events]) -> list[list[IngestStatus]]:
         rows = [(n, kind, row) for n, part in enumerate(parts) for kind, row in self._list_rows(part)]
         seen_at = {row["order_id"]: row["seen_at"] for _, kind, row in reversed(rows) if kind == "orders"}
         seen_at |= {key[1]: row["seen_at"] for key, row in self.rows.items() if key[0] == "orders"}
-        fates: list[list[Fate]] = [[] for _ in parts]
+        statuses: list[list[IngestStatus]] = [[] for _ in parts]
         for n, kind, row in rows:
-            fates[n].append(self._add(kind, row, seen_at.get(row["order_id"])))
-        return fates
+            statuses[n].append(self._add(kind, row, seen_at.get(row["order_id"])))
+        return statuses
 
     def _list_rows(self, part: Events) -> list[tuple[str, dict[str, Any]]]:
         """Every row with its number among equal outcomes: those with a blame first, by its name."""
@@ -73,17 +73,17 @@ class PlainHistory:
         details = {name: value for name, value in row.items() if name not in {"blame", "seen_at", "order_id"}}
         return kind, row["order_id"], tuple(details.items())
 
-    def _add(self, kind: str, row: dict[str, Any], order_seen_at: Any) -> Fate:
+    def _add(self, kind: str, row: dict[str, Any], order_seen_at: Any) -> IngestStatus:
         if kind != "orders" and order_seen_at is not None and row["seen_at"] < order_seen_at:
-            return Fate.EARLY
-        standing = self.rows.setdefault(self._identify(kind, row), row)
-        if standing is row:
-            return Fate.ACCEPTED
-        is_open = standing.get("blame") in (None, "unknown")
+            return IngestStatus.EARLY
+        stored = self.rows.setdefault(self._identify(kind, row), row)
+        if stored is row:
+            return IngestStatus.ACCEPTED
+        is_open = stored.get("blame") in (None, "unknown")
         if is_open and row.get("blame") not in (None, "unknown"):
-            standing["blame"] = row["blame"]
-            return Fate.MERGED
-        return Fate.KNOWN
+            stored["blame"] = row["blame"]
+            return IngestStatus.MERGED
+        return IngestStatus.KNOWN
 
     def read(self) -> dict[str, list[dict[str, Any]]]:
         seen_at = {key[1]: row["seen_at"] for key, row in self.rows.items() if key[0] == "orders"}
@@ -103,8 +103,8 @@ def test_history_equals_its_plain_twin(
     twin = PlainHistory()
 
     for parts in batches:
-        fates = [[fate for kind in KINDS for fate in part.fates[kind]] for part in history.ingest_all(parts)]
+        statuses = [[status for kind in KINDS for status in part.statuses[kind]] for part in history.ingest_all(parts)]
 
-        assert fates == twin.ingest(parts)
+        assert statuses == twin.ingest(parts)
     expected = key_events(build_events(**twin.read()), key)
     assert plain(history.read()) == plain(expected)

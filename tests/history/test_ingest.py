@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from history_events import KINDS, build_events, ids, order, outcome, plain, take, verdict
 from ordervet.entities import key_events
 from ordervet.features import FeatureEngine, build_later_events, build_order_events, build_spec
-from ordervet.history import Fate, History
+from ordervet.history import History, IngestStatus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ def test_history_gives_back_what_was_ingested_in_the_order_seen(history: History
 
     read = history.read()
 
-    assert ingested.count(Fate.ACCEPTED) == sum(getattr(season, kind).num_rows for kind in KINDS)
+    assert ingested.count(IngestStatus.ACCEPTED) == sum(getattr(season, kind).num_rows for kind in KINDS)
     assert plain(read) == plain(key_events(season, key))
     for kind in KINDS:
         seen_at = getattr(read, kind)["seen_at"].to_numpy()
@@ -39,8 +39,8 @@ def test_same_events_again_add_nothing(history: History, season: Events) -> None
 
     again = history.ingest(season)
 
-    assert {fate: again.count(fate) for fate in Fate if again.count(fate)} == {
-        Fate.KNOWN: sum(getattr(season, kind).num_rows for kind in KINDS)
+    assert {status: again.count(status) for status in IngestStatus if again.count(status)} == {
+        IngestStatus.KNOWN: sum(getattr(season, kind).num_rows for kind in KINDS)
     }
     assert history.version == version
     assert history.read() == before
@@ -101,7 +101,7 @@ def test_event_waits_for_its_order(history: History) -> None:
 
     history.ingest(build_events(orders=[order("A")]))
 
-    assert (first.count(Fate.ACCEPTED), first.n_waiting) == (2, 2)
+    assert (first.count(IngestStatus.ACCEPTED), first.n_waiting) == (2, 2)
     assert (ids(before, "outcomes"), ids(before, "verdicts")) == ([], [])
     assert (ids(history.read(), "outcomes"), ids(history.read(), "verdicts")) == (["A"], ["A"])
 
@@ -113,10 +113,10 @@ def test_event_from_before_its_order_is_set_aside_whichever_comes_first(tmp_path
     for name, parts in {"a": [placed, early], "b": [early, placed]}.items():
         history = History.open(tmp_path / name, key, create=True)
 
-        fates = [history.ingest(part).fates["outcomes"].tolist() for part in parts]
+        statuses = [history.ingest(part).statuses["outcomes"].tolist() for part in parts]
 
         reads.append(history.read())
-        assert fates[parts.index(early)] == [Fate.EARLY if name == "a" else Fate.ACCEPTED]
+        assert statuses[parts.index(early)] == [IngestStatus.EARLY if name == "a" else IngestStatus.ACCEPTED]
     assert reads[0] == reads[1]
     assert ids(reads[0], "outcomes") == []
 
@@ -124,18 +124,18 @@ def test_event_from_before_its_order_is_set_aside_whichever_comes_first(tmp_path
 def test_outcome_that_one_file_has_twice_happened_twice(history: History) -> None:
     twice = build_events(orders=[order("A")], outcomes=[outcome("A"), outcome("A")])
 
-    fates = [history.ingest(twice).fates["outcomes"].tolist() for _ in range(2)]
+    statuses = [history.ingest(twice).statuses["outcomes"].tolist() for _ in range(2)]
 
-    assert fates == [[Fate.ACCEPTED] * 2, [Fate.KNOWN] * 2]
+    assert statuses == [[IngestStatus.ACCEPTED] * 2, [IngestStatus.KNOWN] * 2]
     assert ids(history.read(), "outcomes") == ["A", "A"]
 
 
 def test_outcome_that_two_files_have_once_happened_once(history: History) -> None:
     once = build_events(outcomes=[outcome("A")])
 
-    fates = [part.fates["outcomes"].tolist() for part in history.ingest_all([once, once])]
+    statuses = [part.statuses["outcomes"].tolist() for part in history.ingest_all([once, once])]
 
-    assert fates == [[Fate.ACCEPTED], [Fate.KNOWN]]
+    assert statuses == [[IngestStatus.ACCEPTED], [IngestStatus.KNOWN]]
 
 
 def test_outcomes_that_differ_in_what_happened_are_two(history: History) -> None:
@@ -147,9 +147,9 @@ def test_outcomes_that_differ_in_what_happened_are_two(history: History) -> None
         outcome("B"),
     ]
 
-    fates = [history.ingest(build_events(outcomes=[row])).fates["outcomes"].tolist() for row in rows]
+    statuses = [history.ingest(build_events(outcomes=[row])).statuses["outcomes"].tolist() for row in rows]
 
-    assert fates == [[Fate.ACCEPTED]] * 5
+    assert statuses == [[IngestStatus.ACCEPTED]] * 5
 
 
 def test_event_seen_later_than_it_happened_is_the_same_event(history: History) -> None:
@@ -158,7 +158,7 @@ def test_event_seen_later_than_it_happened_is_the_same_event(history: History) -
 
     ingested = history.ingest(build_events(outcomes=[outcome("A")]))
 
-    assert ingested.count(Fate.KNOWN) == 1
+    assert ingested.count(IngestStatus.KNOWN) == 1
     assert str(history.read().outcomes["seen_at"][0]) == "2025-11-05 04:00:00+00:00"
 
 
@@ -168,7 +168,7 @@ def test_blame_that_is_found_later_is_taken_over(history: History, before: str |
 
     ingested = history.ingest(build_events(outcomes=[outcome("A", blame="seller")]))
 
-    assert ingested.fates["outcomes"].tolist() == [Fate.MERGED]
+    assert ingested.statuses["outcomes"].tolist() == [IngestStatus.MERGED]
     assert dict(zip(ids(history.read(), "outcomes"), history.read().outcomes["blame"].to_pylist(), strict=True)) == {
         "A": "seller",
         "B": None,
@@ -179,9 +179,9 @@ def test_blame_that_stands_is_not_taken_back(history: History) -> None:
     history.ingest(build_events(orders=[order("A")], outcomes=[outcome("A", blame="seller")]))
 
     later = [outcome("A"), outcome("A", blame="unknown"), outcome("A", blame="buyer")]
-    fates = [history.ingest(build_events(outcomes=[row])).fates["outcomes"].tolist() for row in later]
+    statuses = [history.ingest(build_events(outcomes=[row])).statuses["outcomes"].tolist() for row in later]
 
-    assert fates == [[Fate.KNOWN]] * 3
+    assert statuses == [[IngestStatus.KNOWN]] * 3
     assert history.read().outcomes["blame"].to_pylist() == ["seller"]
 
 
@@ -192,8 +192,8 @@ def test_later_state_adds_only_what_is_new(history: History) -> None:
     done = outcome("A", kind="refund_completed", happened_at="2025-11-07", amount_minor=100)
     ingested = history.ingest(build_events(orders=[order("A"), order("B")], outcomes=[asked, done]))
 
-    assert ingested.fates["orders"].tolist() == [Fate.KNOWN, Fate.ACCEPTED]
-    assert ingested.fates["outcomes"].tolist() == [Fate.KNOWN, Fate.ACCEPTED]
+    assert ingested.statuses["orders"].tolist() == [IngestStatus.KNOWN, IngestStatus.ACCEPTED]
+    assert ingested.statuses["outcomes"].tolist() == [IngestStatus.KNOWN, IngestStatus.ACCEPTED]
 
 
 def test_first_of_two_orders_that_differ_stands_and_the_other_is_counted(history: History) -> None:
@@ -227,8 +227,8 @@ def test_preview_tells_what_ingesting_and_reading_would_give(history: History, s
     parts = [season, build_events(outcomes=[outcome("A", blame="buyer")], orders=[order("Z", number__weight=2.0)])]
     version = history.version
 
-    foretold, fates = history.preview(parts)
+    foretold, statuses = history.preview(parts)
 
     assert history.version == version
-    assert repr(fates) == repr(history.ingest_all(parts))
+    assert repr(statuses) == repr(history.ingest_all(parts))
     assert foretold == history.read()

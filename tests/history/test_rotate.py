@@ -20,7 +20,7 @@ from ordervet import storage
 from ordervet.entities import Key, new_key
 from ordervet.errors import HistoryError, KeyMismatchError
 from ordervet.features import FeatureEngine, build_later_events, build_order_events, build_spec
-from ordervet.history import Fate, History
+from ordervet.history import History, IngestStatus
 from ordervet.history.rotate import rotate_key
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def test_rotated_history_knows_what_it_had(history: History, key: Key, season: E
 
     again = History.open(history.path, NEW).ingest_all([season, twice])
 
-    assert [each.count(Fate.ACCEPTED) + each.count(Fate.MERGED) for each in again] == [0, 0]
+    assert [each.count(IngestStatus.ACCEPTED) + each.count(IngestStatus.MERGED) for each in again] == [0, 0]
 
 
 def test_orders_in_no_file_refuse_a_rotation(history: History, key: Key) -> None:
@@ -181,7 +181,7 @@ def test_history_stays_as_it_is_where_folders_cannot_change_places(
     before = history.read()
     monkeypatch.setattr(storage.ctypes, "CDLL", lambda *_, **__: object())
 
-    with pytest.raises(HistoryError, match="cannot change places here"):
+    with pytest.raises(HistoryError, match="cannot be exchanged here"):
         rotate_key(history.path, key, NEW, [season.orders])
 
     assert history.read() == before

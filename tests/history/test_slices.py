@@ -14,7 +14,7 @@ import pytest
 from history_events import KINDS, build_events, ids, order, outcome, verdict
 from ordervet.errors import HistoryError
 from ordervet.history import slices as slices_module
-from ordervet.history.commits import read_arrivals
+from ordervet.history.delta import read_arrivals
 from ordervet.history.slices import HistorySlices
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ def test_slices_end_before_the_instant_asked_for(history: History, season: Event
         for kind in KINDS
     ]
     assert 0 < max(latest) < until_us
-    assert slices.ledger.order_seen_at.max() < until_us
+    assert slices.timeline.order_seen_at.max() < until_us
 
 
-def test_ledger_names_what_happened_and_leaves_out_what_has_no_order(history: History) -> None:
+def test_timeline_names_what_happened_and_leaves_out_what_has_no_order(history: History) -> None:
     history.ingest(
         build_events(
             orders=[order("A")],
@@ -69,21 +69,21 @@ def test_ledger_names_what_happened_and_leaves_out_what_has_no_order(history: Hi
         )
     )
 
-    ledger = HistorySlices.open(history, until_us=FAR).ledger
+    timeline = HistorySlices.open(history, until_us=FAR).timeline
 
-    assert [ledger.words[at] for at in ledger.later_what] == ["refund_requested", "malicious"]
-    assert len(ledger.order_id) == 1
+    assert [timeline.kinds[at] for at in timeline.later_kind] == ["refund_requested", "malicious"]
+    assert len(timeline.order_id) == 1
 
 
 def test_digest_depends_on_the_events_and_not_on_how_they_came(history: History, season: Events) -> None:
     history.ingest(season)
-    before = HistorySlices.open(history, until_us=FAR).ledger.digest
+    before = HistorySlices.open(history, until_us=FAR).timeline.digest
     history.ingest(season)
     history.compact()
-    same = HistorySlices.open(history, until_us=FAR).ledger.digest
+    same = HistorySlices.open(history, until_us=FAR).timeline.digest
     history.ingest(build_events(orders=[order("more")]))
 
-    after = HistorySlices.open(history, until_us=FAR).ledger.digest
+    after = HistorySlices.open(history, until_us=FAR).timeline.digest
 
     assert before == same != after
 
@@ -103,7 +103,7 @@ def test_nothing_is_passed_over_for_a_fraction_of_a_millisecond(history: History
     history.ingest(build_events(orders=[order("A", "2025-11-01 10:00:00.000000")]))
     history.ingest(build_events(orders=[order("B", f"2025-11-11 20:00:00.{microsecond}")]))
     slices = HistorySlices.open(history, until_us=FAR)
-    at_us = int(slices.ledger.order_seen_at[-1])
+    at_us = int(slices.timeline.order_seen_at[-1])
 
     parts = [slices.read(at_us - 1, at_us), slices.read(at_us, at_us + 1), slices.read(at_us + 1, FAR)]
 

@@ -10,8 +10,8 @@ import pytest
 
 from history_events import KINDS, build_events, ids, order, outcome, plain, take
 from ordervet.contract import Events
-from ordervet.history import Fate, History
-from ordervet.history.staging import Staging
+from ordervet.history import History, IngestStatus
+from ordervet.history.ingest import Staging
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,9 @@ def test_sets_become_what_they_are_together_and_one_version(
 
     assert history.version == 1
     assert history.read() == whole.read()
-    assert sum(each.count(Fate.ACCEPTED) for each in added) == sum(getattr(season, kind).num_rows for kind in KINDS)
+    assert sum(each.count(IngestStatus.ACCEPTED) for each in added) == sum(
+        getattr(season, kind).num_rows for kind in KINDS
+    )
     assert sum(each.n_waiting for each in added) == 0
     assert history.read(until="2025-11-11 20:00") == whole.read(until="2025-11-11 20:00")
 
@@ -63,7 +65,7 @@ def test_same_sets_again_add_nothing(history: History, season: Events) -> None:
 
     again = add_all(history, cut(season, 2))
 
-    assert {fate for each in again for fate in Fate if each.count(fate)} == {Fate.KNOWN}
+    assert {status for each in again for status in IngestStatus if each.count(status)} == {IngestStatus.KNOWN}
     assert history.version == 1
 
 
@@ -78,12 +80,12 @@ def test_set_knows_the_sets_before_it(history: History) -> None:
 
     added = add_all(history, [first, second, third, fourth])
 
-    fates = [[list(map(int, each.fates[kind])) for kind in ("orders", "outcomes")] for each in added]
-    assert fates == [
-        [[Fate.ACCEPTED] * 2, [Fate.ACCEPTED] * 2],
-        [[Fate.ACCEPTED], []],
-        [[Fate.KNOWN], [Fate.MERGED, Fate.EARLY]],
-        [[], [Fate.KNOWN]],
+    statuses = [[list(map(int, each.statuses[kind])) for kind in ("orders", "outcomes")] for each in added]
+    assert statuses == [
+        [[IngestStatus.ACCEPTED] * 2, [IngestStatus.ACCEPTED] * 2],
+        [[IngestStatus.ACCEPTED], []],
+        [[IngestStatus.KNOWN], [IngestStatus.MERGED, IngestStatus.EARLY]],
+        [[], [IngestStatus.KNOWN]],
     ]
     assert (added[0].n_waiting, added[2].n_differing) == (1, 1)
     assert history.read().outcomes["blame"].to_pylist() == ["seller"]
@@ -142,5 +144,5 @@ def test_event_of_any_microsecond_is_known_again(history: History, offset_us: in
     again = history.ingest(events)
     in_sets = add_all(history, [build_events(orders=[order("B")]), events])
 
-    assert again.count(Fate.KNOWN) == in_sets[1].count(Fate.KNOWN) == 2
-    assert np.unique(in_sets[1].fates["outcomes"]).tolist() == [Fate.KNOWN]
+    assert again.count(IngestStatus.KNOWN) == in_sets[1].count(IngestStatus.KNOWN) == 2
+    assert np.unique(in_sets[1].statuses["outcomes"]).tolist() == [IngestStatus.KNOWN]

@@ -117,7 +117,7 @@ def test_earlier_version_is_read_until_its_files_are_removed(history: History) -
 
     assert (ids(kept, "orders"), kept.outcomes["blame"].to_pylist()) == (["A"], [None])
     assert sorted(ids(history.read(), "orders")) == ["A", "B"]
-    with pytest.raises(HistoryError, match=f"files of version {first} are gone"):
+    with pytest.raises(HistoryError, match=f"files of version {first} have been removed"):
         history.read(version=first)
     with pytest.raises(HistoryError, match="has no version 99"):
         history.read(version=99)
@@ -137,7 +137,7 @@ def test_compacting_changes_files_and_nothing_else(history: History) -> None:
 def test_vacuum_removes_what_a_killed_writer_left_and_no_strangers_file(history: History) -> None:
     history.ingest(build_events(orders=[order("A")]))
     left = [history.path / name for name in ("part-0-x-c000.zstd.parquet", "part-0-y-c000.zstd.parquet#1")]
-    strangers = [history.path / name for name in ("notes.txt", "other.parquet", "_mark")]
+    strangers = [history.path / name for name in ("builder.txt", "other.parquet", "_mark")]
     for path in (*left, *strangers):
         path.write_bytes(b"x")
 
@@ -230,7 +230,7 @@ def test_folder_without_a_history_is_an_error(tmp_path: Path, key: Key) -> None:
 def test_history_is_not_made_among_other_files(tmp_path: Path, key: Key) -> None:
     (tmp_path / "orders.csv").write_text("order_id\n")
 
-    with pytest.raises(HistoryError, match="holds other things"):
+    with pytest.raises(HistoryError, match="has other files in it"):
         History.open(tmp_path, key, create=True)
 
     assert [path.name for path in tmp_path.iterdir()] == ["orders.csv"]
@@ -278,7 +278,7 @@ def test_missing_data_file_is_one_clear_error(history: History) -> None:
     for path in history.list_files():
         path.unlink()
 
-    with pytest.raises(HistoryError, match="files of the newest version are gone"):
+    with pytest.raises(HistoryError, match="files of the newest version have been removed"):
         history.read()
 
 

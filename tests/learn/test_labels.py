@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ordervet.errors import MappingError
-from ordervet.history.slices import Ledger
+from ordervet.history.slices import Timeline
 from ordervet.learn.labels import DAY_US, label_ripe_orders, measure_maturity
 from ordervet.learn.night_settings import Maturity, load_night_settings
 
@@ -16,23 +16,23 @@ MATURITY = Maturity(
 )
 
 
-def ledger(orders: list[float], *later: tuple[int, float, str]) -> Ledger:
+def timeline(orders: list[float], *later: tuple[int, float, str]) -> Timeline:
     """Orders placed so many days ago; and what happened to which of them, so many days ago."""
-    words = tuple(sorted({what for *_, what in later}))
+    kinds = tuple(sorted({what for *_, what in later}))
     later_by_age = sorted(later, key=lambda each: -each[1])
-    return Ledger(
+    return Timeline(
         order_id=np.arange(1, len(orders) + 1, dtype=np.uint64),
         order_seen_at=AS_OF_US - (np.array(orders) * DAY_US).astype(np.int64),
         later_row=np.array([row for row, *_ in later_by_age], np.int64),
         later_seen_at=np.array([AS_OF_US - int(days * DAY_US) for _, days, _ in later_by_age], np.int64),
-        later_what=np.array([words.index(what) for *_, what in later_by_age], np.int8),
-        words=words,
+        later_kind=np.array([kinds.index(what) for *_, what in later_by_age], np.int8),
+        kinds=kinds,
         digest="",
     )
 
 
 def label(orders: list[float], *later: tuple[int, float, str]) -> list[int]:
-    return label_ripe_orders(ledger(orders, *later), as_of_us=AS_OF_US, maturity=MATURITY).label.tolist()
+    return label_ripe_orders(timeline(orders, *later), as_of_us=AS_OF_US, maturity=MATURITY).label.tolist()
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_share_of_malice_does_not_depend_on_the_age_of_the_orders() -> None:
 
 def test_maturity_curve_is_the_share_of_verdicts_that_had_come() -> None:
     placed = [95.0] * 4 + [1.0]
-    known = ledger(placed, (0, 94.5, "malicious"), (1, 92, "malicious"), (2, 85, "malicious"), (3, 90, "innocent"))
+    known = timeline(placed, (0, 94.5, "malicious"), (1, 92, "malicious"), (2, 85, "malicious"), (3, 90, "innocent"))
     labels = label_ripe_orders(known, as_of_us=AS_OF_US, maturity=MATURITY)
 
     curve = measure_maturity(known, labels, days=20)

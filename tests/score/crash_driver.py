@@ -185,7 +185,7 @@ def live(folder: Path, plan: Plan, first: int, said: int) -> None:
     for at, step in enumerate(plan.steps[first:], start=first):
         now[0], memory.crc = START_US + at * STEP_US, 0
         if step.kind == "compact":
-            with memory._live.changing() as history:
+            with memory._live.bulk_change() as history:
                 history.compact()
                 history.vacuum(keep_days=0)
         elif step.kind == "erase":

@@ -72,7 +72,7 @@ def test_order_that_cannot_be_journalled_passes_and_is_not_taken(folder: Path, c
 
     with full_disk(10_000):
         decisions = [scorer.score(draw_order(f"full-{n}")) for n in range(40)]
-        with pytest.raises(HistoryError, match=r"cannot be written.*the event was not taken\nhint: free some space"):
+        with pytest.raises(HistoryError, match=r"cannot be written.*the event was not accepted\nhint: free some space"):
             scorer.observe(Outcome(order_id="before", kind="claim", happened_at="2027-01-15 17:00"))
     scorer.score(draw_order("after"))
     scorer.close()
@@ -80,7 +80,7 @@ def test_order_that_cannot_be_journalled_passes_and_is_not_taken(folder: Path, c
     taken = [d.order_id for d in decisions if d.code is DecisionCode.UNSCORED_NO_MODEL]
     assert {d.code for d in decisions[len(taken) :]} == {DecisionCode.UNSCORED_BROKEN_HISTORY}
     assert sorted(read_orders(folder)) == sorted(["before", *taken, "after"])
-    assert "the event was not taken" in caplog.text
+    assert "the event was not accepted" in caplog.text
 
 
 def test_what_cannot_be_flushed_stays_in_the_journal(folder: Path, caplog) -> None:
@@ -105,7 +105,7 @@ def test_flush_is_tried_again_and_nothing_is_doubled(folder: Path, monkeypatch: 
     def fail(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("ordervet.history.commits.bring_to_disk", fail)
+    monkeypatch.setattr("ordervet.history.delta.sync_table", fail)
     with pytest.raises(HistoryError, match="Input/output error"):
         scorer.flush()
     monkeypatch.undo()
@@ -162,7 +162,7 @@ def test_every_acknowledged_event_is_on_the_disk_when_that_is_asked_for(folder: 
     scorer = open_scorer(folder, durability="always")
     scorer.score(draw_order("t1"))
 
-    assert scorer._memory._live._stretches[-1].journal._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert scorer._memory._live._segments[-1].journal._connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
     scorer.close()
     assert read_orders(folder) == ["t1"]

@@ -170,8 +170,8 @@ def abandon(scorer: Scorer) -> None:
     live._stop.set()
     live._wake.set()
     live._thread.join()
-    for stretch in live._stretches:
-        stretch.journal.close()
+    for segment in live._segments:
+        segment.journal.close()
     live._history.lock.release()
 
 

@@ -28,8 +28,8 @@ from ordervet.contract.model import REFUND_KINDS
 from ordervet.entities import Key, key_events, key_orders
 from ordervet.features import LaterEvents, build_later_events, build_order_events, build_spec
 from ordervet.features.spec import ORDER_VALUES, PLACE_TYPES
-from ordervet.history.batch import build_batch
-from ordervet.history.lines import read_lines, write_line
+from ordervet.history.ingest import build_batch
+from ordervet.history.rows import read_lines, write_line
 from ordervet.model import Curve
 from ordervet.score.one_decision import OneCurve
 from ordervet.score.one_event import build_one_event

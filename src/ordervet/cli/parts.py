@@ -17,7 +17,7 @@ from ordervet.contract.long_files import is_long
 from ordervet.contract.schemas import MODELS
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.errors import FileError, MappingError
-from ordervet.history import Fate
+from ordervet.history import IngestStatus
 from ordervet.score import list_event_files
 
 if TYPE_CHECKING:
@@ -143,10 +143,10 @@ def account_part(part: FilePart, ingested: Ingested) -> FileAccount:
     ingested : what became of its events
     """
     rows = np.concatenate([part.rows[kind] for kind in part.rows])
-    fates = np.concatenate([ingested.fates[kind] for kind in part.rows])
-    accepted = np.unique(rows[fates == Fate.ACCEPTED])
-    merged = np.setdiff1d(np.concatenate([part.merged_rows, rows[fates == Fate.MERGED]]), accepted)
-    known = np.setdiff1d(rows[fates == Fate.KNOWN], np.concatenate([accepted, merged]))
+    statuses = np.concatenate([ingested.statuses[kind] for kind in part.rows])
+    accepted = np.unique(rows[statuses == IngestStatus.ACCEPTED])
+    merged = np.setdiff1d(np.concatenate([part.merged_rows, rows[statuses == IngestStatus.MERGED]]), accepted)
+    known = np.setdiff1d(rows[statuses == IngestStatus.KNOWN], np.concatenate([accepted, merged]))
     counts = (len(accepted), len(merged), len(known))
     return FileAccount(
         part.name,
@@ -187,7 +187,7 @@ def list_failures(parts: Sequence[FilePart], ingested: Sequence[Ingested]) -> pa
     for part, each in zip(parts, ingested, strict=True):
         tables.append(part.failures)
         for kind, rows in part.rows.items():
-            early = np.flatnonzero(each.fates[kind] == Fate.EARLY)
+            early = np.flatnonzero(each.statuses[kind] == IngestStatus.EARLY)
             columns = {
                 "file": pa.repeat(part.name, len(early)),
                 "row": pa.array(rows[early]),

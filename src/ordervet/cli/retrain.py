@@ -78,11 +78,11 @@ def retrain(
     rules = load_policy(policy)
     n_threads = choose_threads(threads)
     with show_progress() as report_step:
-        report_step("reading the ledger")
+        report_step("reading the timeline")
         store = History.open(history, load_key())
         cut_off = choose_cut_off(as_of, found.source.time_zone if found else DEFAULT_TIME_ZONE)
         slices = HistorySlices.open(store, until_us=cut_off)
-        if len(slices.ledger.order_id) == 0:
+        if len(slices.timeline.order_id) == 0:
             raise TrainingError(
                 "the history holds no order from before the cut-off", hint="ordervet ingest FILE... --history DIR"
             )

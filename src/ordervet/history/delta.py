@@ -1,20 +1,27 @@
-"""The store's table as Delta Lake keeps it: made, opened, changed. No other module calls `deltalake`."""
+"""The store's table as Delta Lake keeps it on the disk. No other module calls `deltalake`."""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 from ordervet.entities.keyed import ORDER_ID
 from ordervet.entities.keys import check_key_id
 from ordervet.errors import HistoryError
-from ordervet.history.disk import LOG_FOLDER
-from ordervet.history.rows import fit_rows, row_schema
+from ordervet.history.rows import EVENT_OF, fit_rows, row_schema, sort_rows
+from ordervet.storage import sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from deltalake import DeltaTable, WriterProperties
@@ -22,38 +29,47 @@ if TYPE_CHECKING:
 
     from ordervet.entities.keys import Key
 
-#: Raised when rows mean something else than before; a store of another protocol is refused.
+#: Increased when the meaning of rows changes; a store of another protocol is refused.
 STORE_PROTOCOL = 1
 KEY_ID, PROTOCOL = "ordervet.key_id", "ordervet.protocol"
 _MILLISECOND_US = 1_000
 
 # NOTE: Delta keeps the smallest and largest values of these columns in its log, which erasing does not rewrite:
-# instants alone, never an id.
+# times only, never an id.
 _STATISTICS = {"delta.dataSkippingStatsColumns": "seen_at,happened_at"}
+LOG_FOLDER = "_delta_log"
+#: How Delta names data files, finished or cut off while being written.
+_DATA_FILE = re.compile(r"^part-.*\.parquet(#\d+)?$")
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+_DAY_MS = 86_400_000
+_ADVICE = {
+    "read": ("check its path and permissions; if it is damaged, restore its folder from a backup", ""),
+    "written": ("free some space, or check the permissions of its folder", "; its last version is unchanged"),
+}
 
 
 def create_table(folder: Path, key_id: str) -> None:
-    """Make an empty store in a folder that exists."""
-    from deltalake import DeltaTable  # noqa: PLC0415 - only whoever has a store waits for the import
+    """Create an empty store in an existing folder."""
+    from deltalake import DeltaTable  # noqa: PLC0415 - slow, and not everybody has a store
 
     settings = settings_for(key_id) | _STATISTICS
     DeltaTable.create(folder, row_schema(), mode="ignore", configuration=settings, raise_if_key_not_exists=False)
 
 
 def settings_for(key_id: str) -> dict[str, str]:
-    """Give what a store, or a copy of its rows, says about itself."""
+    """Build the metadata of a store, or of a copy of its rows."""
     return {KEY_ID: key_id, PROTOCOL: str(STORE_PROTOCOL)}
 
 
 def load_table(folder: Path, version: int | None = None) -> DeltaTable:
-    """Open the newest version of a store, or an earlier one."""
-    from deltalake import DeltaTable  # noqa: PLC0415 - only whoever has a store waits for the import
+    """Open a version of a store, by default the newest."""
+    from deltalake import DeltaTable  # noqa: PLC0415 - slow, and not everybody has a store
 
     return DeltaTable(folder, version=version)
 
 
 def check_table(settings: dict[str, str], key: Key, folder: Path) -> None:
-    """Check that a store, or a copy of its rows, was made by this protocol and with this key.
+    """Check that a store, or a copy of its rows, has this protocol and this key.
 
     Parameters
     ----------
@@ -64,33 +80,33 @@ def check_table(settings: dict[str, str], key: Key, folder: Path) -> None:
     Raises
     ------
     HistoryError
-        It is no store, or of another protocol.
+        It is no store, or has another protocol.
     KeyMismatchError
-        It was made with another key.
+        It was built with another key.
     """
     if KEY_ID not in settings:
         raise HistoryError(
             f"{folder.name} was not written by ordervet",
-            hint="ordervet ingest FILE... --history DIR makes a history of its own",
+            hint="create a history in a folder of its own: ordervet ingest FILE... --history DIR",
         )
     if settings.get(PROTOCOL) != str(STORE_PROTOCOL):
         raise HistoryError(
             f"the history {folder.name} has protocol {settings.get(PROTOCOL)}, expected {STORE_PROTOCOL}",
-            hint="make a new history with: ordervet ingest FILE... --history DIR",
+            hint="create a new history: ordervet ingest FILE... --history DIR",
         )
     check_key_id(settings[KEY_ID], key, f"the history {folder.name}")
 
 
 def append_rows(table: DeltaTable, rows: pa.Table, blames: pa.Table) -> None:
-    """Add rows and put blames into others, in one commit.
+    """Append rows and set the blame of others, in one commit.
 
     Parameters
     ----------
     table : the newest version
-    rows : to add; new extra columns are added to the table
-    blames : ``event_id`` of stored rows, and the ``blame`` they get
+    rows : to append; new extra columns are added to the table
+    blames : ``event_id`` of stored rows, and their new ``blame``
     """
-    from deltalake import write_deltalake  # noqa: PLC0415 - only whoever has a store waits for the import
+    from deltalake import write_deltalake  # noqa: PLC0415 - slow, and not everybody has a store
 
     if blames.num_rows == 0:
         write_deltalake(table, rows, mode="append", schema_mode="merge", writer_properties=_compression())
@@ -105,7 +121,7 @@ def append_rows(table: DeltaTable, rows: pa.Table, blames: pa.Table) -> None:
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A data file that lies in the store's folder and that no version names yet.
+    """A data file in the store's folder that no version names yet.
 
     Parameters
     ----------
@@ -122,15 +138,15 @@ class DataFile:
 
 
 def add_files(table: DeltaTable, files: Sequence[DataFile], column_names: Iterable[str]) -> None:
-    """Make data files part of a store, in one commit.
+    """Add data files to a store, in one commit.
 
     Parameters
     ----------
     table : the newest version
     files : in the store's folder
-    column_names : of their rows; new extra columns are added to the table first, in a commit of their own
+    column_names : of their rows; new extra columns are added first, in a commit of their own
     """
-    from deltalake.schema import Schema  # noqa: PLC0415 - only whoever has a store waits for the import
+    from deltalake.schema import Schema  # noqa: PLC0415 - slow, and not everybody has a store
     from deltalake.transaction import AddAction  # noqa: PLC0415 - likewise
 
     known = {field.name for field in table.schema().fields}
@@ -146,8 +162,8 @@ def add_files(table: DeltaTable, files: Sequence[DataFile], column_names: Iterab
 
 
 def delete_orders(table: DeltaTable, order_ids: pa.Array[pa.Int64Scalar]) -> int:
-    """Delete all rows of some orders; return how many."""
-    # NOTE: a merge, because the condition of a delete would be kept in the log with all its ids.
+    """Delete all rows of some orders; return how many rows."""
+    # NOTE: a merge, because the log keeps the condition of a delete, with all its ids.
     merge = table.merge(
         pa.table({ORDER_ID: order_ids}), f"t.{ORDER_ID} = s.{ORDER_ID}", source_alias="s", target_alias="t",
         writer_properties=_compression(),
@@ -156,35 +172,180 @@ def delete_orders(table: DeltaTable, order_ids: pa.Array[pa.Int64Scalar]) -> int
 
 
 def join_files(table: DeltaTable) -> None:
-    """Join small files into larger ones."""
+    """Compact small files into larger ones."""
     table.optimize.compact(writer_properties=_compression())
 
 
 def live_files(table: DeltaTable) -> set[str]:
-    """Name the data files of a version."""
+    """Return the names of a version's data files."""
     return {uri.rsplit("/", 1)[-1] for uri in table.file_uris()}
 
 
-def floor_instant(at_us: int) -> int:
-    """Give the instant from which on files must be read so that nothing seen at or after another is passed over.
+def floor_time(at_us: int) -> int:
+    """Return the time from which files must be read to find everything seen at or after another.
 
-    What is read has to be filtered again, since it can begin earlier.
+    The rows read must be filtered again, as they can begin earlier.
 
     Parameters
     ----------
     at_us : UTC microseconds
     """
-    # NOTE: Delta's log rounds the last instant of a file down to a millisecond, and a reader passes files over by it.
-    # deltalake 1.6 allows for that as it reads, which no document promises.
+    # NOTE: Delta's log rounds the last time in a file down to a millisecond, and readers skip files by it. deltalake
+    # 1.6 allows for that when it reads, but does not document it.
     return at_us - at_us % _MILLISECOND_US
 
 
 def has_table(folder: Path) -> bool:
-    """Tell whether a folder holds a Delta table, whatever its state."""
+    """Return whether a folder holds a Delta table, in whatever state."""
     return (folder / LOG_FOLDER).is_dir()
 
 
 def _compression() -> WriterProperties:
-    from deltalake import WriterProperties  # noqa: PLC0415 - only whoever has a store waits for the import
+    from deltalake import WriterProperties  # noqa: PLC0415 - slow, and not everybody has a store
 
     return WriterProperties(compression="ZSTD", compression_level=3)
+
+
+@contextmanager
+def committing(folder: Path) -> Iterator[DeltaTable]:
+    """Yield the newest version of a store for changes, and sync to the disk what is committed.
+
+    Parameters
+    ----------
+    folder : of the store; the caller holds the writer's lock
+    """
+    table = load_table(folder)
+    first_version, before = table.version(), live_files(table)
+    yield table
+    table.update_incremental()
+    if table.version() > first_version:
+        sync_table(folder, live_files(table) - before, first_version)
+
+
+def read_identities(folder: Path) -> pa.Table:
+    """Read ``event_id``, ``seen_at`` and ``blame`` of every row of the newest version."""
+    columns = ["event_id", "seen_at", "blame"]
+    return load_table(folder).to_pyarrow_dataset().to_table(columns=columns)
+
+
+def read_arrivals(folder: Path, since_us: int | None = None) -> pa.Table:
+    """Read rows of the newest version in the order seen, including those that wait for their order.
+
+    Parameters
+    ----------
+    folder : of the store
+    since_us : only rows seen at or after this time, UTC microseconds
+
+    Returns
+    -------
+    shape (n_rows, n_columns), the columns of the store
+    """
+    dataset = load_table(folder).to_pyarrow_dataset()
+    if since_us is None:
+        rows = dataset.to_table()
+    else:
+        seen_at = row_schema().field("seen_at").type
+        since = pa.scalar(floor_time(since_us), pa.int64()).cast(seen_at)
+        rows = dataset.to_table(filter=ds.field("seen_at") >= since)
+        rows = rows.filter(pa.array(np.asarray(rows["seen_at"].cast(pa.int64())) >= since_us))
+    return sort_rows(rows)
+
+
+def read_columns(folder: Path, of_orders: list[str], of_later: list[str]) -> tuple[pa.Table, pa.Table]:
+    """Read some columns of the newest version, of orders and of later events, in no particular order.
+
+    Parameters
+    ----------
+    folder : of the store
+    of_orders, of_later : names; columns that the store lacks are skipped
+    """
+    dataset = load_table(folder).to_pyarrow_dataset()
+    # NOTE: after a merge the table's schema has string views; files written before have plain strings.
+    is_order = ds.field("event").cast(pa.string()) == pa.scalar(EVENT_OF["orders"])
+    known = set(dataset.schema.names)
+    orders, later = (
+        dataset.to_table(columns=[name for name in names if name in known], filter=is_wanted)
+        for names, is_wanted in ((of_orders, is_order), (of_later, ~is_order))
+    )
+    return orders, later
+
+
+@contextmanager
+def describe_errors(folder: Path, action: Literal["read", "written"]) -> Iterator[None]:
+    """Turn whatever Delta, Arrow or the system raise into one clear error.
+
+    Parameters
+    ----------
+    folder : of the store
+    action : what is being done to it, as in "cannot be {action}"
+
+    Raises
+    ------
+    HistoryError
+        The store cannot be read or written; its last version is unchanged.
+    """
+    from deltalake.exceptions import DeltaError  # noqa: PLC0415 - slow, and not everybody has a store
+
+    try:
+        yield
+    except (DeltaError, pa.ArrowException, OSError) as error:
+        hint, more = _ADVICE[action]
+        raise HistoryError(
+            f"the history {folder.name} cannot be {action}: {_explain(error)}{more}", hint=hint
+        ) from None
+
+
+def list_data_files(folder: Path) -> set[str]:
+    """Return the names of the data files in a store's folder, in use or not."""
+    return {entry.name for entry in os.scandir(folder) if _DATA_FILE.match(entry.name)}
+
+
+def sync_table(folder: Path, names: set[str], first_version: int) -> None:
+    """Sync data files, and the log from a version on, so that they survive a power cut."""
+    logs = [path for path in (folder / LOG_FOLDER).glob("*.json") if _version_of(path) >= first_version]
+    sync(*(folder / name for name in names), *logs, folder / LOG_FOLDER, folder)
+
+
+def remove_unused(folder: Path, live: set[str], keep_days: float) -> list[str]:
+    """Remove data files that the newest version does not use.
+
+    Parameters
+    ----------
+    folder : of the store; the caller holds the writer's lock
+    live : names that the newest version uses
+    keep_days : keep files of versions that were current within so many days, so that these can still be read; files
+        that no version ever used were left by a writer that died, and are removed
+
+    Returns
+    -------
+    names of the removed files
+    """
+    # NOT: Delta's own vacuum. In full mode it removes any file it does not know, even one that is not its own;
+    # otherwise it keeps what a killed writer left behind.
+    kept_from = time.time_ns() // 1_000_000 - keep_days * _DAY_MS
+    recent = {name for name, removed_at in _read_removals(folder) if removed_at > kept_from}
+    unused = sorted(list_data_files(folder) - live - recent)
+    for name in unused:
+        (folder / name).unlink(missing_ok=True)
+    return unused
+
+
+def _read_removals(folder: Path) -> Iterator[tuple[str, int]]:
+    """Read from the log which data file was removed when (milliseconds)."""
+    for path in (folder / LOG_FOLDER).glob("*.json"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            removal = json.loads(line).get("remove")
+            if removal:
+                yield removal["path"], removal["deletionTimestamp"]
+
+
+def _version_of(log: Path) -> int:
+    return int(log.stem) if log.stem.isdigit() else -1
+
+
+def _explain(error: Exception) -> str:
+    """Describe what is wrong in the system's own words, without paths."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    found = _OS_ERROR.search(str(error))
+    return os.strerror(int(found[1])) if found else f"it is damaged ({type(error).__name__})"

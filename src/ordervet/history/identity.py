@@ -1,23 +1,25 @@
-"""When two rows tell of one and the same event, and what becomes of each row that is brought in.
+"""When two rows are the same event, and what ingestion does with each row.
 
-An event's identity is what happened, to which order, and when; not since when that is known, nor details that become
-known later:
+An event's identity is what happened, to which order, and when; neither since when that is known, nor details that
+become known later:
 
     order       order_id
     outcome     order_id, kind, happened_at, refund_type, amount_minor, and its number among equal rows of one file
     verdict     order_id, verdict, kind, by, decided_at
     correction  order_id, corrected_at
 
-The number tells line items apart: a file that holds an outcome twice means two. Of two rows of one event the first
-stands, with one exception: whose fault an outcome was is often decided later, so a blame is taken over into an outcome
+The number distinguishes line items: a file that holds an outcome twice means two. Of two rows of one event the first
+one counts, with one exception: whose fault an outcome was is often decided later, so a blame is added to an outcome
 that had none.
+
+`KnownEvents` is the set of all identities of a history, looked up for every live event.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -33,17 +35,23 @@ if TYPE_CHECKING:
     from ordervet.entities.keys import Key
 
 IDENTITY_COLUMNS = ("outcome", "verdict", "malice", "decider", "happened_at", "refund_type", "amount_minor")
-STANDING_COLUMNS = ("event", "event_id", ORDER_ID, "seen_at", "happened_at", "amount_minor", "blame")
-"""What `admit` needs to know of the rows that are in the store."""
+STORED_COLUMNS = ("event", "event_id", ORDER_ID, "seen_at", "happened_at", "amount_minor", "blame")
+"""What `admit` needs to know of the rows in the store."""
 
 UNDECIDED = "unknown"
-"""The blame that says nothing."""
+"""The blame that carries no information."""
 
 _SEPARATOR = "\x1f"
+_MIX, _BLAMED = 0x9E3779B97F4A7C15, 0x632BE59BD9B4E019
+_MASK = (1 << 64) - 1
 
 
-class Fate(IntEnum):
-    """What becomes of a row."""
+class IngestStatus(IntEnum):
+    """What ingestion did with a row.
+
+    ACCEPTED: new to the store. MERGED: it added the blame of a known outcome. KNOWN: nothing new. EARLY: from before
+    its order was seen, so never used.
+    """
 
     ACCEPTED = 0
     MERGED = 1
@@ -53,19 +61,18 @@ class Fate(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What a batch of rows brings.
+    """What a batch of rows adds to the store.
 
     Parameters
     ----------
-    fates : shape (n_rows,), int8 codes of `Fate`: new to the store; a blame found for an event known before; nothing
-        new; from before its order was seen, and so never of use
+    statuses : shape (n_rows,), int8 codes of `IngestStatus`
     new : the rows to add
     changed : ``event_id`` and ``blame`` of the stored outcomes that get one
-    is_differing : shape (n_rows,): a known order with another instant or amount than the one that stands
+    is_differing : shape (n_rows,): a known order with another time or amount than the stored one
     is_waiting : shape (n_rows,): an accepted event whose order is not known yet
     """
 
-    fates: NDArray[np.int8]
+    statuses: NDArray[np.int8]
     new: pa.Table
     changed: pa.Table
     is_differing: NDArray[np.bool_]
@@ -73,7 +80,7 @@ class Admission:
 
 
 def identify(rows: pa.Table, key: Key) -> pa.Table:
-    """Fill in the `event_id` of rows that come from one source.
+    """Fill in the `event_id` of rows from one source.
 
     Parameters
     ----------
@@ -81,60 +88,60 @@ def identify(rows: pa.Table, key: Key) -> pa.Table:
     key : the identifier key
     """
     is_order = pc.equal(rows["event"], "order")
-    details = [pc.if_else(is_order, "", _write(rows[name])) for name in IDENTITY_COLUMNS]
+    details = [pc.if_else(is_order, "", _format(rows[name])) for name in IDENTITY_COLUMNS]
     texts = pc.binary_join_element_wise(rows["event"], rows["order_id"], *details, _SEPARATOR)
     repeats = _number_repeats(texts, rows)
-    numbered = pc.if_else(pa.array(repeats > 0), pc.binary_join_element_wise(texts, _write(repeats), _SEPARATOR), texts)
+    numbered = pc.if_else(
+        pa.array(repeats > 0), pc.binary_join_element_wise(texts, _format(repeats), _SEPARATOR), texts
+    )
     event_ids = pa.array(hash_texts(numbered, key, "event").view(np.int64))
     return rows.set_column(rows.schema.get_field_index("event_id"), rows.schema.field("event_id"), event_ids)
 
 
-def admit(rows: pa.Table, standing: pa.Table, *, is_arrival: bool = False) -> Admission:
-    """Decide what becomes of each row.
+def admit(rows: pa.Table, stored: pa.Table, *, is_live: bool = False) -> Admission:
+    """Decide what to do with each row.
 
     Parameters
     ----------
-    rows : identified rows, in the order in which they come
-    standing : `STANDING_COLUMNS` of the store's rows: of all orders, and of all later events that could be among `rows`
-    is_arrival : the rows arrived one by one in a running scorer: none is set aside for being earlier than its order,
-        and of the store only what has the identity of a row is needed
+    rows : identified rows, in their order of arrival
+    stored : `STORED_COLUMNS` of the store's rows: of all orders, and of all later events that could be among `rows`
+    is_live : the rows arrived one by one in a running scorer: none is rejected for being earlier than its order, and
+        `stored` needs only the rows with the same identities
     """
-    fates = np.full(rows.num_rows, Fate.KNOWN, np.int8)
-    is_early, is_unknown = _check_order_first(rows, standing)
-    if is_arrival:
+    statuses = np.full(rows.num_rows, IngestStatus.KNOWN, np.int8)
+    is_early, is_unknown = _check_order_first(rows, stored)
+    if is_live:
         is_early[:] = False
-    fates[is_early] = Fate.EARLY
+    statuses[is_early] = IngestStatus.EARLY
     candidates = np.flatnonzero(~is_early)
     ids, first, group = np.unique(_ints(rows["event_id"])[candidates], return_index=True, return_inverse=True)
     first_row = candidates[first]
-    stored_row = _find_rows(ids, _ints(standing["event_id"]))
+    stored_row = _find_rows(ids, _ints(stored["event_id"]))
     is_new = stored_row < 0
 
     donor = _find_blamed(rows, candidates, group, len(ids))
-    had_blame = np.where(is_new, donor == first_row, has_blame(standing)[stored_row] if standing.num_rows else False)
+    had_blame = np.where(is_new, donor == first_row, has_blame(stored)[stored_row] if stored.num_rows else False)
     is_merged = (donor >= 0) & ~had_blame
-    fates[first_row[is_new]] = Fate.ACCEPTED
-    fates[donor[is_merged]] = Fate.MERGED
+    statuses[first_row[is_new]] = IngestStatus.ACCEPTED
+    statuses[donor[is_merged]] = IngestStatus.MERGED
 
     new, changed = np.flatnonzero(is_new), np.flatnonzero(is_merged & ~is_new)
     blame = pc.if_else(pa.array(is_merged), rows["blame"].take(pa.array(np.maximum(donor, 0))), None)
     return Admission(
-        fates=fates,
+        statuses=statuses,
         new=_with_blame(rows, first_row[new], blame.take(pa.array(new))),
         changed=rows.select(["event_id", "blame"]).take(pa.array(donor[changed])),
-        is_differing=_find_differing(rows, standing, candidates, first_row[group], stored_row[group]),
-        is_waiting=is_unknown & (fates == Fate.ACCEPTED),
+        is_differing=_find_differing(rows, stored, candidates, first_row[group], stored_row[group]),
+        is_waiting=is_unknown & (statuses == IngestStatus.ACCEPTED),
     )
 
 
-def _check_order_first(rows: pa.Table, standing: pa.Table) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Find later events from before their order was seen, and those whose order is not known.
+def _check_order_first(rows: pa.Table, stored: pa.Table) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Find later events from before their order was seen, and those whose order is unknown.
 
-    The order that stands is the stored one, else the first among the rows.
+    The order is the stored one, else the first among the rows.
     """
-    known = [
-        table.filter(pc.equal(table["event"], "order")).select([ORDER_ID, "seen_at"]) for table in (standing, rows)
-    ]
+    known = [table.filter(pc.equal(table["event"], "order")).select([ORDER_ID, "seen_at"]) for table in (stored, rows)]
     ids, seen_at = (np.concatenate([_ints(table[name]) for table in known]) for name in (ORDER_ID, "seen_at"))
     order_seen_at = find_seen_at(_ints(rows[ORDER_ID]), ids, seen_at)
     is_later = ~_equals(rows["event"], "order")
@@ -145,7 +152,7 @@ def _check_order_first(rows: pa.Table, standing: pa.Table) -> tuple[NDArray[np.b
 def _find_blamed(
     rows: pa.Table, candidates: NDArray[np.int64], group: NDArray[np.int64], n_groups: int
 ) -> NDArray[np.int64]:
-    """Give, per group, the first row that says whose fault it was; -1 where none does."""
+    """Return, per group, the first row with a blame; -1 where there is none."""
     blamed = np.flatnonzero(has_blame(rows)[candidates])
     found, first = np.unique(group[blamed], return_index=True)
     donor = np.full(n_groups, -1)
@@ -155,7 +162,7 @@ def _find_blamed(
 
 def _find_differing(
     rows: pa.Table,
-    standing: pa.Table,
+    stored: pa.Table,
     candidates: NDArray[np.int64],
     first_row: NDArray[np.int64],
     stored_row: NDArray[np.int64],
@@ -163,14 +170,14 @@ def _find_differing(
     is_differing = np.zeros(rows.num_rows, bool)
     is_order = _equals(rows["event"], "order")[candidates]
     for name in ("happened_at", "amount_minor"):
-        own, stood = _ints(rows[name]), _ints(standing[name])
+        own, stood = _ints(rows[name]), _ints(stored[name])
         expected = np.where(stored_row < 0, own[first_row], stood[stored_row] if len(stood) else 0)
         is_differing[candidates] |= is_order & (own[candidates] != expected)
     return is_differing
 
 
 def _find_rows(wanted: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the row of each id, -1 where there is none."""
+    """Return the row of each id, -1 where there is none."""
     if not len(ids):
         return np.full(len(wanted), -1)
     sorter = np.argsort(ids)
@@ -201,7 +208,7 @@ def _number_repeats(texts: pa.ChunkedArray, rows: pa.Table) -> NDArray[np.int64]
 
 
 def has_blame(rows: pa.Table) -> NDArray[np.bool_]:
-    """Tell which rows say whose fault an outcome was: shape (n_rows,)."""
+    """Return which rows have a blame, shape (n_rows,)."""
     return np.asarray(pc.fill_null(pc.not_equal(rows["blame"], UNDECIDED), fill_value=False))
 
 
@@ -213,9 +220,97 @@ def _ints(column: pa.ChunkedArray) -> NDArray[np.int64]:
     return np.asarray(pc.fill_null(pc.cast(column, pa.int64()), 0))
 
 
-def _write(column: pa.ChunkedArray | NDArray[np.int64]) -> pa.ChunkedArray | pa.Array[pa.StringScalar]:
-    """Write texts, numbers and instants (as microseconds); nothing where there is none."""
+def _format(column: pa.ChunkedArray | NDArray[np.int64]) -> pa.ChunkedArray | pa.Array[pa.StringScalar]:
+    """Return values as texts, times as microseconds; null as the empty text."""
     values = pa.array(column) if isinstance(column, np.ndarray) else column
     if pa.types.is_timestamp(values.type):
         values = pc.cast(values, pa.int64())
     return pc.fill_null(pc.cast(values, pa.string()), "")
+
+
+class Digest(NamedTuple):
+    """An order-independent digest of a set of events.
+
+    Parameters
+    ----------
+    n_events : how many
+    ids : sum of their mixed identities, modulo 2**64
+    blamed : the same over outcomes with a blame, which can become known later
+    """
+
+    n_events: int
+    ids: int
+    blamed: int
+
+    def __add__(self, other: tuple[object, ...]) -> Digest:
+        """Digest the union of two disjoint sets."""
+        if not isinstance(other, Digest):
+            return NotImplemented
+        return Digest(
+            self.n_events + other.n_events, (self.ids + other.ids) & _MASK, (self.blamed + other.blamed) & _MASK
+        )
+
+
+def digest_events(event_ids: NDArray[np.int64], is_blamed: NDArray[np.bool_]) -> Digest:
+    """Digest events.
+
+    Parameters
+    ----------
+    event_ids : shape (n,), as in the store
+    is_blamed : shape (n,), whether the row has a blame
+    """
+    mixed = _mix(event_ids.view(np.uint64))
+    blamed = _mix(mixed[is_blamed] ^ np.uint64(_BLAMED))
+    return Digest(len(event_ids), int(mixed.sum()), int(blamed.sum()))
+
+
+class KnownEvents:
+    """The identities of all events of a history, updated by its writer.
+
+    Parameters
+    ----------
+    event_ids : shape (n,), int64, those of the table, any order
+    is_blamed : shape (n,), whether the row has a blame
+    """
+
+    def __init__(self, event_ids: NDArray[np.int64], is_blamed: NDArray[np.bool_]) -> None:
+        self._digest = digest_events(event_ids, is_blamed)
+        self._sorted = np.sort(event_ids)
+        self._settling: dict[int, bool] = {}
+        self._recent: dict[int, bool] = {}
+
+    def __contains__(self, event_id: int) -> bool:
+        if event_id in self._recent or event_id in self._settling:
+            return True
+        at = int(self._sorted.searchsorted(event_id))
+        return at < len(self._sorted) and int(self._sorted[at]) == event_id
+
+    def add(self, event_id: int, *, is_blamed: bool = False) -> None:
+        """Add a new event."""
+        self._recent[event_id] = is_blamed
+
+    def digest(self) -> Digest:
+        """Digest all events."""
+        return self._digest + _digest_dict(self._settling) + _digest_dict(self._recent)
+
+    def settle(self) -> None:
+        """Merge recent identities into the sorted array, 8 bytes each; other threads may look up meanwhile."""
+        # NOTE: an identity is in at least one of the three at every step, whatever a concurrent lookup sees.
+        self._settling = self._recent
+        self._recent = {}
+        merged = np.concatenate([self._sorted, np.fromiter(self._settling, np.int64, len(self._settling))])
+        merged.sort(kind="stable")  # SPEED: nearly sorted already
+        self._sorted = merged
+        self._digest += _digest_dict(self._settling)
+        self._settling = {}
+
+
+def _digest_dict(events: dict[int, bool]) -> Digest:
+    n = len(events)
+    return digest_events(np.fromiter(events, np.int64, n), np.fromiter(events.values(), bool, n))
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    with np.errstate(over="ignore"):
+        mixed: NDArray[np.uint64] = (values ^ (values >> np.uint64(29))) * np.uint64(_MIX)
+        return mixed ^ (mixed >> np.uint64(32))

@@ -1,12 +1,12 @@
-"""The journal: what a live scorer has acknowledged and has not brought into the table yet.
+"""The journal: what a live scorer has acknowledged and not yet written to the table.
 
-One SQLite file in WAL mode per stretch between two flushes. An entry is one micro-batch in one commit: JSON lines, one
-row of the store each, nothing in them but what the table itself holds. A file is removed, as a whole, once the table
-has all its entries; so nothing has to be wiped out of it.
+One SQLite file in WAL mode per segment between two flushes. An entry is one micro-batch in one commit: JSON lines, one
+row of the store each, with nothing but what the table itself holds. A file is removed as a whole once the table has all
+its entries, so nothing ever has to be erased from it.
 
     entry(position INTEGER PRIMARY KEY, is_repeat INTEGER, lines BLOB)
 
-What `is_repeat` marks are events that the history had already, and that may bring a blame.
+`is_repeat` marks events that the history had already, and that may add a blame.
 """
 
 from __future__ import annotations
@@ -18,17 +18,29 @@ import re
 import sqlite3
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
 from ordervet.errors import HistoryError
+from ordervet.history import delta
+from ordervet.history.identity import STORED_COLUMNS, admit
+from ordervet.history.rows import fit_rows, read_lines, sort_rows, unite_schemas
 from ordervet.storage import sync
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from deltalake import DeltaTable
+
 
 Durability: TypeAlias = Literal["batch", "always"]
 
 _log = logging.getLogger("ordervet")
 
-# NOTE: the name begins with an underscore, so no engine takes it for data.
+# NOTE: names that begin with an underscore are not data to any engine.
 _NAME = re.compile(r"^_journal-(\d{8})\.sqlite$")
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS entry (position INTEGER PRIMARY KEY, is_repeat INTEGER NOT NULL, lines BLOB NOT NULL)"
@@ -51,13 +63,13 @@ class Entry(NamedTuple):
 
 
 class Journal:
-    """One file of the journal, open for writing. Make one with `create_journal`; used by one thread at a time.
+    """One file of the journal, open for writing by one thread at a time. Create one with `create_journal`.
 
     Parameters
     ----------
     path : its file
-    durability : "batch": an entry has reached the system when `append` returns, and the disk when `sync` does;
-        "always": it has reached the disk when `append` returns
+    durability : "batch": an entry has reached the operating system when `append` returns, and the disk when `sync`
+        does; "always": it has reached the disk when `append` returns
     """
 
     def __init__(self, path: Path, durability: Durability) -> None:
@@ -78,12 +90,12 @@ class Journal:
         except sqlite3.Error as error:
             raise HistoryError(
                 f"the journal of the history {self.path.parent.name} cannot be written: {error}; "
-                "the event was not taken",
+                "the event was not accepted",
                 hint="free some space, or check the permissions of its folder; then send the event again",
             ) from None
 
     def sync(self) -> None:
-        """Have the system bring all entries to the disk."""
+        """Sync all entries to the disk."""
         if self._wal is None:
             self._wal = os.open(_wal_of(self.path), os.O_RDONLY)
         os.fdatasync(self._wal)
@@ -93,7 +105,7 @@ class Journal:
         if self._wal is not None:
             os.close(self._wal)
             self._wal = None
-        with contextlib.suppress(sqlite3.Error):  # on a full disk the entries stay where they are: in the WAL
+        with contextlib.suppress(sqlite3.Error):  # on a full disk the entries stay in the WAL
             self._connection.close()
 
     def remove(self) -> None:
@@ -103,7 +115,7 @@ class Journal:
 
 
 def create_journal(folder: Path, durability: Durability) -> Journal:
-    """Begin a new file of the journal.
+    """Create the next file of the journal.
 
     Parameters
     ----------
@@ -113,7 +125,7 @@ def create_journal(folder: Path, durability: Durability) -> Journal:
     Raises
     ------
     HistoryError
-        The file cannot be made.
+        The file cannot be created.
     """
     last = max((int(_NAME.fullmatch(path.name)[1]) for path in list_journals(folder)), default=0)  # type: ignore[index]
     path = folder / f"_journal-{last + 1:08d}.sqlite"
@@ -126,21 +138,21 @@ def create_journal(folder: Path, durability: Durability) -> Journal:
             journal.close()
         remove_journal(path)
         raise HistoryError(
-            f"the journal of the history {folder.name} cannot be made: {_explain(error)}",
+            f"the journal of the history {folder.name} cannot be created: {_explain(error)}",
             hint="free some space, or check the permissions of its folder",
         ) from None
     return journal
 
 
 def list_journals(folder: Path) -> list[Path]:
-    """List the files of the journal, the oldest first."""
+    """List the files of the journal, oldest first."""
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
 
 
 def read_journal(path: Path) -> list[Entry]:
-    """Read what a scorer left behind when it died, in the order in which it was acknowledged.
+    """Read what a scorer left behind when it died, in the order it was acknowledged.
 
-    An entry that was being written at that moment had not been acknowledged; it is left out, and the log says so.
+    An entry that was being written at that moment had not been acknowledged; it is skipped with a warning.
 
     Parameters
     ----------
@@ -180,7 +192,7 @@ def remove_journal(path: Path) -> None:
 def _connect(path: Path, durability: Durability) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        # SPEED: exclusive locking does without shared memory; the writer's lock keeps others out anyway.
+        # SPEED: exclusive locking needs no shared memory; the writer's lock keeps others out anyway.
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
@@ -198,3 +210,51 @@ def _wal_of(path: Path) -> Path:
 
 def _explain(error: Exception) -> str:
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+
+
+def commit_journal(folder: Path) -> None:
+    """Commit what scorers that died left in the journal, except what the table has already.
+
+    Parameters
+    ----------
+    folder : of the store; the caller holds the writer's lock
+
+    Raises
+    ------
+    HistoryError
+        The journal is damaged.
+    """
+    journals = list_journals(folder)
+    entries = [entry for path in journals for entry in read_journal(path)]
+    if entries:
+        commit_entries(folder, entries, is_left_over=True)
+    for path in journals:
+        remove_journal(path)
+
+
+def commit_entries(folder: Path, entries: Sequence[Entry], *, is_left_over: bool = False) -> None:
+    """Commit entries of the journal, in one commit.
+
+    Parameters
+    ----------
+    folder : of the store; the caller holds the writer's lock
+    entries : in the order they were acknowledged
+    is_left_over : whether the table may have some of them already; if not, only repeats are looked up
+    """
+    new, repeats = (
+        read_lines(entry.lines for entry in entries if entry.is_repeat is is_repeat) for is_repeat in (False, True)
+    )
+    with delta.committing(folder) as table:
+        if not is_left_over and repeats.num_rows == 0:
+            delta.append_rows(table, sort_rows(new), new.slice(0, 0))
+            return
+        schema = unite_schemas([new, repeats])
+        rows = pa.concat_tables([fit_rows(part, schema) for part in (new, repeats)])
+        admission = admit(rows, _read_by_ids(table, rows["event_id"]), is_live=True)
+        if admission.new.num_rows or admission.changed.num_rows:
+            delta.append_rows(table, sort_rows(admission.new), admission.changed)
+
+
+def _read_by_ids(table: DeltaTable, event_ids: pa.ChunkedArray) -> pa.Table:
+    is_asked = ds.field("event_id").isin(pa.array(np.asarray(pc.unique(event_ids))))
+    return table.to_pyarrow_dataset().to_table(columns=list(STORED_COLUMNS), filter=is_asked)

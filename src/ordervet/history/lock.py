@@ -1,4 +1,4 @@
-"""One writer at a time."""
+"""One writer per store at a time."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from filelock import BaseFileLock
 
-# NOTE: files that begin with an underscore are no data to Delta; no engine reads this one, no clean-up removes it.
+# NOTE: to Delta, files that begin with an underscore are not data: no engine reads this one, no vacuum removes it.
 LOCK_NAME = "_writer.lock"
 
 
 class WriterLock:
-    """The right to write one store: held for the length of a block, or kept for longer.
+    """The right to write to a store, held for a block or kept until released.
 
     The system frees it when the process dies, however it dies. Threads of one process take turns.
 
@@ -90,6 +90,6 @@ def _lock(folder: Path) -> BaseFileLock:
             hint="one writer at a time: run it again when the other has finished; reading is always possible "
             "(score --dry-run, Scorer.open(read_only=True))",
         )
-    with suppress(OSError):  # on a full disk the lock holds all the same, without a name
+    with suppress(OSError):  # on a full disk the lock still holds, without a name
         path.write_text(f"{os.getpid()}\n", encoding="ascii")
     return lock

@@ -1,8 +1,8 @@
-"""A new key for a history: its ids are made anew from the raw orders, for nobody can make them from the old ids.
+"""A new key for a history: its ids are built again from the raw orders, since nobody can derive them from the old ids.
 
-What tells of persons is in orders alone; all later events are keyed by the id of their order, which is not personal. So
-a rotation needs the orders as they were brought in. Each stored order is found again among them *under the old key*, by
-its id and every id of it; its other columns, and with them what was known when, stay as they are stored.
+Only orders carry personal data; all later events are keyed by the id of their order, which is not personal. So a
+rotation needs the orders as they were ingested. Each stored order is matched to one of them *under the old key*, by its
+id and the ids of all its entities; its other columns, and with them what was known when, stay as stored.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from ordervet.entities.ids import hash_texts
 from ordervet.entities.keyed import EVIDENCE, ID, ORDER_ID, complete_columns, key_orders, keyed_schema
 from ordervet.errors import HistoryError, KeyMismatchError
 from ordervet.history import delta
-from ordervet.history.batch import sort_rows
-from ordervet.history.commits import commit_journal
-from ordervet.history.disk import bring_to_disk, told_clearly
+from ordervet.history.delta import describe_errors, sync_table
 from ordervet.history.identity import identify
+from ordervet.history.journal import commit_journal
 from ordervet.history.lock import WriterLock
-from ordervet.history.rows import fit_rows, unite_schemas
+from ordervet.history.rows import fit_rows, sort_rows, unite_schemas
 from ordervet.history.store import History, check_lasting
 from ordervet.storage import swap_folders
 
@@ -50,8 +49,8 @@ class Rotated:
 
     Parameters
     ----------
-    n_orders, n_later : orders and later events that are in the store under the new key
-    n_dropped_orders, n_dropped_later : those that were left out, because no file held their orders
+    n_orders, n_later : orders and later events in the store under the new key
+    n_dropped_orders, n_dropped_later : those dropped, because no file had their orders
     """
 
     n_orders: int
@@ -63,32 +62,32 @@ class Rotated:
 def rotate_key(
     path: str | Path, old: Key, new: Key, orders: Sequence[pa.Table], *, drop_uncovered: bool = False
 ) -> Rotated:
-    """Put a history under a new key: all of it, or nothing is changed.
+    """Change the key of a history: all of it, or nothing.
 
-    A new store is built beside the old one and takes its place in one step, which is on the disk before the old one is
-    removed. Journals and snapshots belong to the old key and go with it.
+    A new store is built beside the old one and replaces it in one step, which is on the disk before the old one is
+    removed. Journals and snapshots belong to the old key and are removed with it.
 
     Parameters
     ----------
     path : folder of the history
-    old : the key that it was made with
-    new : the key to come
-    orders : canonical orders tables, raw, of all sources that the history was made from; orders that it does not hold
-        (never brought in, or erased) are passed over
-    drop_uncovered : leave out orders that are not among them, with all that is known about these
+    old : its present key
+    new : its future key
+    orders : canonical raw orders tables of all sources of the history; orders it does not hold (never ingested, or
+        erased) are ignored
+    drop_uncovered : drop orders that are not among them, with all their later events
 
     Raises
     ------
     HistoryError
-        Orders of the history are not among those given; or it cannot be read or written, or another process writes it.
+        Orders of the history are missing from `orders`; it cannot be read or written; or another process is writing it.
     KeyMismatchError
-        The old key is not the history's, or the new one is the same or does not last.
+        The old key is not the history's, or the new one is the same or lives only as long as this process.
     """
     folder = Path(path).resolve()
     beside = folder.with_name(f".{folder.name}.rotation")
     _check_keys(folder, old, new, beside)
-    with told_clearly(folder, "written"), WriterLock(folder).held():
-        # NOTE: whatever a killed rotation left there is never the history: that is whole, before the swap and after.
+    with describe_errors(folder, "written"), WriterLock(folder).held():
+        # NOTE: leftovers of a killed rotation are never the history, which is whole before the swap and after.
         shutil.rmtree(beside, ignore_errors=True)
         commit_journal(folder)
         rows = delta.load_table(folder).to_pyarrow_dataset().to_table()
@@ -116,12 +115,12 @@ def _check_keys(folder: Path, old: Key, new: Key, beside: Path) -> None:
         delta.has_table(folder) and delta.load_table(folder).metadata().configuration.get(delta.KEY_ID) == new.key_id
     )
     if is_done:
-        # A rotation that was killed after the folders had changed places has this left to do.
+        # A rotation that was killed after the swap has only this left to do.
         shutil.rmtree(beside, ignore_errors=True)
     if is_done or old.key_id == new.key_id:
         raise KeyMismatchError(
             f"the history {folder.name} is under key {new.key_id} already; there is nothing to do",
-            hint="use that key from now on, or make another with: ordervet key new",
+            hint="use that key from now on, or create another: ordervet key new",
         )
     History.open(folder, old)
 
@@ -129,11 +128,11 @@ def _check_keys(folder: Path, old: Key, new: Key, beside: Path) -> None:
 def _find_again(
     rows: pa.Table, orders: Sequence[pa.Table], old: Key, new: Key
 ) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.int64]]]:
-    """Find each stored order among raw ones.
+    """Match each stored order to a raw one.
 
     Returns
     -------
-    shape (n_rows,), whether a row is found, or no order; and per column of ids those under the new key
+    shape (n_rows,), whether a row is matched, or no order; and per id column the ids under the new key
     """
     raw = [table for table in orders if table.num_rows]
     before, after = ([key_orders(table, key) for table in raw] for key in (old, new))
@@ -153,7 +152,7 @@ def _find_again(
 
 
 def _columns(tables: Sequence[pa.Table], names: Sequence[str]) -> Columns:
-    """Read ids and evidence as unsigned numbers, all tables below each other; what a table lacks is 0 and absent."""
+    """Read ids and evidence of all tables as unsigned numbers; columns a table lacks are 0 and absent."""
     schema = keyed_schema("orders", names)
     wanted = pa.schema([schema.field(name) for name in names])
     whole = [complete_columns(_to_unsigned(table.select([n for n in names if n in table.column_names])), wanted)
@@ -179,7 +178,7 @@ def _mix(columns: Columns) -> NDArray[np.uint64]:
 
 
 def _look_up(wanted: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Find a row with each wanted number, or -1."""
+    """Return a row with each wanted number, or -1."""
     if not len(known):
         return np.full(len(wanted), -1)
     sorter = np.argsort(known, kind="stable")
@@ -192,7 +191,7 @@ def _is_order(rows: pa.Table) -> NDArray[np.bool_]:
 
 
 def _keep_with_orders(rows: pa.Table, is_covered: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Keep what belongs to no order that is left out."""
+    """Return which rows belong to no dropped order."""
     order_ids = np.asarray(rows[ORDER_ID])
     return ~np.isin(order_ids, order_ids[~is_covered])
 
@@ -213,7 +212,7 @@ def _write_store(folder: Path, rows: pa.Table, key: Key) -> None:
     if rows.num_rows:
         delta.append_rows(table, sort_rows(rows), rows.slice(0, 0).select(["event_id", "blame"]))
         table.update_incremental()
-    bring_to_disk(folder, delta.live_files(table), 0)
+    sync_table(folder, delta.live_files(table), 0)
     n_written = delta.load_table(folder).to_pyarrow_dataset().count_rows()
     if n_written != rows.num_rows:
         raise HistoryError(
@@ -227,7 +226,7 @@ def _exchange(beside: Path, folder: Path) -> None:
         swap_folders(beside, folder)
     except OSError as error:
         raise HistoryError(
-            f"two folders cannot change places here: {error.strerror}; nothing was changed",
+            f"two folders cannot be exchanged here: {error.strerror}; nothing was changed",
             hint="copy the history to a local disk (ext4, xfs, btrfs, APFS), do it there, and copy it back",
         ) from None
 
@@ -243,7 +242,7 @@ def _removed_after(folder: Path) -> Iterator[None]:
 def _uncovered(
     rows: pa.Table, is_covered: NDArray[np.bool_], orders: Sequence[pa.Table], key: Key, folder: Path
 ) -> HistoryError:
-    """Say how many orders of when are not among the files, and whether the files hold them with other details."""
+    """Report how many orders from when are not in the files, or are there with other details."""
     left = rows.filter(pa.array(~is_covered))
     given = pa.chunked_array([column for table in orders for column in table["order_id"].chunks], pa.string())
     is_differing = np.isin(np.asarray(left[ORDER_ID]), hash_texts(given, key, "order").view(np.int64))

@@ -1,4 +1,4 @@
-"""The one table of the store: what its rows are, and how keyed events become rows and come back.
+"""The one table of the store: its rows, how keyed events become rows and come back, and rows as JSON lines.
 
     event        order, outcome, verdict or correction
     event_id     keyed identity of the event, see `identity.py`
@@ -9,16 +9,19 @@
     ...          every impersonal contract column; `outcome` and `malice` are the kinds of outcomes and verdicts
     id__NAME     keyed id of an entity; Delta has no unsigned integers, so these are the bits of one as int64
 
-A column that does not apply to an event is null.
+A column that does not apply to an event is null. A JSON line, which is what the journal holds, has the columns that
+are not null; times are microseconds, ids the same int64 as in the table.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.json as pj
+from pydantic_core import to_json
 
 from ordervet.entities.keyed import ID, KEYED_KINDS, ORDER_ID, KeyedEvents, complete_columns, keyed_schema
 
@@ -42,14 +45,17 @@ _STORED_NAMES: dict[EventKind, dict[str, str]] = {
     "corrections": {"corrected_at": "happened_at"},
 }
 _FIRST = ("event", "event_id", ORDER_ID, "order_id", "seen_at", "happened_at")
+_LONGEST_LINE = 1 << 20
+NEVER = np.iinfo(np.int64).max
+"""The time of arrival of an unknown order."""
 
 
 def row_schema(column_names: Iterable[str] = ()) -> pa.Schema:
-    """Give the schema of the store's table.
+    """Build the schema of the store's table.
 
     Parameters
     ----------
-    column_names : names among which extras (``number__weight``, ``id__terminal``) are kept; others are passed over
+    column_names : names among which extras (``number__weight``, ``id__terminal``) are kept; others are ignored
     """
     names = list(column_names)
     types = {"event": pa.string(), "event_id": pa.int64()}
@@ -61,12 +67,12 @@ def row_schema(column_names: Iterable[str] = ()) -> pa.Schema:
 
 
 def unite_schemas(tables: Iterable[pa.Table]) -> pa.Schema:
-    """Give the schema of rows with the extras of all tables."""
+    """Build the row schema with the extras of all tables."""
     return row_schema({name for table in tables for name in table.column_names})
 
 
 def to_rows(events: KeyedEvents, kind: EventKind) -> pa.Table:
-    """Give one kind of keyed event as rows of the store, without their identity.
+    """Build rows of the store from one kind of keyed event, without their identity.
 
     Returns
     -------
@@ -80,11 +86,16 @@ def to_rows(events: KeyedEvents, kind: EventKind) -> pa.Table:
 
 
 def fit_rows(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Bring rows to a schema: a column they lack is null."""
+    """Fit rows to a schema: a column they lack is null."""
     columns = [
         rows[field.name] if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type) for field in schema
     ]
     return pa.table(columns, schema=schema)
+
+
+def sort_rows(rows: pa.Table) -> pa.Table:
+    """Sort rows into the order seen; the identity breaks ties, independent of the order of ingestion."""
+    return rows.sort_by([("seen_at", "ascending"), ("event_id", "ascending")])
 
 
 def to_events(
@@ -94,24 +105,24 @@ def to_events(
     orders: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
     is_tail: bool = False,
 ) -> KeyedEvents:
-    """Give rows of the store as keyed events, rows in their order.
+    """Build keyed events from rows of the store, in the order of the rows.
 
-    An event of an order that is not there, or from before its order was seen, is left out (docs/definitions.md T6).
+    An event of a missing order, or from before its order was seen, is skipped (docs/definitions.md T6).
 
     Parameters
     ----------
     rows : of the store
-    key_id : of the key that made the ids
+    key_id : of the key of the ids
     orders : ids of all orders, and when each was seen, where the rows are only a part; None finds them among the rows
     is_tail : the rows are the newest ones, and an order that is not among them was seen before all of them, or never
     """
     events = split_rows(rows, key_id)
     tables = {kind: getattr(events, kind) for kind in KEYED_KINDS}
     if orders is None:
-        orders = (_ints(tables["orders"][ORDER_ID]), _ints(tables["orders"]["seen_at"]))
+        orders = (read_ints(tables["orders"][ORDER_ID]), read_ints(tables["orders"]["seen_at"]))
     for kind in KEYED_KINDS[1:]:
-        order_seen_at = find_seen_at(_ints(tables[kind][ORDER_ID]), *orders)
-        is_usable = _ints(tables[kind]["seen_at"]) >= order_seen_at
+        order_seen_at = find_seen_at(read_ints(tables[kind][ORDER_ID]), *orders)
+        is_usable = read_ints(tables[kind]["seen_at"]) >= order_seen_at
         if is_tail:
             is_usable |= order_seen_at == NEVER
         tables[kind] = tables[kind].filter(pa.array(is_usable))
@@ -119,7 +130,7 @@ def to_events(
 
 
 def split_rows(rows: pa.Table, key_id: str) -> KeyedEvents:
-    """Give rows of the store as keyed events, all of them, whether or not their order is there."""
+    """Build keyed events from all rows of the store, whether or not their orders are known."""
     tables = {}
     for kind in KEYED_KINDS:
         of_kind = rows.filter(pc.equal(rows["event"], EVENT_OF[kind]))
@@ -131,17 +142,13 @@ def split_rows(rows: pa.Table, key_id: str) -> KeyedEvents:
     return KeyedEvents(**tables, key_id=key_id)
 
 
-NEVER = np.iinfo(np.int64).max
-"""When an order is seen that is not known."""
-
-
 def find_seen_at(wanted: NDArray[np.int64], ids: NDArray[np.int64], seen_at: NDArray[np.int64]) -> NDArray[np.int64]:
     """Look up when orders were seen.
 
     Parameters
     ----------
     wanted : shape (n,), ids of orders
-    ids, seen_at : shape (n_orders,), of the known orders; of an id that is there twice the first row counts
+    ids, seen_at : shape (n_orders,), of the known orders; of a repeated id the first row counts
 
     Returns
     -------
@@ -167,6 +174,59 @@ def _to_unsigned(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.cast(column, pa.uint64(), safe=False)
 
 
-def _ints(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Read instants or ids as int64, bit by bit."""
+def read_ints(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Return times or ids as int64, bit by bit."""
     return np.asarray(pc.cast(column, pa.int64(), safe=False))
+
+
+def write_line(row: dict[str, Any]) -> bytes:
+    """Write one row as a JSON line.
+
+    Parameters
+    ----------
+    row : column → plain value; times as microseconds, no nulls
+    """
+    return to_json(row) + b"\n"
+
+
+def write_lines(rows: pa.Table) -> bytes:
+    """Write the rows of a table as JSON lines.
+
+    Parameters
+    ----------
+    rows : shape (n_rows, n_columns), in `row_schema` or with fewer columns
+    """
+    plain = [column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in rows.columns]
+    table = pa.table(plain, names=rows.column_names)
+    return b"".join(
+        write_line({name: value for name, value in row.items() if value is not None}) for row in table.to_pylist()
+    )
+
+
+def read_lines(batches: Iterable[bytes]) -> pa.Table:
+    """Read lines back.
+
+    Parameters
+    ----------
+    batches : lines of several batches
+
+    Returns
+    -------
+    shape (n_lines, n_columns), `row_schema` with the extras of all lines, rows in their order
+    """
+    data = b"".join(batches)
+    if not data:
+        return row_schema().empty_table()
+    plain = pa.schema([(field.name, _plain_type(field.type)) for field in row_schema()])
+    # SPEED: parsed outside the interpreter, so that a flush in the background does not delay orders.
+    read = pj.read_json(
+        pa.BufferReader(data),
+        read_options=pj.ReadOptions(block_size=_LONGEST_LINE),
+        parse_options=pj.ParseOptions(explicit_schema=plain),
+    )
+    schema = row_schema(read.column_names)
+    return pa.table([pc.cast(read[field.name], field.type) for field in schema], schema=schema)
+
+
+def _plain_type(type_: pa.DataType) -> pa.DataType:
+    return pa.int64() if pa.types.is_timestamp(type_) else type_

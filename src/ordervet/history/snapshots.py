@@ -1,11 +1,10 @@
-"""Snapshots: a state that was built from the history, kept beside it so that the next scorer need not build it again.
+"""Snapshots: a state built from the history, saved beside it so that the next scorer need not build it again.
 
-    _snapshots/NUMBER/header.json     what the state is of; place, type, shape and digest of each array; its own digest
-    _snapshots/NUMBER/arrays.bin      the arrays behind each other
+    _snapshots/NUMBER/header.json     what the state covers; offset, type, shape, digest of each array; its own digest
+    _snapshots/NUMBER/arrays.bin      the arrays, concatenated
 
-A snapshot is written beside its place, brought to the disk and renamed into it. It can always be left out: whoever
-cannot read one, or finds it is of something else, replays the history. This module knows no state: arrays and a header
-go in and come back.
+A snapshot is written to a temporary folder, synced and renamed. It is optional: whoever cannot read one, or finds that
+it is stale, replays the history. This module does not know what a state is: arrays and a header go in and come back.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SNAPSHOT_PROTOCOL = 1
-"""Raised when the layout on disk changes; older snapshots are left out."""
+"""Increased when the layout on disk changes; older snapshots are ignored."""
 
 FOLDER = "_snapshots"
 _HEADER, _ARRAYS, _BESIDE = "header.json", "arrays.bin", ".beside"
@@ -39,12 +38,12 @@ _THREADS = 2
 
 
 class Snapshot(NamedTuple):
-    """A state as it was.
+    """A saved state.
 
     Parameters
     ----------
     arrays : by name
-    header : what was given to `save_snapshot`
+    header : as passed to `save_snapshot`
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -52,7 +51,7 @@ class Snapshot(NamedTuple):
 
 
 def save_snapshot(store: Path, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> Path:
-    """Write a snapshot, whole or not at all, and remove all but the newest ones.
+    """Write a snapshot, whole or not at all, and remove all but the newest.
 
     Parameters
     ----------
@@ -67,7 +66,7 @@ def save_snapshot(store: Path, arrays: Mapping[str, NDArray[Any]], header: Mappi
     Raises
     ------
     OSError
-        It cannot be written; what stood there stays.
+        It cannot be written; existing ones are unchanged.
     """
     folder = store / FOLDER
     folder.mkdir(exist_ok=True)
@@ -91,7 +90,7 @@ def save_snapshot(store: Path, arrays: Mapping[str, NDArray[Any]], header: Mappi
 
 
 def list_snapshots(store: Path) -> list[Path]:
-    """List the snapshots of a store, the newest first, good or not."""
+    """List the snapshots of a store, newest first, valid or not."""
     folder = store / FOLDER
     if not folder.is_dir():
         return []
@@ -99,28 +98,28 @@ def list_snapshots(store: Path) -> list[Path]:
 
 
 def load_header(snapshot: Path) -> dict[str, Any]:
-    """Read what a snapshot is of.
+    """Read the header of a snapshot.
 
     Raises
     ------
     HistoryError
-        It is damaged, or of another protocol.
+        It is damaged, or has another protocol.
     """
     return dict(_read_listing(snapshot)["header"])
 
 
 def load_snapshot(snapshot: Path) -> Snapshot:
-    """Read a snapshot, and check every bit of it; what is written to its arrays is not written to the snapshot.
+    """Read a snapshot and verify every bit of it; its arrays may be changed without changing the file.
 
     Raises
     ------
     HistoryError
-        It is damaged, or of another protocol.
+        It is damaged, or has another protocol.
     """
     listing = _read_listing(snapshot)
     try:
-        # SPEED: mapped and not read, since memory that is new costs more than all the rest. What is written to the
-        # arrays later stays in memory.
+        # SPEED: mapped rather than read, since new memory costs more than all the rest. Copy-on-write: later changes
+        # to the arrays stay in memory.
         data = np.memmap(snapshot / _ARRAYS, np.uint8, mode="c")
         arrays = {name: _view_array(data, *place) for name, (*place, _) in listing["arrays"].items()}
     except (OSError, ValueError, TypeError):
@@ -133,7 +132,7 @@ def load_snapshot(snapshot: Path) -> Snapshot:
 
 
 def remove_snapshots(store: Path) -> None:
-    """Remove all snapshots of a store, and what is left of one that was being written.
+    """Remove all snapshots of a store, unfinished ones too.
 
     Parameters
     ----------
@@ -148,7 +147,7 @@ def remove_snapshots(store: Path) -> None:
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> dict[str, list[Any]]:
-    """Write arrays behind each other; give the place, type, shape and digest of each."""
+    """Write arrays one after another; return the offset, type, shape and digest of each."""
     plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with ThreadPoolExecutor(_THREADS) as pool:
         digests = list(pool.map(_digest, plain.values()))
@@ -178,7 +177,7 @@ def _view_bytes(array: NDArray[Any]) -> memoryview:
 
 def _digest(array: NDArray[Any]) -> str:
     """Hash type, shape and content."""
-    # SPEED: SHA-256 has instructions of its own; the bytes are hashed without a copy, outside the interpreter's lock.
+    # SPEED: CPUs have SHA-256 instructions; the bytes are hashed without a copy, outside the interpreter's lock.
     hashed = sha256(f"{array.dtype.str}{array.shape}".encode())
     hashed.update(_view_bytes(array))
     return hashed.hexdigest()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.features import FeatureSpec
-    from ordervet.history.slices import HistorySlices, Ledger
+    from ordervet.history.slices import HistorySlices, Timeline
     from ordervet.learn.labels import Labels
     from ordervet.learn.night_settings import NightSettings
     from ordervet.learn.training_data import Material
@@ -95,7 +95,7 @@ def decide(task: Task, slices: HistorySlices, work: Path | None) -> tuple[list[M
         There is not enough to learn from.
     """
     settings, n_threads = task.settings, task.n_threads
-    labels = label_ripe_orders(slices.ledger, as_of_us=task.as_of_us, maturity=settings.maturity)
+    labels = label_ripe_orders(slices.timeline, as_of_us=task.as_of_us, maturity=settings.maturity)
     live_id = read_live_id(task.models)
     champion_model, faults = _load_champion(task.models)
     both = _unite(task.spec, champion_model)
@@ -132,8 +132,8 @@ def decide(task: Task, slices: HistorySlices, work: Path | None) -> tuple[list[M
         "features_gone": _find_gone(task.spec, champion_model),
         "origin": model.origin,
         "counts": {part: len(getattr(parts, part)) for part in parts.__slots__},
-        "label_flow": _measure_flow(slices.ledger, labels, task.as_of_us),
-        "maturity_curve": measure_maturity(slices.ledger, labels),
+        "label_flow": _measure_flow(slices.timeline, labels, task.as_of_us),
+        "maturity_curve": measure_maturity(slices.timeline, labels),
         "order_days": settings.maturity.order_days,
         "moved": compare_reasons(challenger, champion, material, parts.fresh, n_threads),
     }
@@ -198,12 +198,12 @@ def _join(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _gather(task: Task, slices: HistorySlices, labels: Labels, both: FeatureSpec, work: Path | None) -> Material:
-    made_of = f"{slices.ledger.digest} {both.hash} {task.as_of_us} {task.settings.hash}"
+    made_of = f"{slices.timeline.digest} {both.hash} {task.as_of_us} {task.settings.hash}"
     found = records.load_material(work, made_of=made_of) if work else None
     if found is not None:
         task.report_step("taking over from a run that died")
         return found
-    plan = plan_material(slices.ledger, labels, as_of_us=task.as_of_us, settings=task.settings)
+    plan = plan_material(slices.timeline, labels, as_of_us=task.as_of_us, settings=task.settings)
     with tempfile.TemporaryDirectory(prefix="ordervet-night-") if work is None else nullcontext(work) as folder:
         material = replay_material(
             slices, both, plan, settings=task.settings, as_of_us=task.as_of_us, scratch=Path(folder) / "sorted",
@@ -240,8 +240,8 @@ def _fit(task: Task, slices: HistorySlices, material: Material, parts: Parts, na
         "as_of": write_instant(task.as_of_us),
         "key_id": load_key().key_id,
         "history_version": slices.version,
-        "history_digest": slices.ledger.digest,
-        "n_orders": len(slices.ledger.order_id),
+        "history_digest": slices.timeline.digest,
+        "n_orders": len(slices.timeline.order_id),
         "n_labelled": int(plan.weight.sum()),
         "n_fitted": int(plan.weight[rows].sum()),
         "n_fitted_rows": len(rows),
@@ -330,9 +330,9 @@ def _settle(verdicts: list[gates.Gate]) -> list[dict[str, Any]]:
     return [(replace(g, figure=None) if g.name == "scoring_us" else g).as_dict() for g in verdicts]
 
 
-def _measure_flow(ledger: Ledger, labels: Labels, as_of_us: int) -> list[dict[str, Any]]:
+def _measure_flow(timeline: Timeline, labels: Labels, as_of_us: int) -> list[dict[str, Any]]:
     """Count, for each of the last days, orders placed and verdicts that came."""
-    ago = (as_of_us - 1 - ledger.order_seen_at) // DAY_US
+    ago = (as_of_us - 1 - timeline.order_seen_at) // DAY_US
     verdict_ago = (as_of_us - 1 - labels.verdict_at) // DAY_US
     flow = []
     for day in range(min(_N_FLOW_DAYS, int(ago.max(initial=0)) + 1) - 1, -1, -1):

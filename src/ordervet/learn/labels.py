@@ -18,7 +18,7 @@ from ordervet.contract.model import OutcomeKind
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ordervet.history.slices import Ledger
+    from ordervet.history.slices import Timeline
     from ordervet.learn.night_settings import Maturity
 
 DAY_US = 86_400_000_000
@@ -30,7 +30,7 @@ _VALUE = {"malicious": MALICIOUS, "unsure": UNKNOWN, "innocent": INNOCENT, "corr
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What is known of every order at the cut-off, in the ledger's order.
+    """What is known of every order at the cut-off, in the timeline's order.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Labels:
     verdict_at: NDArray[np.int64]
 
 
-def label_ripe_orders(ledger: Ledger, *, as_of_us: int, maturity: Maturity) -> Labels:
+def label_ripe_orders(timeline: Timeline, *, as_of_us: int, maturity: Maturity) -> Labels:
     """Label the orders that are ripe at an instant.
 
     An order is ripe at the age `order_days`. Then its standing judgement decides, when that has stood for its
@@ -55,31 +55,31 @@ def label_ripe_orders(ledger: Ledger, *, as_of_us: int, maturity: Maturity) -> L
 
     Parameters
     ----------
-    ledger : events seen before the instant
+    timeline : events seen before the instant
     as_of_us : the cut-off, UTC microseconds
     maturity : how long each takes
     """
-    rank = np.array([_RANK.get(each, 0) for each in ledger.words] or [0])
-    value = np.array([_VALUE.get(each, UNKNOWN) for each in ledger.words] or [0], np.int8)
-    judged = np.flatnonzero(rank[ledger.later_what] > 0)
-    judged = judged[np.lexsort((rank[ledger.later_what[judged]], ledger.later_seen_at[judged]))]
-    rows = ledger.later_row[judged]
-    n = len(ledger.order_id)
+    rank = np.array([_RANK.get(each, 0) for each in timeline.kinds] or [0])
+    value = np.array([_VALUE.get(each, UNKNOWN) for each in timeline.kinds] or [0], np.int8)
+    judged = np.flatnonzero(rank[timeline.later_kind] > 0)
+    judged = judged[np.lexsort((rank[timeline.later_kind[judged]], timeline.later_seen_at[judged]))]
+    rows = timeline.later_row[judged]
+    n = len(timeline.order_id)
     verdict, verdict_at, is_judged = np.full(n, UNKNOWN, np.int8), np.zeros(n, np.int64), np.zeros(n, bool)
     # NOTE: ascending in time and rank, so that the judgement that stands is written last.
-    verdict[rows] = value[ledger.later_what[judged]]
-    verdict_at[rows] = ledger.later_seen_at[judged]
+    verdict[rows] = value[timeline.later_kind[judged]]
+    verdict_at[rows] = timeline.later_seen_at[judged]
     is_judged[rows] = True
     label = np.where(is_judged, verdict, INNOCENT).astype(np.int8)
     for name, each in (("malicious", MALICIOUS), ("innocent", INNOCENT)):
         stood_since = as_of_us - int(maturity.verdict_days.get(name, 0.0) * DAY_US)
         label[is_judged & (verdict == each) & (verdict_at > stood_since)] = UNKNOWN
-    label[_find_waiting(ledger, as_of_us, maturity) & ~is_judged] = UNKNOWN
-    label[ledger.order_seen_at > as_of_us - int(maturity.order_days * DAY_US)] = UNKNOWN
+    label[_find_waiting(timeline, as_of_us, maturity) & ~is_judged] = UNKNOWN
+    label[timeline.order_seen_at > as_of_us - int(maturity.order_days * DAY_US)] = UNKNOWN
     return Labels(label, is_judged, verdict, verdict_at)
 
 
-def measure_maturity(ledger: Ledger, labels: Labels, *, days: int = 60) -> list[float]:
+def measure_maturity(timeline: Timeline, labels: Labels, *, days: int = 60) -> list[float]:
     """Measure which share of the verdicts of malice had come by each age of the order, in whole days.
 
     Only orders at least `days` old count, so that the late verdicts of young orders are not missing.
@@ -88,19 +88,19 @@ def measure_maturity(ledger: Ledger, labels: Labels, *, days: int = 60) -> list[
     -------
     `days` + 1 shares, of verdicts within `days`; empty where there are none
     """
-    newest = int(ledger.order_seen_at.max(initial=0))
-    is_old = ledger.order_seen_at <= newest - days * DAY_US
-    age = (labels.verdict_at - ledger.order_seen_at)[(labels.verdict == MALICIOUS) & is_old] // DAY_US
+    newest = int(timeline.order_seen_at.max(initial=0))
+    is_old = timeline.order_seen_at <= newest - days * DAY_US
+    age = (labels.verdict_at - timeline.order_seen_at)[(labels.verdict == MALICIOUS) & is_old] // DAY_US
     age = age[age <= days]
     if len(age) == 0:
         return []
     return [float(share) for share in np.cumsum(np.bincount(age, minlength=days + 1)) / len(age)]
 
 
-def _find_waiting(ledger: Ledger, as_of_us: int, maturity: Maturity) -> NDArray[np.bool_]:
+def _find_waiting(timeline: Timeline, as_of_us: int, maturity: Maturity) -> NDArray[np.bool_]:
     """Find orders with an outcome so fresh that more may follow."""
-    days = [maturity.outcome_days.get(word, 0.0) if word in set(OutcomeKind) else 0.0 for word in ledger.words]
-    wait_us = (np.array(days or [0.0]) * DAY_US).astype(np.int64)[ledger.later_what]
-    is_waiting = np.zeros(len(ledger.order_id), bool)
-    is_waiting[ledger.later_row[(wait_us > 0) & (ledger.later_seen_at > as_of_us - wait_us)]] = True
+    days = [maturity.outcome_days.get(word, 0.0) if word in set(OutcomeKind) else 0.0 for word in timeline.kinds]
+    wait_us = (np.array(days or [0.0]) * DAY_US).astype(np.int64)[timeline.later_kind]
+    is_waiting = np.zeros(len(timeline.order_id), bool)
+    is_waiting[timeline.later_row[(wait_us > 0) & (timeline.later_seen_at > as_of_us - wait_us)]] = True
     return is_waiting

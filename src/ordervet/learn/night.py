@@ -124,7 +124,7 @@ def _run(task: Task, slices: HistorySlices, folder: Path) -> Night:
 
 def _describe_content(task: Task, slices: HistorySlices) -> dict[str, str]:
     return {
-        "events": slices.ledger.digest,
+        "events": slices.timeline.digest,
         "spec": task.spec.hash,
         "settings": task.settings.hash,
         "policy": task.policy.policy_id,

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
     from ordervet.entities import KeyedEvents
     from ordervet.features import FeatureSpec, OrderEvents
-    from ordervet.history.slices import HistorySlices, Ledger
+    from ordervet.history.slices import HistorySlices, Timeline
     from ordervet.learn.labels import Labels
     from ordervet.learn.night_settings import NightSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which orders are kept, and for what; rows are positions in the ledger.
+    """Which orders are kept, and for what; rows are positions in the timeline.
 
     Parameters
     ----------
@@ -82,17 +82,17 @@ class Material:
         return self.seen_at // DAY_US
 
 
-def plan_material(ledger: Ledger, labels: Labels, *, as_of_us: int, settings: NightSettings) -> Plan:
+def plan_material(timeline: Timeline, labels: Labels, *, as_of_us: int, settings: NightSettings) -> Plan:
     """Choose the orders to keep: ripe ones within the budget, the newest verdicts, and the reference.
 
     Parameters
     ----------
-    ledger, labels : everything known at the cut-off
+    timeline, labels : everything known at the cut-off
     as_of_us : the cut-off, UTC microseconds
     settings : budgets and days
     """
     learning = settings.learning
-    seen_at, order_id = ledger.order_seen_at, ledger.order_id
+    seen_at, order_id = timeline.order_seen_at, timeline.order_id
     first_us = as_of_us - int((settings.maturity.order_days + learning.train_days) * DAY_US)
     ripe = np.flatnonzero((labels.label >= 0) & (seen_at >= first_us))
     judged = labels.is_judged[ripe]
@@ -141,19 +141,19 @@ def replay_material(
     n_threads : threads; the result does not depend on it
     report_step : is told how far it is
     """
-    n, ledger = len(plan.rows), slices.ledger
+    n, timeline = len(plan.rows), slices.timeline
     features = np.empty((n, len(spec.names)), np.float32)
     amount, buyer, channel = np.zeros(n, np.int64), np.zeros(n, np.uint64), np.zeros(n, np.uint64)
     names: dict[int, str] = {}
     kinds: dict[int, str] = {}
     twins: dict[int, list[int]] = {}
     engine = FeatureEngine(spec, n_jobs=n_threads)
-    n_done, n_all = 0, len(ledger.order_id)
+    n_done, n_all = 0, len(timeline.order_id)
     report_step(f"sorting {n_all:,} orders by time")
     for events in slices.read_in_turn(settings.learning.slice_orders, scratch):
         orders = build_order_events(events.orders, spec)
         found = engine.advance(orders, build_later_events(events))
-        kept, at = _find_kept(orders, ledger, plan)
+        kept, at = _find_kept(orders, timeline, plan)
         features[at], amount[at] = found[kept], orders.amount_minor[kept]
         buyer[at], channel[at] = _ids(orders, "buyer")[kept], _ids(orders, "channel")[kept]
         names |= _name_channels(events)
@@ -161,19 +161,19 @@ def replay_material(
         _count_twins(orders, as_of_us - settings.learning.reference_days * DAY_US, twins)
         n_done += len(orders)
         report_step(f"replaying {n_done:,} of {n_all:,} orders")
-    kind = np.array([kinds.get(each, "") for each in ledger.order_id[plan.rows].tolist()], "U40")
+    kind = np.array([kinds.get(each, "") for each in timeline.order_id[plan.rows].tolist()], "U40")
     shares = {day: n_twins / n_orders for day, (n_orders, n_twins) in sorted(twins.items())}
     return Material(
-        plan, features, ledger.order_seen_at[plan.rows], amount, number_groups(buyer), channel, kind, names, shares
+        plan, features, timeline.order_seen_at[plan.rows], amount, number_groups(buyer), channel, kind, names, shares
     )
 
 
-def _find_kept(orders: OrderEvents, ledger: Ledger, plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _find_kept(orders: OrderEvents, timeline: Timeline, plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find which of a slice's orders are kept, and at which place of the plan."""
     if len(orders) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    low, high = np.searchsorted(ledger.order_seen_at[plan.rows], [orders.seen_at.min(), orders.seen_at.max() + 1])
-    wanted = ledger.order_id[plan.rows[low:high]]
+    low, high = np.searchsorted(timeline.order_seen_at[plan.rows], [orders.seen_at.min(), orders.seen_at.max() + 1])
+    wanted = timeline.order_id[plan.rows[low:high]]
     sorter = np.argsort(orders.order_id, kind="stable")
     at = np.searchsorted(orders.order_id, wanted, sorter=sorter)
     return sorter[at], np.arange(low, high)

@@ -18,12 +18,11 @@ from ordervet.entities import KeyedEvents, key_events
 from ordervet.entities.keyed import KEYED_KINDS
 from ordervet.errors import HistoryError
 from ordervet.features import FeatureEngine, OrderEvents
-from ordervet.history import Fate
-from ordervet.history.identity import identify
-from ordervet.history.known import Digest
-from ordervet.history.live import LiveHistory
+from ordervet.history import IngestStatus
+from ordervet.history.identity import Digest, identify
 from ordervet.history.rows import fit_rows, to_events, to_rows, unite_schemas
 from ordervet.history.snapshots import list_snapshots, load_header, load_snapshot, save_snapshot
+from ordervet.history.writer import LiveHistory
 from ordervet.score.arrival import NEVER
 from ordervet.score.memory import Memory, advance, advance_one, find_earliest, require_engine
 from ordervet.score.rebuild import build_state, list_state_columns
@@ -177,11 +176,11 @@ class LiveMemory(Memory):
                 "events that are keyed already cannot be brought into a history by its scorer",
                 hint="give the events as they were read",
             )
-        with self._live.changing() as history:
+        with self._live.bulk_change() as history:
             (ingested,) = history.ingest_all([events])
         keyed = key_events(events, self._key)
-        n_events = sum(len(fates) for fates in ingested.fates.values())
-        if ingested.count(Fate.ACCEPTED) == n_events and find_earliest(keyed) > self._last_seen_at:
+        n_events = sum(len(statuses) for statuses in ingested.statuses.values())
+        if ingested.count(IngestStatus.ACCEPTED) == n_events and find_earliest(keyed) > self._last_seen_at:
             self._note_events(keyed)
             return advance(engine, keyed)
         every = self._replay(engine.spec)
@@ -196,7 +195,7 @@ class LiveMemory(Memory):
     def erase_buyer(self, buyer_id: str) -> Erased:
         """Erase a buyer from the history and from what is remembered; see `History.erase_buyer`."""
         self._join_saving()
-        with self._live.changing() as history:
+        with self._live.bulk_change() as history:
             erased = history.erase_buyer(buyer_id)
         if self._engine is None:
             self._read_all()

@@ -14,8 +14,7 @@ from ordervet.entities import KeyedEvents, key_events
 from ordervet.entities.keyed import KEYED_KINDS, complete_columns, keyed_schema
 from ordervet.errors import HistoryError, ModelError
 from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
-from ordervet.history.lines import read_lines
-from ordervet.history.rows import to_events
+from ordervet.history.rows import read_lines, to_events
 from ordervet.score.one_event import find_mask, list_own_features, pick_ids
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from ordervet.entities.keyed import KEYED_KINDS, ORDER_ID
 from ordervet.errors import ContractError
 from ordervet.features import LaterEvents, build_later_events
 from ordervet.history.identity import IDENTITY_COLUMNS, UNDECIDED
-from ordervet.history.lines import write_line
+from ordervet.history.rows import write_line
 
 if TYPE_CHECKING:
     from ordervet.contract import EventKind

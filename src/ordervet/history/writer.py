@@ -1,8 +1,8 @@
 """A history while a scorer runs on it: an event is in the journal before it is acknowledged, in the table soon after.
 
-A thread of its own brings the journal to the disk and the table up to date. An event that cannot be journalled is not
-taken; one that cannot be brought into the table yet waits in the journal. A file of the journal is removed only when
-the table has all of it on the disk, and what a dead scorer left is brought in by the next writer, whoever that is.
+A background thread syncs the journal to the disk and flushes it to the table. An event that cannot be journalled is
+rejected; one that cannot be flushed yet waits in the journal. A file of the journal is removed only when the table has
+all of it on the disk, and what a dead scorer left is committed by the next writer, whoever that is.
 """
 
 from __future__ import annotations
@@ -19,19 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.errors import HistoryError, HistoryLockedError
-from ordervet.history.commits import (
-    commit_entries,
-    commit_journal,
-    read_arrivals,
-    read_columns,
-    read_identities,
-)
-from ordervet.history.disk import told_clearly
-from ordervet.history.identity import has_blame
-from ordervet.history.journal import Entry, create_journal
-from ordervet.history.known import KnownEvents, digest_events
-from ordervet.history.lines import write_lines
-from ordervet.history.rows import row_schema
+from ordervet.history.delta import describe_errors, read_arrivals, read_columns, read_identities
+from ordervet.history.identity import KnownEvents, digest_events, has_blame
+from ordervet.history.journal import Entry, commit_entries, commit_journal, create_journal
+from ordervet.history.rows import read_ints, row_schema, write_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,12 +30,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ordervet.history.identity import Digest
     from ordervet.history.journal import Durability, Journal
-    from ordervet.history.known import Digest
     from ordervet.history.store import History
 
 SYNC_S = 0.05
-"""With durability "batch", so long after it was acknowledged an event has reached the disk (more on a busy one)."""
+"""With durability "batch", seconds until an acknowledged event is on the disk (longer on a busy one)."""
 
 _COMPACT_EVERY = 100
 _KEEP_DAYS = 7
@@ -53,8 +44,8 @@ _log = logging.getLogger("ordervet")
 
 
 @dataclass(slots=True)
-class _Stretch:
-    """What was acknowledged between two flushes."""
+class _Segment:
+    """The events acknowledged between two flushes."""
 
     journal: Journal
     entries: list[Entry] = field(default_factory=list)
@@ -64,19 +55,19 @@ class _Stretch:
 class LiveHistory:
     """The only writer of a history, from now until `close`.
 
-    Events may arrive in one thread while another one flushes; arrivals themselves come one after the other.
+    One thread appends at a time; another one may flush meanwhile.
 
     Parameters
     ----------
     history : an existing store
-    durability : "batch": what is acknowledged survives the death of the process, and `SYNC_S` later also that of the
-        machine; "always": it survives both from the start
-    flush_after_s, flush_after : events reach the table so many seconds, or so many of them, after the first
+    durability : "batch": an acknowledged event survives a crash of the process, and `SYNC_S` later also one of the
+        machine; "always": it survives both at once
+    flush_after_s, flush_after : flush to the table so many seconds, or so many events, after the first
 
     Raises
     ------
     HistoryLockedError
-        Another process writes the history, or this one may not.
+        Another process is writing the history, or this one lacks permission.
     HistoryError
         The history cannot be read or written, or its journal is damaged.
     """
@@ -92,8 +83,8 @@ class LiveHistory:
         self._history, self._folder = history, history.path
         self._durability: Durability = durability
         self._flush_after_s, self._flush_after = flush_after_s, flush_after
-        self._turn = threading.Lock()
-        self._work = threading.RLock()
+        self._append_lock = threading.Lock()
+        self._flush_lock = threading.RLock()
         self._wake, self._stop = threading.Event(), threading.Event()
         self._n_pending, self._pending_since, self._n_flushes = 0, 0.0, 0
         try:
@@ -103,11 +94,11 @@ class LiveHistory:
                 f"the history {self._folder.name} cannot be written: {error.strerror}",
                 hint="check the permissions of its folder; to read it: Scorer.open(read_only=True), score --dry-run",
             ) from None
-        with told_clearly(self._folder, "written"):
+        with describe_errors(self._folder, "written"):
             try:
                 commit_journal(self._folder)
                 self.known = _read_known(self._folder)
-                self._stretches = [_Stretch(create_journal(self._folder, durability))]
+                self._segments = [_Segment(create_journal(self._folder, durability))]
             except BaseException:
                 history.lock.release()
                 raise
@@ -115,26 +106,26 @@ class LiveHistory:
         self._thread.start()
 
     def append(self, rows: pa.Table) -> NDArray[np.bool_]:
-        """Acknowledge events: when this returns they are in the journal, each once.
+        """Append events: when this returns they are in the journal, each once.
 
         Parameters
         ----------
-        rows : identified rows of the store, one micro-batch; `seen_at` is the instant of arrival
+        rows : identified rows of the store, one micro-batch; `seen_at` is the time of arrival
 
         Returns
         -------
-        shape (n_rows,), whether the event is new; one that is not may still bring the blame of an outcome
+        shape (n_rows,), whether the event is new; one that is not may still add the blame of an outcome
 
         Raises
         ------
         HistoryError
-            The journal cannot be written: none of the new events was taken.
+            The journal cannot be written: none of the new events was accepted.
         """
         event_ids = np.asarray(rows["event_id"]).tolist()
         is_blamed = has_blame(rows)
         first = {event_id: row for row, event_id in reversed(list(enumerate(event_ids)))}
         is_new = np.array([first[each] == row and each not in self.known for row, each in enumerate(event_ids)], bool)
-        # NOTE: blames first. If the disk is full after them, they were taken and the new events were not.
+        # NOTE: blames first. If the disk is full after them, they were accepted and the new events were not.
         for is_repeat, chosen in ((True, ~is_new & is_blamed), (False, is_new)):
             if chosen.any():
                 self._write(Entry(is_repeat, write_lines(rows.filter(pa.array(chosen)))), int(chosen.sum()))
@@ -143,17 +134,17 @@ class LiveHistory:
         return is_new
 
     def append_line(self, event_id: int, line: bytes, *, is_blamed: bool = False) -> bool:
-        """Acknowledge one event; errors are those of `append`.
+        """Append one event; see `append`.
 
         Parameters
         ----------
         event_id : its identity
-        line : of `lines.write_line`
-        is_blamed : whether it says whose fault it was
+        line : of `rows.write_line`
+        is_blamed : whether it has a blame
 
         Returns
         -------
-        whether it is new; one that is not may still bring a blame
+        whether it is new; one that is not may still add a blame
         """
         is_new = event_id not in self.known
         if is_new or is_blamed:
@@ -163,44 +154,44 @@ class LiveHistory:
         return is_new
 
     def sync(self) -> None:
-        """Bring the journal to the disk."""
-        with self._work, told_clearly(self._folder, "written"):
-            for stretch in self._stretches:
-                stretch.journal.sync()
+        """Sync the journal to the disk."""
+        with self._flush_lock, describe_errors(self._folder, "written"):
+            for segment in self._segments:
+                segment.journal.sync()
 
     def flush(self) -> None:
-        """Bring into the table all that was acknowledged before.
+        """Write everything acknowledged so far to the table.
 
         Raises
         ------
         HistoryError
-            The table or the journal cannot be written; what was acknowledged stays in the journal.
+            The table or the journal cannot be written; acknowledged events stay in the journal.
         """
-        with self._work, told_clearly(self._folder, "written"):
+        with self._flush_lock, describe_errors(self._folder, "written"):
             if not self._has_pending():
                 return
-            if self._stretches[-1].entries:
-                following = _Stretch(create_journal(self._folder, self._durability))
-                with self._turn:
-                    self._stretches.append(following)
+            if self._segments[-1].entries:
+                following = _Segment(create_journal(self._folder, self._durability))
+                with self._append_lock:
+                    self._segments.append(following)
                     self._n_pending = 0
-            done = self._stretches[:-1]
-            is_left_over = any(stretch.is_tried for stretch in done)
-            for stretch in done:
-                stretch.is_tried = True
+            done = self._segments[:-1]
+            is_left_over = any(segment.is_tried for segment in done)
+            for segment in done:
+                segment.is_tried = True
             with self._history.lock.held():
-                entries = [entry for stretch in done for entry in stretch.entries]
+                entries = [entry for segment in done for entry in segment.entries]
                 commit_entries(self._folder, entries, is_left_over=is_left_over)
-                for stretch in done:
-                    stretch.journal.remove()
-            self._stretches = self._stretches[-1:]
+                for segment in done:
+                    segment.journal.remove()
+            self._segments = self._segments[-1:]
             self.known.settle()
             self._n_flushes += 1
 
     @contextmanager
-    def changing(self) -> Iterator[History]:
-        """Give the store for a change in bulk, with all that was acknowledged in it; flushes wait meanwhile."""
-        with self._work:
+    def bulk_change(self) -> Iterator[History]:
+        """Yield the flushed store for a change in bulk; further flushes wait meanwhile."""
+        with self._flush_lock:
             self.flush()
             try:
                 yield self._history
@@ -208,31 +199,31 @@ class LiveHistory:
                 self.known = _read_known(self._folder)
 
     def read(self) -> pa.Table:
-        """Read all rows of the table in the order seen; call `flush` first, or after opening."""
-        with told_clearly(self._folder, "read"):
+        """Read all rows of the table in the order seen; `flush` first."""
+        with describe_errors(self._folder, "read"):
             return read_arrivals(self._folder)
 
     def read_columns(self, of_orders: list[str], of_later: list[str]) -> tuple[pa.Table, pa.Table]:
-        """Read some columns of all orders, and of what came later, in no order; call `flush` before."""
-        with told_clearly(self._folder, "read"):
+        """Read some columns of all orders, and of later events, in no particular order; `flush` first."""
+        with describe_errors(self._folder, "read"):
             return read_columns(self._folder, of_orders, of_later)
 
     def read_tail(self, last_seen_at: int, ids_at_last: set[int], digest: Digest) -> pa.Table | None:
-        """Read what came after a state, if the table holds exactly what the state was built from and what came after.
+        """Read the rows after a state, if the table holds exactly the events of the state and later ones.
 
         Parameters
         ----------
-        last_seen_at : instant of the state's last event, UTC microseconds
-        ids_at_last : the state's events of that very instant
+        last_seen_at : time of the state's last event, UTC microseconds
+        ids_at_last : the state's events of that very microsecond
         digest : of all the state's events
 
         Returns
         -------
-        rows in the order seen; None where the state is stale
+        rows in the order seen; None if the state is stale
         """
-        with told_clearly(self._folder, "read"):
+        with describe_errors(self._folder, "read"):
             rows = read_identities(self._folder)
-            event_ids, seen_at = _ints(rows["event_id"]), _ints(rows["seen_at"])
+            event_ids, seen_at = read_ints(rows["event_id"]), read_ints(rows["seen_at"])
             is_inside = seen_at < last_seen_at
             at_last = np.flatnonzero(seen_at == last_seen_at)
             is_inside[at_last] = np.isin(event_ids[at_last], np.fromiter(ids_at_last, np.int64, len(ids_at_last)))
@@ -244,7 +235,7 @@ class LiveHistory:
             return tail.filter(pc.is_in(tail["event_id"], pa.array(event_ids[~is_inside])))
 
     def close(self) -> None:
-        """Bring everything into the table, and let others write; a second call does nothing."""
+        """Flush everything to the table and release the history; a second call does nothing."""
         if self._stop.is_set():
             return
         self._stop.set()
@@ -252,19 +243,19 @@ class LiveHistory:
         self._thread.join()
         try:
             self.flush()
-            self._stretches[-1].journal.remove()
+            self._segments[-1].journal.remove()
         except HistoryError as error:
             _log.error("%s; it stays in the journal for the next writer", error.message)
-            for stretch in self._stretches:
-                stretch.journal.close()
+            for segment in self._segments:
+                segment.journal.close()
         finally:
             self._history.lock.release()
 
     def _write(self, entry: Entry, n_events: int) -> None:
-        with self._turn:
-            stretch = self._stretches[-1]
-            stretch.journal.append(entry)
-            stretch.entries.append(entry)
+        with self._append_lock:
+            segment = self._segments[-1]
+            segment.journal.append(entry)
+            segment.entries.append(entry)
             if self._n_pending == 0:
                 self._pending_since = time.monotonic()
             self._n_pending += n_events
@@ -272,22 +263,22 @@ class LiveHistory:
             self._wake.set()
 
     def _has_pending(self) -> bool:
-        """Tell whether anything is in the journal; a flush that failed has left more than one stretch."""
-        return self._n_pending > 0 or len(self._stretches) > 1
+        """Return whether anything is in the journal; a failed flush leaves more than one segment."""
+        return self._n_pending > 0 or len(self._segments) > 1
 
     def _run(self) -> None:
         while not self._stop.is_set():
             left_s = self._pending_since + self._flush_after_s - time.monotonic()
             if self._wake.wait(max(left_s, 0.0) if self._has_pending() else None):
-                self._stop.wait(SYNC_S)  # whatever arrives meanwhile shares one write to the disk
+                self._stop.wait(SYNC_S)  # whatever arrives meanwhile shares one sync
                 self._wake.clear()
             try:
                 self._catch_up()
             except HistoryError as error:
-                _log.error("%s; what was acknowledged is in the journal", error.message)
+                _log.error("%s; acknowledged events are in the journal", error.message)
                 self._stop.wait(min(self._flush_after_s, 1.0))
-            except Exception as error:  # noqa: BLE001 - the thread must outlive whatever the table's engine raises
-                _log.error("flushing failed: %s; what was acknowledged is in the journal", type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - the thread must survive whatever the table's engine raises
+                _log.error("flush failed: %s; acknowledged events are in the journal", type(error).__name__)
                 self._stop.wait(min(self._flush_after_s, 1.0))
 
     def _catch_up(self) -> None:
@@ -303,8 +294,4 @@ class LiveHistory:
 
 def _read_known(folder: Path) -> KnownEvents:
     rows = read_identities(folder)
-    return KnownEvents(_ints(rows["event_id"]), has_blame(rows))
-
-
-def _ints(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    return np.asarray(column.cast(pa.int64()))
+    return KnownEvents(read_ints(rows["event_id"]), has_blame(rows))
