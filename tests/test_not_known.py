@@ -100,7 +100,7 @@ def test_number_of_what_is_not_known_is_a_reason_of_its_own() -> None:
 def test_decision_lists_what_is_not_known_and_why() -> None:
     evidence = {"phone": np.array([0, *STATES]), "address": np.array([0, 0, 0, 0])}
 
-    missing = list_missing(evidence)
+    missing = list_missing(evidence, 4)
 
     assert missing == [(), ("phone_masked",), ("phone_absent",), ("phone_unusable",)]
     assert len({explain_missing(codes[0], "en") for codes in missing[1:]}) == 3

@@ -9,7 +9,7 @@ import pytest
 
 from ordervet.entities import Key
 from ordervet.policy import find_test_order, list_test_orders, load_policy
-from ordervet.policy.expressions import NUMBER_FIELDS, TEXT_FIELDS
+from ordervet.policy.rules import NUMBER_FIELDS, TEXT_FIELDS
 
 DOCS = Path(__file__).parents[2] / "docs"
 POLICY = (DOCS / "policy.md").read_text(encoding="utf-8")

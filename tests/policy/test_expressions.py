@@ -11,7 +11,7 @@ import rule_engine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordervet.policy.expressions import MAX_LENGTH, find_type, parse_expression
+from ordervet.policy.rules import MAX_LENGTH, find_type, parse_expression
 
 CHANNELS = ("live", "app", "search")
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ordervet.policy import Finding, lint_scripts, lint_text, load_registry, load_scripts
-from ordervet.policy.texts import Text
+from ordervet.policy.documents import Text
 
 if TYPE_CHECKING:
     from ordervet.policy import Script

@@ -174,7 +174,7 @@ def test_rule_makes_a_decision_stricter_and_routes_it() -> None:
     overlay = build_overlay(policy, np.full(3, NOW_US), columns=columns)
     decided = decide(policy, [0.0, 0.0, 0.0], overlay=overlay)
 
-    assert decided.list_actions() == [Action.CONFIRM, Action.PASS, Action.PASS]
+    assert [ACTIONS[at] for at in decided.actions] == [Action.CONFIRM, Action.PASS, Action.PASS]
     assert (overlay.routes, overlay.applied) == ({0: "lead"}, {0: ("rule_big_first",)})
 
 
@@ -235,7 +235,7 @@ def test_allow_list_never_takes_an_order_from_the_person_who_judges_its_kind(dat
 
     decided = decide(load_policy(), [data.draw(st.floats(0.0, 1.0))], kinds=[kind], overlay=overlay)
 
-    assert decided.list_actions() == [Action.REVIEW]
+    assert [ACTIONS[at] for at in decided.actions] == [Action.REVIEW]
 
 
 def test_allowed_order_passes_and_takes_nobodys_slot() -> None:
@@ -243,7 +243,7 @@ def test_allowed_order_passes_and_takes_nobodys_slot() -> None:
 
     decided = decide(load_policy(), [0.99, 0.5], overlay=overlay, capacity=1)
 
-    assert decided.list_actions() == [Action.PASS, Action.REVIEW]
+    assert [ACTIONS[at] for at in decided.actions] == [Action.PASS, Action.REVIEW]
 
 
 @pytest.mark.parametrize("code", ["deny_phone", "allow_buyer", "rule_big_first", "deny_terminal"])

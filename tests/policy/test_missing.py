@@ -19,19 +19,20 @@ def test_states_are_those_of_the_entities_room() -> None:
 def test_list_missing_names_entity_and_state_per_order() -> None:
     evidence = {"phone": np.array([0, 2, 3], dtype=np.int8), "ip": np.array([1, 1, 0], dtype=np.int8)}
 
-    codes = list_missing(evidence)
+    codes = list_missing(evidence, 3)
 
     assert codes == [("ip_absent",), ("phone_masked", "ip_absent"), ("phone_unusable",)]
 
 
 def test_list_missing_takes_an_empty_batch() -> None:
-    assert list_missing({"phone": np.array([], dtype=np.int8)}) == []
+    assert list_missing({"phone": np.array([], dtype=np.int8)}, 0) == []
+    assert list_missing({}, 2) == [(), ()]
 
 
 @pytest.mark.parametrize("evidence", [{"phone": [0, 1], "ip": [0]}, {"phone": [4]}, {"phone": [-1]}, {"phone": [[0]]}])
 def test_list_missing_refuses_what_does_not_fit(evidence: dict) -> None:
     with pytest.raises(PolicyError, match="evidence"):
-        list_missing(evidence)
+        list_missing(evidence, len(evidence["phone"]))
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,8 @@ from ordervet.errors import PolicyError
 from ordervet.features import build_spec
 from ordervet.features.spec import BUILT_IN_ENTITIES, GROUP_NAMES, ORDER_VALUES, SELECTORS, SUM_COLUMNS, Statistic
 from ordervet.policy import Stage, assign_reasons, find_spec, load_registry
-from ordervet.policy.expressions import find_type
-from ordervet.policy.registry import FeatureName, Registry
-from ordervet.policy.sentences import _find_form
+from ordervet.policy.registry import FeatureName, Registry, _find_form
+from ordervet.policy.rules import find_type
 
 FROZEN = Path(__file__).with_name("reason_codes.txt")
 OTHER = "R999"

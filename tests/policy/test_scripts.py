@@ -16,18 +16,18 @@ from ordervet.policy import (
     Stage,
     load_registry,
     load_scripts,
-    render,
     script_for,
     script_for_reasons,
 )
-from ordervet.policy.texts import parse_yaml
+from ordervet.policy.documents import parse_yaml
+from ordervet.policy.scripts import show_script, write_messages
+from ordervet.policy.slots import build_values
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ordervet.policy import (
-        RenderedScript,
-    )
+    from ordervet.policy import Script
+    from ordervet.words import Lang
 
 ORDER = {
     "order_id": "A1",
@@ -53,9 +53,10 @@ FIELD_STAGES = {
 }
 
 
-def texts_of(rendered: RenderedScript) -> list[str]:
-    values = [getattr(rendered, name) for name in rendered.__slots__]
-    return [text for value in values for text in ((value,) if isinstance(value, str) else value)]
+def fill(script: Script, lang: Lang) -> list[str]:
+    """Fill the slots of a script's title and of all its parts for `ORDER`."""
+    parts = show_script(script, lang, build_values(ORDER, lang=lang, time_zone="Asia/Shanghai"))
+    return [script.title[lang], *(text for texts in parts.values() for text in texts)]
 
 
 def write_own(folder: Path, **changes: object) -> Path:
@@ -87,22 +88,22 @@ def test_every_reason_leads_to_a_script_of_its_own_kind_and_stage(code: str) -> 
 def test_script_renders_in_both_languages_without_a_slot_or_personal_field_left(script_id: str) -> None:
     script = load_scripts()[script_id]
 
-    zh, en = texts_of(render(script, ORDER)), texts_of(render(script, ORDER, lang="en"))
+    zh, en = fill(script, "zh"), fill(script, "en")
 
     assert len(zh) == len(en)
     assert not [text for text in zh + en if "{" in text or "19900001111" in text or "甲乙" in text]
-    assert all(any("\u4e00" <= sign <= "\u9fff" for sign in text) for text in zh[1:])
+    assert all(any("\u4e00" <= sign <= "\u9fff" for sign in text) for text in zh)
     assert not [text for text in en if any("\u4e00" <= sign <= "\u9fff" for sign in text)]
 
 
 @pytest.mark.parametrize("script_id", list(load_scripts()))
 def test_customer_texts_name_the_order_and_differ_in_tone(script_id: str) -> None:
     for lang in ("zh", "en"):
-        rendered = render(load_scripts()[script_id], ORDER, lang=lang)
+        gentle, firm = write_messages(load_scripts()[script_id], ORDER, lang=lang, time_zone="Asia/Shanghai")
 
-        assert "A1" in rendered.firm
-        assert "A1" in rendered.gentle
-        assert rendered.firm != rendered.gentle
+        assert "A1" in firm
+        assert "A1" in gentle
+        assert firm != gentle
 
 
 def test_script_for_falls_back_to_the_kinds_earliest_stage_and_then_to_the_general_one() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ordervet.reports.lookalikes import build_lookalike_table, sum_up_lookalikes
+from ordervet.reports.terminal import build_lookalike_table, sum_up_lookalikes
 
 
 def draw_row(**changes: Any) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from ordervet.contract.verdicts import CORRECTED
 from ordervet.entities import key_events
 from ordervet.features import build_later_events, build_order_events, build_spec
 from ordervet.learn.train import label_orders
+from ordervet.reports.campaign_watch import find_rings
 from ordervet.reports.period import bound_share, build_period
-from ordervet.reports.rings import find_rings
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,7 +12,7 @@ from ordervet.cli.screen import ExitCode, out, print_json, show_progress
 from ordervet.lab.lookalikes import SCENARIOS, measure_lookalikes
 from ordervet.model import find_live_model, load_model
 from ordervet.reports import SIMULATED
-from ordervet.reports.lookalikes import build_lookalike_table, sum_up_lookalikes
+from ordervet.reports.terminal import build_lookalike_table, sum_up_lookalikes
 from ordervet.score import find_bundled_models
 
 

@@ -19,7 +19,7 @@ from ordervet.errors import ContractError
 from ordervet.history import History
 from ordervet.model import find_live_model, load_model
 from ordervet.policy import ACTIONS, BANDS, load_policy
-from ordervet.policy.expressions import NUMBER_FIELDS, TEXT_FIELDS
+from ordervet.policy.rules import NUMBER_FIELDS, TEXT_FIELDS
 from ordervet.score import find_bundled_models
 from ordervet.score.compare import compare_policies
 

@@ -9,7 +9,7 @@ from ordervet.policy.lint import KIND_STAGES, Finding, lint_scripts, lint_text
 from ordervet.policy.missing import explain_missing, list_missing
 from ordervet.policy.overlay import Overlay, build_overlay, explain_applied
 from ordervet.policy.pacing import Pace, Pacer
-from ordervet.policy.policy import HUMAN_KINDS, Policy, load_policy, parse_policy
+from ordervet.policy.policy import HUMAN_KINDS, Policy, find_policy, keep_policy, load_policy, parse_policy
 from ordervet.policy.reasons import (
     FoundReasons,
     Reason,
@@ -21,10 +21,14 @@ from ordervet.policy.reasons import (
     word_reason,
 )
 from ordervet.policy.registry import ReasonSpec, load_registry
-from ordervet.policy.script_files import Script
-from ordervet.policy.scripts import RenderedScript, find_script_id, load_scripts, render, script_for, script_for_reasons
+from ordervet.policy.scripts import (
+    Script,
+    find_script_id,
+    load_scripts,
+    script_for,
+    script_for_reasons,
+)
 from ordervet.policy.slots import SLOTS
-from ordervet.policy.versions import find_policy, keep_policy
 from ordervet.words import Lang
 
 __all__ = [
@@ -48,7 +52,6 @@ __all__ = [
     "Policy",
     "Reason",
     "ReasonSpec",
-    "RenderedScript",
     "Script",
     "Shift",
     "Stage",
@@ -75,7 +78,6 @@ __all__ = [
     "own_history_log_odds",
     "parse_policy",
     "parse_shifts",
-    "render",
     "script_for",
     "script_for_reasons",
     "word_reason",

@@ -10,14 +10,13 @@ import numpy.typing as npt
 
 from ordervet.contract import MaliceKind
 from ordervet.errors import PolicyError
-from ordervet.policy.codes import ACTIONS, BANDS, Action
+from ordervet.policy.codes import ACTIONS, Action
 from ordervet.policy.policy import HUMAN_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ordervet.policy.capacity import Capacity
-    from ordervet.policy.codes import Band
     from ordervet.policy.overlay import Overlay
     from ordervet.policy.pacing import Pace
     from ordervet.policy.policy import Policy
@@ -43,24 +42,6 @@ class Decided:
 
     bands: RankArray
     actions: RankArray
-
-    def list_bands(self) -> list[Band]:
-        """Give the bands as enum members.
-
-        Returns
-        -------
-        n_orders members
-        """
-        return [BANDS[rank] for rank in self.bands]
-
-    def list_actions(self) -> list[Action]:
-        """Give the actions as enum members.
-
-        Returns
-        -------
-        n_orders members
-        """
-        return [ACTIONS[rank] for rank in self.actions]
 
 
 def decide(

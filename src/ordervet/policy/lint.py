@@ -15,16 +15,15 @@ from ordervet.contract import MaliceKind
 from ordervet.entities.characters import fold_char
 from ordervet.errors import PolicyError
 from ordervet.policy.codes import Stage
+from ordervet.policy.documents import parse_yaml
 from ordervet.policy.registry import load_registry
-from ordervet.policy.script_files import GENERAL_ID
-from ordervet.policy.scripts import load_scripts
+from ordervet.policy.scripts import GENERAL_ID, load_scripts
 from ordervet.policy.slots import REQUIRED_SLOTS, SLOTS, fill_slots
-from ordervet.policy.texts import parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ordervet.policy.script_files import Script
+    from ordervet.policy.scripts import Script
     from ordervet.words import Lang
 
 KIND_STAGES: Final[dict[MaliceKind, tuple[Stage, ...]]] = {

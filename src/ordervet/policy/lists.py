@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ordervet.contract import validate_events
 from ordervet.entities import ENTITY_NAMES, key_orders
 from ordervet.errors import ContractError
-from ordervet.policy.problems import Problem, list_problems
+from ordervet.policy.documents import Problem, list_problems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,12 +14,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, Strict, ValidationError, model_validator
 
 from ordervet.contract import MaliceKind
+from ordervet.contract.outputs import write_text
 from ordervet.entities import load_key
 from ordervet.errors import PolicyError
 from ordervet.policy.capacity import Capacity
 from ordervet.policy.codes import ACTIONS, BANDS, Action
+from ordervet.policy.documents import build_error, list_problems
 from ordervet.policy.lists import KeyLists, ListEntry, read_list
-from ordervet.policy.problems import build_error, list_problems
 from ordervet.policy.rules import Rule
 from ordervet.policy.thresholds import ExpectedCost, Explicit
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from ordervet.entities import Key
     from ordervet.policy.capacity import Shift
     from ordervet.policy.codes import Band
-    from ordervet.policy.problems import Problem
+    from ordervet.policy.documents import Problem
 
 HUMAN_KINDS: Final = frozenset({MaliceKind.PROFESSIONAL_CLAIM, MaliceKind.REVIEW_EXTORTION})
 """Kinds that a person always judges: their action is ``review`` in every band and can be nothing else."""
@@ -341,3 +342,58 @@ def _read_lists(settings: dict[str, Any], folder: Path, key: Key | None) -> list
 def _load_default() -> Policy:
     file = resources.files("ordervet.policy").joinpath("default_policy.toml")
     return parse_policy(file.read_text(encoding="utf-8"), source="default_policy.toml")
+
+
+# NOTE: files and folders that begin with an underscore are no data to Delta; no clean-up removes them.
+FOLDER: Final = "_policies"
+"""Folder of the versions, in that of a history."""
+
+
+def keep_policy(policy: Policy, history: Path) -> None:
+    """Keep a policy beside a history, under its id; one that is there already stays as it is.
+
+    Lists are kept as keyed ids, as the policy holds them.
+
+    Parameters
+    ----------
+    policy : that decides
+    history : folder of an existing history
+
+    Raises
+    ------
+    FileError
+        The system refuses.
+    """
+    path = history / FOLDER / f"{policy.policy_id}.json"
+    if not path.exists():
+        write_text(policy.model_dump_json(indent=1) + "\n", path)
+
+
+def find_policy(policy_id: str, history: Path) -> Policy:
+    """Find the policy that a decision names.
+
+    Parameters
+    ----------
+    policy_id : of the decision
+    history : folder of the history
+
+    Returns
+    -------
+    the policy as it was
+
+    Raises
+    ------
+    PolicyError
+        No such policy was kept, or its file is damaged.
+    """
+    path = history / FOLDER / f"{policy_id}.json"
+    is_id = policy_id.isalnum()
+    if not is_id or not path.is_file():
+        raise PolicyError(f"the history keeps no policy {policy_id[:40]}", hint="load the policy file of that time")
+    try:
+        policy = Policy.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError, ValueError):
+        policy = None
+    if policy is None or policy.policy_id != policy_id:
+        raise PolicyError(f"the policy {policy_id} that the history keeps is damaged", hint="load its policy file")
+    return policy

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ordervet.contract.verdicts import CORRECTED, INNOCENT, MALICIOUS, UNSURE
-from ordervet.reports.bars import draw_bars
 from ordervet.reports.board import Board, Section
 from ordervet.reports.campaign_parts import make_fields
 from ordervet.reports.campaign_watch import build_channels, build_rings
 from ordervet.reports.period import DAY_US, HOUR_US, bound_share
+from ordervet.reports.plots import draw_bars
 from ordervet.words import format_text
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ordervet.contract import MaliceKind, VerdictValue
 from ordervet.policy import Band, Stage
+from ordervet.policy.scripts import show_script, write_messages
 from ordervet.reports.links import name_key
-from ordervet.reports.script_parts import say_to_customer, show_script
 from ordervet.reports.sheets import Column, write_book
 from ordervet.words import find_words, format_text
 
@@ -91,7 +91,7 @@ class _Writer:
 
     def _add_item(self, sheet: Sheet, rank: int, item: QueueItem) -> None:
         lang, decision, order = self._lang, item.decision, item.order
-        gentle, firm = say_to_customer(item.script, order, lang=lang, time_zone=self._queue.time_zone)
+        gentle, firm = write_messages(item.script, order, lang=lang, time_zone=self._queue.time_zone)
         band = decision.band or Band.LOW
         reasons = [f"{reason.code} {text}" for reason, text in zip(decision.reasons, item.reasons[lang], strict=True)]
         reasons += item.applied[lang]

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ordervet.contract import MaliceKind
 from ordervet.policy import ACTIONS, BANDS, SLOTS, Stage
+from ordervet.policy.scripts import SCRIPT_PARTS, show_script
 from ordervet.policy.slots import build_values
 from ordervet.reports.links import LINKING
 from ordervet.reports.page import build_page
-from ordervet.reports.script_parts import SCRIPT_PARTS, show_script
 from ordervet.words import LANGS, find_words
 from ordervet.words.numbers import format_money
 

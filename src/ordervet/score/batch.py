@@ -14,6 +14,7 @@ from ordervet.policy import (
     decide,
     find_reasons,
     find_spec,
+    list_missing,
     list_own_history,
     own_history_log_odds,
 )
@@ -38,11 +39,10 @@ if TYPE_CHECKING:
         TestOrder,
     )
 
-__all__ = ["EVIDENCE_WORDS", "MISSING_ENTITIES", "ScoredOrders", "count_known_orders", "score_batch"]
+__all__ = ["MISSING_ENTITIES", "ScoredOrders", "count_known_orders", "score_batch"]
 
 #: Entities whose absence the desk should know about, with the words for each kind of absence.
 MISSING_ENTITIES = ("buyer", "address", "phone", "device", "ip")
-EVIDENCE_WORDS = ("", "absent", "masked", "unusable")
 
 #: Earlier orders of the buyer on record; the feature that the rule of minimum evidence reads.
 _N_KNOWN = "buyer__count__order__90d"
@@ -117,7 +117,9 @@ def score_batch(
         actions=decided.actions,
         reasons=reasons,
         kinds=kinds,
-        missing=_list_missing(events),
+        missing=list_missing(
+            {name: events.evidence[name] for name in MISSING_ENTITIES if name in events.evidence}, len(events)
+        ),
         model_id=model.model_id,
         policy_id=policy.policy_id,
         orders=orders,
@@ -214,18 +216,3 @@ def _name_kinds(
         if kind:
             kinds[row] = kind
     return kinds
-
-
-def _list_missing(events: OrderEvents) -> list[tuple[str, ...]]:
-    """Name what is missing, order by order; all orders that miss the same share one tuple."""
-    names = [name for name in MISSING_ENTITIES if name in events.evidence]
-    states = len(EVIDENCE_WORDS)
-    # SPEED: one number per order; sorting whole rows takes longer than all the rest (bench_path.py).
-    number = np.zeros(len(events), np.int64)
-    for name in names:
-        number = number * states + events.evidence[name]
-    words: dict[int, tuple[str, ...]] = {}
-    for each in np.flatnonzero(np.bincount(number)).tolist():
-        codes = [each // states**place % states for place in reversed(range(len(names)))]
-        words[each] = tuple(f"{name}_{EVIDENCE_WORDS[code]}" for name, code in zip(names, codes, strict=True) if code)
-    return [words[each] for each in number.tolist()]

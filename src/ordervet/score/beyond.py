@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.policy import build_overlay, find_test_order
-from ordervet.policy.expressions import TEXT_FIELDS
 from ordervet.policy.forcing import PREFIX
+from ordervet.policy.rules import TEXT_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,9 +14,10 @@ import numpy as np
 from ordervet.contract import MaliceKind
 from ordervet.policy import ACTIONS, BANDS, Action, DecisionCode, find_spec, script_for_reasons
 from ordervet.policy.decision import fill_decision
-from ordervet.policy.one_reasons import OneReasoner
+from ordervet.policy.missing import name_missing
+from ordervet.policy.reasons import OneReasoner
 from ordervet.policy.thresholds import Explicit
-from ordervet.score.batch import EVIDENCE_WORDS, MISSING_ENTITIES, count_known_orders
+from ordervet.score.batch import MISSING_ENTITIES, count_known_orders
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -158,8 +159,7 @@ class OneDecider:
         words = self._missing.get(states)
         if words is None:
             told = states if isinstance(states, tuple) else (states,)
-            pairs = zip(self._told, told, strict=True)
-            words = self._missing[states] = tuple(f"{name}_{EVIDENCE_WORDS[state]}" for name, state in pairs if state)
+            words = self._missing[states] = name_missing(self._told, told)
         return words
 
 

@@ -20,7 +20,7 @@ LANGS: Final[tuple[Lang, Lang]] = ("zh", "en")
 
 @cache
 def find_words(section: str, lang: Lang) -> Mapping[str, Any]:
-    """Return a section of the catalogue, such as ``actions`` or ``campaign.plan``; it is shared, so do not change it."""
+    """Return a section of the catalogue, such as ``actions`` or ``campaign.plan``; it is shared, so only read it."""
     words: Any = _load_catalogue(lang)
     for part in section.split("."):
         words = words[part]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from rich.cells import set_cell_size
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from ordervet.policy import ACTIONS, Action, explain_applied, load_scripts
@@ -15,6 +16,8 @@ from ordervet.words import find_words, format_text, join_words
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
+
+    import pyarrow as pa
 
     from ordervet.policy import Decision, Script
     from ordervet.words import Lang
@@ -115,3 +118,72 @@ def name_model(model_id: str, about: str | None, *, is_simulated: bool, lang: La
     if about:
         line += format_text("flags.learned", lang, about=about)
     return [line, *([format_text("notes.simulated", lang)] if is_simulated else [])]
+
+
+def count_failures(failures: pa.Table) -> list[dict[str, Any]]:
+    """Count failures per file, field and rule, the most frequent first, with the first row of each."""
+    groups: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for failure in failures.to_pylist():
+        name = (failure["file"], failure["field"], failure["rule"])
+        first = {key: failure[key] for key in ("row", "order_id", "observed")}
+        group = groups.setdefault(name, dict(zip(("file", "field", "rule"), name, strict=True)) | {"n": 0} | first)
+        group["n"] += 1
+    return sorted(groups.values(), key=lambda group: (-group["n"], group["file"], group["field"], group["rule"]))
+
+
+def build_failure_table(failures: pa.Table) -> Table:
+    """Lay the counts out as a table."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("rows", "file", "field", "rule", "first row", "order", "got"):
+        table.add_column(title, justify="right" if title in ("rows", "first row") else "left", overflow="fold")
+    for group in count_failures(failures):
+        values = (group["n"], group["file"], group["field"], group["rule"], group["row"], group["order_id"])
+        table.add_row(*("" if value is None else str(value) for value in (*values, group["observed"])))
+    return table
+
+
+def build_lookalike_table(report: dict[str, Any]) -> Table:
+    """Lay the scenarios out, one line each, those that failed in red; `twin` is the share of malicious twins caught.
+
+    Parameters
+    ----------
+    report : a `LookalikeReport` as plain values
+    """
+    table = Table(box=None, pad_edge=False)
+    table.add_column("look-alike", no_wrap=True)
+    for title in ("orders", "flagged", "× plain", "90 % interval", "bound", "twin", ""):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in report["rows"]:
+        ratio = row["ratio"]
+        table.add_row(
+            row["scenario"],
+            f"{row['n_orders']:,}",
+            f"{row['alert_rate']:.2%}",
+            _write(ratio["value"]),
+            f"{_write(ratio['low'])} to {_write(ratio['high'])}",
+            f"{row['max_ratio']:.2f}",
+            f"{row['twin_recall']:.0%}",
+            _say_verdict(row),
+            style="" if row["passed"] else "red",
+        )
+    return table
+
+
+def sum_up_lookalikes(report: dict[str, Any]) -> str:
+    """Say in one sentence or two how the suite went."""
+    n_failed = sum(not row["passed"] for row in report["rows"])
+    verdict = f"{n_failed} of {len(report['rows'])} failed" if n_failed else f"all {len(report['rows'])} passed"
+    n_open = len(report["undecided"])
+    doubt = f" {n_open} stay open with so few orders (--orders): they fail only beyond doubt." if n_open else ""
+    rate = f"{report['plain_alert_rate']:.2%} of them flagged"
+    return f"plain honest orders: {report['n_plain']:,}, {rate}. {verdict}.{doubt}"
+
+
+def _say_verdict(row: dict[str, Any]) -> str:
+    if not row["passed"]:
+        return "FAILED"
+    return "ok" if row["is_decided"] else "open"
+
+
+def _write(ratio: float | None) -> str:
+    return "–" if ratio is None else f"{ratio:.2f}"
