@@ -27,8 +27,7 @@ import pytest
 
 from canary import MARKS, TELLING, find_marks, find_marks_in, look_into, mark_orders
 from ordervet import Order, Outcome, Scorer
-from ordervet.cli import run
-from ordervet.cli.commands import ENTRIES, load_command
+from ordervet.cli import ENTRIES, load_command, run
 from ordervet.contract import Events, event_schema
 from ordervet.contract.fields import fields_of
 from ordervet.entities import Key
@@ -379,8 +378,8 @@ def test_killed_command_leaves_nothing_of_a_marked_person(scene: Scene, delay_s:
 
 
 def test_packed_files_are_looked_into(tmp_path: Path, inputs: Path) -> None:
-    import gzip  # noqa: PLC0415 -- here alone
-    import zipfile  # noqa: PLC0415 -- here alone
+    import gzip
+    import zipfile
 
     (tmp_path / "a.gz").write_bytes(gzip.compress((inputs / "orders.csv").read_bytes()))
     with zipfile.ZipFile(tmp_path / "b.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:

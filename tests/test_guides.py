@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from ordervet.cli.commands import ENTRIES, load_command
+from ordervet.cli import ENTRIES, load_command
 
 ROOT = Path(__file__).resolve().parents[1]
 PAIRS = [

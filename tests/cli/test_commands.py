@@ -278,7 +278,7 @@ def test_unexpected_error_is_one_line_without_personal_data(ordervet, files, mod
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("phone 19900001111")
 
-    monkeypatch.setattr("ordervet.cli.scoring.read_files", fail)
+    monkeypatch.setattr("ordervet.cli.score.read_files", fail)
 
     ended = ordervet("score", *files, "--models", models_dir)
 
@@ -291,7 +291,7 @@ def test_interrupt_has_its_own_exit_code(ordervet, files, models_dir, monkeypatc
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ordervet.cli.scoring.write_table", interrupt)
+    monkeypatch.setattr("ordervet.cli.score.write_table", interrupt)
 
     ended = ordervet("score", *files, "--models", models_dir, "--out", tmp_path / "flags.csv")
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from ordervet.cli import commands
-from ordervet.cli.commands import ENTRIES, load_command
+from ordervet import cli
+from ordervet.cli import ENTRIES, load_command
 
 _HEAVY = {"numba", "lightgbm", "sklearn", "pandas", "pyarrow", "numpy", "deltalake", "pydantic"}
 
@@ -51,10 +51,10 @@ def test_start_imports_nothing_heavy(statement):
 
 
 def test_the_first_run_on_a_machine_says_why_it_takes_long(ordervet, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(commands, "has_compiled_kernels", lambda _: False)
+    monkeypatch.setattr(cli, "has_compiled_kernels", lambda _: False)
 
     first = ordervet("score", "missing.csv")
-    monkeypatch.setattr(commands, "has_compiled_kernels", lambda _: True)
+    monkeypatch.setattr(cli, "has_compiled_kernels", lambda _: True)
     second = ordervet("score", "missing.csv")
 
     assert "compiling" in first.err

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ordervet.cli import scoring, streaming
+from ordervet.cli import score, streaming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ def chunks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             sizes.append(chunk.n_orders)
             yield chunk
 
-    monkeypatch.setattr(scoring, "find_streamable", lambda files: find(files, min_rows=1))
+    monkeypatch.setattr(score, "find_streamable", lambda files: find(files, min_rows=1))
     monkeypatch.setattr(streaming, "stream_scores", note)
     monkeypatch.setattr(streaming, "CHUNK_ROWS", 300)
     monkeypatch.setattr(streaming, "keep_freed_memory", lambda: True)  # it would last for all tests

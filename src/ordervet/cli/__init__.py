@@ -1,14 +1,136 @@
 """The command line: the same functions as the library, with the same nouns and verbs.
 
-A new command is a file here and a line in `commands.py`.
+Each command is a file of its name here and a line in `ENTRIES`, and is imported when it is called: `ordervet --help`
+has nothing to wait for.
 """
 
 from __future__ import annotations
 
-import typer
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ordervet.cli.commands import LazyCommands
-from ordervet.cli.screen import EXIT_CODES_HELP, run_guarded
+import typer
+from typer.core import TyperGroup
+
+from ordervet.cli.screen import EXIT_CODES_HELP, choose_lang, err, quiet_when_unread, run_guarded
+from ordervet.kernel_cache import has_compiled_kernels
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context, HelpFormatter
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One command, or one group of them.
+
+    Parameters
+    ----------
+    where : module of `ordervet.cli`, a colon, and the name in it: a function, or a `typer.Typer`
+    summary : one line for `ordervet --help`, at most 66 characters
+    computes : it runs kernels, which are compiled when they are run first
+    """
+
+    where: str
+    summary: str
+    computes: bool = False
+
+
+#: By name, in the order in which the help lists them.
+ENTRIES: dict[str, Entry] = {
+    "ingest": Entry("ingest:ingest", "Bring orders, outcomes and verdicts into the history, each once."),
+    "score": Entry("score:score", "Score orders; rank those to look at, with reasons and scripts.", computes=True),
+    "explain": Entry("explain:explain", "Explain one order's score: decision, reasons, parts.", computes=True),
+    "correct": Entry("correct:correct", "Record an upheld appeal: a verdict counts no more."),
+    "campaign": Entry("campaign:campaign_app", "Tables before, during and after a campaign.", computes=True),
+    "validate": Entry("validate:validate", "Check files row by row; nothing is scored."),
+    "train": Entry("train:train", "Train a model, and measure it on the newest fifth.", computes=True),
+    "retrain": Entry("retrain:retrain", "Run the night: a better model serves, or none is changed.", computes=True),
+    "models": Entry("models:models_app", "List, show, compare, promote, roll back, prune, verify models."),
+    "backtest": Entry("backtest:backtest", "Measure the method on past data.", computes=True),
+    "lookalikes": Entry("lookalikes:lookalikes", "Measure a model on honest look-alikes of malice.", computes=True),
+    "simulate": Entry("simulate:simulate", "Simulate a merchant with a Double-11 evening."),
+    "formats": Entry("formats:formats", "List the known exports; show how a file is read."),
+    "address": Entry("address:address", "Take addresses apart: door, building, kind of place."),
+    "policy": Entry("policy:policy_app", "Check a policy file; see what it would have done."),
+    "scripts": Entry("scripts:scripts_app", "List, show and check the support scripts (话术)."),
+    "key": Entry("key:key_app", "Make the key of the ids, or tell which one is in use."),
+}
+
+
+_FIRST_TIME = {
+    "zh": "首次运行：正在为本机编译计算内核，只需一次，约半分钟",
+    "en": "first run: compiling for this machine, once; about half a minute",
+}
+
+
+class LazyCommands(TyperGroup):
+    """A group whose commands are imported when they are called, not when they are listed."""
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - as typer passes them
+        super().__init__(**settings)
+        # NOTE: the names are what typer suggests from when one is mistyped.
+        self.commands = dict.fromkeys(ENTRIES)  # type: ignore[assignment]
+
+    def make_context(self, *args: Any, **settings: Any) -> Context:  # noqa: ANN401 - as typer passes them
+        """Read the arguments; ``--help`` prints while they are read."""
+        with quiet_when_unread():
+            return super().make_context(*args, **settings)
+
+    def invoke(self, ctx: Context) -> Any:  # noqa: ANN401 - what the command gives
+        """Run the command."""
+        with quiet_when_unread():
+            return super().invoke(ctx)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        """Import a command."""
+        entry = ENTRIES.get(cmd_name)
+        if entry is None:
+            return None
+        if entry.computes and not ctx.resilient_parsing and not _wants_help():
+            _compile_kernels()
+        return load_command(cmd_name)
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002 - typer's signature
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in ENTRIES.items()])
+
+
+def _wants_help() -> bool:
+    return "--help" in sys.argv
+
+
+def _compile_kernels() -> None:
+    """Compile, once per machine, and say that this is why the first answer takes longer."""
+    if not has_compiled_kernels(Path(__file__).resolve().parents[1]):
+        err.print(_FIRST_TIME[choose_lang(None)], style="dim")
+        # NOT: at the top. Whoever has compiled kernels does not wait for what compiles them.
+        from ordervet.score.compiling import compile_kernels
+
+        compile_kernels(is_told=True)
+
+
+def load_command(name: str) -> Command:
+    """Import one command and build it.
+
+    Parameters
+    ----------
+    name : a key of `ENTRIES`
+    """
+    module, attribute = ENTRIES[name].where.split(":")
+    found = getattr(import_module(f"ordervet.cli.{module}"), attribute)
+    if isinstance(found, typer.Typer):
+        command = typer.main.get_command(found)
+    else:
+        single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+        single.command(name, epilog=EXIT_CODES_HELP)(found)
+        command = typer.main.get_command(single)
+    command.name = name
+    return command
+
 
 app = typer.Typer(
     name="ordervet",

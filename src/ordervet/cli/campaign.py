@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import json as json_text
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import typer
 from rich.table import Table
 
 from ordervet.cli import options
-from ordervet.cli.known_history import find_readiness, score_history, to_us
-from ordervet.cli.screen import EXIT_CODES_HELP, out, print_json, show_progress
+from ordervet.cli.screen import EXIT_CODES_HELP
+from ordervet.cli.session import Session, read_time_us, to_us
 from ordervet.cli.words import word
-from ordervet.contract import check_out_path, parse_instant
+from ordervet.contract import check_out_path
 from ordervet.contract.outputs import check_place, write_text
 from ordervet.contract.values import DEFAULT_TIME_ZONE
-from ordervet.entities import load_key
 from ordervet.errors import ContractError, FileError, PolicyError
 from ordervet.policy.lists import read_list
 from ordervet.reports.board import Board, build_board_lines, build_board_page, describe_board, write_board_book
-from ordervet.reports.campaign_plan import ListedKeys, PlanFor, build_plan, find_busiest
+from ordervet.reports.campaign_parts import Setting
+from ordervet.reports.campaign_plan import ListedKeys, PlanFor, Readiness, build_plan, find_busiest
 from ordervet.reports.campaign_review import build_review
 from ordervet.reports.campaign_watch import build_watch
-from ordervet.reports.period import DAY_US, HOUR_US
+from ordervet.reports.period import DAY_US, HOUR_US, Period, build_period
+from ordervet.score import Scorer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ordervet.entities import Key, KeyedEvents
+    from ordervet.model import Model
 
 HistoryFolder = Annotated[Path, typer.Option(help="Folder of the history.", show_default=False)]
 PolicyFile = Annotated[Path | None, typer.Option(help="Policy file; without it, the default policy.")]
@@ -34,6 +45,8 @@ Page = Annotated[Path | None, typer.Option(help="Where to write the page: one .h
 Minutes = Annotated[float, typer.Option(min=0.1, max=120, help="Minutes that the desk needs for one order.")]
 
 _LEAST_WIDTH = 100
+_SHOWN_EVIDENCE = ("phone", "address", "device", "ip")
+_RECENT_DAYS, _OPEN_DAYS = 30, 14
 
 campaign_app = typer.Typer(
     help="Tables before, during and after a campaign.",
@@ -73,22 +86,23 @@ def plan(
 
     Example: ordervet campaign plan --history history --start "2026-11-10 20:00" --growth 1.4 --capacity 300
     """
+    session = Session(lang, json=json, threads=threads)
     _check_targets(out_path, report)
-    with show_progress() as report_step:
-        known = score_history(history, models, policy, lang, minutes, threads, None, report_step)
-        like_us = _read_instant("--like", like) or find_busiest(known.period, hours)
+    with session.progress() as report_step:
+        known = _score_history(session, history, models, policy, minutes, None, report_step)
+        like_us = read_time_us("--like", like) or find_busiest(known.period, hours)
         planned = PlanFor(
-            start_us=_read_instant("--start", start) or _same_clock_after(like_us, known.last_us),
+            start_us=read_time_us("--start", start) or _same_clock_after(like_us, known.last_us),
             like_us=like_us, n_hours=hours, growth=growth, capacity=capacity, shift_hours=shift_hours,
         )  # fmt: skip
         if not len(known.period.between(like_us, like_us + hours * HOUR_US)):
             raise ContractError(
                 "--like: the history has no order in those hours", hint="leave --like out to take the busiest hours"
             )
-        lists = _count_lists(key_list, planned) if key_list else None
-        board = build_plan(known.period, planned, find_readiness(known, lists), known.setting)
+        lists = _count_lists(key_list, planned, session.key) if key_list else None
+        board = build_plan(known.period, planned, _find_readiness(known, lists), known.setting)
         _write(board, out_path, report)
-    _tell(board, out_path, report, json=json)
+    _print_board(session, board, out_path, report)
 
 
 @campaign_app.command("watch", epilog=EXIT_CODES_HELP)
@@ -110,17 +124,18 @@ def watch(
 
     Example: ordervet campaign watch --history history --plan plan.json --report board.html
     """
+    session = Session(lang, json=json, threads=threads)
     _check_targets(out_path, report)
     planned = _read_plan(plan_file) if plan_file else None
-    until = _read_instant("--now", now)
-    with show_progress() as report_step:
-        known = score_history(history, models, policy, lang, minutes, threads, until, report_step)
+    until = read_time_us("--now", now)
+    with session.progress() as report_step:
+        known = _score_history(session, history, models, policy, minutes, until, report_step)
         now_us = until or known.last_us
-        start_us = _read_instant("--start", start) or (planned["start_us"] if planned else now_us - DAY_US)
+        start_us = read_time_us("--start", start) or (planned["start_us"] if planned else now_us - DAY_US)
         _check_span("--start", start_us, now_us)
         board = build_watch(known.period, start_us, now_us, planned, known.setting)
         _write(board, out_path, report)
-    _tell(board, out_path, report, json=json)
+    _print_board(session, board, out_path, report)
 
 
 @campaign_app.command("review", epilog=EXIT_CODES_HELP)
@@ -143,27 +158,28 @@ def review(
 
     Example: ordervet campaign review --history history --start "2025-11-10 20:00" --end 2025-11-12 --out review.xlsx
     """
+    session = Session(lang, json=json, threads=threads)
     _check_targets(out_path, report)
-    until = _read_instant("--as-of", as_of)
-    start_us = _read_instant("--start", start) or 0
-    with show_progress() as report_step:
-        known = score_history(history, models, policy, lang, minutes, threads, until, report_step)
-        end_us = _read_instant("--end", end) or int(known.period.placed_us[-1]) + 1
+    until = read_time_us("--as-of", as_of)
+    start_us = read_time_us("--start", start) or 0
+    with session.progress() as report_step:
+        known = _score_history(session, history, models, policy, minutes, until, report_step)
+        end_us = read_time_us("--end", end) or int(known.period.placed_us[-1]) + 1
         _check_span("--start", start_us, end_us)
         as_of_us = until or known.last_us
         board = build_review(known.period, start_us, end_us, as_of_us, maturity_days, known.setting)
         _write(board, out_path, report)
-    _tell(board, out_path, report, json=json)
+    _print_board(session, board, out_path, report)
 
 
-def _count_lists(paths: list[Path], planned: PlanFor) -> ListedKeys:
+def _count_lists(paths: list[Path], planned: PlanFor, key: Key) -> ListedKeys:
     entries, problems = [], []
     for path in paths:
-        found, wrong = read_list(path, load_key())
+        found, wrong = read_list(path, key)
         entries += found
         problems += wrong
     if problems:
-        raise PolicyError("\n".join(f"{each.where}: {each.what}" for each in problems[:20]), hint="mend these rows")
+        raise PolicyError("\n".join(f"{each.where}: {each.what}" for each in problems[:20]), hint="correct these rows")
     ends = [to_us(entry.expires) for entry in entries]
     over = planned.start_us + planned.n_hours * HOUR_US
     n_expired = sum(end <= planned.start_us for end in ends)
@@ -186,17 +202,8 @@ def _read_plan(path: Path) -> dict[str, Any]:
     return found
 
 
-def _read_instant(name: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return to_us(parse_instant(text, time_zone=DEFAULT_TIME_ZONE))
-    except ContractError:
-        raise ContractError(f"{name}: got {text}, expected a time", hint=f'{name} "2025-11-10 20:00"') from None
-
-
 def _same_clock_after(like_us: int, last_us: int) -> int:
-    """Give the first instant after the last event that has the time of day of another one."""
+    """Return the first time after the last event that has the time of day of another one."""
     zone = ZoneInfo(DEFAULT_TIME_ZONE)
     like = datetime.fromtimestamp(like_us / 1e6, UTC).astimezone(zone)
     last = datetime.fromtimestamp(last_us / 1e6, UTC).astimezone(zone)
@@ -222,12 +229,112 @@ def _write(board: Board, out_path: Path | None, report: Path | None) -> None:
         write_text(build_board_page(board), report)
 
 
-def _tell(board: Board, out_path: Path | None, report: Path | None, *, json: bool) -> None:
-    if json:
-        print_json(describe_board(board))
+def _print_board(session: Session, board: Board, out_path: Path | None, report: Path | None) -> None:
+    if session.json:
+        session.print_json(describe_board(board))
         return
     for part in build_board_lines(board):
-        out.print(part, width=max(out.width, _LEAST_WIDTH) if isinstance(part, Table) else None)
+        session.print(part, width=max(session.width, _LEAST_WIDTH) if isinstance(part, Table) else None)
     for path in (out_path, report):
         if path is not None:
-            out.print(word("written", board.lang, path=path), markup=False)
+            session.print(word("written", board.lang, path=path))
+
+
+@dataclass(frozen=True, slots=True)
+class _ScoredHistory:
+    """The history, scored.
+
+    Parameters
+    ----------
+    period : all its orders
+    events : all its events
+    last_us : the newest event, UTC microseconds
+    model : what scored
+    setting : for boards
+    """
+
+    period: Period
+    events: KeyedEvents
+    last_us: int
+    model: Model
+    setting: Setting
+
+
+def _score_history(
+    session: Session,
+    folder: Path,
+    models: Path | None,
+    policy: Path | None,
+    minutes: float,
+    until_us: int | None,
+    report_step: Callable[[str], None],
+) -> _ScoredHistory:
+    """Read a history and score every order in it, each by what was known when it was placed.
+
+    Parameters
+    ----------
+    session : of the command
+    folder, models, policy, minutes : as on the command line
+    until_us : see nothing later, UTC microseconds; None sees all
+    report_step : told what is being done
+
+    Raises
+    ------
+    ContractError, HistoryError, KeyMismatchError, ModelError, PolicyError
+        There is no order, or one of them is missing or damaged.
+    """
+    model = session.load_model(models)
+    report_step("reading the history")
+    until = None if until_us is None else datetime.fromtimestamp(until_us / 1e6, UTC) + timedelta(microseconds=1)
+    events = session.open_history(folder).read(until=until)
+    if events.orders.num_rows == 0:
+        raise ContractError(
+            f"the history {folder.name} has no order" + (" until then" if until else ""),
+            hint="ordervet ingest FILE... --history DIR brings orders in",
+        )
+    report_step(f"scoring {events.orders.num_rows:,} orders")
+    scorer = Scorer(model, session.load_policy(policy), session.key, lang=session.lang, n_jobs=session.n_threads)
+    scored = scorer.score_events(events)
+    period = build_period(
+        scored.orders, p_malicious=scored.p_malicious, risk_score=scored.risk_score, actions=scored.actions,
+        kinds=scored.kinds, verdicts=events.verdicts, corrections=events.corrections,
+    )  # fmt: skip
+    tables = (events.orders, events.outcomes, events.verdicts, events.corrections)
+    last_us = max(pc.max(table["seen_at"].cast(pa.int64())).as_py() or 0 for table in tables)
+    setting = Setting(
+        lang=session.lang, time_zone=DEFAULT_TIME_ZONE, model_id=model.model_id,
+        is_simulated=bool(model.origin.get("is_simulated")), minutes=minutes,
+        currencies=_list_currencies(events.orders),
+    )  # fmt: skip
+    return _ScoredHistory(period, events, int(last_us), model, setting)
+
+
+def _list_currencies(orders: pa.Table) -> tuple[str, ...]:
+    counts = sorted(pc.value_counts(orders["currency"]).to_pylist(), key=lambda each: -each["counts"])
+    return tuple(each["values"] for each in counts if each["values"]) or ("CNY",)
+
+
+def _find_readiness(known: _ScoredHistory, lists: ListedKeys | None) -> Readiness:
+    """Gather what a checklist needs to know.
+
+    Parameters
+    ----------
+    known : the history
+    lists : entries of allow and deny lists, if any were given
+    """
+    period, now_us = known.period, int(known.period.placed_us[-1])
+    last = known.model.origin.get("last_order_at")
+    learned_us = to_us(datetime.fromisoformat(str(last))) if last else None
+    is_recent = period.placed_us > now_us - _OPEN_DAYS * DAY_US
+    missing = {}
+    for name in _SHOWN_EVIDENCE:
+        share = float(np.mean(period.orders[f"evidence__{name}"].to_numpy() != 0))
+        if share > 0:
+            missing[name] = share
+    return Readiness(
+        model_age_days=None if learned_us is None else max(0.0, (now_us - learned_us) / DAY_US),
+        n_recent_verdicts=int((period.decided_us > now_us - _RECENT_DAYS * DAY_US).sum()),
+        n_open=int((period.is_flagged & is_recent & (period.decided_us == 0)).sum()),
+        missing=missing,
+        lists=lists,
+    )

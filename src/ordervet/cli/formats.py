@@ -1,4 +1,4 @@
-"""The command about platform exports: formats."""
+"""The command formats: which exports are known, and how a file is read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from ordervet.cli import options
-from ordervet.cli.screen import out, print_json
+from ordervet.cli.session import Session
 from ordervet.contract.file_events import AUTO
 from ordervet.contract.formats import describe_file, list_formats
 
@@ -21,24 +21,26 @@ def formats(
     file: Annotated[Path | None, typer.Argument(help="A file to look at; without it, the known formats.")] = None,
     folder: options.FormatsDir = None,
     format_: options.FormatName = AUTO,
+    lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
     """List the known platform exports; or show which column of a file is taken for what, and which are ignored.
 
     Example: ordervet formats ExportOrderList.csv
     """
+    session = Session(lang, json=json)
     if file is None:
         known = list_formats(folder)
         if json:
-            print_json([{"format": each.name, "title": each.title, "kind": each.kind} for each in known])
+            session.print_json([{"format": each.name, "title": each.title, "kind": each.kind} for each in known])
         else:
-            out.print(_build_list(known))
+            session.print(_build_list(known))
         return
     described = describe_file(file, folder, format=format_)
     if json:
-        print_json(described.as_dict())
+        session.print_json(described.as_dict())
     else:
-        _print_description(described)
+        _print_description(session, described)
 
 
 def _build_list(known: tuple[Format, ...]) -> Table:
@@ -50,11 +52,11 @@ def _build_list(known: tuple[Format, ...]) -> Table:
     return table
 
 
-def _print_description(described: FileDescription) -> None:
-    out.print(f"{described.file}: {described.format} ({described.title}), {described.kind}", markup=False)
-    out.print(f"{described.score:.0%} of its columns are known")
+def _print_description(session: Session, described: FileDescription) -> None:
+    session.print(f"{described.file}: {described.format} ({described.title}), {described.kind}")
+    session.print(f"{described.score:.0%} of its columns are known")
     for field, columns in described.taken.items():
-        out.print(f"  {field:<22} from {', '.join(columns)}", markup=False)
+        session.print(f"  {field:<22} from {', '.join(columns)}")
     for title, names in (
         ("become dated outcomes", described.states),
         ("tell lines apart", described.line_columns),
@@ -63,6 +65,6 @@ def _print_description(described: FileDescription) -> None:
         ("not in the file", described.not_found),
     ):
         if names:
-            out.print(f"{title}: {', '.join(names)}", markup=False)
+            session.print(f"{title}: {', '.join(names)}")
     for column, reason in described.never_keys.items():
-        out.print(f"never a key: {column} ({reason})", markup=False)
+        session.print(f"never a key: {column} ({reason})")

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from ordervet.cli.accounts import account_files
+from ordervet.cli.parts import PartReader, account_part, add_up, list_failures
 from ordervet.contract import load_mapping, read_counted_events
 from ordervet.contract.file_events import AUTO, FILE_FAILURE_SCHEMA
 from ordervet.contract.mapping import Mapping
 from ordervet.contract.values import DEFAULT_TIME_ZONE
-from ordervet.entities import load_key
 from ordervet.errors import ContractError, MappingError
 from ordervet.features import FeatureSpec, build_spec
-from ordervet.history import History
 from ordervet.lab.backtest.protocol import Protocol, parse_protocol
 from ordervet.model import FitSettings
 from ordervet.score import list_event_files
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import pyarrow as pa
-
     from ordervet.cli.accounts import FileAccount
+    from ordervet.cli.session import Session
     from ordervet.contract import Events, FileCounts
     from ordervet.entities import KeyedEvents
+    from ordervet.history import History
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,7 @@ def read_files(
 
 
 def read_events_of(
+    session: Session,
     files: Sequence[Path] | None,
     folder: Path | None,
     mapping_name: str | None,
@@ -109,6 +110,7 @@ def read_events_of(
 
     Parameters
     ----------
+    session : of the command
     files : None or none takes the history
     folder : of the history
     mapping_name : of a history it gives features and protocol
@@ -126,8 +128,8 @@ def read_events_of(
         )
     if folder is None:
         return read_files(files or [], mapping_name, format_name=format_name, formats_dir=formats_dir)
-    store = History.open(folder, load_key())
-    mapping = load_mapping(mapping_name) if mapping_name else None
+    store = session.open_history(folder)
+    mapping = session.load_mapping(mapping_name)
     intake = build_history_intake(store.read(), FILE_FAILURE_SCHEMA.empty_table(), mapping)
     return replace(intake, origin={"history_version": store.version})
 
@@ -147,6 +149,68 @@ def build_history_intake(events: KeyedEvents, failures: pa.Table, mapping: Mappi
     time_zone = mapping.source.time_zone if mapping else DEFAULT_TIME_ZONE
     spec = _build_spec(mapping, events.extras, time_zone)
     return Intake(events, failures, spec, parse_protocol(mapping.backtest if mapping else {}), time_zone)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A history with files that are not in it yet.
+
+    Parameters
+    ----------
+    store : the history, as it is
+    parts : what the files hold
+    intake : the events of both, and the rows of the files that were set aside
+    order_ids : the orders of the files
+    """
+
+    store: History
+    parts: list[Events]
+    intake: Intake
+    order_ids: pa.Array[pa.StringScalar]
+
+
+def preview_files(
+    session: Session,
+    files: Sequence[Path],
+    folder: Path,
+    mapping_name: str | None,
+    *,
+    dry_run: bool,
+    format_name: str = AUTO,
+    formats_dir: Path | None = None,
+) -> Preview:
+    """Read files as they would be known beside the events of a history.
+
+    Parameters
+    ----------
+    session : of the command
+    files : orders among them
+    folder : of the history; made when it is missing, except in a dry run
+    mapping_name : for files with columns of their own
+    dry_run : nothing is made
+    format_name, formats_dir : of exports
+
+    Raises
+    ------
+    ContractError, MappingError, HistoryError, KeyMismatchError
+        A file, the mapping, the history or the key is wrong, or the files have no good order.
+    """
+    store = session.find_history(folder)
+    mapping = session.load_mapping(mapping_name)
+    parts = PartReader(files, mapping, format_name, formats_dir).read_all()
+    orders = pa.concat_tables([part.events.orders.select(["order_id"]) for part in parts])
+    if orders.num_rows == 0:
+        raise ContractError(
+            f"there is no order to score in {', '.join(part.name for part in parts)}",
+            hint="ordervet ingest FILE... --history DIR brings in what is known about orders",
+        )
+    store = store or session.open_history(folder, create=not dry_run)
+    if not dry_run:
+        store.catch_up()  # also tells, before any work, of a scorer that is running on it
+    events, ingested = store.preview([part.events for part in parts])
+    accounts = add_up((part.number, account_part(part, each)) for part, each in zip(parts, ingested, strict=True))
+    intake = replace(build_history_intake(events, list_failures(parts, ingested), mapping), accounts=accounts)
+    return Preview(store, [part.events for part in parts], intake, pc.unique(orders["order_id"]))
 
 
 def _build_spec(mapping: Mapping | None, extras: dict[str, tuple[str, ...]], time_zone: str) -> FeatureSpec:
@@ -189,9 +253,3 @@ def read_settings(path: Path | None) -> FitSettings | None:
             f"{error.error_count()} settings in {path.name} are wrong\n{faults}",
             hint="the settings are " + ", ".join(FitSettings.model_fields),
         ) from None
-
-
-def choose_threads(threads: int) -> int:
-    """Take the number asked for; 0 takes every processor this process may use."""
-    n_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return threads or n_cpus

@@ -7,19 +7,18 @@ from typing import Annotated
 import typer
 
 from ordervet.cli import options
-from ordervet.cli.intake import choose_threads
-from ordervet.cli.screen import ExitCode, out, print_json, show_progress
+from ordervet.cli.screen import ExitCode
+from ordervet.cli.session import Session
 from ordervet.lab.lookalikes import SCENARIOS, measure_lookalikes
-from ordervet.model import find_live_model, load_model
 from ordervet.reports import SIMULATED
 from ordervet.reports.terminal import build_lookalike_table, sum_up_lookalikes
-from ordervet.score import find_bundled_models
 
 
 def lookalikes(
     models: options.Models = None,
     orders: Annotated[int, typer.Option(min=500, help="Simulated orders of each scenario.")] = 4_000,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same orders.")] = 20251111,
+    lang: options.LangOption = None,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
@@ -30,15 +29,16 @@ def lookalikes(
 
     Example: ordervet lookalikes --models models
     """
-    model = load_model(find_live_model(models or find_bundled_models()))
-    with show_progress() as report_step:
+    session = Session(lang, json=json, threads=threads)
+    model = session.load_model(models)
+    with session.progress() as report_step:
         report_step(f"scoring {len(SCENARIOS)} simulated merchants of {orders:,} orders")
-        report = measure_lookalikes(model, n_orders=orders, seed=seed, n_jobs=choose_threads(threads))
+        report = measure_lookalikes(model, n_orders=orders, seed=seed, n_jobs=session.n_threads)
     if json:
-        print_json(report.as_dict())
+        session.print_json(report.as_dict())
     else:
-        out.print(build_lookalike_table(report.as_dict()))
-        out.print(sum_up_lookalikes(report.as_dict()))
-        out.print(f"model {report.model_id}. {SIMULATED}", style="dim")
+        session.print(build_lookalike_table(report.as_dict()))
+        session.print(sum_up_lookalikes(report.as_dict()))
+        session.print(f"model {report.model_id}. {SIMULATED}", style="dim")
     if not report.passed:
         raise typer.Exit(ExitCode.REFUSED)

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from ordervet.cli import options
 from ordervet.cli.model_words import word
-from ordervet.cli.screen import EXIT_CODES_HELP, ExitCode, choose_lang, err, out, print_json
+from ordervet.cli.screen import EXIT_CODES_HELP, ExitCode
+from ordervet.cli.session import Session
 from ordervet.errors import ModelError
 from ordervet.model import (
     Listed,
@@ -27,6 +28,7 @@ from ordervet.reports.nightly import word_gate, word_gate_name
 from ordervet.score.shadow import SHADOW_NAME, compare_shadow
 
 if TYPE_CHECKING:
+    from ordervet.model import Promotion
     from ordervet.policy import Lang
 
 models_app = typer.Typer(
@@ -47,24 +49,30 @@ def list_(models: Folder, lang: options.LangOption = None, json: options.Json = 
 
     Example: ordervet models list --models models
     """
+    session = Session(lang, json=json)
     listed = list_models(models)
     if json:
-        print_json({"models": [_sum_up(each) for each in listed], "promotions": [_tell(n) for n in _notes(models)]})
+        session.print_json(
+            {
+                "models": [_sum_up(each) for each in listed],
+                "promotions": [_sum_up_promotion(each) for each in list_promotions(models)],
+            }
+        )
         return
-    spoken = choose_lang(lang)
+    spoken = session.lang
     table = Table(box=None, pad_edge=False)
     for name in ("", "model", "cut_off", "orders", "AP", "gates"):
         title = word(name, spoken) if name not in {"", "AP"} else name
         table.add_column(title, no_wrap=name != "gates", justify="right" if name in {"orders", "AP"} else "left")
     for each in listed:
         row = _sum_up(each)
-        gates = row["fault"] or _say_gates(row["failed_gates"], spoken)
+        gates = row["fault"] or _describe_gates(row["failed_gates"], spoken)
         n_orders = "–" if row["n_orders"] is None else f"{row['n_orders']:,}"
         ap = "–" if row["ap"] is None else f"{row['ap']:.3f}"
         table.add_row(
             word("live", spoken) if each.is_live else "", each.model_id, (row["as_of"] or "–")[:16], n_orders, ap, gates
         )
-    out.print(table)
+    session.print(table)
 
 
 @models_app.command("show", epilog=EXIT_CODES_HELP)
@@ -78,17 +86,18 @@ def show(
 
     Example: ordervet models show --models models
     """
+    session = Session(lang, json=json)
     folder = models / model_id if model_id else find_live_model(models)
     model = load_model(folder)
     if json:
-        print_json({"model_id": model.model_id, "origin": model.origin, "metrics": model.metrics})
+        session.print_json({"model_id": model.model_id, "origin": model.origin, "metrics": model.metrics})
         return
     card = folder / "card.md"
-    out.print(card.read_text(encoding="utf-8") if card.is_file() else model.model_id, markup=False)
-    spoken = choose_lang(lang)
+    session.print(card.read_text(encoding="utf-8") if card.is_file() else model.model_id)
+    spoken = session.lang
     for gate in model.metrics.get("gates", []):
         name, note = word_gate(gate, spoken)
-        out.print(f"{'✓' if gate['passed'] else '✗'} {name}{': ' if note else ''}{note}", markup=False)
+        session.print(f"{'✓' if gate['passed'] else '✗'} {name}{': ' if note else ''}{note}")
 
 
 @models_app.command("compare", epilog=EXIT_CODES_HELP)
@@ -108,27 +117,28 @@ def compare(
 
     Example: ordervet models compare m-1a2b3c4d5e6f m-6f5e4d3c2b1a --models models
     """
+    session = Session(lang, json=json)
     ids = [one or find_live_model(models).name, *([other] if other else [])]
     loaded = [load_model(models / each) for each in ids]
     measured = [{name: m.metrics.get(name) for name in _MEASURES} for m in loaded]
     recorded = compare_shadow(shadow or models / SHADOW_NAME, among=ids)
     if json:
-        print_json({"measured": dict(zip(ids, measured, strict=True)), "shadow": recorded})
+        session.print_json({"measured": dict(zip(ids, measured, strict=True)), "shadow": recorded})
         return
-    spoken = choose_lang(lang)
+    spoken = session.lang
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for each in ids:
         table.add_column(each, justify="right")
     for name in _MEASURES:
         table.add_row(word(name, spoken), *(_number(row[name]) for row in measured))
-    out.print(table)
+    session.print(table)
     if not recorded:
-        out.print(word("no_pairs", spoken))
+        session.print(word("no_pairs", spoken))
         return
-    out.print(word("own_orders", spoken), style="dim")
+    session.print(word("own_orders", spoken), style="dim")
     for pair in recorded:
-        out.print(word("pair", spoken, **pair), markup=False)
+        session.print(word("pair", spoken, **pair))
 
 
 @models_app.command("promote", epilog=EXIT_CODES_HELP)
@@ -143,7 +153,7 @@ def promote(
     Example: ordervet models promote m-1a2b3c4d5e6f --models models
     """
     promote_model(models, model_id)
-    _say_live(models, lang, json=json)
+    _print_live(Session(lang, json=json), models)
 
 
 @models_app.command("rollback", epilog=EXIT_CODES_HELP)
@@ -153,7 +163,7 @@ def rollback(models: Folder, lang: options.LangOption = None, json: options.Json
     Example: ordervet models rollback --models models
     """
     rollback_model(models)
-    _say_live(models, lang, json=json)
+    _print_live(Session(lang, json=json), models)
 
 
 @models_app.command("prune", epilog=EXIT_CODES_HELP)
@@ -167,11 +177,12 @@ def prune(
 
     Example: ordervet models prune --keep 30 --models models
     """
+    session = Session(lang, json=json)
     removed = prune_models(models, keep=keep)
     if json:
-        print_json({"removed": removed})
+        session.print_json({"removed": removed})
     else:
-        out.print(word("removed", choose_lang(lang), n=len(removed)))
+        session.print(word("removed", session.lang, n=len(removed)))
 
 
 @models_app.command("verify", epilog=EXIT_CODES_HELP)
@@ -180,27 +191,28 @@ def verify(models: Folder, lang: options.LangOption = None, json: options.Json =
 
     Example: ordervet models verify --models models
     """
+    session = Session(lang, json=json)
     faults = [each.fault for each in list_models(models) if each.fault]
     try:
         check_model(find_live_model(models))
     except ModelError as error:
         faults = list(dict.fromkeys([*faults, error.message]))
     if json:
-        print_json({"n_models": len(list_models(models)), "faults": faults})
+        session.print_json({"n_models": len(list_models(models)), "faults": faults})
     for fault in [] if json else faults:
-        err.print(fault, style="red", markup=False)
+        session.warn(fault, style="red")
     if faults:
         raise typer.Exit(ExitCode.MODEL)
     if not json:
-        out.print(word("all_whole", choose_lang(lang), n=len(list_models(models))))
+        session.print(word("all_whole", session.lang, n=len(list_models(models))))
 
 
-def _say_live(models: Path, lang: Lang | None, *, json: bool) -> None:
+def _print_live(session: Session, models: Path) -> None:
     live = find_live_model(models).name
-    if json:
-        print_json({"live": live})
+    if session.json:
+        session.print_json({"live": live})
     else:
-        out.print(word("is_live", choose_lang(lang), model=live), markup=False)
+        session.print(word("is_live", session.lang, model=live))
 
 
 def _sum_up(listed: Listed) -> dict[str, Any]:
@@ -217,19 +229,15 @@ def _sum_up(listed: Listed) -> dict[str, Any]:
     }
 
 
-def _say_gates(failed: list[str] | None, lang: Lang) -> str:
+def _describe_gates(failed: list[str] | None, lang: Lang) -> str:
     if failed is None:
         return "–"
     names = ", ".join(word_gate_name(name, lang) for name in failed)
     return word("failed", lang, names=names) if failed else word("passed", lang)
 
 
-def _notes(models: Path) -> list[Any]:
-    return list_promotions(models)
-
-
-def _tell(note: Any) -> dict[str, Any]:  # noqa: ANN401 - a Promotion
-    return {"model_id": note.model_id, "previous": note.previous, "at": note.at, "why": note.why}
+def _sum_up_promotion(promotion: Promotion) -> dict[str, Any]:
+    return {name: getattr(promotion, name) for name in ("model_id", "previous", "at", "why")}
 
 
 def _number(value: float | None) -> str:

@@ -10,17 +10,11 @@ import typer
 from rich.table import Table
 
 from ordervet.cli import options
-from ordervet.cli.intake import choose_threads
-from ordervet.cli.screen import EXIT_CODES_HELP, choose_lang, out, print_json, show_progress
-from ordervet.contract import parse_instant
-from ordervet.contract.values import DEFAULT_TIME_ZONE
-from ordervet.entities import load_key
+from ordervet.cli.screen import EXIT_CODES_HELP
+from ordervet.cli.session import Session, read_time_us
 from ordervet.errors import ContractError
-from ordervet.history import History
-from ordervet.model import find_live_model, load_model
 from ordervet.policy import ACTIONS, BANDS, load_policy
 from ordervet.policy.rules import NUMBER_FIELDS, TEXT_FIELDS
-from ordervet.score import find_bundled_models
 from ordervet.score.compare import compare_policies
 
 if TYPE_CHECKING:
@@ -58,15 +52,18 @@ _WORDS: dict[str, dict[Lang, str]] = {
 
 
 @policy_app.command("check", epilog=EXIT_CODES_HELP)
-def check_policy(file: File, models: options.Models = None, json: options.Json = False) -> None:
+def check_policy(
+    file: File, models: options.Models = None, lang: options.LangOption = None, json: options.Json = False
+) -> None:
     """Check a policy file and its lists; whatever is wrong is named at once.
 
     What is not wrong but worth knowing is said too: expired entries and rules, features the live model does not have.
 
     Example: ordervet policy check policy.toml
     """
+    session = Session(lang, json=json)
     policy = load_policy(file)
-    model = load_model(find_live_model(models or find_bundled_models()))
+    model = session.load_model(models)
     notes = _list_notes(policy, model)
     facts: dict[str, Any] = {
         "policy": policy.name,
@@ -78,14 +75,14 @@ def check_policy(file: File, models: options.Models = None, json: options.Json =
         "notes": notes,
     }
     if json:
-        print_json(facts)
+        session.print_json(facts)
         return
-    out.print(f"{policy.name}: sound; policy_id {policy.policy_id}", markup=False)
-    out.print(f"{len(policy.lists.entries):,} list entries, {len(policy.rules)} rules")
+    session.print(f"{policy.name}: valid; policy_id {policy.policy_id}")
+    session.print(f"{len(policy.lists.entries):,} list entries, {len(policy.rules)} rules")
     if policy.capacity:
-        out.print(f"orders per shift: {', '.join(f'{window.n:,}' for window in policy.capacity.windows)}")
+        session.print(f"orders per shift: {', '.join(f'{window.n:,}' for window in policy.capacity.windows)}")
     for note in notes:
-        out.print(f"note: {note}", style="yellow", markup=False)
+        session.print(f"note: {note}", style="yellow")
 
 
 @policy_app.command("simulate", epilog=EXIT_CODES_HELP)
@@ -107,24 +104,24 @@ def simulate_policy(
 
     Example: ordervet policy simulate changed.toml --history history --since "2025-11-10" --until "2025-11-12"
     """
-    key = load_key()
-    one, other = load_policy(present, key=key), load_policy(file, key=key)
-    model = load_model(find_live_model(models or find_bundled_models()))
-    since_us, until_us = _read_time("--since", since), _read_time("--until", until)
-    with show_progress() as report_step:
+    session = Session(lang, json=json, threads=threads)
+    one, other = session.load_policy(present), session.load_policy(file)
+    model = session.load_model(models)
+    since_us, until_us = read_time_us("--since", since), read_time_us("--until", until)
+    with session.progress() as report_step:
         report_step("reading")
-        events = History.open(history, key).read()
+        events = session.open_history(history).read()
         report_step(f"scoring {events.orders.num_rows:,} orders")
         found = compare_policies(
-            events, model, one, other, since_us=since_us, until_us=until_us, n_threads=choose_threads(threads)
+            events, model, one, other, since_us=since_us, until_us=until_us, n_threads=session.n_threads
         )
     if found.n_orders == 0:
         raise ContractError("there is no order in this period", hint="widen --since and --until, or leave them away")
     if json:
-        print_json(found.as_dict() | {"model_id": model.model_id})
+        session.print_json(found.as_dict() | {"model_id": model.model_id})
         return
-    _print_comparison(found, choose_lang(lang))
-    out.print(f"{found.n_orders:,} orders; model {model.model_id}", style="dim")
+    _print_comparison(session, found)
+    session.print(f"{found.n_orders:,} orders; model {model.model_id}", style="dim")
 
 
 def _list_notes(policy: Policy, model: Model) -> list[str]:
@@ -148,17 +145,8 @@ def _list_notes(policy: Policy, model: Model) -> list[str]:
     return notes
 
 
-def _read_time(option: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        instant = parse_instant(text, time_zone=DEFAULT_TIME_ZONE)
-    except ContractError:
-        raise ContractError(f"{option}: got {text}, expected a time", hint=f'{option} "2025-11-11 20:00"') from None
-    return int(instant.astimezone(UTC).timestamp() * 1_000_000)
-
-
-def _print_comparison(found: Comparison, lang: Lang) -> None:
+def _print_comparison(session: Session, found: Comparison) -> None:
+    lang = session.lang
     table = Table(box=None, pad_edge=False)
     table.add_column(_WORDS["title"][lang])
     for name in ("present", "changed"):
@@ -172,10 +160,10 @@ def _print_comparison(found: Comparison, lang: Lang) -> None:
         values = [getattr(tally, field) for tally in both]
         shown = [f"{value / 100:,.2f}" if field.endswith("_minor") else f"{value:,}" for value in values]
         table.add_row(_WORDS[field][lang], *shown)
-    out.print(table)
+    session.print(table)
     for (old, new), n in found.moves.items():
-        out.print(_WORDS["moved"][lang].format(old=old, new=new, n=n))
+        session.print(_WORDS["moved"][lang].format(old=old, new=new, n=n))
     if not found.moves:
-        out.print(_WORDS["none"][lang])
+        session.print(_WORDS["none"][lang])
     else:
-        out.print(_WORDS["first"][lang] + ", ".join(found.changed_ids[:_SHOWN_ORDERS]), markup=False)
+        session.print(_WORDS["first"][lang] + ", ".join(found.changed_ids[:_SHOWN_ORDERS]))

@@ -1,4 +1,4 @@
-"""The command of the night: retrain."""
+"""The command retrain: the night."""
 
 from __future__ import annotations
 
@@ -8,26 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import typer
 from rich.table import Table
 
 from ordervet import storage
 from ordervet.cli import options
-from ordervet.cli.intake import build_history_intake, choose_threads
-from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json, show_progress
-from ordervet.contract import load_mapping, parse_instant
+from ordervet.cli.intake import build_history_intake
+from ordervet.cli.screen import ExitCode
+from ordervet.cli.session import Session, read_time, to_us
 from ordervet.contract.file_events import FILE_FAILURE_SCHEMA
 from ordervet.contract.values import DEFAULT_TIME_ZONE
-from ordervet.entities import load_key
-from ordervet.errors import ContractError, TrainingError
-from ordervet.history import History
+from ordervet.errors import TrainingError
 from ordervet.history.slices import HistorySlices
 from ordervet.lab.lookalikes import measure_lookalikes
 from ordervet.learn.night import run_night
 from ordervet.learn.night_settings import load_night_settings
 from ordervet.learn.prometheus import build_metrics
-from ordervet.policy import load_policy
 from ordervet.reports import SIMULATED
 from ordervet.reports.nightly import word_gate, word_outcome
 
@@ -37,7 +33,7 @@ if TYPE_CHECKING:
     from ordervet.learn.night import Night
     from ordervet.learn.night_settings import NightSettings
     from ordervet.model import Model
-    from ordervet.policy import Lang, Policy
+    from ordervet.policy import Policy
 
 
 def retrain(
@@ -64,8 +60,8 @@ def retrain(
 ) -> None:
     """Learn from the history, and let the new model serve if it is better; else say why not, and change nothing.
 
-    Only ripe labels are learned from, and only later ones are measured on. The same night twice does nothing new; a run
-    that died is taken over by the next. A refusal is a normal end, with code 7 and a report.
+    Only mature labels are learned from, and only later ones are measured on. The same night twice does nothing new; a
+    run that died is taken over by the next. A refusal is a normal end, with code 7 and a report.
 
     Example: ordervet retrain --history history --models models
     """
@@ -74,12 +70,12 @@ def retrain(
         told = told.model_copy(
             update={"gates": told.gates.model_copy(update={"expected": (*told.gates.expected, *accept)})}
         )
-    found = load_mapping(mapping) if mapping else None
-    rules = load_policy(policy)
-    n_threads = choose_threads(threads)
-    with show_progress() as report_step:
+    session = Session(lang, json=json, threads=threads)
+    found = session.load_mapping(mapping)
+    rules = session.load_policy(policy)
+    with session.progress() as report_step:
         report_step("reading the timeline")
-        store = History.open(history, load_key())
+        store = session.open_history(history)
         cut_off = choose_cut_off(as_of, found.source.time_zone if found else DEFAULT_TIME_ZONE)
         slices = HistorySlices.open(store, until_us=cut_off)
         if len(slices.timeline.order_id) == 0:
@@ -90,39 +86,30 @@ def retrain(
         night = run_night(
             slices, models, intake.spec, settings=told, policy=rules,
             about=({"about": about} if about else {}) | {"is_simulated": simulated},
-            measure_lookalikes=build_lookalikes(told, rules, n_threads),
-            dry_run=dry_run, n_threads=n_threads, report_step=report_step,
+            measure_lookalikes=build_lookalikes(told, rules, session.n_threads),
+            dry_run=dry_run, n_threads=session.n_threads, report_step=report_step,
         )  # fmt: skip
     if metrics is not None:
         storage.write_text(metrics, build_metrics(night.record, is_dry_run=dry_run))
     if json:
         record = night.record | {"outcome": night.outcome, "was_done": night.was_done, "night": night.name}
-        print_json(record)
+        session.print_json(record)
     else:
-        print_night(night, choose_lang(lang), is_simulated=simulated)
+        _print_night(session, night, is_simulated=simulated)
     if not night.record["passed"]:
         raise typer.Exit(ExitCode.REFUSED_BY_GATES)
 
 
 def choose_cut_off(as_of: str | None, time_zone: str) -> int:
-    """Read the instant asked for, or take the last midnight in the zone; UTC microseconds.
+    """Read the cut-off asked for, or take the last midnight in the zone; UTC microseconds.
 
     Raises
     ------
     ContractError
-        It is no instant.
+        It is no time.
     """
-    if as_of is not None:
-        try:
-            at = parse_instant(as_of)
-        except (ContractError, ValueError):
-            raise ContractError(
-                f"--as-of: got '{as_of}', expected an instant", hint='for example: --as-of "2025-11-12 00:00"'
-            ) from None
-    else:
-        zone = ZoneInfo(time_zone)
-        at = datetime.combine(datetime.now(zone).date(), time(), zone)
-    return int(np.datetime64(at.astimezone(ZoneInfo("UTC")).replace(tzinfo=None), "us").astype(np.int64))
+    zone = ZoneInfo(time_zone)
+    return to_us(read_time("--as-of", as_of) or datetime.combine(datetime.now(zone).date(), time(), zone))
 
 
 def build_lookalikes(
@@ -141,20 +128,19 @@ def build_lookalikes(
     return measure
 
 
-def print_night(night: Night, lang: Lang, *, is_simulated: bool) -> None:
-    """Print a night's outcome and its gates."""
+def _print_night(session: Session, night: Night, *, is_simulated: bool) -> None:
     if night.was_done:
-        out.print(f"this night was done before, nothing was changed: {night.name}", style="dim")
-    out.print(word_outcome(night.record, lang), markup=False)
+        session.print(f"this night was done before, nothing was changed: {night.name}", style="dim")
+    session.print(word_outcome(night.record, session.lang))
     table = Table(box=None, pad_edge=False)
     for title in ("gate", "figure", "bound", "", ""):
         table.add_column(title, justify="right" if title in {"figure", "bound"} else "left")
     for gate in night.record["gates"]:
-        name, note = word_gate(gate, lang)
+        name, note = word_gate(gate, session.lang)
         figures = ["–" if gate[key] is None else f"{gate[key]:.4g}" for key in ("figure", "bound")]
         table.add_row(name, *figures, "✓" if gate["passed"] else "✗", note, style=None if gate["passed"] else "red")
-    out.print(table)
+    session.print(table)
     if night.folder is not None:
-        out.print(f"report: {night.folder / f'report.{lang}.html'}", markup=False)
+        session.print(f"report: {night.folder / f'report.{session.lang}.html'}")
     if is_simulated:
-        err.print(SIMULATED, style="dim")
+        session.warn(SIMULATED, style="dim")

@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 
 from ordervet.cli import options
-from ordervet.cli.screen import EXIT_CODES_HELP, ExitCode, choose_lang, err, out, print_json
+from ordervet.cli.screen import EXIT_CODES_HELP, ExitCode
+from ordervet.cli.session import Session
 from ordervet.errors import PolicyError
 from ordervet.policy import lint_scripts, load_scripts
 
@@ -48,17 +49,17 @@ def list_scripts(folder: Folder = None, lang: options.LangOption = None, json: o
 
     Example: ordervet scripts list --lang zh
     """
-    spoken = choose_lang(lang)
-    rows = [{"id": script.id, "title": script.title[spoken]} for script in load_scripts(folder).values()]
+    session = Session(lang, json=json)
+    rows = [{"id": script.id, "title": script.title[session.lang]} for script in load_scripts(folder).values()]
     if json:
-        print_json(rows)
+        session.print_json(rows)
         return
     table = Table(box=None, pad_edge=False)
     for title in ("script", "title"):
         table.add_column(title, no_wrap=True)
     for row in rows:
         table.add_row(row["id"], row["title"])
-    out.print(table)
+    session.print(table)
 
 
 @scripts_app.command("show", epilog=EXIT_CODES_HELP)
@@ -72,34 +73,36 @@ def show_script(
 
     Example: ordervet scripts show coupon_farming.pre --lang zh
     """
+    session = Session(lang, json=json)
     scripts = load_scripts(folder)
     if script_id not in scripts:
         raise PolicyError(f"there is no script {script_id}", hint=f"the scripts are {', '.join(scripts)}")
-    parts = _list_parts(scripts[script_id], choose_lang(lang))
+    parts = _list_parts(scripts[script_id], session.lang)
     if json:
-        print_json({"id": script_id, "title": scripts[script_id].title[choose_lang(lang)]} | parts)
+        session.print_json({"id": script_id, "title": scripts[script_id].title[session.lang]} | parts)
         return
-    out.print(f"{script_id}  {scripts[script_id].title[choose_lang(lang)]}", style="bold", markup=False)
+    session.print(f"{script_id}  {scripts[script_id].title[session.lang]}", style="bold")
     for name, lines in parts.items():
-        out.print(f"\n{_TITLES[name][choose_lang(lang)]}", style="green")
+        session.print(f"\n{_TITLES[name][session.lang]}", style="green")
         for line in lines:
-            out.print(f"  - {line}", markup=False)
+            session.print(f"  - {line}")
 
 
 @scripts_app.command("check", epilog=EXIT_CODES_HELP)
-def check_scripts(folder: Folder = None, json: options.Json = False) -> None:
+def check_scripts(folder: Folder = None, lang: options.LangOption = None, json: options.Json = False) -> None:
     """Check the scripts: no accusation, threat, promise or personal data in what is said; nothing missing.
 
     Example: ordervet scripts check --scripts our-scripts
     """
+    session = Session(lang, json=json)
     scripts = load_scripts(folder)
     findings = lint_scripts(scripts)
     if json:
-        print_json({"n_scripts": len(scripts), "findings": [str(finding) for finding in findings]})
+        session.print_json({"n_scripts": len(scripts), "findings": [str(finding) for finding in findings]})
     else:
         for finding in findings:
-            err.print(str(finding), markup=False)
-        out.print(f"{len(scripts)} scripts, {len(findings)} findings")
+            session.warn(str(finding), style="")
+        session.print(f"{len(scripts)} scripts, {len(findings)} findings")
     if findings:
         raise typer.Exit(ExitCode.BAD_INPUT)
 

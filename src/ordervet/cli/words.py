@@ -45,6 +45,23 @@ _WORDS: Final[dict[str, dict[Lang, str]]] = {
         "en": "the history is as it was; run the same command again, nothing is counted twice",
     },
     "written": {"zh": "已写出：{path}", "en": "written: {path}"},
+    "key_written": {"zh": "密钥 {id} 已写入 {path}", "en": "key {id} written to {path}"},
+    "no_key": {
+        "zh": "未设置密钥：此密钥只在本次命令内有效（ordervet key new 可生成）",
+        "en": "no key is set: this one lasts for this call only (ordervet key new makes one)",
+    },
+    "rotated": {
+        "zh": "{history} 已改用密钥 {id}：{orders:,} 单订单，{later:,} 条后续事件",
+        "en": "{history} is under key {id}: {orders:,} orders, {later:,} later events",
+    },
+    "rotated_without": {
+        "zh": "未保留：{orders:,} 单不在任何文件中的订单，及其 {later:,} 条后续事件",
+        "en": "dropped: {orders:,} orders that are in no file, and {later:,} later events of these",
+    },
+    "rotated_next": {
+        "zh": "从现在起把 ORDERVET_KEY_FILE 指向新密钥文件；用旧密钥生成的名单需要重新生成",
+        "en": "from now on, set ORDERVET_KEY_FILE to the new key's file, and make lists of keyed ids again",
+    },
     "good": {"zh": "合格行：", "en": "good rows: "},
     "failures": {"zh": "{n:,} 条问题：", "en": "{n:,} failures:"},
     "orders": {"zh": "{n:,} 订单", "en": "{n:,} orders"},
@@ -66,7 +83,7 @@ def name_entity(name: str, lang: Lang) -> str:
 
 def name_outcome(kind: str, lang: Lang) -> str:
     """Name what became of orders, in the words of the reasons."""
-    from ordervet.policy.registry import load_registry  # noqa: PLC0415 - only whoever has such outcomes waits for it
+    from ordervet.policy.registry import load_registry
 
     return load_registry().columns[kind][lang]
 

@@ -53,7 +53,7 @@ def test_backtest_from_an_instant_says_on_screen_that_the_data_is_simulated(fold
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [(("--test-from", "soon"), "--test-from: got 'soon'"), (("--truth", "nowhere.csv"), "nowhere.csv cannot be read")],
+    [(("--test-from", "soon"), "--test-from: got soon"), (("--truth", "nowhere.csv"), "nowhere.csv cannot be read")],
 )
 def test_backtest_says_what_is_wrong_with_an_option(folder: Path, options: tuple[str, ...], said: str) -> None:
     with pytest.raises(ContractError, match=said):

@@ -1,4 +1,4 @@
-"""The command that records an upheld appeal."""
+"""The command correct: record an upheld appeal."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ import pyarrow.compute as pc
 import typer
 
 from ordervet.cli import options
-from ordervet.cli.screen import choose_lang, out, print_json, show_progress
-from ordervet.contract import Correction, Events, parse_instant, validate_events
-from ordervet.contract.values import DEFAULT_TIME_ZONE
+from ordervet.cli.session import Session, read_time
+from ordervet.contract import Correction, Events, validate_events
 from ordervet.contract.verdicts import CORRECTED, find_standing_verdicts
-from ordervet.entities import KeyedEvents, load_key
+from ordervet.entities import KeyedEvents
 from ordervet.errors import ContractError
-from ordervet.history import History
 from ordervet.policy import Lang
 
 _WORDS: dict[str, dict[Lang, str]] = {
@@ -52,11 +50,11 @@ def correct(
 
     Example: ordervet correct T20251111000042 --history history
     """
-    spoken = choose_lang(lang)
-    corrected_at = _read_instant(at)
-    with show_progress() as report_step:
+    session = Session(lang, json=json)
+    corrected_at = read_time("--at", at) or datetime.fromtimestamp(time.time(), UTC)
+    with session.progress() as report_step:
         report_step("reading the history")
-        store = History.open(history, load_key())
+        store = session.open_history(history)
         standing = _find_standing(store.read(), order_id)
         _check_order_of_time(order_id, standing, corrected_at)
         if standing.corrected_at is None:
@@ -70,9 +68,9 @@ def correct(
         "version": store.version,
     }
     if json:
-        print_json(told)
+        session.print_json(told)
     else:
-        out.print(_word(told, standing, spoken), markup=False)
+        session.print(_word(told, standing, session.lang))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +122,6 @@ def _check_order_of_time(order_id: str, standing: _Standing, corrected_at: datet
             f"--at: the order {order_id} was placed, or judged, after that time",
             hint="leave --at out to record the appeal as of now",
         )
-
-
-def _read_instant(at: str | None) -> datetime:
-    if at is None:
-        return datetime.fromtimestamp(time.time(), UTC)
-    try:
-        return parse_instant(at, time_zone=DEFAULT_TIME_ZONE).astimezone(UTC)
-    except ContractError:
-        raise ContractError(f"--at: got {at}, expected a time", hint='--at "2025-12-01 10:00"') from None
 
 
 def _build_correction(order_id: str, corrected_at: datetime) -> Events:

@@ -1,4 +1,4 @@
-"""The command that explains one order's score."""
+"""The command explain: what one order's score is made of."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import pyarrow.compute as pc
 import typer
 
 from ordervet.cli import options
-from ordervet.cli.intake import choose_threads, read_events_of
-from ordervet.cli.screen import choose_lang, out, print_json, show_progress
+from ordervet.cli.intake import read_events_of
+from ordervet.cli.session import Session
 from ordervet.cli.words import word
 from ordervet.contract.file_events import AUTO
 from ordervet.contract.outputs import check_place, write_text
-from ordervet.entities import KeyedEvents, key_events, load_key
-from ordervet.model import find_live_model, load_model
-from ordervet.policy import Lang, explain_missing, load_policy
+from ordervet.entities import KeyedEvents, key_events
+from ordervet.policy import Lang, explain_missing
 from ordervet.reports import build_flag_lines
 from ordervet.reports.notice import build_notice
-from ordervet.score import Scorer, find_bundled_models
+from ordervet.score import Scorer
 
 _SHOWN_FEATURES = 12
 _WORDS: dict[str, dict[Lang, str]] = {
@@ -59,15 +58,15 @@ def explain(
     """
     if page is not None:
         check_place(page, (".html",))
-    spoken = choose_lang(lang)
-    model = load_model(find_live_model(models or find_bundled_models()))
-    with show_progress() as report_step:
+    session = Session(lang, json=json, threads=threads)
+    spoken = session.lang
+    model = session.load_model(models)
+    with session.progress() as report_step:
         report_step("reading")
-        intake = read_events_of(files, history, mapping, format_name=format_, formats_dir=formats)
+        intake = read_events_of(session, files, history, mapping, format_name=format_, formats_dir=formats)
         report_step("scoring")
-        key = load_key()
-        events = intake.events if isinstance(intake.events, KeyedEvents) else key_events(intake.events, key)
-        scorer = Scorer(model, load_policy(policy), key, lang=spoken, n_jobs=choose_threads(threads))
+        events = intake.events if isinstance(intake.events, KeyedEvents) else key_events(intake.events, session.key)
+        scorer = Scorer(model, session.load_policy(policy), session.key, lang=spoken, n_jobs=session.n_threads)
         decision, parts = scorer.explain_events(events, order_id)
     row = pc.index(events.orders["order_id"], order_id).as_py()
     order = events.orders.slice(row, 1).to_pylist()[0]
@@ -79,13 +78,15 @@ def explain(
         write_text(notice, page)
     if json:
         features = [dict(zip(("feature", "value", "contribution"), part, strict=True)) for part in parts]
-        print_json(decision.as_dict() | {"features": features})
+        session.print_json(decision.as_dict() | {"features": features})
         return
-    out.print(build_flag_lines(decision, order["placed_at"], 1, lang=spoken, time_zone=intake.time_zone))
+    session.print(build_flag_lines(decision, order["placed_at"], 1, lang=spoken, time_zone=intake.time_zone))
     missing = [explain_missing(code, spoken) for code in decision.missing]
-    out.print(_WORDS["missing"][spoken] + (("；" if spoken == "zh" else "; ").join(missing) or _WORDS["none"][spoken]))
+    session.print(
+        _WORDS["missing"][spoken] + (("；" if spoken == "zh" else "; ").join(missing) or _WORDS["none"][spoken])
+    )
     for name, value, contribution in parts[:_SHOWN_FEATURES]:
-        out.print(f"  {contribution:+8.3f}  {name} = {value:g}", markup=False)
-    out.print(_WORDS["model"][spoken].format(id=model.model_id), style="dim", markup=False)
+        session.print(f"  {contribution:+8.3f}  {name} = {value:g}")
+    session.print(_WORDS["model"][spoken].format(id=model.model_id), style="dim")
     if page is not None:
-        out.print(word("written", spoken, path=page), markup=False)
+        session.print(word("written", spoken, path=page))

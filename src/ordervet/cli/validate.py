@@ -1,4 +1,4 @@
-"""The command that checks files and scores nothing."""
+"""The command validate: check files, score nothing."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import typer
 from ordervet.cli import options
 from ordervet.cli.accounts import print_accounts
 from ordervet.cli.intake import read_files
-from ordervet.cli.screen import ExitCode, choose_lang, out, print_json, show_progress
+from ordervet.cli.screen import ExitCode
+from ordervet.cli.session import Session
 from ordervet.cli.words import join, word
 from ordervet.contract import check_out_path, write_table
 from ordervet.contract.file_events import AUTO
-from ordervet.entities import load_key
 from ordervet.entities.keyed import key_orders
 from ordervet.reports import build_failure_table, count_failures
 
@@ -34,17 +34,18 @@ def validate(
     """
     if out_path is not None:
         check_out_path(out_path)
-    with show_progress() as report_step:
+    session = Session(lang, json=json)
+    with session.progress() as report_step:
         report_step("checking")
         intake = read_files(files, mapping, format_name=format_, formats_dir=formats)
     counts = {kind: getattr(intake.events, kind).num_rows for kind in ("orders", "outcomes", "verdicts", "corrections")}
     n_failed = intake.failures.num_rows
     if out_path is not None and n_failed:
         write_table(intake.failures, out_path)
-    keyed = key_orders(intake.events.orders, load_key())
+    keyed = key_orders(intake.events.orders, session.key)
     accounts = intake.list_accounts(keyed)
     if json:
-        print_json(
+        session.print_json(
             {
                 "good": counts,
                 "files": [each.as_dict() for each in accounts],
@@ -54,12 +55,12 @@ def validate(
             }
         )
     else:
-        spoken = choose_lang(lang)
+        spoken = session.lang
         print_accounts(accounts, spoken)
         good = [word(kind, spoken, n=n) for kind, n in counts.items() if n]
-        out.print(word("good", spoken) + join(good, spoken))
+        session.print(word("good", spoken) + join(good, spoken))
         if n_failed:
-            out.print(word("failures", spoken, n=n_failed))
-            out.print(build_failure_table(intake.failures))
+            session.print(word("failures", spoken, n=n_failed))
+            session.print(build_failure_table(intake.failures))
     if n_failed:
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)

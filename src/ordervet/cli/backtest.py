@@ -1,8 +1,7 @@
-"""The command backtest: how good the method is on past data."""
+"""The command backtest: measure the method on past data."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -13,8 +12,8 @@ import typer
 from pyarrow import csv, parquet
 
 from ordervet.cli import options
-from ordervet.cli.intake import choose_threads, read_events_of, read_settings
-from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json, show_progress
+from ordervet.cli.intake import read_events_of, read_settings
+from ordervet.cli.session import Session, read_time
 from ordervet.contract.file_events import AUTO
 from ordervet.contract.outputs import write_text
 from ordervet.errors import ContractError
@@ -38,7 +37,7 @@ def backtest(
         int, typer.Option(min=0, help="Train on so many days before each split's start too.")
     ] = 0,
     test_from: Annotated[
-        str | None, typer.Option(help="First instant of the test, such as 2025-11-10T20:00: trained on what was known.")
+        str | None, typer.Option(help="First time of the test, such as 2025-11-10T20:00: trained on what was known.")
     ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="The truth of a simulation, to test against; never trained on.")
@@ -62,16 +61,18 @@ def backtest(
     """
     fit = read_settings(settings)
     known = _read_truth(truth) if truth else None
-    with show_progress() as report_step:
+    session = Session(lang, json=json, threads=threads)
+    with session.progress() as report_step:
         report_step("reading")
-        intake = read_events_of(files, history, mapping, format_name=format_, formats_dir=formats)
+        intake = read_events_of(session, files, history, mapping, format_name=format_, formats_dir=formats)
         protocol = intake.protocol
         if protocol and more_train_days:
             protocol = protocol.model_copy(update={"more_train_days": more_train_days})
+        from_time = read_time("--test-from", test_from, intake.time_zone)
         results = run_backtest(
             intake.events, intake.spec, protocol, settings=fit, maturity_days=maturity_days,
-            test_from=_read_test_from(test_from, intake.time_zone), truth=known, with_baseline=baseline,
-            with_ablation=ablation, n_jobs=choose_threads(threads), report_step=report_step,
+            test_from=from_time.astimezone(ZoneInfo(intake.time_zone)) if from_time else None, truth=known,
+            with_baseline=baseline, with_ablation=ablation, n_jobs=session.n_threads, report_step=report_step,
         )  # fmt: skip
         report_step("judging")
         n_features, is_simulated = len(intake.spec.names), simulated or known is not None
@@ -82,42 +83,27 @@ def backtest(
         )  # fmt: skip
     splits = [result.as_dict() for result in results]
     if report is not None:
-        write_text(build_backtest_page(judged, lang=choose_lang(lang)), report)
+        write_text(build_backtest_page(judged, lang=session.lang), report)
     if json:
-        print_json({"splits": splits, "mean": average_splits(splits)} | judged)
+        session.print_json({"splits": splits, "mean": average_splits(splits)} | judged)
     else:
-        _print_backtest(splits, judged, protocol.top_k if protocol else None)
+        _print_backtest(session, splits, judged, protocol.top_k if protocol else None)
         if report is not None:
-            out.print(f"written: {report}", markup=False)
-    if intake.failures.num_rows:
-        n_rows = f"{intake.failures.num_rows:,}"
-        err.print(f"{n_rows} rows were set aside: ordervet validate FILE... lists them", style="yellow")
-        raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
+            session.print(f"written: {report}")
+    session.end_with_rows_set_aside(intake.failures.num_rows)
 
 
-def _print_backtest(splits: list[dict[str, Any]], judged: dict[str, Any], top_k: int | None) -> None:
-    out.print(build_backtest_table(splits, top_k=top_k))
+def _print_backtest(session: Session, splits: list[dict[str, Any]], judged: dict[str, Any], top_k: int | None) -> None:
+    session.print(build_backtest_table(splits, top_k=top_k))
     for title, table in build_judgement_tables(judged):
-        out.print()
-        out.print(title, style="bold")
-        out.print(table)
+        session.print()
+        session.print(title, style="bold")
+        session.print(table)
     for sentence in say_yardsticks(judged):
-        out.print()
-        out.print(sentence)
+        session.print()
+        session.print(sentence)
     if judged["is_simulated"]:
-        out.print(SIMULATED, style="dim")
-
-
-def _read_test_from(text: str | None, time_zone: str) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise ContractError(
-            f"--test-from: got '{text}', expected a day or an instant", hint="for example --test-from 2025-11-10T20:00"
-        ) from None
-    return instant if instant.tzinfo else instant.replace(tzinfo=ZoneInfo(time_zone))
+        session.print(SIMULATED, style="dim")
 
 
 def _read_truth(path: Path) -> pa.Table:

@@ -1,0 +1,132 @@
+"""The command ingest: bring files into the history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import pyarrow as pa
+import typer
+
+from ordervet.cli import options
+from ordervet.cli.accounts import print_accounts, say_set_aside
+from ordervet.cli.parts import PartReader, account_part, add_up, list_failures
+from ordervet.cli.screen import ExitCode
+from ordervet.cli.session import Session
+from ordervet.cli.words import word
+from ordervet.contract import check_out_path, write_table
+from ordervet.contract.file_events import AUTO, FILE_FAILURE_SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ordervet.cli.accounts import FileAccount
+    from ordervet.cli.parts import FilePart
+    from ordervet.history import History
+
+
+def ingest(
+    files: options.Files,
+    history: Annotated[Path, typer.Option(help="Folder of the history; made when it is missing.", show_default=False)],
+    mapping: options.Mapping = None,
+    format_: options.FormatName = AUTO,
+    formats: options.FormatsDir = None,
+    quarantine: Annotated[Path | None, typer.Option(help="Where to write rows that are set aside.")] = None,
+    lang: options.LangOption = None,
+    json: options.Json = False,
+) -> None:
+    """Bring orders, outcomes, verdicts and corrections into the history, those that are new.
+
+    Files may repeat and overlap, and may be of any size and in any order: all of them are brought in, or none, so after
+    an interruption the same command is simply run again. What is personal stays
+    outside: the history holds ids made with the key in ORDERVET_KEY or ORDERVET_KEY_FILE.
+
+    Example: ordervet ingest orders.csv refunds.csv --history history
+    """
+    if quarantine is not None:
+        check_out_path(quarantine)
+    session = Session(lang, json=json)
+    with session.progress() as report_step:
+        report_step("reading")
+        store = session.find_history(history)
+        groups = PartReader(files, session.load_mapping(mapping), format_, formats).iter_groups()
+        try:
+            brought = _bring_in(
+                groups, lambda: store or session.open_history(history, create=True), quarantine, report_step
+            )
+        except KeyboardInterrupt:
+            session.warn(word("as_it_was", session.lang), style="")
+            raise
+    if json:
+        session.print_json(
+            {
+                "history": str(history),
+                "version": brought.store.version,
+                "files": [each.as_dict() for each in brought.accounts],
+                "n_waiting": brought.n_waiting,
+                "n_differing": brought.n_differing,
+                "n_failures": brought.failures.num_rows,
+            }
+        )
+    else:
+        print_accounts(brought.accounts, session.lang)
+        _print_notes(brought, session)
+        _print_set_aside(brought, quarantine, session)
+    if brought.failures.num_rows:
+        raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Brought:
+    """What was brought in."""
+
+    store: History
+    accounts: list[FileAccount]
+    failures: pa.Table
+    n_waiting: int
+    n_differing: int
+
+
+def _bring_in(
+    groups: Iterator[list[FilePart]],
+    open_store: Callable[[], History],
+    quarantine: Path | None,
+    report_step: Callable[[str], None],
+) -> _Brought:
+    """Bring in group after group; what is set aside is written first, so that nothing is brought in without it."""
+    accounts: list[tuple[int, FileAccount]] = []
+    failures = [FILE_FAILURE_SCHEMA.empty_table()]
+    n_waiting = n_differing = 0
+    group = next(groups, [])
+    store = open_store()
+    with store.staging() as staging:
+        while group:
+            report_step(f"bringing in {group[-1].name}: {sum(each.n_read for _, each in accounts):,} rows so far")
+            ingested = staging.add([part.events for part in group])
+            accounts += [(part.number, account_part(part, each)) for part, each in zip(group, ingested, strict=True)]
+            failures.append(list_failures(group, ingested))
+            n_waiting += sum(each.n_waiting for each in ingested)
+            n_differing += sum(each.n_differing for each in ingested)
+            pa.default_memory_pool().release_unused()
+            group = next(groups, [])
+        failed = pa.concat_tables(failures).combine_chunks()
+        if quarantine is not None and failed.num_rows:
+            write_table(failed, quarantine)
+    return _Brought(store, add_up(accounts), failed, n_waiting, n_differing)
+
+
+def _print_notes(brought: _Brought, session: Session) -> None:
+    if brought.n_waiting:
+        session.print(word("waiting", session.lang, n=brought.n_waiting))
+    if brought.n_differing:
+        session.print(word("differing", session.lang, n=brought.n_differing))
+    session.print(word("version", session.lang, n=brought.store.version), style="dim")
+
+
+def _print_set_aside(brought: _Brought, quarantine: Path | None, session: Session) -> None:
+    """Say how many rows were set aside, and how many good ones lost a part."""
+    if brought.failures.num_rows:
+        n_rows = sum(each.n_quarantined for each in brought.accounts)
+        where = word("see", session.lang, path=quarantine) if quarantine else word("quarantine", session.lang)
+        session.warn(f"{say_set_aside(n_rows, brought.failures.num_rows, session.lang)}: {where}")

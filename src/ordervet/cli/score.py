@@ -1,0 +1,342 @@
+"""The command score: orders in; flags, the desk's queue and its page out."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import typer
+
+from ordervet.cli import options
+from ordervet.cli.accounts import print_accounts, say_set_aside
+from ordervet.cli.intake import preview_files, read_files
+from ordervet.cli.screen import ExitCode
+from ordervet.cli.session import Session, read_time_us
+from ordervet.cli.streaming import find_streamable, stream_file
+from ordervet.cli.words import word
+from ordervet.contract import check_out_path, write_table
+from ordervet.contract.file_events import AUTO, NATIVE
+from ordervet.contract.outputs import check_place, write_text
+from ordervet.contract.values import DEFAULT_TIME_ZONE
+from ordervet.entities import KeyedEvents, key_events
+from ordervet.errors import ContractError
+from ordervet.policy import ACTIONS, Action, keep_policy, load_scripts, parse_shifts
+from ordervet.reports import build_flag_lines, build_score_summary, name_model
+from ordervet.reports.holds import check_hold_path, say_holds
+from ordervet.score import Scorer
+from ordervet.score.handover import update_hold_list
+from ordervet.score.stream import open_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from ordervet.cli.accounts import FileAccount
+    from ordervet.model import Model
+    from ordervet.policy import Lang, Script, Shift
+    from ordervet.reports.holds import HoldCounts
+    from ordervet.reports.queue import Queue
+    from ordervet.score import ScoredOrders
+    from ordervet.score.stream import StreamParts
+
+
+def score(
+    files: options.Files,
+    history: options.HistoryFolder = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --history: leave the history as it is; do not bring the files in.")
+    ] = False,
+    mapping: options.Mapping = None,
+    format_: options.FormatName = AUTO,
+    formats: options.FormatsDir = None,
+    models: options.Models = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy file; without it, the default policy.")] = None,
+    scripts: options.ScriptsDir = None,
+    since: Annotated[
+        str | None, typer.Option(help="Score only orders placed at or after this time; earlier ones are history.")
+    ] = None,
+    capacity: Annotated[int | None, typer.Option(min=0, help="How many orders the desk can look at.")] = None,
+    shifts: Annotated[
+        str | None, typer.Option(help="When the desk works, such as 09:00-18:00,20:00-24:00; capacity is by day then.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Write every order, not only flagged ones.")] = False,
+    explain_all: Annotated[
+        bool, typer.Option("--explain-all", help="With --all: give reasons for orders that pass, too.")
+    ] = False,
+    out_path: Annotated[
+        Path | None,
+        typer.Option("--out", help="Where to write: .csv, .jsonl, .parquet, or .xlsx, which is the desk's queue."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Where to write the queue as a page: one .html file that works offline.")
+    ] = None,
+    hold_list: Annotated[
+        Path | None,
+        typer.Option(
+            help="Orders to stop before their audit (审单), in batches for the ERP: .csv, .xlsx, .json, .jsonl or "
+            ".parquet; brought up to date by each run, with the release list NAME.released beside it."
+        ),
+    ] = None,
+    quarantine: Annotated[
+        Path | None,
+        typer.Option(help="Where to write rows that were set aside; by default beside --out, as NAME.quarantine.csv."),
+    ] = None,
+    top: Annotated[int, typer.Option(min=0, help="How many flagged orders to print.")] = 15,
+    lang: options.LangOption = None,
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """Score orders and rank those to look at, with reasons and scripts.
+
+    Every order is scored by what was known before it was placed, wherever it stands in the files. With a history,
+    what it holds is known too; only the orders of the files are scored, and then the files are ingested.
+
+    A queue.xlsx has one sheet per stage and columns for verdicts; filled in, `ordervet ingest` takes it back.
+
+    Example: ordervet score orders.csv --history history --capacity 300 --out queue.xlsx --report queue.html
+    """
+    session = Session(lang, json=json, threads=threads)
+    targets = _check_targets(out_path, report, hold_list, quarantine)
+    rules = session.load_policy(policy).with_capacity(capacity, _read_shifts(shifts))
+    known_scripts = load_scripts(scripts)
+    model = session.load_model(models)
+    started = time.perf_counter()
+    is_plain = not (history or mapping or since or rules.capacity or hold_list or targets.needs_queue)
+    large = find_streamable(files) if is_plain and format_ in {AUTO, NATIVE} else None
+    if large:
+        parts = open_parts(model, rules, session.key, lang=session.lang, n_threads=session.n_threads)
+        found = _stream(large, replace(parts, keeps_all=all_, explains_all=all_ and explain_all), targets)
+        if found:
+            elapsed_s = time.perf_counter() - started
+            _print_found(session, found, _Shown(model, targets, known_scripts, DEFAULT_TIME_ZONE, elapsed_s, top))
+            return
+    with session.progress() as report_step:
+        report_step("reading")
+        preview = (
+            preview_files(session, files, history, mapping, dry_run=dry_run, format_name=format_, formats_dir=formats)
+            if history
+            else None
+        )
+        intake = preview.intake if preview else read_files(files, mapping, format_name=format_, formats_dir=formats)
+        order_ids = preview.order_ids if preview else None
+        first = read_time_us("--since", since, intake.time_zone)
+        report_step(f"scoring {intake.events.orders.num_rows if order_ids is None else len(order_ids):,} orders")
+        events = intake.events if isinstance(intake.events, KeyedEvents) else key_events(intake.events, session.key)
+        scorer = Scorer(model, rules, session.key, lang=session.lang, n_jobs=session.n_threads)
+        scored = scorer.score_events(events, since_us=first, order_ids=order_ids, explain_all=all_ and explain_all)
+        if preview and not dry_run:
+            report_step("bringing into the history")
+            preview.store.ingest_all(preview.parts)
+            keep_policy(rules, preview.store.path)
+        flagged = scored.rank_flagged()
+        report_step(f"writing {len(flagged):,} flagged orders")
+        if targets.needs_queue:
+            queue = _build_desk_queue(scored, flagged, events.orders, model, intake.time_zone, known_scripts)
+            _write_desk_queue(queue, scored, targets, session.lang, with_passed=all_)
+        if targets.out and not targets.is_book:
+            write_table(scored.build_table(None if all_ else flagged), targets.out)
+        if targets.quarantine and intake.failures.num_rows:
+            write_table(intake.failures, targets.quarantine)
+        handed = update_hold_list(hold_list, scored, events, rules) if hold_list else None
+    found = _Found(scored, flagged, len(scored), intake.list_accounts(events.orders), intake.failures.num_rows, handed)
+    shown = _Shown(model, targets, known_scripts, intake.time_zone, time.perf_counter() - started, top)
+    _print_found(session, found, shown)
+    if found.n_failures:
+        raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
+
+
+def _stream(path: Path, parts: StreamParts, targets: _Targets) -> _Found | None:
+    """Score one large file in chunks; None where it has to be read whole."""
+    streamed = stream_file(path, parts, targets.out)
+    if streamed is None:
+        return None
+    return _Found(streamed.scored, streamed.scored.rank_flagged(), streamed.n_orders, [streamed.account], 0)
+
+
+def _read_shifts(text: str | None) -> tuple[Shift, ...] | None:
+    if text is None:
+        return None
+    try:
+        return parse_shifts(text)
+    except ValueError:
+        raise ContractError(
+            f"--shifts: got {text[:60]}, expected times of day", hint="--shifts 09:00-18:00,20:00-24:00"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Targets:
+    """Files to write, checked before any work is done.
+
+    Parameters
+    ----------
+    out : decisions
+    page : the queue as a page
+    holds : the hold list
+    quarantine : rows that were set aside
+    """
+
+    out: Path | None
+    page: Path | None
+    holds: Path | None
+    quarantine: Path | None
+
+    @property
+    def is_book(self) -> bool:
+        """Whether the orders go into a workbook, which is the desk's queue."""
+        return self.out is not None and self.out.suffix.lower() == ".xlsx"
+
+    @property
+    def needs_queue(self) -> bool:
+        """Whether a queue has to be built."""
+        return self.is_book or self.page is not None
+
+
+def _check_targets(out_path: Path | None, page: Path | None, holds: Path | None, quarantine: Path | None) -> _Targets:
+    """Check where things are to be written.
+
+    Raises
+    ------
+    FileError
+        One of the files cannot be written.
+    """
+    if quarantine is None and out_path is not None:
+        quarantine = out_path.with_name(out_path.stem + ".quarantine.csv")
+    for path in (out_path, quarantine):
+        if path is not None:
+            check_out_path(path)
+    if page is not None:
+        check_place(page, (".html",))
+    if holds is not None:
+        check_hold_path(holds)
+    return _Targets(out_path, page, holds, quarantine)
+
+
+def _build_desk_queue(
+    scored: ScoredOrders,
+    flagged: NDArray[np.int64],
+    orders: pa.Table,
+    model: Model,
+    time_zone: str,
+    scripts: Mapping[str, Script],
+) -> Queue:
+    """Gather what the desk needs of flagged orders; `orders` may hold further ones, which links may lead to."""
+    from ordervet.reports.queue import build_queue
+
+    return build_queue(
+        [scored.build_decision(int(row)) for row in flagged],
+        orders,
+        n_scored=len(scored),
+        is_simulated=bool(model.origin.get("is_simulated")),
+        time_zone=time_zone,
+        scripts=scripts,
+    )
+
+
+def _write_desk_queue(queue: Queue, scored: ScoredOrders, targets: _Targets, lang: Lang, *, with_passed: bool) -> None:
+    """Write the queue as a workbook, as a page, or both; the workbook lists orders that pass, if asked."""
+    from ordervet.reports.queue_book import write_queue_book
+    from ordervet.reports.queue_page import build_queue_page
+
+    if targets.out and targets.is_book:
+        rows = np.flatnonzero(scored.actions == 0).tolist() if with_passed else []
+        write_queue_book(queue, targets.out, lang=lang, passed=[scored.build_decision(row) for row in rows])
+    if targets.page:
+        write_text(build_queue_page(queue, lang=lang), targets.page)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What came of scoring.
+
+    Parameters
+    ----------
+    scored : decisions about all orders, or about those that do not plainly pass
+    flagged : shape (n_flagged,), rows of `scored`, ranked
+    n_orders : orders scored
+    accounts : what became of the rows of each file
+    n_failures : lines of failures
+    handed : what became of the hold list
+    """
+
+    scored: ScoredOrders
+    flagged: NDArray[np.int64]
+    n_orders: int
+    accounts: list[FileAccount]
+    n_failures: int
+    handed: HoldCounts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What it is shown with.
+
+    Parameters
+    ----------
+    top : how many flagged orders to print
+    """
+
+    model: Model
+    targets: _Targets
+    scripts: Mapping[str, Script]
+    time_zone: str
+    elapsed_s: float
+    top: int
+
+
+def _print_found(session: Session, found: _Found, shown: _Shown) -> None:
+    if session.json:
+        session.print_json(_build_summary(found, shown))
+        return
+    lang, targets = session.lang, shown.targets
+    _print_flags(session, found.scored, found.flagged[: shown.top], shown)
+    counts = Counter(found.scored.actions[found.flagged].tolist())
+    session.print("\n" + build_score_summary(found.n_orders, counts, shown.elapsed_s, lang))
+    origin = shown.model.origin
+    is_simulated = bool(origin.get("is_simulated"))
+    for line in name_model(shown.model.model_id, origin.get("about"), is_simulated=is_simulated, lang=lang):
+        session.print(line, style="dim")
+    print_accounts(found.accounts, lang)
+    for path in (targets.out, targets.page):
+        if path:
+            session.print(word("written", lang, path=path))
+    if found.n_failures:
+        where = word("see", lang, path=targets.quarantine) if targets.quarantine else word("validate", lang)
+        n_aside = sum(each.n_quarantined for each in found.accounts)
+        session.warn(f"{say_set_aside(n_aside, found.n_failures, lang)}: {where}")
+    if targets.holds and found.handed:
+        session.print(f"{say_holds(found.handed, lang)}: {targets.holds}")
+
+
+def _print_flags(session: Session, scored: ScoredOrders, rows: NDArray[np.int64], shown: _Shown) -> None:
+    placed_at = scored.placed_at.take(pa.array(rows, pa.int64())).to_pylist()
+    for rank, (row, at) in enumerate(zip(rows.tolist(), placed_at, strict=True), start=1):
+        decision = scored.build_decision(row)
+        session.print(
+            build_flag_lines(decision, at, rank, lang=session.lang, time_zone=shown.time_zone, scripts=shown.scripts)
+        )
+
+
+def _build_summary(found: _Found, shown: _Shown) -> dict[str, Any]:
+    scored, flagged = found.scored, found.flagged
+    counts = np.bincount(scored.actions[flagged], minlength=len(ACTIONS))
+    counts[ACTIONS.index(Action.PASS)] = found.n_orders - len(flagged)
+    summary = {
+        "n_orders": found.n_orders,
+        "n_flagged": len(flagged),
+        "actions": {str(action): int(n) for action, n in zip(ACTIONS, counts, strict=True)},
+        "model_id": shown.model.model_id,
+        "is_model_simulated": bool(shown.model.origin.get("is_simulated")),
+        "elapsed_s": round(shown.elapsed_s, 3),
+        "flagged": [scored.build_decision(int(row)).as_dict() for row in flagged[: shown.top]],
+        "files": [each.as_dict() for each in found.accounts],
+        "n_set_aside": sum(each.n_quarantined for each in found.accounts),
+        "n_failures": found.n_failures,
+    }
+    return summary | ({"hold_list": asdict(found.handed)} if found.handed else {})

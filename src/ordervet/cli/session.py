@@ -1,0 +1,194 @@
+"""What a command opens, each thing once and when it is asked for: language, key, history, model, policy, console."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import typer
+
+from ordervet.cli import screen
+from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json
+from ordervet.errors import ContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+    from ordervet.contract.mapping import Mapping
+    from ordervet.entities import Key
+    from ordervet.history import History
+    from ordervet.model import Model
+    from ordervet.policy import Lang, Policy
+
+
+class Session:
+    """One run of one command.
+
+    Parameters
+    ----------
+    lang : as on the command line; None takes the locale's
+    json : print one JSON document instead of text
+    threads : as on the command line; 0 takes every processor
+    """
+
+    def __init__(self, lang: str | None = None, *, json: bool = False, threads: int = 0) -> None:
+        self.lang: Lang = choose_lang(lang)
+        self.json = json
+        self.n_threads = threads or _count_processors()
+
+    @cached_property
+    def key(self) -> Key:
+        """The key of the ids, from the environment.
+
+        Raises
+        ------
+        KeyMismatchError
+            It is malformed.
+        """
+        from ordervet.entities import load_key
+
+        return load_key()
+
+    def open_history(self, folder: Path, *, create: bool = False) -> History:
+        """Open the history in a folder.
+
+        Raises
+        ------
+        HistoryError, KeyMismatchError
+            As for `History.open`.
+        """
+        from ordervet.history import History
+
+        return History.open(folder, self.key, create=create)
+
+    def find_history(self, folder: Path) -> History | None:
+        """Open the history in a folder, if there is one; whatever is wrong with it is an error before any work.
+
+        Raises
+        ------
+        HistoryError, KeyMismatchError
+            As for `History.open`.
+        """
+        from ordervet.history import check_lasting, is_history
+
+        check_lasting(self.key, folder)
+        return self.open_history(folder) if is_history(folder) else None
+
+    def load_model(self, models: Path | None = None) -> Model:
+        """Load the live model of a folder, or the bundled starter.
+
+        Raises
+        ------
+        ModelError
+            It is missing or damaged.
+        """
+        from ordervet.model import find_live_model, load_model
+        from ordervet.score import find_bundled_models
+
+        return load_model(find_live_model(models or find_bundled_models()))
+
+    def load_policy(self, path: Path | None = None) -> Policy:
+        """Load a policy, or the default one.
+
+        Raises
+        ------
+        PolicyError
+            It is wrong.
+        """
+        from ordervet.policy import load_policy
+
+        return load_policy(path, key=self.key)
+
+    def load_mapping(self, name: str | None) -> Mapping | None:
+        """Load a mapping, if one is named.
+
+        Raises
+        ------
+        MappingError
+            It is wrong.
+        """
+        from ordervet.contract import load_mapping
+
+        return load_mapping(name) if name else None
+
+    def progress(self) -> AbstractContextManager[Callable[[str], None]]:
+        """Show on a terminal what is being done."""
+        return screen.show_progress()
+
+    @property
+    def width(self) -> int:
+        """Columns of the screen."""
+        return out.width
+
+    def print(self, what: RenderableType = "", *, style: str | None = None, width: int | None = None) -> None:
+        """Print for people; brackets in a text are text."""
+        out.print(what, style=style, markup=False, width=width)
+
+    def warn(self, what: str, *, style: str = "yellow") -> None:
+        """Print beside the output, where it disturbs no pipe."""
+        err.print(what, style=style, markup=False)
+
+    def print_json(self, document: object) -> None:
+        """Print one JSON document."""
+        print_json(document)
+
+    def end_with_rows_set_aside(self, n_failures: int) -> None:
+        """End with code 4 if rows were set aside; `validate` lists them."""
+        if n_failures:
+            self.warn(f"{n_failures:,} rows were set aside: ordervet validate FILE... lists them")
+            raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
+
+
+def read_time(option: str, text: str | None, time_zone: str | None = None) -> datetime | None:
+    """Read the time that an option names, in UTC; None when it is not given.
+
+    Parameters
+    ----------
+    option : such as ``--since``
+    time_zone : of a time without an offset; by default the contract's
+
+    Raises
+    ------
+    ContractError
+        It is no time.
+    """
+    if text is None:
+        return None
+    from ordervet.contract import parse_instant
+    from ordervet.contract.values import DEFAULT_TIME_ZONE
+
+    try:
+        return parse_instant(text, time_zone=time_zone or DEFAULT_TIME_ZONE)
+    except ContractError:
+        raise ContractError(f"{option}: got {text}, expected a time", hint=f'{option} "2025-11-11 20:00"') from None
+
+
+def read_time_us(option: str, text: str | None, time_zone: str | None = None) -> int | None:
+    """Read the time that an option names, as UTC microseconds; None when it is not given.
+
+    Raises
+    ------
+    ContractError
+        It is no time.
+    """
+    at = read_time(option, text, time_zone)
+    return None if at is None else to_us(at)
+
+
+def to_us(at: datetime) -> int:
+    """Return a time as microseconds since 1970, UTC; one without a zone is UTC."""
+    from datetime import UTC, datetime, timedelta
+
+    aware = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _count_processors() -> int:
+    """Count the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
