@@ -10,13 +10,15 @@ import sys
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from ordervet.cli.screen import EXIT_CODES_HELP, choose_lang, err, quiet_when_unread, run_guarded
+import ordervet
+from ordervet.cli.screen import EXIT_CODES_HELP, choose_lang, err, out, quiet_when_unread, run_guarded
 from ordervet.kernel_cache import has_compiled_kernels
+from ordervet.words import format_text
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter
@@ -60,12 +62,6 @@ ENTRIES: dict[str, Entry] = {
 }
 
 
-_FIRST_TIME = {
-    "zh": "首次运行：正在为本机编译计算内核，只需一次，约半分钟",
-    "en": "first run: compiling for this machine, once; about half a minute",
-}
-
-
 class LazyCommands(TyperGroup):
     """A group whose commands are imported when they are called, not when they are listed."""
 
@@ -106,7 +102,7 @@ def _wants_help() -> bool:
 def _compile_kernels() -> None:
     """Compile, once per machine, and say that this is why the first answer takes longer."""
     if not has_compiled_kernels(Path(__file__).resolve().parents[1]):
-        err.print(_FIRST_TIME[choose_lang(None)], style="dim")
+        err.print(format_text("cli.compiling", choose_lang()), style="dim")
         # NOT: at the top. Whoever has compiled kernels does not wait for what compiles them.
         from ordervet.score.compiling import compile_kernels
 
@@ -143,8 +139,18 @@ app = typer.Typer(
 )
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        out.print(f"ordervet {ordervet.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Vet every order before it ships: score orders for malice, say why, hand the desk the script to use."""
 
 

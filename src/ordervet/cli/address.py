@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import pyarrow as pa
 import typer
+from rich.cells import cell_len
 
 from ordervet.cli import options
 from ordervet.cli.session import Session
@@ -38,7 +39,7 @@ def address(
     """
     session = Session(lang, json=json)
     if session.key.is_ephemeral:
-        session.warn("no ORDERVET_KEY: keys are of this call only (ordervet key new)", style="dim")
+        session.warn(session.text("key.no_lasting_key"), style="dim")
     if compare is not None:
         if text is None:
             raise typer.BadParameter("it compares a second address with a first: ordervet address TEXT --compare TEXT")
@@ -46,7 +47,7 @@ def address(
         if json:
             session.print_json({"place_similarity": similarity})
         else:
-            session.print(f"place similarity {similarity:.3f}")
+            session.print(session.text("address.similarity", value=similarity))
         return
     # What a shell could not decode comes as lone surrogates.
     lines = [_decode(text.encode(errors="surrogateescape"))] if text is not None else map(_decode, sys.stdin.buffer)
@@ -92,16 +93,17 @@ def _print_address(session: Session, described: dict[str, Any]) -> None:
     region = " ".join(described[level] for level in ("province", "city", "county", "town") if described[level])
     numbers = ", ".join(f"{unit} {'/'.join(values)}" for unit, values in described["numbers"].items())
     lines = {
-        "door key": described["door_key"] or f"none ({described['evidence']})",
-        "place key": described["place_key"] or "none",
-        "place type": described["place_type"],
+        "door_key": described["door_key"] or f"{session.text('address.none')} ({described['evidence']})",
+        "place_key": described["place_key"] or session.text("address.none"),
+        "place_type": described["place_type"],
         "region": region,
         "roads": ", ".join(described["roads"]),
         "names": ", ".join(described["names"]),
         "numbers": numbers,
         "notes": ", ".join(described["notes"]),
     }
-    for title, value in lines.items():
+    for name, value in lines.items():
         if value:
-            session.print(f"{title:<11} {value}")
+            title = session.text(f"address.{name}")
+            session.print(title + " " * (12 - cell_len(title)) + value)
     session.print()

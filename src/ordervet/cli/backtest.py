@@ -89,7 +89,7 @@ def backtest(
     else:
         _print_backtest(session, splits, judged, protocol.top_k if protocol else None)
         if report is not None:
-            session.print(f"written: {report}")
+            session.print(session.text("written", path=report))
     session.end_with_rows_set_aside(intake.failures.num_rows)
 
 

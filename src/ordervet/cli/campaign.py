@@ -18,7 +18,6 @@ from rich.table import Table
 from ordervet.cli import options
 from ordervet.cli.screen import EXIT_CODES_HELP
 from ordervet.cli.session import Session, read_time_us, to_us
-from ordervet.cli.words import word
 from ordervet.contract import check_out_path
 from ordervet.contract.outputs import check_place, write_text
 from ordervet.contract.values import DEFAULT_TIME_ZONE
@@ -237,7 +236,7 @@ def _print_board(session: Session, board: Board, out_path: Path | None, report: 
         session.print(part, width=max(session.width, _LEAST_WIDTH) if isinstance(part, Table) else None)
     for path in (out_path, report):
         if path is not None:
-            session.print(word("written", board.lang, path=path))
+            session.print(session.text("written", path=path))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,23 +17,7 @@ from ordervet.contract import Correction, Events, validate_events
 from ordervet.contract.verdicts import CORRECTED, find_standing_verdicts
 from ordervet.entities import KeyedEvents
 from ordervet.errors import ContractError
-from ordervet.policy import Lang
-
-_WORDS: dict[str, dict[Lang, str]] = {
-    "corrected": {
-        "zh": "订单 {id}：申诉成立，已更正（{at}）。{verdict}此后不再计入，训练时按正常订单处理。",
-        "en": "order {id}: the appeal is upheld and recorded ({at}). {verdict} It counts no more, "
-        "and training takes the order for innocent.",
-    },
-    "known": {
-        "zh": "订单 {id}：此前已更正（{at}），没有新的判定，无需再记。",
-        "en": "order {id}: corrected before ({at}), and not judged since; there is nothing to record.",
-    },
-    "had": {"zh": "原判定（{verdict}）", "en": "Its verdict was {verdict}."},
-    "had_none": {"zh": "该订单没有判定，系统的怀疑", "en": "There was no verdict, only a suspicion."},
-}
-
-_VERDICTS = {"malicious": "恶意", "innocent": "正常", "unsure": "存疑"}
+from ordervet.words import find_words
 
 
 def correct(
@@ -45,7 +29,7 @@ def correct(
 ) -> None:
     """Record that an appeal was upheld: the order's verdict counts no more against its buyer, address or anything else.
 
-    From then on features do not see the verdict, and training takes the order for innocent. To record it twice changes
+    From then on features do not see the verdict, and training takes the order as innocent. To record it twice changes
     nothing; a verdict that comes later counts again.
 
     Example: ordervet correct T20251111000042 --history history
@@ -60,7 +44,7 @@ def correct(
         if standing.corrected_at is None:
             report_step("recording")
             store.ingest(_build_correction(order_id, corrected_at))
-    told = {
+    done = {
         "order_id": order_id,
         "was_corrected_before": standing.corrected_at is not None,
         "corrected_at": (standing.corrected_at or corrected_at).isoformat().replace("+00:00", "Z"),
@@ -68,9 +52,9 @@ def correct(
         "version": store.version,
     }
     if json:
-        session.print_json(told)
+        session.print_json(done)
     else:
-        session.print(_word(told, standing, session.lang))
+        session.print(_describe(session, done, standing))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +114,11 @@ def _build_correction(order_id: str, corrected_at: datetime) -> Events:
     return Events(empty.orders, empty.outcomes, empty.verdicts, table)
 
 
-def _word(told: dict[str, Any], standing: _Standing, lang: Lang) -> str:
-    had = "had" if standing.verdict else "had_none"
-    value = standing.verdict or ""
-    verdict = _WORDS[had][lang].format(verdict=_VERDICTS[value] if value and lang == "zh" else value)
-    words = _WORDS["known" if told["was_corrected_before"] else "corrected"][lang]
-    return words.format(id=told["order_id"], at=told["corrected_at"], verdict=verdict)
+def _describe(session: Session, done: dict[str, Any], standing: _Standing) -> str:
+    verdict = find_words("verdicts", session.lang)[standing.verdict] if standing.verdict else ""
+    return session.text(
+        "correct.known" if done["was_corrected_before"] else "correct.corrected",
+        id=done["order_id"],
+        at=done["corrected_at"],
+        verdict=session.text("correct.had" if standing.verdict else "correct.had_none", verdict=verdict),
+    )

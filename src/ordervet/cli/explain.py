@@ -11,24 +11,15 @@ import typer
 from ordervet.cli import options
 from ordervet.cli.intake import read_events_of
 from ordervet.cli.session import Session
-from ordervet.cli.words import word
 from ordervet.contract.file_events import AUTO
 from ordervet.contract.outputs import check_place, write_text
 from ordervet.entities import KeyedEvents, key_events
-from ordervet.policy import Lang, explain_missing
+from ordervet.policy import explain_missing
 from ordervet.reports import build_flag_lines
 from ordervet.reports.notice import build_notice
 from ordervet.score import Scorer
 
 _SHOWN_FEATURES = 12
-_WORDS: dict[str, dict[Lang, str]] = {
-    "missing": {"zh": "缺少的证据：", "en": "missing evidence: "},
-    "none": {"zh": "无", "en": "none"},
-    "model": {
-        "zh": "模型 {id}；数值为对数几率，相加即为得分",
-        "en": "model {id}; contributions are log-odds and add up to the score",
-    },
-}
 
 
 def explain(
@@ -59,20 +50,19 @@ def explain(
     if page is not None:
         check_place(page, (".html",))
     session = Session(lang, json=json, threads=threads)
-    spoken = session.lang
     model = session.load_model(models)
     with session.progress() as report_step:
         report_step("reading")
         intake = read_events_of(session, files, history, mapping, format_name=format_, formats_dir=formats)
         report_step("scoring")
         events = intake.events if isinstance(intake.events, KeyedEvents) else key_events(intake.events, session.key)
-        scorer = Scorer(model, session.load_policy(policy), session.key, lang=spoken, n_jobs=session.n_threads)
+        scorer = Scorer(model, session.load_policy(policy), session.key, lang=session.lang, n_jobs=session.n_threads)
         decision, parts = scorer.explain_events(events, order_id)
     row = pc.index(events.orders["order_id"], order_id).as_py()
     order = events.orders.slice(row, 1).to_pylist()[0]
     if page is not None:
         notice = build_notice(
-            decision, order, lang=spoken, time_zone=intake.time_zone, contact=contact,
+            decision, order, lang=session.lang, time_zone=intake.time_zone, contact=contact,
             has_extras=any(events.extras.values()),
         )  # fmt: skip
         write_text(notice, page)
@@ -80,13 +70,12 @@ def explain(
         features = [dict(zip(("feature", "value", "contribution"), part, strict=True)) for part in parts]
         session.print_json(decision.as_dict() | {"features": features})
         return
-    session.print(build_flag_lines(decision, order["placed_at"], 1, lang=spoken, time_zone=intake.time_zone))
-    missing = [explain_missing(code, spoken) for code in decision.missing]
-    session.print(
-        _WORDS["missing"][spoken] + (("；" if spoken == "zh" else "; ").join(missing) or _WORDS["none"][spoken])
-    )
+    session.print(build_flag_lines(decision, order["placed_at"], 1, lang=session.lang, time_zone=intake.time_zone))
+    missing = [explain_missing(code, session.lang) for code in decision.missing]
+    named = session.text("explain.separator").join(missing) or session.text("explain.none")
+    session.print(session.text("explain.missing") + named)
     for name, value, contribution in parts[:_SHOWN_FEATURES]:
         session.print(f"  {contribution:+8.3f}  {name} = {value:g}")
-    session.print(_WORDS["model"][spoken].format(id=model.model_id), style="dim")
+    session.print(session.text("explain.model", id=model.model_id), style="dim")
     if page is not None:
-        session.print(word("written", spoken, path=page))
+        session.print(session.text("written", path=page))

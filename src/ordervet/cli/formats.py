@@ -34,7 +34,7 @@ def formats(
         if json:
             session.print_json([{"format": each.name, "title": each.title, "kind": each.kind} for each in known])
         else:
-            session.print(_build_list(known))
+            session.print(_build_list(session, known))
         return
     described = describe_file(file, folder, format=format_)
     if json:
@@ -43,10 +43,10 @@ def formats(
         _print_description(session, described)
 
 
-def _build_list(known: tuple[Format, ...]) -> Table:
+def _build_list(session: Session, known: tuple[Format, ...]) -> Table:
     table = Table(box=None, pad_edge=False)
     for title in ("format", "holds", "title"):
-        table.add_column(title, no_wrap=True)
+        table.add_column(session.text(f"formats.{title}"), no_wrap=True)
     for each in known:
         table.add_row(each.name, each.kind, each.title)
     return table
@@ -54,17 +54,17 @@ def _build_list(known: tuple[Format, ...]) -> Table:
 
 def _print_description(session: Session, described: FileDescription) -> None:
     session.print(f"{described.file}: {described.format} ({described.title}), {described.kind}")
-    session.print(f"{described.score:.0%} of its columns are known")
+    session.print(session.text("formats.known_share", share=described.score))
     for field, columns in described.taken.items():
-        session.print(f"  {field:<22} from {', '.join(columns)}")
+        session.print(session.text("formats.taken", field=field, columns=", ".join(columns)))
     for title, names in (
-        ("become dated outcomes", described.states),
-        ("tell lines apart", described.line_columns),
+        ("states", described.states),
+        ("line_columns", described.line_columns),
         ("ignored", described.ignored),
-        ("not known", described.unknown),
-        ("not in the file", described.not_found),
+        ("unknown", described.unknown),
+        ("not_found", described.not_found),
     ):
         if names:
-            session.print(f"{title}: {', '.join(names)}")
+            session.print(session.text(f"formats.{title}", names=", ".join(names)))
     for column, reason in described.never_keys.items():
-        session.print(f"never a key: {column} ({reason})")
+        session.print(session.text("formats.never_key", column=column, reason=reason))

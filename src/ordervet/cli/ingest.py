@@ -14,7 +14,6 @@ from ordervet.cli.accounts import print_accounts, say_set_aside
 from ordervet.cli.parts import PartReader, account_part, add_up, list_failures
 from ordervet.cli.screen import ExitCode
 from ordervet.cli.session import Session
-from ordervet.cli.words import word
 from ordervet.contract import check_out_path, write_table
 from ordervet.contract.file_events import AUTO, FILE_FAILURE_SCHEMA
 
@@ -56,7 +55,7 @@ def ingest(
                 groups, lambda: store or session.open_history(history, create=True), quarantine, report_step
             )
         except KeyboardInterrupt:
-            session.warn(word("as_it_was", session.lang), style="")
+            session.warn(session.text("files.as_it_was"), style="")
             raise
     if json:
         session.print_json(
@@ -118,15 +117,15 @@ def _bring_in(
 
 def _print_notes(brought: _Brought, session: Session) -> None:
     if brought.n_waiting:
-        session.print(word("waiting", session.lang, n=brought.n_waiting))
+        session.print(session.text("files.waiting", n=brought.n_waiting))
     if brought.n_differing:
-        session.print(word("differing", session.lang, n=brought.n_differing))
-    session.print(word("version", session.lang, n=brought.store.version), style="dim")
+        session.print(session.text("files.differing", n=brought.n_differing))
+    session.print(session.text("files.version", n=brought.store.version), style="dim")
 
 
 def _print_set_aside(brought: _Brought, quarantine: Path | None, session: Session) -> None:
     """Say how many rows were set aside, and how many good ones lost a part."""
     if brought.failures.num_rows:
         n_rows = sum(each.n_quarantined for each in brought.accounts)
-        where = word("see", session.lang, path=quarantine) if quarantine else word("quarantine", session.lang)
+        where = session.text("files.see", path=quarantine) if quarantine else session.text("files.quarantine")
         session.warn(f"{say_set_aside(n_rows, brought.failures.num_rows, session.lang)}: {where}")

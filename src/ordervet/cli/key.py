@@ -11,7 +11,6 @@ import typer
 from ordervet.cli import options
 from ordervet.cli.screen import EXIT_CODES_HELP
 from ordervet.cli.session import Session
-from ordervet.cli.words import word
 from ordervet.contract.file_events import AUTO
 from ordervet.entities import load_key, new_key, save_key
 
@@ -43,7 +42,7 @@ def new(
     if json:
         session.print_json({"key_id": made.key_id} | ({"file": str(path)} if path else {"key": made.to_hex()}))
     else:
-        session.print(word("key_written", session.lang, id=made.key_id, path=path) if path else made.to_hex())
+        session.print(session.text("key.written", id=made.key_id, path=path) if path else made.to_hex())
 
 
 @key_app.command("id", epilog=EXIT_CODES_HELP)
@@ -63,7 +62,7 @@ def show_id(
     else:
         session.print(key.key_id)
     if key.is_ephemeral:
-        session.warn(word("no_key", session.lang))
+        session.warn(session.text("key.no_key"))
 
 
 @key_app.command("rotate", epilog=EXIT_CODES_HELP)
@@ -108,8 +107,8 @@ def rotate(
         )
         return
     counts = {"orders": rotated.n_orders, "later": rotated.n_later}
-    session.print(word("rotated", session.lang, history=history, id=to.key_id, **counts))
+    session.print(session.text("key.rotated", history=history, id=to.key_id, **counts))
     if rotated.n_dropped_orders:
         counts = {"orders": rotated.n_dropped_orders, "later": rotated.n_dropped_later}
-        session.print(word("rotated_without", session.lang, **counts))
-    session.print(word("rotated_next", session.lang), style="dim")
+        session.print(session.text("key.rotated_without", **counts))
+    session.print(session.text("key.rotated_next"), style="dim")

@@ -39,6 +39,6 @@ def lookalikes(
     else:
         session.print(build_lookalike_table(report.as_dict()))
         session.print(sum_up_lookalikes(report.as_dict()))
-        session.print(f"model {report.model_id}. {SIMULATED}", style="dim")
+        session.print(session.text("lookalikes.model", id=report.model_id) + f" {SIMULATED}", style="dim")
     if not report.passed:
         raise typer.Exit(ExitCode.REFUSED)

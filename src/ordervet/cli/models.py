@@ -9,7 +9,6 @@ import typer
 from rich.table import Table
 
 from ordervet.cli import options
-from ordervet.cli.model_words import word
 from ordervet.cli.screen import EXIT_CODES_HELP, ExitCode
 from ordervet.cli.session import Session
 from ordervet.errors import ModelError
@@ -29,7 +28,6 @@ from ordervet.score.shadow import SHADOW_NAME, compare_shadow
 
 if TYPE_CHECKING:
     from ordervet.model import Promotion
-    from ordervet.policy import Lang
 
 models_app = typer.Typer(
     help="List, show, compare and choose the models of a folder.",
@@ -59,18 +57,22 @@ def list_(models: Folder, lang: options.LangOption = None, json: options.Json = 
             }
         )
         return
-    spoken = session.lang
     table = Table(box=None, pad_edge=False)
     for name in ("", "model", "cut_off", "orders", "AP", "gates"):
-        title = word(name, spoken) if name not in {"", "AP"} else name
+        title = session.text(f"models.{name}") if name not in {"", "AP"} else name
         table.add_column(title, no_wrap=name != "gates", justify="right" if name in {"orders", "AP"} else "left")
     for each in listed:
         row = _sum_up(each)
-        gates = row["fault"] or _describe_gates(row["failed_gates"], spoken)
+        gates = row["fault"] or _describe_gates(session, row["failed_gates"])
         n_orders = "–" if row["n_orders"] is None else f"{row['n_orders']:,}"
         ap = "–" if row["ap"] is None else f"{row['ap']:.3f}"
         table.add_row(
-            word("live", spoken) if each.is_live else "", each.model_id, (row["as_of"] or "–")[:16], n_orders, ap, gates
+            session.text("models.live") if each.is_live else "",
+            each.model_id,
+            (row["as_of"] or "–")[:16],
+            n_orders,
+            ap,
+            gates,
         )
     session.print(table)
 
@@ -125,20 +127,19 @@ def compare(
     if json:
         session.print_json({"measured": dict(zip(ids, measured, strict=True)), "shadow": recorded})
         return
-    spoken = session.lang
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for each in ids:
         table.add_column(each, justify="right")
     for name in _MEASURES:
-        table.add_row(word(name, spoken), *(_number(row[name]) for row in measured))
+        table.add_row(session.text(f"models.{name}"), *(_number(row[name]) for row in measured))
     session.print(table)
     if not recorded:
-        session.print(word("no_pairs", spoken))
+        session.print(session.text("models.no_pairs"))
         return
-    session.print(word("own_orders", spoken), style="dim")
+    session.print(session.text("models.own_orders"), style="dim")
     for pair in recorded:
-        session.print(word("pair", spoken, **pair))
+        session.print(session.text("models.pair", **pair))
 
 
 @models_app.command("promote", epilog=EXIT_CODES_HELP)
@@ -182,7 +183,7 @@ def prune(
     if json:
         session.print_json({"removed": removed})
     else:
-        session.print(word("removed", session.lang, n=len(removed)))
+        session.print(session.text("models.removed", n=len(removed)))
 
 
 @models_app.command("verify", epilog=EXIT_CODES_HELP)
@@ -204,7 +205,7 @@ def verify(models: Folder, lang: options.LangOption = None, json: options.Json =
     if faults:
         raise typer.Exit(ExitCode.MODEL)
     if not json:
-        session.print(word("all_whole", session.lang, n=len(list_models(models))))
+        session.print(session.text("models.all_whole", n=len(list_models(models))))
 
 
 def _print_live(session: Session, models: Path) -> None:
@@ -212,7 +213,7 @@ def _print_live(session: Session, models: Path) -> None:
     if session.json:
         session.print_json({"live": live})
     else:
-        session.print(word("is_live", session.lang, model=live))
+        session.print(session.text("models.is_live", model=live))
 
 
 def _sum_up(listed: Listed) -> dict[str, Any]:
@@ -229,11 +230,11 @@ def _sum_up(listed: Listed) -> dict[str, Any]:
     }
 
 
-def _describe_gates(failed: list[str] | None, lang: Lang) -> str:
+def _describe_gates(session: Session, failed: list[str] | None) -> str:
     if failed is None:
         return "–"
-    names = ", ".join(word_gate_name(name, lang) for name in failed)
-    return word("failed", lang, names=names) if failed else word("passed", lang)
+    names = ", ".join(word_gate_name(name, session.lang) for name in failed)
+    return session.text("models.failed", names=names) if failed else session.text("models.passed")
 
 
 def _sum_up_promotion(promotion: Promotion) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ordervet.score.compare import compare_policies
 
 if TYPE_CHECKING:
     from ordervet.model import Model
-    from ordervet.policy import Lang, Policy
+    from ordervet.policy import Policy
     from ordervet.score.compare import Comparison
 
 policy_app = typer.Typer(
@@ -33,22 +33,6 @@ policy_app = typer.Typer(
 File = Annotated[Path, typer.Argument(help="Policy file (TOML); docs/policy.md says what may stand in it.")]
 
 _SHOWN_ORDERS = 10
-_WORDS: dict[str, dict[Lang, str]] = {
-    "title": {"zh": "现行与改后对比", "en": "present policy and changed policy"},
-    "present": {"zh": "现行", "en": "present"},
-    "changed": {"zh": "改后", "en": "changed"},
-    "band": {"zh": "风险档 {name}", "en": "band {name}"},
-    "action": {"zh": "动作 {name}", "en": "action {name}"},
-    "n_flagged": {"zh": "交给客服的订单", "en": "orders for the desk"},
-    "flagged_minor": {"zh": "其金额（元）", "en": "their amount"},
-    "n_malicious": {"zh": "其中已判定恶意", "en": "of which judged malicious"},
-    "malicious_minor": {"zh": "其金额（元）", "en": "their amount"},
-    "n_innocent": {"zh": "其中已判定正常", "en": "of which judged innocent"},
-    "n_touched": {"zh": "名单或规则涉及的订单", "en": "orders that lists or rules are about"},
-    "moved": {"zh": "{old} → {new}：{n:,} 单", "en": "{old} → {new}: {n:,} orders"},
-    "none": {"zh": "没有订单的动作改变", "en": "no order's action changes"},
-    "first": {"zh": "风险最高的变动订单：", "en": "riskiest orders that change: "},
-}
 
 
 @policy_app.command("check", epilog=EXIT_CODES_HELP)
@@ -64,7 +48,7 @@ def check_policy(
     session = Session(lang, json=json)
     policy = load_policy(file)
     model = session.load_model(models)
-    notes = _list_notes(policy, model)
+    notes = _list_notes(session, policy, model)
     facts: dict[str, Any] = {
         "policy": policy.name,
         "policy_id": policy.policy_id,
@@ -77,12 +61,14 @@ def check_policy(
     if json:
         session.print_json(facts)
         return
-    session.print(f"{policy.name}: valid; policy_id {policy.policy_id}")
-    session.print(f"{len(policy.lists.entries):,} list entries, {len(policy.rules)} rules")
+    session.print(session.text("policy.valid", name=policy.name, id=policy.policy_id))
+    session.print(session.text("policy.counts", entries=len(policy.lists.entries), rules=len(policy.rules)))
     if policy.capacity:
-        session.print(f"orders per shift: {', '.join(f'{window.n:,}' for window in policy.capacity.windows)}")
+        session.print(
+            session.text("policy.per_shift", counts=", ".join(f"{window.n:,}" for window in policy.capacity.windows))
+        )
     for note in notes:
-        session.print(f"note: {note}", style="yellow")
+        session.print(session.text("policy.note", note=note), style="yellow")
 
 
 @policy_app.command("simulate", epilog=EXIT_CODES_HELP)
@@ -121,49 +107,48 @@ def simulate_policy(
         session.print_json(found.as_dict() | {"model_id": model.model_id})
         return
     _print_comparison(session, found)
-    session.print(f"{found.n_orders:,} orders; model {model.model_id}", style="dim")
+    session.print(session.text("policy.compared", n=found.n_orders, id=model.model_id), style="dim")
 
 
-def _list_notes(policy: Policy, model: Model) -> list[str]:
+def _list_notes(session: Session, policy: Policy, model: Model) -> list[str]:
     known = {*NUMBER_FIELDS, *TEXT_FIELDS, *model.spec.names}
     now = datetime.now(UTC)
     notes = [
-        f"rule {rule.name} never holds: the live model has no {name}"
+        session.text("policy.never_holds", rule=rule.name, name=name)
         for rule in policy.rules
         for name in rule.expression.names
         if name not in known
     ]
     notes += [
-        f"rule {rule.name} expired on {rule.expires}"
+        session.text("policy.rule_expired", rule=rule.name, date=rule.expires)
         for rule in policy.rules
         if rule.expires and rule.expires <= now.date()
     ]
     if n_expired := sum(entry.expires <= now for entry in policy.lists.entries):
-        notes.append(f"{n_expired:,} list entries have expired")
+        notes.append(session.text("policy.entries_expired", n=n_expired))
     if policy.allow_test_orders:
-        notes.append("test orders are allowed: whoever can choose an order's id can choose its decision")
+        notes.append(session.text("policy.test_orders"))
     return notes
 
 
 def _print_comparison(session: Session, found: Comparison) -> None:
-    lang = session.lang
     table = Table(box=None, pad_edge=False)
-    table.add_column(_WORDS["title"][lang])
+    table.add_column(session.text("policy.title"))
     for name in ("present", "changed"):
-        table.add_column(_WORDS[name][lang], justify="right")
+        table.add_column(session.text(f"policy.{name}"), justify="right")
     both = (found.present, found.changed)
     for band in reversed(BANDS):
-        table.add_row(_WORDS["band"][lang].format(name=band), *(f"{tally.bands[band]:,}" for tally in both))
+        table.add_row(session.text("policy.band", name=band), *(f"{tally.bands[band]:,}" for tally in both))
     for action in reversed(ACTIONS):
-        table.add_row(_WORDS["action"][lang].format(name=action), *(f"{tally.actions[action]:,}" for tally in both))
+        table.add_row(session.text("policy.action", name=action), *(f"{tally.actions[action]:,}" for tally in both))
     for field in ("n_flagged", "flagged_minor", "n_malicious", "malicious_minor", "n_innocent", "n_touched"):
         values = [getattr(tally, field) for tally in both]
         shown = [f"{value / 100:,.2f}" if field.endswith("_minor") else f"{value:,}" for value in values]
-        table.add_row(_WORDS[field][lang], *shown)
+        table.add_row(session.text(f"policy.{field}"), *shown)
     session.print(table)
     for (old, new), n in found.moves.items():
-        session.print(_WORDS["moved"][lang].format(old=old, new=new, n=n))
+        session.print(session.text("policy.moved", old=old, new=new, n=n))
     if not found.moves:
-        session.print(_WORDS["none"][lang])
+        session.print(session.text("policy.unmoved"))
     else:
-        session.print(_WORDS["first"][lang] + ", ".join(found.changed_ids[:_SHOWN_ORDERS]))
+        session.print(session.text("policy.first", ids=", ".join(found.changed_ids[:_SHOWN_ORDERS])))

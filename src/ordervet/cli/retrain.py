@@ -130,17 +130,19 @@ def build_lookalikes(
 
 def _print_night(session: Session, night: Night, *, is_simulated: bool) -> None:
     if night.was_done:
-        session.print(f"this night was done before, nothing was changed: {night.name}", style="dim")
+        session.print(session.text("retrain.was_done", name=night.name), style="dim")
     session.print(word_outcome(night.record, session.lang))
     table = Table(box=None, pad_edge=False)
-    for title in ("gate", "figure", "bound", "", ""):
-        table.add_column(title, justify="right" if title in {"figure", "bound"} else "left")
+    for title in ("gate", "figure", "bound"):
+        table.add_column(session.text(f"retrain.{title}"), justify="left" if title == "gate" else "right")
+    table.add_column("")
+    table.add_column("")
     for gate in night.record["gates"]:
         name, note = word_gate(gate, session.lang)
         figures = ["–" if gate[key] is None else f"{gate[key]:.4g}" for key in ("figure", "bound")]
         table.add_row(name, *figures, "✓" if gate["passed"] else "✗", note, style=None if gate["passed"] else "red")
     session.print(table)
     if night.folder is not None:
-        session.print(f"report: {night.folder / f'report.{session.lang}.html'}")
+        session.print(session.text("retrain.report", path=night.folder / f"report.{session.lang}.html"))
     if is_simulated:
         session.warn(SIMULATED, style="dim")

@@ -18,7 +18,6 @@ from ordervet.cli.intake import preview_files, read_files
 from ordervet.cli.screen import ExitCode
 from ordervet.cli.session import Session, read_time_us
 from ordervet.cli.streaming import find_streamable, stream_file
-from ordervet.cli.words import word
 from ordervet.contract import check_out_path, write_table
 from ordervet.contract.file_events import AUTO, NATIVE
 from ordervet.contract.outputs import check_place, write_text
@@ -305,9 +304,11 @@ def _print_found(session: Session, found: _Found, shown: _Shown) -> None:
     print_accounts(found.accounts, lang)
     for path in (targets.out, targets.page):
         if path:
-            session.print(word("written", lang, path=path))
+            session.print(session.text("written", path=path))
     if found.n_failures:
-        where = word("see", lang, path=targets.quarantine) if targets.quarantine else word("validate", lang)
+        where = (
+            session.text("files.see", path=targets.quarantine) if targets.quarantine else session.text("files.validate")
+        )
         n_aside = sum(each.n_quarantined for each in found.accounts)
         session.warn(f"{say_set_aside(n_aside, found.n_failures, lang)}: {where}")
     if targets.holds and found.handed:

@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import contextmanager
 from enum import IntEnum
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -26,11 +27,12 @@ from ordervet.errors import (
     PolicyError,
     TrainingError,
 )
+from ordervet.words import format_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ordervet.policy import Lang
+    from ordervet.words import Lang
 
 
 class ExitCode(IntEnum):
@@ -90,12 +92,22 @@ def _clean(content: object) -> object:
     return content
 
 
-def choose_lang(lang: str | None) -> Lang:
-    """Take the language asked for, else the locale's: Chinese where it is Chinese, English elsewhere."""
+def choose_lang(lang: str | None = None) -> Lang:
+    """Take the language asked for, here or on the command line, else the locale's: Chinese if that is, else English."""
+    lang = lang or _find_lang(sys.argv)
     if lang is None:
         name = os.environ.get("LC_ALL") or os.environ.get("LANG") or locale.getlocale()[0] or ""
         return "zh" if name.lower().startswith(("zh", "chinese")) else "en"
     return "zh" if lang == "zh" else "en"
+
+
+def _find_lang(arguments: list[str]) -> str | None:
+    """Find what ``--lang`` says: errors speak it too, also those from before the options are read."""
+    for argument, following in pairwise([*arguments, ""]):
+        name, _, value = argument.partition("=")
+        if name == "--lang":
+            return value or following
+    return None
 
 
 @contextmanager
@@ -145,11 +157,16 @@ def show_rows(what: str, n_rows: int) -> Iterator[Callable[[int], None]]:
         yield advance
 
 
+def print_error(message: str, hint: str = "") -> None:
+    """Print an error, and what to do about it."""
+    err.print(message, style="red", markup=False)
+    if hint:
+        err.print(format_text("cli.hint", choose_lang(), hint=hint), markup=False)
+
+
 def fail(error: OrdervetError) -> NoReturn:
     """End the command with one message."""
-    err.print(f"error: {error.message}", style="red", markup=False)
-    if error.hint:
-        err.print(f"hint: {error.hint}", markup=False)
+    print_error(format_text("cli.error", choose_lang(), message=error.message), error.hint)
     raise SystemExit(next((code for type_, code in _CODE_OF if isinstance(error, type_)), ExitCode.INTERNAL))
 
 
@@ -177,14 +194,22 @@ def run_guarded(command: Callable[[], Any]) -> None:
     except OrdervetError as error:
         fail(error)
     except KeyboardInterrupt:
-        err.print("interrupted; nothing half-written")
+        err.print(format_text("cli.interrupted", choose_lang()))
         raise SystemExit(ExitCode.INTERRUPTED) from None
     except OSError as error:
-        err.print(f"error: {error.strerror or type(error).__name__}", style="red", markup=False)
+        print_error(format_text("cli.error", choose_lang(), message=error.strerror or type(error).__name__))
         raise SystemExit(ExitCode.BAD_INPUT) from None
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("ordervet"):
+            raise
+        lang = choose_lang()
+        message = format_text("cli.not_installed", lang, name=error.name)
+        print_error(format_text("cli.error", lang, message=message), format_text("cli.not_installed_hint", lang))
+        raise SystemExit(ExitCode.INTERNAL) from None
     except Exception as error:
         if os.environ.get("ORDERVET_DEBUG"):
             raise
-        err.print(f"internal error: {type(error).__name__}", style="red", markup=False)
-        err.print("hint: run it again with ORDERVET_DEBUG=1 and report what it shows", markup=False)
+        lang = choose_lang()
+        name = type(error).__name__
+        print_error(format_text("cli.internal", lang, name=name), format_text("cli.internal_hint", lang))
         raise SystemExit(ExitCode.INTERNAL) from None

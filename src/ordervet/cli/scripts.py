@@ -13,6 +13,7 @@ from ordervet.cli.screen import EXIT_CODES_HELP, ExitCode
 from ordervet.cli.session import Session
 from ordervet.errors import PolicyError
 from ordervet.policy import lint_scripts, load_scripts
+from ordervet.words import find_words
 
 if TYPE_CHECKING:
     from ordervet.policy import Lang, Script
@@ -29,19 +30,6 @@ scripts_app = typer.Typer(
     add_completion=False,
 )
 
-_TITLES: dict[str, dict[Lang, str]] = {
-    "goal": {"zh": "目的", "en": "Goal"},
-    "innocent": {"zh": "正常情形", "en": "Innocent look-alikes"},
-    "check": {"zh": "核对", "en": "Check"},
-    "evidence": {"zh": "留证", "en": "Evidence to keep"},
-    "gentle": {"zh": "对客（温和）", "en": "Say (gentle)"},
-    "firm": {"zh": "对客（坚定）", "en": "Say (firm)"},
-    "never_say": {"zh": "不可说", "en": "Never say"},
-    "platform": {"zh": "平台操作", "en": "Platform"},
-    "escalate": {"zh": "升级", "en": "Escalate"},
-    "record": {"zh": "记录", "en": "Record"},
-}
-
 
 @scripts_app.command("list", epilog=EXIT_CODES_HELP)
 def list_scripts(folder: Folder = None, lang: options.LangOption = None, json: options.Json = False) -> None:
@@ -56,7 +44,7 @@ def list_scripts(folder: Folder = None, lang: options.LangOption = None, json: o
         return
     table = Table(box=None, pad_edge=False)
     for title in ("script", "title"):
-        table.add_column(title, no_wrap=True)
+        table.add_column(session.text(f"scripts.{title}"), no_wrap=True)
     for row in rows:
         table.add_row(row["id"], row["title"])
     session.print(table)
@@ -82,8 +70,9 @@ def show_script(
         session.print_json({"id": script_id, "title": scripts[script_id].title[session.lang]} | parts)
         return
     session.print(f"{script_id}  {scripts[script_id].title[session.lang]}", style="bold")
+    titles = find_words("script_parts", session.lang)
     for name, lines in parts.items():
-        session.print(f"\n{_TITLES[name][session.lang]}", style="green")
+        session.print(f"\n{titles[name]}", style="green")
         for line in lines:
             session.print(f"  - {line}")
 
@@ -102,7 +91,7 @@ def check_scripts(folder: Folder = None, lang: options.LangOption = None, json: 
     else:
         for finding in findings:
             session.warn(str(finding), style="")
-        session.print(f"{len(scripts)} scripts, {len(findings)} findings")
+        session.print(session.text("scripts.checked", n=len(scripts), findings=len(findings)))
     if findings:
         raise typer.Exit(ExitCode.BAD_INPUT)
 
@@ -115,4 +104,4 @@ def _list_parts(script: Script, lang: Lang) -> dict[str, Any]:
     }
     single = {"goal": body.goal, "innocent": body.innocent, "gentle": body.say.gentle, "firm": body.say.firm}
     parts = several | {name: [text[lang]] for name, text in single.items()}
-    return {name: parts[name] for name in _TITLES}
+    return {name: parts[name] for name in find_words("script_parts", lang)}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ordervet.cli import screen
 from ordervet.cli.screen import ExitCode, choose_lang, err, out, print_json
 from ordervet.errors import ContractError
+from ordervet.words import format_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from ordervet.entities import Key
     from ordervet.history import History
     from ordervet.model import Model
-    from ordervet.policy import Lang, Policy
+    from ordervet.policy import Policy
+    from ordervet.words import Lang
 
 
 class Session:
@@ -117,6 +119,16 @@ class Session:
 
         return load_mapping(name) if name else None
 
+    def text(self, key: str, **values: Any) -> str:  # noqa: ANN401 - whatever the text quotes
+        """Return a text of the command line in the session's language.
+
+        Parameters
+        ----------
+        key : below ``cli`` in the catalogue, such as ``models.is_live``
+        values : by the names in the text's braces
+        """
+        return format_text(f"cli.{key}", self.lang, **values)
+
     def progress(self) -> AbstractContextManager[Callable[[str], None]]:
         """Show on a terminal what is being done."""
         return screen.show_progress()
@@ -141,7 +153,7 @@ class Session:
     def end_with_rows_set_aside(self, n_failures: int) -> None:
         """End with code 4 if rows were set aside; `validate` lists them."""
         if n_failures:
-            self.warn(f"{n_failures:,} rows were set aside: ordervet validate FILE... lists them")
+            self.warn(self.text("rows_set_aside", n=n_failures))
             raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
 
 

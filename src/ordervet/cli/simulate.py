@@ -42,5 +42,5 @@ def simulate(
         )
         return
     for path in paths:
-        session.print(f"written: {path}")
+        session.print(session.text("written", path=path))
     session.print(SIMULATED, style="dim")

@@ -23,8 +23,6 @@ from ordervet.reports.nightly import word_gate
 if TYPE_CHECKING:
     from ordervet.model import Model
 
-_PROMOTE = "ordervet models promote {model_id} --models {models}"
-
 
 def train(
     models: Annotated[Path, typer.Option(help="Folder that the model is written into.", show_default=False)],
@@ -83,11 +81,10 @@ def train(
 
 
 def _print_trained(session: Session, model: Model, folder: Path, *, is_live: bool, is_simulated: bool) -> None:
-    session.print(f"model {model.model_id}{' is live' if is_live else ''}: {folder}")
+    session.print(session.text("train.live" if is_live else "train.saved", id=model.model_id, folder=folder))
     metrics = model.metrics
     session.print(
-        f"on the newest {metrics['n_orders']:,} labelled orders ({metrics['n_malicious']:,} malicious): "
-        f"AP {metrics['ap']:.3f}, AUC {metrics['auc']:.3f}"
+        session.text("train.measured", **{name: metrics[name] for name in ("n_orders", "n_malicious", "ap", "auc")})
     )
     if is_simulated:
         session.print(SIMULATED, style="dim")
@@ -102,11 +99,7 @@ def _report_refusal(
         name, note = word_gate(gate, session.lang)
         session.warn(f"✗ {name}: {note}", style="red")
     if failed and was_asked:
-        session.warn("no skill beyond chance: the model does not serve, and what served stays", style="red")
-        session.warn(
-            f"hint: bring in more history and verdicts; to let it serve all the same: {_PROMOTE}".format(
-                model_id=model_id, models=models
-            ),
-            style="",
-        )
+        session.warn(session.text("train.no_skill"), style="red")
+        hint = session.text("train.no_skill_hint", id=model_id, models=models)
+        session.warn(session.text("hint", hint=hint), style="")
         raise typer.Exit(ExitCode.REFUSED_BY_GATES)

@@ -12,11 +12,11 @@ from ordervet.cli.accounts import print_accounts
 from ordervet.cli.intake import read_files
 from ordervet.cli.screen import ExitCode
 from ordervet.cli.session import Session
-from ordervet.cli.words import join, word
 from ordervet.contract import check_out_path, write_table
 from ordervet.contract.file_events import AUTO
 from ordervet.entities.keyed import key_orders
 from ordervet.reports import build_failure_table, count_failures
+from ordervet.words import join_words
 
 
 def validate(
@@ -55,12 +55,11 @@ def validate(
             }
         )
     else:
-        spoken = session.lang
-        print_accounts(accounts, spoken)
-        good = [word(kind, spoken, n=n) for kind, n in counts.items() if n]
-        session.print(word("good", spoken) + join(good, spoken))
+        print_accounts(accounts, session.lang)
+        good = [session.text(f"files.{kind}", n=n) for kind, n in counts.items() if n]
+        session.print(session.text("files.good") + join_words(good, session.lang))
         if n_failed:
-            session.print(word("failures", spoken, n=n_failed))
+            session.print(session.text("files.failures", n=n_failed))
             session.print(build_failure_table(intake.failures))
     if n_failed:
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
