@@ -91,7 +91,7 @@ def measure_merges(n_pairs: int) -> None:
 
 
 def measure_graded_pairs() -> None:
-    from sklearn.metrics import roc_auc_score  # noqa: PLC0415 -- only here
+    from sklearn.metrics import roc_auc_score
 
     if not PAIRS.exists():
         print("graded pairs: not beside the project, not measured")

@@ -11,7 +11,7 @@ Prints medians of one run on one thread. Equal answers are asserted first: our s
 AVX-512, ``generic`` as on any; the same equality is asserted.
 """
 
-# ruff: noqa: PLC0415 - each interpreter that runs this file imports only what it has
+
 
 from __future__ import annotations
 

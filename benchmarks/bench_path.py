@@ -94,7 +94,7 @@ class SensibleOrder(BaseModel):
 
 def score_sensibly(path: Path, out: Path, model: Model, threshold: float) -> list[str]:
     """Read, check, build features, predict, write: pydantic, pandas, LightGBM."""
-    import lightgbm  # noqa: PLC0415 - only the rival needs it
+    import lightgbm
 
     rows = [SensibleOrder.model_validate(row).model_dump() for row in pq.read_table(path).to_pylist()]
     orders = pd.DataFrame(rows)

@@ -43,7 +43,7 @@ def features(merchant: Events, model: Model) -> NDArray[np.float32]:
     return FeatureEngine(model.spec).advance(events, LaterEvents.empty())
 
 
-def measure(benchmark: BenchmarkFixture, n_rows: int, run: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401 - whatever is measured
+def measure(benchmark: BenchmarkFixture, n_rows: int, run: Callable[..., Any], *arguments: Any) -> Any:
     """Run once to compile, then ROUNDS times; the number of rows stands beside the figure."""
     benchmark.extra_info["rows"] = n_rows
     return benchmark.pedantic(run, arguments, rounds=ROUNDS, warmup_rounds=1)

@@ -79,7 +79,7 @@ def main(path: str) -> None:
 
 
 def _grow(measures: NDArray[np.float64], is_alike: NDArray[np.bool_]) -> Forest:
-    from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415 -- for growing trees, not for using them
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(
         max_iter=_N_TREES,

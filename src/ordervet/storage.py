@@ -38,7 +38,7 @@ def acquire_lock(path: Path, *, wait_s: float = 0.0) -> BaseFileLock | None:
     OSError
         The file cannot be created.
     """
-    from filelock import FileLock, Timeout  # noqa: PLC0415 - readers do not wait for the import
+    from filelock import FileLock, Timeout
 
     # NOTE: not local to a thread, since a scorer may be closed by another thread than the one that opened it.
     lock = FileLock(path, timeout=wait_s, thread_local=False, fallback_to_soft=False)

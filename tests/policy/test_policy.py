@@ -57,7 +57,7 @@ def test_policy_without_kinds_still_sends_human_kinds_to_a_person() -> None:
 
 
 def test_comments_of_the_shipped_policy_show_settings_that_work(tmp_path: Path) -> None:
-    from importlib import resources  # noqa: PLC0415  # only this test reads the file itself
+    from importlib import resources  # only this test reads the file itself
 
     text = resources.files("ordervet.policy").joinpath("default_policy.toml").read_text(encoding="utf-8")
     commented = re.sub(r"(?m)^# (?=\[|[a-z_]+ +=)", "", text)

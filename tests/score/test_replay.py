@@ -139,7 +139,7 @@ def test_test_order_gets_what_its_id_names_alone_in_a_table_and_never_unless_all
 
 
 def test_test_orders_in_a_table_take_nobodys_slot(model: Model) -> None:
-    import pyarrow as pa  # noqa: PLC0415 - only here
+    import pyarrow as pa
 
     allowing = load_policy().model_copy(update={"allow_test_orders": True, "capacity": Capacity(n=1, min_p=0.0)})
     ids = [*list_test_orders(), "T1"]

@@ -65,17 +65,17 @@ ENTRIES: dict[str, Entry] = {
 class LazyCommands(TyperGroup):
     """A group whose commands are imported when they are called, not when they are listed."""
 
-    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - as typer passes them
+    def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         # NOTE: the names are what typer suggests from when one is mistyped.
         self.commands = dict.fromkeys(ENTRIES)  # type: ignore[assignment]
 
-    def make_context(self, *args: Any, **settings: Any) -> Context:  # noqa: ANN401 - as typer passes them
+    def make_context(self, *args: Any, **settings: Any) -> Context:
         """Read the arguments; ``--help`` prints while they are read."""
         with quiet_when_unread():
             return super().make_context(*args, **settings)
 
-    def invoke(self, ctx: Context) -> Any:  # noqa: ANN401 - what the command gives
+    def invoke(self, ctx: Context) -> Any:
         """Run the command."""
         with quiet_when_unread():
             return super().invoke(ctx)

@@ -119,7 +119,7 @@ class Session:
 
         return load_mapping(name) if name else None
 
-    def text(self, key: str, **values: Any) -> str:  # noqa: ANN401 - whatever the text quotes
+    def text(self, key: str, **values: Any) -> str:
         """Return a text of the command line in the session's language.
 
         Parameters

@@ -23,7 +23,7 @@ def name_outcome(kind: str, lang: Lang) -> str:
     return load_registry().columns[kind][lang]
 
 
-def word(name: str, lang: Lang, **values: Any) -> str:  # noqa: ANN401 - whatever the sentence quotes
+def word(name: str, lang: Lang, **values: Any) -> str:
     """Return a text about files."""
     return format_text(f"cli.files.{name}", lang, **values)
 

@@ -224,7 +224,7 @@ def measure_texts(texts: pa.Array[Any]) -> tuple[bool, int]:
         lengths = pc.binary_length(texts)
         return _may_need_trim(texts), int(pc.max(lengths).as_py())
     # NOT: at the top. numba takes longer to import than a small table to check.
-    from ordervet.contract.text_kernel import scan_texts  # noqa: PLC0415 - see above
+    from ordervet.contract.text_kernel import scan_texts
 
     # SPEED: one pass takes a seventh of the time of NumPy's many (bench_path.py).
     found = np.zeros(2, np.int64)
@@ -278,7 +278,7 @@ def _read_each_distinct(column: pa.Array, kind: ReadKind) -> pa.Array:
     return pa.array(values, _VALUE_TYPES[kind]).take(encoded.indices)
 
 
-def _parse_or_none(value: Decimal | int, kind: ReadKind) -> Any:  # noqa: ANN401 - the value of any kind
+def _parse_or_none(value: Decimal | int, kind: ReadKind) -> Any:
     try:
         parsed = _SCALAR_PARSERS[kind](value)
     except ContractError:

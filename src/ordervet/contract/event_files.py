@@ -145,7 +145,7 @@ def _put_together(kind: EventKind, files: Sequence[FileEvents], names: Sequence[
         np.concatenate([nothing, *(part.rows for part in parts)]),
         pa.concat_tables([FILE_FAILURE_SCHEMA.empty_table(), *(part.failures for part in parts)]),
     )
-    if len(parts) < 2:  # noqa: PLR2004 - one file repeats nothing
+    if len(parts) < 2:
         return together
     together = together.without(_is_repeated(together))
     if kind != "orders":

@@ -91,7 +91,7 @@ def _shape_of_sign(sign: str) -> str:
     return sign if sign.isascii() and sign.isprintable() else "?"
 
 
-def _observe_value(value: Any, is_personal: bool) -> str | None:  # noqa: ANN401 - any raw value
+def _observe_value(value: Any, is_personal: bool) -> str | None:
     if is_missing(value):
         return None
     if isinstance(value, (bytes, list, dict)):

@@ -50,11 +50,11 @@ class Reads:
 
     kind: FieldKind
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """Put the parser in front of pydantic's own check."""
         return core_schema.with_info_before_validator_function(self._read, handler(source))
 
-    def _read(self, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - any raw value
+    def _read(self, value: Any, info: ValidationInfo) -> Any:
         try:
             if self.kind == "instant":
                 return parse_instant(value, _zone_of(info.context))
@@ -76,11 +76,11 @@ class OnlyWith:
     other: str
     values: frozenset[str]
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """Look at the other field once this one is read."""
         return core_schema.with_info_after_validator_function(self._check, handler(source))
 
-    def _check(self, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - passes through
+    def _check(self, value: Any, info: ValidationInfo) -> Any:
         if self.other in info.data and info.data[self.other] not in self.values:
             raise PydanticCustomError("only_with", f"allowed only with a fitting '{self.other}'")
         return value
@@ -92,11 +92,11 @@ class NotBefore:
 
     other: str
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:  # noqa: ANN401 - pydantic's signature
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """Look at the other instant once this one is read."""
         return core_schema.with_info_after_validator_function(self._check, handler(source))
 
-    def _check(self, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - passes through
+    def _check(self, value: Any, info: ValidationInfo) -> Any:
         if self.other in info.data and value < info.data[self.other]:
             raise PydanticCustomError("not_before", f"earlier than '{self.other}'")
         return value
@@ -113,7 +113,7 @@ class SameAs:
         return self
 
 
-def same_as(other: str) -> Any:  # noqa: ANN401 - stands where a value of any type stands
+def same_as(other: str) -> Any:
     """Declare that a field which is not given has the value of another one."""
     return Field(default_factory=SameAs(other))
 
@@ -196,7 +196,7 @@ def _read_field(name: str, info: FieldInfo) -> ContractField:
     return ContractField(**facts)
 
 
-def _unwrap(annotation: Any, marks: list[Any]) -> tuple[Any, list[Any]]:  # noqa: ANN401 - an annotation can be anything
+def _unwrap(annotation: Any, marks: list[Any]) -> tuple[Any, list[Any]]:
     """Take `X | None` and `Annotated[X, ...]` apart, down to X and all its marks."""
     if get_origin(annotation) in {Union, UnionType}:
         (inner,) = (part for part in get_args(annotation) if part is not NoneType)

@@ -174,7 +174,7 @@ def _unzip(data: bytes, path: Path) -> bytes:
 
 
 def _read_csv(data: bytes, path: Path) -> pa.Table:
-    from pyarrow import csv as arrow_csv  # noqa: PLC0415 - each format is loaded when it is met
+    from pyarrow import csv as arrow_csv
 
     text, _ = _decode(data, path, "CSV")
     if not text.strip():
@@ -262,7 +262,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_parquet(data: bytes, path: Path) -> pa.Table:
-    from pyarrow import parquet  # noqa: PLC0415 - each format is loaded when it is met
+    from pyarrow import parquet
 
     try:
         return parquet.ParquetFile(pa.BufferReader(data)).read()
@@ -299,7 +299,7 @@ def read_xlsx_rows(path: Path) -> list[list[str]]:
 
 
 def _sheet_rows(data: bytes, path: Path) -> list[list[Any]]:
-    import python_calamine  # noqa: PLC0415 - each format is loaded when it is met
+    import python_calamine
 
     if not data.startswith(b"PK\x03\x04"):
         raise wrong_format(path, "an xlsx workbook", data)

@@ -128,7 +128,7 @@ def _read_same_length(signs: Bytes, rows: Micros, micros: Micros, is_offset_give
     # SPEED: a file has one or two notations, so each costs one pass of plain array steps over its rows; a million
     # texts take 0.3 s, Arrow's cast to a timestamp would take 0.02 s but knows fewer notations and stops at a bad one.
     digits = signs - np.uint8(ord("0"))  # bytes below "0" wrap around to large numbers
-    notation = np.where(digits <= 9, np.uint8(ord("9")), signs)  # noqa: PLR2004 - the largest digit
+    notation = np.where(digits <= 9, np.uint8(ord("9")), signs)
     while len(rows):
         first = notation[:, :1]
         match = _INSTANT.match(first.tobytes().decode("ascii"))
@@ -166,9 +166,9 @@ def _read_notation(match: re.Match[str], digits: Bytes) -> Micros:
     month, day = number(2) + number(4), number(3) + number(5)
     hour, minute, second, offset_minute = number(6), number(7), number(8), number(13)
     offset = (number(12) * 60 + offset_minute) * (-1 if match[11] == "-" else 1)
-    is_bad = (month < 1) | (month > 12) | (day < 1) | (day > month_end - month_start)  # noqa: PLR2004 - months of a year
-    is_bad |= (hour > 23) | (minute > 59) | (second > 59)  # noqa: PLR2004 - what a clock shows
-    is_bad |= (np.abs(offset) >= END_OF_OFFSETS) | (offset_minute > 59)  # noqa: PLR2004 - minutes of an hour
+    is_bad = (month < 1) | (month > 12) | (day < 1) | (day > month_end - month_start)
+    is_bad |= (hour > 23) | (minute > 59) | (second > 59)
+    is_bad |= (np.abs(offset) >= END_OF_OFFSETS) | (offset_minute > 59)
     fraction_digits = min(match.end(9) - match.start(9), 6)
     below_second = number(9, width=6) * 10 ** (6 - fraction_digits)
     micros = (month_start + day - 1) * _DAY + (hour * 60 + minute - offset) * _MINUTE + second * _SECOND + below_second

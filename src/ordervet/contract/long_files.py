@@ -164,7 +164,7 @@ def _iter_arrow(path: Path) -> Iterator[pa.Table]:
 
 
 def _open_parquet(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    from pyarrow import parquet  # noqa: PLC0415 - each format is loaded when it is met
+    from pyarrow import parquet
 
     file = parquet.ParquetFile(path, pre_buffer=False)
     return file.schema_arrow, file.iter_batches(batch_size=_ROWS_AT_ONCE)

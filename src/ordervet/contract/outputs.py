@@ -146,7 +146,7 @@ def _write_parquet(table: pa.Table, file: IO[bytes]) -> None:
 
 
 def _append_parquet(tables: Iterable[pa.Table], file: IO[bytes]) -> None:
-    from pyarrow import parquet  # noqa: PLC0415 - each format is loaded when it is met
+    from pyarrow import parquet
 
     coming = iter(tables)
     first = next(coming)
@@ -161,7 +161,7 @@ def _write_csv(table: pa.Table, file: IO[bytes]) -> None:
 
 
 def _append_csv(tables: Iterable[pa.Table], file: IO[bytes]) -> None:
-    from pyarrow import csv as arrow_csv  # noqa: PLC0415 - each format is loaded when it is met
+    from pyarrow import csv as arrow_csv
 
     file.write(b"\xef\xbb\xbf")
     for number, table in enumerate(tables):
@@ -188,7 +188,7 @@ def _append_jsonl(tables: Iterable[pa.Table], file: IO[bytes]) -> None:
         _write_jsonl(table, file)
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any value that a table can hold
+def _plain(value: Any) -> Any:
     """Give a value as JSON knows it: instants as ISO texts, what is no number as null."""
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}
@@ -219,7 +219,7 @@ def _flat_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
-def _cell_of(value: Any) -> str | None:  # noqa: ANN401 - any nested value
+def _cell_of(value: Any) -> str | None:
     if value is None:
         return None
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
@@ -228,7 +228,7 @@ def _cell_of(value: Any) -> str | None:  # noqa: ANN401 - any nested value
 
 
 def _write_xlsx(table: pa.Table, file: IO[bytes]) -> None:
-    import xlsxwriter  # noqa: PLC0415 - each format is loaded when it is met
+    import xlsxwriter
 
     if table.num_rows > _MAX_SHEET_ROWS:
         raise FileError(
@@ -245,7 +245,7 @@ def _write_xlsx(table: pa.Table, file: IO[bytes]) -> None:
     file.write(packed.getbuffer())
 
 
-def _fill_sheet(workbook: Any, table: pa.Table) -> None:  # noqa: ANN401 - xlsxwriter carries no types
+def _fill_sheet(workbook: Any, table: pa.Table) -> None:
     sheet = workbook.add_worksheet("ordervet")
     bold, quoted = workbook.add_format({"bold": True}), workbook.add_format({"quote_prefix": True})
     for number, name in enumerate(table.column_names):
@@ -261,7 +261,7 @@ def _fill_sheet(workbook: Any, table: pa.Table) -> None:  # noqa: ANN401 - xlsxw
         sheet.autofilter(0, 0, table.num_rows, table.num_columns - 1)
 
 
-def _write_cell(sheet: Any, row: int, column: int, value: Any, quoted: Any) -> None:  # noqa: ANN401 - xlsxwriter carries no types
+def _write_cell(sheet: Any, row: int, column: int, value: Any, quoted: Any) -> None:
     if isinstance(value, bool):
         sheet.write_boolean(row, column, value)
     elif isinstance(value, (int, float)) and abs(value) < _MAX_EXACT:

@@ -310,7 +310,7 @@ def _fault(field: ContractField, rule: str, rows: Micros, raw: pa.Array) -> Faul
     return Fault(field, rule, rows, observe(raw, rows, is_personal=field.is_personal))
 
 
-def _fill_default(values: Any, field: ContractField, before: Mapping[str, Any]) -> Any:  # noqa: ANN401 - arrays or chunked ones
+def _fill_default(values: Any, field: ContractField, before: Mapping[str, Any]) -> Any:
     if values.null_count == 0:
         return values
     if field.default is not None:
@@ -323,7 +323,7 @@ def _find_duplicates(order_ids: pa.ChunkedArray, field: ContractField) -> list[F
     ids = order_ids.combine_chunks()
     if len(ids) >= MANY_ROWS and ids.type == pa.string():
         # NOT: at the top. numba takes longer to import than a small table to check.
-        from ordervet.contract.text_kernel import has_repeats  # noqa: PLC0415 - see above
+        from ordervet.contract.text_kernel import has_repeats
 
         if not has_repeats(*view_rows(ids)):
             return []

@@ -61,13 +61,13 @@ def to_arrow(data: object) -> pa.Table:
     return table
 
 
-def _from_pandas(frame: Any) -> pa.Table:  # noqa: ANN401 - a DataFrame, without importing pandas
+def _from_pandas(frame: Any) -> pa.Table:
     names = list(frame.columns)
     _check_names(names)
     return pa.table([_from_series(frame[name]) for name in names], names=names)
 
 
-def _from_series(series: Any) -> pa.Array | pa.ChunkedArray:  # noqa: ANN401 - a Series, without importing pandas
+def _from_series(series: Any) -> pa.Array | pa.ChunkedArray:
     if series.dtype == object:
         return column_of(series.tolist())
     try:

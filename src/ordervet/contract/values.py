@@ -55,7 +55,7 @@ _MONEY = re.compile(MONEY_PATTERN)
 _INSTANT = re.compile(INSTANT_PATTERN)
 
 
-def is_missing(value: Any) -> bool:  # noqa: ANN401 - any value can be missing
+def is_missing(value: Any) -> bool:
     """Tell whether a value counts as not given: None, NaN, NaT, pandas.NA or a text that is blank once trimmed."""
     if value is None:
         return True
@@ -286,7 +286,7 @@ def _read_offset(is_utc: str | None, sign: str | None, hours: str, minutes: str)
     if is_utc or not sign:
         return UTC if is_utc else None
     offset = int(hours) * 60 + int(minutes)
-    if offset >= END_OF_OFFSETS or int(minutes) > 59:  # noqa: PLR2004 - minutes of an hour
+    if offset >= END_OF_OFFSETS or int(minutes) > 59:
         raise ValueError
     return timezone(timedelta(minutes=-offset if sign == "-" else offset))
 

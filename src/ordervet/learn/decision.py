@@ -349,7 +349,7 @@ def _measure_flow(timeline: Timeline, labels: Labels, as_of_us: int) -> list[dic
     return flow
 
 
-def _drop_nan(value: Any) -> Any:  # noqa: ANN401 - walks JSON
+def _drop_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _drop_nan(part) for key, part in value.items()}
     if isinstance(value, list | tuple):

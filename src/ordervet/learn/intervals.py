@@ -79,7 +79,7 @@ def find_interval(
     return Interval(measure(np.ones(len(groups))), float(low), float(high))
 
 
-def drop_nan(value: Any) -> Any:  # noqa: ANN401 - walks JSON
+def drop_nan(value: Any) -> Any:
     """Write None for every number that JSON does not know, in plain values however deep."""
     if isinstance(value, dict):
         return {key: drop_nan(part) for key, part in value.items()}

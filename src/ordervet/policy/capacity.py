@@ -46,7 +46,7 @@ def read_clock(text: str) -> int:
         It is no time of day.
     """
     hours, colon, minutes = text.partition(":")
-    is_clock = bool(colon) and all(part.isascii() and part.isdecimal() and len(part) == 2 for part in (hours, minutes))  # noqa: PLR2004  # HH:MM
+    is_clock = bool(colon) and all(part.isascii() and part.isdecimal() and len(part) == 2 for part in (hours, minutes))
     minute = int(hours) * HOUR_MIN + int(minutes) if is_clock else -1
     if not 0 <= minute <= DAY_MIN or int(minutes) >= HOUR_MIN:
         raise ValueError(f"got '{text[:20]}', expected a time of day such as 20:00")

@@ -128,7 +128,7 @@ class Decision:
 _SETTERS = tuple(getattr(Decision, each.name).__set__ for each in fields(Decision))
 
 
-def fill_decision(*values: Any) -> Decision:  # noqa: ANN401 - of any type, one per field
+def fill_decision(*values: Any) -> Decision:
     """Make a decision of a value for each field, in the order of the fields; nothing is checked.
 
     SPEED: half of what the constructor of a frozen class takes (benchmarks/bench_live.py).

@@ -104,7 +104,7 @@ def explain_applied(code: str, lang: Lang = "zh") -> str:
     one clause, for the desk only
     """
     # NOT: at the top. The registry is read only when somebody asks.
-    from ordervet.policy.registry import load_registry  # noqa: PLC0415 -- see above
+    from ordervet.policy.registry import load_registry
 
     what, _, name = code.partition("_")
     shown = name if what == "rule" else load_registry().name_entity(name, lang)

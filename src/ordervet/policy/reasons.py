@@ -396,7 +396,7 @@ def _read_matrices(
 ) -> tuple[FloatArray, FloatArray]:
     given, known = np.asarray(contributions, dtype=np.float64), np.asarray(values)
     n_features = len(feature_names)
-    if given.ndim != 2 or given.shape[1] != n_features or known.shape != given.shape:  # noqa: PLR2004  # rows, columns
+    if given.ndim != 2 or given.shape[1] != n_features or known.shape != given.shape:  # rows, columns
         raise PolicyError(
             f"got contributions of shape {given.shape} and values of shape {known.shape}, "
             f"expected (n_orders, {n_features}) for both",

@@ -187,7 +187,7 @@ def describe_board(board: Board) -> dict[str, Any]:
     return board.facts | {"warnings": list(board.warnings), "sections": sections}
 
 
-def show_value(value: Any, field_: Field) -> str:  # noqa: ANN401 -- whatever a table holds
+def show_value(value: Any, field_: Field) -> str:
     """Write a value as a person reads it."""
     if value is None:
         return "–"
@@ -206,7 +206,7 @@ def show_value(value: Any, field_: Field) -> str:  # noqa: ANN401 -- whatever a 
             return str(value)
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 -- whatever a table holds
+def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 

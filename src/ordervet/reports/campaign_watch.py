@@ -62,7 +62,7 @@ def build_watch(period: Period, start_us: int, now_us: int, plan: dict[str, Any]
     return Board(words["title"], tuple(summary), setting.list_warnings(), sections, facts, setting.lang)
 
 
-def _is_open(period: Period) -> Any:  # noqa: ANN401 -- an array of booleans
+def _is_open(period: Period) -> Any:
     return period.is_flagged & (period.decided_us == 0)
 
 

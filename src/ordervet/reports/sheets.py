@@ -67,11 +67,11 @@ class Book:
     workbook : of xlsxwriter
     """
 
-    def __init__(self, workbook: Any) -> None:  # noqa: ANN401 -- xlsxwriter carries no types
+    def __init__(self, workbook: Any) -> None:
         self._workbook = workbook
         self._formats: dict[str, Any] = {}
 
-    def look(self, name: str) -> Any:  # noqa: ANN401 -- xlsxwriter carries no types
+    def look(self, name: str) -> Any:
         """Give a look as a format of this workbook."""
         if name not in self._formats:
             kind, _, currency = name.partition(":")
@@ -94,7 +94,7 @@ class Book:
 class Sheet:
     """One sheet; rows are written from top to bottom."""
 
-    def __init__(self, book: Book, sheet: Any, columns: Sequence[Column], n_fixed: int) -> None:  # noqa: ANN401 -- xlsxwriter carries no types
+    def __init__(self, book: Book, sheet: Any, columns: Sequence[Column], n_fixed: int) -> None:
         self.book, self.raw = book, sheet
         self._columns = columns
         self.n_rows = 0
@@ -166,7 +166,7 @@ def write_book(path: Path, fill: Callable[[Book], None]) -> None:
         raise FileError(f"cannot write {path.name}: it is no workbook", hint="name a file that ends in .xlsx")
 
     def write(file: IO[bytes]) -> None:
-        import xlsxwriter  # noqa: PLC0415 -- only who writes a workbook waits for it
+        import xlsxwriter
 
         # NOTE: packed in memory first; on a full disk an open archive would complain once more, when it is thrown away.
         packed = io.BytesIO()

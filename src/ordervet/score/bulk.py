@@ -58,7 +58,7 @@ class BulkScorer:
         self._arrivals = Arrivals(clock)
         self._note_last()
 
-    def score_table(self, data: object, *, capacity: int | None = None, explain_all: bool = False) -> Any:  # noqa: ANN401 - as given
+    def score_table(self, data: object, *, capacity: int | None = None, explain_all: bool = False) -> Any:
         """Score a table of orders, each as of its own instant, and remember them.
 
         Parameters

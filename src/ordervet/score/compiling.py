@@ -42,23 +42,23 @@ def compile_kernels(*, is_told: bool = False) -> None:
 
 def compile_keys() -> None:
     """Compile what turns an order's texts into ids, and the forest for one order."""
-    from ordervet.entities import new_key  # noqa: PLC0415 - only a first run waits for it
-    from ordervet.entities.address.columns import key_addresses  # noqa: PLC0415 - likewise
+    from ordervet.entities import new_key
+    from ordervet.entities.address.columns import key_addresses
 
     key = new_key()
     key_addresses(pa.array(["A"]), key)
     # NOT: at once. By now the other process has compiled the kernels of plain texts.
-    from ordervet.entities.one_order import OrderKeyer  # noqa: PLC0415 - see above
+    from ordervet.entities.one_order import OrderKeyer
 
     order = Order.model_validate({"order_id": "T1", "placed_at": "2025-11-11 20:00", "amount_minor": 1})
     OrderKeyer(key).key(order)
-    from ordervet.model import forest_single_kernel  # noqa: F401, PLC0415 - it is compiled as it is imported
+    from ordervet.model import forest_single_kernel  # noqa: F401 - it is compiled as it is imported
 
 
 def compile_features() -> None:
     """Compile the kernels of plain texts, and the features of an order."""
-    from ordervet.entities import plain_kernel  # noqa: F401, PLC0415 - they are compiled as they are imported
-    from ordervet.features import FeatureEngine, build_spec  # noqa: PLC0415 - only a first run waits for it
+    from ordervet.entities import plain_kernel  # noqa: F401 - they are compiled as they are imported
+    from ordervet.features import FeatureEngine, build_spec
 
     spec = build_spec()
     engine = FeatureEngine(spec)

@@ -98,7 +98,7 @@ class OneLaterReader:
 
     def __init__(self, key: Key) -> None:
         # NOT: at the top. numba loads when the first event comes.
-        from ordervet.entities.one_order import TextKeyer  # noqa: PLC0415 -- see above
+        from ordervet.entities.one_order import TextKeyer
 
         self._key = key
         self._keyer = TextKeyer(key, ("order", "event"))

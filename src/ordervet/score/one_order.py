@@ -164,7 +164,7 @@ class OneOrderReader:
 
     def __init__(self, key: Key) -> None:
         # NOT: at the top. numba and the tables of addresses load when the first order comes.
-        from ordervet.entities.one_order import OrderKeyer  # noqa: PLC0415 -- see above
+        from ordervet.entities.one_order import OrderKeyer
 
         self._keyer = OrderKeyer(key)
 

@@ -105,7 +105,7 @@ def open_memory(
     """
     store = find_store(history, key)
     if store is not None and not is_read_only:
-        from ordervet.score.live import LiveMemory  # noqa: PLC0415 - only whoever has a store waits for Delta Lake
+        from ordervet.score.live import LiveMemory
 
         return LiveMemory(store, key, spec, n_jobs=n_jobs, durability=durability)
     memory = Memory(key, spec, n_jobs=n_jobs)
@@ -125,7 +125,7 @@ def find_store(history: Past | None, key: Key) -> History | None:
     """
     if not isinstance(history, (str, Path)):
         return None
-    from ordervet.history import History, is_history  # noqa: PLC0415 - as above
+    from ordervet.history import History, is_history
 
     return History.open(history, key) if is_history(history) else None
 

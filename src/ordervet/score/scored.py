@@ -246,5 +246,5 @@ def _join(codes: tuple[str, ...]) -> str | None:
     return " ".join(codes) or None
 
 
-def _as_type(column: Any, type_: pa.DataType) -> Any:  # noqa: ANN401 -- a list, an array or a chunked one
+def _as_type(column: Any, type_: pa.DataType) -> Any:
     return pa.array(column, type_) if isinstance(column, list) else column.cast(type_)

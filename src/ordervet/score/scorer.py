@@ -126,7 +126,7 @@ class Scorer(ArrivalScorer):
         scorer._keep_policy()
         scorer._reload_every_s, scorer._looked_at_s = reload_every_s, time.monotonic()
         if challenger is not None:
-            from ordervet.score.shadow import open_shadow  # noqa: PLC0415 - only whoever has a challenger waits for it
+            from ordervet.score.shadow import open_shadow
 
             path = None if shadow is None else Path(shadow)
             scorer._shadow = open_shadow(folder, challenger, model, path=path, now_us=clock())

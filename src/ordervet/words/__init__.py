@@ -28,7 +28,7 @@ def find_words(section: str, lang: Lang) -> Mapping[str, Any]:
     return found
 
 
-def format_text(key: str, lang: Lang, **values: Any) -> str:  # noqa: ANN401 -- whatever the text quotes
+def format_text(key: str, lang: Lang, **values: Any) -> str:
     """Return one text with its values filled in.
 
     Parameters

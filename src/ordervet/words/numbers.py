@@ -37,7 +37,7 @@ def format_percent(value: float, lang: Lang) -> str:
     """Format a share (1.0 is 100 %), such as ``67%`` or ``2.5%``: one decimal below ten percent."""
     del lang
     percent = 100.0 * value
-    return (f"{percent:,.0f}" if abs(percent) >= 9.95 else _trim(f"{percent:.1f}")) + "%"  # noqa: PLR2004  # 10 when rounded
+    return (f"{percent:,.0f}" if abs(percent) >= 9.95 else _trim(f"{percent:.1f}")) + "%"  # 10 when rounded
 
 
 def format_money(value: float, lang: Lang, currency: str = "CNY") -> str:

@@ -207,7 +207,7 @@ class CsvRows(RowSource):
 
     def _read_even(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Read rows that are all as long as the header."""
-        from pyarrow import csv as arrow_csv  # noqa: PLC0415 - each format is loaded when it is met
+        from pyarrow import csv as arrow_csv
 
         names = [str(position) for position in range(self.width)]
         read = arrow_csv.ReadOptions(column_names=names, block_size=self.block_size or _BLOCK)

@@ -269,6 +269,6 @@ def _without(faults: Sequence[Fault], rows: Micros) -> list[Fault]:
     return [keep_rows(fault, ~np.isin(fault.rows, rows)) for fault in faults] if len(rows) else list(faults)
 
 
-def _take(column: Any, rows: Micros) -> Any:  # noqa: ANN401 - a table or a column
+def _take(column: Any, rows: Micros) -> Any:
     """Take ascending rows; all of them cost nothing."""
     return column if len(rows) == len(column) else column.take(pa.array(rows))

@@ -74,7 +74,7 @@ def _lines_of(text: str) -> Iterator[tuple[int, str]]:
     return ((number, line.strip(TRIMMED)) for number, line in enumerate(text.split("\n"), start=1))
 
 
-def _parse(text: str, path: Path, line: int) -> Any:  # noqa: ANN401 - any JSON
+def _parse(text: str, path: Path, line: int) -> Any:
     try:
         return json.loads(text, parse_float=str, parse_int=str, parse_constant=lambda _: None)
     except (ValueError, RecursionError):
@@ -82,7 +82,7 @@ def _parse(text: str, path: Path, line: int) -> Any:  # noqa: ANN401 - any JSON
         raise FileError(f"{where}: not JSON", hint="export it again, whole") from None
 
 
-def _find_records(document: Any, places: Sequence[JsonPlaces]) -> list[dict[str, Any]]:  # noqa: ANN401 - any JSON
+def _find_records(document: Any, places: Sequence[JsonPlaces]) -> list[dict[str, Any]]:
     """Find the records: at a place that a format names, in a list at the top, or in the first list of objects."""
     for place in (record for each in places for record in each.records):
         found = _get(document, place)
@@ -96,17 +96,17 @@ def _find_records(document: Any, places: Sequence[JsonPlaces]) -> list[dict[str,
     return _objects(next(_lists_of_objects(document), document))
 
 
-def _objects(found: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - any JSON
+def _objects(found: Any) -> list[dict[str, Any]]:
     return [each for each in (found if isinstance(found, list) else [found]) if isinstance(each, dict)]
 
 
-def _get(document: Any, place: str) -> Any:  # noqa: ANN401 - any JSON
+def _get(document: Any, place: str) -> Any:
     for name in place.split("."):
         document = document.get(name) if isinstance(document, dict) else None
     return document
 
 
-def _lists_of_objects(document: Any) -> Iterator[list[Any]]:  # noqa: ANN401 - any JSON
+def _lists_of_objects(document: Any) -> Iterator[list[Any]]:
     """Walk through objects, the outer ones first."""
     waiting = deque([document])
     while waiting:

@@ -120,7 +120,7 @@ def unquote_cells(cells: pa.Array) -> pa.Array:
     rows, first, last = _ends_of(cells)
     at, data = _bytes_of(cells)
     lengths = np.diff(at)
-    is_formula = (first == ord("=")) & (last == ord('"')) & (lengths[rows] > 3)  # noqa: PLR2004 - more than the marks
+    is_formula = (first == ord("=")) & (last == ord('"')) & (lengths[rows] > 3)
     is_apostrophe = first == ord("'")
     if not (is_formula.any() or is_apostrophe.any()):
         return cells
@@ -153,7 +153,7 @@ def _decode(cells: pa.Array, encoding: Encoding) -> pa.Array:
     """Decode all cells of a column at once, joined by a sign that none of them holds."""
     at, data = _bytes_of(cells)
     used = data[at[0] : at[-1]]
-    if len(used) == 0 or used.max() < 128:  # noqa: PLR2004 - ASCII is the same in both
+    if len(used) == 0 or used.max() < 128:
         return cells
     if encoding == "utf-8":
         try:

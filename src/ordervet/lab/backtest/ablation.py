@@ -33,7 +33,7 @@ _CONTEXT = ("item", "category", "shop", "channel", "campaign")
 def name_family(feature: str) -> str:
     """Give the family of a feature: what it is counted by, or that it rests on verdicts."""
     parts = feature.split("__")
-    if len(parts) > 2 and parts[2] in JUDGED:  # noqa: PLR2004 - the place of the column in a name
+    if len(parts) > 2 and parts[2] in JUDGED:
         return "verdicts"
     if parts[0] in _PLACES:
         return "places"
