@@ -3,90 +3,126 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint $(CONSTRAINTS)
+# Three environments in one folder, each with what the one before it has: what scores, what tests, what checks.
+SCORING := $(VENV)/.scoring
+TESTING := $(VENV)/.testing
+CHECKING := $(VENV)/.checking
+PYTEST := $(BIN)/python -m pytest
+EVERY_CORE := --numprocesses auto --dist worksteal
 
-.PHONY: help setup core score test fmt lint types layers wheel samples address-tables starter readme bench bench-compare parity browser pictures crash crash-retrain nights check clean
+.PHONY: help setup core score test test-fast test-times test-lowest fmt lint types layers wheel lock samples \
+	address-tables starter readme bench bench-compare parity browser pictures crash crash-retrain nights check clean
 
 help:  ## list the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
+	@grep -hE '^[a-z0-9%.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
 
-$(READY): pyproject.toml
+$(SCORING): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ordervet needs Python 3.11 or later; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@echo "Setting up $(VENV) (once, a minute or two) ..."
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@echo "Setting up $(VENV) (once, about a minute) ..."
+	@$(PYTHON) -m venv --upgrade-deps $(VENV)
+	@$(PIP) --group scoring
+	@$(PIP) --no-deps --editable .
 	@touch $@
 
-setup: $(READY)  ## create the environment in .venv (every other command does it too)
+$(TESTING): $(SCORING)
+	@echo "Adding what tests need to $(VENV) (once) ..."
+	@$(PIP) --editable . --group core --group test
+	@touch $@
 
-core: $(READY)  ## build the native core in place, after a change of src/core
+$(CHECKING): $(TESTING)
+	@$(PIP) --group check
+	@touch $@
+
+setup: $(CHECKING)  ## create the environment in .venv (every other command sets up what it needs)
+
+core: $(TESTING)  ## build the native core in place, after a change of src/core
 	@$(BIN)/python tools/build_backend.py
 
-score: $(READY)  ## score data/samples with the bundled model, print the flags, write out/flags.csv
+score: $(SCORING)  ## score data/samples with the bundled model, print the flags, write out/flags.csv
 	@$(BIN)/ordervet score data/samples --out out/flags.csv
 
-test: $(READY)  ## run the tests
-	@$(BIN)/python -m pytest
+test: $(TESTING)  ## run the tests, on every core
+	@$(PYTEST) $(EVERY_CORE)
 
-fmt: $(READY)  ## format the code
+test-fast: $(TESTING)  ## run the quick tests, in under a minute
+	@$(PYTEST) $(EVERY_CORE) -m "not slow and not wheel"
+
+test-times: $(TESTING)  ## run the tests one by one, and write down which are slow: tests/slow_tests.txt
+	@$(PYTEST) -q --write-slow-tests
+
+test-lowest:  ## run the tests on the lowest versions that pyproject.toml admits
+	@mkdir -p .venv-lowest
+	@$(PYTHON) tools/lock.py --lowest > .venv-lowest/constraints.txt
+	@$(MAKE) --no-print-directory test VENV=.venv-lowest CONSTRAINTS=.venv-lowest/constraints.txt
+
+test-3.%:  ## run the tests on another Python: make test-3.11, test-3.12, test-3.13
+	@$(MAKE) --no-print-directory test PYTHON=python3.$* VENV=.venv-3.$*
+
+fmt: $(CHECKING)  ## format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix --quiet . || true
 
-lint: $(READY)  ## check format and style
+lint: $(CHECKING)  ## check format and style
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 
-types: $(READY)  ## check types (mypy, strict)
+types: $(CHECKING)  ## check types (mypy: strict for the package, without annotations of fixtures for the rest)
 	@$(BIN)/mypy
 
-layers: $(READY)  ## check that imports go one way
+layers: $(CHECKING)  ## check that imports go one way
 	@$(BIN)/lint-imports
 
-readme: $(READY)  ## run the examples of the README
-	@$(BIN)/python -m pytest tests/test_readme.py
+lock: $(SCORING)  ## choose the newest versions that fit together anew: constraints.txt
+	@$(BIN)/python tools/lock.py > $(VENV)/constraints.txt
+	@mv $(VENV)/constraints.txt constraints.txt
 
-parity: $(READY)  ## prove on 2,000,000 random events that every path gives the same features
+readme: $(TESTING)  ## run the examples of the README
+	@$(PYTEST) tests/test_readme.py
+
+parity: $(TESTING)  ## prove on 2,000,000 random events that every path gives the same features
 	@$(BIN)/python tests/feature_parity.py 2000000
-	@$(BIN)/python -m pytest -q tests/features/test_sql_oracle.py
+	@$(PYTEST) -q tests/features/test_sql_oracle.py
 
-bench: $(READY)  ## time every stage; write out/bench.csv and print the table (benchmarks/bench_*.py compare with others)
+bench: $(TESTING)  ## time every stage; write out/bench.csv and print the table (benchmarks/bench_*.py compare with others)
 	@mkdir -p out
-	@$(BIN)/python -m pytest -q benchmarks --benchmark-only --benchmark-json=out/bench.json
+	@$(PYTEST) -q benchmarks --benchmark-only --benchmark-json=out/bench.json
 	@$(BIN)/python benchmarks/report.py out/bench.json
 
-bench-compare: $(READY)  ## time BASE=<commit> and the working tree in turn; fail where the tree is slower
+bench-compare: $(TESTING)  ## time BASE=<commit> and the working tree in turn; fail where the tree is slower
 	@$(BIN)/python benchmarks/compare.py $(BASE)
 
-wheel: $(READY)  ## build the wheel, install it into an empty environment, score one file from it
-	@$(BIN)/python -m pytest -m wheel tests/test_wheel.py
+wheel: $(TESTING)  ## build the wheel, install it into an empty environment, score one file from it
+	@$(PYTEST) -m wheel tests/test_wheel.py
 
-browser: $(READY)  ## look at the pages in a real headless Chromium (apt-get install chromium)
+browser: $(TESTING)  ## look at the pages in a real headless Chromium (apt-get install chromium)
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { echo "there is no Chromium: apt-get install chromium"; exit 1; }
-	@$(BIN)/python -m pytest tests -k browser -rs
+	@$(PYTEST) tests -k browser -rs
 
-pictures: $(READY)  ## take the guides' pictures anew, from a simulated merchant (needs Chromium)
+pictures: $(TESTING)  ## take the guides' pictures again, from a simulated merchant (needs Chromium)
 	@PYTHONPATH=tests $(BIN)/python docs/pictures/take_pictures.py
 
-check: lint types layers test wheel  ## all of the above
+check: lint types layers test wheel  ## what CI runs
 
-crash: $(READY)  ## kill a scorer 300 times, while it opens, scores, flushes, compacts and erases; nothing may be lost
+crash: $(TESTING)  ## kill a scorer 300 times, while it opens, scores, flushes, compacts and erases; nothing may be lost
 	@$(BIN)/python tests/score/crash_driver.py 300
 
-crash-retrain: $(READY)  ## kill a retrain 100 times at random instants, and fill its disk; what serves must always load
+crash-retrain: $(TESTING)  ## kill a retrain 100 times at random times, and fill its disk; what serves must always load
 	@$(BIN)/python benchmarks/crash_retrain.py --kills 100 --full-disks 12
 
-nights: $(READY)  ## retrain thirty simulated nights through a campaign, with poisoned nights
+nights: $(TESTING)  ## retrain thirty simulated nights through a campaign, with contaminated nights
 	@$(BIN)/python benchmarks/thirty_nights.py
 
-samples: $(READY)  ## rebuild data/samples, byte for byte
+samples: $(TESTING)  ## rebuild data/samples, byte for byte
 	@$(BIN)/ordervet simulate --out data/samples --orders 3000 --seed 20251111 --no-truth
 
-address-tables: $(READY)  ## lay the words and divisions of addresses out anew for the kernel
+address-tables: $(TESTING)  ## write the words and divisions of addresses again for the kernel
 	@$(BIN)/python -c "from ordervet.entities.address.arrays import save_tables; save_tables()"
 
-starter: $(READY)  ## train the bundled model anew on simulated merchants, byte for byte
+starter: $(TESTING)  ## train the bundled model again on simulated merchants, byte for byte
 	@$(BIN)/python benchmarks/train_starter.py --models models
 
 clean:  ## remove what the other commands made
-	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) .venv-lowest .venv-3.* out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

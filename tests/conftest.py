@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,42 @@ if TYPE_CHECKING:
 settings.register_profile("ordervet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ordervet")
 
+SLOW_TESTS = Path(__file__).with_name("slow_tests.txt")
+FAST_BUDGET_S = 60.0
+"""What the tests that are not slow may take together, on one processor."""
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-slow-tests", action="store_true", help=f"write down which tests are slow: {SLOW_TESTS}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that were slow when they were last timed."""
+    slow = set(SLOW_TESTS.read_text(encoding="utf-8").splitlines())
+    for item in items:
+        if name_test(item.nodeid) in slow:
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Time each test with all its cases; the quickest that stay within the budget are fast, all others slow."""
+    if not terminalreporter.config.getoption("--write-slow-tests"):
+        return
+    seconds: Counter[str] = Counter()
+    for report in terminalreporter.getreports("passed"):
+        if report.when == "call":  # what fixtures take is shared, and belongs to no test
+            seconds[name_test(report.nodeid)] += report.duration
+    quickest_first = sorted(seconds, key=lambda name: seconds[name])
+    spent = accumulate(seconds[name] for name in quickest_first)
+    slow = [name for name, so_far in zip(quickest_first, spent, strict=True) if so_far > FAST_BUDGET_S]
+    SLOW_TESTS.write_text("".join(f"{name}\n" for name in sorted(slow)), encoding="utf-8")
+
+
+def name_test(nodeid: str) -> str:
+    """Name a test without its case."""
+    return nodeid.partition("[")[0]
 
 
 @pytest.fixture(autouse=True)

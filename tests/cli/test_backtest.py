@@ -27,7 +27,7 @@ def folder(simulation: Simulation, tmp_path_factory: pytest.TempPathFactory) -> 
 def run(*arguments: str | Path) -> str:
     result = CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    return result.output
+    return result.stdout
 
 
 def test_backtest_prints_and_writes_what_json_has(folder: Path, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from ordervet.lab.simulate import Simulation
 
-COMMANDS = ("score", "explain", "validate", "train", "backtest", "simulate", "ingest", "formats", "correct")
 HEADER = "order_id,placed_at,amount_minor,buyer_id,phone"
 GOOD = "t1,2025-11-11 20:00:00,1200,b1,19900001111"
 
@@ -29,15 +28,6 @@ def write(folder: Path, name: str, *lines: str) -> Path:
     path = folder / name
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_has_an_example_and_the_exit_codes(ordervet, command: str) -> None:
-    ended = ordervet(command, "--help")
-
-    assert ended.code == 0
-    assert f"Example: ordervet {command}" in " ".join(ended.out.split())
-    assert "Exit codes:" in ended.out
 
 
 def test_score_prints_ranked_flags_with_reasons_and_scripts(ordervet, files, models_dir, tmp_path: Path) -> None:

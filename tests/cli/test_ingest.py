@@ -106,7 +106,7 @@ def test_ingest_says_what_it_did_in_words(ordervet, tmp_path: Path) -> None:
 
     assert ended.code == 0
     assert "outcomes.csv: 2 rows read = 2 accepted + 0 merged + 0 already known + 0 quarantined" in ended.out
-    assert "waiting for their order, to count once it is brought in: 1" in ended.out
+    assert "waiting for their order, to count once it is ingested: 1" in ended.out
     assert "another time or amount, of which the first stands: 1" in ended.out
 
 

@@ -101,7 +101,7 @@ def test_counts_add_up_and_missing_evidence_is_told(ordervet, models_dir, tmp_pa
     n_accepted, n_known = (0, 3) if command == "ingest" else (3, 0)
     expected = f"6 rows read = {n_accepted} accepted + 1 merged + {n_known} already known + 2 quarantined"
     assert f"orders.csv: {expected}" in as_text.out
-    assert "phone 67% (33% masked), device 100%, ip 100%" in as_text.out
+    assert "phone 67% (33% masked), device 100%, network address 100%" in as_text.out
 
 
 @pytest.mark.usefixtures("key")

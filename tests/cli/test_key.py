@@ -46,11 +46,3 @@ def test_rotate_refuses_orders_that_are_in_no_file(ordervet, files: list[Path], 
     assert "placed from 2025-11-12 12:00 to 2025-11-12 12:00 (UTC)" in refused.err
     assert (dropped.json["n_orders"], dropped.json["n_dropped_orders"]) == (1, 1)
     assert (dropped.json["old_key_id"], dropped.json["key_id"]) == (OLD.key_id, NEW.key_id)
-
-
-def test_help_of_rotate_has_an_example_and_the_exit_codes(ordervet) -> None:
-    ended = ordervet("key", "rotate", "--help")
-
-    assert ended.code == 0
-    assert "Example: ordervet key rotate" in " ".join(ended.out.split())
-    assert "Exit codes:" in ended.out

@@ -74,6 +74,7 @@ def test_every_key_that_is_written_out_is_there() -> None:
     source = "\n".join(path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py"))
 
     keys = set(re.findall(r'format_text\(\s*"([\w.]+)"', source))
+    keys |= {f"cli.{key}" for key in re.findall(r'session\.text\(\s*"([\w.]+)"', source)}
 
     assert keys
     assert all(key.rpartition(".")[2] in find_words(key.rpartition(".")[0], "en") for key in keys)
