@@ -11,8 +11,6 @@ Prints medians of one run on one thread. Equal answers are asserted first: our s
 AVX-512, ``generic`` as on any; the same equality is asserted.
 """
 
-
-
 from __future__ import annotations
 
 import argparse

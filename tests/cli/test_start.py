@@ -58,7 +58,7 @@ def test_version_is_printed(ordervet):
 
 @pytest.mark.parametrize("arguments", [["--lang", "zh"], ["--lang=zh"]])
 def test_errors_and_hints_follow_the_language_asked_for(ordervet, tmp_path, arguments: list[str]):
-    ended = ordervet("score", tmp_path / "missing.csv", *arguments)
+    ended = ordervet("validate", tmp_path / "missing.csv", *arguments)
 
     assert ended.code == 3
     assert ended.err.startswith("错误：")

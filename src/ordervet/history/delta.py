@@ -50,7 +50,7 @@ _ADVICE = {
 
 def create_table(folder: Path, key_id: str) -> None:
     """Create an empty store in an existing folder."""
-    from deltalake import DeltaTable  # noqa: PLC0415 - slow, and not everybody has a store
+    from deltalake import DeltaTable
 
     settings = settings_for(key_id) | _STATISTICS
     DeltaTable.create(folder, row_schema(), mode="ignore", configuration=settings, raise_if_key_not_exists=False)
@@ -63,7 +63,7 @@ def settings_for(key_id: str) -> dict[str, str]:
 
 def load_table(folder: Path, version: int | None = None) -> DeltaTable:
     """Open a version of a store, by default the newest."""
-    from deltalake import DeltaTable  # noqa: PLC0415 - slow, and not everybody has a store
+    from deltalake import DeltaTable
 
     return DeltaTable(folder, version=version)
 
@@ -106,7 +106,7 @@ def append_rows(table: DeltaTable, rows: pa.Table, blames: pa.Table) -> None:
     rows : to append; new extra columns are added to the table
     blames : ``event_id`` of stored rows, and their new ``blame``
     """
-    from deltalake import write_deltalake  # noqa: PLC0415 - slow, and not everybody has a store
+    from deltalake import write_deltalake
 
     if blames.num_rows == 0:
         write_deltalake(table, rows, mode="append", schema_mode="merge", writer_properties=_compression())
@@ -146,8 +146,8 @@ def add_files(table: DeltaTable, files: Sequence[DataFile], column_names: Iterab
     files : in the store's folder
     column_names : of their rows; new extra columns are added first, in a commit of their own
     """
-    from deltalake.schema import Schema  # noqa: PLC0415 - slow, and not everybody has a store
-    from deltalake.transaction import AddAction  # noqa: PLC0415 - likewise
+    from deltalake.schema import Schema
+    from deltalake.transaction import AddAction
 
     known = {field.name for field in table.schema().fields}
     extras = [field for field in Schema.from_arrow(row_schema(column_names)).fields if field.name not in known]
@@ -201,7 +201,7 @@ def has_table(folder: Path) -> bool:
 
 
 def _compression() -> WriterProperties:
-    from deltalake import WriterProperties  # noqa: PLC0415 - slow, and not everybody has a store
+    from deltalake import WriterProperties
 
     return WriterProperties(compression="ZSTD", compression_level=3)
 
@@ -284,7 +284,7 @@ def describe_errors(folder: Path, action: Literal["read", "written"]) -> Iterato
     HistoryError
         The store cannot be read or written; its last version is unchanged.
     """
-    from deltalake.exceptions import DeltaError  # noqa: PLC0415 - slow, and not everybody has a store
+    from deltalake.exceptions import DeltaError
 
     try:
         yield

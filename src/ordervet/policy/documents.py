@@ -56,7 +56,7 @@ class _StrictLoader(_Base):  # type: ignore[misc]
         return mapping
 
 
-def parse_yaml(text: str) -> Any:  # noqa: ANN401  # a document may be any plain value; pydantic checks it next
+def parse_yaml(text: str) -> Any:  # a document may be any plain value; pydantic checks it next
     """Read one YAML document made of mappings, lists, texts, numbers, booleans and nulls.
 
     Parameters

@@ -178,13 +178,13 @@ def parse_expression(text: str) -> Expression:
     return Expression(text, tuple(sorted(names)), run)
 
 
-def _parse(text: str) -> Any:  # noqa: ANN401  # rule-engine's tree
+def _parse(text: str) -> Any:  # rule-engine's tree
     # NOT: at the top. A policy without rules does not wait for it.
-    import rule_engine  # noqa: PLC0415 -- see above
+    import rule_engine
 
     types = {"number": rule_engine.DataType.FLOAT, "text": rule_engine.DataType.STRING}
 
-    def resolve(name: str) -> Any:  # noqa: ANN401  # a type of rule-engine
+    def resolve(name: str) -> Any:  # a type of rule-engine
         type_ = find_type(name)
         if type_ is None:
             raise ValueError(_describe_unknown(name))
@@ -208,12 +208,12 @@ def _describe_unknown(name: str) -> str:
     return f"'{name[:80]}' is neither an order field nor a feature{close}"
 
 
-def _name_type(node: Any) -> str:  # noqa: ANN401  # rule-engine's tree
+def _name_type(node: Any) -> str:  # rule-engine's tree
     name: str = node.result_type.name
     return name
 
 
-def _build(node: Any, names: set[str]) -> _Node:  # noqa: ANN401  # rule-engine's tree
+def _build(node: Any, names: set[str]) -> _Node:  # rule-engine's tree
     """Turn a node into a function over columns; note the names it reads."""
     match type(node).__name__:
         case "SymbolExpression":
@@ -245,7 +245,7 @@ def _build(node: Any, names: set[str]) -> _Node:  # noqa: ANN401  # rule-engine'
     raise ValueError(f"does what a condition may not: {_say_node(node)}")
 
 
-def _build_membership(node: Any, names: set[str]) -> _Node:  # noqa: ANN401  # rule-engine's tree
+def _build_membership(node: Any, names: set[str]) -> _Node:  # rule-engine's tree
     members = node.container.value
     if any(type(member).__name__ not in {"FloatExpression", "StringExpression"} for member in members):
         raise ValueError("looks into a list that holds more than numbers and texts")
@@ -261,13 +261,13 @@ def _build_membership(node: Any, names: set[str]) -> _Node:  # noqa: ANN401  # r
     return found
 
 
-def _require(node: Any, type_name: str) -> None:  # noqa: ANN401  # rule-engine's tree
+def _require(node: Any, type_name: str) -> None:  # rule-engine's tree
     if _name_type(node) != type_name:
         expected = "a condition" if type_name == "BOOLEAN" else "a number"
         raise ValueError(f"has {_say_node(node)} where {expected} is expected")
 
 
-def _say_node(node: Any) -> str:  # noqa: ANN401  # rule-engine's tree
+def _say_node(node: Any) -> str:  # rule-engine's tree
     kind = type(node).__name__.removesuffix("Expression").lower()
     detail = getattr(node, "name", None) or getattr(node, "type", None)
     return f"{kind} {detail}" if detail else kind
@@ -310,7 +310,9 @@ def _combine(function: Callable[[Any, Any], Any], left: _Node, right: _Node) -> 
     return run
 
 
-def _compare_texts(function: Callable[[Any, Any], Any], one: Any, other: Any, known: Any) -> npt.NDArray[np.bool_]:  # noqa: ANN401  # texts or None
+def _compare_texts(
+    function: Callable[[Any, Any], Any], one: Any, other: Any, known: Any
+) -> npt.NDArray[np.bool_]:  # texts or None
     lefts, rights, both = np.broadcast_arrays(one, other, known)
     pairs = zip(lefts.ravel(), rights.ravel(), both.ravel(), strict=True)
     answers = [bool(function(left, right)) if is_known else False for left, right, is_known in pairs]

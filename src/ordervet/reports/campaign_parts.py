@@ -68,10 +68,7 @@ class Setting:
     def name_hours(self, start_us: int, n_hours: int) -> list[str]:
         """Name hours for the labels of a plot, with the day where it changes."""
         starts = [self.local(start_us + number * HOUR_US) for number in range(n_hours)]
-        return [
-            f"{each:%m-%d}" if n_hours > 24 and each.hour == 0 else f"{each:%H:%M}"  # noqa: PLR2004 -- hours of a day
-            for each in starts
-        ]
+        return [f"{each:%m-%d}" if n_hours > 24 and each.hour == 0 else f"{each:%H:%M}" for each in starts]
 
     def list_warnings(self) -> tuple[str, ...]:
         """List what to bear in mind with any figure."""
