@@ -230,6 +230,17 @@ def test_write_table_makes_csv_cells_inert(tmp_path: Path) -> None:
     assert table["reasons"].to_pylist() == ["R101; R102", "", ""]
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.xlsx", "out.jsonl", "out.parquet"])
+def test_write_table_gives_people_local_times_with_their_offset_and_programs_utc(tmp_path: Path, name: str) -> None:
+    write_table(OUT.drop_columns(["reasons"]), tmp_path / name, time_zone="Asia/Shanghai")
+
+    at = read_table(tmp_path / name)["at"].to_pylist()[0]
+    if name.endswith(("csv", "xlsx")):
+        assert at == "1970-01-01T08:00:00+08:00"
+    else:
+        assert str(at) in {"1970-01-01T00:00:00Z", "1970-01-01 00:00:00+00:00"}
+
+
 def test_write_table_writes_json_lines_with_instants_as_text_and_nan_as_null(tmp_path: Path) -> None:
     write_table(OUT, tmp_path / "out.jsonl")
 

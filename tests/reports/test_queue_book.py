@@ -105,3 +105,11 @@ def test_full_disk_is_one_error_and_the_old_book_stays(tmp_path: Path, monkeypat
         write_queue_book(make_queue(2), path, lang="zh")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_workbook_shows_local_times_with_their_offset(tmp_path: Path) -> None:
+    write_queue_book(make_queue(2), tmp_path / "queue.xlsx", lang="en")
+
+    with zipfile.ZipFile(tmp_path / "queue.xlsx") as archive:
+        styles = archive.read("xl/styles.xml").decode()
+    assert 'formatCode="yyyy-mm-dd hh:mm &quot;+08:00&quot;"' in styles

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from ordervet.words.numbers import FORMS, format_money, format_window
+from ordervet.words.numbers import FORMS, format_money, format_time, format_window
 
 
 @pytest.mark.parametrize(
@@ -57,3 +59,10 @@ def test_window_is_written_in_both_languages(window: str, zh: str, en: str) -> N
 
 def test_money_in_another_currency_names_it_in_both_languages() -> None:
     assert format_money(1250.0, "zh", "EUR") == format_money(1250.0, "en", "EUR") == "EUR 12.50"
+
+
+def test_time_is_that_of_the_local_clock_with_its_offset() -> None:
+    at = datetime(2025, 11, 11, 12, 10, 5, tzinfo=UTC)
+
+    assert format_time(at, "Asia/Shanghai") == "2025-11-11 20:10+08:00"
+    assert format_time(at, "America/New_York", timespec="seconds") == "2025-11-11 07:10:05-05:00"

@@ -139,7 +139,7 @@ def score(
             queue = _build_desk_queue(scored, flagged, events.orders, model, intake.time_zone, known_scripts)
             _write_desk_queue(queue, scored, targets, session.lang, with_passed=all_)
         if targets.out and not targets.is_book:
-            write_table(scored.build_table(None if all_ else flagged), targets.out)
+            write_table(scored.build_table(None if all_ else flagged), targets.out, time_zone=intake.time_zone)
         if targets.quarantine and intake.failures.num_rows:
             write_table(intake.failures, targets.quarantine)
         handed = update_hold_list(hold_list, scored, events, rules) if hold_list else None

@@ -18,6 +18,7 @@ from ordervet.contract.file_events import INSTANT_FIELDS, NATIVE
 from ordervet.contract.outputs import write_tables
 from ordervet.contract.parquet_orders import CHUNK_ROWS, count_rows, iter_tables
 from ordervet.contract.tables import check_columns
+from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.errors import ContractError, HistoryError
 from ordervet.features import LaterEvents
 from ordervet.score import ScoredOrders
@@ -92,14 +93,14 @@ def stream_file(path: Path, parts: StreamParts, out: Path | None = None) -> Stre
         tables = _iter_decided(path, parts, chunks, advance)
         try:
             if out and parts.keeps_all:
-                write_tables(tables, out)
+                write_tables(tables, out, time_zone=DEFAULT_TIME_ZONE)
             else:
                 deque(tables, maxlen=0)
         except _NotInChunksError:
             return None
     scored = ScoredOrders.concat([chunk.scored for chunk in chunks])
     if out and not parts.keeps_all:
-        write_table(scored.build_table(scored.rank_flagged()), out)
+        write_table(scored.build_table(scored.rank_flagged()), out, time_zone=DEFAULT_TIME_ZONE)
     n = sum(chunk.n_orders for chunk in chunks)
     evidence = add_evidence(chunk.evidence for chunk in chunks)
     account = FileAccount(path.name, NATIVE, n, n, 0, 0, 0, n_orders=n, evidence=evidence)

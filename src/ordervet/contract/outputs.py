@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 APPENDABLE = (".parquet", ".csv", ".jsonl")
 WRITABLE = (*APPENDABLE, ".xlsx")
+_READ_BY_PEOPLE = (".csv", ".xlsx")
 _WAKING = r"^[=+\-@\t\r]"
 _WAKING_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 _MAX_SHEET_ROWS = 1_048_575  # below the header
@@ -67,15 +68,16 @@ def check_place(path: str | Path, endings: Sequence[str]) -> Path:
     return path
 
 
-def write_table(table: pa.Table, path: str | Path) -> None:
+def write_table(table: pa.Table, path: str | Path, *, time_zone: str | None = None) -> None:
     """Write a table to a file, whole or not at all.
 
     Parameters
     ----------
     table : shape (n_rows, n_columns). In .csv and .xlsx, lists of texts are joined by "; ", other nested values are
-        JSON, and instants are ISO texts with their offset
+        JSON, and times are ISO texts with their offset
     path : ending in .parquet, .csv (UTF-8 with byte order mark, so that spreadsheets read Chinese), .jsonl or .xlsx;
         its folder is made if need be
+    time_zone : IANA name of the zone that people read times in, in .csv and .xlsx; None leaves them in their own
 
     Raises
     ------
@@ -84,16 +86,18 @@ def write_table(table: pa.Table, path: str | Path) -> None:
     """
     path = check_out_path(path)
     write = _WRITERS[path.suffix.lower()]
-    write_whole(path, lambda file: write(table, file))
+    local = _to_local(table, path, time_zone)
+    write_whole(path, lambda file: write(local, file))
 
 
-def write_tables(tables: Iterable[pa.Table], path: str | Path) -> None:
+def write_tables(tables: Iterable[pa.Table], path: str | Path, *, time_zone: str | None = None) -> None:
     """Write tables of one schema behind each other to a file, whole or not at all; one of them in memory at a time.
 
     Parameters
     ----------
     tables : one at least; what they raise ends the writing, and nothing changes
     path : ending in .parquet, .csv or .jsonl; otherwise as for `write_table`
+    time_zone : as for `write_table`
 
     Raises
     ------
@@ -102,7 +106,19 @@ def write_tables(tables: Iterable[pa.Table], path: str | Path) -> None:
     """
     path = check_place(path, APPENDABLE)
     append = {".parquet": _append_parquet, ".csv": _append_csv, ".jsonl": _append_jsonl}[path.suffix.lower()]
-    write_whole(path, lambda file: append(tables, file))
+    write_whole(path, lambda file: append((_to_local(table, path, time_zone) for table in tables), file))
+
+
+def _to_local(table: pa.Table, path: Path, time_zone: str | None) -> pa.Table:
+    """Bring times to the zone that people read them in; programs, which read the other formats, get UTC."""
+    if time_zone is None or path.suffix.lower() not in _READ_BY_PEOPLE:
+        return table
+    zoned = [pa.types.is_timestamp(type_) and type_.tz is not None for type_ in table.schema.types]
+    columns = [
+        column.cast(pa.timestamp("us", time_zone)) if is_zoned else column
+        for column, is_zoned in zip(table.columns, zoned, strict=True)
+    ]
+    return pa.table(columns, names=table.column_names)
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from ordervet.reports.board import Field
 from ordervet.reports.period import HOUR_US, bound_share
 from ordervet.words import find_words, format_text
+from ordervet.words.numbers import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,8 +63,8 @@ class Setting:
         return datetime.fromtimestamp(at_us / 1e6, UTC).astimezone(ZoneInfo(self.time_zone)).replace(tzinfo=None)
 
     def write(self, at_us: int) -> str:
-        """Write an instant of the local clock."""
-        return f"{self.local(at_us):%Y-%m-%d %H:%M}"
+        """Write a time of the local clock, with its offset."""
+        return format_time(datetime.fromtimestamp(at_us / 1e6, UTC), self.time_zone)
 
     def name_hours(self, start_us: int, n_hours: int) -> list[str]:
         """Name hours for the labels of a plot, with the day where it changes."""

@@ -6,12 +6,12 @@ It holds no reason, no score and no suspicion: those are the desk's.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import ZoneInfo
 
 from ordervet.entities import Evidence
 from ordervet.policy import Action, DecisionCode
 from ordervet.reports.page import build_page
 from ordervet.words import find_words
+from ordervet.words.numbers import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,6 @@ def build_notice(
     has_extras : whether a mapping brings in columns of the shop's own: then nothing can be said to be unused
     """
     words = find_words("notice", lang)
-    placed = order["placed_at"].astimezone(ZoneInfo(time_zone))
     if decision.code is not DecisionCode.SCORED:
         outcome = "outcome_unscored"
     else:
@@ -59,7 +58,7 @@ def build_notice(
     kept = [words["kept_1"], *([] if has_extras else [words["kept_2"]])]
     facts = [
         (words["order"], decision.order_id),
-        (words["placed"], f"{placed:%Y-%m-%d %H:%M}"),
+        (words["placed"], format_time(order["placed_at"], time_zone)),
         (words["outcome"], words[outcome]),
     ]
     parts = [

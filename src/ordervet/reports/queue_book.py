@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LOOKS: Final[dict[str, tuple[int, str]]] = {
     "rank": (6, "text"), "action": (10, "text"), "band": (10, "text"), "order_id": (22, "text"),
     "verdict": (11, "entry"), "kind": (22, "entry"), "decided_at": (17, "entry_time"), "note": (16, "entry"),
-    "placed_at": (17, "instant"), "amount": (14, "text"), "suspected": (24, "text"), "reasons": (64, "wrapped"),
+    "placed_at": (23, "instant"), "amount": (14, "text"), "suspected": (24, "text"), "reasons": (64, "wrapped"),
     "linked": (32, "wrapped"), "script": (24, "text"), "gentle": (48, "wrapped"), "firm": (48, "wrapped"),
     "missing": (28, "wrapped"), "risk_score": (8, "count"), "p_malicious": (9, "share"), "channel": (14, "text"),
     "platform": (10, "text"),
@@ -109,6 +109,7 @@ class _Writer:
         ]  # fmt: skip
         amount_look = f"money:{order.get('currency') or 'CNY'}"
         looks = {_AT["band"]: str(band), _AT["action"]: str(band), _AT["amount"]: amount_look}
+        looks[_AT["placed_at"]] = f"local_time:{order['placed_at'].isoformat()[-6:]}"
         row = sheet.add_row(values, looks=looks, n_lines=max(2, len(reasons), len(links)))
         target = f"internal:'{self._words['scripts']}'!A{self._script_rows[item.script.id] + 1}"
         sheet.raw.write_url(row, _AT["script"], target, self._book.look("link"), item.script.title[lang])

@@ -37,7 +37,9 @@ LOOKS: Final[dict[str, dict[str, Any]]] = {
     "elevated": {"valign": "top", "bg_color": "#fef08a", "font_color": "#713f12"},
     "low": {"valign": "top", "bg_color": "#dcfce7", "font_color": "#14532d"},
 }  # fmt: skip
-"""How cells look, by name; a name ``money:CNY`` is an amount in major units of a currency."""
+"""How cells look, by name; ``money:CNY`` is an amount in major units of a currency, ``local_time:+08:00`` a time."""
+
+_SUFFIXED: Final = {"money": "#,##0.00", "local_time": "yyyy-mm-dd hh:mm"}
 
 _WAKING_SIGNS: Final = ("=", "+", "-", "@", "\t", "\r")
 _MAX_CELL: Final = 32_767  # characters
@@ -74,8 +76,8 @@ class Book:
     def look(self, name: str) -> Any:
         """Give a look as a format of this workbook."""
         if name not in self._formats:
-            kind, _, currency = name.partition(":")
-            settings = LOOKS.get(kind) or {"valign": "top", "num_format": f'#,##0.00 "{currency}"'}
+            kind, _, suffix = name.partition(":")
+            settings = LOOKS.get(kind) or {"valign": "top", "num_format": f'{_SUFFIXED[kind]} "{suffix}"'}
             self._formats[name] = self._workbook.add_format({"bottom": 1, "bottom_color": "#e5e7eb"} | settings)
         return self._formats[name]
 

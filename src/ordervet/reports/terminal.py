@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import ZoneInfo
 
 from rich.cells import set_cell_size
 from rich.console import Console
@@ -12,6 +11,7 @@ from rich.text import Text
 
 from ordervet.policy import ACTIONS, Action, explain_applied, load_scripts
 from ordervet.words import find_words, format_text, join_words
+from ordervet.words.numbers import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,12 +46,12 @@ def build_flag_lines(
     time_zone : IANA name of the zone to show times in
     scripts : from load_scripts; None takes the shipped ones
     """
-    local = placed_at.astimezone(ZoneInfo(time_zone))
     head = Text.assemble(
         (f"{rank:>4}  ", "dim"),
         (set_cell_size(find_words("actions", lang)[decision.action], _ACTION_WIDTH), _STYLES[decision.action]),
         (f" {decision.order_id}", "bold"),
-        f"  {local:%Y-%m-%d %H:%M:%S}  p={decision.p_malicious:.3f}  risk={decision.risk_score}",
+        f"  {format_time(placed_at, time_zone, timespec='seconds')}",
+        f"  p={decision.p_malicious:.3f}  risk={decision.risk_score}",
         (f"  {format_text(f'kinds.{decision.kind}', lang)}" if decision.kind else "", "cyan"),
     )
     lines = [head]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
 
 from ordervet.words import find_words, format_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from ordervet.words import Lang
 
@@ -88,6 +90,18 @@ def format_weekday(value: float, lang: Lang) -> str:
 def format_flag(value: float, lang: Lang) -> str:
     """Format yes or no: 0 is no."""
     return format_text("numbers.yes" if value else "numbers.no", lang)
+
+
+def format_time(at: datetime, time_zone: str, *, timespec: str = "minutes") -> str:
+    """Format a time as the local clock shows it, with its offset, such as ``2025-11-11 20:10+08:00``.
+
+    Parameters
+    ----------
+    at : aware
+    time_zone : IANA name
+    timespec : of `datetime.isoformat`
+    """
+    return at.astimezone(ZoneInfo(time_zone)).isoformat(sep=" ", timespec=timespec)
 
 
 def format_window(window: str, lang: Lang) -> str:
