@@ -122,7 +122,7 @@ address-tables: $(TESTING)  ## write the words and divisions of addresses again 
 	@$(BIN)/python -c "from ordervet.entities.address.arrays import save_tables; save_tables()"
 
 starter: $(TESTING)  ## train the bundled model again on simulated merchants, byte for byte
-	@$(BIN)/python benchmarks/train_starter.py --models models
+	@$(BIN)/python tools/train_starter.py --models models
 
 clean:  ## remove what the other commands made
 	rm -rf $(VENV) .venv-lowest .venv-3.* out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -43,7 +43,7 @@ from ordervet.entities import key_orders, new_key
 from ordervet.entities.keyed import count_evidence
 from ordervet.features import LaterEvents, build_order_events, build_spec
 from ordervet.lab.simulate import SimulationSettings, simulate
-from ordervet.learn.train import train_model
+from ordervet.learn.train import learn_model
 from ordervet.model import FitSettings, load_model
 from ordervet.model.registry import find_live_model
 from ordervet.policy import load_policy
@@ -175,7 +175,7 @@ def compare_with_stack(folder: Path, n_orders: int, n_rounds: int) -> float:
     spec = build_spec(names=FEATURES, use_defaults=False)
     merchant = simulate(SimulationSettings(n_orders=20_000, seed=6))
     events = Events(merchant.orders, merchant.outcomes, merchant.verdicts, merchant.corrections)
-    model = train_model(events, spec, FitSettings(num_rounds=200))
+    model = learn_model([events], spec, FitSettings(num_rounds=200)).model
     parts = [build_parts(model, 2) for _ in range(n_rounds + 1)]
     threshold = load_policy().bands.build_cuts(1, None)[0, 1]  # from "high" on, orders are looked at
     ours = score_by_path(path, folder / "ours.parquet", parts.pop())

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from ordervet.contract import Events
 from ordervet.features import build_spec
 from ordervet.lab.simulate import SimulationSettings, simulate
-from ordervet.learn.train import train_model
+from ordervet.learn.train import learn_model
 from ordervet.model import FitSettings, promote_model, save_model
 from ordervet.reports import build_card
 
@@ -89,7 +89,9 @@ def merchant(simulation: Simulation) -> Events:
 @pytest.fixture(scope="session")
 def model(merchant: Events) -> Model:
     settings = FitSettings(num_rounds=40, num_leaves=15, min_data_in_leaf=20)
-    return train_model(merchant, build_spec(), settings, origin={"is_simulated": True, "about": "a small simulation"})
+    return learn_model(
+        [merchant], build_spec(), settings, origin={"is_simulated": True, "about": "a small simulation"}
+    ).model
 
 
 @pytest.fixture(scope="session")

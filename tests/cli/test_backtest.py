@@ -37,10 +37,10 @@ def test_backtest_prints_and_writes_what_json_has(folder: Path, tmp_path: Path) 
     printed = json.loads(run("backtest", folder, *options, "--report", page, "--lang", "zh", "--json"))
 
     assert printed["is_simulated"] is True
-    assert set(printed["judgement"]["parts"]) == {"kind", "channel", "look_alike", "month"}
-    assert printed["judgement"]["at_capacity"]["capacity"] == 20
-    assert printed["baseline"]["n_malicious"] == printed["judgement"]["n_malicious"]
-    assert 0 < printed["judgement"]["ap"]["low"] <= printed["judgement"]["ap"]["high"] <= 1
+    assert set(printed["evaluation"]["parts"]) == {"kind", "channel", "look_alike", "month"}
+    assert printed["evaluation"]["at_capacity"]["capacity"] == 20
+    assert printed["baseline"]["n_malicious"] == printed["evaluation"]["n_malicious"]
+    assert 0 < printed["evaluation"]["ap"]["low"] <= printed["evaluation"]["ap"]["high"] <= 1
     assert "回测报告" in page.read_text(encoding="utf-8")
 
 

@@ -11,7 +11,7 @@ import pytest
 from ordervet.entities import Key
 from ordervet.features import FeatureEngine, build_later_events, build_order_events, build_spec
 from ordervet.history import History
-from ordervet.learn.train import label_orders
+from ordervet.learn.labels import label_orders
 from ordervet.policy import load_registry
 from ordervet.words import find_words
 

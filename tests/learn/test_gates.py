@@ -6,9 +6,12 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from ordervet.learn import gates
 from ordervet.learn.drift import FeatureDrift, measure_category_psi, measure_feature_drift, measure_psi
+from ordervet.learn.night_settings import GateBounds
+from ordervet.learn.ranking import Holdout
 from ordervet.reports.nightly import word_gate
 
 GAIN = {"challenger": 0.6, "champion": 0.5, "gain": 0.1, "low": 0.02, "high": 0.2}
@@ -150,3 +153,56 @@ def test_every_note_has_words_in_both_languages() -> None:
         plain = json.loads(json.dumps(gate.as_dict()))
         assert all(word_gate(plain, "zh")) or not gate.note
         assert word_gate(plain, "zh") != word_gate(plain, "en")
+
+
+N = 4_000
+
+
+def draw_holdout(seed: int = 0, share: float = 0.03) -> tuple[Holdout, np.random.Generator]:
+    rng = np.random.default_rng(seed)
+    is_malicious = rng.random(N) < share
+    return Holdout(is_malicious, np.ones(N, np.int64), np.full(N, 100), rng.integers(0, N // 2, N)), rng
+
+
+def check_skill(holdout: Holdout, raw: np.ndarray, own_raw: np.ndarray | None) -> list[bool]:
+    return [gate.passed for gate in gates.check_skill(raw, own_raw, holdout, GateBounds(), seed=1)]
+
+
+def test_better_than_chance_and_than_own_columns_passes() -> None:
+    holdout, rng = draw_holdout()
+    own_raw = holdout.is_malicious + rng.normal(size=N)
+    raw = own_raw + 2 * holdout.is_malicious
+
+    assert check_skill(holdout, raw, own_raw) == [True, True]
+
+
+def test_what_own_columns_tell_alone_is_no_skill_of_the_history() -> None:
+    holdout, rng = draw_holdout()
+    own_raw = 3 * holdout.is_malicious + rng.normal(size=N)
+
+    assert check_skill(holdout, own_raw + 0.1 * rng.normal(size=N), own_raw) == [True, False]
+
+
+def test_random_ranking_has_no_skill_in_most_of_many_draws() -> None:
+    passed = []
+    for seed in range(40):
+        holdout, rng = draw_holdout(seed)
+        passed.append(check_skill(holdout, rng.normal(size=N), rng.normal(size=N))[0])
+
+    assert sum(passed) <= 8
+
+
+def test_nothing_malicious_is_no_skill() -> None:
+    holdout, rng = draw_holdout(share=0.0)
+
+    assert check_skill(holdout, rng.normal(size=N), rng.normal(size=N)) == [False, False]
+
+
+@pytest.mark.parametrize(("n_malicious", "n_orders"), [(1, 1), (1, 30), (3, 40), (20, 60), (60, 60)])
+def test_chance_is_what_random_rankings_have_on_average(n_malicious: int, n_orders: int) -> None:
+    rng = np.random.default_rng(4)
+    label = np.arange(n_orders) < n_malicious
+
+    found = np.mean([average_precision_score(label, rng.random(n_orders)) for _ in range(1_500)])
+
+    assert gates.find_chance_ap(n_malicious, n_orders) == pytest.approx(found, rel=0.06)

@@ -1,4 +1,4 @@
-"""When a label is ripe, and what delay does not do to what is learned."""
+"""When a label is mature, and what delay does not do to what is learned."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 
 from ordervet.errors import MappingError
 from ordervet.history.slices import Timeline
-from ordervet.learn.labels import DAY_US, label_ripe_orders, measure_maturity
-from ordervet.learn.night_settings import Maturity, load_night_settings
+from ordervet.learn.labels import DAY_US, label_mature_orders, measure_maturity
+from ordervet.learn.night_settings import GateBounds, Maturity, NightSettings, load_night_settings
 
 AS_OF_US = 100 * DAY_US
 MATURITY = Maturity(
@@ -32,7 +32,7 @@ def timeline(orders: list[float], *later: tuple[int, float, str]) -> Timeline:
 
 
 def label(orders: list[float], *later: tuple[int, float, str]) -> list[int]:
-    return label_ripe_orders(timeline(orders, *later), as_of_us=AS_OF_US, maturity=MATURITY).label.tolist()
+    return label_mature_orders(timeline(orders, *later), as_of_us=AS_OF_US, maturity=MATURITY).label.tolist()
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def label(orders: list[float], *later: tuple[int, float, str]) -> list[int]:
         ([(0, 1, "refund_requested")], 0),
     ],
 )
-def test_ripe_order_is_what_its_standing_judgement_or_its_silence_says(
+def test_mature_order_is_what_its_standing_judgement_or_its_silence_says(
     later: list[tuple[int, float, str]], expected: int
 ) -> None:
     assert label([30.0], *later) == [expected]
@@ -88,7 +88,7 @@ def test_share_of_malice_does_not_depend_on_the_age_of_the_orders() -> None:
 def test_maturity_curve_is_the_share_of_verdicts_that_had_come() -> None:
     placed = [95.0] * 4 + [1.0]
     known = timeline(placed, (0, 94.5, "malicious"), (1, 92, "malicious"), (2, 85, "malicious"), (3, 90, "innocent"))
-    labels = label_ripe_orders(known, as_of_us=AS_OF_US, maturity=MATURITY)
+    labels = label_mature_orders(known, as_of_us=AS_OF_US, maturity=MATURITY)
 
     curve = measure_maturity(known, labels, days=20)
 
@@ -101,5 +101,16 @@ def test_wrong_settings_are_all_named_at_once(tmp_path) -> None:
     path = tmp_path / "night.toml"
     path.write_text("[maturity]\norder_days = -1\noutcome_days = { gossip = 3 }\n[gates]\ndrfit = 1\n")
 
-    with pytest.raises(MappingError, match=r"(?s)settings in night.toml are wrong.*order_days.*drfit"):
+    with pytest.raises(MappingError, match=r"(?s)settings in night.toml are invalid.*order_days.*drfit"):
         load_night_settings(path)
+
+
+def test_setting_under_its_former_name_works_with_a_warning(tmp_path) -> None:
+    path = tmp_path / "night.toml"
+    path.write_text("[gates]\nsureness = 0.9\n")
+
+    with pytest.warns(FutureWarning, match="'sureness' is now called 'confidence_level'"):
+        read = load_night_settings(path)
+
+    assert read.gates.confidence_level == 0.9
+    assert read.hash == NightSettings(gates=GateBounds(confidence_level=0.9)).hash

@@ -17,12 +17,12 @@ from night_settings import AS_OF_US, LENIENT
 from ordervet.errors import ModelError, TrainingError
 from ordervet.history import History
 from ordervet.history.slices import HistorySlices
-from ordervet.learn import decision, records
-from ordervet.learn.figures import Held
+from ordervet.learn import promotion, records
 from ordervet.learn.night import PROMOTED, REFUSED, RESCALED, WOULD_PROMOTE, run_night
 from ordervet.learn.night_settings import GateBounds
 from ordervet.learn.prometheus import build_metrics
-from ordervet.learn.training_data import Material, Plan
+from ordervet.learn.ranking import Holdout
+from ordervet.learn.training_data import Plan, TrainingData
 from ordervet.learn.trial import _check_verdicts, _find_money_rate
 from ordervet.model import Curve, find_live_model, list_models, load_model, promote_model, save_model
 from ordervet.reports.nightly import build_nightly_page
@@ -161,7 +161,7 @@ def test_night_on_a_damaged_live_model_tells_it_and_takes_its_place(night, tmp_p
 def test_money_is_measured_with_room_for_all_malice() -> None:
     def find(share: float) -> float:
         is_malicious, ones = np.arange(1_000) < 1_000 * share, np.ones(1_000, np.int64)
-        return _find_money_rate(Held(is_malicious, ones, ones, np.arange(1_000)), GateBounds())
+        return _find_money_rate(Holdout(is_malicious, ones, ones, np.arange(1_000)), GateBounds())
 
     assert find(0.004) == 0.02
     assert find(0.04) == pytest.approx(0.05)
@@ -181,7 +181,7 @@ def test_new_malice_is_no_contradiction_and_flipped_verdicts_are() -> None:
             np.ones(n, np.int64), np.ones(n, bool),
         )  # fmt: skip
         ones = np.ones(n, np.int64)
-        material = Material(plan, raw[:, None].astype(np.float32), ones, ones, ones, ones.astype(np.uint64), ones)
+        material = TrainingData(plan, raw[:, None].astype(np.float32), ones, ones, ones, ones.astype(np.uint64), ones)
         champion = Mock(predict=lambda _, rows, __: raw[rows])
         champion.model.risk_scale = lambda scores: np.where(scores > 0, 600.0, 100.0)
         return _check_verdicts(champion, material, np.arange(n), LENIENT.model_copy(update={"gates": GateBounds()}), 1)
@@ -214,14 +214,14 @@ def test_run_that_died_after_the_replay_is_taken_over(night, tmp_path: Path, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(decision, "fit_challenger", die)
+        patch.setattr(promotion, "fit_challenger", die)
         with pytest.raises(KeyboardInterrupt):
             night()
     steps: list[str] = []
 
     ended = night(report_step=steps.append)
 
-    assert "taking over from a run that died" in steps
+    assert "resuming a run that died" in steps
     assert not any(step.startswith("replaying") for step in steps)
     whole = night(models=tmp_path / "other")
     assert ended.record["model_id"] == whole.record["model_id"]
@@ -232,7 +232,7 @@ def test_damaged_checkpoint_is_not_taken_over(night, tmp_path: Path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(decision, "fit_challenger", die)
+        patch.setattr(promotion, "fit_challenger", die)
         with pytest.raises(KeyboardInterrupt):
             night()
     (found,) = (tmp_path / "models" / records.NIGHTS).glob("*/work/features.npy")

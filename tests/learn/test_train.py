@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from ordervet.entities import Key, key_events
 from ordervet.features import build_spec
 from ordervet.lab.simulate import SimulationSettings, simulate
-from ordervet.learn.train import learn_merchants, prepare
+from ordervet.learn.night_settings import GateBounds
+from ordervet.learn.train import check_learned, find_own_columns, learn_model, prepare
 from ordervet.model import FitSettings
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def merchants() -> list[Events]:
 
 @pytest.fixture(scope="module")
 def learned(merchants: list[Events]) -> Learned:
-    return learn_merchants(merchants, SPEC, QUICK)
+    return learn_model(merchants, SPEC, QUICK)
 
 
 def test_each_merchants_history_is_its_own(merchants: list[Events], learned: Learned) -> None:
@@ -56,9 +58,28 @@ def test_manifest_counts_the_orders_of_all_merchants(learned: Learned) -> None:
 
 
 def test_kinds_of_every_merchant_are_learned(merchants: list[Events], learned: Learned) -> None:
-    alone = learn_merchants(merchants[:1], SPEC, QUICK)
+    alone = learn_model(merchants[:1], SPEC, QUICK)
 
     n_alone, n_together = (each.model.metrics["kinds"]["n_orders"] for each in (alone, learned))
 
     assert learned.model.kinds is not None
     assert 0 < n_alone < n_together
+
+
+def test_own_columns_are_found_where_there_are_others() -> None:
+    mixed = find_own_columns(("order__value__amount", "buyer__age__order", "order__is__office"))
+
+    assert mixed is not None
+    assert mixed.tolist() == [0, 2]
+    assert find_own_columns(("buyer__age__order",)) is None
+    assert find_own_columns(("order__value__amount",)) is None
+
+
+def test_figures_do_not_depend_on_the_key(merchants: list[Events]) -> None:
+    found = []
+    for at in (0, 1):
+        learned = learn_model([key_events(merchants[0], Key(bytes([at] * 16)))], SPEC, QUICK)
+        checked = check_learned(learned, QUICK, GateBounds(n_draws=50), seed=1, n_threads=1)
+        found.append((learned.model.booster_text, learned.model.metrics, checked))
+
+    assert found[0] == found[1]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ordervet.learn.evaluation import TestOrders, judge_ranking
-from ordervet.reports.backtest import build_judgement_tables
+from ordervet.learn.evaluation import TestOrders, evaluate_ranking
+from ordervet.reports.backtest import build_evaluation_tables
 from ordervet.reports.backtest_page import build_backtest_page
 from ordervet.reports.plots import Line, draw_lines
 
@@ -26,14 +26,14 @@ def report() -> dict[str, Any]:
     tested = TestOrders(
         np.log(p), p, rng.random(1_000) < p, np.full(1_000, 12_345), np.arange(1_000) // 100, np.arange(1_000), parts
     )
-    judged = judge_ranking(tested, capacity=5)
+    judged = evaluate_ranking(tested, capacity=5)
     change = {"value": -0.02, "low": -0.03, "high": -0.01}
     return {
         "split": "newest 20 %",
         "n_features": 135,
         "is_simulated": True,
         "currency": "EUR",
-        "judgement": judged,
+        "evaluation": judged,
         "baseline": judged,
         "ablation": [{"family": "verdicts", "n_features": 9, "ap_change": change, "recall_change": change}],
     }
@@ -75,8 +75,8 @@ def test_backtest_page_keeps_hostile_channel_names_as_text(report) -> None:
 
 
 def test_backtest_page_works_without_baseline_calibration_and_ablation(report) -> None:
-    judged = {key: value for key, value in report["judgement"].items() if key != "calibration"}
-    bare = report | {"judgement": judged, "baseline": None, "ablation": None, "is_simulated": False}
+    judged = {key: value for key, value in report["evaluation"].items() if key != "calibration"}
+    bare = report | {"evaluation": judged, "baseline": None, "ablation": None, "is_simulated": False}
 
     page = build_backtest_page(bare, lang="en")
 
@@ -84,10 +84,10 @@ def test_backtest_page_works_without_baseline_calibration_and_ablation(report) -
     assert "simulated" not in page
 
 
-def test_judgement_tables_fit_eighty_columns(report) -> None:
+def test_evaluation_tables_fit_eighty_columns(report) -> None:
     console = Console(width=80, color_system=None)
     with console.capture() as capture:
-        for title, table in build_judgement_tables(report):
+        for title, table in build_evaluation_tables(report):
             console.print(title)
             console.print(table)
 

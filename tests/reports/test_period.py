@@ -11,7 +11,7 @@ from ordervet.contract import Events, validate_events
 from ordervet.contract.verdicts import CORRECTED
 from ordervet.entities import key_events
 from ordervet.features import build_later_events, build_order_events, build_spec
-from ordervet.learn.train import label_orders
+from ordervet.learn.labels import label_orders
 from ordervet.reports.campaign_watch import find_rings
 from ordervet.reports.period import bound_share, build_period
 

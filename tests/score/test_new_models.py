@@ -12,7 +12,7 @@ import pytest
 from ordervet import Scorer
 from ordervet.errors import ModelError
 from ordervet.features import build_spec
-from ordervet.learn.train import train_model
+from ordervet.learn.train import learn_model
 from ordervet.model import FitSettings, promote_model, rollback_model, save_model
 from ordervet.score.shadow import SHADOW_NAME, compare_shadow
 
@@ -32,7 +32,7 @@ def pair(merchant: Events) -> list[Model]:
     """Two models with the same features, and other trees."""
     spec = build_spec(use_defaults=False, names=NAMES)
     settings = [SMALL, SMALL.model_copy(update={"num_rounds": 9})]
-    return [train_model(merchant, spec, each, origin={"is_simulated": True}) for each in settings]
+    return [learn_model([merchant], spec, each, origin={"is_simulated": True}).model for each in settings]
 
 
 @pytest.fixture
@@ -106,9 +106,8 @@ def test_damaged_new_model_is_refused_and_the_old_one_goes_on(
 
 def test_new_model_with_other_features_sees_what_the_old_one_remembered(models: Path, merchant: Events) -> None:
     orders = list_orders(merchant, 6)
-    other = train_model(
-        merchant, build_spec(use_defaults=False, names=(*NAMES, "item__count__order__1d")), SMALL, origin={}
-    )
+    spec = build_spec(use_defaults=False, names=(*NAMES, "item__count__order__1d"))
+    other = learn_model([merchant], spec, SMALL, origin={}).model
     folder = save_model(other, models, card="card")
     scorer = Scorer.open(models, reload_every_s=0.0, clock=clock_from())
     before = [scorer.score(order) for order in orders[:3]]
@@ -147,7 +146,9 @@ def test_challenger_decides_nothing_and_both_answers_are_recorded(
 
 
 def test_challenger_whose_features_the_live_model_lacks_is_refused(models: Path, merchant: Events) -> None:
-    other = train_model(merchant, build_spec(use_defaults=False, names=(*NAMES, "ip__age__order")), SMALL, origin={})
+    other = learn_model(
+        [merchant], build_spec(use_defaults=False, names=(*NAMES, "ip__age__order")), SMALL, origin={}
+    ).model
     folder = save_model(other, models, card="card")
 
     with pytest.raises(ModelError, match=r"1 features that the live model .* has not: ip__age__order"):

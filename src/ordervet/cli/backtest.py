@@ -17,11 +17,10 @@ from ordervet.cli.session import Session, read_time
 from ordervet.contract.file_events import AUTO
 from ordervet.contract.outputs import write_text
 from ordervet.errors import ContractError
-from ordervet.lab.backtest.report import build_report
-from ordervet.lab.backtest.scored import check_truth
+from ordervet.lab.backtest.report import build_report, check_truth
 from ordervet.lab.backtest.splits import run_backtest
 from ordervet.reports import SIMULATED, average_splits, build_backtest_table
-from ordervet.reports.backtest import build_judgement_tables, say_yardsticks
+from ordervet.reports.backtest import build_evaluation_tables, describe_baselines
 from ordervet.reports.backtest_page import build_backtest_page
 
 
@@ -44,7 +43,7 @@ def backtest(
     ] = None,
     capacity: Annotated[int | None, typer.Option(min=1, help="Orders a day that the desk can look at.")] = None,
     baseline: Annotated[
-        bool, typer.Option(help="Measure plain yardsticks beside it: points and rules, one count, no history.")
+        bool, typer.Option(help="Measure baselines too: points and rules, the best single count, no history.")
     ] = False,
     ablation: Annotated[bool, typer.Option(help="Fit again without each family of features; slow.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page with intervals, parts and plots.")] = None,
@@ -74,7 +73,7 @@ def backtest(
             test_from=from_time.astimezone(ZoneInfo(intake.time_zone)) if from_time else None, truth=known,
             with_baseline=baseline, with_ablation=ablation, n_jobs=session.n_threads, report_step=report_step,
         )  # fmt: skip
-        report_step("judging")
+        report_step("evaluating")
         n_features, is_simulated = len(intake.spec.names), simulated or known is not None
         currencies = pc.unique(intake.events.orders["currency"].drop_null()).to_pylist()
         judged = build_report(
@@ -95,11 +94,11 @@ def backtest(
 
 def _print_backtest(session: Session, splits: list[dict[str, Any]], judged: dict[str, Any], top_k: int | None) -> None:
     session.print(build_backtest_table(splits, top_k=top_k))
-    for title, table in build_judgement_tables(judged):
+    for title, table in build_evaluation_tables(judged):
         session.print()
         session.print(title, style="bold")
         session.print(table)
-    for sentence in say_yardsticks(judged):
+    for sentence in describe_baselines(judged):
         session.print()
         session.print(sentence)
     if judged["is_simulated"]:

@@ -14,8 +14,7 @@ from ordervet.cli.screen import ExitCode
 from ordervet.cli.session import Session
 from ordervet.contract.file_events import AUTO
 from ordervet.learn.night_settings import NightSettings
-from ordervet.learn.skill import check_learned
-from ordervet.learn.train import learn_model
+from ordervet.learn.train import check_learned, learn_model
 from ordervet.model import FitSettings, promote_model, save_model
 from ordervet.reports import SIMULATED, build_card
 from ordervet.reports.nightly import word_gate
@@ -54,7 +53,7 @@ def train(
         intake = read_events_of(session, files, history, mapping, format_name=format_, formats_dir=formats)
         report_step(f"training on {intake.events.orders.num_rows:,} orders")
         learned = learn_model(
-            intake.events,
+            [intake.events],
             intake.spec,
             fit,
             maturity_days=maturity_days,

@@ -12,7 +12,7 @@ _ORDER = (
 
 # SPEED: an entity costs an order a walk through memory, each of its windows an expiry per event, each pair of entities
 # that are counted apart (distinct, sameness) a look into a large table; another count in a window that is there is next
-# to nothing. So: few windows, few pairs, and no second window where one tells as much (docs/judgement.md, "Features").
+# to nothing. So: few windows, few pairs, and no second window where one tells as much (docs/evaluation.md, "Features").
 _BUYER = (
     "buyer__count__order__{1h,90d}",
     "buyer__ratio__amount__90d",

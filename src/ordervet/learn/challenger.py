@@ -1,4 +1,4 @@
-"""Fit the challenger: trees on all that is ripe, calibrated on what trees like them had not seen."""
+"""Fit the challenger: trees on all mature orders, calibrated on what trees like them had not seen."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def fit_challenger(
 
     Parameters
     ----------
-    view : ripe orders, the oldest first
+    view : mature orders, the oldest first
     names : the features, in column order
     is_malicious, weight : shape (len(view),), labels and how many orders a row stands for
     settings : LightGBM's
     n_folds : parts of the time, with equally many malicious orders
     n_threads : threads; the result does not depend on it
-    report_step : is told what is being fitted
+    report_step : called with what is being fitted
 
     Returns
     -------
@@ -71,12 +71,7 @@ def fit_challenger(
 
 
 def split_folds(is_malicious: NDArray[np.bool_], n_folds: int) -> NDArray[np.int64]:
-    """Give every order its part of the time; the parts hold equally many malicious orders.
-
-    Parameters
-    ----------
-    is_malicious : shape (n,), the oldest orders first
-    """
+    """Assign every order, the oldest first, to its part of the time; the parts hold equally many malicious orders."""
     n_before: NDArray[np.int64] = np.cumsum(is_malicious) - is_malicious
     fold: NDArray[np.int64] = np.minimum(n_before * n_folds // max(int(is_malicious.sum()), 1), n_folds - 1)
     return fold
@@ -85,19 +80,7 @@ def split_folds(is_malicious: NDArray[np.bool_], n_folds: int) -> NDArray[np.int
 def predict_parts(
     predictor: ForestPredictor, view: MatrixView, rows: NDArray[np.int64], n_threads: int
 ) -> NDArray[np.float64]:
-    """Score some rows of a view, without a second matrix in memory.
-
-    Parameters
-    ----------
-    predictor : the forest
-    view : its features
-    rows : which of them to score
-    n_threads : threads
-
-    Returns
-    -------
-    shape (len(rows),), raw scores
-    """
+    """Return the raw scores of some rows of a view, without a second matrix in memory."""
     parts = [
         predictor.predict_raw(view.take(rows[at : at + _ROWS_AT_ONCE]), n_threads=n_threads)
         for at in range(0, len(rows), _ROWS_AT_ONCE)
@@ -105,19 +88,12 @@ def predict_parts(
     return np.concatenate([*parts, np.zeros(0)])
 
 
-def find_quiet_days(n_orders_by_day: dict[int, int], loud_factor: float) -> list[int]:
-    """Find the days that are no campaign: with at most so many times the median day's orders."""
-    if not n_orders_by_day:
-        return []
-    most = loud_factor * float(np.median(list(n_orders_by_day.values())))
-    return sorted(day for day, n in n_orders_by_day.items() if n <= most)
-
-
 def _check_classes(is_malicious: NDArray[np.bool_], n_folds: int) -> None:
     n_malicious, n_innocent = int(is_malicious.sum()), int((~is_malicious).sum())
     wanted = MIN_MALICIOUS * n_folds
     if min(n_malicious, n_innocent) < wanted:
         raise TrainingError(
-            f"{n_malicious:,} malicious and {n_innocent:,} innocent orders are ripe, expected {wanted} of each or more",
-            hint="bring in verdicts: ordervet ingest VERDICTS --history DIR; or let labels ripen",
+            f"{n_malicious:,} malicious and {n_innocent:,} innocent orders have mature labels, "
+            f"expected {wanted} of each or more",
+            hint="add verdicts: ordervet ingest VERDICTS --history DIR; or wait until more labels are mature",
         )

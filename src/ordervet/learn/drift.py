@@ -1,15 +1,24 @@
-"""How far the newest orders are from those before them: by feature, by score, by channel."""
+"""Drift: of the newest orders from those before them, and of the reasons from one model to the next."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ordervet.policy import assign_reasons
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ordervet.learn.training_data import TrainingData
+    from ordervet.learn.trial import Contender
+
+#: Attribution drift is measured on the riskiest share of the newest orders, and on so many at most.
+_SHARE, _MOST = 0.02, 400
+_N_FEATURES = 12
 _N_BINS = 10
 #: Added to each bin's share, so that an empty one does not make the index infinite.
 _FLOOR = 1e-4
@@ -54,14 +63,7 @@ def measure_psi(before: NDArray[np.float64], now: NDArray[np.float64]) -> float:
 def measure_feature_drift(
     names: tuple[str, ...], features: NDArray[np.float32], before: NDArray[np.int64], now: NDArray[np.int64]
 ) -> list[FeatureDrift]:
-    """Measure every feature's drift.
-
-    Parameters
-    ----------
-    names : of the columns
-    features : shape (n, n_features)
-    before, now : shape (n_before,), (n_now,), rows
-    """
+    """Measure the drift of every column of `features` from the rows `before` to the rows `now`."""
     drifts = []
     for at, name in enumerate(names):
         one, other = (features[rows, at].astype(np.float64) for rows in (before, now))
@@ -79,6 +81,50 @@ def measure_category_psi(before: NDArray[np.uint64], now: NDArray[np.uint64]) ->
         _floor(np.bincount(part, minlength=n_bins)) for part in (position[: len(before)], position[len(before) :])
     )
     return float(((other - one) * np.log(other / one)).sum())
+
+
+def measure_attribution_drift(
+    challenger: Contender, champion: Contender | None, data: TrainingData, rows: NDArray[np.int64], n_threads: int
+) -> dict[str, Any]:
+    """Compare the reasons and the leading features of two models on the newest orders that each finds riskiest.
+
+    Returns
+    -------
+    ``reasons``: per reason code, the share of each model's riskiest orders that have it; ``features``: those whose mean
+    absolute contribution differs most, log-odds; without a champion its columns are 0
+    """
+    ours, ours_strength = _explain(challenger, data, rows, n_threads)
+    theirs, their_strength = _explain(champion, data, rows, n_threads) if champion else (Counter(), {})
+    codes = sorted(set(ours) | set(theirs), key=lambda code: (-max(ours[code], theirs[code]), code))
+    names = sorted(
+        set(ours_strength) | set(their_strength),
+        key=lambda name: (-abs(ours_strength.get(name, 0.0) - their_strength.get(name, 0.0)), name),
+    )
+    return {
+        "reasons": [{"code": code, "challenger": ours[code], "champion": theirs[code]} for code in codes],
+        "features": [
+            {"name": name, "challenger": ours_strength.get(name, 0.0), "champion": their_strength.get(name, 0.0)}
+            for name in names[:_N_FEATURES]
+        ],
+    }
+
+
+def _explain(
+    contender: Contender, data: TrainingData, rows: NDArray[np.int64], n_threads: int
+) -> tuple[Counter[str], dict[str, float]]:
+    """Return each reason's share of the riskiest orders, and each feature's mean absolute contribution there."""
+    raw = contender.predict(data, rows, n_threads)
+    riskiest = rows[np.argsort(-raw, kind="stable")[: min(max(int(len(rows) * _SHARE), 1), _MOST)]]
+    if len(riskiest) == 0:
+        return Counter(), {}
+    names = contender.model.spec.names
+    features = np.ascontiguousarray(data.features[np.ix_(riskiest, contender.columns)])
+    shares = contender.predictor.explain(features, n_threads=n_threads)[:, :-1]
+    found: Counter[str] = Counter()
+    for reasons in assign_reasons(names, shares, features, lang="en"):
+        found.update({str(reason.code) for reason in reasons})
+    share = Counter({code: n / len(riskiest) for code, n in found.items()})
+    return share, dict(zip(names, np.abs(shares).mean(axis=0).tolist(), strict=True))
 
 
 def _share_bins(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:

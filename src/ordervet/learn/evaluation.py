@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ordervet.learn.intervals import drop_nan, find_interval
-from ordervet.learn.ranking import Ranking
-from ordervet.learn.train import ALERT_RATES
+from ordervet.learn.ranking import ALERT_RATES, Ranking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +36,7 @@ class TestOrders:
     amount_minor : minor units
     day : local days since 1970
     buyer : 0 to n_buyers - 1: what an interval is drawn by; orders without a buyer stand alone
-    parts : what the orders are told apart by, such as ``channel``: name to texts, empty where there is none
+    parts : what the orders are grouped by, such as ``channel``: name to texts, empty where there is none
     """
 
     __test__ = False  # no test, whatever the name says
@@ -54,7 +53,7 @@ class TestOrders:
         return len(self.raw)
 
 
-def judge_ranking(orders: TestOrders, *, capacity: int | None = None) -> dict[str, Any]:
+def evaluate_ranking(orders: TestOrders, *, capacity: int | None = None) -> dict[str, Any]:
     """Measure a ranking in every respect that a merchant asks about.
 
     Intervals are 5th to 95th percentile of bootstrap draws of whole buyers. The parts (kinds, channels, look-alikes,
@@ -63,7 +62,7 @@ def judge_ranking(orders: TestOrders, *, capacity: int | None = None) -> dict[st
     Parameters
     ----------
     orders : the test orders
-    capacity : orders a day that the desk can look at; None leaves that out
+    capacity : orders a day that the desk can look at; None skips that
 
     Returns
     -------
@@ -73,7 +72,7 @@ def judge_ranking(orders: TestOrders, *, capacity: int | None = None) -> dict[st
     share = float(orders.is_malicious.mean()) if len(orders) else 0.0
     rate = min(1.0, FLAGS_PER_MALICIOUS * share)
     flags = ranking.flag(rate)
-    judgement: dict[str, Any] = {
+    evaluation: dict[str, Any] = {
         "n_orders": len(orders),
         "n_malicious": int(orders.is_malicious.sum()),
         "n_buyers": int(orders.buyer.max(initial=-1)) + 1,
@@ -86,10 +85,10 @@ def judge_ranking(orders: TestOrders, *, capacity: int | None = None) -> dict[st
         "curve": _trace(ranking),
     }
     if capacity is not None:
-        judgement["at_capacity"] = _measure_capacity(orders, capacity)
+        evaluation["at_capacity"] = _measure_capacity(orders, capacity)
     if orders.p_malicious is not None:
-        judgement["calibration"] = measure_calibration(orders.p_malicious, orders.is_malicious)
-    plain: dict[str, Any] = drop_nan(judgement)
+        evaluation["calibration"] = measure_calibration(orders.p_malicious, orders.is_malicious)
+    plain: dict[str, Any] = drop_nan(evaluation)
     return plain
 
 

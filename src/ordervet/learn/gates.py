@@ -1,6 +1,6 @@
 """The gates: what a challenger must show before it serves. Data in; a figure, a bound and a verdict out.
 
-A gate that cannot judge says so in its note and lets pass: each names what it needs. docs/nightly.md has the table.
+A gate that has nothing to judge by passes, and says so in its note. docs/nightly.md has the table.
 """
 
 from __future__ import annotations
@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ordervet.learn.intervals import draw_intervals, drop_nan
+from ordervet.learn.ranking import Ranking
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from ordervet.learn.drift import FeatureDrift
+    from ordervet.learn.intervals import Measure
+    from ordervet.learn.night_settings import GateBounds
+    from ordervet.learn.ranking import Holdout
 
 #: Standard errors that count as sampling noise.
 _NOISE = 2.0
@@ -47,23 +53,18 @@ class Gate:
     values: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give plain values for JSON; what is no finite number is None."""
-        values = asdict(self)
-        return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in values.items()}
+        """Return plain values for JSON; what is no finite number is None."""
+        values: dict[str, Any] = drop_nan(asdict(self))
+        return values
 
 
 def check_gain(
     name: str, gain: dict[str, float] | None, *, margin: float, is_champion_old: bool, max_loss: float
 ) -> Gate:
-    """Check that it is better than the champion beyond noise; or, when that is old, not worse.
+    """Check that the challenger is better than the champion beyond noise; or, when that is old, not worse.
 
-    Parameters
-    ----------
-    name : of the gate
-    gain : of `figures.measure_gain`; None without a champion
-    margin : the gain's lower bound must be above
-    is_champion_old : the champion has served its time
-    max_loss : what "not worse" allows
+    `gain` is of `intervals.measure_gain`, None without a champion; its lower bound must be above `margin`, or the gain
+    itself, beside an old champion, at least -`max_loss`.
     """
     if gain is None:
         return Gate(name, None, margin, passed=True, note="no_champion")
@@ -82,7 +83,7 @@ def check_calibration(
     ----------
     p, is_malicious, weight : shape (n,), on orders the model was not fitted on
     error : bound of the expected calibration error
-    bias : bound of foretold over found malice less one, beyond sampling noise
+    bias : bound of predicted over observed malice less one, beyond sampling noise
     """
     total, found, foretold = float(weight.sum()), float(weight[is_malicious].sum()), float((weight * p).sum())
     noise = _NOISE * math.sqrt(float((weight * p * (1 - p)).sum()))
@@ -98,14 +99,9 @@ def check_calibration(
 
 
 def check_false_positives(name: str, groups: Iterable[tuple[str, int, int]], *, bound: float, min_group: int) -> Gate:
-    """Check that no group of innocent orders is alerted too often.
+    """Check that no group of innocent orders is alerted too often, beyond sampling noise.
 
-    Parameters
-    ----------
-    name : of the gate
-    groups : name, innocent orders, how many of them were alerted
-    bound : highest share, beyond sampling noise
-    min_group : smaller groups are not judged
+    `groups` holds name, innocent orders, and how many of them were alerted; those below `min_group` are not judged.
     """
     judged = [(_less_noise(n_alerts, n), label, n) for label, n, n_alerts in groups if n >= min_group]
     if not judged:
@@ -123,7 +119,7 @@ def check_alert_rate(
     Parameters
     ----------
     scores : thresholds
-    n_alerts : orders at or above each, of days that the score was not made of
+    n_alerts : orders at or above each, on days that the score was not made of
     n_orders : orders of those days
     bound : largest relative difference, beyond sampling noise
     min_alerts : thresholds that would give fewer are not judged
@@ -143,13 +139,13 @@ def check_alert_rate(
 
 
 def find_target_rate(score: float) -> float:
-    """Give the share of a quiet day's orders that a risk score stands for."""
+    """Return the share of a quiet day's orders that a risk score stands for."""
     share: float = 10 ** (-score / 250)
     return share
 
 
 def is_expected(name: str, expected: Sequence[str]) -> bool:
-    """Tell whether notice was given of a feature, by one of the patterns."""
+    """Return whether notice was given of a feature, by one of the patterns."""
     return any(fnmatchcase(name, pattern) for pattern in expected)
 
 
@@ -162,15 +158,7 @@ def check_features(
     varied_share: float,
     expected: Sequence[str],
 ) -> list[Gate]:
-    """Check that no feature is new, constant or drifted without notice.
-
-    Parameters
-    ----------
-    drifts : of every feature
-    new : features that the champion does not have
-    psi, constant_share, varied_share : bounds
-    expected : patterns of names that notice was given of
-    """
+    """Check that no feature is new, constant or drifted without notice, which `expected` gives by patterns of names."""
     unexpected = [name for name in new if not is_expected(name, expected)]
     frozen = [
         d.name
@@ -185,6 +173,43 @@ def check_features(
         Gate("features_constant", float(len(frozen)), 0.0, not frozen, *_name_some(frozen)),
         Gate("features_drift", worst, psi, not over, *_name_some(over or [d.name for d in ranked[:1]])),
     ]
+
+
+def check_skill(
+    raw: NDArray[np.float64], own_raw: NDArray[np.float64] | None, holdout: Holdout, bounds: GateBounds, *, seed: int
+) -> list[Gate]:
+    """Check that a model ranks better than chance, and better than one without the history, both beyond noise.
+
+    Parameters
+    ----------
+    raw : shape (n,), the model's scores
+    own_raw : shape (n,), of a model fitted on the same orders by their own columns alone; None where there is none
+    holdout : the orders, on which neither was fitted
+    bounds : confidence level, draws and margins
+    seed : of the draws
+    """
+    whole, own = Ranking(raw, holdout.is_malicious), None if own_raw is None else Ranking(own_raw, holdout.is_malicious)
+    measures: dict[str, Measure] = {"ap": whole.measure_ap}
+    if own is not None:
+        measures["ap_gain"] = lambda weight: whole.measure_ap(weight) - own.measure_ap(weight)
+        measures["auc_gain"] = lambda weight: whole.measure_auc(weight) - own.measure_auc(weight)
+    found = draw_intervals(
+        measures, holdout, confidence_level=bounds.confidence_level, n_draws=bounds.n_draws, seed=seed
+    )
+    return [_check_chance(found["ap"], holdout, bounds), _check_history(found, bounds)]
+
+
+def find_chance_ap(n_malicious: int, n_orders: int) -> float:
+    """Return the average precision that a random ranking has in expectation.
+
+    References
+    ----------
+    Bestgen, "Exact expected average precision of the random baseline for system evaluation", 2015.
+    """
+    if n_orders <= 1:
+        return float(n_malicious > 0)
+    harmonic = float((1 / np.arange(1, n_orders + 1)).sum())
+    return (harmonic + (n_malicious - 1) / (n_orders - 1) * (n_orders - harmonic)) / n_orders
 
 
 def check_verdicts(channels: Iterable[tuple[str, int, int, float]], *, bound: float, min_risky: int) -> Gate:
@@ -222,10 +247,7 @@ def check_at_most(name: str, figure: float | None, bound: float, note: str = "")
 def check_lookalikes(rows: Sequence[dict[str, Any]] | None, champion: Sequence[dict[str, Any]] | None) -> Gate:
     """Check that no protected look-alike is alerted beyond its bound, unless the champion alerts it as often.
 
-    Parameters
-    ----------
-    rows : of the challenger's `LookalikeReport.as_dict`; None when it was left out
-    champion : of the champion's; None without one
+    Both are the rows of `LookalikeReport.as_dict`; None when they were not measured.
     """
     if rows is None:
         return Gate("lookalikes", None, None, passed=True, note="left_out")
@@ -252,3 +274,22 @@ def _name_some(names: Sequence[str]) -> tuple[str, dict[str, Any]]:
     if not names:
         return "", {}
     return "names", {"names": ", ".join(names[:_N_NAMED]), "n": len(names)}
+
+
+def _check_chance(ap: dict[str, float], holdout: Holdout, bounds: GateBounds) -> Gate:
+    n_malicious, n_orders = int(holdout.weight[holdout.is_malicious].sum()), int(holdout.weight.sum())
+    chance = find_chance_ap(n_malicious, n_orders)
+    values = {"ap": ap["value"], "low": ap["low"], "chance": chance}
+    # NOTE: not a number, such as where no order is malicious, does not pass.
+    times = ap["low"] / chance if chance > 0 else float("nan")
+    return Gate("skill", times, bounds.chance_times, times > bounds.chance_times, "chance", values)
+
+
+def _check_history(found: dict[str, dict[str, float]], bounds: GateBounds) -> Gate:
+    if "ap_gain" not in found:
+        return Gate("history_gain", None, bounds.history_margin, passed=True, note="one_sort_of_columns")
+    best = max(found[name]["low"] for name in ("ap_gain", "auc_gain"))
+    values = {
+        f"{name}_{part}": found[name][part] for name in ("ap_gain", "auc_gain") for part in ("value", "low", "high")
+    }
+    return Gate("history_gain", best, bounds.history_margin, best > bounds.history_margin, "history", values)

@@ -1,86 +1,126 @@
-"""How sure a figure is: bootstrap intervals, drawn by groups of orders that stand or fall together.
+"""How sure a figure is: bootstrap intervals over whole buyers, whose orders stand or fall together.
 
-Orders of one buyer are not independent of each other, so whole buyers are drawn, not orders: each gets a Poisson(1)
-weight, which is the bootstrap for large samples.
+Each buyer gets a Poisson(1) weight, which is the bootstrap for large samples. Figures on the same draws are compared in
+pairs.
+
+References
+----------
+Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13 (percentile intervals); Poisson weights:
+Chamandy et al., 2012.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
+
+    from ordervet.learn.ranking import Holdout
+
+    Measure = Callable[[NDArray[np.float64]], float]
 
 N_DRAWS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure with the interval that holds it in 90 of 100 bootstrap draws.
-
-    Parameters
-    ----------
-    value : as measured
-    low, high : 5th and 95th percentile of the draws; NaN where a draw could not be measured
-    """
+    """A figure, and the 5th and 95th percentile of its bootstrap draws; NaN where a draw could not be measured."""
 
     value: float
     low: float
     high: float
 
     def as_dict(self) -> dict[str, float]:
-        """Give plain values for JSON."""
-        return {"value": self.value, "low": self.low, "high": self.high}
+        """Return plain values for JSON."""
+        return asdict(self)
 
 
-def draw_weights(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw how often each group of orders is in one bootstrap sample.
+def number_buyers(ids: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return a number from 0 for each buyer, as they appear; an order without a buyer (0) is a buyer of its own.
 
-    Parameters
-    ----------
-    groups : shape (n,), 0 to n_groups - 1
-
-    Returns
-    -------
-    shape (n,), the same weight for all orders of a group
+    NOT: by their ids. Those are keyed, so that draws by buyer would differ from key to key.
     """
-    n_groups = int(groups.max(initial=-1)) + 1
-    return rng.poisson(1.0, n_groups).astype(np.float64)[groups]
+    _, first, at = np.unique(ids, return_index=True, return_inverse=True)
+    number = np.empty(len(first), np.int64)
+    number[np.argsort(first)] = np.arange(len(first))
+    buyer = number[at]
+    unknown = np.flatnonzero(ids == 0)
+    buyer[unknown] = len(first) + np.arange(len(unknown))
+    return buyer
 
 
-def find_interval(
-    measure: Callable[[NDArray[np.float64]], float],
-    groups: NDArray[np.int64],
-    *,
-    n_draws: int = N_DRAWS,
-    seed: int = 0,
-) -> Interval:
+def draw_weights(buyer: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw how often each order's buyer is in one bootstrap sample; `buyer` holds numbers from 0, shape (n,)."""
+    return rng.poisson(1.0, int(buyer.max(initial=-1)) + 1).astype(np.float64)[buyer]
+
+
+def find_interval(measure: Measure, buyer: NDArray[np.int64], *, n_draws: int = N_DRAWS, seed: int = 0) -> Interval:
     """Measure a figure with its bootstrap interval.
 
     Parameters
     ----------
     measure : from weights of the orders, shape (n,), to the figure
-    groups : shape (n,), 0 to n_groups - 1: what is drawn together
+    buyer : shape (n,), numbers from 0: what is drawn together
     n_draws : bootstrap samples
-    seed : the same seed draws the same samples, so that two figures on the same orders can be compared in pairs
-
-    References
-    ----------
-    Efron and Tibshirani, "An Introduction to the Bootstrap", 1993; Poisson weights: Chamandy et al., 2012.
+    seed : the same seed draws the same samples
     """
     rng = np.random.default_rng(seed)
-    draws = [measure(draw_weights(groups, rng)) for _ in range(n_draws)]
+    draws = [measure(draw_weights(buyer, rng)) for _ in range(n_draws)]
     low, high = np.quantile(draws, [0.05, 0.95]) if draws else (np.nan, np.nan)
-    return Interval(measure(np.ones(len(groups))), float(low), float(high))
+    return Interval(measure(np.ones(len(buyer))), float(low), float(high))
+
+
+def draw_intervals(
+    measures: Mapping[str, Measure], holdout: Holdout, *, confidence_level: float, n_draws: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """Measure figures, each with its interval, all on the same draws of buyers.
+
+    Returns
+    -------
+    per name ``value``, and ``low`` and ``high``, the draws' percentiles on both sides of the confidence level; draws
+    that could not be measured are skipped, NaN where none could
+    """
+    weight = holdout.weight.astype(np.float64)
+    rng = np.random.default_rng(seed)
+    draws: dict[str, list[float]] = {name: [] for name in measures}
+    for _ in range(n_draws):
+        drawn = weight * draw_weights(holdout.buyer, rng)
+        for name, measure in measures.items():
+            draws[name].append(measure(drawn))
+    found = {}
+    for name, measure in measures.items():
+        known = np.array(draws[name])[~np.isnan(draws[name])]
+        ends = [1 - confidence_level, confidence_level]
+        low, high = np.quantile(known, ends) if len(known) else (np.nan, np.nan)
+        found[name] = {"value": measure(weight), "low": float(low), "high": float(high)}
+    return found
+
+
+def measure_gain(
+    challenger: Measure, champion: Measure, holdout: Holdout, *, confidence_level: float, n_draws: int, seed: int
+) -> dict[str, float]:
+    """Measure by how much one figure is higher than another on the same draws of buyers.
+
+    Returns
+    -------
+    ``challenger``, ``champion``, ``gain``, and ``low`` and ``high`` of the gain, see `draw_intervals`
+    """
+    measures = {"gain": lambda weight: challenger(weight) - champion(weight)}
+    drawn = draw_intervals(measures, holdout, confidence_level=confidence_level, n_draws=n_draws, seed=seed)
+    found = drawn["gain"]
+    weight = holdout.weight.astype(np.float64)
+    both = {"challenger": challenger(weight), "champion": champion(weight)}
+    return both | {"gain": found["value"], "low": found["low"], "high": found["high"]}
 
 
 def drop_nan(value: Any) -> Any:
-    """Write None for every number that JSON does not know, in plain values however deep."""
+    """Return plain values, however deep, with None for every number that JSON does not know."""
     if isinstance(value, dict):
         return {key: drop_nan(part) for key, part in value.items()}
     if isinstance(value, list | tuple):

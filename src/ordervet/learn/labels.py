@@ -1,9 +1,9 @@
-"""Which orders are ripe to be learned from, and what they were: docs/definitions.md L1, docs/nightly.md N1 to N3.
+"""Which orders are mature enough to learn from, and their labels: docs/definitions.md L1, docs/nightly.md N1 to N3.
 
-An order enters the night's data at an age, not when its label comes. Verdicts of malice come within days; that an
-order was innocent is only ever told by silence. Taking labels as they come would make the newest days look wicked,
-taking the silent fresh as innocent would make them look harmless; both move the calibration. So all orders of a day
-enter together.
+An order enters the night's data at an age, not when its label comes. Verdicts of malice come within days; that an order
+was innocent is only ever known by silence. Taking labels as they come would overstate fraud among the newest orders,
+taking the silent fresh as innocent would understate it; both shift the calibration. So all orders of a day enter
+together.
 """
 
 from __future__ import annotations
@@ -14,30 +14,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ordervet.contract.model import OutcomeKind
+from ordervet.contract.verdicts import CORRECTED, MILDNESS, find_standing_rows
+from ordervet.features.events import JUDGEMENT_BIT, RANK_CORRECTION
+from ordervet.features.spec import SELECTOR_BIT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ordervet.features import LaterEvents, OrderEvents
     from ordervet.history.slices import Timeline
     from ordervet.learn.night_settings import Maturity
 
 DAY_US = 86_400_000_000
 MALICIOUS, INNOCENT, UNKNOWN = 1, 0, -1
-#: Milder first; of judgements at one instant the last stands (definitions V4).
-_RANK = {"malicious": 1, "unsure": 2, "innocent": 3, "correction": 4}
-_VALUE = {"malicious": MALICIOUS, "unsure": UNKNOWN, "innocent": INNOCENT, "correction": INNOCENT}
+#: A timeline's word for a judgement: how mild it is (docs/definitions.md V4), and the label it gives.
+_MILDNESS = MILDNESS | {"correction": MILDNESS[CORRECTED]}
+_LABEL = {"malicious": MALICIOUS, "unsure": UNKNOWN, "innocent": INNOCENT, "correction": INNOCENT}
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What is known of every order at the cut-off, in the timeline's order.
+    """What is known of every order at the cut-off, in the timeline's order; every array of shape (n_orders,).
 
     Parameters
     ----------
-    label : shape (n_orders,), int8: 1 malicious, 0 innocent, -1 not known (yet)
-    is_judged : shape (n_orders,), a verdict or correction stands, ripe or not
-    verdict : shape (n_orders,), int8: what the standing judgement says, ripe or not; -1 without one
-    verdict_at : shape (n_orders,), UTC microseconds of the standing judgement; 0 without one
+    label : int8: 1 malicious, 0 innocent, -1 not known (yet)
+    is_judged : a verdict or correction stands, mature or not
+    verdict : int8: what the standing judgement says, mature or not; -1 without one
+    verdict_at : UTC microseconds of the standing judgement; 0 without one
     """
 
     label: NDArray[np.int8]
@@ -46,30 +50,50 @@ class Labels:
     verdict_at: NDArray[np.int64]
 
 
-def label_ripe_orders(timeline: Timeline, *, as_of_us: int, maturity: Maturity) -> Labels:
-    """Label the orders that are ripe at an instant.
+def label_orders(orders: OrderEvents, later: LaterEvents, *, as_of: int, maturity_us: int) -> NDArray[np.int8]:
+    """Label orders by what was known at a time (docs/definitions.md L1, L2).
 
-    An order is ripe at the age `order_days`. Then its standing judgement decides, when that has stood for its
+    The standing judgement seen up to `as_of` decides. An order nobody judged is innocent once it is older than the
+    maturity; before that it is not known.
+
+    Returns
+    -------
+    shape (n_orders,), int8: 1, 0, or -1 where not known
+    """
+    label = np.where(orders.seen_at <= as_of - maturity_us, INNOCENT, UNKNOWN).astype(np.int8)
+    judged = np.flatnonzero(((later.mask & JUDGEMENT_BIT) != 0) & (later.seen_at <= as_of))
+    sorter = np.argsort(orders.order_id, kind="stable")
+    at = np.minimum(np.searchsorted(orders.order_id, later.order_id[judged], sorter=sorter), max(len(orders) - 1, 0))
+    rows = sorter[at] if len(orders) else at
+    is_known = orders.order_id[rows] == later.order_id[judged] if len(orders) else np.zeros(0, bool)
+    judged, rows = judged[is_known], rows[is_known]
+    standing = find_standing_rows(rows, later.seen_at[judged], later.rank[judged], len(orders))
+    is_judged = standing >= 0
+    by = judged[standing[is_judged]]
+    value = np.select(
+        [(later.mask[by] & SELECTOR_BIT["malicious"]) != 0, (later.mask[by] & SELECTOR_BIT["innocent"]) != 0],
+        [MALICIOUS, INNOCENT],
+        default=np.where(later.rank[by] == RANK_CORRECTION, INNOCENT, UNKNOWN),
+    )
+    label[is_judged] = value
+    return label
+
+
+def label_mature_orders(timeline: Timeline, *, as_of_us: int, maturity: Maturity) -> Labels:
+    """Label the orders that are mature at the cut-off, given the events seen before it (docs/nightly.md N2, N3).
+
+    An order is mature at the age `order_days`. Then its standing judgement decides, when that has stood for its
     `verdict_days`; an order that nobody judged is innocent, when `outcome_days` have passed since each of its outcomes.
     Everything else is not known.
-
-    Parameters
-    ----------
-    timeline : events seen before the instant
-    as_of_us : the cut-off, UTC microseconds
-    maturity : how long each takes
     """
-    rank = np.array([_RANK.get(each, 0) for each in timeline.kinds] or [0])
-    value = np.array([_VALUE.get(each, UNKNOWN) for each in timeline.kinds] or [0], np.int8)
-    judged = np.flatnonzero(rank[timeline.later_kind] > 0)
-    judged = judged[np.lexsort((rank[timeline.later_kind[judged]], timeline.later_seen_at[judged]))]
-    rows = timeline.later_row[judged]
-    n = len(timeline.order_id)
-    verdict, verdict_at, is_judged = np.full(n, UNKNOWN, np.int8), np.zeros(n, np.int64), np.zeros(n, bool)
-    # NOTE: ascending in time and rank, so that the judgement that stands is written last.
-    verdict[rows] = value[timeline.later_kind[judged]]
-    verdict_at[rows] = timeline.later_seen_at[judged]
-    is_judged[rows] = True
+    mildness = np.array([_MILDNESS.get(each, -1) for each in timeline.kinds] or [-1])
+    value = np.array([_LABEL.get(each, UNKNOWN) for each in timeline.kinds] or [0], np.int8)
+    judged = np.flatnonzero(mildness[timeline.later_kind] >= 0)
+    what, seen_at = timeline.later_kind[judged], timeline.later_seen_at[judged]
+    standing = find_standing_rows(timeline.later_row[judged], seen_at, mildness[what], len(timeline.order_id))
+    is_judged = standing >= 0
+    verdict, verdict_at = np.full(len(standing), UNKNOWN, np.int8), np.zeros(len(standing), np.int64)
+    verdict[is_judged], verdict_at[is_judged] = value[what[standing[is_judged]]], seen_at[standing[is_judged]]
     label = np.where(is_judged, verdict, INNOCENT).astype(np.int8)
     for name, each in (("malicious", MALICIOUS), ("innocent", INNOCENT)):
         stood_since = as_of_us - int(maturity.verdict_days.get(name, 0.0) * DAY_US)

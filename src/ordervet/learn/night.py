@@ -1,7 +1,7 @@
 """One night: from a history to a better model that serves, or to a reason why there is none.
 
-Everything up to the decision can be done again with the same result; the decision is written down before anything is
-changed; what follows from it is carried out step by step, each of which can be repeated. So a night may die anywhere.
+Everything up to the decision can be repeated with the same result; the decision is written before anything is changed;
+what follows is carried out in steps that can each be repeated. So a night may die anywhere.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ordervet import storage
 from ordervet.learn import records
-from ordervet.learn.decision import Task, decide
+from ordervet.learn.promotion import Task, decide_promotion
 from ordervet.model import promote_model, save_model
 from ordervet.model.registry import read_live_id
 from ordervet.policy import load_policy
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from ordervet.features import FeatureSpec
     from ordervet.history.slices import HistorySlices
-    from ordervet.learn.decision import Lookalikes
     from ordervet.learn.night_settings import NightSettings
+    from ordervet.learn.promotion import Lookalikes
     from ordervet.policy import Policy
 
 PROMOTED, REFUSED, RESCALED = "promoted", "refused", "rescaled"
@@ -42,10 +42,10 @@ class Night:
     Parameters
     ----------
     name : of its folder
-    outcome : "promoted", "refused", or "rescaled": refused, and the serving model's risk score made anew; in a dry run
-        "would promote" or "would refuse"
+    outcome : "promoted", "refused", or "rescaled": refused, and the serving model's risk score fitted again; in a dry
+        run "would promote" or "would refuse"
     was_done : the same night was done before, and nothing was done now
-    record : everything the report tells, as plain values
+    record : everything the report shows, as plain values
     folder : with report.zh.html, report.en.html and result.json; None in a dry run
     """
 
@@ -79,10 +79,10 @@ def run_night(
     settings : maturity, budgets, bounds
     policy : whose id goes into the manifest; None takes the default
     about : notes about the data for the manifest, such as ``{"is_simulated": True}``
-    measure_lookalikes : from a model to `LookalikeReport.as_dict`; None leaves the gate out
+    measure_lookalikes : from a model to `LookalikeReport.as_dict`; None skips the gate
     dry_run : nothing is written
     n_threads : threads; the artefact does not depend on it
-    report_step : is told what is being done
+    report_step : called with what is being done
 
     Raises
     ------
@@ -99,7 +99,7 @@ def run_night(
     )  # fmt: skip
     name = records.name_night(slices.until_us, _describe_content(task, slices))
     if dry_run:
-        _, record = decide(task, slices, None)
+        _, record = decide_promotion(task, slices, None)
         outcome = WOULD_PROMOTE if record["passed"] else WOULD_REFUSE
         return Night(name, outcome, was_done=False, record=record, folder=None)
     with records.hold_night_lock(models):
@@ -113,7 +113,7 @@ def _run(task: Task, slices: HistorySlices, folder: Path) -> Night:
     decision = records.read_json(folder / "decision.json")
     if decision is None:
         records.clear_leftovers(task.models, but=folder.name)
-        made, decision = decide(task, slices, folder / "work")
+        made, decision = decide_promotion(task, slices, folder / "work")
         task.report_step("registering")
         for model in made:
             save_model(model, task.models, card=build_card(model))

@@ -1,14 +1,15 @@
-"""What a night is told: when labels are ripe, how much is kept, where the gates stand. TOML, every fault at once."""
+"""Settings of a night: when labels are mature, how much is kept, where the gates stand. TOML, every fault at once."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import tomllib
-from typing import TYPE_CHECKING, Annotated, Self
+import warnings
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ordervet.contract.model import OutcomeKind
 from ordervet.errors import MappingError
@@ -22,22 +23,36 @@ WholeDays = Annotated[int, Ge(1), Le(3650)]
 Share = Annotated[float, Ge(0), Le(1)]
 Rows = Annotated[int, Ge(1_000)]
 
-
 #: Features whose every value moves with the season by design: rates of whole shops and channels, the day of the week.
 SEASONAL = ("shop__*", "channel__*", "category__*", "item__*", "campaign__*", "order__value__weekday")
+
+
+#: Former names of settings, which still work.
+_RENAMED = {"sureness": "confidence_level"}
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_former_names(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        for old, new in _RENAMED.items():
+            if old in values and new in cls.model_fields and new not in values:
+                warnings.warn(f"the setting '{old}' is now called '{new}'", FutureWarning, stacklevel=2)
+                values = {key: value for key, value in values.items() if key != old} | {new: values[old]}
+        return values
+
 
 class Maturity(_Part):
-    """When a label is ripe. Days.
+    """When a label is mature. Days.
 
     Parameters
     ----------
     order_days : an order younger than this is not learned from, whatever is known of it: what is known of fresh orders
-        is mostly malice, because nobody is told that an order was innocent
+        is mostly malice, because no verdict says that an order was innocent
     verdict_days : by verdict, how long it must have stood; an appeal may come
     outcome_days : by kind of outcome, how long an order that nobody judged waits after one before silence is innocence
     """
@@ -67,10 +82,10 @@ class Learning(_Part):
 
     Parameters
     ----------
-    train_days : ripe orders of so many days are learned from
-    holdout_days : the newest ripe days, on which challenger and champion are measured and nothing is learned
+    train_days : mature orders of so many days are learned from
+    holdout_days : the newest mature days, on which challenger and champion are measured and nothing is learned
     max_rows : rows of the training matrix; beyond it, orders that nobody judged are sampled and weighted
-    reference_days : the newest days, ripe or not, that drift is measured against
+    reference_days : the newest days, mature or not, that drift is measured against
     scale_days : the newest quiet ones of these days, that the risk score is made of
     max_reference_rows : rows of theirs
     loud_factor : a day with more orders than so many times the median day is no reference: a campaign
@@ -94,7 +109,7 @@ class GateBounds(_Part):
 
     Parameters
     ----------
-    sureness : of the paired bootstrap: the gain's lower bound is its percentile 100 × (1 − sureness)
+    confidence_level : of the paired bootstrap: the gain's lower bound is its percentile 100 × (1 − confidence_level)
     n_draws : of the bootstrap
     ap_margin, money_margin : the lower bound of the gain must be above
     chance_times : the lower bound of the average precision must be above so many times that of a random ranking
@@ -104,7 +119,7 @@ class GateBounds(_Part):
     max_loss : "not worse" is a gain, as measured, of at least minus this
     money_rate : alert rate at which the money caught is measured, or 1.25 times the share of malice where that is more
     calibration_error : expected calibration error
-    calibration_bias : relative difference of foretold and found malice, beyond sampling noise
+    calibration_bias : relative difference of predicted and observed malice, beyond sampling noise
     review_score : risk score from which an order counts as an alert in the gates on false positives
     channel_false_positives, new_buyer_false_positives : highest share of innocent orders alerted, beyond sampling noise
     min_group : innocent orders below which a group is not judged
@@ -120,11 +135,12 @@ class GateBounds(_Part):
     expected : patterns of feature names whose being new, constant or drifted was given notice of
     label_auc : least AUC of the champion on a channel's newest verdicts, or share confirmed of those it finds risky
     min_label_risky : newest verdicts on risky orders below which a channel's verdicts are not judged
-    duplicates : share of the newest days' orders that repeat buyer, instant and amount of another order
+    duplicates : share of the newest days' orders that repeat buyer, time and amount of another order
     lookalike_orders : simulated orders of each look-alike; 0 leaves them out, which the report says
     """
 
-    sureness: Annotated[float, Gt(0.5), Le(0.999)] = 0.95
+    # NOTE: written under its former name into `NightSettings.hash`, which is part of the ids of models and nights.
+    confidence_level: Annotated[float, Gt(0.5), Le(0.999), Field(serialization_alias="sureness")] = 0.95
     n_draws: Annotated[int, Ge(50), Le(10_000)] = 200
     ap_margin: float = 0.0
     money_margin: float = 0.0
@@ -156,7 +172,7 @@ class GateBounds(_Part):
 
 
 class NightSettings(_Part):
-    """Everything a night is told.
+    """All settings of a night.
 
     Parameters
     ----------
@@ -174,7 +190,9 @@ class NightSettings(_Part):
     @property
     def hash(self) -> str:
         """SHA-256 over all settings, hexadecimal."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True).encode()
+        ).hexdigest()
 
 
 def load_night_settings(path: Path | None) -> NightSettings:
@@ -196,6 +214,6 @@ def load_night_settings(path: Path | None) -> NightSettings:
     except ValidationError as error:
         faults = "\n".join(f" - '{'.'.join(map(str, e['loc']))}': {e['msg']}" for e in error.errors())
         raise MappingError(
-            f"{error.error_count()} settings in {path.name} are wrong\n{faults}",
+            f"{error.error_count()} settings in {path.name} are invalid\n{faults}",
             hint="docs/nightly.md shows every setting",
         ) from None

@@ -11,20 +11,14 @@ _HELP = {
     "ordervet_retrain_passed": "1 when the challenger passed every gate.",
     "ordervet_retrain_gate_passed": "1 when the challenger passed the gate.",
     "ordervet_retrain_gate_figure": "What the gate measured.",
-    "ordervet_retrain_metric": "Figures on later, ripe orders, of the new and of the serving model.",
+    "ordervet_retrain_metric": "Figures on later, mature orders, of the new and of the serving model.",
     "ordervet_retrain_psi": "Population stability index of the newest days.",
     "ordervet_retrain_orders": "Orders learned from and measured on.",
 }
 
 
 def build_metrics(record: dict[str, Any], *, is_dry_run: bool) -> str:
-    """Write a night's metrics; what could not be measured is left out.
-
-    Parameters
-    ----------
-    record : of `night.run_night`
-    is_dry_run : then nothing was finished
-    """
+    """Return a night's metrics, from its record; what could not be measured is skipped."""
     samples: dict[str, list[tuple[dict[str, str], float | None]]] = {name: [] for name in _HELP}
     samples["ordervet_retrain_cut_off_seconds"].append(({}, _read_seconds(record["as_of"])))
     if not is_dry_run:
@@ -49,8 +43,8 @@ def build_metrics(record: dict[str, Any], *, is_dry_run: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _read_seconds(instant: str) -> float:
-    return datetime.fromisoformat(instant).timestamp()
+def _read_seconds(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()
 
 
 def _write_labels(labels: dict[str, str]) -> str:

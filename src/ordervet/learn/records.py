@@ -21,14 +21,14 @@ import numpy as np
 
 from ordervet import storage
 from ordervet.errors import ModelError
-from ordervet.learn.training_data import Material, Plan
+from ordervet.learn.training_data import Plan, TrainingData
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
 NIGHTS = "nights"
-_ARRAYS = ("features", "seen_at", "amount_minor", "group", "channel", "kind")
+_ARRAYS = ("features", "seen_at", "amount_minor", "buyer", "channel", "kind")
 _PLAN_ARRAYS = ("rows", "label", "verdict", "verdict_at", "weight", "is_reference")
 
 
@@ -56,7 +56,7 @@ def name_night(as_of_us: int, content: dict[str, str]) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a record; None when it is not there, or not whole."""
+    """Read a record; None when it is missing or not whole."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError):
@@ -79,46 +79,47 @@ def clear_leftovers(models: Path, *, but: str) -> None:
             shutil.rmtree(work, ignore_errors=True)
 
 
-def save_material(work: Path, material: Material, *, made_of: str) -> None:
+def save_training_data(work: Path, data: TrainingData, *, made_of: str) -> None:
     """Keep the replay's result for a run that takes over."""
     work.mkdir(parents=True, exist_ok=True)
-    (work / "material.json").unlink(missing_ok=True)
+    (work / "training_data.json").unlink(missing_ok=True)
     hashes = {}
-    for name, array in _list_arrays(material).items():
+    for name, array in _list_arrays(data).items():
         path = work / f"{name}.npy"
         with path.open("wb") as file:
             np.save(file, array, allow_pickle=False)
         hashes[name] = _hash(path)
-    names = {str(key): name for key, name in material.channel_names.items()}
-    twins = {str(day): share for day, share in material.twin_share.items()}
+    names = {str(key): name for key, name in data.channel_names.items()}
+    duplicates = {str(day): share for day, share in data.duplicate_share.items()}
     write_json(
-        work / "material.json", {"made_of": made_of, "hashes": hashes, "channel_names": names, "twin_share": twins}
+        work / "training_data.json",
+        {"made_of": made_of, "hashes": hashes, "channel_names": names, "duplicate_share": duplicates},
     )
 
 
-def load_material(work: Path, *, made_of: str) -> Material | None:
+def load_training_data(work: Path, *, made_of: str) -> TrainingData | None:
     """Take over a replay's result; None when there is none of the same make, or it is not whole."""
-    record = read_json(work / "material.json")
+    record = read_json(work / "training_data.json")
     if record is None or record.get("made_of") != made_of:
         return None
     try:
-        if any(_hash(work / f"{name}.npy") != told for name, told in record["hashes"].items()):
+        if any(_hash(work / f"{name}.npy") != digest for name, digest in record["hashes"].items()):
             return None
         found = {name: np.load(work / f"{name}.npy", allow_pickle=False) for name in record["hashes"]}
         plan = Plan(**{name: found[name] for name in _PLAN_ARRAYS})
-        return Material(
+        return TrainingData(
             plan,
             **{name: found[name] for name in _ARRAYS},
             channel_names={int(key): name for key, name in record["channel_names"].items()},
-            twin_share={int(day): share for day, share in record["twin_share"].items()},
+            duplicate_share={int(day): share for day, share in record["duplicate_share"].items()},
         )
     except (OSError, ValueError, KeyError):
         return None
 
 
-def _list_arrays(material: Material) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
-    own = {name: getattr(material, name) for name in _ARRAYS}
-    return own | {name: getattr(material.plan, name) for name in _PLAN_ARRAYS}
+def _list_arrays(data: TrainingData) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
+    own = {name: getattr(data, name) for name in _ARRAYS}
+    return own | {name: getattr(data.plan, name) for name in _PLAN_ARRAYS}
 
 
 def _hash(path: Path) -> str:

@@ -1,6 +1,6 @@
-"""Learn a model from events: matured labels, features by the same kernel that serves, a time split, figures measured.
+"""Learn a model from events: mature labels, features by the kernel that serves, a time split, measured figures.
 
-"Matured" means that enough time has passed for the truth to come out; see docs/definitions.md L1 to L4.
+A label is mature once enough time has passed for the truth to come out; see docs/definitions.md L1 to L4.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import pyarrow.compute as pc
 from ordervet.entities import KeyedEvents, key_events, load_key
 from ordervet.entities.keys import name_key
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
-from ordervet.features.events import JUDGEMENT_BIT, RANK_CORRECTION
-from ordervet.features.spec import SELECTOR_BIT
-from ordervet.model import ForestPredictor, TrainingSet, fit_model, measure_at_rate, measure_ranking
+from ordervet.learn import gates
+from ordervet.learn.intervals import number_buyers
+from ordervet.learn.labels import DAY_US, label_orders
+from ordervet.learn.ranking import ALERT_RATES, Holdout, measure_at_rate, measure_ranking
+from ordervet.model import ForestPredictor, TrainingSet, fit_model
 from ordervet.model.fit import split_by_time
 from ordervet.model.kinds import fit_kinds, measure_kinds
 
@@ -28,11 +30,10 @@ if TYPE_CHECKING:
 
     from ordervet.contract import Events
     from ordervet.features import FeatureSpec, LaterEvents, OrderEvents
+    from ordervet.learn.night_settings import GateBounds
     from ordervet.model import FitSettings, Model
     from ordervet.model.kinds import KindModel
 
-DAY_US = 86_400_000_000
-ALERT_RATES = (0.005, 0.01, 0.02, 0.05)
 TEST_SHARE = 0.2
 
 
@@ -43,7 +44,7 @@ class Prepared:
     Parameters
     ----------
     orders : the orders as arrays
-    features : shape (n_orders, n_features), as of each order's own instant
+    features : shape (n_orders, n_features), as of each order's own time
     label : shape (n_orders,), int8: 1 malicious, 0 innocent, -1 not known (yet)
     later : what became known about the orders
     keyed : the tables that all this was made from, orders row by row as above
@@ -56,7 +57,7 @@ class Prepared:
     keyed: KeyedEvents
 
     def pick_labelled(self) -> TrainingSet:
-        """Give the labelled orders."""
+        """Return the labelled orders."""
         rows = np.flatnonzero(self.label >= 0)
         return TrainingSet(self.features[rows], self.label[rows] == 1, self.orders.seen_at[rows])
 
@@ -78,34 +79,6 @@ def prepare(events: Events | KeyedEvents, spec: FeatureSpec, *, maturity_days: f
     return Prepared(orders, features, label, later, keyed)
 
 
-def label_orders(orders: OrderEvents, later: LaterEvents, *, as_of: int, maturity_us: int) -> NDArray[np.int8]:
-    """Label orders by what was known at an instant.
-
-    The latest verdict or correction seen up to `as_of` decides: malicious is 1, innocent and corrected are 0, unsure
-    is not known. An order nobody judged is innocent once it is older than the maturity; before that it is not known.
-
-    Returns
-    -------
-    shape (n_orders,), int8: 1, 0, or -1 where not known
-    """
-    label = np.where(orders.seen_at <= as_of - maturity_us, 0, -1).astype(np.int8)
-    judged = np.flatnonzero(((later.mask & JUDGEMENT_BIT) != 0) & (later.seen_at <= as_of))
-    judged = judged[np.lexsort((later.rank[judged], later.seen_at[judged]))]
-    sorter = np.argsort(orders.order_id, kind="stable")
-    at = np.minimum(np.searchsorted(orders.order_id, later.order_id[judged], sorter=sorter), max(len(orders) - 1, 0))
-    rows = sorter[at] if len(orders) else at
-    is_known = orders.order_id[rows] == later.order_id[judged] if len(orders) else np.zeros(0, bool)
-    is_correction = later.rank[judged] == RANK_CORRECTION
-    value = np.select(
-        [(later.mask[judged] & SELECTOR_BIT["malicious"]) != 0, (later.mask[judged] & SELECTOR_BIT["innocent"]) != 0],
-        [1, 0],
-        default=np.where(is_correction, 0, -1),
-    )
-    # NOTE: ascending in time, so that the latest judgement of an order is written last.
-    label[rows[is_known]] = value[is_known]
-    return label
-
-
 @dataclass(frozen=True, slots=True)
 class Learned:
     """A model, and the orders that it was made and measured on.
@@ -125,48 +98,7 @@ class Learned:
     amount_minor: NDArray[np.int64]
 
 
-def train_model(
-    events: Events | KeyedEvents,
-    spec: FeatureSpec,
-    settings: FitSettings,
-    *,
-    maturity_days: float = 30.0,
-    origin: Mapping[str, Any] | None = None,
-    n_jobs: int = 1,
-) -> Model:
-    """Give the model of `learn_model`."""
-    return learn_model(events, spec, settings, maturity_days=maturity_days, origin=origin, n_jobs=n_jobs).model
-
-
 def learn_model(
-    events: Events | KeyedEvents,
-    spec: FeatureSpec,
-    settings: FitSettings,
-    *,
-    maturity_days: float = 30.0,
-    origin: Mapping[str, Any] | None = None,
-    n_jobs: int = 1,
-) -> Learned:
-    """Train on the older orders, and measure on the newest fifth, which the model has not seen.
-
-    Parameters
-    ----------
-    events : everything known
-    spec : the features
-    settings : LightGBM parameters and seed
-    maturity_days : see `prepare`
-    origin : notes about the data for the manifest, such as ``{"data": "simulated"}``
-    n_jobs : threads; the model does not depend on it
-
-    Raises
-    ------
-    TrainingError
-        Too few labelled orders of either class.
-    """
-    return learn_merchants([events], spec, settings, maturity_days=maturity_days, origin=origin, n_jobs=n_jobs)
-
-
-def learn_merchants(
     merchants: Iterable[Events | KeyedEvents],
     spec: FeatureSpec,
     settings: FitSettings,
@@ -175,12 +107,16 @@ def learn_merchants(
     origin: Mapping[str, Any] | None = None,
     n_jobs: int = 1,
 ) -> Learned:
-    """Learn one model from merchants who know nothing of each other: each one's history is its own.
+    """Train one model on the older orders, and measure it on the newest fifth, which it has not seen.
 
     Parameters
     ----------
-    merchants : everything known to each, at least one
-    spec, settings, maturity_days, origin, n_jobs : as for `learn_model`
+    merchants : everything known to each, at least one; each one's history is its own
+    spec : the features
+    settings : LightGBM parameters and seed
+    maturity_days : see `prepare`
+    origin : notes about the data for the manifest, such as ``{"data": "simulated"}``
+    n_jobs : threads; the model does not depend on it
 
     Raises
     ------
@@ -241,13 +177,13 @@ def _join_labelled(parts: list[_Labelled]) -> _Labelled:
 
 
 def _describe_data(parts: list[Prepared], maturity_days: float) -> dict[str, Any]:
-    """Tell what was learned from, for the manifest."""
+    """Describe what was learned from, for the manifest."""
     return {
         "key_id": name_key(parts[0].keyed.key_id),
         "n_orders": sum(len(part.orders) for part in parts),
         "n_labelled": sum(int((part.label >= 0).sum()) for part in parts),
-        "first_order_at": _write_instant(min(part.orders.seen_at.min(initial=2**62) for part in parts)),
-        "last_order_at": _write_instant(max(part.orders.seen_at.max(initial=0) for part in parts)),
+        "first_order_at": format_time(min(part.orders.seen_at.min(initial=2**62) for part in parts)),
+        "last_order_at": format_time(max(part.orders.seen_at.max(initial=0) for part in parts)),
         "maturity_days": maturity_days,
         "versions": {name: importlib.metadata.version(name) for name in ("ordervet", "lightgbm", "numpy")},
     }
@@ -278,6 +214,31 @@ def find_kinds(keyed: KeyedEvents) -> NDArray[np.str_]:
     return kinds
 
 
+def find_own_columns(names: tuple[str, ...]) -> NDArray[np.int64] | None:
+    """Find the columns that are the order's own; None where all are, or none is."""
+    own = np.flatnonzero([name.startswith("order__") for name in names])
+    return own if 0 < len(own) < len(names) else None
+
+
+def check_learned(
+    learned: Learned, fit: FitSettings, bounds: GateBounds, *, seed: int, n_threads: int
+) -> list[gates.Gate]:
+    """Check the skill of a model that was just learned with settings `fit`, on the orders it was measured on."""
+    model, newest = learned.model, learned.newest
+    holdout = Holdout(
+        newest.is_malicious, np.ones(len(newest), np.int64), learned.amount_minor, number_buyers(learned.buyer)
+    )
+    raw = ForestPredictor(model.booster_text).predict_raw(newest.features, n_threads=n_threads)
+    own = find_own_columns(model.spec.names)
+    if own is None:
+        return gates.check_skill(raw, None, holdout, bounds, seed=seed)
+    spec = replace(model.spec, names=tuple(model.spec.names[at] for at in own))
+    older = replace(learned.older, features=np.ascontiguousarray(learned.older.features[:, own]))
+    alone = ForestPredictor(fit_model(older, spec, fit, origin={}, n_threads=n_threads).booster_text)
+    own_raw = alone.predict_raw(np.ascontiguousarray(newest.features[:, own]), n_threads=n_threads)
+    return gates.check_skill(raw, own_raw, holdout, bounds, seed=seed)
+
+
 def measure_model(model: Model, orders: TrainingSet, *, n_threads: int = 1) -> dict[str, Any]:
     """Measure a model on orders that it was not trained on.
 
@@ -296,5 +257,6 @@ def measure_model(model: Model, orders: TrainingSet, *, n_threads: int = 1) -> d
     }
 
 
-def _write_instant(instant_us: int) -> str:
-    return str(np.datetime64(int(instant_us), "us")) + "Z"
+def format_time(time_us: int) -> str:
+    """Format UTC microseconds as ISO 8601."""
+    return str(np.datetime64(int(time_us), "us")) + "Z"

@@ -1,6 +1,8 @@
 """What a night learns from: the features of the orders it keeps, by replay of everything that was seen before it.
 
-The replay goes slice by slice through the kernel that serves, and of each slice only the kept orders' rows stay.
+All judged orders are kept, and of the others as many as the budget allows. A sampled order stands for a whole number of
+orders of its own day; the weights add up to the day's orders exactly, so that the calibration stays what it was. The
+replay goes slice by slice through the kernel that serves, and of each slice only the kept orders' rows stay.
 """
 
 from __future__ import annotations
@@ -13,9 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
-from ordervet.learn.figures import number_groups
+from ordervet.learn.intervals import number_buyers
 from ordervet.learn.labels import DAY_US
-from ordervet.learn.sample import draw_numbers, sample_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,14 +33,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which orders are kept, and for what; rows are positions in the timeline.
+    """Which orders are kept, and for what; every array of shape (n,).
 
     Parameters
     ----------
-    rows : shape (n,), ascending
-    label, verdict, verdict_at : shape (n,), see `labels.Labels`
-    weight : shape (n,), how many ripe orders a row stands for; 0 for rows that are not ripe
-    is_reference : shape (n,), among the newest days' orders, ripe or not
+    rows : positions in the timeline, ascending
+    label, verdict, verdict_at : see `labels.Labels`
+    weight : how many mature orders a row stands for; 0 for rows that are not mature
+    is_reference : among the newest days' orders, mature or not
     """
 
     rows: NDArray[np.int64]
@@ -51,62 +52,50 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """The kept orders, the oldest first.
+class TrainingData:
+    """The kept orders, the oldest first; every array of shape (n,) or (n, n_features).
 
     Parameters
     ----------
     plan : which they are
-    features : shape (n, n_features), float32, as of each order's own instant
-    seen_at, amount_minor : shape (n,), UTC microseconds, minor units
-    group : shape (n,), buyers as numbers from 0; an order whose buyer is not known stands alone
-    channel : shape (n,), uint64 keyed ids; 0 is not known
-    kind : shape (n,), the kind of malice that the latest verdict names; empty where none does
+    features : as of each order's own time
+    seen_at, amount_minor : UTC microseconds, minor units
+    buyer : numbers from 0, see `number_buyers`
+    channel : keyed ids; 0 is not known
+    kind : the kind of malice that the latest verdict names; empty where none does
     channel_names : keyed id to name
-    twin_share : per UTC day, the share of its orders that repeat buyer, instant and amount of another order
+    duplicate_share : per UTC day, the share of its orders that repeat buyer, time and amount of another order
     """
 
     plan: Plan
     features: NDArray[np.float32]
     seen_at: NDArray[np.int64]
     amount_minor: NDArray[np.int64]
-    group: NDArray[np.int64]
+    buyer: NDArray[np.int64]
     channel: NDArray[np.uint64]
     kind: NDArray[np.str_]
     channel_names: dict[int, str] = field(default_factory=dict)
-    twin_share: dict[int, float] = field(default_factory=dict)
-
-    @property
-    def day(self) -> NDArray[np.int64]:
-        """Days since 1970 in UTC, shape (n,)."""
-        return self.seen_at // DAY_US
+    duplicate_share: dict[int, float] = field(default_factory=dict)
 
 
-def plan_material(timeline: Timeline, labels: Labels, *, as_of_us: int, settings: NightSettings) -> Plan:
-    """Choose the orders to keep: ripe ones within the budget, the newest verdicts, and the reference.
-
-    Parameters
-    ----------
-    timeline, labels : everything known at the cut-off
-    as_of_us : the cut-off, UTC microseconds
-    settings : budgets and days
-    """
+def plan_training_data(timeline: Timeline, labels: Labels, *, as_of_us: int, settings: NightSettings) -> Plan:
+    """Choose the orders to keep: mature ones within the budget, the newest verdicts, and the reference."""
     learning = settings.learning
     seen_at, order_id = timeline.order_seen_at, timeline.order_id
     first_us = as_of_us - int((settings.maturity.order_days + learning.train_days) * DAY_US)
-    ripe = np.flatnonzero((labels.label >= 0) & (seen_at >= first_us))
-    judged = labels.is_judged[ripe]
+    mature = np.flatnonzero((labels.label >= 0) & (seen_at >= first_us))
+    judged = labels.is_judged[mature]
     chosen, weight = sample_rows(
-        order_id[ripe], seen_at[ripe] // DAY_US, judged, max_rows=learning.max_rows, seed=settings.seed
+        order_id[mature], seen_at[mature] // DAY_US, judged, max_rows=learning.max_rows, seed=settings.seed
     )
     newest = np.flatnonzero(labels.is_judged & (labels.verdict_at >= as_of_us - learning.holdout_days * DAY_US))
     recent = np.flatnonzero(seen_at >= as_of_us - learning.reference_days * DAY_US)
     if len(recent) > learning.max_reference_rows:
         drawn = draw_numbers(order_id[recent], settings.seed + 1)
         recent = recent[np.argsort(drawn, kind="stable")[: learning.max_reference_rows]]
-    rows = np.unique(np.concatenate([ripe[chosen], newest, recent]))
+    rows = np.unique(np.concatenate([mature[chosen], newest, recent]))
     weights = np.zeros(len(seen_at), np.int64)
-    weights[ripe[chosen]] = weight
+    weights[mature[chosen]] = weight
     return Plan(
         rows=rows,
         label=labels.label[rows],
@@ -117,7 +106,7 @@ def plan_material(timeline: Timeline, labels: Labels, *, as_of_us: int, settings
     )
 
 
-def replay_material(
+def replay_training_data(
     slices: HistorySlices,
     spec: FeatureSpec,
     plan: Plan,
@@ -127,26 +116,17 @@ def replay_material(
     scratch: Path,
     n_threads: int,
     report_step: Callable[[str], None],
-) -> Material:
+) -> TrainingData:
     """Replay a history and keep the features of the planned orders.
 
-    Parameters
-    ----------
-    slices : one version of the history
-    spec : the features to compute
-    plan : the orders to keep
-    settings : size of a slice, days of the reference
-    as_of_us : the cut-off
-    scratch : a folder to sort the history in, removed afterwards
-    n_threads : threads; the result does not depend on it
-    report_step : is told how far it is
+    The history is sorted in the folder `scratch`, which is removed again; the result does not depend on `n_threads`.
     """
     n, timeline = len(plan.rows), slices.timeline
     features = np.empty((n, len(spec.names)), np.float32)
     amount, buyer, channel = np.zeros(n, np.int64), np.zeros(n, np.uint64), np.zeros(n, np.uint64)
     names: dict[int, str] = {}
     kinds: dict[int, str] = {}
-    twins: dict[int, list[int]] = {}
+    duplicates: dict[int, list[int]] = {}
     engine = FeatureEngine(spec, n_jobs=n_threads)
     n_done, n_all = 0, len(timeline.order_id)
     report_step(f"sorting {n_all:,} orders by time")
@@ -158,14 +138,67 @@ def replay_material(
         buyer[at], channel[at] = _ids(orders, "buyer")[kept], _ids(orders, "channel")[kept]
         names |= _name_channels(events)
         kinds |= _list_kinds(events)
-        _count_twins(orders, as_of_us - settings.learning.reference_days * DAY_US, twins)
+        _count_duplicates(orders, as_of_us - settings.learning.reference_days * DAY_US, duplicates)
         n_done += len(orders)
         report_step(f"replaying {n_done:,} of {n_all:,} orders")
     kind = np.array([kinds.get(each, "") for each in timeline.order_id[plan.rows].tolist()], "U40")
-    shares = {day: n_twins / n_orders for day, (n_orders, n_twins) in sorted(twins.items())}
-    return Material(
-        plan, features, timeline.order_seen_at[plan.rows], amount, number_groups(buyer), channel, kind, names, shares
-    )
+    shares = {day: n_repeated / n_orders for day, (n_orders, n_repeated) in sorted(duplicates.items())}
+    seen_at = timeline.order_seen_at[plan.rows]
+    # NOTE: orders of one time stand in the order of their keyed ids, which the numbers of buyers must not depend on.
+    order, number = np.lexsort((amount, seen_at)), np.empty(n, np.int64)
+    number[order] = number_buyers(buyer[order])
+    return TrainingData(plan, features, seen_at, amount, number, channel, kind, names, shares)
+
+
+def draw_numbers(order_id: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
+    """Draw a number for each order that depends on its id and the seed alone, by SplitMix64's mixing.
+
+    References
+    ----------
+    Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
+    """
+    with np.errstate(over="ignore"):
+        mixed = order_id + np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        drawn: NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
+    return drawn
+
+
+def sample_rows(
+    order_id: NDArray[np.uint64],
+    day: NDArray[np.int64],
+    is_kept: NDArray[np.bool_],
+    *,
+    max_rows: int,
+    seed: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sample orders within a budget, of each day the same share and at least one.
+
+    Orders of `is_kept` are kept whatever the budget and stand for themselves. The same seed keeps the same orders, in
+    any order of rows.
+
+    Returns
+    -------
+    rows, ascending, and how many orders each stands for: of each day, and of kept and sampled orders apart, the weights
+    add up to the number of orders
+    """
+    n = len(order_id)
+    kept, others = np.flatnonzero(is_kept), np.flatnonzero(~is_kept)
+    budget = max(max_rows - len(kept), 0)
+    if len(others) <= budget:
+        return np.arange(n), np.ones(n, np.int64)
+    order = others[np.lexsort((draw_numbers(order_id[others], seed), day[others]))]
+    _, first, size = np.unique(day[order], return_index=True, return_counts=True)
+    n_sampled = np.maximum(size * budget // len(others), 1)
+    place = np.arange(len(order)) - np.repeat(first, size)
+    is_sampled = place < np.repeat(n_sampled, size)
+    least, more = size // n_sampled, size % n_sampled
+    weight = np.repeat(least, size) + (place < np.repeat(more, size))
+    rows = np.concatenate([kept, order[is_sampled]])
+    weights = np.concatenate([np.ones(len(kept), np.int64), weight[is_sampled]])
+    ascending = np.argsort(rows, kind="stable")
+    return rows[ascending], weights[ascending]
 
 
 def _find_kept(orders: OrderEvents, timeline: Timeline, plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -197,8 +230,8 @@ def _list_kinds(events: KeyedEvents) -> dict[int, str]:
     return dict(zip(named["id__order"].to_pylist(), named["kind"].to_pylist(), strict=True))
 
 
-def _count_twins(orders: OrderEvents, since_us: int, twins: dict[int, list[int]]) -> None:
-    """Add, per day since an instant, its orders with a buyer, and those that repeat another in all but the order id."""
+def _count_duplicates(orders: OrderEvents, since_us: int, duplicates: dict[int, list[int]]) -> None:
+    """Add, per day since a time, its orders with a buyer, and those that repeat another in all but the order id."""
     buyer = _ids(orders, "buyer")
     rows = np.flatnonzero((orders.seen_at >= since_us) & (buyer != 0))
     rows = rows[np.lexsort((orders.amount_minor[rows], orders.seen_at[rows], buyer[rows]))]
@@ -208,6 +241,6 @@ def _count_twins(orders: OrderEvents, since_us: int, twins: dict[int, list[int]]
         same[1:] = (ordered[1:] == ordered[:-1]) if values is buyer else same[1:] & (ordered[1:] == ordered[:-1])
     day = orders.seen_at[rows] // DAY_US
     for each in np.unique(day):
-        counts = twins.setdefault(int(each), [0, 0])
+        counts = duplicates.setdefault(int(each), [0, 0])
         counts[0] += int((day == each).sum())
         counts[1] += int(same[day == each].sum())

@@ -4,7 +4,6 @@ from ordervet.model.artefact import Model, find_live_model, load_model, save_mod
 from ordervet.model.calibration import Curve, fit_calibration, fit_risk_scale
 from ordervet.model.fit import TrainingSet, fit_model
 from ordervet.model.forest_predict import ForestPredictor
-from ordervet.model.metrics import measure_at_rate, measure_daily_precision, measure_ranking
 from ordervet.model.predict import Predictor
 from ordervet.model.registry import (
     Listed,
@@ -39,9 +38,6 @@ __all__ = [
     "load_model",
     "load_serving_forest",
     "load_serving_model",
-    "measure_at_rate",
-    "measure_daily_precision",
-    "measure_ranking",
     "promote_model",
     "prune_models",
     "rollback_model",

@@ -108,7 +108,7 @@ _HOUSEHOLD = (_up_to("place__distinct__buyer__1h", 1), *_CLEAN)
 _BURST = _from("item__burst__order__1h", 4)
 
 #: Found by turns of fitting, measuring all look-alikes on simulated merchants, and raising the weight of whoever was
-#: flagged too often (docs/judgement.md, "What makes it fair"). Narrow bounds with large weights cost less recall than
+#: flagged too often (docs/evaluation.md, "What makes it fair"). Narrow bounds with large weights cost less recall than
 #: wide ones with small weights: they leave alone what no honest order is like.
 PROTECTED = (
     # Newcomers. NOT those of whom neither phone nor device is known: that would be blind where all of it is masked.

@@ -41,8 +41,8 @@ def build_backtest_table(splits: Sequence[dict[str, Any]], *, top_k: int | None)
     return table
 
 
-def build_judgement_tables(report: dict[str, Any]) -> list[tuple[str, Table]]:
-    """Lay a judgement out: alert rates with intervals and money, then the parts, then the ablation.
+def build_evaluation_tables(report: dict[str, Any]) -> list[tuple[str, Table]]:
+    """Lay an evaluation out: alert rates with intervals and money, then the parts, then the ablation.
 
     Parameters
     ----------
@@ -52,20 +52,20 @@ def build_judgement_tables(report: dict[str, Any]) -> list[tuple[str, Table]]:
     -------
     titles and tables, in the order to be read
     """
-    rankings = {"at alert rates (5 % to 95 % of bootstrap draws of buyers)": report["judgement"]}
+    rankings = {"at alert rates (5 % to 95 % of bootstrap draws of buyers)": report["evaluation"]}
     if report["baseline"]:
         rankings["the same by points and rules"] = report["baseline"]
     tables = [(title, _build_rates(judged)) for title, judged in rankings.items()]
-    rate = report["judgement"]["alert_rate_of_parts"]
-    for name, rows in report["judgement"]["parts"].items():
+    rate = report["evaluation"]["alert_rate_of_parts"]
+    for name, rows in report["evaluation"]["parts"].items():
         tables.append((f"by {name.replace('_', '-')}, {rate:.2%} flagged", _build_part(rows, name)))
     if report["ablation"]:
         tables.append(("without one family of features", _build_ablation(report["ablation"])))
     return tables
 
 
-def say_yardsticks(report: dict[str, Any]) -> list[str]:
-    """Say beside plain yardsticks whether the model has learned anything from the history.
+def describe_baselines(report: dict[str, Any]) -> list[str]:
+    """Describe, beside the baselines, whether the model has learned anything from the history.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def say_yardsticks(report: dict[str, Any]) -> list[str]:
 
     Returns
     -------
-    one sentence per yardstick that was measured
+    one sentence per baseline that was measured
     """
     said = []
     if best := report["best_count"]:

@@ -25,12 +25,12 @@ def build_backtest_page(report: dict[str, Any], *, lang: Lang) -> str:
 
     Parameters
     ----------
-    report : plain values: ``split``, ``n_features``, ``is_simulated``, ``currency``, ``judgement``, and, or None,
-        ``baseline`` (a judgement too) and ``ablation``
+    report : plain values: ``split``, ``n_features``, ``is_simulated``, ``currency``, ``evaluation``, and, or None,
+        ``baseline`` (an evaluation too) and ``ablation``
     lang : language of the page
     """
     words = find_words("backtest", lang)
-    judged = report["judgement"]
+    judged = report["evaluation"]
     counts = {name: f"{judged[name]:,}" for name in ("n_orders", "n_malicious", "n_buyers")}
     rankings = {words["model"]: judged} | ({words["baseline"]: report["baseline"]} if report.get("baseline") else {})
     calibration, currency = judged.get("calibration"), report["currency"]

@@ -49,9 +49,13 @@ def build_nightly_page(record: dict[str, Any], *, lang: Lang) -> str:
             score=f"{record['score_psi']:.2f}", channel=f"{record['channel_psi']:.2f}"
         ),
         "reasons": _build_moved(
-            _word_reasons(record["moved"]["reasons"][:_N_REASONS], lang), "code", words["reason"], words, "{:.1%}"
+            _word_reasons(record["attribution_drift"]["reasons"][:_N_REASONS], lang),
+            "code",
+            words["reason"],
+            words,
+            "{:.1%}",
         ),
-        "features": _build_moved(record["moved"]["features"], "name", words["feature"], words, "{:.3f}"),
+        "features": _build_moved(record["attribution_drift"]["features"], "name", words["feature"], words, "{:.3f}"),
     }
     return build_page(
         "nightly.html",

@@ -23,9 +23,10 @@ from ordervet.features import (
     build_spec,
 )
 from ordervet.lab.backtest.protocol import Protocol, parse_protocol
-from ordervet.lab.backtest.scored import check_truth
+from ordervet.lab.backtest.report import check_truth
 from ordervet.lab.backtest.splits import _choose_test, _count_days, plan_splits, run_backtest
-from ordervet.learn.train import DAY_US, Prepared, label_orders, prepare
+from ordervet.learn.labels import DAY_US, label_orders
+from ordervet.learn.train import Prepared, prepare
 from ordervet.model import FitSettings
 
 if TYPE_CHECKING:

@@ -13,19 +13,17 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from ordervet.errors import MappingError, TrainingError
-from ordervet.lab.backtest.ablation import measure_families
-from ordervet.lab.backtest.baseline import score_by_points
-from ordervet.lab.backtest.baselines import measure_best_count, measure_history_gain
-from ordervet.lab.backtest.scored import build_test_orders
-from ordervet.learn.train import ALERT_RATES, DAY_US, label_orders, prepare
-from ordervet.model import (
-    FitSettings,
-    Predictor,
-    fit_model,
-    measure_at_rate,
-    measure_daily_precision,
-    measure_ranking,
+from ordervet.lab.backtest.baselines import (
+    measure_best_count,
+    measure_families,
+    measure_history_gain,
+    score_by_points,
 )
+from ordervet.lab.backtest.report import build_test_orders
+from ordervet.learn.labels import DAY_US, label_orders
+from ordervet.learn.ranking import ALERT_RATES, measure_at_rate, measure_daily_precision, measure_ranking
+from ordervet.learn.train import prepare
+from ordervet.model import FitSettings, Predictor, fit_model
 from ordervet.model.fit import MIN_MALICIOUS, TrainingSet, fit_booster
 
 if TYPE_CHECKING:
@@ -83,7 +81,7 @@ class SplitResult:
     tested : the test orders with their scores
     baseline : the same orders by points and rules; None unless asked for
     ablation : what each family of features is worth; None unless asked for
-    best_count, history_gain : the plain yardsticks of `yardsticks.py`; None unless the baseline is asked for
+    best_count, history_gain : of `baselines.py`; None unless the baseline is asked for
     """
 
     name: str
@@ -97,7 +95,7 @@ class SplitResult:
     history_gain: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Give plain values for JSON."""
+        """Return plain values for JSON."""
         return {"split": self.name, "n_train": self.n_train, "n_train_malicious": self.n_train_malicious} | self.metrics
 
 
@@ -123,13 +121,13 @@ def run_backtest(
     spec : the features
     protocol : None splits once, the newest fifth of the labelled orders being the test
     settings : LightGBM settings; by default the protocol's
-    maturity_days : see `retrain.prepare`
-    test_from : without a protocol, the first instant of the test: the train part knows what was known by then
+    maturity_days : see `train.prepare`
+    test_from : without a protocol, the first time of the test: the train part knows what was known by then
     truth : of a simulation, to be tested against in place of the labels; never trained on
     with_baseline : score the test orders by points and rules too
     with_ablation : fit every split once more without each family of features
     n_jobs : threads; the results do not depend on it
-    report_step : is told what is being done
+    report_step : called with what is being done
 
     Raises
     ------
@@ -144,8 +142,8 @@ def run_backtest(
         fit = settings or (protocol.fit if protocol else FitSettings())
         result = _run_split(prepared, spec, protocol, split, fit, truth, n_jobs)
         if with_baseline:
-            report_step(f"split from {split.name}: yardsticks")
-            result = _add_yardsticks(result, prepared, spec, split, fit, n_jobs)
+            report_step(f"split from {split.name}: baselines")
+            result = _add_baselines(result, prepared, spec, split, fit, n_jobs)
         if with_ablation:
             report_step(f"split from {split.name}: ablation")
             parts = _gather_parts(prepared, spec, split, result, fit, n_jobs)
@@ -154,7 +152,7 @@ def run_backtest(
     return results
 
 
-def _add_yardsticks(
+def _add_baselines(
     result: SplitResult, prepared: Prepared, spec: FeatureSpec, split: Split, settings: FitSettings, n_jobs: int
 ) -> SplitResult:
     points = score_by_points(prepared, n_jobs=n_jobs)[split.test_rows]
@@ -242,7 +240,7 @@ def _run_split(
 
 
 def pick_training(prepared: Prepared, split: Split) -> TrainingSet:
-    """Give the train part of a split."""
+    """Return the train part of a split."""
     rows = split.train_rows
     return TrainingSet(prepared.features[rows], split.label[rows] == 1, prepared.orders.seen_at[rows])
 
@@ -255,7 +253,7 @@ def fit_and_score(
     *,
     n_jobs: int,
 ) -> NDArray[np.float64]:
-    """Fit on all of the train part, and give the test orders' raw scores."""
+    """Fit on all of the train part, and return the test orders' raw scores."""
     booster_text = fit_booster(train, names, settings, n_threads=n_jobs)
     return Predictor(booster_text).predict_raw(features, n_threads=n_jobs)
 
@@ -267,7 +265,7 @@ def _choose_test(
     is_malicious: NDArray[np.bool_],
     is_labelled: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
-    """Pick the test rows; per test day, leave out the ids that are known to be bad by then."""
+    """Pick the test rows; per test day, skip the ids that are known to be bad by then."""
     first_test_day = protocol.train_days + protocol.delay_days
     is_test = (day >= first_test_day) & (day < first_test_day + protocol.test_days) & is_labelled
     if protocol.leave_out_known is None:
@@ -287,7 +285,7 @@ def _check_split(train: TrainingSet, n_test: int) -> None:
         raise TrainingError(
             f"a split has {n_malicious} malicious of {len(train)} labelled train orders and {n_test} test "
             f"orders, expected at least {MIN_MALICIOUS} of each class and some to test on",
-            hint="choose other dates, or give more labelled orders",
+            hint="choose other dates, or add labelled orders",
         )
 
 

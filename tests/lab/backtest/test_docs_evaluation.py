@@ -1,4 +1,4 @@
-"""What docs/judgement.md says is so."""
+"""What docs/evaluation.md says is so."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-TEXT = (ROOT / "docs" / "judgement.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
 
 
 def test_example_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(ROOT)
     (block,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
 
-    exec(compile(block, "judgement.md", "exec"), {})  # noqa: S102 - the example is ours
+    exec(compile(block, "evaluation.md", "exec"), {})  # noqa: S102 - the example is ours
 
     assert capsys.readouterr().out.split()[0] in {"True", "False"}
 

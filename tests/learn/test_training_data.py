@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ordervet.learn.sample import sample_rows
+from ordervet.learn.training_data import sample_rows
 from ordervet.model import fit_calibration
 
 
