@@ -24,9 +24,9 @@ import numpy as np
 import pyarrow as pa
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "entities"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools")]
 
-from address_makers import DIFFERENCES, LOW_DANGER, TRICKS, disguise, make_pair, make_parts, write  # noqa: E402 -- found by the line above
+from entities.address.address_makers import DIFFERENCES, LOW_DANGER, TRICKS, disguise, make_pair, make_parts, write  # noqa: E402 -- found by the line above
 from build_similarity_forests import is_fitting_half, read_pairs  # noqa: E402 -- likewise
 
 from ordervet.entities import Key, hash_text, key_addresses, parse_address, place_similarity  # noqa: E402 -- likewise

@@ -70,10 +70,7 @@ def test_many_orders_that_lack_a_thing_do_not_share_it(
 @pytest.mark.parametrize("lang", ["zh", "en"])
 @given(name=st.sampled_from(ENTITY_FEATURES), value=st.floats(0, 1e4, width=32))
 def test_reason_for_what_is_not_known_is_worded_as_no_value_is(name: str, value: float, lang: str) -> None:
-    ((unknown,),), ((known,),) = (
-        assign_reasons([name], [[1.0]], [[each]], lang=lang)  # type: ignore[arg-type] -- one of the two
-        for each in (math.nan, value)
-    )
+    ((unknown,),), ((known,),) = (assign_reasons([name], [[1.0]], [[each]], lang=lang) for each in (math.nan, value))
 
     assert unknown.text != known.text
     assert any(words in unknown.text for words in NOT_KNOWN)
