@@ -41,7 +41,7 @@ from ordervet.features import FeatureEngine, build_later_events, build_order_eve
 from ordervet.history import History
 from ordervet.history.slices import HistorySlices
 from ordervet.lab.simulate import SimulationSettings, simulate
-from ordervet.lab.simulate.settings import KIND_WEIGHTS
+from ordervet.lab.simulate.simulation_settings import KIND_WEIGHTS
 from ordervet.learn.night import PROMOTED, run_night
 from ordervet.learn.night_settings import GateBounds, Learning, Maturity, NightSettings
 from ordervet.model import FitSettings, ForestPredictor, find_live_model, load_model

@@ -18,8 +18,8 @@ from joblib import Parallel, delayed
 from ordervet.entities import key_events, load_key
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
 from ordervet.lab.simulate import SimulationSettings, simulate
-from ordervet.lab.simulate.desk import MISTAKEN_FOR
-from ordervet.lab.simulate.settings import KIND_WEIGHTS, LOOK_ALIKE_SHARES
+from ordervet.lab.simulate.aftermath import MISTAKEN_FOR
+from ordervet.lab.simulate.simulation_settings import KIND_WEIGHTS, LOOK_ALIKE_SHARES
 from ordervet.learn.intervals import Interval, draw_weights, drop_nan
 from ordervet.model import ForestPredictor
 from ordervet.policy import ACTIONS, Action, decide, load_policy
@@ -121,7 +121,7 @@ class LookalikeReport:
         return tuple(row.scenario for row in self.rows if not row.passed)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give plain values for JSON; a figure that could not be measured is None."""
+        """Return plain values for JSON; a figure that could not be measured is None."""
         rows = [asdict(row) | {"passed": row.passed} for row in self.rows]
         report = {
             "model_id": self.model_id,
@@ -250,7 +250,7 @@ def _summarise(
 
 
 def _find_ends(draws: NDArray[np.float64]) -> tuple[float, float]:
-    """Give the ends of the interval; NaN where nobody at all was flagged."""
+    """Return the ends of the interval; NaN where nobody at all was flagged."""
     measured = np.sort(draws[~np.isnan(draws)])  # NOT np.quantile: it cannot interpolate to an infinite ratio
     if len(measured) == 0:
         return float("nan"), float("nan")
@@ -268,7 +268,7 @@ def _draw_rates(flagged: NDArray[np.bool_], groups: NDArray[np.int64], seed: int
 
 
 def _join_groups(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Give the buyers of several merchants numbers from 0, none twice."""
+    """Return the buyers of several merchants numbers from 0, none twice."""
     numbered, n = [], 0
     for part in parts:
         distinct, number = np.unique(part, return_inverse=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ordervet.lab.simulate import SimulationSettings
-from ordervet.lab.simulate.settings import KIND_WEIGHTS, LOOK_ALIKE_SHARES
+from ordervet.lab.simulate.simulation_settings import KIND_WEIGHTS, LOOK_ALIKE_SHARES
 
 if TYPE_CHECKING:
     import pytest

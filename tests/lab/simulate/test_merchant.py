@@ -16,9 +16,9 @@ from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
 from ordervet.lab.simulate import SimulationSettings, simulate
-from ordervet.lab.simulate.desk import MISTAKEN_FOR
+from ordervet.lab.simulate.aftermath import MISTAKEN_FOR
 from ordervet.lab.simulate.rings import RING_PLANS
-from ordervet.lab.simulate.settings import KIND_WEIGHTS, LOOK_ALIKE_SHARES
+from ordervet.lab.simulate.simulation_settings import KIND_WEIGHTS, LOOK_ALIKE_SHARES
 
 if TYPE_CHECKING:
     from ordervet.lab.simulate import Simulation

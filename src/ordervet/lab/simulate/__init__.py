@@ -6,9 +6,8 @@ Numbers measured on simulated orders prove behaviour, not accuracy. docs/simulat
 from __future__ import annotations
 
 from ordervet.lab.simulate.files import TABLE_NAMES, write_simulation
-from ordervet.lab.simulate.masking import mask_simulation
 from ordervet.lab.simulate.merchant import simulate
-from ordervet.lab.simulate.settings import SimulationSettings
-from ordervet.lab.simulate.tables import Simulation
+from ordervet.lab.simulate.simulation_settings import SimulationSettings
+from ordervet.lab.simulate.tables import Simulation, mask_simulation
 
 __all__ = ["TABLE_NAMES", "Simulation", "SimulationSettings", "mask_simulation", "simulate", "write_simulation"]

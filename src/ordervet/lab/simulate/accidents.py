@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ordervet.lab.simulate import channels
-from ordervet.lab.simulate.catalogue import DEAR, EDIBLE
+from ordervet.lab.simulate.catalogue import DEAR, EDIBLE, LIVE_ROOM
 from ordervet.lab.simulate.dice import group_sizes
 from ordervet.lab.simulate.drafts import Fate, Fault, some
 from ordervet.lab.simulate.season import DAY_S, HOUR_S, MINUTE_S
@@ -84,7 +83,7 @@ def _strike_live_burst(world: World, draft: Draft, label: int) -> Draft:
         quantity=1,
         n_lines=1,
         discount_share=0.4 + 0.2 * dice.unit(n),
-        channel=channels.LIVE_ROOM,
+        channel=LIVE_ROOM,
         look_alike=label,
     )
 

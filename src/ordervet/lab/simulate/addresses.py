@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ordervet.lab.simulate import address_words as words
-from ordervet.lab.simulate.texts import join, pick, replace_where, take, trim
+from ordervet.lab.simulate.text_columns import join, pick, replace_where, take, trim
 
 if TYPE_CHECKING:
     from ordervet.lab.simulate.dice import Dice, Ints
-    from ordervet.lab.simulate.texts import Column
+    from ordervet.lab.simulate.text_columns import Column
 
 
 class PlaceKind(IntEnum):

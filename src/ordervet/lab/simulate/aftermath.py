@@ -1,4 +1,4 @@
-"""What became of the orders: payments not made, returns, refunds, claims, reviews, chargebacks, and mostly nothing."""
+"""What becomes known of the orders: outcomes, mostly none, and the desk's verdicts, late, few and not always right."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ordervet.lab.simulate.drafts import Fate, Fault
-from ordervet.lab.simulate.ledger import CAMPAIGN_PHASES
+from ordervet.lab.simulate.drafts import CAMPAIGN_PHASES, Fate, Fault
 from ordervet.lab.simulate.people import NONE
 from ordervet.lab.simulate.season import DAY_S, HOUR_S, MINUTE_S
 
 if TYPE_CHECKING:
-    from ordervet.lab.simulate.dice import Dice, Ints
-    from ordervet.lab.simulate.drafts import World
-    from ordervet.lab.simulate.ledger import Ledger
+    from ordervet.lab.simulate.dice import Dice, Flags, Floats, Ints
+    from ordervet.lab.simulate.drafts import PlacedOrders, World
 
 OUTCOME_KINDS = (
     *("cancelled_unpaid", "cancelled_paid", "refund_requested", "refund_completed", "refund_rejected"),
@@ -67,13 +65,43 @@ _BLAME_WEIGHTS = {
 _UNBLAMED_SELLER = (0.6, 0.05, 0.0, 0.1, 0.0, 0.25)
 
 
+VERDICTS = ("malicious", "innocent", "unsure")
+DECIDERS = ("desk", "platform", "rule")
+_DECIDER_WEIGHTS = (0.8, 0.15, 0.05)
+_DELAY_SPREAD = 0.8
+_RIGHT_BUT_VOIDED_RATE = 0.002
+
+MISTAKEN_FOR = {
+    "pickup_station": "freight_insurance_fraud",
+    "dormitory": "coupon_farming",
+    "office": "coupon_farming",
+    "family": "coupon_farming",
+    "heavy_returner": "freight_insurance_fraud",
+    "gift_buyer": "stolen_payment",
+    "group_leader": "scalping",
+    "newcomer": "coupon_farming",
+    "wholesale": "unpaid_hoarding",
+    "rural_address": "delivery_refusal",
+    "fault_wave": "refund_only_abuse",
+    "live_burst": "coupon_farming",
+    "top_up_return": "rival_bulk_refund",
+    "presale_unpaid": "unpaid_hoarding",
+    "packing_error": "return_swap",
+    "courier_error": "fake_return",
+    "safety_claim": "professional_claim",
+    "honest_bad_review": "review_extortion",
+}
+"""The kind of malice that each look-alike is taken for by mistake."""
+_PLAIN_MISTAKEN_FOR = "refund_only_abuse"
+
+
 @dataclass(frozen=True)
 class Outcomes:
     """Outcomes by time, every array of shape (n_outcomes,).
 
     Parameters
     ----------
-    row : position of the order in the ledger
+    row : row of the order among the placed ones
     kind : position in `OUTCOME_KINDS`
     happened_s : seconds since 1970, UTC
     refund_type : position in `REFUND_TYPES`, -1 = none
@@ -87,6 +115,28 @@ class Outcomes:
     refund_type: Ints
     amount_minor: Ints
     blame: Ints
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Verdicts by time, every array of shape (n_verdicts,).
+
+    Parameters
+    ----------
+    row : row of the order among the placed ones
+    verdict : position in `VERDICTS`
+    kind : position in the settings' `kind_weights`, -1 = none
+    by : position in `DECIDERS`
+    decided_s : seconds since 1970, UTC
+    corrected_s : seconds since 1970, UTC, when an appeal voided it; -1 = never
+    """
+
+    row: Ints
+    verdict: Ints
+    kind: Ints
+    by: Ints
+    decided_s: Ints
+    corrected_s: Ints
 
 
 class _Log:
@@ -110,7 +160,7 @@ class _Log:
         self._parts.append((row, code, happened_s, *rest))
 
     def close(self, known_until_s: int | None) -> Outcomes:
-        """Sort what was collected by time, and leave out what nobody knows yet."""
+        """Sort what was collected by time, and drop what nobody knows yet."""
         columns = [np.concatenate(column) for column in zip(*self._parts, strict=True)]
         order = np.argsort(columns[2], kind="stable")
         if known_until_s is not None:
@@ -118,28 +168,28 @@ class _Log:
         return Outcomes(*(column[order] for column in columns))
 
 
-def draw_outcomes(world: World, ledger: Ledger, known_until_s: int | None) -> Outcomes:
+def draw_outcomes(world: World, placed: PlacedOrders, known_until_s: int | None) -> Outcomes:
     """Draw what became of every order."""
-    dice, draft, n = world.dice, ledger.draft, len(ledger)
-    fate = np.where(draft.fate == Fate.ORDINARY, _draw_fates(world, ledger), draft.fate)
-    is_campaign = np.isin(ledger.phase, CAMPAIGN_PHASES)
+    dice, draft, n = world.dice, placed.draft, len(placed)
+    fate = np.where(draft.fate == Fate.ORDINARY, _draw_fates(world, placed), draft.fate)
+    is_campaign = np.isin(placed.phase, CAMPAIGN_PHASES)
     shipped_s = dice.log_normal(26.0 * HOUR_S, 0.6, n) * np.where(is_campaign, 1.7, 1.0)
     signed_s = draft.placed_s + (shipped_s + dice.log_normal(58.0 * HOUR_S, 0.4, n)).astype(np.int64)
     log = _Log()
-    _log_cancellations(log, dice, ledger, fate)
-    _log_refunds(log, world, ledger, fate, signed_s)
-    _log_refusals(log, dice, ledger, fate, signed_s)
-    _log_complaints(log, world, ledger, fate, signed_s)
+    _log_cancellations(log, dice, placed, fate)
+    _log_refunds(log, world, placed, fate, signed_s)
+    _log_refusals(log, dice, placed, fate, signed_s)
+    _log_complaints(log, world, placed, fate, signed_s)
     done = np.flatnonzero(np.isin(fate, _FULFILLED_TOO))
     log.add("fulfilled", done, signed_s[done] + dice.log_normal(9.0 * DAY_S, 0.3, len(done)).astype(np.int64))
     return log.close(known_until_s)
 
 
-def _draw_fates(world: World, ledger: Ledger) -> Ints:
+def _draw_fates(world: World, placed: PlacedOrders) -> Ints:
     """Draw ordinary fates by the phase's, the item's and the merchant's rates."""
-    dice, item, n = world.dice, ledger.draft.item, len(ledger)
-    is_campaign = np.isin(ledger.phase, CAMPAIGN_PHASES)
-    unpaid = np.array(_UNPAID_RATES)[ledger.phase]
+    dice, item, n = world.dice, placed.draft.item, len(placed)
+    is_campaign = np.isin(placed.phase, CAMPAIGN_PHASES)
+    unpaid = np.array(_UNPAID_RATES)[placed.phase]
     returned = np.where(is_campaign, world.catalogue.campaign_return_rate[item], world.catalogue.return_rate[item])
     early = [(Fate.CANCELLED_UNPAID, unpaid)]
     early += [(fate, np.where(is_campaign, high, low)) for fate, low, high in _BEFORE_SHIPPING]
@@ -159,8 +209,8 @@ def _draw_lags(dice: Dice, lag_s: Ints, median_s: float, spread: float) -> Ints:
     return np.where(lag_s == NONE, drawn, lag_s)
 
 
-def _log_cancellations(log: _Log, dice: Dice, ledger: Ledger, fate: Ints) -> None:
-    draft = ledger.draft
+def _log_cancellations(log: _Log, dice: Dice, placed: PlacedOrders, fate: Ints) -> None:
+    draft = placed.draft
     unpaid = np.flatnonzero(fate == Fate.CANCELLED_UNPAID)
     lag = np.minimum(_draw_lags(dice, draft.lag_s[unpaid], 70.0 * MINUTE_S, 1.2), DAY_S)
     log.add("cancelled_unpaid", unpaid, draft.placed_s[unpaid] + lag)
@@ -169,9 +219,9 @@ def _log_cancellations(log: _Log, dice: Dice, ledger: Ledger, fate: Ints) -> Non
     log.add("cancelled_paid", paid, draft.placed_s[paid] + soon)
 
 
-def _log_refunds(log: _Log, world: World, ledger: Ledger, fate: Ints, signed_s: Ints) -> None:
+def _log_refunds(log: _Log, world: World, placed: PlacedOrders, fate: Ints, signed_s: Ints) -> None:
     """Log requests, parcels that come back, and how the requests ended."""
-    dice, draft = world.dice, ledger.draft
+    dice, draft = world.dice, placed.draft
     row = np.flatnonzero(np.isin(fate, list(_REFUND_OF)))
     mine, n = fate[row], len(row)
     type_of = np.full(len(Fate), NONE)
@@ -188,7 +238,7 @@ def _log_refunds(log: _Log, world: World, ledger: Ledger, fate: Ints, signed_s: 
     comes_back = (mine == Fate.RETURN) | (mine == Fate.EXCHANGE)
     received_s = requested_s + dice.log_normal(4.5 * DAY_S, 0.4, n).astype(np.int64)
     log.add("return_received", row[comes_back], received_s[comes_back])
-    amount = _find_refund_amounts(ledger, row, mine)
+    amount = _find_refund_amounts(placed, row, mine)
     rejected = dice.chance(np.array(_REJECTED_RATES)[draft.fault[row]], n) & ~early
     blame = _draw_blames(world, draft.fault[row])
     known_early = np.where(dice.chance(_RECORDED_EARLY_RATE, n), blame, NONE)
@@ -202,8 +252,8 @@ def _log_refunds(log: _Log, world: World, ledger: Ledger, fate: Ints, signed_s: 
     log.add("bad_review", row[reviewed], (requested_s + before)[reviewed])
 
 
-def _find_refund_amounts(ledger: Ledger, row: Ints, fate: Ints) -> Ints:
-    amount = ledger.amount_minor[row]
+def _find_refund_amounts(placed: PlacedOrders, row: Ints, fate: Ints) -> Ints:
+    amount = placed.amount_minor[row]
     for of_fate, share in _PARTIAL.items():
         part = np.rint(amount * share).astype(np.int64)
         amount = np.where(fate == of_fate, part, amount)
@@ -224,21 +274,66 @@ def _draw_blames(world: World, fault: Ints) -> Ints:
     return blame
 
 
-def _log_refusals(log: _Log, dice: Dice, ledger: Ledger, fate: Ints, signed_s: Ints) -> None:
+def _log_refusals(log: _Log, dice: Dice, placed: PlacedOrders, fate: Ints, signed_s: Ints) -> None:
     row = np.flatnonzero(fate == Fate.REFUSED)
     log.add("delivery_refused", row, signed_s[row])
     refunded_s = signed_s[row] + dice.log_normal(3.0 * DAY_S, 0.4, len(row)).astype(np.int64)
-    log.add("refund_completed", row, refunded_s, REFUND_TYPES.index("other"), ledger.amount_minor[row])
+    log.add("refund_completed", row, refunded_s, REFUND_TYPES.index("other"), placed.amount_minor[row])
 
 
-def _log_complaints(log: _Log, world: World, ledger: Ledger, fate: Ints, signed_s: Ints) -> None:
+def _log_complaints(log: _Log, world: World, placed: PlacedOrders, fate: Ints, signed_s: Ints) -> None:
     """Log claims, bad reviews and chargebacks."""
-    dice, draft = world.dice, ledger.draft
+    dice, draft = world.dice, placed.draft
     claims = np.flatnonzero(fate == Fate.CLAIM)
     claimed_s = signed_s[claims] + _draw_lags(dice, draft.lag_s[claims], 25.0 * DAY_S, 0.7)
-    log.add("claim", claims, claimed_s, NONE, ledger.amount_minor[claims], _draw_blames(world, draft.fault[claims]))
+    log.add("claim", claims, claimed_s, NONE, placed.amount_minor[claims], _draw_blames(world, draft.fault[claims]))
     reviews = np.flatnonzero(fate == Fate.BAD_REVIEW)
     log.add("bad_review", reviews, signed_s[reviews] + _draw_lags(dice, draft.lag_s[reviews], 3.0 * DAY_S, 0.8))
     disputes = np.flatnonzero(fate == Fate.CHARGEBACK)
     disputed_s = draft.placed_s[disputes] + _draw_lags(dice, draft.lag_s[disputes], 30.0 * DAY_S, 0.5)
-    log.add("chargeback", disputes, disputed_s, NONE, ledger.amount_minor[disputes])
+    log.add("chargeback", disputes, disputed_s, NONE, placed.amount_minor[disputes])
+
+
+def draw_verdicts(world: World, placed: PlacedOrders, outcomes: Outcomes) -> Verdicts:
+    """Draw which orders were reviewed, when, and what was decided."""
+    dice, settings, draft = world.dice, world.settings, placed.draft
+    row = np.flatnonzero(dice.chance(_find_review_rates(world, placed), len(placed)))
+    n, is_malicious = len(row), draft.kind[row] != NONE
+    noticed_s = _find_notice(dice, placed, outcomes)[row]
+    wait = dice.log_normal(settings.verdict_delay_days * DAY_S, _DELAY_SPREAD, n).astype(np.int64) + HOUR_S
+    is_wrong = dice.chance(settings.desk_error_rate, n)
+    is_unsure = dice.chance(settings.unsure_rate, n)
+    condemned = is_malicious ^ is_wrong
+    verdict = np.where(is_unsure, VERDICTS.index("unsure"), np.where(condemned, 0, VERDICTS.index("innocent")))
+    kind = np.where(is_malicious, draft.kind[row], _find_mistaken_kinds(world, draft.look_alike[row]))
+    by = dice.pick(_DECIDER_WEIGHTS, n)
+    decided_s = noticed_s + wait
+    upheld = dice.chance(np.where(is_wrong, settings.appeal_rate, _RIGHT_BUT_VOIDED_RATE), n) & (verdict == 0)
+    appealed_s = decided_s + dice.log_normal(8.0 * DAY_S, 0.6, n).astype(np.int64) + HOUR_S
+    order = np.argsort(decided_s, kind="stable")
+    columns = (*(row, verdict, np.where(verdict == 0, kind, NONE), by, decided_s, np.where(upheld, appealed_s, NONE)),)
+    return Verdicts(*(column[order] for column in columns))
+
+
+def _find_review_rates(world: World, placed: PlacedOrders) -> Floats:
+    """Find how likely each order is reviewed: abuse mostly, look-alikes sometimes, the rest by audit."""
+    settings, draft = world.settings, placed.draft
+    honest = np.where(draft.look_alike == NONE, settings.audit_rate, settings.look_alike_review_rate)
+    return np.where(draft.kind == NONE, honest, settings.review_rate)
+
+
+def _find_notice(dice: Dice, placed: PlacedOrders, outcomes: Outcomes) -> Ints:
+    """Find when each order drew attention: at its first bad outcome, or some hours after it was placed."""
+    noticed = placed.draft.placed_s + dice.log_normal(20.0 * HOUR_S, 0.7, len(placed)).astype(np.int64)
+    is_bad: Flags = outcomes.kind != OUTCOME_KINDS.index("fulfilled")
+    # NOTE: outcomes are sorted, so that the earliest is written last.
+    noticed[outcomes.row[is_bad][::-1]] = outcomes.happened_s[is_bad][::-1]
+    return noticed
+
+
+def _find_mistaken_kinds(world: World, look_alike: Ints) -> Ints:
+    kinds = list(world.settings.kind_weights)
+    mistaken = [kinds.index(MISTAKEN_FOR[name]) for name in world.settings.look_alike_shares]
+    table = np.array([*mistaken, kinds.index(_PLAIN_MISTAKEN_FOR)])  # NOTE: -1, no look-alike, reads the last entry
+    drawn: Ints = table[look_alike]
+    return drawn

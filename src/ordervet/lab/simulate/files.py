@@ -11,7 +11,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from ordervet.errors import FileError
-from ordervet.lab.simulate.texts import compute
+from ordervet.lab.simulate.text_columns import compute
 
 if TYPE_CHECKING:
     from ordervet.lab.simulate.tables import Simulation
@@ -32,7 +32,7 @@ def write_simulation(
 ) -> list[Path]:
     """Write orders, outcomes, verdicts, corrections and truth, one file each; equal simulations give equal bytes.
 
-    `seen_at` is left out: it is the instant of the event, which is also what the contract takes it for.
+    `seen_at` is skipped: it is the time of the event, which is also what the contract takes it for.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def _write_table(full: pa.Table, path: Path) -> None:
     if path.suffix == ".parquet":
         pq.write_table(table, path, compression="zstd")
         return
-    columns = [_write_instants(column) if pa.types.is_timestamp(column.type) else column for column in table.columns]
+    columns = [_write_times(column) if pa.types.is_timestamp(column.type) else column for column in table.columns]
     plain = pa.table(columns, names=table.column_names)
     with path.open("wb") as file:
         file.write((",".join(table.column_names) + "\n").encode())
@@ -91,7 +91,7 @@ def _write_table(full: pa.Table, path: Path) -> None:
         pa_csv.write_csv(plain, file, write_options=options)
 
 
-def _write_instants(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
+def _write_times(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
     local = compute.add(column.cast(pa.int64()), _OFFSET_US).cast(pa.timestamp("us")).cast(pa.timestamp("s"))
     written: pa.ChunkedArray[Any] = compute.strftime(local, format="%Y-%m-%dT%H:%M:%S+08:00")
     return written

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ordervet.lab.simulate import channels
 from ordervet.lab.simulate.addresses import PlaceKind, contradict_regions, draw_honest_writings, draw_jigged_writings
+from ordervet.lab.simulate.catalogue import COUPON_SITE, draw_partner_apps
 from ordervet.lab.simulate.dice import group_sizes
 from ordervet.lab.simulate.drafts import Fate, Fault, draft_orders, some
 from ordervet.lab.simulate.people import NONE
@@ -109,7 +109,7 @@ def _draft_kind(world: World, kind: str, n: int, stations: Ints, victims: Ints) 
 
 
 def _spread(sizes: Ints) -> tuple[Ints, Ints]:
-    """Give each member's group, and its place in the group."""
+    """Return each member's group, and its place in the group."""
     group = np.repeat(np.arange(len(sizes)), sizes)
     starts = np.cumsum(sizes) - sizes
     return group, np.arange(len(group)) - starts[group]
@@ -227,7 +227,7 @@ def _draw_items(world: World, plan: RingPlan, n_rings: int, ring: Ints) -> Ints:
 
 
 def _dress(world: World, plan: RingPlan, kind: str, draft: Draft) -> Draft:
-    """Give the orders the discount, channel, insurance and pace of their kind."""
+    """Return the orders the discount, channel, insurance and pace of their kind."""
     dice, n = world.dice, len(draft)
     if plan.discount_share is not None:
         low, high = plan.discount_share
@@ -237,8 +237,8 @@ def _dress(world: World, plan: RingPlan, kind: str, draft: Draft) -> Draft:
     if plan.lag_s is not None:
         draft = draft.change(lag_s=dice.log_normal(plan.lag_s, 0.05 if plan.is_one_item else 0.8, n).astype(np.int64))
     if kind == "coupon_farming":
-        apps = channels.draw_partner_apps(dice, n)
-        own = np.where(dice.chance(0.5, n), channels.COUPON_SITE, apps)
+        apps = draw_partner_apps(dice, n)
+        own = np.where(dice.chance(0.5, n), COUPON_SITE, apps)
         draft = draft.change(channel=np.where(dice.chance(_OWN_CHANNEL_RATE, n), own, draft.channel))
     return draft
 

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ordervet.lab.simulate.accidents import ACCIDENT_NAMES, strike_plain_orders
-from ordervet.lab.simulate.aftermath import draw_outcomes
-from ordervet.lab.simulate.desk import draw_verdicts
-from ordervet.lab.simulate.drafts import build_world, join_drafts
-from ordervet.lab.simulate.ledger import build_ledger
+from ordervet.lab.simulate.aftermath import draw_outcomes, draw_verdicts
+from ordervet.lab.simulate.drafts import build_world, join_drafts, place_orders
 from ordervet.lab.simulate.malice import count_ring_orders, draft_malice
 from ordervet.lab.simulate.people import NONE
 from ordervet.lab.simulate.population import PERSONA_NAMES, draft_population
 from ordervet.lab.simulate.season import DAY_S, to_seconds
-from ordervet.lab.simulate.settings import SimulationSettings
+from ordervet.lab.simulate.simulation_settings import SimulationSettings
 from ordervet.lab.simulate.tables import build_simulation
 
 if TYPE_CHECKING:
@@ -48,10 +46,10 @@ def simulate(settings: SimulationSettings | None = None) -> Simulation:
     world = build_world(settings or SimulationSettings())
     known_until = world.settings.known_until
     known_until_s = None if known_until is None else to_seconds(known_until)
-    ledger = build_ledger(world, _draft_everybody(world))
-    outcomes = draw_outcomes(world, ledger, known_until_s)
-    verdicts = draw_verdicts(world, ledger, outcomes)
-    return build_simulation(world, ledger, outcomes, verdicts, known_until_s)
+    placed = place_orders(world, _draft_everybody(world))
+    outcomes = draw_outcomes(world, placed, known_until_s)
+    verdicts = draw_verdicts(world, placed, outcomes)
+    return build_simulation(world, placed, outcomes, verdicts, known_until_s)
 
 
 def _draft_everybody(world: World) -> Draft:

@@ -12,7 +12,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from ordervet.lab.simulate.dice import Dice, Flags, Ints
-    from ordervet.lab.simulate.settings import SimulationSettings
+    from ordervet.lab.simulate.simulation_settings import SimulationSettings
 
 _PAYMENT_RATE = 0.45
 _VIRTUAL_PHONE_RATE = 0.03
@@ -47,7 +47,7 @@ class People:
         self.n = 0
 
     def issue(self, what: str, n: int) -> Ints:
-        """Give `n` numbers of this kind (phone, device, …) that nobody has."""
+        """Return `n` numbers of this kind (phone, device, …) that nobody has."""
         first = self._issued[what]
         self._issued[what] += n
         return np.arange(first, first + n)
@@ -91,7 +91,7 @@ class People:
         return np.where(is_virtual, dice.between(1000, 9999, n), NONE)
 
     def column(self, name: str) -> Ints:
-        """Give one column, shape (n_accounts,)."""
+        """Return one column, shape (n_accounts,)."""
         chunks = self._chunks[name]
         if len(chunks) > 1:
             self._chunks[name] = [np.concatenate(chunks)]

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ordervet.lab.simulate import channels
 from ordervet.lab.simulate.addresses import PlaceKind, draw_honest_writings
-from ordervet.lab.simulate.catalogue import CLOTHING, DEAR, STAPLES
+from ordervet.lab.simulate.catalogue import CLOTHING, DEAR, GROUP_SHARE, SPLASH_AD, STAPLES, draw_partner_apps
 from ordervet.lab.simulate.dice import geometric_sizes, group_sizes
 from ordervet.lab.simulate.drafts import Fate, draft_orders, some
 from ordervet.lab.simulate.season import DAY_S, HOUR_S, MINUTE_S
@@ -92,7 +91,7 @@ def _open_accounts(world: World, doors: Ints, **shared: Ints) -> Ints:
 
 
 def _draw_ips(world: World, n: int) -> Ints:
-    """Give each account an IP of its own, or one that a carrier gives to several strangers."""
+    """Return each account an IP of its own, or one that a carrier gives to several strangers."""
     carrier = world.people.issue("ip", n // _ACCOUNTS_PER_CARRIER_IP + 1)
     drawn = carrier[world.dice.below(len(carrier), n)]
     return np.where(world.dice.chance(_CARRIER_IP_RATE, n), drawn, world.people.issue("ip", n))
@@ -113,7 +112,7 @@ def _draft_repeated(world: World, buyers: Ints, orders: Ints) -> Draft:
 
 
 def _draft_at(kind: PlaceKind) -> Callable[[World, int], Draft]:
-    """Give a function that drafts orders of people who live, work or collect at places of this kind."""
+    """Return a function that drafts orders of people who live, work or collect at places of this kind."""
 
     def draft(world: World, n: int) -> Draft:
         dice, book = world.dice, world.book
@@ -195,7 +194,7 @@ def _draft_group_leaders(world: World, n: int) -> Draft:
     return draft.change(
         door=np.where(is_neighbour, book.add_doors(dice, estates[leader]), draft.door),
         recipient=np.where(is_neighbour, world.people.issue("recipient", n), draft.recipient),
-        channel=some(dice.chance(0.5, n), channels.GROUP_SHARE),
+        channel=some(dice.chance(0.5, n), GROUP_SHARE),
     )
 
 
@@ -215,7 +214,7 @@ def _draft_newcomers(world: World, n: int) -> Draft:
         placed_s=season.draw(dice, n, from_s=from_s),
         item=np.where(is_hero, world.catalogue.draw(dice, n, world.catalogue.heroes), draft.item),
         discount_share=np.where(is_hero, 0.35 + 0.2 * dice.unit(n), -1.0),
-        channel=np.where(dice.chance(0.6, n), channels.SPLASH_AD, channels.draw_partner_apps(dice, n)),
+        channel=np.where(dice.chance(0.6, n), SPLASH_AD, draw_partner_apps(dice, n)),
     )
 
 

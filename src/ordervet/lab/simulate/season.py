@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ordervet.lab.simulate.settings import ZONE
+from ordervet.lab.simulate.simulation_settings import ZONE
 
 if TYPE_CHECKING:
     from ordervet.lab.simulate.dice import Dice, Floats, Ints
-    from ordervet.lab.simulate.settings import SimulationSettings
+    from ordervet.lab.simulate.simulation_settings import SimulationSettings
 
 MINUTE_S = 60
 HOUR_S = 3600
@@ -35,9 +35,9 @@ _AFTER_WEEKLY = 0.85
 
 
 class Season:
-    """The merchant's calendar: how likely an order is at any ten minutes, and which phase an instant belongs to.
+    """The merchant's calendar: how likely an order is at any ten minutes, and which phase a time belongs to.
 
-    Instants are whole seconds since 1970 in UTC.
+    Times are whole seconds since 1970 in UTC.
     """
 
     def __init__(self, settings: SimulationSettings) -> None:
@@ -67,7 +67,7 @@ class Season:
         )
 
     def draw(self, dice: Dice, n: int, *, from_s: int | Ints | None = None, to_s: int | Ints | None = None) -> Ints:
-        """Draw `n` instants as busily as the calendar, in [from_s, to_s) to ten minutes; one window or each its own."""
+        """Draw `n` times as busily as the calendar, in [from_s, to_s) to ten minutes; one window or each its own."""
         low = self._position(self.begin_s if from_s is None else from_s)
         high = self._position(self.end_s if to_s is None else to_s)
         at = low + dice.unit(n) * (high - low)
@@ -76,17 +76,17 @@ class Season:
         return drawn
 
     def phase_of(self, placed_s: Ints) -> Ints:
-        """Give the position in `PHASES` of each instant."""
+        """Return the position in `PHASES` of each time."""
         return np.searchsorted(self._bounds, placed_s, side="right").astype(np.int64)
 
     def progress_of(self, placed_s: Ints) -> Floats:
-        """Give how much of the whole time has passed at each instant, 0 to 1."""
+        """Return how much of the whole time has passed by each time, 0 to 1."""
         whole = max(int(self._starts[-1]) + _BIN_S - self.begin_s, 1)
         return np.clip((placed_s - self.begin_s) / whole, 0.0, 1.0)
 
-    def _position(self, instant_s: int | Ints) -> Floats:
-        """Give the share of all orders placed before each instant, in units of the cumulated weights."""
-        bins = np.clip((np.asarray(instant_s) - self.begin_s) // _BIN_S, 0, len(self._starts))
+    def _position(self, time_s: int | Ints) -> Floats:
+        """Return the share of all orders placed before each time, in units of the cumulated weights."""
+        bins = np.clip((np.asarray(time_s) - self.begin_s) // _BIN_S, 0, len(self._starts))
         before: Floats = np.concatenate([[0.0], self._edges])[bins]
         return before
 
@@ -115,6 +115,6 @@ class Season:
         return weights
 
 
-def to_seconds(instant: datetime) -> int:
-    """Give whole seconds since 1970 in UTC of an instant with a zone."""
-    return (instant.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1)
+def to_seconds(moment: datetime) -> int:
+    """Return whole seconds since 1970 in UTC of a time with a zone."""
+    return (moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,28 +11,25 @@ import pyarrow as pa
 from ordervet.contract.schemas import INSTANT, Events, event_schema
 from ordervet.lab.simulate import address_words
 from ordervet.lab.simulate.addresses import N_WRITINGS
-from ordervet.lab.simulate.aftermath import BLAMES, OUTCOME_KINDS, REFUND_TYPES
-from ordervet.lab.simulate.catalogue import CATEGORIES
-from ordervet.lab.simulate.channels import CHANNELS
-from ordervet.lab.simulate.desk import DECIDERS, VERDICTS
+from ordervet.lab.simulate.aftermath import BLAMES, DECIDERS, OUTCOME_KINDS, REFUND_TYPES, VERDICTS
+from ordervet.lab.simulate.catalogue import CATEGORIES, CHANNELS
 from ordervet.lab.simulate.people import NONE
 from ordervet.lab.simulate.season import CAMPAIGNS
-from ordervet.lab.simulate.texts import join, pick, replace_where, take, write_code, write_integers
+from ordervet.lab.simulate.text_columns import join, pick, replace_where, take, write_code, write_integers
 
 if TYPE_CHECKING:
     from ordervet.contract.schemas import EventKind
-    from ordervet.lab.simulate.aftermath import Outcomes
-    from ordervet.lab.simulate.desk import Verdicts
+    from ordervet.lab.simulate.aftermath import Outcomes, Verdicts
     from ordervet.lab.simulate.dice import Flags, Ints
-    from ordervet.lab.simulate.drafts import World
-    from ordervet.lab.simulate.ledger import Ledger
-    from ordervet.lab.simulate.texts import Column
+    from ordervet.lab.simulate.drafts import PlacedOrders, World
+    from ordervet.lab.simulate.text_columns import Column
 
 _US_PER_S = 1_000_000
 _N_IPS = 1 << 22
 _STRIDES = {"b": 2_654_435_761, "a": 1_640_531_527, "p": 2_246_822_519, "d": 3_266_489_917, "y": 668_265_263}
 _STRIDE = 374_761_393  # NOTE: every stride is odd and no multiple of 5: one-to-one below any power of 2 or 10
 _PHONE_PREFIX = "154"
+MASKED_COLUMNS = ("recipient", "phone", "phone_group", "device_id", "ip")
 
 
 @dataclass(frozen=True)
@@ -41,8 +38,7 @@ class Simulation:
 
     Parameters
     ----------
-    orders, outcomes, verdicts, corrections : canonical contract tables, each sorted by its instant; `seen_at` is that
-        instant
+    orders, outcomes, verdicts, corrections : canonical contract tables, each sorted by its time; `seen_at` is that time
     truth : order_id, kind, look_alike, is_malicious, in the order of `orders`; for evaluation only, never a feature
     """
 
@@ -62,11 +58,29 @@ class Simulation:
         return f"Simulation({counts})"
 
 
+def mask_simulation(simulation: Simulation) -> Simulation:
+    """Take recipients, phones, devices and IP addresses out of the orders, as an export that hides people does.
+
+    Examples
+    --------
+    >>> from ordervet.lab.simulate import SimulationSettings, simulate
+    >>> masked = mask_simulation(simulate(SimulationSettings(n_orders=500)))
+    >>> masked.orders["phone"].null_count
+    500
+    """
+    orders = simulation.orders
+    for name in MASKED_COLUMNS:
+        at = orders.schema.get_field_index(name)
+        field = orders.schema.field(at)
+        orders = orders.set_column(at, field, pa.nulls(orders.num_rows, field.type))
+    return replace(simulation, orders=orders)
+
+
 def build_simulation(
-    world: World, ledger: Ledger, outcomes: Outcomes, verdicts: Verdicts, known_until_s: int | None
+    world: World, placed: PlacedOrders, outcomes: Outcomes, verdicts: Verdicts, known_until_s: int | None
 ) -> Simulation:
     """Write everything down."""
-    order_id = write_code("o", np.arange(1, len(ledger) + 1), 9)
+    order_id = write_code("o", np.arange(1, len(placed) + 1), 9)
     kinds = list(world.settings.kind_weights)
     known = np.ones(len(verdicts.row), dtype=np.bool_)
     corrected = verdicts.corrected_s != NONE
@@ -74,43 +88,43 @@ def build_simulation(
         known &= verdicts.decided_s < known_until_s
         corrected &= verdicts.corrected_s < known_until_s
     return Simulation(
-        orders=_write_orders(world, ledger, order_id),
+        orders=_write_orders(world, placed, order_id),
         outcomes=_write_outcomes(outcomes, order_id),
         verdicts=_write_verdicts(verdicts, np.flatnonzero(known), order_id, kinds),
         corrections=_write_corrections(verdicts, np.flatnonzero(corrected), order_id),
         truth=pa.table(
             {
                 "order_id": order_id,
-                "kind": pick(kinds, ledger.draft.kind),
-                "look_alike": pick(list(world.settings.look_alike_shares), ledger.draft.look_alike),
-                "is_malicious": pa.array(ledger.draft.kind != NONE),
+                "kind": pick(kinds, placed.draft.kind),
+                "look_alike": pick(list(world.settings.look_alike_shares), placed.draft.look_alike),
+                "is_malicious": pa.array(placed.draft.kind != NONE),
             }
         ),
     )
 
 
-def _write_orders(world: World, ledger: Ledger, order_id: Column) -> pa.Table:
-    draft, people = ledger.draft, world.people
+def _write_orders(world: World, placed: PlacedOrders, order_id: Column) -> pa.Table:
+    draft, people = placed.draft, world.people
     platforms = list(world.settings.platform_shares)
     is_plain = people.column("is_masked")[draft.buyer] == 0
     has_device = people.column("has_device")[draft.buyer] == 1
     has_ip = people.column("has_ip")[draft.buyer] == 1
     has_group = ~is_plain & (people.column("has_group")[draft.buyer] == 1)
-    address, address_group = _write_addresses(world, ledger, is_plain, has_group)
+    address, address_group = _write_addresses(world, placed, is_plain, has_group)
     categories = world.catalogue.category[draft.item]
     return _build_table(
         "orders",
         {
             "order_id": order_id,
-            "placed_at": _instant(draft.placed_s),
-            "amount_minor": pa.array(ledger.amount_minor),
-            "discount_minor": pa.array(ledger.discount_minor),
-            "shipping_minor": pa.array(ledger.shipping_minor),
-            "currency": pa.repeat(pa.scalar("CNY"), len(ledger)),
+            "placed_at": _build_times(draft.placed_s),
+            "amount_minor": pa.array(placed.amount_minor),
+            "discount_minor": pa.array(placed.discount_minor),
+            "shipping_minor": pa.array(placed.shipping_minor),
+            "currency": pa.repeat(pa.scalar("CNY"), len(placed)),
             "quantity": pa.array(draft.quantity),
             "n_lines": pa.array(draft.n_lines),
             "buyer_id": _code("b", draft.buyer, 8),
-            "buyer_registered_at": _instant(ledger.registered_s),
+            "buyer_registered_at": _build_times(placed.registered_s),
             "recipient": pick(_list_names(), np.where(is_plain, _scramble(draft.recipient, _N_NAMES), NONE)),
             "address": address,
             "address_group": address_group,
@@ -121,23 +135,23 @@ def _write_orders(world: World, ledger: Ledger, order_id: Column) -> pa.Table:
             "payment_account": _code("y", draft.payment, 8),
             "item_id": pick([f"i{i:04d}" for i in range(len(world.catalogue.category))], draft.item),
             "category": pick([category.name for category in CATEGORIES], categories),
-            "shop_id": pick([f"s_{name}" for name in platforms], ledger.platform),
-            "channel": pick(list(CHANNELS), ledger.channel),
-            "platform": pick(platforms, ledger.platform),
-            "campaign": pick([name or "" for name in CAMPAIGNS], _find_campaigns(ledger)),
-            "is_insured": pa.array(ledger.insured == 1),
+            "shop_id": pick([f"s_{name}" for name in platforms], placed.platform),
+            "channel": pick(list(CHANNELS), placed.channel),
+            "platform": pick(platforms, placed.platform),
+            "campaign": pick([name or "" for name in CAMPAIGNS], _find_campaigns(placed)),
+            "is_insured": pa.array(placed.insured == 1),
         },
     )
 
 
-def _find_campaigns(ledger: Ledger) -> Ints:
+def _find_campaigns(placed: PlacedOrders) -> Ints:
     has_one = np.array([name is not None for name in CAMPAIGNS])
-    return np.where(has_one[ledger.phase], ledger.phase, NONE)
+    return np.where(has_one[placed.phase], placed.phase, NONE)
 
 
-def _write_addresses(world: World, ledger: Ledger, is_plain: Flags, has_group: Flags) -> tuple[Column, Column]:
+def _write_addresses(world: World, placed: PlacedOrders, is_plain: Flags, has_group: Flags) -> tuple[Column, Column]:
     """Write each distinct door and writing once, then hand the texts and the platforms' equality keys out."""
-    written = ledger.draft.door * N_WRITINGS + ledger.draft.writing
+    written = placed.draft.door * N_WRITINGS + placed.draft.writing
     distinct, at = np.unique(written, return_inverse=True)
     texts = world.book.write(distinct // N_WRITINGS, distinct % N_WRITINGS)
     return take(texts, np.where(is_plain, at, NONE)), _code("a", np.where(has_group, at, NONE), 8)
@@ -165,7 +179,7 @@ def _write_outcomes(outcomes: Outcomes, order_id: Column) -> pa.Table:
         {
             "order_id": take(order_id, outcomes.row),
             "kind": pick(list(OUTCOME_KINDS), outcomes.kind),
-            "happened_at": _instant(outcomes.happened_s),
+            "happened_at": _build_times(outcomes.happened_s),
             "refund_type": pick(list(REFUND_TYPES), outcomes.refund_type),
             "amount_minor": write_integers(outcomes.amount_minor),
             "blame": pick(list(BLAMES), outcomes.blame),
@@ -181,7 +195,7 @@ def _write_verdicts(verdicts: Verdicts, rows: Ints, order_id: Column, kinds: lis
             "verdict": pick(list(VERDICTS), verdicts.verdict[rows]),
             "kind": pick(kinds, verdicts.kind[rows]),
             "by": pick(list(DECIDERS), verdicts.by[rows]),
-            "decided_at": _instant(verdicts.decided_s[rows]),
+            "decided_at": _build_times(verdicts.decided_s[rows]),
         },
     )
 
@@ -192,19 +206,19 @@ def _write_corrections(verdicts: Verdicts, rows: Ints, order_id: Column) -> pa.T
         "corrections",
         {
             "order_id": take(order_id, verdicts.row[rows]),
-            "corrected_at": _instant(verdicts.corrected_s[rows]),
+            "corrected_at": _build_times(verdicts.corrected_s[rows]),
         },
     )
 
 
 def _build_table(kind: EventKind, columns: dict[str, Column]) -> pa.Table:
-    """Put columns into the canonical schema; every event is seen at its own instant."""
+    """Put columns into the canonical schema; every event is seen at its own time."""
     schema = event_schema(kind)
     seen_at = next(column for name, column in columns.items() if name.endswith("_at"))
     return pa.table([columns.get(name, seen_at) for name in schema.names], schema=schema)
 
 
-def _instant(seconds: Ints) -> Column:
+def _build_times(seconds: Ints) -> Column:
     return pa.array(seconds * _US_PER_S).cast(INSTANT)
 
 

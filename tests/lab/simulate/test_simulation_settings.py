@@ -7,7 +7,7 @@ import pytest
 from ordervet.contract.model import MaliceKind
 from ordervet.errors import ContractError
 from ordervet.lab.simulate import SimulationSettings
-from ordervet.lab.simulate.settings import KIND_WEIGHTS, LOOK_ALIKE_SHARES, MASKED_RATES
+from ordervet.lab.simulate.simulation_settings import KIND_WEIGHTS, LOOK_ALIKE_SHARES, MASKED_RATES
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Every knob of the simulated merchant, with its unit and its default."""
+"""Every setting of the simulated merchant, with its unit and its default."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ class SimulationSettings:
     after_days : days of ordinary trade after the season
     history_share, after_share : share of all orders placed before and after the season
     opening_share : share of the season's orders placed on the opening evening
-    orders_until : every order is placed before this instant (with a zone); None = the last day's end
-    known_until : outcomes, verdicts and corrections from this instant on (with a zone) are left out; None = all kept
+    orders_until : every order is placed before this time (with a zone); None = the last day's end
+    known_until : outcomes, verdicts and corrections from this time on (with a zone) are dropped; None = all kept
     malicious_share : share of orders that are malicious
     kind_weights : share of each kind among malicious orders
     look_alike_shares : share of each look-alike among all orders
@@ -217,19 +217,19 @@ def _find_problems(settings: SimulationSettings) -> Iterator[str]:
         yield "'history_share': with 'after_share' it leaves nothing for the season"
     if not 1 <= settings.opening_offset_days < settings.season_days:
         yield f"'opening_day': got {settings.opening_day}, expected 1 to {settings.season_days - 1}"
-    yield from _find_instant_problems(settings)
+    yield from _find_time_problems(settings)
 
 
-def _find_instant_problems(settings: SimulationSettings) -> Iterator[str]:
+def _find_time_problems(settings: SimulationSettings) -> Iterator[str]:
     first = datetime.combine(settings.start, time(), ZONE) - timedelta(days=settings.history_days)
     for name in ("orders_until", "known_until"):
-        instant = getattr(settings, name)
-        if instant is None:
+        until = getattr(settings, name)
+        if until is None:
             continue
-        if instant.tzinfo is None:
-            yield f"'{name}': got an instant without a zone, expected one with a zone"
-        elif instant < first + timedelta(days=_MIN_DAYS):
-            yield f"'{name}': got {instant.isoformat()}, expected {_MIN_DAYS} days after the first order or later"
+        if until.tzinfo is None:
+            yield f"'{name}': got a time without a zone, expected one with a zone"
+        elif until < first + timedelta(days=_MIN_DAYS):
+            yield f"'{name}': got {until.isoformat()}, expected {_MIN_DAYS} days after the first order or later"
 
 
 def _find_table_problems(name: str, table: Mapping[str, float], default: Mapping[str, float]) -> Iterator[str]:

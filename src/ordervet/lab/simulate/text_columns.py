@@ -42,7 +42,7 @@ def trim(column: Column) -> Column:
 
 
 def write_integers(values: Ints) -> Column:
-    """Give whole numbers as they are; -1 is missing."""
+    """Return whole numbers as they are; -1 is missing."""
     return pa.array(values, mask=values == NONE)
 
 
