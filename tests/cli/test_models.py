@@ -78,7 +78,7 @@ def test_retrain_promotes_then_refuses_with_its_own_code_and_report(ordervet, sh
     assert first.code in (0, 7), first.err
     assert "ordervet_retrain_passed" in (shop / "night.prom").read_text()
     assert refused.code == again.code == 7
-    assert "does not serve" in refused.out
+    assert "was refused" in refused.out
     assert "size of the model" in refused.out
     assert again.json["was_done"] is True
     reports = list((shop / "models" / "nights").glob("*/report.en.html"))

@@ -1,4 +1,4 @@
-"""A night as one self-contained page: what was decided and why, what moved, what to look at."""
+"""A night as one self-contained page: what was decided and why, what drifted, what to look at."""
 
 from __future__ import annotations
 
@@ -48,14 +48,16 @@ def build_nightly_page(record: dict[str, Any], *, lang: Lang) -> str:
         "drift_note": words["drift_note"].format(
             score=f"{record['score_psi']:.2f}", channel=f"{record['channel_psi']:.2f}"
         ),
-        "reasons": _build_moved(
+        "reasons": _build_attribution(
             _word_reasons(record["attribution_drift"]["reasons"][:_N_REASONS], lang),
             "code",
             words["reason"],
             words,
             "{:.1%}",
         ),
-        "features": _build_moved(record["attribution_drift"]["features"], "name", words["feature"], words, "{:.3f}"),
+        "features": _build_attribution(
+            record["attribution_drift"]["features"], "name", words["feature"], words, "{:.3f}"
+        ),
     }
     return build_page(
         "nightly.html",
@@ -200,7 +202,7 @@ def _word_reasons(rows: list[dict[str, Any]], lang: Lang) -> list[dict[str, Any]
     return said
 
 
-def _build_moved(rows: list[dict[str, Any]], key: str, title: str, words: Words, form: str) -> dict[str, Any]:
+def _build_attribution(rows: list[dict[str, Any]], key: str, title: str, words: Words, form: str) -> dict[str, Any]:
     return {
         "titles": [title, words["challenger"], words["champion"]],
         "rows": [[row[key], form.format(row["challenger"]), form.format(row["champion"])] for row in rows],
