@@ -27,8 +27,8 @@ from ordervet.history import History
 from ordervet.model import ForestPredictor, find_live_model, load_model
 from ordervet.policy import Action, load_policy
 from ordervet.score import Scorer, find_bundled_models
-from ordervet.score.live import LiveMemory
-from ordervet.score.memory import Memory
+from ordervet.score.durable_state import DurableState
+from ordervet.score.online_state import OnlineState
 
 WARM_UP = 500
 
@@ -80,13 +80,13 @@ def main() -> None:
     key = Key(bytes(16)) if chosen.store else load_key()
     with tempfile.TemporaryDirectory() as folder:
         if chosen.store:
-            memory: Memory = LiveMemory(History.open(Path(folder) / "history", key, create=True), key, model.spec)
+            state: OnlineState = DurableState(History.open(Path(folder) / "history", key, create=True), key, model.spec)
         else:
-            memory = Memory(key, model.spec)
+            state = OnlineState(key, model.spec)
         orders, later = draw_events(chosen.events * 3 // 4, model.spec)
-        memory._engine.advance(orders, later)  # noqa: SLF001 - events are drawn as arrays, not as orders
+        state._engine.advance(orders, later)  # noqa: SLF001 - events are drawn as arrays, not as orders
         scorer = Scorer(
-            model, load_policy(), key, predictor=ForestPredictor(model.booster_text), memory=memory,
+            model, load_policy(), key, predictor=ForestPredictor(model.booster_text), state=state,
             clock=lambda: 120 * DAY + time.perf_counter_ns() // 1_000,
         )  # fmt: skip
         timed: dict[str, list[tuple[float, float]]] = {"passed": [], "flagged": [], "idle": []}

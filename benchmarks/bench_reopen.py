@@ -33,9 +33,9 @@ from ordervet.history.snapshots import FOLDER
 from ordervet.lab.simulate import SimulationSettings, simulate
 from ordervet.model import find_live_model, load_model
 from ordervet.score import find_bundled_models
-from ordervet.score.live import LiveMemory
-from ordervet.score.memory import advance_one
-from ordervet.score.one_order import OneOrderReader
+from ordervet.score.durable_state import DurableState
+from ordervet.score.live_order import LiveOrderReader
+from ordervet.score.online_state import advance_one
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,18 +61,18 @@ def _rename(table: pa.Table, season: int) -> pa.Table:
 
 
 def open_once(folder: Path) -> None:
-    """Open a memory on a store, serve one order, and print what it took as JSON."""
+    """Open a state on a store, serve one order, and print what it took as JSON."""
     model = load_model(find_live_model(find_bundled_models()))
     started, started_cpu = time.perf_counter(), time.process_time()
-    memory = LiveMemory(History.open(folder, KEY), KEY, model.spec)
+    state = DurableState(History.open(folder, KEY), KEY, model.spec)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - started_cpu
     order = Order(order_id="new", placed_at="2027-06-01 12:00", amount_minor=1_000, buyer_id="b-1", item_id="sku-1")
-    one = OneOrderReader(KEY).read(order, (memory.last_seen_at or 0) + 1)
-    features = advance_one(memory._engine, one)  # noqa: SLF001 - not journalled: the next opening finds the same store
+    one = LiveOrderReader(KEY).read(order, (state.last_seen_at or 0) + 1)
+    features = advance_one(state._engine, one)  # noqa: SLF001 - not journalled: the next opening finds the same store
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     told = {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_gib": peak}
     print(json.dumps(told | {"features": np.nan_to_num(features, nan=-1).tolist()}), flush=True)
-    memory._join_saving()  # noqa: SLF001 - the snapshot is what the next opening is about
+    state._join_saving()  # noqa: SLF001 - the snapshot is what the next opening is about
     os._exit(0)  # without a last snapshot, as after a crash
 
 

@@ -19,7 +19,7 @@ from ordervet.policy import load_policy
 from ordervet.reports import holds as module
 from ordervet.reports.holds import Hold, find_release_path, update_holds
 from ordervet.score import Scorer
-from ordervet.score.handover import find_words, list_holds
+from ordervet.score.hold_lists import find_words, list_holds
 from ordervet.storage import hold_lock
 
 if TYPE_CHECKING:

@@ -36,8 +36,8 @@ from ordervet.history.identity import identify
 from ordervet.history.rows import to_rows
 from ordervet.policy import load_policy
 from ordervet.score import Scorer
-from ordervet.score.live import LiveMemory
-from ordervet.score.memory import Memory, concat_events
+from ordervet.score.durable_state import DurableState
+from ordervet.score.online_state import OnlineState, concat_events
 
 if TYPE_CHECKING:
     from ordervet.entities import KeyedEvents
@@ -90,7 +90,7 @@ def buyer_of(at: int) -> int:
 def build_plan() -> Plan:
     """Draw the steps, and let a run that nothing disturbs go through them."""
     plan = Plan()
-    memory = Memory(KEY, SPEC)
+    state = OnlineState(KEY, SPEC)
     past: list[tuple[int, KeyedEvents]] = []
     for at in range(N_STEPS):
         step = Step("order", at)
@@ -99,15 +99,15 @@ def build_plan() -> Plan:
         elif at % 61 == 60:
             step = Step("erase", buyer_of(at - 30))
             past = [(about, events) for about, events in past if buyer_of(about) != step.about]
-            memory = Memory(KEY, SPEC)
-            memory.take_past(concat_events([events for _, events in past]))
+            state = OnlineState(KEY, SPEC)
+            state.add_past(concat_events([events for _, events in past]))
         elif at % 3 == 1:
             step = Step("later", max(at - 1 - (at * 5) % 30 // 3 * 3, 0))
         if step.kind in {"order", "later"}:
             step.event = draw_event(at, step)
             events = key_step(at, step.event)
             step.event_id = identify_step(events)
-            features = memory.take(events)
+            features = state.add(events)
             step.crc = crc32(features.matrix.tobytes()) if step.kind == "order" else 0
             past.append((step.about, events))
         plan.steps.append(step)
@@ -131,7 +131,7 @@ def draw_event(at: int, step: Step) -> Order | Outcome | Verdict:
 def warm_up() -> None:
     """Load once what every life would load by itself; the table's engine starts its threads only when it is used."""
     importlib.import_module("deltalake")
-    scorer = Scorer(None, load_policy(), KEY, memory=Memory(KEY, SPEC))
+    scorer = Scorer(None, load_policy(), KEY, state=OnlineState(KEY, SPEC))
     scorer.score(draw_event(0, Step("order")))
     scorer.observe(draw_event(1, Step("later")))
 
@@ -153,13 +153,13 @@ def identify_step(events: KeyedEvents) -> int:
     return int(event_id)
 
 
-class Telling(LiveMemory):
-    """A live memory that keeps a checksum of what it served last."""
+class Telling(DurableState):
+    """A durable state that keeps a checksum of what it served last."""
 
     crc = 0
 
-    def take_one(self, one):
-        matrix = super().take_one(one)
+    def add_order(self, one):
+        matrix = super().add_order(one)
         self.crc = crc32(matrix.tobytes())
         return matrix
 
@@ -167,12 +167,12 @@ class Telling(LiveMemory):
 def live(folder: Path, plan: Plan, first: int, said: int) -> None:
     """One life: open, check, go on; says "open", then the number and the outcome of every step that is done."""
     now = [0]
-    memory = Telling(
+    state = Telling(
         History.open(folder, KEY), KEY, SPEC,
         flush_after_s=0.02, flush_after=7, snapshot_from=1, snapshot_after=11,
     )  # fmt: skip
-    scorer = Scorer(None, load_policy(), KEY, clock=lambda: now[0], memory=memory)
-    there = sorted(np.asarray(memory._live.read()["event_id"]).tolist())
+    scorer = Scorer(None, load_policy(), KEY, clock=lambda: now[0], state=state)
+    there = sorted(np.asarray(state._live.read()["event_id"]).tolist())
     if there not in (plan.ids_after(first), plan.ids_after(first + 1)):
         expected = plan.ids_after(first)
         lost, more = set(expected) - set(there), len(set(there) - set(expected))
@@ -183,9 +183,9 @@ def live(folder: Path, plan: Plan, first: int, said: int) -> None:
         os._exit(1)
     os.write(said, b"open\n")
     for at, step in enumerate(plan.steps[first:], start=first):
-        now[0], memory.crc = START_US + at * STEP_US, 0
+        now[0], state.crc = START_US + at * STEP_US, 0
         if step.kind == "compact":
-            with memory._live.bulk_change() as history:
+            with state._live.bulk_change() as history:
                 history.compact()
                 history.vacuum(keep_days=0)
         elif step.kind == "erase":
@@ -194,7 +194,7 @@ def live(folder: Path, plan: Plan, first: int, said: int) -> None:
             scorer.score(step.event)
         else:
             scorer.observe(step.event)
-        if memory.crc != step.crc:
+        if state.crc != step.crc:
             os.write(said, f"bad: step {at} was served otherwise than in an undisturbed run\n".encode())
             os._exit(1)
         os.write(said, f"{at}\n".encode())

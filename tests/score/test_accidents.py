@@ -23,9 +23,9 @@ from ordervet.history.journal import Entry, create_journal, list_journals, read_
 from ordervet.history.snapshots import list_snapshots
 from ordervet.policy import DecisionCode, load_policy
 from ordervet.score import Scorer
-from ordervet.score.live import LiveMemory
-from ordervet.score.memory import Memory
-from ordervet.score.opening import open_memory
+from ordervet.score.durable_state import DurableState
+from ordervet.score.online_state import OnlineState
+from ordervet.score.opening import open_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,8 +40,8 @@ def draw_order(name: str) -> dict[str, Any]:
 
 
 def open_scorer(folder: Path, now: list[int] | None = None, **options: Any) -> Scorer:
-    memory = LiveMemory(History.open(folder, KEY), KEY, SPEC, **{"flush_after_s": 3600, "snapshot_from": 1} | options)
-    return Scorer(None, load_policy(), KEY, clock=lambda: now[0] if now else START_US, memory=memory)
+    state = DurableState(History.open(folder, KEY), KEY, SPEC, **{"flush_after_s": 3600, "snapshot_from": 1} | options)
+    return Scorer(None, load_policy(), KEY, clock=lambda: now[0] if now else START_US, state=state)
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_snapshot_that_cannot_be_written_is_logged_and_nothing_is_lost(folder: P
     scorer.flush()
 
     with full_disk(2_000), caplog.at_level(logging.ERROR):
-        scorer._memory.save_snapshot(waits=True)
+        scorer._state.save_snapshot(waits=True)
 
     assert "the snapshot of the history history cannot be written: File too large" in caplog.text
     assert list_snapshots(folder) == []
@@ -162,7 +162,7 @@ def test_every_acknowledged_event_is_on_the_disk_when_that_is_asked_for(folder: 
     scorer = open_scorer(folder, durability="always")
     scorer.score(draw_order("t1"))
 
-    assert scorer._memory._live._segments[-1].journal._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert scorer._state._live._segments[-1].journal._connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
     scorer.close()
     assert read_orders(folder) == ["t1"]
@@ -192,9 +192,9 @@ def test_history_in_a_read_only_folder_is_read_when_that_is_asked_for(locked_fol
     options = {"n_jobs": 1, "durability": "batch"}
 
     with pytest.raises(HistoryLockedError, match=r"cannot be written: Permission denied\nhint: .*read_only=True"):
-        open_memory(locked_folder, KEY, SPEC, is_read_only=False, **options)
+        open_state(locked_folder, KEY, SPEC, is_read_only=False, **options)
 
-    assert type(open_memory(locked_folder, KEY, SPEC, is_read_only=True, **options)) is Memory
+    assert type(open_state(locked_folder, KEY, SPEC, is_read_only=True, **options)) is OnlineState
 
 
 def test_clock_that_jumps_back_is_told_once_and_arrivals_go_on(folder: Path, caplog) -> None:

@@ -35,7 +35,7 @@ def test_name_of_a_lasting_key_is_its_id() -> None:
 
 
 @pytest.mark.parametrize(
-    ("learned_under", "key", "n_said"),
+    ("trained_under", "key", "n_said"),
     [
         (ONE.key_id, OTHER, 1),
         (ONE.key_id, ONE, 0),
@@ -43,14 +43,14 @@ def test_name_of_a_lasting_key_is_its_id() -> None:
         (ONE.key_id, Key(bytes(16), is_ephemeral=True), 0),
     ],
 )
-def test_scorer_says_that_a_model_was_learned_under_another_key(
-    model: Model, caplog: pytest.LogCaptureFixture, learned_under: str, key: Key, n_said: int
+def test_scorer_says_that_a_model_was_trained_under_another_key(
+    model: Model, caplog: pytest.LogCaptureFixture, trained_under: str, key: Key, n_said: int
 ) -> None:
     caplog.set_level(logging.WARNING, logger="ordervet")
 
-    Scorer(under(model, learned_under), load_policy(None), key)
+    Scorer(under(model, trained_under), load_policy(None), key)
 
-    said = [record.getMessage() for record in caplog.records if "was learned under key" in record.getMessage()]
+    said = [record.getMessage() for record in caplog.records if "was trained under key" in record.getMessage()]
     assert len(said) == n_said
     assert all(ONE.key_id in each and OTHER.key_id in each for each in said)
 

@@ -151,7 +151,7 @@ def test_challenger_whose_features_the_live_model_lacks_is_refused(models: Path,
     ).model
     folder = save_model(other, models, card="card")
 
-    with pytest.raises(ModelError, match=r"1 features that the live model .* has not: ip__age__order"):
+    with pytest.raises(ModelError, match=r"1 features that the live model .* lacks: ip__age__order"):
         Scorer.open(models, challenger=folder.name)
     with pytest.raises(ModelError, match="cannot be read"):
         Scorer.open(models, challenger="m-none")

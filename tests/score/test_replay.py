@@ -16,7 +16,7 @@ from ordervet.policy import DecisionCode, find_policy, list_test_orders, load_po
 from ordervet.policy.capacity import Capacity
 from ordervet.policy.rules import Rule
 from ordervet.score import Scorer
-from ordervet.score.live import LiveMemory
+from ordervet.score.durable_state import DurableState
 from ordervet.score.replay import replay_decision
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ def serve(folder: Path, model: Model, policy: Policy, n_orders: int = 14) -> lis
     rng = np.random.default_rng(5)
     clock = [START_US]
     store = History.open(folder, KEY, create=True)
-    memory = LiveMemory(store, KEY, model.spec)
+    state = DurableState(store, KEY, model.spec)
     served = []
-    with Scorer(model, policy, KEY, memory=memory, clock=lambda: clock[0], lang="en") as scorer:
+    with Scorer(model, policy, KEY, state=state, clock=lambda: clock[0], lang="en") as scorer:
         for at in range(n_orders):
             clock[0] += int(rng.integers(0, 3)) * MINUTE_US
             order = {

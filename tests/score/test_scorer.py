@@ -231,7 +231,7 @@ def test_order_passes_on_an_unexpected_error_and_nothing_personal_is_logged(
         raise RuntimeError("phone 19900001111 of 张三")
 
     scorer = build_scorer(model)
-    monkeypatch.setattr("ordervet.score.arriving.OneDecider.decide", fail)
+    monkeypatch.setattr("ordervet.score.scorer.LiveDecider.decide", fail)
 
     with caplog.at_level(logging.DEBUG):
         decision = scorer.score({**ORDER, "phone": "19900001111", "recipient": "张三"})

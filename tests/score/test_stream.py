@@ -58,7 +58,7 @@ def test_chunks_out_of_time_are_refused(merchant: Events, model: Model) -> None:
     orders = merchant.orders.sort_by("seen_at")
     later = build_later_events(key_events(merchant, KEY))
 
-    with pytest.raises(HistoryError, match="not in the order of time"):
+    with pytest.raises(HistoryError, match="not in order of time"):
         list(stream_scores([orders.slice(100), orders.slice(0, 100)], later, build_parts(model)))
 
 

@@ -28,7 +28,7 @@ from ordervet.policy import ACTIONS, Action, keep_policy, load_scripts, parse_sh
 from ordervet.reports import build_flag_lines, build_score_summary, name_model
 from ordervet.reports.holds import check_hold_path, say_holds
 from ordervet.score import Scorer
-from ordervet.score.handover import update_hold_list
+from ordervet.score.hold_lists import update_hold_list
 from ordervet.score.stream import open_parts
 
 if TYPE_CHECKING:

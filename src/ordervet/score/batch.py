@@ -1,50 +1,52 @@
-"""From features to decisions, for any number of orders at once."""
+"""From features to decisions, for any number of orders; and what overrides scores: lists, rules, test orders."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ordervet.contract import MaliceKind
 from ordervet.policy import (
     ACTIONS,
     BANDS,
     Action,
+    build_overlay,
     decide,
     find_reasons,
     find_spec,
+    find_test_order,
     list_missing,
     list_own_history,
     own_history_log_odds,
 )
-from ordervet.score.beyond import find_overlay, find_test_orders
-from ordervet.score.row_reasons import RowReasons
-from ordervet.score.scored import ScoredOrders
+from ordervet.policy.forcing import PREFIX
+from ordervet.policy.rules import TEXT_FIELDS
+from ordervet.score.scored_orders import RowReasons, ScoredOrders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
-    from ordervet.features import OrderEvents
+    from ordervet.features import FeatureSpec, OrderEvents
     from ordervet.model import ForestPredictor, Model
     from ordervet.policy import (
         Decided,
         FoundReasons,
         Lang,
+        Overlay,
         Pace,
         Policy,
         TestOrder,
     )
 
-__all__ = ["MISSING_ENTITIES", "ScoredOrders", "count_known_orders", "score_batch"]
-
-#: Entities whose absence the desk should know about, with the words for each kind of absence.
+#: Entities whose absence is reported.
 MISSING_ENTITIES = ("buyer", "address", "phone", "device", "ip")
 
-#: Earlier orders of the buyer on record; the feature that the rule of minimum evidence reads.
+#: Earlier orders of the buyer on record: the feature behind the rule of minimum evidence.
 _N_KNOWN = "buyer__count__order__90d"
 
 _PASS = ACTIONS.index(Action.PASS)
@@ -66,7 +68,7 @@ def score_batch(
     pace: Pace | None = None,
     history_version: int | None = None,
 ) -> ScoredOrders:
-    """Decide about orders whose features are known.
+    """Decide about orders from their features.
 
     Parameters
     ----------
@@ -75,18 +77,18 @@ def score_batch(
     features : shape (n_orders, n_features)
     model, predictor, policy : what decides
     lang : language of the reasons
-    capacity : orders the desk can look at; None takes the policy's
+    capacity : how many orders can be reviewed; None takes the policy's
     explain_rows : rows that get reasons even when they pass
     n_threads : threads of the forest
-    pace : what is handed on at this instant, where orders come one by one; takes the place of a capacity
-    history_version : version of the history store that is open
+    pace : what may be passed to review now, where orders come one by one; replaces a capacity
+    history_version : version of the open history store
     """
     order_ids: list[str] = orders["order_id"].to_pylist()
     amounts = events.amount_minor
     raw = predictor.predict_raw(features, n_threads=n_threads)
     p = model.calibration(raw)
     forced = find_test_orders(policy, order_ids)
-    p[list(forced)] = 0.0  # they take nobody's place
+    p[list(forced)] = 0.0  # they use no capacity
     overlay = find_overlay(policy, orders, events, features, model.spec)
     explainer = _Explainer(model, predictor, features, lang, n_threads)
     n_known = count_known_orders(model, features)
@@ -134,7 +136,7 @@ def score_batch(
 
 
 def _force(scored: ScoredOrders, forced: dict[int, TestOrder], policy: Policy) -> None:
-    """Give test orders what their ids name."""
+    """Give test orders the decisions their ids name."""
     for row, test in forced.items():
         scored.actions[row], scored.bands[row] = _PASS, 0
         scored.kinds.pop(row, None)
@@ -150,7 +152,7 @@ def _force(scored: ScoredOrders, forced: dict[int, TestOrder], policy: Policy) -
 
 
 class _Explainer:
-    """Contributions of rows: of all features for reasons, of some where they are enough."""
+    """Contributions per row: of all features for reasons, of some where these are enough."""
 
     def __init__(
         self, model: Model, predictor: ForestPredictor, features: NDArray[np.float32], lang: Lang, n_threads: int
@@ -161,13 +163,13 @@ class _Explainer:
         self._n_threads = n_threads
 
     def find_own_history(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Give shape (len(rows),), log-odds by which the buyer's own history raised the score."""
+        """Return the log-odds by which the buyer's own history raised the score, shape (len(rows),)."""
         own = list_own_history(self._names)
         shares = self._predictor.explain_some(self._features[rows], own, n_threads=self._n_threads)
         return own_history_log_odds([self._names[column] for column in own], shares)
 
     def find_reasons(self, rows: NDArray[np.int64]) -> FoundReasons:
-        """Give each row's reasons, the strongest first."""
+        """Return each row's reasons, strongest first."""
         features = self._features[rows]
         contributions = self._predictor.explain(features, n_threads=self._n_threads)[:, :-1]
         return find_reasons(self._names, contributions, features, lang=self._lang)
@@ -184,7 +186,7 @@ def _discount_own_history(
     """Find the probability without the buyer's own history, for every order whose band or action could depend on it.
 
     It counts where evidence is thin. A discount only lowers a probability, so an order in the lowest band needs none;
-    under a capacity a discounted order can make room for another one, which is then looked at in turn.
+    under a capacity a discounted order can make room for another one, which is then discounted in turn.
     """
     p_without = p.copy()
     is_discounted = ~is_thin
@@ -198,7 +200,7 @@ def _discount_own_history(
 
 
 def count_known_orders(model: Model, features: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Read how many earlier orders of the buyer are on record; without the feature, enough of them."""
+    """Return how many earlier orders of the buyer are on record; without the feature, the maximum."""
     if _N_KNOWN not in model.spec.names:
         return np.full(len(features), np.iinfo(np.int64).max)
     return np.nan_to_num(features[:, model.spec.names.index(_N_KNOWN)], nan=0.0).astype(np.int64)
@@ -216,3 +218,74 @@ def _name_kinds(
         if kind:
             kinds[row] = kind
     return kinds
+
+
+def find_overlay(
+    policy: Policy, orders: pa.Table, events: OrderEvents, features: NDArray[np.float32], spec: FeatureSpec
+) -> Overlay | None:
+    """Look up orders in the policy's lists and evaluate its rules.
+
+    Parameters
+    ----------
+    policy : may have neither
+    orders : keyed orders table
+    events : the same orders as arrays, row by row
+    features : shape (n_orders, n_features)
+    spec : names the features; a rule about any other never applies
+
+    Returns
+    -------
+    Overlay, shape (n_orders,); None without lists and rules
+    """
+    if not policy.lists.entries and not policy.rules:
+        return None
+    columns = _read_columns(policy, orders, features, spec)
+    return build_overlay(policy, events.seen_at, ids=_read_ids(policy, orders), columns=columns)
+
+
+def find_test_orders(policy: Policy, order_ids: Sequence[str]) -> dict[int, TestOrder]:
+    """Find test orders, whose ids name the decision they get.
+
+    Parameters
+    ----------
+    policy : whether test orders are allowed
+    order_ids : n_orders ids
+
+    Returns
+    -------
+    row → the decision it gets; empty if the policy allows no test orders
+    """
+    if not policy.allow_test_orders:
+        return {}
+    found = ((row, find_test_order(each)) for row, each in enumerate(order_ids) if each.startswith(PREFIX))
+    return {row: test for row, test in found if test is not None}
+
+
+def _read_ids(policy: Policy, orders: pa.Table) -> dict[str, NDArray[np.uint64]]:
+    entities = {entry.entity for entry in policy.lists.entries}
+    names = [f"id__{entity}" for entity in sorted(entities) if f"id__{entity}" in orders.column_names]
+    return {name.removeprefix("id__"): orders[name].to_numpy() for name in names}
+
+
+def _read_columns(
+    policy: Policy, orders: pa.Table, features: NDArray[np.float32], spec: FeatureSpec
+) -> dict[str, NDArray[Any]]:
+    position = {name: at for at, name in enumerate(spec.names)}
+    columns: dict[str, NDArray[Any]] = {}
+    for name in {name for rule in policy.rules for name in rule.expression.names}:
+        if name in position:
+            columns[name] = features[:, position[name]].astype(np.float64)
+        elif name in orders.column_names:
+            is_text = name in TEXT_FIELDS
+            columns[name] = _read_texts(orders[name]) if is_text else _read_numbers(orders[name])
+    return columns
+
+
+def _read_texts(column: pa.ChunkedArray) -> NDArray[Any]:
+    texts: NDArray[Any] = np.array([None, *column.cast(pa.string()).to_pylist()], object)[1:]
+    return texts
+
+
+def _read_numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    numbers: NDArray[np.float64] = pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy()
+    return numbers

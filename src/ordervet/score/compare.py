@@ -1,4 +1,4 @@
-"""What another policy would have done on a past period: both policies on the same scores, beside what people judged."""
+"""What another policy would have done in a past period: both policies on the same scores, beside the verdicts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ordervet.features import LaterEvents
     from ordervet.model import Model
     from ordervet.policy import Policy
-    from ordervet.score.batch import ScoredOrders
+    from ordervet.score.scored_orders import ScoredOrders
 
 _PASS = ACTIONS.index(Action.PASS)
 _UNJUDGED, _INNOCENT, _MALICIOUS = 0, 1, 2
@@ -29,7 +29,7 @@ _UNJUDGED, _INNOCENT, _MALICIOUS = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class PolicyTally:
-    """What one policy does on a period.
+    """What one policy does in a period.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class PolicyTally:
     flagged_minor : amount of those, minor units
     n_malicious, malicious_minor : flagged orders whose verdict is malicious, and their amount
     n_innocent : flagged orders whose verdict is innocent
-    n_touched : orders that a list or a rule is about
+    n_touched : orders that a list or rule matches
     """
 
     policy_id: str
@@ -55,15 +55,15 @@ class PolicyTally:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two policies on one period.
+    """Two policies in one period.
 
     Parameters
     ----------
-    n_orders : orders of the period
-    n_malicious, n_innocent : orders judged so
+    n_orders : orders in the period
+    n_malicious, n_innocent : orders with that verdict
     present, changed : what each policy does
-    moves : (action at present, action under the changed policy) → orders, where they differ
-    changed_ids : order ids whose action differs, the riskiest first
+    moves : (present action, action under the changed policy) → orders, where they differ
+    changed_ids : ids of orders whose action differs, riskiest first
     """
 
     n_orders: int
@@ -75,7 +75,7 @@ class Comparison:
     changed_ids: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the comparison as plain values, ready for JSON."""
+        """Return the comparison as plain values, ready for JSON."""
         tallies = {
             name: {field: getattr(tally, field) for field in PolicyTally.__dataclass_fields__}
             for name, tally in (("present", self.present), ("changed", self.changed))
@@ -100,17 +100,17 @@ def compare_policies(
     until_us: int | None = None,
     n_threads: int = 1,
 ) -> Comparison:
-    """Let two policies decide about the orders of a past period.
+    """Decide about the orders of a past period under two policies.
 
-    Each order is scored by what was known at its own instant; verdicts, which came later, only say how each policy
-    would have fared. A capacity is cut with the whole period known.
+    Each order is scored by what was known at its own time; verdicts, which came later, only tell how each policy would
+    have done. A capacity is applied to the whole period at once.
 
     Parameters
     ----------
     events : of a history
-    model : gives the scores for both
+    model : scores for both
     present, changed : the policies
-    since_us, until_us : orders seen from the first and before the second, UTC microseconds; None leaves that end open
+    since_us, until_us : orders seen from the first until before the second, UTC microseconds; None is open-ended
     n_threads : threads of features and forest
 
     Returns

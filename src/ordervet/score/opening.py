@@ -1,4 +1,4 @@
-"""What a scorer is opened with: the live model of a folder, and past events from wherever they are."""
+"""Opening a scorer: the live model of a folder, and past events from wherever they are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ordervet.entities.keys import EPHEMERAL
 from ordervet.errors import ModelError
 from ordervet.model import find_live_model, load_serving_forest
 from ordervet.policy import DecisionCode
-from ordervet.score.memory import Memory
+from ordervet.score.online_state import OnlineState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ordervet.history.journal import Durability
     from ordervet.model import ForestPredictor, Model
 
-    #: Where past events are: in memory, in a folder, or in files.
+    #: Past events in memory, in a folder, or in files.
     Past = Events | str | Path | Sequence[str | Path]
 
 _log = logging.getLogger("ordervet")
@@ -31,31 +31,31 @@ _FILE_STEMS = ("orders", "outcomes", "verdicts", "corrections")
 
 
 def find_bundled_models() -> Path:
-    """Find the models that come with the package: inside it when installed, beside the sources in a checkout."""
+    """Return the folder of the bundled models: inside the package when installed, beside the sources in a checkout."""
     inside = Path(__file__).resolve().parents[1] / "bundled_models"
     return inside if inside.is_dir() else Path(__file__).resolve().parents[3] / "models"
 
 
 def warn_of_other_key(model: Model | None, key: Key) -> None:
-    """Say in the log that a model was learned under another key than the one in use.
+    """Log a warning if a model was trained under another key than the one in use.
 
-    Features are counts, so that its scores are the same under any key; a history of another key is an error.
+    Features are counts, so scores are the same under any key; a history with another key is an error.
 
     Parameters
     ----------
-    model : that serves; None where there is none
-    key : that ids are made with
+    model : the live model; None if there is none
+    key : the key of the ids
     """
-    learned_under = model.origin.get("key_id", EPHEMERAL) if model else EPHEMERAL
-    if model and learned_under not in (EPHEMERAL, key.key_id) and not key.is_ephemeral:
+    trained_under = model.origin.get("key_id", EPHEMERAL) if model else EPHEMERAL
+    if model and trained_under not in (EPHEMERAL, key.key_id) and not key.is_ephemeral:
         _log.warning(
-            "model %s was learned under key %s, key %s is in use: no score changes, but no id of its time is met again",
-            model.model_id, learned_under, key.key_id,
+            "model %s was trained under key %s, key %s is in use: no score changes, but no id of its training recurs",
+            model.model_id, trained_under, key.key_id,
         )  # fmt: skip
 
 
 def list_event_files(history: str | Path | Sequence[str | Path]) -> list[Path]:
-    """List files; of a folder, those named after a kind of event (orders.csv, outcomes-november.parquet)."""
+    """List event files; of a folder, those named after a kind of event (orders.csv, outcomes-november.parquet)."""
     if not isinstance(history, (str, Path)):
         return [Path(path) for path in history]
     folder = Path(history)
@@ -63,7 +63,7 @@ def list_event_files(history: str | Path | Sequence[str | Path]) -> list[Path]:
 
 
 def load_live(models: Path) -> tuple[Model | None, ForestPredictor | None, DecisionCode]:
-    """Load the model that serves; without one, the code that says why every order passes."""
+    """Load the live model; without one, return the code that says why every order passes."""
     try:
         find_live_model(models)
     except ModelError as error:
@@ -79,7 +79,7 @@ def load_live(models: Path) -> tuple[Model | None, ForestPredictor | None, Decis
     return model, predictor, DecisionCode.SCORED
 
 
-def open_memory(
+def open_state(
     history: Past | None,
     key: Key,
     spec: FeatureSpec | None,
@@ -87,15 +87,15 @@ def open_memory(
     is_read_only: bool,
     n_jobs: int,
     durability: Durability,
-) -> Memory:
-    """Open what a scorer remembers.
+) -> OnlineState:
+    """Open the state of a scorer.
 
     Parameters
     ----------
-    history : the folder of a history store; past events, files or a folder of files; None for nothing
+    history : the folder of a history store; past events, files or a folder of files; None for no past
     key : the identifier key
-    spec : the features; None where there is no model
-    is_read_only : a store is read and not added to
+    spec : the features; None without a model
+    is_read_only : only read the store
     n_jobs, durability : as for `Scorer.open`
 
     Raises
@@ -105,18 +105,18 @@ def open_memory(
     """
     store = find_store(history, key)
     if store is not None and not is_read_only:
-        from ordervet.score.live import LiveMemory
+        from ordervet.score.durable_state import DurableState
 
-        return LiveMemory(store, key, spec, n_jobs=n_jobs, durability=durability)
-    memory = Memory(key, spec, n_jobs=n_jobs)
-    memory.history_version = store.version if store is not None else None
+        return DurableState(store, key, spec, n_jobs=n_jobs, durability=durability)
+    state = OnlineState(key, spec, n_jobs=n_jobs)
+    state.history_version = store.version if store is not None else None
     if history is not None and spec is not None:
-        memory.take_past(_read_past(history) if store is None else store.read())
-    return memory
+        state.add_past(_read_past(history) if store is None else store.read())
+    return state
 
 
 def find_store(history: Past | None, key: Key) -> History | None:
-    """Open the history store in a folder, if that is what is given; None where it is anything else.
+    """Open the history store in a folder; None if the past is anything else.
 
     Raises
     ------

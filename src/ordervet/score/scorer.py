@@ -4,55 +4,128 @@ from __future__ import annotations
 
 import logging
 import time
-from math import inf
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from ordervet.entities import load_key
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import ValidationError
+
+from ordervet.contract import Correction, Events, Outcome, Verdict, event_schema, validate_events
+from ordervet.contract.one_order import read_order
+from ordervet.entities import key_events, load_key
+from ordervet.entities.keyed import KEYED_KINDS
 from ordervet.errors import ContractError, HistoryError, HistoryLockedError, ModelError, OrdervetError
-from ordervet.model import find_live_model
-from ordervet.policy import DecisionCode, keep_policy, load_policy
-from ordervet.score.arrival import now_us
-from ordervet.score.arriving import ArrivalScorer
+from ordervet.model import ForestPredictor, find_live_model
+from ordervet.policy import Decision, DecisionCode, keep_policy, load_policy
+from ordervet.score.batch import score_batch
+from ordervet.score.clock import ArrivalClock, now_us
 from ordervet.score.compiling import compile_kernels
-from ordervet.score.opening import find_bundled_models, load_live, open_memory
+from ordervet.score.live_decision import Desk, LiveDecider
+from ordervet.score.live_event import LiveEventReader
+from ordervet.score.live_order import LiveOrderReader, build_order_arrays
+from ordervet.score.online_state import Features, OnlineState
+from ordervet.score.opening import find_bundled_models, load_live, open_state, warn_of_other_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
+    from ordervet.contract import Order
+    from ordervet.entities import Key, KeyedEvents
     from ordervet.history import Erased
     from ordervet.history.journal import Durability
-    from ordervet.policy import Lang
+    from ordervet.model import Model
+    from ordervet.policy import Lang, Pace, Policy
     from ordervet.score.opening import Past
+    from ordervet.score.scored_orders import ScoredOrders
+    from ordervet.score.shadow import Shadow
 
 _log = logging.getLogger("ordervet")
 
 
-class Scorer(ArrivalScorer):
-    """Scores orders as they come, or tables of them, and remembers what it has seen.
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Where a scorer looks for its next model and policy.
 
-    Open one with `Scorer.open`, and close it, or use it as a context manager. A scorer is used by one thread at a time.
+    Parameters
+    ----------
+    models : folder with a `live` pointer
+    policy : policy file; None for the default
+    history : folder of the history store beside which policies are kept; None keeps none
+    check_every_s : look before a live order, once so many seconds have passed; None only on request
+    """
+
+    models: Path
+    policy: str | Path | None = None
+    history: Path | None = None
+    check_every_s: float | None = None
+
+
+class Scorer:
+    """Scores live orders and tables of orders, and remembers what it has seen.
+
+    Open one with `Scorer.open`, and close it, or use it as a context manager.
 
     Parameters
     ----------
     model : the model that decides; None lets every order pass, coded UNSCORED_…
     policy : bands, actions, evidence
     key : the key of the ids; it must be the same for everything that shares a history
-    predictor : the model's compiled forest, when it was built before
+    predictor : the model's compiled forest, if it was built before
     code_without_model : why there is no model
     lang : language of the reasons
     n_jobs : threads for tables
     deadline_ms : a live score that takes longer is answered UNSCORED_LATE; None waits
-    clock : gives the present instant, UTC microseconds; replaced in tests and replays
-    memory : where events are remembered; None remembers them as long as the process lives
+    clock : returns the time, UTC microseconds; replaced in tests and replays
+    state : what is remembered; None remembers events as long as the process lives
+    source : where the next model comes from; None keeps the model
+    shadow : a challenger that scores beside the model
+
+    Attributes
+    ----------
+    codes : how often each code was answered
     """
 
-    _models: Path | None = None
-    _policies_in: Path | None = None
-    _policy_path: str | Path | None = None
-    _reload_every_s: float | None = None
-    _looked_at_s = -inf
+    def __init__(
+        self,
+        model: Model | None,
+        policy: Policy,
+        key: Key,
+        *,
+        predictor: ForestPredictor | None = None,
+        code_without_model: DecisionCode = DecisionCode.UNSCORED_NO_MODEL,
+        lang: Lang = "zh",
+        n_jobs: int = 1,
+        deadline_ms: float | None = None,
+        clock: Callable[[], int] = now_us,
+        state: OnlineState | None = None,
+        source: ModelSource | None = None,
+        shadow: Shadow | None = None,
+    ) -> None:
+        warn_of_other_key(model, key)
+        self.model = model
+        self.policy = policy
+        self.codes: Counter[DecisionCode] = Counter()
+        self._key = key
+        self._lang: Lang = lang
+        self._n_jobs = n_jobs
+        self._code_without_model = code_without_model
+        self._deadline_ms = deadline_ms
+        self._predictor = predictor or (ForestPredictor(model.booster_text) if model else None)
+        self._state = state or OnlineState(key, model.spec if model else None, n_jobs=n_jobs)
+        self._source, self._checked_s = source, time.monotonic()
+        self._shadow = shadow
+        self._clock = ArrivalClock(clock)
+        self._order_reader: LiveOrderReader | None = None
+        self._event_reader: LiveEventReader | None = None
+        self._decider: LiveDecider | None = None
+        self._desk = Desk()
+        self._note_last()
+        self._keep_policy()
 
     @classmethod
     def open(
@@ -78,65 +151,215 @@ class Scorer(ArrivalScorer):
         Parameters
         ----------
         models : folder with a `live` pointer; None takes the bundled starter model
-        history : the folder of a history store, which the scorer then adds to as its only writer until it is closed;
-            or past events, or the files (or a folder of files) that hold them, in native form, which are only read
-        read_only : read the store, and remember what follows as long as the process lives
-        durability : what is acknowledged survives the death of the process; with "always" also that of the machine,
-            with "batch" that a twentieth of a second later (docs/history.md)
+        history : folder of a history store, which the scorer extends as its only writer until it is closed; or past
+            events, or the files (or a folder of files) that hold them, in native form, which are only read
+        read_only : only read the store; what follows is remembered as long as the process lives
+        durability : acknowledged events survive a crash of the process; with "always" also one of the machine, with
+            "batch" a twentieth of a second later (docs/history.md)
         policy : a policy file; None takes the default
         lang, n_jobs, deadline_ms, clock : see the class
         challenger : id of a model of the folder that scores beside the live one, decides nothing, and is recorded
         shadow : file of these records; None takes ``shadow.sqlite`` in the folder of models
-        reload_every_s : look for a new live model before a live order, when so many seconds have passed since the last
-            look; None leaves it to `reload_if_changed`
+        reload_every_s : before a live order, check for a new live model if so many seconds have passed since the last
+            check; None leaves it to `reload_if_changed`
 
         Raises
         ------
         HistoryError
-            Another process is writing the history store, or this one may not.
+            Another process is writing the history store, or this one lacks permission.
         PolicyError, KeyMismatchError
-            The policy file is wrong, or the key is not the history's: mistakes to mend, not to pass over.
+            The policy file is invalid, or the key is not the history's: mistakes to fix, not to pass over.
         """
         compile_kernels()
         folder = Path(models) if models else find_bundled_models()
         model, predictor, code = load_live(folder)
         key = load_key()
         rules = load_policy(policy)
+        spec = model.spec if model else None
+        state: OnlineState | None = None
         try:
-            memory = open_memory(
-                history,
-                key,
-                model.spec if model else None,
-                is_read_only=read_only,
-                n_jobs=n_jobs,
-                durability=durability,
-            )
+            state = open_state(history, key, spec, is_read_only=read_only, n_jobs=n_jobs, durability=durability)
         except HistoryLockedError:
             raise
         except (OSError, ContractError, HistoryError) as error:
             _log.error("the history cannot be read: %s", getattr(error, "message", type(error).__name__))
-            model, predictor, memory, code = None, None, None, DecisionCode.UNSCORED_BROKEN_HISTORY
-        scorer = cls(
-            model, rules, key, predictor=predictor, code_without_model=code, lang=lang,
-            n_jobs=n_jobs, deadline_ms=deadline_ms, clock=clock, memory=memory,
+            model, predictor, code = None, None, DecisionCode.UNSCORED_BROKEN_HISTORY
+        is_stored = isinstance(history, (str, Path)) and state is not None and state.history_version is not None
+        store = Path(history) if isinstance(history, (str, Path)) and is_stored and not read_only else None
+        source = ModelSource(folder, policy, store, reload_every_s)
+        try:
+            watcher = _open_shadow(folder, challenger, model, shadow, clock()) if challenger else None
+        except BaseException:
+            if state is not None:
+                state.close()
+            raise
+        return cls(
+            model, rules, key, predictor=predictor, code_without_model=code, lang=lang, n_jobs=n_jobs,
+            deadline_ms=deadline_ms, clock=clock, state=state, source=source, shadow=watcher,
         )  # fmt: skip
-        scorer._models, scorer._policy_path = folder, policy
-        if isinstance(history, (str, Path)) and memory is not None and memory.history_version is not None:
-            scorer._policies_in = None if read_only else Path(history)
-        scorer._keep_policy()
-        scorer._reload_every_s, scorer._looked_at_s = reload_every_s, time.monotonic()
-        if challenger is not None:
-            from ordervet.score.shadow import open_shadow
 
-            path = None if shadow is None else Path(shadow)
-            scorer._shadow = open_shadow(folder, challenger, model, path=path, now_us=clock())
-        return scorer
+    def score(self, order: Order | dict[str, Any]) -> Decision:
+        """Score one order at the time of its arrival, and remember it.
+
+        Never raises: a failure is a decision that passes, with a code, counted in `codes` and logged without personal
+        data. With a history store, an order that was scored is in the journal.
+
+        Parameters
+        ----------
+        order : an Order, or a dict of its fields
+        """
+        started = time.perf_counter()
+        try:
+            checked = read_order(order)
+        except (ContractError, ValidationError):
+            return self._count([self._pass(_find_id(order), DecisionCode.UNSCORED_INVALID_ORDER)])[0]
+        return self._count(self._answer([checked], self._score_one, started))[0]
+
+    def score_many(self, orders: Sequence[Order | dict[str, Any]]) -> list[Decision]:
+        """Score orders that arrive together, in the order given, as `score` would one after the other.
+
+        They share one entry of the journal and one pass of the model. Never raises, as `score`.
+
+        Parameters
+        ----------
+        orders : n_orders of them
+
+        Returns
+        -------
+        n_orders decisions
+        """
+        started = time.perf_counter()
+        decisions: dict[int, Decision] = {}
+        checked: dict[int, Order] = {}
+        for row, order in enumerate(orders):
+            try:
+                checked[row] = read_order(order)
+            except (ContractError, ValidationError):
+                decisions[row] = self._pass(_find_id(order), DecisionCode.UNSCORED_INVALID_ORDER)
+        for batch in _split_repeats(checked):
+            decided = self._answer(list(batch.values()), self._score_together, started)
+            decisions.update(zip(batch, decided, strict=True))
+        return self._count([decisions[row] for row in range(len(orders))])
+
+    def score_table(self, data: object, *, capacity: int | None = None, explain_all: bool = False) -> Any:
+        """Score a table of orders, each as of its own time, and remember them.
+
+        Parameters
+        ----------
+        data : pandas DataFrame, Arrow table, or anything with ``__arrow_c_stream__``; contract columns
+        capacity : how many orders can be reviewed
+        explain_all : give reasons for every order
+
+        Returns
+        -------
+        one row per order, in the order given: a DataFrame for a DataFrame, else an Arrow table (`DECISION_SCHEMA`)
+
+        Raises
+        ------
+        ContractError
+            A row breaks the contract; one error sums up all of them.
+        ModelError
+            There is no model.
+        """
+        empty = Events.empty()
+        events = Events(validate_events("orders", data), empty.outcomes, empty.verdicts, empty.corrections)
+        table = self.score_events(events, capacity=capacity, explain_all=explain_all).build_table()
+        return table.to_pandas() if type(data).__module__.split(".")[0] == "pandas" else table
+
+    def score_events(
+        self,
+        events: Events | KeyedEvents,
+        *,
+        since_us: int | None = None,
+        order_ids: pa.Array[pa.StringScalar] | None = None,
+        capacity: int | None = None,
+        explain_all: bool = False,
+    ) -> ScoredOrders:
+        """Score the orders among events in bulk: each sees exactly what was known before its own time.
+
+        Orders from before the last event already seen are inserted at their place in time: what is remembered is
+        replayed with them.
+
+        Parameters
+        ----------
+        events : orders, and whatever became known about them or others
+        since_us : decide only about orders seen at or after this time, UTC microseconds; None decides about all
+        order_ids : decide only about these orders; None decides about all
+        capacity : how many orders can be reviewed
+        explain_all : give reasons for every order
+
+        Raises
+        ------
+        ModelError
+            There is no model.
+        """
+        features = self._add_past(events)
+        if since_us is not None or order_ids is not None:
+            is_asked = features.events.seen_at >= (since_us or 0)
+            if order_ids is not None:
+                is_asked &= np.asarray(pc.is_in(features.orders["order_id"], order_ids))
+            features = features.take(np.flatnonzero(is_asked))
+        explain_rows = range(len(features.events)) if explain_all else ()
+        return self._decide(features, capacity=capacity, explain_rows=explain_rows)
+
+    def explain_events(
+        self, events: Events | KeyedEvents, order_id: str
+    ) -> tuple[Decision, list[tuple[str, float, float]]]:
+        """Decide about one order among events, and return what each feature contributed to its score.
+
+        Returns
+        -------
+        the decision with its reasons, also when it passes; and per feature its name, value and contribution (log-odds),
+        largest first, without those of 0
+
+        Raises
+        ------
+        ContractError
+            No order has this id.
+        """
+        features = self._add_past(events)
+        ids = features.orders["order_id"].to_pylist()
+        if order_id not in ids:
+            raise ContractError(
+                f"there is no order with this id among {len(ids):,}", hint="copy the id from the file, with its case"
+            )
+        row = ids.index(order_id)
+        one = features.take(np.array([row]))
+        scored = self._decide(one, explain_rows=[0])
+        model, predictor = self._require_model()
+        shares = predictor.explain(one.matrix)[0, :-1]
+        names = model.spec.names
+        ranked = [at for at in np.argsort(-np.abs(shares), kind="stable") if shares[at] != 0]
+        parts = [(names[at], float(one.matrix[0, at]), float(shares[at])) for at in ranked]
+        return scored.build_decision(0), parts
+
+    def observe(self, event: Outcome | Verdict | Correction) -> None:
+        """Remember an outcome, verdict or correction from the time of its arrival.
+
+        With a history store, it is in the journal when this returns; an event that the history has is ignored.
+
+        Raises
+        ------
+        ContractError
+            The event breaks the contract, or is none.
+        HistoryError
+            The journal cannot be written: the event was not accepted.
+        """
+        if not isinstance(event, (Outcome, Verdict, Correction)):
+            raise ContractError(
+                f"observe: got {type(event).__name__}, expected Outcome, Verdict or Correction",
+                hint='scorer.observe(Outcome(order_id="t1", kind="refund_requested", happened_at="2025-11-12 09:00"))',
+            )
+        if self._event_reader is None:
+            self._event_reader = LiveEventReader(self._key)
+        seen_at = self._clock.stamp_event(event.order_id, is_verdict=not isinstance(event, Outcome))
+        self._state.add_event(self._event_reader.read(event, seen_at))
 
     def reload_if_changed(self) -> bool:
-        """Take over the model that serves now, with its compiled forest and the policy; call it between orders.
+        """Switch to the model that is live now, with its compiled forest and the policy.
 
-        Where the new model has other features, its state is built from the history first. Until all of it stands, and
-        whenever it cannot be had, the old model goes on deciding.
+        If the new model has other features, its state is built from the history first. Until everything is ready, and
+        whenever anything is missing, the old model goes on deciding.
 
         Returns
         -------
@@ -147,49 +370,49 @@ class Scorer(ArrivalScorer):
         HistoryError
             The history cannot be replayed for the new model's features.
         PolicyError
-            The policy file is wrong.
+            The policy file is invalid.
         """
-        if self._models is None:
+        if self._source is None:
             return False
         try:
-            if self.model is not None and find_live_model(self._models).name == self.model.model_id:
+            if self.model is not None and find_live_model(self._source.models).name == self.model.model_id:
                 return False
         except ModelError as error:
             _log.error("the live model cannot be found: %s", error.message)
             return False
-        model, predictor, _ = load_live(self._models)
+        model, predictor, _ = load_live(self._source.models)
         if model is None or (self.model is not None and model.model_id == self.model.model_id):
             return False
-        policy = load_policy(self._policy_path)
+        policy = load_policy(self._source.policy)
         if self.model is None or self.model.spec != model.spec:
-            self._memory.rebuild(model.spec)
+            self._state.rebuild(model.spec)
         self.model, self._predictor, self.policy = model, predictor, policy
         self._keep_policy()
         return True
 
     def erase_buyer(self, buyer_id: str) -> Erased:
-        """Erase a buyer from the history store and from what is remembered; see `History.erase_buyer`.
+        """Erase a buyer from the history store and from the state; see `History.erase_buyer`.
 
         Raises
         ------
         HistoryError
             The scorer has no store, or it cannot be written.
         """
-        return self._memory.erase_buyer(buyer_id)
+        return self._state.erase_buyer(buyer_id)
 
     def flush(self) -> None:
-        """Bring all that was acknowledged into the history store, for other processes to read.
+        """Write everything acknowledged so far to the history store, for other processes to read.
 
         Raises
         ------
         HistoryError
-            The store cannot be written; what was acknowledged is in the journal.
+            The store cannot be written; acknowledged events are in the journal.
         """
-        self._memory.flush()
+        self._state.flush()
 
     def close(self) -> None:
-        """Bring everything into the history store, and let others write it."""
-        self._memory.close()
+        """Write everything to the history store, and release it for other writers."""
+        self._state.close()
         if self._shadow is not None:
             self._shadow.close()
 
@@ -201,20 +424,172 @@ class Scorer(ArrivalScorer):
     ) -> None:
         self.close()
 
-    def _look_for_new_model(self) -> None:
-        """Take over a new live model, if it is time to look; whatever goes wrong, the old one goes on."""
-        if self._reload_every_s is None or time.monotonic() - self._looked_at_s < self._reload_every_s:
+    def _answer(
+        self, orders: list[Order], score: Callable[[list[Order]], list[Decision] | None], started: float
+    ) -> list[Decision]:
+        """Remember and decide about valid orders; whatever fails, or is late, lets all of them pass."""
+        self._check_for_new_model()
+        code = DecisionCode.UNSCORED_ERROR
+        try:
+            decisions = score(orders)
+            code = self._code_without_model
+            if decisions is not None:
+                elapsed_ms = (time.perf_counter() - started) * 1_000
+                if self._deadline_ms is None or elapsed_ms <= self._deadline_ms:
+                    return decisions
+                code = DecisionCode.UNSCORED_LATE
+        except ContractError:
+            code = DecisionCode.UNSCORED_INVALID_ORDER
+        except ModelError:
+            code = DecisionCode.UNSCORED_BROKEN_MODEL
+        except HistoryError as error:
+            _log.error("not remembered: %s", error.message)
+            code = DecisionCode.UNSCORED_BROKEN_HISTORY
+        except Exception as error:  # noqa: BLE001 - fail open: no error of ours may stop an order
+            _log.error("scoring failed: %s", type(error).__name__)
+        return [self._pass(order.order_id, code) for order in orders]
+
+    def _score_one(self, orders: list[Order]) -> list[Decision] | None:
+        """Remember and decide about one order, without tables where the policy allows; None without a model."""
+        (order,) = orders
+        if self._order_reader is None:
+            self._order_reader = LiveOrderReader(self._key)
+        one = self._order_reader.read(order, self._clock.stamp_order(order.order_id))
+        matrix = self._state.add_order(one)
+        if matrix is None or self.model is None:
+            return None
+        decider = self._find_decider()
+        if decider.serves:
+            decision = decider.decide(one, matrix)
+        else:
+            events = build_order_arrays(one, self.model.spec)
+            decision = self._decide_live(Features(one.kept.table, events, matrix)).build_decision(0)
+        if self._shadow is not None:
+            features = Features(one.kept.table, build_order_arrays(one, self.model.spec), matrix)
+            self._shadow.watch(features, [decision], live=self.model, policy=self.policy)
+        return [decision]
+
+    def _score_together(self, orders: list[Order]) -> list[Decision] | None:
+        """Remember and decide about orders of different ids; None without a model."""
+        table = validate_events("orders", orders)
+        seen_at = [self._clock.stamp_order(order.order_id) for order in orders]
+        features = self._state.add(self._key_orders(table, seen_at))
+        if features is None or self.model is None:
+            return None
+        scored = self._decide_live(features)
+        decisions = [scored.build_decision(row) for row in range(len(orders))]
+        if self._shadow is not None:
+            self._shadow.watch(features, decisions, live=self.model, policy=self.policy)
+        return decisions
+
+    def _key_orders(self, orders: pa.Table, seen_at_us: list[int]) -> KeyedEvents:
+        """Key orders that arrive at these times."""
+        place = orders.schema.get_field_index("seen_at")
+        field = orders.schema.field(place)
+        stamped = orders.set_column(place, field, pa.array(seen_at_us, pa.int64()).cast(field.type))
+        tables = {kind: event_schema(kind).empty_table() for kind in KEYED_KINDS}
+        return key_events(Events(**tables | {"orders": stamped}), self._key)
+
+    def _find_decider(self) -> LiveDecider:
+        model, predictor = self._require_model()
+        if self._decider is None or self._decider.policy is not self.policy or self._decider.model is not model:
+            self._decider = LiveDecider(model, predictor, self.policy, self._lang, self._state.history_version)
+        return self._decider
+
+    def _decide_live(self, features: Features) -> ScoredOrders:
+        """Decide about orders that have just arrived, at the present pace of the review desk."""
+        at_us = int(features.events.seen_at.max(initial=0))
+        scored = self._decide(features, pace=self._desk.find_pace(at_us, self.policy, self._require_model()[0]))
+        self._desk.record(at_us, scored)
+        return scored
+
+    def _decide(
+        self,
+        features: Features,
+        *,
+        capacity: int | None = None,
+        explain_rows: Sequence[int] = (),
+        pace: Pace | None = None,
+    ) -> ScoredOrders:
+        model, predictor = self._require_model()
+        return score_batch(
+            features.orders, features.events, features.matrix, model=model, predictor=predictor, policy=self.policy,
+            lang=self._lang, capacity=capacity, explain_rows=explain_rows, n_threads=self._n_jobs, pace=pace,
+            history_version=self._state.history_version,
+        )  # fmt: skip
+
+    def _add_past(self, events: Events | KeyedEvents) -> Features:
+        self._require_model()
+        features = self._state.add_past(events)
+        self._note_last()
+        return features
+
+    def _note_last(self) -> None:
+        if self._state.last_seen_at is not None:
+            self._clock.note(self._state.last_seen_at)
+
+    def _require_model(self) -> tuple[Model, ForestPredictor]:
+        if self.model is None or self._predictor is None:
+            raise ModelError("there is no model to score with", hint="train one: ordervet train FILE... --models DIR")
+        return self.model, self._predictor
+
+    def _check_for_new_model(self) -> None:
+        """Switch to a new live model, if a check is due; whatever fails, the old one goes on."""
+        every_s = self._source.check_every_s if self._source is not None else None
+        if every_s is None or time.monotonic() - self._checked_s < every_s:
             return
-        self._looked_at_s = time.monotonic()
+        self._checked_s = time.monotonic()
         try:
             self.reload_if_changed()
         except OrdervetError as error:
-            _log.error("the new model was not taken over: %s", error.message)
+            _log.error("the new model was not loaded: %s", error.message)
 
     def _keep_policy(self) -> None:
-        """Keep the policy beside the history store, for its decisions to be made again."""
+        """Save the policy beside the history store, so that its decisions can be replayed."""
+        if self._source is None or self._source.history is None:
+            return
         try:
-            if self._policies_in is not None:
-                keep_policy(self.policy, self._policies_in)
+            keep_policy(self.policy, self._source.history)
         except ContractError as error:
-            _log.error("the policy was not kept: %s", error.message)
+            _log.error("the policy was not saved: %s", error.message)
+
+    def _pass(self, order_id: str, code: DecisionCode) -> Decision:
+        _log.warning("order passed unscored: %s", code)
+        return Decision.unscored(
+            order_id, code, model_id=self.model.model_id if self.model else None, policy_id=self.policy.policy_id
+        )
+
+    def _count(self, decisions: list[Decision]) -> list[Decision]:
+        for decision in decisions:
+            self.codes[decision.code] += 1
+        return decisions
+
+
+def _open_shadow(models: Path, challenger: str, live: Model | None, file: str | Path | None, at_us: int) -> Shadow:
+    from ordervet.score.shadow import open_shadow
+
+    return open_shadow(models, challenger, live, path=None if file is None else Path(file), now_us=at_us)
+
+
+def _find_id(order: object) -> str:
+    """Return the id of whatever was passed as an order; "" if it has none."""
+    found = order.get("order_id") if isinstance(order, dict) else None
+    return str(found) if isinstance(found, (str, int)) else ""
+
+
+def _split_repeats(orders: dict[int, Order]) -> list[dict[int, Order]]:
+    """Split orders wherever an id repeats, so that each part has it once.
+
+    Parameters
+    ----------
+    orders : by their position in a list, in its order
+    """
+    parts: list[dict[int, Order]] = []
+    seen: set[str] = set()
+    for row, order in orders.items():
+        if not parts or order.order_id in seen:
+            parts.append({})
+            seen = set()
+        parts[-1][row] = order
+        seen.add(order.order_id)
+    return parts

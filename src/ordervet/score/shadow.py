@@ -1,7 +1,7 @@
-"""A challenger in the shadow: it scores what the live model scores, decides nothing, and both answers are recorded.
+"""A challenger in shadow mode: it scores what the champion scores, decides nothing, and both answers are recorded.
 
-One row per order in a SQLite file: order id, instant, the two models' ids, probabilities, risk scores, bands, actions.
-Rows older than `KEEP_DAYS` go. Whatever goes wrong here is logged, and never reaches a decision.
+One row per order in a SQLite file: order id, time, the two models' ids, probabilities, risk scores, bands, actions.
+Rows older than `KEEP_DAYS` are removed. Errors here are logged, and never reach a decision.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ordervet.model import Model
     from ordervet.policy import Decision, Policy
-    from ordervet.score.memory import Features
+    from ordervet.score.online_state import Features
 
 SHADOW_NAME = "shadow.sqlite"
 KEEP_DAYS = 30
@@ -37,16 +37,16 @@ _log = logging.getLogger("ordervet")
 
 @dataclass(frozen=True, slots=True)
 class ShadowRecord:
-    """What two models said about one order.
+    """The answers of two models about one order.
 
     Parameters
     ----------
     order_id : as given
-    seen_at : instant of arrival, UTC microseconds
+    seen_at : time of arrival, UTC microseconds
     champion_id, challenger_id : the models; the champion decided
     p_champion, p_challenger : probabilities of malice
     score_champion, score_challenger : risk scores, 0 to 1000
-    band_champion, band_challenger, action_champion, action_challenger : what follows from each
+    band_champion, band_challenger, action_champion, action_challenger : the resulting bands and actions
     """
 
     order_id: str
@@ -71,11 +71,11 @@ class ShadowLog:
 
     Parameters
     ----------
-    path : of the file; made when it is not there
+    path : of the file; created if need be
     """
 
     def __init__(self, path: Path) -> None:
-        # NOTE: no fsync. A power cut may cost the last records, and no decision waits for the disk.
+        # NOTE: no fsync. A power cut may lose the last records, but no decision waits for the disk.
         self._connection = sqlite3.connect(path, isolation_level=None, timeout=0.2)
         try:
             self._connection.execute("PRAGMA journal_mode=WAL")
@@ -87,7 +87,7 @@ class ShadowLog:
         self.n_lost = 0
 
     def add(self, records: Sequence[ShadowRecord]) -> None:
-        """Record answers; those that cannot be written are counted in `n_lost`."""
+        """Append records; those that cannot be written are counted in `n_lost`."""
         try:
             marks = ", ".join("?" * len(_COLUMNS))
             with closing(self._connection.cursor()) as cursor:
@@ -113,16 +113,16 @@ class ShadowLog:
 
 
 def compare_shadow(path: Path, *, among: Sequence[str]) -> list[dict[str, Any]]:
-    """Compare what pairs of models said about the same orders.
+    """Compare the answers of pairs of models about the same orders.
 
     Parameters
     ----------
-    path : of the file; nothing is recorded where there is none
-    among : ids; pairs of which neither is among them are left out
+    path : of the file, if there is one
+    among : ids; only pairs with at least one of them
 
     Returns
     -------
-    per pair: ids, ``n_orders``, mean risk scores, and orders on which the challenger asks for another action
+    per pair: ids, ``n_orders``, mean risk scores, and orders for which the challenger suggests another action
     """
     if not path.is_file():
         return []
@@ -162,7 +162,7 @@ class Shadow:
     Parameters
     ----------
     model : the challenger
-    log : where both answers are recorded
+    log : records both answers
     """
 
     def __init__(self, model: Model, log: ShadowLog) -> None:
@@ -173,27 +173,27 @@ class Shadow:
 
     @property
     def n_lost(self) -> int:
-        """Orders whose answers could not be recorded."""
+        """Number of orders whose answers could not be recorded."""
         return self._log.n_lost
 
     def check(self, live: Model) -> None:
-        """Check that the live model's features hold the challenger's.
+        """Check that the live model has all features of the challenger.
 
         Raises
         ------
         ModelError
-            They do not.
+            It does not.
         """
         if self._find_columns(live) is None:
             missing = [name for name in self.model.spec.names if name not in live.spec.names]
             raise ModelError(
                 f"the challenger {self.model.model_id} has {len(missing)} features that the live model "
-                f"{live.model_id} has not: {', '.join(missing[:3])}",
+                f"{live.model_id} lacks: {', '.join(missing[:3])}",
                 hint="compare them on the past instead: ordervet backtest --history DIR",
             )
 
     def watch(self, features: Features, decisions: Sequence[Decision], *, live: Model, policy: Policy) -> None:
-        """Score what was just decided, and record both answers; nothing that goes wrong here is raised.
+        """Score what was just decided, and record both answers; never raise.
 
         Parameters
         ----------
@@ -221,7 +221,7 @@ class Shadow:
         self._log.close()
 
     def _find_columns(self, live: Model) -> NDArray[np.int64] | None:
-        """Find the challenger's features among the live model's; None where any is missing."""
+        """Find the challenger's features among the live model's; None if any is missing."""
         if live.model_id not in self._columns:
             position = {name: at for at, name in enumerate(live.spec.names)}
             found = [position.get(name, -1) for name in self.model.spec.names]
@@ -237,14 +237,14 @@ def open_shadow(models: Path, challenger: str, live: Model | None, *, path: Path
     ----------
     models : the folder
     challenger : id of the challenger
-    live : the live model, if there is one
+    live : the live model, if any
     path : of the records; None takes `SHADOW_NAME` in the folder
-    now_us : the present instant; older records than `KEEP_DAYS` go
+    now_us : the time; records older than `KEEP_DAYS` are removed
 
     Raises
     ------
     ModelError
-        There is no such challenger, it cannot serve, its features do not fit, or nothing can be recorded there.
+        There is no such challenger, it cannot serve, its features do not fit, or the file cannot be written.
     """
     model = check_model(models / challenger)
     target = path or models / SHADOW_NAME
@@ -252,7 +252,7 @@ def open_shadow(models: Path, challenger: str, live: Model | None, *, path: Path
         log = ShadowLog(target)
     except sqlite3.Error:
         raise ModelError(
-            f"the shadow cannot be recorded in {target}", hint="name a file that can be written: shadow=FILE"
+            f"the shadow cannot be recorded in {target}", hint="name a writable file: shadow=FILE"
         ) from None
     log.forget_old(now_us)
     shadow = Shadow(model, log)

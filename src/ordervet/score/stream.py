@@ -1,4 +1,4 @@
-"""Orders in chunks: while one is decided about, the features of the next are made and the one after that is keyed."""
+"""Scoring in chunks: while one is decided, the features of the next are computed and the one after that is keyed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from ordervet.errors import HistoryError, PolicyError
 from ordervet.features import FeatureEngine, build_order_events
 from ordervet.model import ForestPredictor
 from ordervet.policy import ACTIONS, Action, decide
-from ordervet.score.batch import count_known_orders, score_batch
-from ordervet.score.beyond import find_overlay, find_test_orders
+from ordervet.score.batch import count_known_orders, find_overlay, find_test_orders, score_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from ordervet.features import LaterEvents, OrderEvents
     from ordervet.model import Model
     from ordervet.policy import Lang, Policy
-    from ordervet.score.scored import ScoredOrders
+    from ordervet.score.scored_orders import ScoredOrders
 
 _Item = TypeVar("_Item")
 
@@ -37,12 +36,12 @@ _PASS = ACTIONS.index(Action.PASS)
 
 @dataclass(frozen=True, slots=True)
 class ScoredChunk:
-    """What became of one chunk.
+    """The result of one chunk.
 
     Parameters
     ----------
     n_orders : orders in the chunk
-    order_ids : shape (n_orders,), keyed, to find orders that come twice
+    order_ids : shape (n_orders,), keyed, to find duplicate orders
     evidence : entity → "known", "absent", "masked", "unusable" → orders
     rows : shape (n_kept,), ascending, the rows of the chunk that are in `scored`; every other order passes
     scored : decisions about every order of the chunk that is flagged or above the lowest band, or about all orders
@@ -57,17 +56,17 @@ class ScoredChunk:
 
 @dataclass(frozen=True, slots=True)
 class StreamParts:
-    """Whatever scores: the parts of an open scorer.
+    """What scores: the parts of an open scorer.
 
     Parameters
     ----------
     model, predictor, policy : what decides
-    engine : state of the features; it is moved on
+    engine : state of the features; it advances
     key : the key of the ids
     lang : language of the reasons
     n_threads : threads of the forest
-    keeps_all : whether decisions are wanted about all orders, also about those that plainly pass
-    explains_all : whether all orders whose decisions are wanted get reasons
+    keeps_all : whether to keep decisions about all orders, including those that simply pass
+    explains_all : whether all kept decisions get reasons
     """
 
     model: Model
@@ -82,7 +81,7 @@ class StreamParts:
 
 
 def open_parts(model: Model, policy: Policy, key: Key, *, lang: Lang = "zh", n_threads: int = 1) -> StreamParts:
-    """Put together what scores with an empty past.
+    """Assemble what scores, with an empty past.
 
     Parameters
     ----------
@@ -96,15 +95,15 @@ def open_parts(model: Model, policy: Policy, key: Key, *, lang: Lang = "zh", n_t
 
 
 def stream_scores(tables: Iterable[pa.Table], later: LaterEvents, parts: StreamParts) -> Iterator[ScoredChunk]:
-    """Score tables of orders one after the other, each order as of its own instant.
+    """Score tables of orders one after the other, each order as of its own time.
 
-    Memory is bounded by five chunks, the engine's state and the later events.
+    OnlineState is bounded by five chunks, the engine's state and the later events.
 
     Parameters
     ----------
     tables : orders in contract columns; no order of one was seen before the last order of the one before
-    later : outcomes, verdicts and corrections, in any order; each is seen by the orders after its instant
-    parts : whatever scores
+    later : outcomes, verdicts and corrections, in any order; each is seen by the orders after it
+    parts : what scores
 
     Yields
     ------
@@ -115,13 +114,13 @@ def stream_scores(tables: Iterable[pa.Table], later: LaterEvents, parts: StreamP
     ContractError
         A row breaks the contract.
     HistoryError
-        The tables are not in the order of time.
+        The tables are not in order of time.
     PolicyError
-        The policy has a review capacity: which orders are reviewed is then known only after the last one.
+        The policy has a review capacity: then which orders are reviewed is known only after the last one.
     """
     if parts.policy.capacity is not None:
         raise PolicyError("a review capacity needs all orders at once", hint="score the file in one piece")
-    # SPEED: benchmarks/bench_path.py. Each stage has parts that use one core only; those of another fill the gaps.
+    # SPEED: benchmarks/bench_path.py. Each stage has serial parts; the other stages fill the gaps.
     with ThreadPoolExecutor(max_workers=2) as executor:
         prepared = _run_ahead(_prepare(tables, parts), executor)
         for orders, events, features in _run_ahead(_advance(prepared, later, parts), executor):
@@ -142,7 +141,7 @@ def find_candidates(
     orders : shape (n_orders, n_columns), keyed orders
     events : shape (n_orders,)
     features : shape (n_orders, n_features)
-    parts : whatever scores
+    parts : what scores
 
     Returns
     -------
@@ -187,7 +186,7 @@ def score_rows(
 
 
 def _prepare(tables: Iterable[pa.Table], parts: StreamParts) -> Iterator[tuple[pa.Table, OrderEvents]]:
-    """Check and key table after table."""
+    """Validate and key table after table."""
     for table in tables:
         orders = key_orders(validate_events("orders", table, keeps_codes=True), parts.key)
         yield orders, build_order_events(orders, parts.model.spec)
@@ -196,20 +195,20 @@ def _prepare(tables: Iterable[pa.Table], parts: StreamParts) -> Iterator[tuple[p
 def _advance(
     prepared: Iterable[tuple[pa.Table, OrderEvents]], later: LaterEvents, parts: StreamParts
 ) -> Iterator[tuple[pa.Table, OrderEvents, NDArray[np.float32]]]:
-    """Give the features of chunk after chunk, each order as of its own instant."""
+    """Compute the features of chunk after chunk, each order as of its own time."""
     known = later.take(np.argsort(later.seen_at, kind="stable"))
     n_seen = 0
     for orders, events in prepared:
         until = int(events.seen_at.max(initial=parts.engine.last_seen_at))
         if int(events.seen_at.min(initial=until)) < parts.engine.last_seen_at:
-            raise HistoryError("the orders are not in the order of time", hint="score the file in one piece")
+            raise HistoryError("the orders are not in order of time", hint="score the file in one piece")
         n_due = int(np.searchsorted(known.seen_at, until, side="right"))
         yield orders, events, parts.engine.advance(events, known.take(np.arange(n_seen, n_due)))
         n_seen = n_due
 
 
 def _run_ahead(items: Iterator[_Item], executor: ThreadPoolExecutor) -> Iterator[_Item]:
-    """Make each item in another thread while the one before is looked at; kernels and Arrow hold no lock."""
+    """Produce each item in another thread while the previous one is used; kernels and Arrow release the lock."""
     ahead = executor.submit(next, items, None)
     while (item := ahead.result()) is not None:
         ahead = executor.submit(next, items, None)

@@ -1,6 +1,6 @@
-"""What a scorer remembers: the state of its features, and all that this state was made of.
+"""The state of a scorer: the features of everything it has seen, and the events they were built from.
 
-Past events are remembered as keyed tables, or are kept by a history store (`live.py`).
+`OnlineState` keeps the events in memory, `durable_state.py` in a history store.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ordervet.entities.keyed import KEYED_KINDS, complete_columns, keyed_schema
 from ordervet.errors import HistoryError, ModelError
 from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
 from ordervet.history.rows import read_lines, to_events
-from ordervet.score.one_event import find_mask, list_own_features, pick_ids
+from ordervet.score.live_order import find_mask, list_own_features, pick_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from ordervet.entities import Key
     from ordervet.features import FeatureSpec
     from ordervet.history import Erased
-    from ordervet.score.one_later import OneLater
-    from ordervet.score.one_order import KeptOrder, OneOrder
+    from ordervet.score.live_event import LiveEvent
+    from ordervet.score.live_order import KeptOrder, LiveOrder
 
 
 class Features:
@@ -50,36 +50,34 @@ class Features:
         return Features(self.orders.take(pa.array(rows)), self.events.take(rows), self.matrix[rows])
 
 
-class Memory:
-    """Remembers events for as long as the process lives.
+class OnlineState:
+    """Remembers events as long as the process lives.
 
     Parameters
     ----------
     key : the identifier key
-    spec : the features; None where there is no model
+    spec : the features; None without a model
     n_jobs : threads for many events
     """
 
     def __init__(self, key: Key, spec: FeatureSpec | None, *, n_jobs: int = 1) -> None:
-        self.history_version: int | None = None  # of the store that was opened, if any
+        self.history_version: int | None = None  # of the open store, if any
         self._key, self._n_jobs = key, n_jobs
         self._engine = FeatureEngine(spec, n_jobs=n_jobs) if spec else None
         self._past: list[KeyedEvents] = []
-        self._past_alone: list[KeptOrder | OneLater] = []
+        self._past_single: list[KeptOrder | LiveEvent] = []
 
     @property
     def last_seen_at(self) -> int | None:
-        """Instant of the last event that is remembered, UTC microseconds; None before the first."""
+        """Time of the last event, UTC microseconds; None before the first."""
         return self._engine.last_seen_at if self._engine else None
 
-    def take(self, events: KeyedEvents) -> Features | None:
-        """Remember events that arrive now, none earlier than the last one.
-
-        An order that is known is answered again, and remembered once.
+    def add(self, events: KeyedEvents) -> Features | None:
+        """Add events that arrive now, none earlier than the last one.
 
         Parameters
         ----------
-        events : `seen_at` is the instant of arrival
+        events : `seen_at` is the time of arrival
 
         Returns
         -------
@@ -90,8 +88,8 @@ class Memory:
         self._past.append(events)
         return advance(self._engine, events)
 
-    def take_one(self, one: OneOrder) -> NDArray[np.float32] | None:
-        """Remember one order that arrives now: `take`, without tables.
+    def add_order(self, one: LiveOrder) -> NDArray[np.float32] | None:
+        """Add one order that arrives now: `add`, without tables.
 
         Parameters
         ----------
@@ -103,33 +101,33 @@ class Memory:
         """
         if self._engine is None:
             return None
-        self._past_alone.append(one.kept)
+        self._past_single.append(one.kept)
         return advance_one(self._engine, one)
 
-    def take_one_later(self, one: OneLater) -> None:
-        """Remember one outcome, verdict or correction that arrives now: `take`, without tables.
+    def add_event(self, one: LiveEvent) -> None:
+        """Add one outcome, verdict or correction that arrives now: `add`, without tables.
 
         Parameters
         ----------
         one : not earlier than the last event
         """
         if self._engine is not None:
-            self._past_alone.append(one)
+            self._past_single.append(one)
             self._engine.advance(OrderEvents.empty(self._engine.spec), one.events)
 
-    def take_past(self, events: Events | KeyedEvents) -> Features:
-        """Remember events of any time, each in its place, and give the features of the orders among them.
+    def add_past(self, events: Events | KeyedEvents) -> Features:
+        """Add events of any time, each at its place in time, and return the features of the orders among them.
 
         Parameters
         ----------
-        events : each order sees exactly what was known before its own instant
+        events : each order sees exactly what was known before its own time
 
         Raises
         ------
         ModelError
             There is no model.
         HistoryError
-            An order from before the last event is remembered already.
+            An order from before the last event is known already.
         """
         engine = require_engine(self._engine)
         keyed = events if isinstance(events, KeyedEvents) else key_events(events, self._key)
@@ -146,36 +144,30 @@ class Memory:
         return features
 
     def rebuild(self, spec: FeatureSpec) -> None:
-        """Go on with other features: everything remembered is replayed for them."""
+        """Switch to other features: everything remembered is replayed for them."""
         engine = FeatureEngine(spec, n_jobs=self._n_jobs)
         if past := self._list_past():
             advance(engine, concat_events(past))
         self._engine = engine
 
-    def erase_buyer(self, buyer_id: str) -> Erased:  # noqa: ARG002 - the same for all memories
-        """Refuse: what was read from files stays in these files.
-
-        Raises
-        ------
-        HistoryError
-            Always; `LiveMemory` erases.
-        """
+    def erase_buyer(self, buyer_id: str) -> Erased:  # noqa: ARG002 - the same signature for all states
+        """Raise HistoryError: there is no store to erase from."""
         raise HistoryError(
             "this scorer has no history store to erase from", hint='Scorer.open(history="DIR") opens one with a store'
         )
 
     def flush(self) -> None:
-        """Do nothing: there is no store to bring events into."""
+        """Do nothing: there is no store to write to."""
 
     def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: there is nothing to release."""
 
     def _list_past(self) -> list[KeyedEvents]:
-        """Give all that is remembered; events that came alone are put into tables when they are asked for."""
-        if self._past_alone:
-            lines = [one.line for one in self._past_alone]
+        """Return everything remembered; events added one by one are only now put into tables."""
+        if self._past_single:
+            lines = [one.line for one in self._past_single]
             self._past.append(to_events(read_lines(lines), self._key.key_id, is_tail=True))
-            self._past_alone = []
+            self._past_single = []
         return self._past
 
 
@@ -185,8 +177,8 @@ def advance(engine: FeatureEngine, events: KeyedEvents) -> Features:
     return Features(events.orders, order_events, engine.advance(order_events, build_later_events(events)))
 
 
-def advance_one(engine: FeatureEngine, one: OneOrder) -> NDArray[np.float32]:
-    """Add one order to a state; give its features, shape (1, n_features)."""
+def advance_one(engine: FeatureEngine, one: LiveOrder) -> NDArray[np.float32]:
+    """Add one order to a state; return its features, shape (1, n_features)."""
     return engine.advance_one(
         one.keyed.order_id, one.seen_at, one.order.amount_minor, find_mask(one), pick_ids(one, engine.entities),
         list_own_features(one, engine.spec),
@@ -194,20 +186,14 @@ def advance_one(engine: FeatureEngine, one: OneOrder) -> NDArray[np.float32]:
 
 
 def require_engine(engine: FeatureEngine | None) -> FeatureEngine:
-    """Give the engine.
-
-    Raises
-    ------
-    ModelError
-        There is none, for want of a model.
-    """
+    """Return the engine, or raise ModelError if there is none, as there is no model."""
     if engine is None:
         raise ModelError("there is no model to score with", hint="train one: ordervet train FILE... --models DIR")
     return engine
 
 
 def concat_events(parts: Sequence[KeyedEvents]) -> KeyedEvents:
-    """Put keyed events below each other; at least one part."""
+    """Concatenate keyed events, at least one part."""
     tables = {}
     for kind in KEYED_KINDS:
         joined = pa.concat_tables([getattr(part, kind) for part in parts], promote_options="default")
@@ -216,9 +202,9 @@ def concat_events(parts: Sequence[KeyedEvents]) -> KeyedEvents:
 
 
 def find_earliest(events: KeyedEvents) -> int:
-    """Give the instant of the earliest event, UTC microseconds."""
-    instants = [np.asarray(getattr(events, kind)["seen_at"].cast(pa.int64())) for kind in KEYED_KINDS]
-    return min(int(each.min(initial=1 << 62)) for each in instants)
+    """Return the time of the earliest event, UTC microseconds."""
+    times = [np.asarray(getattr(events, kind)["seen_at"].cast(pa.int64())) for kind in KEYED_KINDS]
+    return min(int(each.min(initial=1 << 62)) for each in times)
 
 
 def _check_new(keyed: KeyedEvents, past: Sequence[KeyedEvents]) -> None:

@@ -1,4 +1,4 @@
-"""From decisions to the orders that are to be stopped, and what was said of them since."""
+"""From decisions to the orders to stop, and what was decided about these since."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from ordervet.entities import KeyedEvents
     from ordervet.policy import Policy
     from ordervet.reports.holds import HoldCounts, Word
-    from ordervet.score.batch import ScoredOrders
+    from ordervet.score.scored_orders import ScoredOrders
 
 _ZONE: Final = ZoneInfo(DEFAULT_TIME_ZONE)
 
-#: What ends an order: it can no longer be stopped, or need not be; it is not released either.
+#: Outcomes after which an order can no longer be stopped, or need not be; it is not released either.
 _CLOSING: Final = ("cancelled_unpaid", "cancelled_paid", "fulfilled", "delivery_refused", "return_received")
 
 
 def list_holds(scored: ScoredOrders, policy: Policy) -> list[Hold]:
-    """List the orders to stop before their audit: those to hold, and those to confirm by phone first.
+    """List the orders to stop before shipping: those to hold, and those to confirm by phone first.
 
     Parameters
     ----------
     scored : decisions
-    policy : says how long after an order its audit is
+    policy : how long after an order its audit is
 
     Returns
     -------
@@ -61,9 +61,9 @@ def list_holds(scored: ScoredOrders, policy: Policy) -> list[Hold]:
 
 
 def find_words(events: KeyedEvents) -> dict[str, Word]:
-    """Say what is known of orders since: the latest verdict or correction, or that they were closed.
+    """Find what is known of orders since: the latest verdict or correction, or that they were closed.
 
-    A correction and the verdict innocent release an order, malicious holds it; unsure says nothing.
+    A correction and the verdict innocent release an order, malicious holds it; unsure changes nothing.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def find_words(events: KeyedEvents) -> dict[str, Word]:
 
     Returns
     -------
-    order id → word; orders of which nothing was said are left out
+    order id → word; only orders with any
     """
     outcomes = events.outcomes
     is_said = pc.not_equal(events.verdicts["verdict"].cast(pa.string()), UNSURE)
@@ -85,7 +85,7 @@ def find_words(events: KeyedEvents) -> dict[str, Word]:
 
 
 def update_hold_list(path: Path, scored: ScoredOrders, events: KeyedEvents, policy: Policy) -> HoldCounts:
-    """Bring a hold list and its release list up to date with decisions and with what was said since.
+    """Update a hold list and its release list with decisions and what was decided since.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def update_hold_list(path: Path, scored: ScoredOrders, events: KeyedEvents, poli
 
     Returns
     -------
-    what is on the lists now
+    counts of both lists
 
     Raises
     ------

@@ -1,7 +1,8 @@
-"""What was decided about a batch of orders, row by row or as a table."""
+"""The decisions about a batch of orders, row by row or as a table."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -15,19 +16,21 @@ from ordervet.policy import (
     Action,
     Decision,
     DecisionCode,
+    FoundReasons,
+    Reason,
     find_script_id,
     script_for_reasons,
 )
-from ordervet.score.row_reasons import RowReasons
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
 
     from ordervet.contract import MaliceKind
     from ordervet.policy import Pace
+
 
 _PASS = ACTIONS.index(Action.PASS)
 
@@ -58,18 +61,18 @@ class ScoredOrders:
     Parameters
     ----------
     order_ids : n_orders ids
-    placed_at : shape (n_orders,), instants
-    raw : shape (n_orders,), log-odds of the model
+    placed_at : shape (n_orders,), times
+    raw : shape (n_orders,), the model's log-odds
     p_malicious : shape (n_orders,)
     risk_score : shape (n_orders,), int64, 0 to 1000
     bands, actions : shape (n_orders,), positions in BANDS and ACTIONS
-    reasons, kinds : row to what was found there; only rows that were explained
+    reasons, kinds : row → what was found; only rows that were explained
     missing : per order, codes of missing evidence
-    model_id, policy_id : what decided
+    model_id, policy_id : ids of the model and the policy
     orders : shape (n_orders, n_columns), the keyed orders, row by row
-    pace : what was handed on at the instant of these orders; None where they were cut all at once, or not at all
-    routes, applied : row to who looks at it, and to what lists and rules found; only rows of which there is any
-    codes : row to why it was left unscored; only such rows
+    pace : what could be passed to review at the time of these orders; None if they were cut at once, or not at all
+    routes, applied : row → who reviews it, and which lists and rules apply; only rows with any
+    codes : row → why it was left unscored; only such rows
     history_version : version of the history store that was open; None without a store
     """
 
@@ -97,7 +100,7 @@ class ScoredOrders:
 
     @classmethod
     def concat(cls, parts: Sequence[ScoredOrders]) -> ScoredOrders:
-        """Put batches that one model and policy decided about behind each other; at least one."""
+        """Concatenate batches of one model and policy; at least one."""
         starts = np.cumsum([0, *map(len, parts)]).tolist()
 
         def shift(name: str) -> dict[int, Any]:
@@ -129,7 +132,7 @@ class ScoredOrders:
         )
 
     def take(self, rows: NDArray[np.int64]) -> ScoredOrders:
-        """Pick rows, in ascending order; they are counted anew."""
+        """Take rows, in ascending order; they are renumbered."""
         chosen, places = rows.tolist(), pa.array(rows, pa.int64())
 
         def pick(name: str) -> dict[int, Any]:
@@ -155,14 +158,14 @@ class ScoredOrders:
         )
 
     def rank_flagged(self) -> NDArray[np.int64]:
-        """Give the rows of flagged orders: the strictest action first, then the riskiest."""
+        """Return the rows of flagged orders: strictest action first, then riskiest."""
         rows = np.flatnonzero(self.actions != _PASS)
         ids = np.array([self.order_ids[row] for row in rows.tolist()], np.str_)
         order = np.lexsort((ids, -self.raw[rows], -self.p_malicious[rows], -self.actions[rows]))
         return rows[order]
 
     def build_decision(self, row: int) -> Decision:
-        """Give one row as a Decision."""
+        """Build the decision of one row."""
         return self._build(row, self.orders["seen_at"][row].as_py())
 
     def _build(self, row: int, seen_at: datetime) -> Decision:
@@ -193,7 +196,7 @@ class ScoredOrders:
         )
 
     def build_table(self, rows: NDArray[np.int64] | None = None) -> pa.Table:
-        """Give rows as a table of plain columns, `DECISION_SCHEMA`; all of them in order when none are named.
+        """Build a table of plain columns, `DECISION_SCHEMA`, of some rows; by default of all, in order.
 
         References
         ----------
@@ -248,3 +251,62 @@ def _join(codes: tuple[str, ...]) -> str | None:
 
 def _as_type(column: Any, type_: pa.DataType) -> Any:
     return pa.array(column, type_) if isinstance(column, list) else column.cast(type_)
+
+
+class RowReasons(Mapping[int, list[Reason]]):
+    """Row → its reasons, strongest first; only rows that were explained.
+
+    Parameters
+    ----------
+    rows : shape (n_explained,), ascending
+    found : their reasons, in the same order
+    """
+
+    def __init__(self, rows: NDArray[np.int64], found: FoundReasons) -> None:
+        self._rows, self.found = rows, found
+
+    def __getitem__(self, row: int) -> list[Reason]:
+        place = int(self._find(np.array([row], np.int64))[0])
+        if place < 0:
+            raise KeyError(row)
+        return self.found[place]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._rows.tolist())
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def _find(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the position of each row among those that were explained, -1 for others."""
+        places = np.searchsorted(self._rows, rows)
+        is_explained = places < len(self._rows)
+        is_explained[is_explained] = self._rows[places[is_explained]] == rows[is_explained]
+        return np.where(is_explained, places, -1)
+
+    def list_codes(self, rows: NDArray[np.int64]) -> list[tuple[str, ...]]:
+        """Return, row by row, the codes of the reasons, strongest first."""
+        codes = [*self.found.list_codes(), ()]
+        return [codes[place] for place in self._find(rows).tolist()]
+
+    def write_lines(self, rows: NDArray[np.int64]) -> list[str | None]:
+        """Return, row by row, all reasons on one line; None where there are none."""
+        lines = [*self.found.write_lines(), None]
+        return [lines[place] for place in self._find(rows).tolist()]
+
+    def take(self, rows: NDArray[np.int64]) -> RowReasons:
+        """Take rows of the batch, in ascending order; they are renumbered."""
+        places = self._find(rows)
+        return RowReasons(np.flatnonzero(places >= 0), self.found.take(places[places >= 0]))
+
+    @classmethod
+    def concat(cls, parts: Sequence[RowReasons], starts: Sequence[int]) -> RowReasons:
+        """Concatenate those of batches; at least one.
+
+        Parameters
+        ----------
+        parts : of one model and one language
+        starts : the first row of each
+        """
+        rows = [start + part._rows for start, part in zip(starts, parts, strict=False)]  # noqa: SLF001 - of the same class
+        return cls(np.concatenate(rows), FoundReasons.concat([part.found for part in parts]))

@@ -13,7 +13,7 @@ from ordervet.entities import new_key
 from ordervet.policy import find_reasons, list_test_orders, load_policy
 from ordervet.policy.rules import Rule
 from ordervet.score import DECISION_SCHEMA, ScoredOrders, Scorer
-from ordervet.score.row_reasons import RowReasons
+from ordervet.score.scored_orders import RowReasons
 
 if TYPE_CHECKING:
     from ordervet.contract import Events

@@ -1,4 +1,4 @@
-"""One outcome, verdict or correction on its way: as a row of the store and as arrays, without a table."""
+"""One live outcome, verdict or correction: as a row of the store and as arrays, without a table."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     Later = Outcome | Verdict | Correction
 
-__all__ = ["OneLater", "OneLaterReader"]
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _SIGN, _WRAP = 1 << 63, 1 << 64
@@ -40,12 +38,12 @@ _COLUMNS: dict[type, dict[str, str]] = {
 
 
 @dataclass(frozen=True)
-class OneLater:
-    """One later event that arrives.
+class LiveEvent:
+    """One live outcome, verdict or correction.
 
     Parameters
     ----------
-    row : its row of the store: plain values, instants as microseconds, nothing that is null
+    row : its row of the store: plain values, times as microseconds, no nulls
     order_id : keyed id of its order, unsigned
     mask, rank : as in `LaterEvents`
     """
@@ -57,12 +55,12 @@ class OneLater:
 
     @property
     def event_id(self) -> int:
-        """Its identity as the store has it."""
+        """Its identity, as in the store."""
         return int(self.row["event_id"])
 
     @property
     def seen_at(self) -> int:
-        """Instant of its arrival, UTC microseconds."""
+        """Time of arrival, UTC microseconds."""
         return int(self.row["seen_at"])
 
     @property
@@ -72,12 +70,12 @@ class OneLater:
 
     @property
     def is_blamed(self) -> bool:
-        """Whether it says whose fault it was."""
+        """Whether it has a blame."""
         return bool(self.row.get("blame", UNDECIDED) != UNDECIDED)
 
     @cached_property
     def events(self) -> LaterEvents:
-        """The arrays that features are made of, of this one event."""
+        """The arrays that features are made of."""
         amount = self.row.get("amount_minor", 0)
         return LaterEvents(
             np.array([self.order_id], np.uint64),
@@ -88,8 +86,8 @@ class OneLater:
         )
 
 
-class OneLaterReader:
-    """Makes `OneLater` of checked events; used by one thread at a time.
+class LiveEventReader:
+    """Builds live events from validated ones; used by one thread at a time.
 
     Parameters
     ----------
@@ -97,25 +95,25 @@ class OneLaterReader:
     """
 
     def __init__(self, key: Key) -> None:
-        # NOT: at the top. numba loads when the first event comes.
+        # NOT: at the top. numba loads with the first event.
         from ordervet.entities.one_order import TextKeyer
 
         self._key = key
         self._keyer = TextKeyer(key, ("order", "event"))
         self._meanings: dict[tuple[Any, ...], tuple[int, int]] = {}
 
-    def read(self, event: Later, seen_at: int) -> OneLater:
-        """Key an event that arrives.
+    def read(self, event: Later, seen_at: int) -> LiveEvent:
+        """Key a live event.
 
         Parameters
         ----------
-        event : as the contract checked it
+        event : validated
         seen_at : UTC microseconds
 
         Raises
         ------
         ContractError
-            A table would not hold the event: the id of its order is blank.
+            A table could not hold the event: the id of its order is blank.
 
         References
         ----------
@@ -135,10 +133,10 @@ class OneLaterReader:
         details = [str(row.get(column, "")) for column in IDENTITY_COLUMNS]
         order_id, event_id = self._keyer.key([name, _SEPARATOR.join([row["event"], name, *details])])
         row[ORDER_ID], row["event_id"] = _sign(order_id), _sign(event_id)
-        return OneLater(row, order_id, *self._find_meaning(event))
+        return LiveEvent(row, order_id, *self._find_meaning(event))
 
     def _find_meaning(self, event: Later) -> tuple[int, int]:
-        """Give mask and rank of an event, worked out once per meaning by the way of tables."""
+        """Return mask and rank of an event, derived once per meaning by way of tables."""
         meaning = (type(event), *(getattr(event, field) for field in _COLUMNS[type(event)]))
         found = self._meanings.get(meaning)
         if found is None:
@@ -151,5 +149,5 @@ class OneLaterReader:
 
 
 def _sign(value: int) -> int:
-    """Give the int64 of the same bits."""
+    """Return the int64 of the same bits."""
     return value - _WRAP if value >= _SIGN else value

@@ -1,12 +1,13 @@
-"""A memory that lasts: every event is in the journal of a history store before it is acknowledged.
+"""The state of a scorer on a history store: every event is in the journal before it is acknowledged.
 
-The state is opened from the newest snapshot that fits the store, and what came after it; without one, by replaying all.
+The state is restored from the newest snapshot that fits the store and the events after it; without one, by replay.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,17 +16,16 @@ import pyarrow.compute as pc
 
 from ordervet.contract import Events
 from ordervet.entities import KeyedEvents, key_events
-from ordervet.entities.keyed import KEYED_KINDS
+from ordervet.entities.keyed import ID, KEYED_KINDS, ORDER_ID
 from ordervet.errors import HistoryError
-from ordervet.features import FeatureEngine, OrderEvents
+from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
 from ordervet.history import IngestStatus
 from ordervet.history.identity import Digest, identify
-from ordervet.history.rows import fit_rows, to_events, to_rows, unite_schemas
+from ordervet.history.rows import fit_rows, split_rows, to_events, to_rows, unite_schemas
 from ordervet.history.snapshots import list_snapshots, load_header, load_snapshot, save_snapshot
 from ordervet.history.writer import LiveHistory
-from ordervet.score.arrival import NEVER
-from ordervet.score.memory import Memory, advance, advance_one, find_earliest, require_engine
-from ordervet.score.rebuild import build_state, list_state_columns
+from ordervet.score.clock import NEVER
+from ordervet.score.online_state import OnlineState, advance, advance_one, find_earliest, require_engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,35 +36,39 @@ if TYPE_CHECKING:
     from ordervet.features import FeatureSpec
     from ordervet.history import Erased, History
     from ordervet.history.journal import Durability
-    from ordervet.score.memory import Features
-    from ordervet.score.one_later import OneLater
-    from ordervet.score.one_order import KeptOrder, OneOrder
+    from ordervet.score.live_event import LiveEvent
+    from ordervet.score.live_order import KeptOrder, LiveOrder
+    from ordervet.score.online_state import Features
+
 
 SNAPSHOT_AFTER = 500_000
-"""A running scorer writes a snapshot after so many events."""
+"""A running scorer writes a snapshot every so many events."""
 
 SNAPSHOT_FROM = 20_000
-"""A history with fewer events is replayed in a moment, and has no snapshot."""
+"""A history with fewer events is replayed in no time, and has no snapshot."""
 
 _log = logging.getLogger("ordervet")
+_OF_ALL = ("event", "event_id", ORDER_ID, "seen_at")
+_OF_ORDERS = (*_OF_ALL, "happened_at", "amount_minor", "buyer_registered_at", "place_type")
+_OF_LATER = (*_OF_ALL, "outcome", "refund_type", "amount_minor", "blame", "verdict")
 
 
-class LiveMemory(Memory):
-    """Remembers events in a history store, as its only writer, until it is closed.
+class DurableState(OnlineState):
+    """Keeps events in a history store, as its only writer, until it is closed.
 
     Parameters
     ----------
     history : an existing store
     key : the identifier key
-    spec : the features; None where there is no model: events are kept all the same
+    spec : the features; None without a model: events are stored all the same
     n_jobs : threads for many events
     durability, flush_after_s, flush_after : as for `LiveHistory`
-    snapshot_from, snapshot_after : from how many events on there are snapshots, and how many later the next one is due
+    snapshot_from, snapshot_after : least number of events for a snapshot, and number of events between two
 
     Raises
     ------
     HistoryError
-        Another process writes the history, or it cannot be read or written.
+        Another process is writing the history, or it cannot be read or written.
     """
 
     def __init__(
@@ -100,16 +104,16 @@ class LiveMemory(Memory):
 
     @property
     def last_seen_at(self) -> int | None:
-        """Instant of the last event in the history, UTC microseconds; None before the first."""
+        """Time of the last event in the history, UTC microseconds; None before the first."""
         return None if self._last_seen_at == NEVER else self._last_seen_at
 
-    def take(self, events: KeyedEvents) -> Features | None:
-        """Journal events that arrive now, then remember them; see `Memory.take`.
+    def add(self, events: KeyedEvents) -> Features | None:
+        """Journal events that arrive now, then add them; see `OnlineState.add`.
 
         Raises
         ------
         HistoryError
-            The journal cannot be written: the events were not taken.
+            The journal cannot be written: the events were not accepted.
         """
         tables = {kind: to_rows(events, kind) for kind in KEYED_KINDS}
         schema = unite_schemas(tables.values())
@@ -129,13 +133,13 @@ class LiveMemory(Memory):
             self.save_snapshot()
         return features
 
-    def take_one(self, one: OneOrder) -> NDArray[np.float32] | None:
-        """Journal one order that arrives now, then remember it; see `Memory.take_one`.
+    def add_order(self, one: LiveOrder) -> NDArray[np.float32] | None:
+        """Journal one order that arrives now, then add it; see `OnlineState.add_order`.
 
         Raises
         ------
         HistoryError
-            The journal cannot be written: the order was not taken.
+            The journal cannot be written: the order was not accepted.
         """
         self._acknowledge(one.kept)
         if self._engine is None:
@@ -145,36 +149,36 @@ class LiveMemory(Memory):
             self.save_snapshot()
         return features
 
-    def take_one_later(self, one: OneLater) -> None:
-        """Journal one later event that arrives now, then remember it; see `Memory.take_one_later`.
+    def add_event(self, one: LiveEvent) -> None:
+        """Journal one later event that arrives now, then add it; see `OnlineState.add_event`.
 
         Raises
         ------
         HistoryError
-            The journal cannot be written: the event was not taken.
+            The journal cannot be written: the event was not accepted.
         """
         if self._acknowledge(one, is_blamed=one.is_blamed) and self._engine is not None:
             self._engine.advance(OrderEvents.empty(self._engine.spec), one.events)
             if self._n_new >= self._snapshot_after:
                 self.save_snapshot()
 
-    def take_past(self, events: Events | KeyedEvents) -> Features:
-        """Bring events of any time into the history, those that are new; see `Memory.take_past`.
+    def add_past(self, events: Events | KeyedEvents) -> Features:
+        """Ingest events of any time, those that are new; see `OnlineState.add_past`.
 
-        Orders that the history knows are answered as of their own instant.
+        Orders that the history knows get the features of their own time.
 
         Raises
         ------
         ModelError
             There is no model.
         HistoryError
-            The events are keyed already, or the history cannot be written.
+            The events are already keyed, or the history cannot be written.
         """
         engine = require_engine(self._engine)
         if not isinstance(events, Events):
             raise HistoryError(
-                "events that are keyed already cannot be brought into a history by its scorer",
-                hint="give the events as they were read",
+                "events that are already keyed cannot be ingested by the scorer of a history",
+                hint="pass the events as they were read",
             )
         with self._live.bulk_change() as history:
             (ingested,) = history.ingest_all([events])
@@ -188,12 +192,12 @@ class LiveMemory(Memory):
         return every.take(np.asarray(at))
 
     def rebuild(self, spec: FeatureSpec) -> None:
-        """Go on with other features: the history is replayed for them."""
+        """Switch to other features: the history is replayed for them."""
         self._live.flush()
         self._rebuild(spec)
 
     def erase_buyer(self, buyer_id: str) -> Erased:
-        """Erase a buyer from the history and from what is remembered; see `History.erase_buyer`."""
+        """Erase a buyer from the history and from the state; see `History.erase_buyer`."""
         self._join_saving()
         with self._live.bulk_change() as history:
             erased = history.erase_buyer(buyer_id)
@@ -204,15 +208,15 @@ class LiveMemory(Memory):
         return erased
 
     def flush(self) -> None:
-        """Bring all that was acknowledged into the table, for other processes to read."""
+        """Write everything acknowledged so far to the table, for other processes to read."""
         self._live.flush()
 
     def save_snapshot(self, *, waits: bool = False) -> None:
-        """Write a snapshot of the state in the background; one that cannot be written is logged, and nothing is lost.
+        """Write a snapshot of the state in the background; a failure is logged, and nothing is lost.
 
         Parameters
         ----------
-        waits : return when it is written
+        waits : return only when it is written
         """
         if self._engine is None or self._saving.is_alive():
             return
@@ -238,14 +242,14 @@ class LiveMemory(Memory):
             self._saving.join()
 
     def close(self) -> None:
-        """Bring everything into the table, write a snapshot, and let others write the history."""
+        """Flush everything to the table, write a snapshot, and release the history."""
         self._join_saving()
         if self._n_new:
             self.save_snapshot(waits=True)
         self._live.close()
 
-    def _acknowledge(self, one: KeptOrder | OneLater, *, is_blamed: bool = False) -> bool:
-        """Journal one event, if it is new; tell whether it is."""
+    def _acknowledge(self, one: KeptOrder | LiveEvent, *, is_blamed: bool = False) -> bool:
+        """Journal one event if it is new; return whether it is."""
         is_new = self._live.append_line(one.event_id, one.line, is_blamed=is_blamed)
         if is_new:
             if one.seen_at > self._last_seen_at:
@@ -267,14 +271,14 @@ class LiveMemory(Memory):
             self._saving.join()
 
     def _restore(self, spec: FeatureSpec) -> bool:
-        """Open the state from the newest snapshot that fits, and what came after it; tell whether there was one."""
+        """Restore the state from the newest snapshot that fits and the events after it; return whether any did."""
         for path in list_snapshots(self._folder):
             try:
                 if self._restore_from(path, spec):
                     return True
-                _log.info("snapshot %s is of another state of the history; it is left out", path.name)
+                _log.info("snapshot %s is of another state of the history; it is ignored", path.name)
             except HistoryError as error:
-                _log.warning("%s; it is left out", error.message)
+                _log.warning("%s; it is ignored", error.message)
         return False
 
     def _restore_from(self, path: Path, spec: FeatureSpec) -> bool:
@@ -295,14 +299,14 @@ class LiveMemory(Memory):
         return True
 
     def _replay(self, spec: FeatureSpec) -> Features:
-        """Build the state anew from the whole history; give the features of all its orders."""
+        """Rebuild the state from the whole history; return the features of all its orders."""
         engine = FeatureEngine(spec, n_jobs=self._n_jobs)
         features = advance(engine, to_events(self._read_all(), self._key.key_id))
         self._take_over(engine)
         return features
 
     def _rebuild(self, spec: FeatureSpec) -> None:
-        """Build the state anew from the whole history."""
+        """Rebuild the state from the whole history."""
         orders, later = self._live.read_columns(*list_state_columns(spec))
         self._last_seen_at, self._ids_at_last = NEVER, set()
         self._note(orders)
@@ -326,7 +330,7 @@ class LiveMemory(Memory):
         self._note(identify(pa.concat_tables([fit_rows(table, schema) for table in tables]), self._key))
 
     def _note(self, rows: pa.Table) -> None:
-        """Keep in mind the last instant, and the events of that very instant."""
+        """Note the last time of arrival, and the events of that very microsecond."""
         if rows.num_rows == 0:
             return
         seen_at = np.asarray(rows["seen_at"].cast(pa.int64()))
@@ -335,3 +339,31 @@ class LiveMemory(Memory):
             self._last_seen_at, self._ids_at_last = last, set()
         if last == self._last_seen_at:
             self._ids_at_last.update(np.asarray(rows["event_id"])[seen_at == last].tolist())
+
+
+def list_state_columns(spec: FeatureSpec) -> tuple[list[str], list[str]]:
+    """List the columns of a store that a state is built from: of orders, and of later events."""
+    return [*_OF_ORDERS, *(f"{ID}{entity}" for entity in spec.entities)], list(_OF_LATER)
+
+
+def build_state(orders: pa.Table, later: pa.Table, spec: FeatureSpec, key_id: str, *, n_jobs: int = 1) -> FeatureEngine:
+    """Build a state without computing the features of its orders.
+
+    Parameters
+    ----------
+    orders, later : rows of the store with the columns of `list_state_columns`, in any order
+    spec : the features
+    key_id : of the key that made the ids
+    n_jobs : threads
+
+    Returns
+    -------
+    the engine, as if it had answered every order
+    """
+    # SPEED: benchmarks/bench_reopen.py. Features of an order itself are no part of the state, and the engine itself
+    # skips events of unknown orders.
+    bare = replace(spec, names=tuple(name for name in spec.names if not name.startswith("order__")))
+    order_events = build_order_events(split_rows(orders, key_id).orders, bare)
+    engine = FeatureEngine(spec, n_jobs=n_jobs)
+    engine.remember(order_events, build_later_events(split_rows(later, key_id)))
+    return engine

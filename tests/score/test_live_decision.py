@@ -14,16 +14,15 @@ from ordervet.model import ForestPredictor, find_live_model, load_model
 from ordervet.policy import Action, load_policy
 from ordervet.policy.policy import parse_policy
 from ordervet.score import find_bundled_models, score_batch
-from ordervet.score.one_decision import OneDecider
-from ordervet.score.one_event import build_one_event
-from ordervet.score.one_order import OneOrderReader
+from ordervet.score.live_decision import LiveDecider
+from ordervet.score.live_order import LiveOrderReader, build_order_arrays
 
 if TYPE_CHECKING:
     from ordervet.policy import Decision, Lang
 
 MODEL = load_model(find_live_model(find_bundled_models()))
 PREDICTOR = ForestPredictor(MODEL.booster_text)
-READER = OneOrderReader(Key(bytes(16)))
+READER = LiveOrderReader(Key(bytes(16)))
 
 ACTIONS = """
 [actions]
@@ -77,7 +76,7 @@ def list_reasons(decision: Decision) -> list[str]:
 def test_order_alone_is_decided_about_as_in_a_table(name: str, lang: Lang) -> None:
     text = POLICIES[name]
     policy = load_policy() if text is None else parse_policy(text)
-    decider = OneDecider(MODEL, PREDICTOR, policy, lang, 7)
+    decider = LiveDecider(MODEL, PREDICTOR, policy, lang, 7)
     actions = set()
 
     for n, row in enumerate(draw_rows(120, len(name))):
@@ -86,8 +85,8 @@ def test_order_alone_is_decided_about_as_in_a_table(name: str, lang: Lang) -> No
         )
         one, matrix = READER.read(order, 1_762_862_400_000_000 + n), row.reshape(1, -1)
         expected = score_batch(
-            one.kept.table, build_one_event(one, MODEL.spec), matrix, model=MODEL, predictor=PREDICTOR, policy=policy,
-            lang=lang, history_version=7,
+            one.kept.table, build_order_arrays(one, MODEL.spec), matrix, model=MODEL, predictor=PREDICTOR,
+            policy=policy, lang=lang, history_version=7,
         ).build_decision(0)  # fmt: skip
 
         decision = decider.decide(one, matrix)

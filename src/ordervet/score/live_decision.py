@@ -1,4 +1,4 @@
-"""The decision about one order, without tables: what `score_batch` decides about a batch of one."""
+"""Deciding about live orders: one order without tables, and the pace of the review desk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ordervet.contract import MaliceKind
-from ordervet.policy import ACTIONS, BANDS, Action, DecisionCode, find_spec, script_for_reasons
+from ordervet.policy import ACTIONS, BANDS, Action, DecisionCode, Pacer, find_spec, script_for_reasons
 from ordervet.policy.decision import fill_decision
 from ordervet.policy.missing import name_missing
 from ordervet.policy.reasons import OneReasoner
@@ -23,22 +23,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.model import Curve, ForestPredictor, Model
-    from ordervet.policy import Decision, Lang, Policy, Reason
-    from ordervet.score.one_order import OneOrder
-
-__all__ = ["OneCurve", "OneDecider"]
+    from ordervet.policy import Decision, Lang, Pace, Policy, Reason
+    from ordervet.score.live_order import LiveOrder
+    from ordervet.score.scored_orders import ScoredOrders
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PASS = ACTIONS.index(Action.PASS)
 _KIND_ROWS = {None: 0} | {kind: row for row, kind in enumerate(MaliceKind, start=1)}
+_N_REFERENCE = 200
+_SCORE_PER_TENTH = 250.0
 
 
-class OneCurve:
-    """A curve asked for one value at a time; the same bits as `Curve`.
+class ScalarCurve:
+    """A curve for one value at a time; the same bits as `Curve`.
 
     Parameters
     ----------
-    curve : what it is a twin of
+    curve : the curve to evaluate
     """
 
     def __init__(self, curve: Curve) -> None:
@@ -60,14 +61,18 @@ class OneCurve:
         return low if found < low else min(found, high)
 
 
-class OneDecider:
-    """Decides about single orders, where the policy looks at nothing but the order itself.
+class LiveDecider:
+    """Decides about single orders, if the policy depends on nothing but the order itself.
 
     Parameters
     ----------
-    model, predictor, policy : what decides; `serves` says whether it can
+    model, predictor, policy : what decides
     lang : language of the reasons
-    history_version : of the store that is open
+    history_version : of the open store
+
+    Attributes
+    ----------
+    serves : whether the policy is one it can apply
     """
 
     def __init__(
@@ -76,18 +81,18 @@ class OneDecider:
         self.model, self.policy = model, policy
         self.serves = not (policy.capacity or policy.lists.entries or policy.rules or policy.allow_test_orders)
         self._predictor, self._lang, self._history_version = predictor, lang, history_version
-        self._calibration, self._risk_scale = OneCurve(model.calibration), OneCurve(model.risk_scale)
+        self._calibration, self._risk_scale = ScalarCurve(model.calibration), ScalarCurve(model.risk_scale)
         self._ids = (model.model_id, policy.policy_id)
         self._severities: list[list[int]] = policy.severities.tolist()
         self._fixed_cuts: list[float] | None = (
             policy.bands.build_cuts(1)[0].tolist() if isinstance(policy.bands, Explicit) else None
         )
-        self._told = tuple(name for name in MISSING_ENTITIES if name in model.spec.entities)
+        self._entities = tuple(name for name in MISSING_ENTITIES if name in model.spec.entities)
         self._missing: dict[tuple[int, ...] | int, tuple[str, ...]] = {}
         self._reasoner: OneReasoner | None = None
 
-    def decide(self, one: OneOrder, matrix: NDArray[np.float32]) -> Decision:
-        """Decide about one order; only where `serves`.
+    def decide(self, one: LiveOrder, matrix: NDArray[np.float32]) -> Decision:
+        """Decide about one order; only if `serves`.
 
         Parameters
         ----------
@@ -120,7 +125,7 @@ class OneDecider:
 
     def _build(
         self,
-        one: OneOrder,
+        one: LiveOrder,
         raw: float,
         p: float,
         band: int,
@@ -135,7 +140,7 @@ class OneDecider:
         )  # fmt: skip
 
     def _find_cuts(self, amount_minor: int) -> list[float]:
-        """Give the least probability of each band above the lowest."""
+        """Return the least probability of each band above the lowest."""
         if self._fixed_cuts is not None:
             return self._fixed_cuts
         cuts: list[float] = self.policy.bands.build_cuts(1, np.array([amount_minor]))[0].tolist()
@@ -152,18 +157,69 @@ class OneDecider:
             return MaliceKind(name)
         return next((kind for reason in reasons if (kind := find_spec(reason.code).kind)), None)
 
-    def _list_missing(self, one: OneOrder) -> tuple[str, ...]:
-        if not self._told:
+    def _list_missing(self, one: LiveOrder) -> tuple[str, ...]:
+        if not self._entities:
             return ()
-        states = _find_told(one.keyed.names, self._told)(one.keyed.codes)
+        states = _find_codes(one.keyed.names, self._entities)(one.keyed.codes)
         words = self._missing.get(states)
         if words is None:
-            told = states if isinstance(states, tuple) else (states,)
-            words = self._missing[states] = name_missing(self._told, told)
+            each = states if isinstance(states, tuple) else (states,)
+            words = self._missing[states] = name_missing(self._entities, each)
         return words
 
 
 @lru_cache(maxsize=64)
-def _find_told(names: tuple[str, ...], told: tuple[str, ...]) -> itemgetter[tuple[int, ...] | int]:
-    """Make what picks the codes of the entities whose absence is told from those of a `KeyedOrder`."""
-    return itemgetter(*map(names.index, told))
+def _find_codes(names: tuple[str, ...], entities: tuple[str, ...]) -> itemgetter[tuple[int, ...] | int]:
+    """Return the getter of these entities' codes among those of a `KeyedOrder`."""
+    return itemgetter(*map(names.index, entities))
+
+
+class Desk:
+    """Paces a policy's review capacity while orders come one by one; restarts with another policy or model."""
+
+    def __init__(self) -> None:
+        self._pacer: Pacer | None = None
+        self._serves: tuple[Policy, Model] | None = None
+
+    def find_pace(self, at_us: int, policy: Policy, model: Model) -> Pace | None:
+        """Return what may be passed to review now.
+
+        Parameters
+        ----------
+        at_us : UTC microseconds
+        policy, model : what decides
+
+        Returns
+        -------
+        the pace at this time; None if the policy has no capacity
+        """
+        if policy.capacity is None:
+            return None
+        is_served = self._serves is not None and self._serves[0] is policy and self._serves[1] is model
+        if self._pacer is None or not is_served:
+            self._pacer, self._serves = Pacer(policy.capacity, draw_reference(model)), (policy, model)
+        return self._pacer.find_pace(at_us)
+
+    def record(self, at_us: int, scored: ScoredOrders) -> None:
+        """Record what was decided at the last pace, if there was one."""
+        if self._pacer is not None and scored.pace is not None:
+            capacity = self._serves[0].capacity if self._serves else None
+            amounts = scored.orders["amount_minor"].to_numpy()
+            ranks = scored.p_malicious if capacity is None else capacity.rank_orders(scored.p_malicious, amounts)
+            self._pacer.record(at_us, ranks, int((scored.actions != _PASS).sum()))
+
+
+def draw_reference(model: Model) -> NDArray[np.float64]:
+    """Return probabilities distributed as over the model's reference orders, shape (200,).
+
+    The risk scale gives their rarity.
+
+    References
+    ----------
+    docs/definitions.md M3.
+    """
+    shares = (np.arange(_N_REFERENCE) + 0.5) / _N_REFERENCE
+    scale = model.risk_scale
+    raw = np.interp(-_SCORE_PER_TENTH * np.log10(shares), scale.y, scale.x)
+    reference: NDArray[np.float64] = model.calibration(raw)
+    return reference

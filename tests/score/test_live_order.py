@@ -31,13 +31,12 @@ from ordervet.features.spec import ORDER_VALUES, PLACE_TYPES
 from ordervet.history.ingest import build_batch
 from ordervet.history.rows import read_lines, write_line
 from ordervet.model import Curve
-from ordervet.score.one_decision import OneCurve
-from ordervet.score.one_event import build_one_event
-from ordervet.score.one_later import OneLaterReader
-from ordervet.score.one_order import OneOrderReader
+from ordervet.score.live_decision import ScalarCurve
+from ordervet.score.live_event import LiveEventReader
+from ordervet.score.live_order import LiveOrderReader, build_order_arrays
 
 KEY = Key(bytes(range(16)))
-READER = OneOrderReader(KEY)
+READER = LiveOrderReader(KEY)
 EVERY_ORDER_COLUMN = (
     *(f"order__value__{value}" for value in ORDER_VALUES),
     *(f"order__is__{place_type}" for place_type in PLACE_TYPES),
@@ -62,7 +61,7 @@ def in_a_table(order: Order) -> pa.Table:
 
 
 def test_order_alone_has_the_row_that_a_table_has(merchant: Events) -> None:
-    reader = OneOrderReader(KEY)
+    reader = LiveOrderReader(KEY)
     empty = Events.empty()
 
     for order in list_orders(merchant):
@@ -75,7 +74,7 @@ def test_order_alone_has_the_row_that_a_table_has(merchant: Events) -> None:
 
 
 def test_order_alone_has_the_keyed_row_that_a_table_has(merchant: Events) -> None:
-    reader = OneOrderReader(KEY)
+    reader = LiveOrderReader(KEY)
 
     for order in list_orders(merchant):
         expected = key_orders(in_a_table(order), KEY)
@@ -86,12 +85,12 @@ def test_order_alone_has_the_keyed_row_that_a_table_has(merchant: Events) -> Non
 
 def test_order_alone_has_the_arrays_that_a_table_has(merchant: Events) -> None:
     spec = build_spec(entities=("terminal", "nowhere"), numbers=("weight",), names=EVERY_ORDER_COLUMN)
-    reader = OneOrderReader(KEY)
+    reader = LiveOrderReader(KEY)
 
     for order in list_orders(merchant):
         keyed = key_orders(in_a_table(order), KEY)
         expected = build_order_events(keyed, spec)
-        events = build_one_event(reader.read(order, int(expected.seen_at[0])), spec)
+        events = build_order_arrays(reader.read(order, int(expected.seen_at[0])), spec)
 
         for name in ("order_id", "seen_at", "amount_minor", "own", "mask"):
             one, other = getattr(events, name), getattr(expected, name)
@@ -117,7 +116,7 @@ def list_later_events() -> list[Outcome | Verdict | Correction]:
 
 
 def test_later_event_alone_has_the_row_and_the_arrays_that_a_table_has() -> None:
-    reader = OneLaterReader(KEY)
+    reader = LiveEventReader(KEY)
     events = list_later_events()
     kinds = {Outcome: "outcomes", Verdict: "verdicts", Correction: "corrections"}
     nothing = {kind: getattr(Events.empty(), kind) for kind in ("orders", *kinds.values())}
@@ -160,6 +159,6 @@ def test_curve_asked_for_one_value_gives_the_same_bits(data: st.DataObject) -> N
     curve = Curve(np.array(x), np.array(y))
     values = [*x, *data.draw(st.lists(number, max_size=10)), -1e300, 1e300]
 
-    found = [OneCurve(curve)(value) for value in values]
+    found = [ScalarCurve(curve)(value) for value in values]
 
     assert found == curve(np.array(values)).tolist()

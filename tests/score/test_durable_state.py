@@ -18,8 +18,8 @@ from ordervet.history import History
 from ordervet.history.snapshots import list_snapshots
 from ordervet.policy import DecisionCode, load_policy
 from ordervet.score import Scorer
-from ordervet.score.live import LiveMemory
-from ordervet.score.memory import Memory
+from ordervet.score.durable_state import DurableState
+from ordervet.score.online_state import OnlineState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,19 +34,19 @@ HOUR_US = 3_600_000_000
 SPEC = build_spec()
 
 
-class Recorder(LiveMemory):
-    """A live memory that keeps what it served."""
+class Recorder(DurableState):
+    """A durable state that keeps what it served."""
 
     served: dict[str, NDArray[np.float32]]
 
-    def take(self, events):
-        features = super().take(events)
+    def add(self, events):
+        features = super().add(events)
         for row, order_id in enumerate(features.orders["order_id"].to_pylist()):
             self.served.setdefault(order_id, features.matrix[row].copy())
         return features
 
-    def take_one(self, one):
-        matrix = super().take_one(one)
+    def add_order(self, one):
+        matrix = super().add_order(one)
         self.served.setdefault(one.order.order_id, matrix[0].copy())
         return matrix
 
@@ -67,13 +67,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "history"
 
 
-def open_memory(folder: Path, **options: Any) -> LiveMemory:
-    return LiveMemory(History.open(folder, KEY), KEY, SPEC, **{"snapshot_from": 1} | options)
+def open_state(folder: Path, **options: Any) -> DurableState:
+    return DurableState(History.open(folder, KEY), KEY, SPEC, **{"snapshot_from": 1} | options)
 
 
 def open_scorer(model: Model | None, folder: Path, clock: Clock, **options: Any) -> Scorer:
-    memory = LiveMemory(History.open(folder, KEY), KEY, model.spec if model else None, **{"snapshot_from": 1} | options)
-    return Scorer(model, load_policy(), KEY, clock=clock, memory=memory)
+    state = DurableState(
+        History.open(folder, KEY), KEY, model.spec if model else None, **{"snapshot_from": 1} | options
+    )
+    return Scorer(model, load_policy(), KEY, clock=clock, state=state)
 
 
 def draw_order(rng: np.random.Generator, name: str) -> dict[str, Any]:
@@ -120,12 +122,12 @@ def test_replay_gives_exactly_what_was_served_one_by_one(model: Model, folder: P
     rng = np.random.default_rng(1)
     served: dict[str, NDArray[np.float32]] = {}
     for round_ in range(3):
-        memory = Recorder(History.open(folder, KEY), KEY, model.spec, snapshot_from=1)
-        memory.served = served
-        with Scorer(model, load_policy(), KEY, clock=clock, memory=memory) as scorer:
+        state = Recorder(History.open(folder, KEY), KEY, model.spec, snapshot_from=1)
+        state.served = served
+        with Scorer(model, load_policy(), KEY, clock=clock, state=state) as scorer:
             drive(scorer, clock, rng, 40 * round_, 40)
 
-    replayed = Memory(KEY, model.spec).take_past(History.open(folder, KEY).read())
+    replayed = OnlineState(KEY, model.spec).add_past(History.open(folder, KEY).read())
 
     ids = replayed.orders["order_id"].to_pylist()
     assert sorted(ids) == sorted(served)
@@ -166,7 +168,7 @@ def test_what_was_acknowledged_is_there_once_when_the_scorer_was_never_closed(mo
 
 def abandon(scorer: Scorer) -> None:
     """Leave the history as a process does that is killed: journal and all."""
-    live = scorer._memory._live
+    live = scorer._state._live
     live._stop.set()
     live._wake.set()
     live._thread.join()
@@ -231,18 +233,18 @@ def test_past_table_is_brought_in_once_and_scored_as_of_its_own_instant(model: M
 
 def test_blame_that_is_found_later_is_kept_and_makes_snapshots_stale(folder: Path, caplog) -> None:
     outcome = {"order_id": "t1", "kind": "refund_completed", "happened_at": "2027-01-15 17:00"}
-    first = open_memory(folder)
-    scorer = Scorer(None, load_policy(), KEY, clock=Clock(), memory=first)
+    first = open_state(folder)
+    scorer = Scorer(None, load_policy(), KEY, clock=Clock(), state=first)
     scorer.score(draw_order(np.random.default_rng(9), "t1"))
     scorer.observe(Outcome(**outcome))
     scorer.close()
-    second = Scorer(None, load_policy(), KEY, clock=Clock(), memory=open_memory(folder))
+    second = Scorer(None, load_policy(), KEY, clock=Clock(), state=open_state(folder))
     second.observe(Outcome(**outcome, blame="seller"))
     second.observe(Outcome(**outcome, blame="buyer"))
     second.close()
 
     with caplog.at_level(logging.INFO):
-        open_memory(folder).close()
+        open_state(folder).close()
 
     assert History.open(folder, KEY).read().outcomes["blame"].to_pylist() == ["seller"]
     assert "is of another state of the history" in caplog.text
@@ -251,10 +253,10 @@ def test_blame_that_is_found_later_is_kept_and_makes_snapshots_stale(folder: Pat
 def count_restores(folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Tell whether the next scorer opens from a snapshot."""
     replays = []
-    monkeypatch.setattr(LiveMemory, "_rebuild", lambda *_: replays.append(1))
+    monkeypatch.setattr(DurableState, "_rebuild", lambda *_: replays.append(1))
     caplog.clear()
     with caplog.at_level(logging.INFO):
-        open_memory(folder).close()
+        open_state(folder).close()
     monkeypatch.undo()
     return not replays
 
@@ -262,7 +264,7 @@ def count_restores(folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: 
 @pytest.fixture
 def with_snapshot(folder: Path) -> Path:
     clock = Clock()
-    scorer = Scorer(None, load_policy(), KEY, clock=clock, memory=open_memory(folder))
+    scorer = Scorer(None, load_policy(), KEY, clock=clock, state=open_state(folder))
     drive(scorer, clock, np.random.default_rng(10), 0, 12)
     scorer.close()
     assert list_snapshots(folder)
@@ -284,7 +286,7 @@ def test_snapshot_with_a_flipped_bit_is_left_out(with_snapshot: Path, caplog, mo
     is_restored = count_restores(with_snapshot, caplog, monkeypatch)
 
     # NOTE: between two arrays lie a few bytes that mean nothing; a flip there is no damage.
-    assert is_restored == ("is damaged; it is left out" not in caplog.text)
+    assert is_restored == ("is damaged; it is ignored" not in caplog.text)
     assert not is_restored or (name, place) == ("arrays.bin", 0.999)
 
 
@@ -293,16 +295,16 @@ def test_truncated_snapshot_is_left_out(with_snapshot: Path, caplog, monkeypatch
     os.truncate(path, path.stat().st_size // 2)
 
     assert not count_restores(with_snapshot, caplog, monkeypatch)
-    assert "is damaged; it is left out" in caplog.text
+    assert "is damaged; it is ignored" in caplog.text
 
 
 def test_snapshot_of_other_features_is_left_out(with_snapshot: Path) -> None:
     spec = build_spec(use_defaults=False, names=("buyer__count__order__90d",))
 
-    memory = LiveMemory(History.open(with_snapshot, KEY), KEY, spec, snapshot_from=1)
+    state = DurableState(History.open(with_snapshot, KEY), KEY, spec, snapshot_from=1)
 
-    assert memory._engine.spec == spec
-    memory.close()
+    assert state._engine.spec == spec
+    state.close()
 
 
 def test_past_events_make_newer_snapshots_stale(with_snapshot: Path, merchant, caplog, monkeypatch) -> None:
@@ -316,13 +318,13 @@ def test_past_events_make_newer_snapshots_stale(with_snapshot: Path, merchant, c
 
 def test_erased_buyer_is_in_no_byte_of_snapshots_and_journal(folder: Path) -> None:
     clock = Clock()
-    scorer = Scorer(None, load_policy(), KEY, clock=clock, memory=open_memory(folder))
+    scorer = Scorer(None, load_policy(), KEY, clock=clock, state=open_state(folder))
     rng = np.random.default_rng(11)
     for name in ("kept-1", "gone-1", "gone-2"):
         scorer.score(draw_order(rng, name) | {"buyer_id": name[:4]})
         clock.now += HOUR_US
     scorer.flush()
-    scorer._memory.save_snapshot(waits=True)
+    scorer._state.save_snapshot(waits=True)
     scorer.score(draw_order(rng, "gone-3") | {"buyer_id": "gone"})
     buyer = History.open(folder, KEY).read().orders["id__buyer"].to_pylist()[1]
     order_ids = History.open(folder, KEY).read().orders["id__order"].to_pylist()[1:]
@@ -365,14 +367,14 @@ def test_orders_scored_together_are_scored_as_one_after_the_other(model: Model, 
 def test_other_features_are_built_from_the_history_before_they_serve(folder: Path) -> None:
     spec = build_spec(use_defaults=False, names=("buyer__count__order__90d", "phone__distinct__buyer__7d"))
     clock = Clock()
-    scorer = Scorer(None, load_policy(), KEY, clock=clock, memory=open_memory(folder))
+    scorer = Scorer(None, load_policy(), KEY, clock=clock, state=open_state(folder))
     drive(scorer, clock, np.random.default_rng(12), 0, 15)
 
-    scorer._memory.rebuild(spec)
+    scorer._state.rebuild(spec)
 
-    expected = Memory(KEY, spec)
-    expected.take_past(History.open(folder, KEY).read())
-    assert scorer._memory._engine.spec == spec
+    expected = OnlineState(KEY, spec)
+    expected.add_past(History.open(folder, KEY).read())
+    assert scorer._state._engine.spec == spec
     for name, array in expected._engine.export_state()[0].items():
-        assert np.array_equal(scorer._memory._engine.export_state()[0][name], array), name
+        assert np.array_equal(scorer._state._engine.export_state()[0][name], array), name
     scorer.close()

@@ -1,0 +1,329 @@
+"""One live order: checked, keyed, as a row of the store, as a table of one, and as the arrays features are made of."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from math import isfinite, nan
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+from pydantic_core import to_json
+
+from ordervet.contract import Order
+from ordervet.contract.fields import fields_of
+from ordervet.entities import Evidence, PlaceType
+from ordervet.entities.keyed import EVIDENCE, ID, ORDER_ID, PLACE_TYPE, keyed_schema
+from ordervet.errors import ContractError
+from ordervet.features import OrderEvents
+from ordervet.features.events import NEW_ACCOUNT_US, SHARED_PLACE_BIT, SHARED_PLACES
+from ordervet.features.spec import EVIDENCE_ENTITIES, SELECTOR_BIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from ordervet.entities import Key
+    from ordervet.entities.one_order import KeyedOrder
+    from ordervet.features import FeatureSpec
+
+    #: Returns one own feature of an order.
+    Read = Callable[["LiveOrder"], float]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_SIGN, _WRAP = 1 << 63, 1 << 64
+
+_KEPT = tuple(field for field in fields_of(Order) if not field.is_personal and not field.is_extras)
+_TEXTS = tuple(field.name for field in _KEPT if field.kind == "text" and field.name != "order_id")
+_PLAIN = tuple(
+    field.name
+    for field in _KEPT
+    if field.kind not in ("text", "instant") and field.name not in ("placed_at", "seen_at")
+)
+_read_kept = itemgetter("order_id", *_PLAIN, *_TEXTS)
+_DAY_US, _MINUTE_US = 86_400_000_000, 60_000_000
+_KNOWN, _ABSENT, _UNKNOWN_PLACE = int(Evidence.KNOWN), int(Evidence.ABSENT), int(PlaceType.UNKNOWN)
+# SPEED: plain integers; members of an enumeration compare slowly (bench_live.py).
+_SHARED_PLACES = frozenset(map(int, SHARED_PLACES))
+_ORDER, _NEW = SELECTOR_BIT["order"], SELECTOR_BIT["new_account"]
+
+
+class KeptOrder:
+    """What is kept of one order: everything but personal data.
+
+    Parameters
+    ----------
+    order : validated; not held
+    keyed : its ids
+    seen_at : time of arrival, UTC microseconds
+    """
+
+    __slots__ = ("_categories", "_numbers", "_values", "keyed", "placed_us", "registered_us", "seen_at")
+
+    def __init__(self, order: Order, keyed: KeyedOrder, seen_at: int) -> None:
+        self.keyed, self.seen_at = keyed, seen_at
+        self.placed_us = (order.placed_at - _EPOCH) // _MICROSECOND
+        registered_at = order.buyer_registered_at
+        self.registered_us = None if registered_at is None else (registered_at - _EPOCH) // _MICROSECOND
+        self._values: tuple[Any, ...] = _read_kept(order.__dict__)
+        self._numbers, self._categories = order.numbers, order.categories
+
+    @property
+    def event_id(self) -> int:
+        """Its identity, as in the store."""
+        return _sign(self.keyed.event_id)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """Its row of the store: plain values, times as microseconds, no nulls."""
+        keyed, ids = self.keyed, self._list_ids()
+        row = self._build_plain_row()
+        row |= {ID + name: each for name, each in zip(keyed.names, ids, strict=True)}
+        row |= {EVIDENCE + name: each for name, each in zip(keyed.names, keyed.codes, strict=True)}
+        return row
+
+    @property
+    def line(self) -> bytes:
+        """Its row as a line of the journal.
+
+        References
+        ----------
+        Truth: `history.rows.write_line`.
+        """
+        keyed = self.keyed
+        # SPEED: the JSON keys of all ids are rendered once for all orders (bench_live.py).
+        return to_json(self._build_plain_row())[:-1] + _find_tail(keyed.names) % (*self._list_ids(), *keyed.codes)
+
+    @property
+    def table(self) -> pa.Table:
+        """The keyed orders table of this order."""
+        keyed = self.keyed
+        row = self.row
+        row |= {"placed_at": row["happened_at"], ORDER_ID: keyed.order_id}
+        row |= {ID + name: each for name, each in keyed.ids.items()}
+        schema = _find_schema(tuple(name for name in row if "__" in name))
+        # SPEED: one array of structs, not one array per column (bench_live.py).
+        rows = pa.array([row], pa.struct(list(schema)))
+        return pa.Table.from_batches([pa.RecordBatch.from_struct_array(rows)], schema)
+
+    def _list_ids(self) -> list[int]:
+        """Return the ids of all entities as in the store, signed."""
+        ids: list[int] = self.keyed.words.view(np.int64)[:-3].tolist()
+        return ids
+
+    def _build_plain_row(self) -> dict[str, Any]:
+        """Build the row without the ids of entities."""
+        keyed = self.keyed
+        order_id, *values = self._values
+        row: dict[str, Any] = {
+            "event": "order",
+            "event_id": self.event_id,
+            ORDER_ID: _sign(keyed.order_id),
+            "order_id": order_id.strip(),
+            "seen_at": self.seen_at,
+            "happened_at": self.placed_us,
+        }
+        if self.registered_us is not None:
+            row["buyer_registered_at"] = self.registered_us
+        row |= {name: each for name, each in zip(_PLAIN, values, strict=False) if each is not None}
+        for name, text in zip(_TEXTS, values[len(_PLAIN) :], strict=True):
+            if text is not None and (trimmed := text.strip()):
+                row[name] = trimmed
+        for name, number in self._numbers.items():
+            row[f"number__{name}"] = float(number)
+        for name, text in self._categories.items():
+            row[f"category__{name}"] = text.strip()
+        row[PLACE_TYPE] = keyed.place_type
+        return row
+
+
+class LiveOrder:
+    """One live order.
+
+    Parameters
+    ----------
+    order : validated
+    kept : what is kept of it
+    """
+
+    __slots__ = ("kept", "keyed", "order", "seen_at")
+
+    def __init__(self, order: Order, kept: KeptOrder) -> None:
+        self.order, self.kept = order, kept
+        self.keyed, self.seen_at = kept.keyed, kept.seen_at
+
+
+@lru_cache(maxsize=64)
+def _find_tail(names: tuple[str, ...]) -> bytes:
+    """Render the end of a line, with placeholders for the ids and codes of these entities."""
+    keys = [to_json(prefix + name).replace(b"%", b"%%") for prefix in (ID, EVIDENCE) for name in names]
+    return b"," + b",".join(key + b":%d" for key in keys) + b"}\n"
+
+
+@lru_cache(maxsize=64)
+def _find_schema(column_names: tuple[str, ...]) -> pa.Schema:
+    return keyed_schema("orders", column_names)
+
+
+class LiveOrderReader:
+    """Builds live orders from validated ones; used by one thread at a time.
+
+    Parameters
+    ----------
+    key : the identifier key
+    """
+
+    def __init__(self, key: Key) -> None:
+        # NOT: at the top. numba and the address tables load with the first order.
+        from ordervet.entities.one_order import OrderKeyer
+
+        self._keyer = OrderKeyer(key)
+
+    def read(self, order: Order, seen_at: int) -> LiveOrder:
+        """Key a live order.
+
+        Parameters
+        ----------
+        order : validated
+        seen_at : UTC microseconds
+
+        Raises
+        ------
+        ContractError
+            A table could not hold the order: its id is blank, or a number is infinite.
+        """
+        if not order.order_id.strip() or (order.numbers and not all(map(isfinite, order.numbers.values()))):
+            raise ContractError("the order has a blank id or an infinite number")
+        return LiveOrder(order, KeptOrder(order, self._keyer.key(order), seen_at))
+
+
+def _sign(value: int) -> int:
+    """Return the int64 of the same bits."""
+    return value - _WRAP if value >= _SIGN else value
+
+
+def build_order_arrays(one: LiveOrder, spec: FeatureSpec) -> OrderEvents:
+    """Build the arrays that features are made of from one order.
+
+    Parameters
+    ----------
+    one : the order
+    spec : the entities and order columns to build
+
+    References
+    ----------
+    Truth: `features.build_order_events`.
+    """
+    ids, codes, entities = one.keyed.ids, one.keyed.evidence, spec.entities
+    return OrderEvents(
+        order_id=np.array([one.keyed.order_id], np.uint64),
+        seen_at=np.array([one.seen_at], np.int64),
+        amount_minor=np.array([one.order.amount_minor], np.int64),
+        ids={name: np.array([ids.get(name, 0)], np.uint64) for name in entities},
+        own=np.array([list_own_features(one, spec)], np.float32).reshape(1, len(spec.order_columns)),
+        evidence={name: np.array([codes.get(name, _ABSENT)], np.int8) for name in entities},
+        mask=np.array([find_mask(one)], np.int64),
+    )
+
+
+def list_own_features(one: LiveOrder, spec: FeatureSpec) -> list[float]:
+    """Return the features of the order itself, in the spec's order."""
+    return [read(one) for read in _list_readers(spec)]
+
+
+def find_mask(one: LiveOrder) -> int:
+    """Return the order's selector bits."""
+    mask = _ORDER | _NEW if _read_account_age_us(one) < NEW_ACCOUNT_US else _ORDER
+    return mask | SHARED_PLACE_BIT if one.keyed.place_type in _SHARED_PLACES else mask
+
+
+def pick_ids(one: LiveOrder, entities: tuple[str, ...]) -> NDArray[np.uint64]:
+    """Return the ids of entities, shape (n_entities,); 0 is unknown."""
+    return one.keyed.words[_find_places(one.keyed.names, entities)]
+
+
+@lru_cache(maxsize=64)
+def _find_places(names: tuple[str, ...], entities: tuple[str, ...]) -> NDArray[np.int64]:
+    """Find the positions of entities in the words of a `KeyedOrder`; the word after the last id is 0."""
+    return np.array([names.index(each) if each in names else len(names) for each in entities], np.int64)
+
+
+@lru_cache(maxsize=8)
+def _list_readers(spec: FeatureSpec) -> tuple[Read, ...]:
+    """Return the readers of a spec's order columns, in its order."""
+    return tuple(_find_reader(name, spec.time_zone) for _, name in spec.order_columns)
+
+
+def _find_reader(name: str, time_zone: str) -> Read:
+    _, source, value = name.split("__", 2)
+    if source == "is":
+        place_type = int(PlaceType[value.upper()])
+        return lambda one: _is_place_type(one.keyed.place_type, place_type)
+    if source == "number":
+        return lambda one: one.order.numbers.get(value, nan)
+    match value:
+        case "discount_share":
+            return lambda one: _share(one.order.discount_minor, one.order.amount_minor)
+        case "shipping_share":
+            return lambda one: _share(one.order.shipping_minor, one.order.amount_minor)
+        case "hour":
+            return lambda one: _find_hour(one.kept.placed_us // _MINUTE_US, time_zone)[0]
+        case "weekday":
+            return lambda one: _find_hour(one.kept.placed_us // _MINUTE_US, time_zone)[1]
+        case "account_age_days":
+            return lambda one: _read_account_age_us(one) / _DAY_US
+        case "n_unknown":
+            return _count_unknown
+        case _:
+            return _find_plain_reader("amount_minor" if value == "amount" else value)
+
+
+def _find_plain_reader(field: str) -> Read:
+    def read(one: LiveOrder) -> float:
+        value = one.order.__dict__[field]
+        return nan if value is None else value
+
+    return read
+
+
+# SPEED: many orders share a minute, and time zones change on whole minutes (bench_live.py).
+@lru_cache(maxsize=1024)
+def _find_hour(minute: int, time_zone: str) -> tuple[int, int]:
+    """Return the local hour and weekday of a minute, counted from 1970, UTC."""
+    local = datetime.fromtimestamp(minute * 60, _zone(time_zone))
+    return local.hour, local.weekday()
+
+
+@lru_cache(maxsize=8)
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
+
+
+def _share(part: int | None, amount: int) -> float:
+    return nan if part is None or amount + part == 0 else part / (amount + part)
+
+
+def _read_account_age_us(one: LiveOrder) -> float:
+    kept = one.kept
+    return nan if kept.registered_us is None else float(kept.placed_us - kept.registered_us)
+
+
+def _count_unknown(one: LiveOrder) -> int:
+    """Count the people, places and things missing from the order."""
+    codes: tuple[int, ...] = _find_codes(one.keyed.names)(one.keyed.codes)
+    return len(codes) - codes.count(_KNOWN)
+
+
+@lru_cache(maxsize=64)
+def _find_codes(names: tuple[str, ...]) -> itemgetter[tuple[int, ...]]:
+    """Return the getter of the evidence codes among those of a `KeyedOrder`."""
+    return itemgetter(*map(names.index, EVIDENCE_ENTITIES))
+
+
+def _is_place_type(known: int, place_type: int) -> float:
+    return nan if known == _UNKNOWN_PLACE else float(known == place_type)
