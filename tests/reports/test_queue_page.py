@@ -47,7 +47,7 @@ def test_page_carries_every_order_and_both_languages() -> None:
     assert {len(reasons) for reasons in data["reasons"]} == {3}
     assert data["texts"][data["reasons"][0][0][2]] == {
         "zh": "该收货地址近 7 天有 6 个不同买家下单",
-        "en": "This delivery address, different buyers ordering in the last 7 days: 6",
+        "en": "This delivery address: 6 different buyers ordered in the last 7 days",
     }
     assert set(data["words"]["zh"]) == set(data["words"]["en"])
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["high", "low", "either"]
 MAPPED: Final = "mapped"
-ANY: Final = "any"
+ANY, ONE = "any", "one"
 _SEPARATOR: Final = "__"
 _DERIVED_NAME: Final = re.compile(
     r"(?P<entity>.+?)__(?P<statistic>.+?)__(?P<column>.+?)(?:__(?:item|category|campaign|channel))?"
@@ -40,10 +40,12 @@ class Words(Text):
 
     Parameters
     ----------
-    one : English singular, where ``en`` is a plural and a singular is also needed
+    one : English singular, where ``en`` is a plural
+    happened : what a share of orders did, in English, such as ``were refunded``
     """
 
     one: str | None = None
+    happened: str | None = None
 
 
 class _StatisticText(Text):
@@ -92,7 +94,7 @@ class ReasonSpec:
     stage : when the desk acts on it
     direction : which values speak against an order as a rule: "high", "low" or "either"
     own_history : whether it rests on the buyer's own earlier behaviour alone
-    wordings : sentences of its own by statistic, ``any`` for all, in place of the statistic's
+    wordings : sentences of its own by statistic, ``one`` for the value 1, ``any`` for all, in place of the statistic's
     unknown : a sentence of its own, in place of the general one
     """
 
@@ -283,8 +285,11 @@ def write_sentence(code: str, feature: str, value: float, lang: Lang, currency: 
     lang : "zh" or "en"
     currency : currency of the amounts, three capital letters
     """
-    sentence = _build_sentence(feature, code, lang, math.isfinite(value))
-    return sentence.replace(_VALUE, _write_value(feature, value, lang, currency)) if _VALUE in sentence else sentence
+    if not math.isfinite(value):
+        return _build_sentence(feature, code, lang, None)
+    statistic, form = _find_form(feature, value > 1.0)
+    written = format_money(value, lang, currency) if form == "money" else FORMS[form](value, lang)
+    return _build_sentence(feature, code, lang, statistic, written == "1").replace(_VALUE, written)
 
 
 # SPEED: most numbers that are quoted are small counts, and come again (bench_path.py).
@@ -296,20 +301,22 @@ def write_item(code: str, feature: str, value: float | None, lang: Lang, currenc
 
 # SPEED: a sentence is the same for every order but for its number (two thirds of the time of a single order).
 @lru_cache(maxsize=4096)
-def _build_sentence(feature: str, code: str, lang: Lang, is_known: bool) -> str:
-    """Write a reason's sentence with a sign in place of the number."""
+def _build_sentence(feature: str, code: str, lang: Lang, statistic: str | None, is_one: bool = False) -> str:
+    """Write a reason's sentence with a mark in place of the number; without a statistic it says what is not known."""
     registry, name = load_registry(), FeatureName.parse(feature)
     spec = registry.reasons[code]
-    if is_known:
-        statistic = registry.statistics.get(name.statistic, registry.statistics["other"])
-        wording = spec.wordings.get(name.statistic) or spec.wordings.get(ANY) or statistic
-    else:
+    if statistic is None:
         wording = spec.unknown or registry.unknown.get(spec.entity, registry.unknown[ANY])
-    column = registry.columns.get(name.column)
+    else:
+        own = [spec.wordings.get(key) for key in ([ONE] if is_one else []) + [statistic, ANY]]
+        wording = next(filter(None, own), registry.statistics[statistic])
+    column = registry.columns.get(name.column) or Words(zh=name.column, en=name.column)
+    one = column.one or column[lang]
     text = wording[lang].format(
         entity=registry.name_entity(name.entity, lang),
-        column=column[lang] if column else name.column,
-        one=(column.one if column and column.one else name.column),
+        column=one if is_one and lang == "en" else column[lang],
+        one=one,
+        happened=column.happened or column[lang],
         statistic=name.statistic,
         window=format_window(name.window, lang),
         value=_VALUE,
@@ -319,16 +326,14 @@ def _build_sentence(feature: str, code: str, lang: Lang, is_known: bool) -> str:
     return _tidy(text, lang)
 
 
-def _write_value(feature: str, value: float, lang: Lang, currency: str) -> str:
-    form = _find_form(feature)
-    return format_money(value, lang, currency) if form == "money" else FORMS[form](value, lang)
-
-
 @lru_cache(maxsize=4096)
-def _find_form(feature: str) -> str:
+def _find_form(feature: str, is_above_one: bool) -> tuple[str, str]:
+    """Find by which statistic's wording a value is told, and how it is written."""
     registry, name = load_registry(), FeatureName.parse(feature)
-    statistic = registry.statistics.get(name.statistic, registry.statistics["other"])
-    return statistic.form or registry.forms.get(name.column, "number")
+    statistic = name.statistic if name.statistic in registry.statistics else "other"
+    if statistic == "share" and is_above_one:
+        statistic = "share_above_one"
+    return statistic, registry.statistics[statistic].form or registry.forms.get(name.column, "number")
 
 
 def _tidy(text: str, lang: Lang) -> str:
