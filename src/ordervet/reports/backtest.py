@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
+from ordervet.reports.terminal import WordTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ _SHOWN_RATES = (0.01, 0.05)
 _MEASURES = {"auc": "AUC", "ap": "AP", "cp_at_k": "CP@k"}
 
 
-def build_backtest_table(splits: Sequence[dict[str, Any]], *, top_k: int | None) -> Table:
+def build_backtest_table(splits: Sequence[dict[str, Any]], *, top_k: int | None) -> WordTable:
     """Lay splits out, one line each, and their mean when there are several.
 
     Parameters
@@ -25,23 +25,23 @@ def build_backtest_table(splits: Sequence[dict[str, Any]], *, top_k: int | None)
     top_k : the k of the daily precision, when it was measured
     """
     measures = {key: title.replace("k", str(top_k or "k")) for key, title in _MEASURES.items() if key in splits[0]}
-    table = Table(box=None, pad_edge=False)
-    for title in ("split", "train", "bad", "test", "bad"):
-        table.add_column(title, justify="left" if title == "split" else "right", no_wrap=True)
-    for title in measures.values():
-        table.add_column(title, justify="right")
-    for rate in _SHOWN_RATES:
-        table.add_column(f"R@{rate:.0%}", justify="right")
-    for split in splits:
-        counts = [f"{split[key]:,}" for key in ("n_train", "n_train_malicious", "n_orders", "n_malicious")]
-        table.add_row(split["split"], *counts, *_measure(split, measures), *_recall(split))
+    titles = ["split", "train", "bad", "test", "bad", *measures.values(), *(f"R@{rate:.0%}" for rate in _SHOWN_RATES)]
+    rows = [
+        [
+            split["split"],
+            *(f"{split[key]:,}" for key in ("n_train", "n_train_malicious", "n_orders", "n_malicious")),
+            *_measure(split, measures),
+            *_recall(split),
+        ]
+        for split in splits
+    ]
     if len(splits) > 1:
         mean = average_splits(splits)
-        table.add_row("mean", "", "", "", "", *_measure(mean, measures), *_recall(mean), style="bold")
-    return table
+        rows.append(["mean", "", "", "", "", *_measure(mean, measures), *_recall(mean)])
+    return WordTable(titles, rows, numbers=range(1, len(titles)), styles={len(splits): "bold"})
 
 
-def build_evaluation_tables(report: dict[str, Any]) -> list[tuple[str, Table]]:
+def build_evaluation_tables(report: dict[str, Any]) -> list[tuple[str, WordTable]]:
     """Lay an evaluation out: alert rates with intervals and money, then the parts, then the ablation.
 
     Parameters
@@ -98,22 +98,25 @@ def _write_areas(interval: dict[str, float | None], *, sign: str = "") -> str:
     return f"{value} [{low}, {high}]"
 
 
-def _build_rates(judged: dict[str, Any]) -> Table:
-    table = _start("flagged", "recall", "precision", "caught", "by mistake")
-    for at in judged["at_alert_rate"]:
-        money = [f"{at[name] / 100:,.0f}" for name in ("caught_minor", "held_by_mistake_minor")]
-        table.add_row(f"{at['alert_rate']:.2%}", _write_shares(at["recall"]), _write_shares(at["precision"]), *money)
+def _build_rates(judged: dict[str, Any]) -> WordTable:
+    rows = [
+        [f"{at['alert_rate']:.2%}", _write_shares(at["recall"]), _write_shares(at["precision"]), *_write_money(at)]
+        for at in judged["at_alert_rate"]
+    ]
     if "at_capacity" in judged:
         at = judged["at_capacity"]
-        money = [f"{at[name] / 100:,.0f}" for name in ("caught_minor", "held_by_mistake_minor")]
-        table.add_row(f"{at['capacity']:,} a day", _percent(at["recall"]), _percent(at["precision"]), *money)
-    return table
+        rows.append([f"{at['capacity']:,} a day", _percent(at["recall"]), _percent(at["precision"]), *_write_money(at)])
+    return WordTable(("flagged", "recall", "precision", "caught", "by mistake"), rows, numbers=range(1, 5))
 
 
-def _build_part(rows: Sequence[dict[str, Any]], name: str) -> Table:
-    table = _start(name.replace("_", "-"), "orders", "bad", "recall", "honest flagged", "AP", "bias")
-    for row in rows:
-        table.add_row(
+def _write_money(at: dict[str, Any]) -> list[str]:
+    return [f"{at[name] / 100:,.0f}" for name in ("caught_minor", "held_by_mistake_minor")]
+
+
+def _build_part(rows: Sequence[dict[str, Any]], name: str) -> WordTable:
+    titles = (name.replace("_", "-"), "orders", "bad", "recall", "honest flagged", "AP", "bias")
+    written = [
+        [
             row["part"],
             f"{row['n_orders']:,}",
             f"{row['n_malicious']:,}",
@@ -121,24 +124,25 @@ def _build_part(rows: Sequence[dict[str, Any]], name: str) -> Table:
             _percent(row["honest_alert_rate"]),
             "–" if row["ap"] is None or name == "kind" else f"{row['ap']:.3f}",
             f"{row['bias']:+.4f}" if "bias" in row and name != "kind" else "–",
-        )
-    return table
+        ]
+        for row in rows
+    ]
+    return WordTable(titles, written, numbers=range(1, len(titles)))
 
 
-def _build_ablation(rows: Sequence[dict[str, Any]]) -> Table:
-    table = _start("family", "features", "AP", "recall")
-    for row in rows:
-        changes = [row[name] for name in ("ap_change", "recall_change")]
-        written = [f"{each['value']:+.3f} [{each['low']:+.3f}, {each['high']:+.3f}]" for each in changes]
-        table.add_row(row["family"], str(row["n_features"]), *written)
-    return table
-
-
-def _start(*titles: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for at, title in enumerate(titles):
-        table.add_column(title, justify="right" if at else "left", no_wrap=True)
-    return table
+def _build_ablation(rows: Sequence[dict[str, Any]]) -> WordTable:
+    written = [
+        [
+            row["family"],
+            str(row["n_features"]),
+            *(
+                f"{each['value']:+.3f} [{each['low']:+.3f}, {each['high']:+.3f}]"
+                for each in (row["ap_change"], row["recall_change"])
+            ),
+        ]
+        for row in rows
+    ]
+    return WordTable(("family", "features", "AP", "recall"), written, numbers=range(1, 4))
 
 
 def _write_shares(interval: dict[str, float | None]) -> str:

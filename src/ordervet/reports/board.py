@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.table import Table
 from rich.text import Text
 
 from ordervet.reports.page import build_page
 from ordervet.reports.sheets import Column, write_book
+from ordervet.reports.terminal import WordTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from markupsafe import Markup
-    from rich.console import JustifyMethod, RenderableType
+    from rich.console import RenderableType
 
     from ordervet.reports.sheets import Book
     from ordervet.words import Lang
@@ -159,15 +159,18 @@ def build_board_lines(board: Board) -> Iterator[RenderableType]:
 
 def _lay_out_section(section: Section) -> Iterator[RenderableType]:
     if section.rows:
-        table = Table(box=None, pad_edge=False)
-        for each in section.fields:
-            if not each.is_detail:
-                justify: JustifyMethod = "right" if each.look in _NUMBERS else "left"
-                table.add_column(each.title, justify=justify, overflow="fold", no_wrap=each.look != "wrapped")
-        for at, row in enumerate(section.rows[:_MAX_SHOWN]):
-            cells = [Text(show_value(value, each)) for value, each in _pair(row, section) if not each.is_detail]
-            table.add_row(*cells, style="bold yellow" if at in section.marked else "")
-        yield table
+        shown = [each for each in section.fields if not each.is_detail]
+        rows = [
+            [show_value(value, each) for value, each in _pair(row, section) if not each.is_detail]
+            for row in section.rows[:_MAX_SHOWN]
+        ]
+        yield WordTable(
+            [each.title for each in shown],
+            rows,
+            numbers=[at for at, each in enumerate(shown) if each.look in _NUMBERS],
+            unwrapped=[at for at, each in enumerate(shown) if each.look == "instant"],
+            styles=dict.fromkeys(section.marked, "bold yellow"),
+        )
         if len(section.rows) > _MAX_SHOWN:
             yield Text(f"  … +{len(section.rows) - _MAX_SHOWN} (--out, --report)", style="dim")
     for line in section.lines:

@@ -1,10 +1,11 @@
-"""The flagged orders of a batch, as lines a person reads in a terminal of a hundred columns."""
+"""What people read in a terminal: flagged orders as lines, and tables whose words stay whole on eighty columns."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.cells import set_cell_size
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,15 +15,17 @@ from ordervet.words import find_words, format_text, join_words
 from ordervet.words.numbers import format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     import pyarrow as pa
+    from rich.console import ConsoleOptions
 
     from ordervet.policy import Decision, Script
     from ordervet.words import Lang
 
-_WIDTH, _INDENT, _ACTION_WIDTH = 100, 6, 9
+_WIDTH, _INDENT, _ACTION_WIDTH, _GAP = 100, 6, 9, 2
+_CHINESE: Final = re.compile(r"[\u2e80-\u9fff\uff00-\uffef]{5,}")
 _STYLES: Final = {Action.PASS: "green", Action.REVIEW: "yellow", Action.CONFIRM: "magenta", Action.HOLD: "bold red"}
 
 
@@ -120,6 +123,63 @@ def name_model(model_id: str, about: str | None, *, is_simulated: bool, lang: La
     return [line, *([format_text("notes.simulated", lang)] if is_simulated else [])]
 
 
+class WordTable:
+    """A table that wraps between words, never inside one, and never inside a number.
+
+    NOT: rich's own Table. It narrows its widest columns whatever is in them, and breaks the words of the others.
+
+    Parameters
+    ----------
+    titles : of the columns
+    rows : one text per column
+    numbers : positions of the columns that are set to the right and not wrapped
+    unwrapped : positions of further columns that are not wrapped, such as times
+    styles : position of a row to its style
+    """
+
+    def __init__(
+        self,
+        titles: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        numbers: Collection[int] = (),
+        unwrapped: Collection[int] = (),
+        styles: Mapping[int, str] | None = None,
+    ) -> None:
+        self._titles, self._rows, self._numbers, self._styles = titles, rows, numbers, styles or {}
+        cells = [[row[at] for row in rows] for at in range(len(titles))]
+        self._widest = [max(map(cell_len, [title, *each])) for title, each in zip(titles, cells, strict=True)]
+        self._least = [
+            max([_measure_word(title), *map(cell_len if at in {*numbers, *unwrapped} else _measure_word, cells[at])])
+            for at, title in enumerate(titles)
+        ]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        """Build the table for the room there is."""
+        table = Table(box=None, pad_edge=False)
+        widths = self._fit_widths(options.max_width - _GAP * (len(self._titles) - 1))
+        for at, (title, width) in enumerate(zip(self._titles, widths, strict=True)):
+            table.add_column(title, justify="right" if at in self._numbers else "left", overflow="fold", width=width)
+        for at, row in enumerate(self._rows):
+            table.add_row(*map(Text, row), style=self._styles.get(at, ""))
+        yield table
+
+    def _fit_widths(self, n_columns: int) -> list[int]:
+        """Narrow whichever column has most to spare, until all fit or none can be narrowed."""
+        widths = list(self._widest)
+        spare = [width - least for width, least in zip(widths, self._least, strict=True)]
+        while sum(widths) > n_columns and max(spare, default=0) > 0:
+            at = spare.index(max(spare))
+            widths[at], spare[at] = widths[at] - 1, spare[at] - 1
+        return widths
+
+
+def _measure_word(text: str) -> int:
+    """Return the width of the longest word; a run of Chinese may be broken anywhere, but stays readable at four."""
+    words = [cell_len(word) for word in _CHINESE.sub("四个字宽", text).split()]
+    return max(words, default=0)
+
+
 def count_failures(failures: pa.Table) -> list[dict[str, Any]]:
     """Count failures per file, field and rule, the most frequent first, with the first row of each."""
     groups: dict[tuple[str, str, str], dict[str, Any]] = {}
@@ -131,46 +191,40 @@ def count_failures(failures: pa.Table) -> list[dict[str, Any]]:
     return sorted(groups.values(), key=lambda group: (-group["n"], group["file"], group["field"], group["rule"]))
 
 
-def build_failure_table(failures: pa.Table) -> Table:
-    """Lay the counts out as a table."""
-    table = Table(box=None, pad_edge=False)
-    for title in ("rows", "file", "field", "rule", "first row", "order", "got"):
-        table.add_column(title, justify="right" if title in ("rows", "first row") else "left", overflow="fold")
-    for group in count_failures(failures):
-        values = (group["n"], group["file"], group["field"], group["rule"], group["row"], group["order_id"])
-        table.add_row(*("" if value is None else str(value) for value in (*values, group["observed"])))
-    return table
+def build_failure_table(failures: pa.Table) -> WordTable:
+    """Build a table of the counts."""
+    fields = ("n", "file", "field", "rule", "row", "order_id", "observed")
+    rows = [["" if group[name] is None else str(group[name]) for name in fields] for group in count_failures(failures)]
+    return WordTable(("rows", "file", "field", "rule", "first row", "order", "got"), rows, numbers=(0, 4))
 
 
-def build_lookalike_table(report: dict[str, Any]) -> Table:
-    """Lay the scenarios out, one line each, those that failed in red; `twin` is the share of malicious twins caught.
+def build_lookalike_table(report: dict[str, Any]) -> WordTable:
+    """Build a table of the scenarios, those that failed in red; `twin` is the share of malicious twins caught.
 
     Parameters
     ----------
     report : a `LookalikeReport` as plain values
     """
-    table = Table(box=None, pad_edge=False)
-    table.add_column("look-alike", no_wrap=True)
-    for title in ("orders", "flagged", "× plain", "90 % interval", "bound", "twin", ""):
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in report["rows"]:
-        ratio = row["ratio"]
-        table.add_row(
+    titles = ("look-alike", "orders", "flagged", "× plain", "90 % interval", "bound", "twin", "")
+    rows = [
+        (
             row["scenario"],
             f"{row['n_orders']:,}",
             f"{row['alert_rate']:.2%}",
-            _write(ratio["value"]),
-            f"{_write(ratio['low'])} to {_write(ratio['high'])}",
+            _write(row["ratio"]["value"]),
+            f"{_write(row['ratio']['low'])} to {_write(row['ratio']['high'])}",
             f"{row['max_ratio']:.2f}",
             f"{row['twin_recall']:.0%}",
-            _say_verdict(row),
-            style="" if row["passed"] else "red",
+            _describe_verdict(row),
         )
-    return table
+        for row in report["rows"]
+    ]
+    failed = {at: "red" for at, row in enumerate(report["rows"]) if not row["passed"]}
+    return WordTable(titles, rows, numbers=range(1, len(titles)), styles=failed)
 
 
 def sum_up_lookalikes(report: dict[str, Any]) -> str:
-    """Say in one sentence or two how the suite went."""
+    """Sum up in a sentence or two how the suite went."""
     n_failed = sum(not row["passed"] for row in report["rows"])
     verdict = f"{n_failed} of {len(report['rows'])} failed" if n_failed else f"all {len(report['rows'])} passed"
     n_open = len(report["undecided"])
@@ -179,7 +233,7 @@ def sum_up_lookalikes(report: dict[str, Any]) -> str:
     return f"plain honest orders: {report['n_plain']:,}, {rate}. {verdict}.{doubt}"
 
 
-def _say_verdict(row: dict[str, Any]) -> str:
+def _describe_verdict(row: dict[str, Any]) -> str:
     if not row["passed"]:
         return "FAILED"
     return "ok" if row["is_decided"] else "open"
