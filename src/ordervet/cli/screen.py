@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import locale
-import math
 import os
 import sys
 import time
@@ -79,17 +78,10 @@ err = _Screen(stderr=True, highlight=False, soft_wrap=True)
 
 def print_json(content: object) -> None:
     """Print one JSON document; what is not a number becomes null."""
-    sys.stdout.write(json.dumps(_clean(content), ensure_ascii=False, indent=1, default=str) + "\n")
+    # NOT: at the top. Help texts do not wait for the contract.
+    from ordervet.contract.outputs import drop_nan
 
-
-def _clean(content: object) -> object:
-    if isinstance(content, float) and not math.isfinite(content):
-        return None
-    if isinstance(content, dict):
-        return {str(name): _clean(value) for name, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_clean(value) for value in content]
-    return content
+    sys.stdout.write(json.dumps(drop_nan(content), ensure_ascii=False, indent=1, default=str) + "\n")
 
 
 def choose_lang(lang: str | None = None) -> Lang:

@@ -157,6 +157,15 @@ def write_text(text: str, path: Path) -> None:
     write_whole(path, write)
 
 
+def drop_nan(value: Any) -> Any:
+    """Return plain values, however deep, with None for every number that JSON does not know."""
+    if isinstance(value, dict):
+        return {key: drop_nan(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [drop_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _write_parquet(table: pa.Table, file: IO[bytes]) -> None:
     _append_parquet([table], file)
 

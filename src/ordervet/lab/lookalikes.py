@@ -15,12 +15,13 @@ import numpy as np
 import pyarrow.compute as pc
 from joblib import Parallel, delayed
 
+from ordervet.contract.outputs import drop_nan
 from ordervet.entities import key_events, load_key
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
 from ordervet.lab.simulate import SimulationSettings, simulate
 from ordervet.lab.simulate.aftermath import MISTAKEN_FOR
 from ordervet.lab.simulate.simulation_settings import KIND_WEIGHTS, LOOK_ALIKE_SHARES
-from ordervet.learn.intervals import Interval, draw_weights, drop_nan
+from ordervet.learn.intervals import Interval, draw_weights
 from ordervet.model import ForestPredictor
 from ordervet.policy import ACTIONS, Action, decide, load_policy
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ordervet.learn.intervals import drop_nan, find_interval
+from ordervet.contract.outputs import drop_nan
+from ordervet.learn.intervals import find_interval
 from ordervet.learn.ranking import ALERT_RATES, Ranking
 
 if TYPE_CHECKING:

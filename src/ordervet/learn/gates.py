@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ordervet.learn.intervals import draw_intervals, drop_nan
+from ordervet.contract.outputs import drop_nan
+from ordervet.learn.intervals import draw_intervals
 from ordervet.learn.ranking import Ranking
 
 if TYPE_CHECKING:

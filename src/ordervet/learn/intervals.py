@@ -12,7 +12,7 @@ Chamandy et al., 2012.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -117,12 +117,3 @@ def measure_gain(
     weight = holdout.weight.astype(np.float64)
     both = {"challenger": challenger(weight), "champion": champion(weight)}
     return both | {"gain": found["value"], "low": found["low"], "high": found["high"]}
-
-
-def drop_nan(value: Any) -> Any:
-    """Return plain values, however deep, with None for every number that JSON does not know."""
-    if isinstance(value, dict):
-        return {key: drop_nan(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [drop_nan(part) for part in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ordervet.contract.outputs import drop_nan
 from ordervet.entities import load_key
 from ordervet.errors import ModelError, TrainingError
 from ordervet.learn import gates, records
 from ordervet.learn.challenger import fit_challenger, predict_parts
 from ordervet.learn.drift import measure_attribution_drift
-from ordervet.learn.intervals import drop_nan
 from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS, label_mature_orders, measure_maturity
 from ordervet.learn.train import find_own_columns, format_time
 from ordervet.learn.training_data import plan_training_data, replay_training_data

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ordervet.contract.outputs import drop_nan
 from ordervet.features import FeatureEngine, build_order_events, build_spec
 from ordervet.features.spec import JUDGED
 from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
-from ordervet.learn.intervals import drop_nan, find_interval
+from ordervet.learn.intervals import find_interval
 from ordervet.learn.ranking import Ranking
 
 if TYPE_CHECKING:
