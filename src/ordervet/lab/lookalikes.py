@@ -55,34 +55,23 @@ SCENARIOS = tuple(LOOK_ALIKE_SHARES)
 
 @dataclass(frozen=True, slots=True)
 class LookalikeRow:
-    """What one scenario measured.
+    """What one scenario measured."""
 
-    Parameters
-    ----------
-    scenario : the look-alike
-    twin : the kind of malice that it is taken for
-    n_orders, n_alerts : orders of the look-alike, and how many of them would be reviewed or stopped
-    alert_rate : the share
-    ratio : alert rate over that of plain honest buyers of all scenarios, with its bootstrap interval by buyer
-    max_ratio : the bound
-    n_twin, twin_recall : orders of the malicious twin, and the share of them that would be reviewed or stopped
-    is_decided : the bound would allow at least `MIN_ALLOWED_ALERTS` alerts, so that the ratio itself decides
-    is_fair : the ratio is not above its bound; where it is not decided, its 5th percentile is not
-    is_twin_caught : the twin's recall is at least `MIN_TWIN_RECALL`
-    """
-
-    scenario: str
-    twin: str
+    scenario: str  # the look-alike
+    twin: str  # the kind of malice that it is taken for
+    #: n_orders, n_alerts: orders of the look-alike, and how many of them would be reviewed or stopped
     n_orders: int
     n_alerts: int
-    alert_rate: float
+    alert_rate: float  # the share
+    #: alert rate over that of plain honest buyers of all scenarios, with its bootstrap interval by buyer
     ratio: Interval
-    max_ratio: float
+    max_ratio: float  # the bound
+    #: n_twin, twin_recall: orders of the malicious twin, and the share of them that would be reviewed or stopped
     n_twin: int
     twin_recall: float
-    is_decided: bool
-    is_fair: bool
-    is_twin_caught: bool
+    is_decided: bool  # the bound would allow at least `MIN_ALLOWED_ALERTS` alerts, so that the ratio itself decides
+    is_fair: bool  # the ratio is not above its bound; where it is not decided, its 5th percentile is not
+    is_twin_caught: bool  # the twin's recall is at least `MIN_TWIN_RECALL`
 
     @property
     def passed(self) -> bool:

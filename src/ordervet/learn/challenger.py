@@ -33,20 +33,11 @@ def fit_challenger(
     n_threads: int,
     report_step: Callable[[str], None],
 ) -> tuple[str, Curve]:
-    """Fit trees on all orders, and calibrate by cross-fitting over parts of the time.
+    """Fit trees on all orders of `view`, the oldest first, and calibrate by cross-fitting over parts of the time.
 
     Each part of the time is scored by trees that were fitted on the other parts; the calibration is fitted on all these
-    scores together. So the newest orders teach the trees, and no order calibrates trees that know it.
-
-    Parameters
-    ----------
-    view : mature orders, the oldest first
-    names : the features, in column order
-    is_malicious, weight : shape (len(view),), labels and how many orders a row stands for
-    settings : LightGBM's
-    n_folds : parts of the time, with equally many malicious orders
-    n_threads : threads; the result does not depend on it
-    report_step : called with what is being fitted
+    scores together. So the newest orders teach the trees, and no order calibrates trees that know it. `weight` is how
+    many orders a row stands for.
 
     Returns
     -------

@@ -26,17 +26,11 @@ _FLOOR = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class FeatureDrift:
-    """One feature in the newest days beside the days before.
+    """One feature in the newest days beside the days before."""
 
-    Parameters
-    ----------
-    name : of the feature
-    psi : population stability index
-    top_share_before, top_share_now : share of the commonest value, NaN being a value too
-    """
-
-    name: str
-    psi: float
+    name: str  # of the feature
+    psi: float  # population stability index
+    #: top_share_before, top_share_now: share of the commonest value, NaN being a value too
     top_share_before: float
     top_share_now: float
 

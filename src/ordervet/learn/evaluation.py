@@ -27,27 +27,17 @@ _N_DRAWS = 100
 
 @dataclass(frozen=True, slots=True)
 class TestOrders:
-    """Orders that a model was tested on, every array of shape (n,).
-
-    Parameters
-    ----------
-    raw : scores, any monotone scale
-    p_malicious : calibrated probabilities; None where nothing was calibrated
-    is_malicious : the labels
-    amount_minor : minor units
-    day : local days since 1970
-    buyer : 0 to n_buyers - 1: what an interval is drawn by; orders without a buyer stand alone
-    parts : what the orders are grouped by, such as ``channel``: name to texts, empty where there is none
-    """
+    """Orders that a model was tested on, every array of shape (n,)."""
 
     __test__ = False  # no test, whatever the name says
 
-    raw: Floats
-    p_malicious: Floats | None
-    is_malicious: NDArray[np.bool_]
-    amount_minor: NDArray[np.int64]
-    day: NDArray[np.int64]
-    buyer: NDArray[np.int64]
+    raw: Floats  # scores, any monotone scale
+    p_malicious: Floats | None  # calibrated probabilities; None where nothing was calibrated
+    is_malicious: NDArray[np.bool_]  # the labels
+    amount_minor: NDArray[np.int64]  # minor units
+    day: NDArray[np.int64]  # local days since 1970
+    buyer: NDArray[np.int64]  # 0 to n_buyers - 1: what an interval is drawn by; orders without a buyer stand alone
+    #: what the orders are grouped by, such as ``channel``: name to texts, empty where there is none
     parts: dict[str, NDArray[np.str_]] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -34,24 +34,15 @@ _N_NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One gate's verdict.
+    """One gate's verdict."""
 
-    Parameters
-    ----------
-    name : stable; the report has its words
-    figure : what was measured; None where there was nothing to measure
-    bound : what it may be at most, or must be at least, as the gate says
-    passed : whether the challenger passes
-    note : what else there is to know, as a code that reports/pages/nightly.toml words; empty when there is nothing
-    values : what the note's words quote
-    """
-
-    name: str
-    figure: float | None
-    bound: float | None
-    passed: bool
+    name: str  # stable; the report has its words
+    figure: float | None  # what was measured; None where there was nothing to measure
+    bound: float | None  # what it may be at most, or must be at least, as the gate says
+    passed: bool  # whether the challenger passes
+    #: what else there is to know, as a code that reports/pages/nightly.toml words; empty when there is nothing
     note: str = ""
-    values: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)  # what the note's words quote
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what is no finite number is None."""
@@ -181,13 +172,8 @@ def check_skill(
 ) -> list[Gate]:
     """Check that a model ranks better than chance, and better than one without the history, both beyond noise.
 
-    Parameters
-    ----------
-    raw : shape (n,), the model's scores
-    own_raw : shape (n,), of a model fitted on the same orders by their own columns alone; None where there is none
-    holdout : the orders, on which neither was fitted
-    bounds : confidence level, draws and margins
-    seed : of the draws
+    `raw` are the model's scores, `own_raw` those of a model fitted on the same orders by their own columns alone, None
+    where there is none; neither was fitted on the holdout.
     """
     whole, own = Ranking(raw, holdout.is_malicious), None if own_raw is None else Ranking(own_raw, holdout.is_malicious)
     measures: dict[str, Measure] = {"ap": whole.measure_ap}
@@ -218,14 +204,8 @@ def check_verdicts(channels: Iterable[tuple[str, int, int, float]], *, bound: fl
 
     What it finds harmless and is malicious may be new. What it finds risky and is judged innocent is a contradiction:
     a channel agrees when as many of its risky orders are confirmed, give or take sampling noise, or when the champion
-    ranks its verdicts well.
-
-    Parameters
-    ----------
-    channels : name, newest verdicts on orders that the champion finds risky, how many of them are malicious, and its
-        AUC on all of the channel's newest verdicts, NaN where there is none
-    bound : least agreement
-    min_risky : channels with fewer verdicts on risky orders are not judged
+    ranks its verdicts well. `channels` holds name, newest verdicts on orders that the champion finds risky, how many of
+    them are malicious, and its AUC on all of the channel's newest verdicts (NaN without one).
     """
     judged = []
     for label, n_risky, n_confirmed, auc in channels:

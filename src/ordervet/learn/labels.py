@@ -34,20 +34,12 @@ _LABEL = {"malicious": MALICIOUS, "unsure": UNKNOWN, "innocent": INNOCENT, "corr
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What is known of every order at the cut-off, in the timeline's order; every array of shape (n_orders,).
+    """What is known of every order at the cut-off, in the timeline's order; every array of shape (n_orders,)."""
 
-    Parameters
-    ----------
-    label : int8: 1 malicious, 0 innocent, -1 not known (yet)
-    is_judged : a verdict or correction stands, mature or not
-    verdict : int8: what the standing judgement says, mature or not; -1 without one
-    verdict_at : UTC microseconds of the standing judgement; 0 without one
-    """
-
-    label: NDArray[np.int8]
-    is_judged: NDArray[np.bool_]
-    verdict: NDArray[np.int8]
-    verdict_at: NDArray[np.int64]
+    label: NDArray[np.int8]  # int8: 1 malicious, 0 innocent, -1 not known (yet)
+    is_judged: NDArray[np.bool_]  # a verdict or correction stands, mature or not
+    verdict: NDArray[np.int8]  # int8: what the standing judgement says, mature or not; -1 without one
+    verdict_at: NDArray[np.int64]  # UTC microseconds of the standing judgement; 0 without one
 
 
 def label_orders(orders: OrderEvents, later: LaterEvents, *, as_of: int, maturity_us: int) -> NDArray[np.int8]:

@@ -37,23 +37,15 @@ WOULD_PROMOTE, WOULD_REFUSE = "would promote", "would refuse"
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """What a night came to.
+    """What a night came to."""
 
-    Parameters
-    ----------
-    name : of its folder
-    outcome : "promoted", "refused", or "rescaled": refused, and the serving model's risk score fitted again; in a dry
-        run "would promote" or "would refuse"
-    was_done : the same night was done before, and nothing was done now
-    record : everything the report shows, as plain values
-    folder : with report.zh.html, report.en.html and result.json; None in a dry run
-    """
-
-    name: str
+    name: str  # of its folder
+    #: "promoted", "refused", or "rescaled": refused, and the serving model's risk score fitted again; in a dry run
+    #: "would promote" or "would refuse"
     outcome: str
-    was_done: bool
-    record: dict[str, Any]
-    folder: Path | None
+    was_done: bool  # the same night was done before, and nothing was done now
+    record: dict[str, Any]  # everything the report shows, as plain values
+    folder: Path | None  # with report.zh.html, report.en.html and result.json; None in a dry run
 
 
 def run_night(

@@ -47,18 +47,14 @@ class _Part(BaseModel):
 
 
 class Maturity(_Part):
-    """When a label is mature. Days.
+    """When a label is mature. Days."""
 
-    Parameters
-    ----------
-    order_days : an order younger than this is not learned from, whatever is known of it: what is known of fresh orders
-        is mostly malice, because no verdict says that an order was innocent
-    verdict_days : by verdict, how long it must have stood; an appeal may come
-    outcome_days : by kind of outcome, how long an order that nobody judged waits after one before silence is innocence
-    """
-
+    #: an order younger than this is not learned from, whatever is known of it: what is known of fresh orders is mostly
+    #: malice, because no verdict says that an order was innocent
     order_days: Days = 30.0
+    #: by verdict, how long it must have stood; an appeal may come
     verdict_days: dict[str, Days] = {"malicious": 2.0, "innocent": 0.0}
+    #: by kind of outcome, how long an order that nobody judged waits after one before silence is innocence
     outcome_days: dict[str, Days] = {
         "refund_requested": 7.0,
         "return_received": 7.0,
@@ -78,96 +74,71 @@ class Maturity(_Part):
 
 
 class Learning(_Part):
-    """What is learned from.
+    """What is learned from."""
 
-    Parameters
-    ----------
-    train_days : mature orders of so many days are learned from
-    holdout_days : the newest mature days, on which challenger and champion are measured and nothing is learned
-    max_rows : rows of the training matrix; beyond it, orders that nobody judged are sampled and weighted
-    reference_days : the newest days, mature or not, that drift is measured against
-    scale_days : the newest quiet ones of these days, that the risk score is made of
-    max_reference_rows : rows of theirs
-    loud_factor : a day with more orders than so many times the median day is no reference: a campaign
-    n_folds : parts of the time that calibration is cross-fitted on
-    slice_orders : orders replayed at a time
-    """
-
-    train_days: WholeDays = 365
+    train_days: WholeDays = 365  # mature orders of so many days are learned from
+    #: the newest mature days, on which challenger and champion are measured and nothing is learned
     holdout_days: WholeDays = 7
+    #: rows of the training matrix; beyond it, orders that nobody judged are sampled and weighted
     max_rows: Rows = 1_000_000
-    reference_days: WholeDays = 28
-    scale_days: WholeDays = 7
-    max_reference_rows: Rows = 200_000
+    reference_days: WholeDays = 28  # the newest days, mature or not, that drift is measured against
+    scale_days: WholeDays = 7  # the newest quiet ones of these days, that the risk score is made of
+    max_reference_rows: Rows = 200_000  # rows of theirs
+    #: a day with more orders than so many times the median day is no reference: a campaign
     loud_factor: Annotated[float, Gt(1)] = 1.5
-    n_folds: Annotated[int, Ge(2), Le(10)] = 3
-    slice_orders: Annotated[int, Ge(1_000)] = 200_000
+    n_folds: Annotated[int, Ge(2), Le(10)] = 3  # parts of the time that calibration is cross-fitted on
+    slice_orders: Annotated[int, Ge(1_000)] = 200_000  # orders replayed at a time
 
 
 class GateBounds(_Part):
-    """Where the gates stand; docs/nightly.md says what each measures.
-
-    Parameters
-    ----------
-    confidence_level : of the paired bootstrap: the gain's lower bound is its percentile 100 × (1 − confidence_level)
-    n_draws : of the bootstrap
-    ap_margin, money_margin : the lower bound of the gain must be above
-    chance_times : the lower bound of the average precision must be above so many times that of a random ranking
-    history_margin : the lower bound of what the history adds to the order's own columns, in average precision or in
-        AUC, must be above
-    max_champion_days : a champion older than this is replaced by a challenger that is not worse
-    max_loss : "not worse" is a gain, as measured, of at least minus this
-    money_rate : alert rate at which the money caught is measured, or 1.25 times the share of malice where that is more
-    calibration_error : expected calibration error
-    calibration_bias : relative difference of predicted and observed malice, beyond sampling noise
-    review_score : risk score from which an order counts as an alert in the gates on false positives
-    channel_false_positives, new_buyer_false_positives : highest share of innocent orders alerted, beyond sampling noise
-    min_group : innocent orders below which a group is not judged
-    alert_scores : standing thresholds on the risk score
-    alert_rate_change : largest relative difference from the rate that such a threshold stands for
-    min_alerts : a threshold that would give fewer alerts is not judged
-    check_days : the newest reference days, on which the alert rate is checked
-    max_model_mb : size of the booster's text
-    max_us_per_order : scoring time on this machine
-    drift : population stability index of a feature between the reference days and the newest days
-    constant_share, varied_share : a feature is constant when one value has at least the first share of the newest days,
-        and had less than the second of the days before
-    expected : patterns of feature names whose being new, constant or drifted was given notice of
-    label_auc : least AUC of the champion on a channel's newest verdicts, or share confirmed of those it finds risky
-    min_label_risky : newest verdicts on risky orders below which a channel's verdicts are not judged
-    duplicates : share of the newest days' orders that repeat buyer, time and amount of another order
-    lookalike_orders : simulated orders of each look-alike; 0 leaves them out, which the report says
-    """
+    """Where the gates stand; docs/nightly.md says what each measures."""
 
     # NOTE: written under its former name into `NightSettings.hash`, which is part of the ids of models and nights.
+    #: of the paired bootstrap: the gain's lower bound is its percentile 100 × (1 − confidence_level)
     confidence_level: Annotated[float, Gt(0.5), Le(0.999), Field(serialization_alias="sureness")] = 0.95
-    n_draws: Annotated[int, Ge(50), Le(10_000)] = 200
+    n_draws: Annotated[int, Ge(50), Le(10_000)] = 200  # of the bootstrap
+    #: ap_margin, money_margin: the lower bound of the gain must be above
     ap_margin: float = 0.0
     money_margin: float = 0.0
+    #: the lower bound of the average precision must be above so many times that of a random ranking
     chance_times: Annotated[float, Ge(0)] = 1.0
+    #: the lower bound of what the history adds to the order's own columns, in average precision or in AUC, must be
+    #: above
     history_margin: float = 0.0
-    max_champion_days: Days = 14.0
-    max_loss: Share = 0.0
+    max_champion_days: Days = 14.0  # a champion older than this is replaced by a challenger that is not worse
+    max_loss: Share = 0.0  # "not worse" is a gain, as measured, of at least minus this
+    #: alert rate at which the money caught is measured, or 1.25 times the share of malice where that is more
     money_rate: Share = 0.02
-    calibration_error: Share = 0.02
+    calibration_error: Share = 0.02  # expected calibration error
+    #: relative difference of predicted and observed malice, beyond sampling noise
     calibration_bias: Annotated[float, Ge(0)] = 0.4
+    #: risk score from which an order counts as an alert in the gates on false positives
     review_score: Annotated[float, Ge(0), Le(1000)] = 425.0
+    #: channel_false_positives, new_buyer_false_positives: highest share of innocent orders alerted, beyond sampling
+    #: noise
     channel_false_positives: Share = 0.06
     new_buyer_false_positives: Share = 0.06
-    min_group: Annotated[int, Ge(1)] = 200
-    alert_scores: tuple[float, ...] = (250.0, 325.0, 425.0, 500.0)
-    alert_rate_change: Share = 0.10
-    min_alerts: Annotated[int, Ge(1)] = 400
-    check_days: WholeDays = 3
-    max_model_mb: Annotated[float, Gt(0)] = 16.0
-    max_us_per_order: Annotated[float, Gt(0)] = 200.0
+    min_group: Annotated[int, Ge(1)] = 200  # innocent orders below which a group is not judged
+    alert_scores: tuple[float, ...] = (250.0, 325.0, 425.0, 500.0)  # standing thresholds on the risk score
+    alert_rate_change: Share = 0.10  # largest relative difference from the rate that such a threshold stands for
+    min_alerts: Annotated[int, Ge(1)] = 400  # a threshold that would give fewer alerts is not judged
+    check_days: WholeDays = 3  # the newest reference days, on which the alert rate is checked
+    max_model_mb: Annotated[float, Gt(0)] = 16.0  # size of the booster's text
+    max_us_per_order: Annotated[float, Gt(0)] = 200.0  # scoring time on this machine
+    #: population stability index of a feature between the reference days and the newest days
     drift: Annotated[float, Gt(0)] = 2.0
+    #: constant_share, varied_share: a feature is constant when one value has at least the first share of the newest
+    #: days, and had less than the second of the days before
     constant_share: Share = 0.999
     varied_share: Share = 0.98
+    #: patterns of feature names whose being new, constant or drifted was given notice of
     expected: tuple[str, ...] = SEASONAL
+    #: least AUC of the champion on a channel's newest verdicts, or share confirmed of those it finds risky
     label_auc: Share = 0.6
+    #: newest verdicts on risky orders below which a channel's verdicts are not judged
     min_label_risky: Annotated[int, Ge(1)] = 8
-    duplicates: Share = 0.02
+    duplicates: Share = 0.02  # share of the newest days' orders that repeat buyer, time and amount of another order
+    #: simulated orders of each look-alike; 0 leaves them out, which the report says
     lookalike_orders: Annotated[int, Ge(0)] = 2_000
 
 

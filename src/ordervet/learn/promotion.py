@@ -50,30 +50,17 @@ _CONTAMINATION_GATES = ("features_constant", "features_drift", "verdicts", "dupl
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a night is to do.
+    """What a night is to do."""
 
-    Parameters
-    ----------
-    models : the folder of models
-    spec : the challenger's features
-    as_of_us : the cut-off, UTC microseconds: nothing seen at or after it is known
-    settings : maturity, budgets, bounds
-    policy : whose id goes into the manifest
-    about : notes about the data for the manifest
-    measure_lookalikes : from a model to `LookalikeReport.as_dict`; None skips the gate
-    n_threads : threads; the artefact does not depend on it
-    report_step : called with what is being done
-    """
-
-    models: Path
-    spec: FeatureSpec
-    as_of_us: int
-    settings: NightSettings
-    policy: Policy
-    about: dict[str, Any]
-    measure_lookalikes: Lookalikes | None
-    n_threads: int
-    report_step: Callable[[str], None]
+    models: Path  # the folder of models
+    spec: FeatureSpec  # the challenger's features
+    as_of_us: int  # the cut-off, UTC microseconds: nothing seen at or after it is known
+    settings: NightSettings  # maturity, budgets, bounds
+    policy: Policy  # whose id goes into the manifest
+    about: dict[str, Any]  # notes about the data for the manifest
+    measure_lookalikes: Lookalikes | None  # from a model to `LookalikeReport.as_dict`; None skips the gate
+    n_threads: int  # threads; the artefact does not depend on it
+    report_step: Callable[[str], None]  # called with what is being done
 
 
 def decide_promotion(task: Task, slices: HistorySlices, work: Path | None) -> tuple[list[Model], dict[str, Any]]:

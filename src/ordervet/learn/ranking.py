@@ -17,20 +17,12 @@ ALERT_RATES = (0.005, 0.01, 0.02, 0.05)
 
 @dataclass(frozen=True, slots=True)
 class Holdout:
-    """Labelled orders that no measured model was fitted on; every array of shape (n,).
+    """Labelled orders that no measured model was fitted on; every array of shape (n,)."""
 
-    Parameters
-    ----------
-    is_malicious : the labels
-    weight : orders that a row stands for
-    amount_minor : minor units
-    buyer : numbers from 0, see `number_buyers`
-    """
-
-    is_malicious: NDArray[np.bool_]
-    weight: NDArray[np.int64]
-    amount_minor: NDArray[np.int64]
-    buyer: NDArray[np.int64]
+    is_malicious: NDArray[np.bool_]  # the labels
+    weight: NDArray[np.int64]  # orders that a row stands for
+    amount_minor: NDArray[np.int64]  # minor units
+    buyer: NDArray[np.int64]  # numbers from 0, see `number_buyers`
 
 
 class Ranking:

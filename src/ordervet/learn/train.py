@@ -81,21 +81,14 @@ def prepare(events: Events | KeyedEvents, spec: FeatureSpec, *, maturity_days: f
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """A model, and the orders that it was made and measured on.
+    """A model, and the orders that it was made and measured on."""
 
-    Parameters
-    ----------
-    model : measured on `newest`
-    older, newest : what it was fitted and calibrated on, and what came after that
-    buyer : shape (len(newest),), uint64 keyed ids; 0 where the buyer is not known
-    amount_minor : shape (len(newest),)
-    """
-
-    model: Model
+    model: Model  # measured on `newest`
+    #: older, newest: what it was fitted and calibrated on, and what came after that
     older: TrainingSet
     newest: TrainingSet
-    buyer: NDArray[np.uint64]
-    amount_minor: NDArray[np.int64]
+    buyer: NDArray[np.uint64]  # shape (len(newest),), uint64 keyed ids; 0 where the buyer is not known
+    amount_minor: NDArray[np.int64]  # shape (len(newest),)
 
 
 def learn_model(

@@ -33,48 +33,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which orders are kept, and for what; every array of shape (n,).
+    """Which orders are kept, and for what; every array of shape (n,)."""
 
-    Parameters
-    ----------
-    rows : positions in the timeline, ascending
-    label, verdict, verdict_at : see `labels.Labels`
-    weight : how many mature orders a row stands for; 0 for rows that are not mature
-    is_reference : among the newest days' orders, mature or not
-    """
-
-    rows: NDArray[np.int64]
+    rows: NDArray[np.int64]  # positions in the timeline, ascending
+    #: label, verdict, verdict_at: see `labels.Labels`
     label: NDArray[np.int8]
     verdict: NDArray[np.int8]
     verdict_at: NDArray[np.int64]
-    weight: NDArray[np.int64]
-    is_reference: NDArray[np.bool_]
+    weight: NDArray[np.int64]  # how many mature orders a row stands for; 0 for rows that are not mature
+    is_reference: NDArray[np.bool_]  # among the newest days' orders, mature or not
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """The kept orders, the oldest first; every array of shape (n,) or (n, n_features).
+    """The kept orders, the oldest first; every array of shape (n,) or (n, n_features)."""
 
-    Parameters
-    ----------
-    plan : which they are
-    features : as of each order's own time
-    seen_at, amount_minor : UTC microseconds, minor units
-    buyer : numbers from 0, see `number_buyers`
-    channel : keyed ids; 0 is not known
-    kind : the kind of malice that the latest verdict names; empty where none does
-    channel_names : keyed id to name
-    duplicate_share : per UTC day, the share of its orders that repeat buyer, time and amount of another order
-    """
-
-    plan: Plan
-    features: NDArray[np.float32]
+    plan: Plan  # which they are
+    features: NDArray[np.float32]  # as of each order's own time
+    #: seen_at, amount_minor: UTC microseconds, minor units
     seen_at: NDArray[np.int64]
     amount_minor: NDArray[np.int64]
-    buyer: NDArray[np.int64]
-    channel: NDArray[np.uint64]
-    kind: NDArray[np.str_]
-    channel_names: dict[int, str] = field(default_factory=dict)
+    buyer: NDArray[np.int64]  # numbers from 0, see `number_buyers`
+    channel: NDArray[np.uint64]  # keyed ids; 0 is not known
+    kind: NDArray[np.str_]  # the kind of malice that the latest verdict names; empty where none does
+    channel_names: dict[int, str] = field(default_factory=dict)  # keyed id to name
+    #: per UTC day, the share of its orders that repeat buyer, time and amount of another order
     duplicate_share: dict[int, float] = field(default_factory=dict)
 
 

@@ -37,44 +37,26 @@ WATCHED = (_N_KNOWN,)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Which kept orders are for what; each holds positions in the training data.
+    """Which kept orders are for what; each holds positions in the training data."""
 
-    Parameters
-    ----------
-    train : mature, before the holdout
-    holdout : mature, the newest days
-    reference : of quiet days among the newest, mature or not
-    scale : of the newest of these days: the risk score is made of them
-    scale_before : of the newest of these days before those of `check`: what the risk score is made of to be checked
-    check : of quiet days among the newest few: the alert rate is checked there
-    fresh : of the newest few days, quiet or not: drift is measured there
-    verdicts : with a verdict of the newest days
-    """
-
-    train: NDArray[np.int64]
-    holdout: NDArray[np.int64]
-    reference: NDArray[np.int64]
-    scale: NDArray[np.int64]
+    train: NDArray[np.int64]  # mature, before the holdout
+    holdout: NDArray[np.int64]  # mature, the newest days
+    reference: NDArray[np.int64]  # of quiet days among the newest, mature or not
+    scale: NDArray[np.int64]  # of the newest of these days: the risk score is made of them
+    #: of the newest of these days before those of `check`: what the risk score is made of to be checked
     scale_before: NDArray[np.int64]
-    check: NDArray[np.int64]
-    fresh: NDArray[np.int64]
-    verdicts: NDArray[np.int64]
+    check: NDArray[np.int64]  # of quiet days among the newest few: the alert rate is checked there
+    fresh: NDArray[np.int64]  # of the newest few days, quiet or not: drift is measured there
+    verdicts: NDArray[np.int64]  # with a verdict of the newest days
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A model on trial.
+    """A model on trial."""
 
-    Parameters
-    ----------
-    model : challenger or champion
-    predictor : its forest
-    columns : its features among the training data's
-    """
-
-    model: Model
-    predictor: ForestPredictor
-    columns: NDArray[np.int64]
+    model: Model  # challenger or champion
+    predictor: ForestPredictor  # its forest
+    columns: NDArray[np.int64]  # its features among the training data's
 
     @classmethod
     def of(cls, model: Model, names: tuple[str, ...]) -> Contender:
@@ -91,25 +73,16 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What was measured.
+    """What was measured."""
 
-    Parameters
-    ----------
-    metrics : of the challenger on the holdout
-    champion_metrics : of the champion there; None without one
-    gates : verdicts
-    drift : per feature, the most drifted first
-    score_psi, channel_psi : of the challenger's raw score and of the channels
-    us_per_order : scoring time on this machine
-    """
-
-    metrics: dict[str, Any]
-    champion_metrics: dict[str, Any] | None
-    gates: list[Gate]
-    drift: list[FeatureDrift]
+    metrics: dict[str, Any]  # of the challenger on the holdout
+    champion_metrics: dict[str, Any] | None  # of the champion there; None without one
+    gates: list[Gate]  # verdicts
+    drift: list[FeatureDrift]  # per feature, the most drifted first
+    #: score_psi, channel_psi: of the challenger's raw score and of the channels
     score_psi: float
     channel_psi: float
-    us_per_order: float
+    us_per_order: float  # scoring time on this machine
 
 
 def split_parts(data: TrainingData, *, as_of_us: int, settings: NightSettings) -> Parts:
@@ -151,16 +124,8 @@ def hold_trial(
 ) -> Trial:
     """Measure a challenger, beside the champion where there is one.
 
-    Parameters
-    ----------
-    challenger, champion : the models
-    data, parts : what they are measured on
-    names : the columns of the data
-    own_raw : scores of the holdout by trees fitted like the challenger's on the order's own columns alone; None where
-        there is only one sort of columns
-    is_champion_old : see `gates.check_gain`
-    settings : bounds
-    n_threads : threads; only `us_per_order` depends on the machine
+    `own_raw` are scores of the holdout by trees fitted like the challenger's on the order's own columns alone, None
+    where there is only one sort of columns. Only `us_per_order` depends on the machine.
     """
     bounds = settings.gates
     holdout = _take_holdout(data, parts.holdout)

@@ -83,10 +83,8 @@ def measure_best_count(
 ) -> dict[str, Any] | None:
     """Measure the one count of the history that ranks the train part best, upwards or downwards.
 
-    Returns
-    -------
-    ``feature``, ``is_upwards``, ``auc`` and ``ap`` of the test orders with intervals, and ``auc_gain``, the model's AUC
-    less that; None where no feature is a count
+    Returns ``feature``, ``is_upwards``, ``auc`` and ``ap`` of the test orders with intervals, and ``auc_gain``, the
+    model's AUC less that; None where no feature is a count.
     """
     counts = [at for at, name in enumerate(names) if name.split("__")[1] in _COUNTS and not name.startswith("order__")]
     if not counts:

@@ -22,30 +22,25 @@ Days = Annotated[int, Ge(1), Le(3650)]
 
 
 class Protocol(BaseModel):
-    """The ``[backtest]`` part of a mapping.
-
-    Parameters
-    ----------
-    starts : first day of each split's train period
-    train_days, delay_days, test_days : lengths of the three periods, days
-    more_train_days : train on so many days before each start too; 0 follows the protocol
-    leave_out_known : an entity; orders of its ids that are known to be bad by then are left out of the test: bad in the
-        train period, or up to the test day less the delay
-    daily_precision_of, top_k : an entity and a number: precision among its `top_k` highest-ranked ids of each test day
-    fit : LightGBM settings for this data
-    """
+    """The ``[backtest]`` part of a mapping."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    starts: Annotated[tuple[date, ...], MinLen(1)]
+    starts: Annotated[tuple[date, ...], MinLen(1)]  # first day of each split's train period
+    #: train_days, delay_days, test_days: lengths of the three periods, days
     train_days: Days = 7
     delay_days: Annotated[int, Ge(0), Le(3650)] = 7
     test_days: Days = 7
+    #: train on so many days before each start too; 0 follows the protocol
     more_train_days: Annotated[int, Ge(0), Le(3650)] = 0
+    #: an entity; orders of its ids that are known to be bad by then are left out of the test: bad in the train period,
+    #: or up to the test day less the delay
     leave_out_known: str | None = None
+    #: daily_precision_of, top_k: an entity and a number: precision among its `top_k` highest-ranked ids of each test
+    #: day
     daily_precision_of: str | None = None
     top_k: Annotated[int, Gt(0)] = 100
-    fit: FitSettings = FitSettings()
+    fit: FitSettings = FitSettings()  # LightGBM settings for this data
 
 
 def parse_protocol(settings: Mapping[str, Any]) -> Protocol | None:

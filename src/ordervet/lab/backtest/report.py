@@ -54,13 +54,7 @@ def build_test_orders(
 ) -> TestOrders:
     """Build the test orders of one split, with what they are grouped by: kind, channel, month and look-alike.
 
-    Parameters
-    ----------
-    prepared : all orders
-    rows : shape (n,), the test orders
-    raw, p_malicious : shape (n,), their scores
-    time_zone : in which a day begins
-    truth : of a simulation, from `check_truth`; replaces the labels
+    `truth`, of a simulation and from `check_truth`, replaces the labels.
 
     Raises
     ------

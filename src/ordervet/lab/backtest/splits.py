@@ -48,49 +48,35 @@ TEST_SHARE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Which orders one split trains and tests on.
+    """Which orders one split trains and tests on."""
 
-    Parameters
-    ----------
-    name : its start, or what stands for it
-    train_rows, test_rows : rows of the prepared orders
-    label : shape (n_orders,), as the train part may know them
-    day : shape (n_orders,), local days since the split's start; None without a protocol
-    mature_until : UTC microseconds; train orders from then on are labelled only when somebody judged them; None where
-        there are none
-    """
-
-    name: str
+    name: str  # its start, or what stands for it
+    #: train_rows, test_rows: rows of the prepared orders
     train_rows: Rows
     test_rows: Rows
-    label: NDArray[np.int8]
+    label: NDArray[np.int8]  # shape (n_orders,), as the train part may know them
+    #: shape (n_orders,), local days since the split's start; None without a protocol
     day: NDArray[np.int64] | None = None
+    #: UTC microseconds; train orders from then on are labelled only when somebody judged them; None where there are
+    #: none
     mature_until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SplitResult:
-    """What one split measured.
+    """What one split measured."""
 
-    Parameters
-    ----------
-    name : the split's start, or what stands for it
-    n_train, n_train_malicious : labelled orders in the train period
-    metrics : of the test period: counts, ``auc``, ``ap``, recall and precision at alert rates, and with a protocol that
-        asks for it ``cp_at_k``
-    tested : the test orders with their scores
-    baseline : the same orders by points and rules; None unless asked for
-    ablation : what each family of features is worth; None unless asked for
-    best_count, history_gain : of `baselines.py`; None unless the baseline is asked for
-    """
-
-    name: str
+    name: str  # the split's start, or what stands for it
+    #: n_train, n_train_malicious: labelled orders in the train period
     n_train: int
     n_train_malicious: int
+    #: of the test period: counts, ``auc``, ``ap``, recall and precision at alert rates, and with a protocol that asks
+    #: for it ``cp_at_k``
     metrics: dict[str, Any]
-    tested: TestOrders
-    baseline: TestOrders | None = None
-    ablation: list[dict[str, Any]] | None = None
+    tested: TestOrders  # the test orders with their scores
+    baseline: TestOrders | None = None  # the same orders by points and rules; None unless asked for
+    ablation: list[dict[str, Any]] | None = None  # what each family of features is worth; None unless asked for
+    #: best_count, history_gain: of `baselines.py`; None unless the baseline is asked for
     best_count: dict[str, Any] | None = None
     history_gain: dict[str, Any] | None = None
 

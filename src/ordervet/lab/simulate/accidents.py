@@ -23,17 +23,9 @@ _ORDERS_PER_BURST = 25, 120
 
 
 def strike_plain_orders(world: World, plain: Draft, counts: dict[str, int]) -> list[Draft]:
-    """Let accidents happen to some plain orders.
+    """Let accidents happen to some plain orders, `counts` of each look-alike that is an accident.
 
-    Parameters
-    ----------
-    world : settings, dice, calendar, catalogue
-    plain : orders of plain buyers
-    counts : orders of each look-alike that is an accident, by name
-
-    Returns
-    -------
-    the same number of orders, those that were spared first; those struck are changed and carry their label
+    Returns as many orders as given, those that were spared first; those struck are changed and carry their label.
     """
     labels = list(world.settings.look_alike_shares)
     n_touched = {name: _n_touched(name, n) for name, n in counts.items()}

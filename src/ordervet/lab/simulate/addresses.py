@@ -95,12 +95,7 @@ class AddressBook:
         return self.add_doors(dice, buildings[dice.below(len(buildings), n)])
 
     def write(self, doors: Ints, writings: Ints) -> Column:
-        """Write each door in its writing.
-
-        Returns
-        -------
-        shape (n,), string
-        """
+        """Write each door in its writing, shape (n,), string."""
         door = np.concatenate(self._doors)[doors]
         place = np.concatenate(self._places)[door[:, 0]]
         way = Writing(*np.unravel_index(writings, _BASES))

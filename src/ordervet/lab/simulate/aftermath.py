@@ -97,46 +97,26 @@ _PLAIN_MISTAKEN_FOR = "refund_only_abuse"
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Outcomes by time, every array of shape (n_outcomes,).
+    """Outcomes by time, every array of shape (n_outcomes,)."""
 
-    Parameters
-    ----------
-    row : row of the order among the placed ones
-    kind : position in `OUTCOME_KINDS`
-    happened_s : seconds since 1970, UTC
-    refund_type : position in `REFUND_TYPES`, -1 = none
-    amount_minor : fen, -1 = none
-    blame : position in `BLAMES`, -1 = not recorded
-    """
-
-    row: Ints
-    kind: Ints
-    happened_s: Ints
-    refund_type: Ints
-    amount_minor: Ints
-    blame: Ints
+    row: Ints  # row of the order among the placed ones
+    kind: Ints  # position in `OUTCOME_KINDS`
+    happened_s: Ints  # seconds since 1970, UTC
+    refund_type: Ints  # position in `REFUND_TYPES`, -1 = none
+    amount_minor: Ints  # fen, -1 = none
+    blame: Ints  # position in `BLAMES`, -1 = not recorded
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Verdicts by time, every array of shape (n_verdicts,).
+    """Verdicts by time, every array of shape (n_verdicts,)."""
 
-    Parameters
-    ----------
-    row : row of the order among the placed ones
-    verdict : position in `VERDICTS`
-    kind : position in the settings' `kind_weights`, -1 = none
-    by : position in `DECIDERS`
-    decided_s : seconds since 1970, UTC
-    corrected_s : seconds since 1970, UTC, when an appeal voided it; -1 = never
-    """
-
-    row: Ints
-    verdict: Ints
-    kind: Ints
-    by: Ints
-    decided_s: Ints
-    corrected_s: Ints
+    row: Ints  # row of the order among the placed ones
+    verdict: Ints  # position in `VERDICTS`
+    kind: Ints  # position in the settings' `kind_weights`, -1 = none
+    by: Ints  # position in `DECIDERS`
+    decided_s: Ints  # seconds since 1970, UTC
+    corrected_s: Ints  # seconds since 1970, UTC, when an appeal voided it; -1 = never
 
 
 class _Log:

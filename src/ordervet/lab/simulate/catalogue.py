@@ -58,27 +58,20 @@ _FEN = 100
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The items, as arrays of shape (n_items,).
+    """The items, as arrays of shape (n_items,)."""
 
-    Parameters
-    ----------
-    category : position in `CATEGORIES`
-    price_minor : list price in fen
-    return_rate, campaign_return_rate : chance that an order of the item comes back
-    weight : popularity, relative
-    heroes, limited, cheap_insured : items of the deep discounts, of scarce stock, and cheap ones with freight insurance
-    drift : shape (n_categories,), relative price move over the whole time
-    """
-
-    category: Ints
-    price_minor: Ints
+    category: Ints  # position in `CATEGORIES`
+    price_minor: Ints  # list price in fen
+    #: return_rate, campaign_return_rate: chance that an order of the item comes back
     return_rate: Floats
     campaign_return_rate: Floats
-    weight: Floats
+    weight: Floats  # popularity, relative
+    #: heroes, limited, cheap_insured: items of the deep discounts, of scarce stock, and cheap ones with freight
+    #: insurance
     heroes: Ints
     limited: Ints
     cheap_insured: Ints
-    drift: Floats
+    drift: Floats  # shape (n_categories,), relative price move over the whole time
 
     def items_of(self, names: tuple[str, ...]) -> Ints:
         """Return the items of the named categories."""

@@ -91,12 +91,7 @@ def _exponential_table() -> Floats:
 
 
 def group_sizes(dice: Dice, total: int, low: int, high: int) -> Ints:
-    """Draw group sizes in [low, high] that sum to `total`; only the last group may be smaller.
-
-    Returns
-    -------
-    shape (n_groups,), at least one group when `total` > 0
-    """
+    """Draw group sizes in [low, high] that sum to `total`, at least one; only the last group may be smaller."""
     sizes = dice.between(low, high, total // low + 1)
     return _cut_at(sizes, total)
 

@@ -88,23 +88,10 @@ def build_world(settings: SimulationSettings) -> World:
 
 @dataclass(frozen=True)
 class Draft:
-    """Drafted orders, every array of shape (n,).
+    """Drafted orders, every array of shape (n,)."""
 
-    Parameters
-    ----------
-    placed_s : seconds since 1970, UTC
-    buyer, door, writing, recipient, phone, extension, device, ip, payment : running numbers, -1 = none
-    item, quantity, n_lines : what is ordered
-    discount_share : share of the list price; -1 = drawn by the campaign
-    channel : position in `channels.CHANNELS`; -1 = drawn by platform and phase
-    insured : 1, 0; -1 = drawn by the category
-    kind, look_alike : positions in the settings' tables; -1 = neither
-    fate : a `Fate`
-    lag_s : seconds from the order (before shipping) or from its delivery to the fate's first event; -1 = drawn
-    fault : a `Fault`
-    """
-
-    placed_s: Ints
+    placed_s: Ints  # seconds since 1970, UTC
+    #: buyer, door, writing, recipient, phone, extension, device, ip, payment: running numbers, -1 = none
     buyer: Ints
     door: Ints
     writing: Ints
@@ -114,17 +101,19 @@ class Draft:
     device: Ints
     ip: Ints
     payment: Ints
+    #: item, quantity, n_lines: what is ordered
     item: Ints
     quantity: Ints
     n_lines: Ints
-    discount_share: Floats
-    channel: Ints
-    insured: Ints
+    discount_share: Floats  # share of the list price; -1 = drawn by the campaign
+    channel: Ints  # position in `channels.CHANNELS`; -1 = drawn by platform and phase
+    insured: Ints  # 1, 0; -1 = drawn by the category
+    #: kind, look_alike: positions in the settings' tables; -1 = neither
     kind: Ints
     look_alike: Ints
-    fate: Ints
-    lag_s: Ints
-    fault: Ints
+    fate: Ints  # a `Fate`
+    lag_s: Ints  # seconds from the order (before shipping) or from its delivery to the fate's first event; -1 = drawn
+    fault: Ints  # a `Fault`
 
     def __len__(self) -> int:
         return len(self.placed_s)
@@ -189,25 +178,15 @@ def some(flags: Flags, value: int, other: Ints | int = NONE) -> Ints:
 
 @dataclass(frozen=True)
 class PlacedOrders:
-    """Placed orders, oldest first, every array of shape (n_orders,).
+    """Placed orders, oldest first, every array of shape (n_orders,)."""
 
-    Parameters
-    ----------
-    draft : the orders as drafted, oldest first
-    phase : position in `PHASES`
-    platform : position in the settings' platforms
-    registered_s : seconds since 1970, UTC, of the account's registration
-    channel : position in `CHANNELS`
-    insured : 1 or 0
-    amount_minor, discount_minor, shipping_minor : fen; the amount is what the buyer pays
-    """
-
-    draft: Draft
-    phase: Ints
-    platform: Ints
-    registered_s: Ints
-    channel: Ints
-    insured: Ints
+    draft: Draft  # the orders as drafted, oldest first
+    phase: Ints  # position in `PHASES`
+    platform: Ints  # position in the settings' platforms
+    registered_s: Ints  # seconds since 1970, UTC, of the account's registration
+    channel: Ints  # position in `CHANNELS`
+    insured: Ints  # 1 or 0
+    #: amount_minor, discount_minor, shipping_minor: fen; the amount is what the buyer pays
     amount_minor: Ints
     discount_minor: Ints
     shipping_minor: Ints

@@ -34,20 +34,12 @@ _CONTRADICTORY_RATE = 0.5
 
 @dataclass(frozen=True)
 class Crew:
-    """The accounts of all rings of one kind, before they are opened.
+    """The accounts of all rings of one kind, before they are opened."""
 
-    Parameters
-    ----------
-    ring : shape (n_accounts,), the ring of each account
-    place_in_ring : shape (n_accounts,), 0, 1, … within the ring
-    is_careful : shape (n_accounts,), the account shares nothing and is old
-    n_rings : number of rings
-    """
-
-    ring: Ints
-    place_in_ring: Ints
-    is_careful: Flags
-    n_rings: int
+    ring: Ints  # shape (n_accounts,), the ring of each account
+    place_in_ring: Ints  # shape (n_accounts,), 0, 1, … within the ring
+    is_careful: Flags  # shape (n_accounts,), the account shares nothing and is old
+    n_rings: int  # number of rings
 
 
 def count_ring_orders(world: World) -> dict[str, int]:
@@ -64,18 +56,10 @@ def count_ring_orders(world: World) -> dict[str, int]:
 
 
 def draft_malice(world: World, counts: dict[str, int], stations: Ints, victims: Ints) -> list[Draft]:
-    """Draft the orders of all rings.
+    """Draft the orders of all rings with their kind; those that are honest in fact carry none.
 
-    Parameters
-    ----------
-    world : grows by the accounts and doors of the rings
-    counts : orders by kind
-    stations : doors of honest pick-up stations; the owners of the first few run rings of their own
-    victims : honest accounts that can be taken over
-
-    Returns
-    -------
-    orders with their kind, one draft per kind; those of a ring that are honest in fact carry none
+    `counts` holds orders by kind, `stations` the doors of honest pick-up stations, whose first owners run rings of
+    their own, and `victims` honest accounts that can be taken over.
     """
     return [_draft_kind(world, kind, n, stations, victims) for kind, n in counts.items()]
 

@@ -57,14 +57,10 @@ class People:
         return dice.pick(self._platform_weights, n)
 
     def add(self, dice: Dice, *, doors: Ints, writings: Ints, age_s: Ints, **shared: Ints) -> Ints:
-        """Open one account per door and give their numbers.
+        """Open one account per door and return their numbers.
 
-        Parameters
-        ----------
-        dice : source of chance
-        doors, writings : shape (n,), where the account's parcels go, and how it writes that
-        age_s : shape (n,), seconds from the registration to the account's first order
-        shared : platform, phone, extension, device, ip, payment, recipient that are not new ones of the account's own
+        `age_s` is seconds from the registration to the first order; `shared` are platform, phone, extension, device,
+        ip, payment and recipient that are not new ones of the account's own.
         """
         n = len(doors)
         columns = dict(shared)

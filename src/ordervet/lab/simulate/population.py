@@ -53,18 +53,7 @@ def draw_line_counts(dice: Dice, n: int) -> Ints:
 
 
 def draft_population(world: World, counts: dict[str, int], n_plain: int) -> tuple[Draft, list[Draft]]:
-    """Draft the orders of honest people.
-
-    Parameters
-    ----------
-    world : grows by the people and doors invented
-    counts : orders of each look-alike that is a way of living, by name
-    n_plain : orders of plain buyers
-
-    Returns
-    -------
-    plain buyers' orders, and the look-alikes' with their label, one draft each
-    """
+    """Draft the orders of plain buyers, and one draft per look-alike that is a way of living, with its label."""
     plain = _draft_plain(world, n_plain)
     labels = list(world.settings.look_alike_shares)
     drafts = []
