@@ -1,9 +1,9 @@
-"""Kill retrains at random instants, and fill their disk: what serves always loads, and the next run succeeds.
+"""Kill retrains at random times, and fill their disk: what serves always loads, and the next run succeeds.
 
     python benchmarks/crash_retrain.py [--kills 100] [--full-disks 12] [--orders 3000]
 
 Nights run one after another on a small simulated merchant, under gates that let every one of them through. Each is
-killed several times (SIGKILL, at an instant drawn from the whole length of a night), or is allowed to write files of
+killed several times (SIGKILL, at a time drawn from the whole length of a night), or is allowed to write files of
 only so many bytes, and then runs to its end. After every death the live model must load, every registered model must be
 whole, and a rollback must be possible wherever something served before; after every end nothing half-written is left.
 """
@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=3_000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    rng = random.Random(options.seed)  # noqa: S311 - instants, not secrets
+    rng = random.Random(options.seed)  # noqa: S311 - times, not secrets
     with tempfile.TemporaryDirectory(prefix="ordervet-crash-") as folder:
         root = Path(folder)
         models = root / "models"

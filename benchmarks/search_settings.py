@@ -64,7 +64,7 @@ def list_candidates(settings: FitSettings) -> list[FitSettings]:
 def measure(
     prepared: Prepared, truth: np.ndarray, names: tuple[str, ...], settings: FitSettings, share: float
 ) -> float:
-    """Fit before an instant, and measure on the tenth of the orders that follow."""
+    """Fit before a cut-off, and measure on the tenth of the orders that follow."""
     order = np.argsort(prepared.orders.seen_at, kind="stable")
     cut, end = int(share * len(order)), int((share + 0.15) * len(order))
     train, test = order[:cut][prepared.label[order[:cut]] >= 0], order[cut:end]

@@ -5,9 +5,9 @@
 A merchant is simulated, and brought into a history night by night. Every night the real retrain runs; then the orders
 of the next day are scored by the model that serves. Printed: per night the outcome, the alert rate at a fixed threshold
 and the recall on the new kind; for every promotion whether the new model was better than the old on the seven days
-after it, by the simulator's truth; and nights that were poisoned, each of which must be refused.
+after it, by the simulator's truth; and nights with contaminated data, each of which must be refused.
 
-The new kind is made by unseen_kind.py: the model that served before its first ripe labels is measured on it too, and
+The new kind is made by unseen_kind.py: the model that served before its first mature labels is measured on it too, and
 does not catch it. A day of a small merchant has so few rings that its share of malice, and with it of alerts, moves by
 more than the bound: the merchant of this season has some nine thousand orders on a quiet day.
 
@@ -56,8 +56,8 @@ NIGHTS_BEFORE_SEASON = 10
 #: The standing threshold: a risk score of 150 stands for the riskiest quarter, enough orders a night to judge 10 % by.
 THRESHOLDS = (150.0, 250.0)
 REVIEW_RATE = 0.05
-POISON_NIGHTS = (8, 20, 28)
-POISONED_DAYS = 3
+CONTAMINATED_NIGHTS = (8, 20, 28)
+CONTAMINATED_DAYS = 3
 #: Those that carry most of the bundled model's gain, and the order's own columns: a third of the built-in ones, so that
 #: thirty nights take their time in minutes.
 NAMES = (
@@ -135,8 +135,8 @@ def night_of(number: int) -> datetime:
     return first + timedelta(days=number - 1)
 
 
-def to_us(instant: datetime) -> int:
-    return int(instant.timestamp()) * 1_000_000
+def to_us(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1_000_000
 
 
 def cut(events: Events, from_us: int, until_us: int) -> Events:
@@ -148,7 +148,7 @@ def cut(events: Events, from_us: int, until_us: int) -> Events:
     return Events(**tables)
 
 
-def poison(events: Events, how: str, channel_orders: pa.Array) -> Events:
+def contaminate(events: Events, how: str, channel_orders: pa.Array) -> Events:
     """Three days of events as a fault would bring them in."""
     if how == "labels flipped for one channel":
         verdicts = events.verdicts
@@ -168,7 +168,7 @@ def put(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
     return table.set_column(at, table.schema.field(at), column.cast(table.schema.field(at).type))
 
 
-POISONS = ("labels flipped for one channel", "a feature frozen", "a duplicated ingest")
+CONTAMINATIONS = ("labels flipped for one channel", "a feature frozen", "a duplicated ingest")
 
 
 def score(models: Path, model_id: str | None, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -193,18 +193,18 @@ def _run(root: Path, n_orders: int, seed: int, n_threads: int) -> dict[str, Any]
     per_day = np.bincount((world.seen_at - to_us(night_of(1))) // DAY_US + 1_000)
     typical = float(np.median(per_day[per_day > 0]))
     state = root / "state.json"
-    result = json.loads(state.read_text()) if state.exists() else {"nights": [], "promotions": [], "poisoned": []}
-    nights, promotions, poisoned = (result[part] for part in ("nights", "promotions", "poisoned"))
+    result = json.loads(state.read_text()) if state.exists() else {"nights": [], "promotions": [], "contaminated": []}
+    nights, promotions, contaminated = (result[part] for part in ("nights", "promotions", "contaminated"))
     last_us = to_us(night_of(len(nights))) if nights else 0
     for number in range(len(nights) + 1, N_NIGHTS + 1):
         as_of, copy = to_us(night_of(number)), root / f"copy-{number}"
         history.ingest(cut(world.events, last_us, as_of))
         last_us = as_of
-        if number + POISONED_DAYS in POISON_NIGHTS and not copy.exists():
+        if number + CONTAMINATED_DAYS in CONTAMINATED_NIGHTS and not copy.exists():
             shutil.copytree(history.path, copy)
-        if number in POISON_NIGHTS:
-            before_it = root / f"copy-{number - POISONED_DAYS}"
-            poisoned += try_poisons(root, before_it, world, models, spec, key, number, n_threads)
+        if number in CONTAMINATED_NIGHTS:
+            before_it = root / f"copy-{number - CONTAMINATED_DAYS}"
+            contaminated += try_contaminations(root, before_it, world, models, spec, key, number, n_threads)
         before = find_live_model(models).name if (models / "live").exists() else None
         started = time.perf_counter()
         night = run_night(
@@ -248,16 +248,16 @@ def confirm(models: Path, world: World, old: str, new: str, number: int) -> dict
     return {"night": number, "old": aps[0], "new": aps[1], "is_confirmed": aps[1] > aps[0]}
 
 
-def try_poisons(
+def try_contaminations(
     root: Path, copy: Path, world: World, models: Path, spec: FeatureSpec, key: Key, number: int, n_threads: int
 ) -> list[dict]:
-    since, as_of = to_us(night_of(number - POISONED_DAYS)), to_us(night_of(number))
+    since, as_of = to_us(night_of(number - CONTAMINATED_DAYS)), to_us(night_of(number))
     fresh, tried = cut(world.events, since, as_of), []
     orders = world.events.orders
     channel_orders = orders["order_id"].filter(pc.equal(orders["channel"], "search")).combine_chunks()
-    for how in POISONS:
-        store = History.open(shutil.copytree(copy, root / "poisoned"), key)
-        store.ingest(poison(fresh, how, channel_orders))
+    for how in CONTAMINATIONS:
+        store = History.open(shutil.copytree(copy, root / "contaminated"), key)
+        store.ingest(contaminate(fresh, how, channel_orders))
         night = run_night(
             HistorySlices.open(store, until_us=as_of),
             models,
@@ -269,7 +269,7 @@ def try_poisons(
         failed = [gate["name"] for gate in night.record["gates"] if not gate["passed"]]
         tried.append({"night": number, "how": how, "is_refused": not night.record["passed"], "failed": failed})
         print(f"  night {number}, {how}: {'refused' if failed else 'PROMOTED'} ({', '.join(failed)})", flush=True)
-        shutil.rmtree(root / "poisoned")
+        shutil.rmtree(root / "contaminated")
     return tried
 
 
@@ -292,18 +292,20 @@ def sum_up(result: dict[str, Any]) -> dict[str, Any]:
         for at, target in enumerate(targets)
     ]
     confirmed = sum(each["is_confirmed"] for each in result["promotions"])
-    ripe = FIRST_SEEN + SETTINGS.maturity.order_days
-    unripe = [n["recall_new"] for n in result["nights"] if n["night"] < ripe and n["recall_new"] is not None]
-    within = [n for n in result["nights"] if ripe <= n["night"] <= ripe + N_DAYS_AFTER and n["recall_new"] is not None]
+    mature = FIRST_SEEN + SETTINGS.maturity.order_days
+    immature = [n["recall_new"] for n in result["nights"] if n["night"] < mature and n["recall_new"] is not None]
+    within = [
+        n for n in result["nights"] if mature <= n["night"] <= mature + N_DAYS_AFTER and n["recall_new"] is not None
+    ]
     return {
         "promotions": len(result["promotions"]),
         "confirmed": confirmed,
         "worst_alert_change": worst,
         "quiet_nights": len(quiet),
-        "highest_recall_new_before_ripe_labels": max(unripe, default=None),
+        "highest_recall_new_before_mature_labels": max(immature, default=None),
         "recall_new_within_a_week": within[-1]["recall_new"] if within else None,
-        "poisoned": len(result["poisoned"]),
-        "poisoned_refused": sum(each["is_refused"] for each in result["poisoned"]),
+        "contaminated": len(result["contaminated"]),
+        "contaminated_refused": sum(each["is_refused"] for each in result["contaminated"]),
     }
 
 

@@ -29,7 +29,7 @@ OLD_ACCOUNT_US = 365 * DAY_US
 
 
 def take_over_regulars(simulation: Simulation, *, since_us: int, seed: int) -> tuple[dict[str, pa.Table], pa.Table]:
-    """Turn some orders of a simulation, from an instant on, into the new kind.
+    """Turn some orders of a simulation, from a given time on, into the new kind.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ def take_over_regulars(simulation: Simulation, *, since_us: int, seed: int) -> t
     ids = orders["order_id"].take(pa.array(taken))
     told = np.flatnonzero(rng.random(len(taken)) < VERDICT_SHARE)
     decided_at = placed_at[taken] + (rng.uniform(*VERDICT_DAYS, len(taken)) * DAY_US).astype(np.int64)
-    instants = pa.array(decided_at[told]).cast(simulation.verdicts.schema.field("seen_at").type)
-    columns = {"order_id": ids.take(pa.array(told)), "decided_at": instants, "seen_at": instants}
+    times = pa.array(decided_at[told]).cast(simulation.verdicts.schema.field("seen_at").type)
+    columns = {"order_id": ids.take(pa.array(told)), "decided_at": times, "seen_at": times}
     columns |= {name: pa.repeat(value, len(told)) for name, value in _VERDICT.items()}
     verdicts = _without(simulation.verdicts, ids)
     new = pa.table({name: columns[name] for name in verdicts.column_names}).cast(verdicts.schema)

@@ -105,21 +105,21 @@ def test_refusal_keeps_what_serves_and_says_why(night, tmp_path: Path) -> None:
     assert all({"figure", "bound"} <= gate.keys() for gate in manifest)
 
 
-def test_refusal_mends_the_thresholds_of_what_serves_and_not_its_ranking(night, tmp_path: Path) -> None:
+def test_refusal_rescales_the_thresholds_of_what_serves_and_not_its_ranking(night, tmp_path: Path) -> None:
     models = tmp_path / "models"
     first = load_model(models / night().record["model_id"])
     stale = replace(first, risk_scale=Curve(first.risk_scale.x - 3, first.risk_scale.y))
     promote_model(models, save_model(stale, models, card="card").name)
     told = STRICT.gates.model_copy(update={"alert_rate_change": 0.1, "min_alerts": 20, "alert_scores": (100.0,)})
 
-    mended = night(1, settings=STRICT.model_copy(update={"gates": told}))
-    poisoned = night(
+    rescaled = night(1, settings=STRICT.model_copy(update={"gates": told}))
+    contaminated = night(
         2, settings=STRICT.model_copy(update={"gates": told.model_copy(update={"expected": (), "drift": 1e-6})})
     )
 
-    assert (mended.outcome, poisoned.outcome) == (RESCALED, REFUSED)
+    assert (rescaled.outcome, contaminated.outcome) == (RESCALED, REFUSED)
     serves = load_model(find_live_model(models))
-    assert serves.model_id == mended.record["serve_id"]
+    assert serves.model_id == rescaled.record["serve_id"]
     assert serves.booster_text == stale.booster_text
     assert serves.risk_scale.to_lists() != stale.risk_scale.to_lists()
 

@@ -72,11 +72,11 @@ def test_test_rows_leave_out_the_known_bad_as_the_handbook_does() -> None:
 
 
 def test_days_are_counted_from_local_midnight() -> None:
-    instants = pd.to_datetime(
+    times = pd.to_datetime(
         ["2024-12-31 15:59:59", "2024-12-31 16:00:00", "2025-01-01 15:59:59", "2025-01-01 16:00:00"], utc=True
     )
 
-    days = _count_days(instants.as_unit("us").asi8, START, "Asia/Shanghai")
+    days = _count_days(times.as_unit("us").asi8, START, "Asia/Shanghai")
 
     assert days.tolist() == [-1, 0, 0, 1]
 
@@ -111,7 +111,7 @@ def test_backtest_follows_a_protocol(merchant: Events) -> None:
     assert 0 <= results[0].metrics["cp_at_k"] <= 1
 
 
-def test_backtest_from_an_instant_trains_on_what_was_known_then(merchant: Events) -> None:
+def test_backtest_from_a_time_trains_on_what_was_known_then(merchant: Events) -> None:
     cut = datetime(2025, 11, 10, 20, tzinfo=ZoneInfo("Asia/Shanghai"))
     prepared = prepare(merchant, build_spec(use_defaults=False, names=("order__value__amount",)), maturity_days=30)
 
@@ -169,8 +169,8 @@ def roll(frame: pd.DataFrame, key: str, column: str, window: str, closed: str) -
     result[0, rows], result[1, rows] = rolling.count().to_numpy(), rolling.sum().to_numpy()
     if closed == "right":
         # pandas sees of the rows of one instant only those above it in the file; the definition sees all of them.
-        instants = [frame[key], frame["TX_DATETIME"]]
-        result = np.stack([pd.Series(values).groupby(instants).transform("last") for values in result])
+        times = [frame[key], frame["TX_DATETIME"]]
+        result = np.stack([pd.Series(values).groupby(times).transform("last") for values in result])
     return np.nan_to_num(result[0]), np.nan_to_num(result[1])
 
 

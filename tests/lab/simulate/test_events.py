@@ -67,14 +67,14 @@ def test_order_ids_are_unique_and_as_many_as_asked(simulation: Simulation, setti
 
 
 @pytest.mark.parametrize(
-    ("kind", "instant"),
+    ("kind", "time"),
     [("orders", "placed_at"), ("outcomes", "happened_at"), ("verdicts", "decided_at"), ("corrections", "corrected_at")],
 )
-def test_tables_are_sorted_by_their_instant_and_seen_at_once(simulation: Simulation, kind: str, instant: str) -> None:
+def test_tables_are_sorted_by_their_time_and_seen_at_once(simulation: Simulation, kind: str, time: str) -> None:
     table = getattr(simulation, kind)
 
-    assert (np.diff(seconds(table, instant)) >= 0).all()
-    assert table[instant].equals(table["seen_at"])
+    assert (np.diff(seconds(table, time)) >= 0).all()
+    assert table[time].equals(table["seen_at"])
 
 
 def test_outcomes_come_after_their_order(simulation: Simulation) -> None:

@@ -61,8 +61,8 @@ def test_csv_files_hold_the_same_values_with_chinese_time(tmp_path: Path, small:
         column_types={**types, "buyer_registered_at": pa.string()}, strings_can_be_null=True, null_values=[""]
     )
     read = pa_csv.read_csv(tmp_path / "orders.csv", convert_options=options)
-    instants = {"placed_at", "buyer_registered_at", "seen_at"}
-    for name in set(small.orders.column_names) - instants:
+    times = {"placed_at", "buyer_registered_at", "seen_at"}
+    for name in set(small.orders.column_names) - times:
         assert read[name].combine_chunks().equals(small.orders[name].combine_chunks()), name
     assert read["placed_at"][0].as_py().endswith("+08:00")
     stamps = pa.array(read["placed_at"].to_pylist()).cast(pa.timestamp("us", tz="UTC"))

@@ -33,7 +33,7 @@ class Protocol(BaseModel):
     test_days: Days = 7
     #: train on so many days before each start too; 0 follows the protocol
     more_train_days: Annotated[int, Ge(0), Le(3650)] = 0
-    #: an entity; orders of its ids that are known to be bad by then are left out of the test: bad in the train period,
+    #: an entity; orders of its ids that are known to be bad by then are not tested: bad in the train period,
     #: or up to the test day less the delay
     leave_out_known: str | None = None
     #: daily_precision_of, top_k: an entity and a number: precision among its `top_k` highest-ranked ids of each test
@@ -58,6 +58,6 @@ def parse_protocol(settings: Mapping[str, Any]) -> Protocol | None:
     except ValidationError as error:
         faults = [f" - 'backtest.{'.'.join(map(str, e['loc']))}': {e['msg']}" for e in error.errors()]
         raise MappingError(
-            f"{len(faults)} settings of [backtest] are wrong\n" + "\n".join(faults),
+            f"{len(faults)} settings of [backtest] are invalid\n" + "\n".join(faults),
             hint="the settings are " + ", ".join(Protocol.model_fields),
         ) from None
