@@ -26,9 +26,9 @@ import pyarrow as pa
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools")]
 
-from entities.address.address_makers import DIFFERENCES, LOW_DANGER, TRICKS, disguise, make_pair, make_parts, write  # noqa: E402 -- found by the line above
 from build_similarity_forests import is_fitting_half, read_pairs  # noqa: E402 -- likewise
 
+from entities.address.address_makers import DIFFERENCES, LOW_DANGER, TRICKS, disguise, make_pair, make_parts, write  # noqa: E402 -- found by the line above
 from ordervet.entities import Key, hash_text, key_addresses, parse_address, place_similarity  # noqa: E402 -- likewise
 from ordervet.entities.address.columns import DOOR, PLACE  # noqa: E402 -- likewise
 

@@ -38,7 +38,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ordervet.cli.freed_memory import keep_freed_memory
 from ordervet.contract import Events, validate_events
-from ordervet.contract.parquet_orders import CHUNK_ROWS, count_rows, iter_tables
+from ordervet.contract.files.arrow_rows import CHUNK_ROWS, count_rows, iter_chunks
 from ordervet.entities import key_orders, new_key
 from ordervet.entities.keyed import count_evidence
 from ordervet.features import LaterEvents, build_order_events, build_spec
@@ -133,7 +133,7 @@ def _place(values: pd.Series, order: pd.Index, n: int) -> pd.Series:
 
 def score_by_path(path: Path, out: Path, parts: StreamParts, *, n_chunks: int | None = None) -> list[str]:
     """Read, check, key, build features, score, decide, give reasons and scripts, write."""
-    tables = islice(iter_tables(path, CHUNK_ROWS), n_chunks)
+    tables = islice(iter_chunks(path), n_chunks)
     chunks = stream_scores(tables, LaterEvents.empty(), parts)
     flagged = [chunk.scored.build_table(chunk.scored.rank_flagged()) for chunk in chunks]
     whole = pa.concat_tables(flagged).sort_by([("action", "ascending"), ("p_malicious", "descending")])
@@ -206,7 +206,7 @@ def profile_stages(path: Path, model: Model) -> None:
         totals[stage] = totals.get(stage, 0.0) + time.process_time() - started
         return result
 
-    tables = iter_tables(path, CHUNK_ROWS)
+    tables = iter_chunks(path)
     while (table := clock("read", lambda: next(tables, None))) is not None:
         checked = clock("validate", lambda: validate_events("orders", table, keeps_codes=True))
         keyed = clock("key", lambda checked=checked: key_orders(checked, parts.key))

@@ -14,8 +14,8 @@ from pyarrow import csv, parquet
 from ordervet.cli import options
 from ordervet.cli.intake import read_events_of, read_settings
 from ordervet.cli.session import Session, read_time
-from ordervet.contract.file_events import AUTO
-from ordervet.contract.outputs import write_text
+from ordervet.contract.files.outputs import write_text
+from ordervet.contract.files.pieces import AUTO
 from ordervet.errors import ContractError
 from ordervet.lab.backtest.report import build_report, check_truth
 from ordervet.lab.backtest.splits import run_backtest

@@ -19,7 +19,7 @@ from ordervet.cli import options
 from ordervet.cli.screen import EXIT_CODES_HELP
 from ordervet.cli.session import Session, read_time_us, to_us
 from ordervet.contract import check_out_path
-from ordervet.contract.outputs import check_place, write_text
+from ordervet.contract.files.outputs import check_place, write_text
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.errors import ContractError, FileError, PolicyError
 from ordervet.policy.lists import read_list

@@ -11,8 +11,8 @@ import typer
 from ordervet.cli import options
 from ordervet.cli.intake import read_events_of
 from ordervet.cli.session import Session
-from ordervet.contract.file_events import AUTO
-from ordervet.contract.outputs import check_place, write_text
+from ordervet.contract.files.outputs import check_place, write_text
+from ordervet.contract.files.pieces import AUTO
 from ordervet.entities import KeyedEvents, key_events
 from ordervet.policy import explain_missing
 from ordervet.reports import build_flag_lines

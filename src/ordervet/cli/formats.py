@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ordervet.cli import options
 from ordervet.cli.session import Session
-from ordervet.contract.file_events import AUTO
+from ordervet.contract.files.pieces import AUTO
 from ordervet.contract.formats import describe_file, list_formats
 
 if TYPE_CHECKING:

@@ -10,18 +10,19 @@ import pyarrow as pa
 import typer
 
 from ordervet.cli import options
-from ordervet.cli.accounts import print_accounts, say_set_aside
-from ordervet.cli.parts import PartReader, account_part, add_up, list_failures
+from ordervet.cli.accounts import account_piece, format_set_aside, list_failures, print_accounts
 from ordervet.cli.screen import ExitCode
 from ordervet.cli.session import Session
 from ordervet.contract import check_out_path, write_table
-from ordervet.contract.file_events import AUTO, FILE_FAILURE_SCHEMA
+from ordervet.contract.files.accounts import sum_accounts
+from ordervet.contract.files.pieces import AUTO, FILE_FAILURE_SCHEMA
+from ordervet.contract.files.reader import FileReader, expand_folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ordervet.cli.accounts import FileAccount
-    from ordervet.cli.parts import FilePart
+    from ordervet.contract import FileAccount
+    from ordervet.contract.files.pieces import FilePiece
     from ordervet.history import History
 
 
@@ -49,7 +50,9 @@ def ingest(
     with session.progress() as report_step:
         report_step("reading")
         store = session.find_history(history)
-        groups = PartReader(files, session.load_mapping(mapping), format_, formats).iter_groups()
+        groups = FileReader(session.load_mapping(mapping), formats_dir=formats, format=format_).iter_groups(
+            expand_folders(files)
+        )
         try:
             brought = _bring_in(
                 groups, lambda: store or session.open_history(history, create=True), quarantine, report_step
@@ -88,7 +91,7 @@ class _Brought:
 
 
 def _bring_in(
-    groups: Iterator[list[FilePart]],
+    groups: Iterator[list[FilePiece]],
     open_store: Callable[[], History],
     quarantine: Path | None,
     report_step: Callable[[str], None],
@@ -103,7 +106,7 @@ def _bring_in(
         while group:
             report_step(f"bringing in {group[-1].name}: {sum(each.n_read for _, each in accounts):,} rows so far")
             ingested = staging.add([part.events for part in group])
-            accounts += [(part.number, account_part(part, each)) for part, each in zip(group, ingested, strict=True)]
+            accounts += [(part.number, account_piece(part, each)) for part, each in zip(group, ingested, strict=True)]
             failures.append(list_failures(group, ingested))
             n_waiting += sum(each.n_waiting for each in ingested)
             n_differing += sum(each.n_differing for each in ingested)
@@ -112,7 +115,7 @@ def _bring_in(
         failed = pa.concat_tables(failures).combine_chunks()
         if quarantine is not None and failed.num_rows:
             write_table(failed, quarantine)
-    return _Brought(store, add_up(accounts), failed, n_waiting, n_differing)
+    return _Brought(store, sum_accounts(accounts), failed, n_waiting, n_differing)
 
 
 def _print_notes(brought: _Brought, session: Session) -> None:
@@ -128,4 +131,4 @@ def _print_set_aside(brought: _Brought, quarantine: Path | None, session: Sessio
     if brought.failures.num_rows:
         n_rows = sum(each.n_quarantined for each in brought.accounts)
         where = session.text("files.see", path=quarantine) if quarantine else session.text("files.quarantine")
-        session.warn(f"{say_set_aside(n_rows, brought.failures.num_rows, session.lang)}: {where}")
+        session.warn(f"{format_set_aside(n_rows, brought.failures.num_rows, session.lang)}: {where}")

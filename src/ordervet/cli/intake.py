@@ -10,25 +10,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from ordervet.cli.accounts import account_files
-from ordervet.cli.parts import PartReader, account_part, add_up, list_failures
+from ordervet.cli.accounts import account_piece, count_file_evidence, list_failures
 from ordervet.contract import load_mapping, read_counted_events
-from ordervet.contract.file_events import AUTO, FILE_FAILURE_SCHEMA
+from ordervet.contract.files.accounts import sum_accounts
+from ordervet.contract.files.pieces import AUTO, FILE_FAILURE_SCHEMA
+from ordervet.contract.files.reader import FileReader, expand_folders, list_event_files
 from ordervet.contract.mapping import Mapping
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.errors import ContractError, MappingError
 from ordervet.features import FeatureSpec, build_spec
 from ordervet.lab.backtest.protocol import Protocol, parse_protocol
 from ordervet.model import FitSettings
-from ordervet.score import list_event_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ordervet.cli.accounts import FileAccount
     from ordervet.cli.session import Session
-    from ordervet.contract import Events, FileCounts
+    from ordervet.contract import Events, FileAccount
     from ordervet.entities import KeyedEvents
     from ordervet.history import History
 
@@ -55,7 +54,7 @@ class Intake:
     protocol: Protocol | None
     time_zone: str
     origin: dict[str, Any] = field(default_factory=dict)
-    counts: tuple[FileCounts, ...] = ()
+    counts: tuple[FileAccount, ...] = ()
     accounts: list[FileAccount] = field(default_factory=list)
 
     def list_accounts(self, keyed_orders: pa.Table) -> list[FileAccount]:
@@ -67,7 +66,7 @@ class Intake:
         """
         if self.accounts or not self.counts:
             return self.accounts
-        return account_files(self.counts, self.events.orders["order_id"], keyed_orders)
+        return count_file_evidence(self.counts, self.events.orders["order_id"], keyed_orders)
 
 
 def read_files(
@@ -197,7 +196,8 @@ def preview_files(
     """
     store = session.find_history(folder)
     mapping = session.load_mapping(mapping_name)
-    parts = PartReader(files, mapping, format_name, formats_dir).read_all()
+    reader = FileReader(mapping, formats_dir=formats_dir, format=format_name)
+    parts = reader.read_whole(expand_folders(files))
     orders = pa.concat_tables([part.events.orders.select(["order_id"]) for part in parts])
     if orders.num_rows == 0:
         raise ContractError(
@@ -208,7 +208,8 @@ def preview_files(
     if not dry_run:
         store.catch_up()  # also tells, before any work, of a scorer that is running on it
     events, ingested = store.preview([part.events for part in parts])
-    accounts = add_up((part.number, account_part(part, each)) for part, each in zip(parts, ingested, strict=True))
+    pieces = zip(parts, ingested, strict=True)
+    accounts = sum_accounts((part.number, account_piece(part, each)) for part, each in pieces)
     intake = replace(build_history_intake(events, list_failures(parts, ingested), mapping), accounts=accounts)
     return Preview(store, [part.events for part in parts], intake, pc.unique(orders["order_id"]))
 

@@ -11,7 +11,7 @@ import typer
 from ordervet.cli import options
 from ordervet.cli.screen import EXIT_CODES_HELP
 from ordervet.cli.session import Session
-from ordervet.contract.file_events import AUTO
+from ordervet.contract.files.pieces import AUTO
 from ordervet.entities import load_key, new_key, save_key
 
 key_app = typer.Typer(
@@ -91,13 +91,14 @@ def rotate(
     Example: ordervet key rotate orders.csv orders-2024.csv --history history --new-key new.key
     """
     # NOT: at the top. Only whoever has a history waits for the import.
-    from ordervet.cli.parts import PartReader
+    from ordervet.contract.files.reader import FileReader, expand_folders
     from ordervet.history.rotate import rotate_key
 
     session, to = Session(lang, json=json), load_key(new_key_file)
     with session.progress() as report_step:
         report_step("reading")
-        parts = PartReader(files, session.load_mapping(mapping), format_, formats).read_all()
+        reader = FileReader(session.load_mapping(mapping), formats_dir=formats, format=format_)
+        parts = reader.read_whole(expand_folders(files))
         report_step("putting the history under the new key")
         orders = [part.events.orders for part in parts]
         rotated = rotate_key(history, session.key, to, orders, drop_uncovered=drop_uncovered)

@@ -16,7 +16,7 @@ from ordervet.cli import options
 from ordervet.cli.intake import build_history_intake
 from ordervet.cli.screen import ExitCode
 from ordervet.cli.session import Session, read_time, to_us
-from ordervet.contract.file_events import FILE_FAILURE_SCHEMA
+from ordervet.contract.files.pieces import FILE_FAILURE_SCHEMA
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.errors import TrainingError
 from ordervet.history.slices import HistorySlices

@@ -13,14 +13,14 @@ import pyarrow as pa
 import typer
 
 from ordervet.cli import options
-from ordervet.cli.accounts import print_accounts, say_set_aside
+from ordervet.cli.accounts import format_set_aside, print_accounts
 from ordervet.cli.intake import preview_files, read_files
 from ordervet.cli.screen import ExitCode
 from ordervet.cli.session import Session, read_time_us
 from ordervet.cli.streaming import find_streamable, stream_file
 from ordervet.contract import check_out_path, write_table
-from ordervet.contract.file_events import AUTO, NATIVE
-from ordervet.contract.outputs import check_place, write_text
+from ordervet.contract.files.outputs import check_place, write_text
+from ordervet.contract.files.pieces import AUTO, NATIVE
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.entities import KeyedEvents, key_events
 from ordervet.errors import ContractError
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ordervet.cli.accounts import FileAccount
+    from ordervet.contract import FileAccount
     from ordervet.model import Model
     from ordervet.policy import Lang, Script, Shift
     from ordervet.reports.holds import HoldCounts
@@ -310,7 +310,7 @@ def _print_found(session: Session, found: _Found, shown: _Shown) -> None:
             session.text("files.see", path=targets.quarantine) if targets.quarantine else session.text("files.validate")
         )
         n_aside = sum(each.n_quarantined for each in found.accounts)
-        session.warn(f"{say_set_aside(n_aside, found.n_failures, lang)}: {where}")
+        session.warn(f"{format_set_aside(n_aside, found.n_failures, lang)}: {where}")
     if targets.holds and found.handed:
         session.print(f"{say_holds(found.handed, lang)}: {targets.holds}")
 

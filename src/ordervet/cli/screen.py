@@ -79,7 +79,7 @@ err = _Screen(stderr=True, highlight=False, soft_wrap=True)
 def print_json(content: object) -> None:
     """Print one JSON document; what is not a number becomes null."""
     # NOT: at the top. Help texts do not wait for the contract.
-    from ordervet.contract.outputs import drop_nan
+    from ordervet.contract.files.outputs import drop_nan
 
     sys.stdout.write(json.dumps(drop_nan(content), ensure_ascii=False, indent=1, default=str) + "\n")
 

@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ordervet.cli.accounts import FileAccount, add_evidence
 from ordervet.cli.freed_memory import keep_freed_memory
 from ordervet.cli.screen import show_rows
-from ordervet.contract import write_table
-from ordervet.contract.file_events import INSTANT_FIELDS, NATIVE
-from ordervet.contract.outputs import write_tables
-from ordervet.contract.parquet_orders import CHUNK_ROWS, count_rows, iter_tables
+from ordervet.contract import FileAccount, write_table
+from ordervet.contract.files.accounts import sum_evidence
+from ordervet.contract.files.arrow_rows import count_rows, iter_chunks
+from ordervet.contract.files.outputs import write_tables
+from ordervet.contract.files.pieces import INSTANT_FIELDS, NATIVE
 from ordervet.contract.tables import check_columns
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.errors import ContractError, HistoryError
@@ -102,7 +102,7 @@ def stream_file(path: Path, parts: StreamParts, out: Path | None = None) -> Stre
     if out and not parts.keeps_all:
         write_table(scored.build_table(scored.rank_flagged()), out, time_zone=DEFAULT_TIME_ZONE)
     n = sum(chunk.n_orders for chunk in chunks)
-    evidence = add_evidence(chunk.evidence for chunk in chunks)
+    evidence = sum_evidence(chunk.evidence for chunk in chunks)
     account = FileAccount(path.name, NATIVE, n, n, 0, 0, 0, n_orders=n, evidence=evidence)
     return Streamed(n, scored, account)
 
@@ -112,7 +112,7 @@ def _iter_decided(
 ) -> Iterator[pa.Table]:
     """Give the decisions of a file chunk by chunk, and keep of each what is needed at the end: the flagged orders."""
     try:
-        for chunk in stream_scores(iter_tables(path, CHUNK_ROWS), LaterEvents.empty(), parts):
+        for chunk in stream_scores(iter_chunks(path), LaterEvents.empty(), parts):
             chunks.append(replace(chunk, scored=chunk.scored.take(np.flatnonzero(chunk.scored.actions))))
             if parts.keeps_all:
                 yield chunk.scored.build_table()

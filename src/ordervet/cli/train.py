@@ -12,7 +12,7 @@ from ordervet.cli import options
 from ordervet.cli.intake import read_events_of, read_settings
 from ordervet.cli.screen import ExitCode
 from ordervet.cli.session import Session
-from ordervet.contract.file_events import AUTO
+from ordervet.contract.files.pieces import AUTO
 from ordervet.learn.night_settings import NightSettings
 from ordervet.learn.train import check_learned, learn_model
 from ordervet.model import FitSettings, promote_model, save_model

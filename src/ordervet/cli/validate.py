@@ -13,7 +13,7 @@ from ordervet.cli.intake import read_files
 from ordervet.cli.screen import ExitCode
 from ordervet.cli.session import Session
 from ordervet.contract import check_out_path, write_table
-from ordervet.contract.file_events import AUTO
+from ordervet.contract.files.pieces import AUTO
 from ordervet.entities.keyed import key_orders
 from ordervet.reports import build_failure_table, count_failures
 from ordervet.words import join_words

@@ -1,17 +1,13 @@
 """What an order is, and how tables, files and exports become orders, outcomes, verdicts and corrections."""
 
-from ordervet.contract.event_files import kind_of, read_counted_events, read_events
 from ordervet.contract.fields import broken_rules
-from ordervet.contract.files import read_table
-from ordervet.contract.formats import (
-    FileCounts,
-    FileDescription,
-    Format,
-    describe_file,
-    iter_table_blocks,
-    list_formats,
-)
-from ordervet.contract.mapped import MappedTables, apply_mapping
+from ordervet.contract.files.accounts import FileAccount
+from ordervet.contract.files.event_files import read_counted_events, read_events
+from ordervet.contract.files.mapped import MappedTables, apply_mapping
+from ordervet.contract.files.outputs import check_out_path, write_table, write_whole
+from ordervet.contract.files.pieces import kind_of
+from ordervet.contract.files.rows import iter_table_blocks, read_table
+from ordervet.contract.formats import FileDescription, Format, describe_file, list_formats
 from ordervet.contract.mapping import Mapping, load_mapping, shipped_mappings
 from ordervet.contract.model import (
     RESERVED_NAMES,
@@ -27,7 +23,6 @@ from ordervet.contract.model import (
     Verdict,
     VerdictValue,
 )
-from ordervet.contract.outputs import check_out_path, write_table, write_whole
 from ordervet.contract.schemas import EventKind, Events, event_schema, order_schema
 from ordervet.contract.tables import split_events, split_orders, validate_events, validate_orders
 from ordervet.contract.tabular import to_arrow
@@ -41,7 +36,7 @@ __all__ = [
     "Event",
     "EventKind",
     "Events",
-    "FileCounts",
+    "FileAccount",
     "FileDescription",
     "Format",
     "MaliceKind",

@@ -77,14 +77,20 @@ def _from_series(series: Any) -> pa.Array | pa.ChunkedArray:
 
 
 def _from_rows(rows: list[object]) -> pa.Table:
-    flat = [_flatten(row) for row in rows]
+    flat = [flatten_row(row) for row in rows]
     names = list(dict.fromkeys(name for row in flat for name in row))
     _check_names(names)
     return pa.table([column_of([row.get(name) for row in flat]) for name in names], names=names)
 
 
-def _flatten(row: object) -> Mapping[str, object]:
-    """Give a row as flat columns: dicts of extras become columns with their prefix."""
+def flatten_row(row: object) -> Mapping[str, object]:
+    """Convert a row into flat columns: dicts of extras become columns with their prefix.
+
+    Raises
+    ------
+    ContractError
+        It is neither a dict nor a contract model.
+    """
     if isinstance(row, Event):
         return row.to_row()
     if not isinstance(row, Mapping):
@@ -102,9 +108,9 @@ def _check_names(names: Iterable[object]) -> None:
     counts = Counter(names)
     twice = sorted(str(name) for name, count in counts.items() if count > 1)
     if twice:
-        raise ContractError(f"columns stand twice: {', '.join(twice)}", hint="give every column a name of its own")
+        raise ContractError(f"duplicate columns: {', '.join(twice)}", hint="give every column a name of its own")
     if not all(isinstance(name, str) for name in counts):
-        raise ContractError("a column's name is not a text", hint="name the columns after contract fields")
+        raise ContractError("a column name is not a text", hint="name the columns after contract fields")
 
 
 def column_of(values: list[object]) -> pa.Array:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.compute as pc
 from joblib import Parallel, delayed
 
-from ordervet.contract.outputs import drop_nan
+from ordervet.contract.files.outputs import drop_nan
 from ordervet.entities import key_events, load_key
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
 from ordervet.lab.simulate import SimulationSettings, simulate

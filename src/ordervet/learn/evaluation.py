@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ordervet.contract.outputs import drop_nan
+from ordervet.contract.files.outputs import drop_nan
 from ordervet.learn.intervals import find_interval
 from ordervet.learn.ranking import ALERT_RATES, Ranking
 

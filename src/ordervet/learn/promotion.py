@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ordervet.contract.outputs import drop_nan
+from ordervet.contract.files.outputs import drop_nan
 from ordervet.entities import load_key
 from ordervet.errors import ModelError, TrainingError
 from ordervet.learn import gates, records

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, Strict, ValidationError, model_validator
 
 from ordervet.contract import MaliceKind
-from ordervet.contract.outputs import write_text
+from ordervet.contract.files.outputs import write_text
 from ordervet.entities import load_key
 from ordervet.errors import PolicyError
 from ordervet.policy.capacity import Capacity

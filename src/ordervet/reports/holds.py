@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pyarrow as pa
 
-from ordervet.contract.outputs import WRITABLE, check_place, write_table, write_text
+from ordervet.contract.files.outputs import WRITABLE, check_place, write_table, write_text
 from ordervet.errors import FileError
 from ordervet.storage import hold_lock
 from ordervet.words import format_text

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from ordervet.contract.outputs import check_out_path, write_whole
+from ordervet.contract.files.outputs import check_out_path, write_whole
 from ordervet.errors import FileError
 
 if TYPE_CHECKING:

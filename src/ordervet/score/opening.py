@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ordervet.contract import Events, read_events
+from ordervet.contract.files.reader import list_event_files
 from ordervet.entities.keys import EPHEMERAL
 from ordervet.errors import ModelError
 from ordervet.model import find_live_model, load_serving_forest
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     Past = Events | str | Path | Sequence[str | Path]
 
 _log = logging.getLogger("ordervet")
-
-_FILE_STEMS = ("orders", "outcomes", "verdicts", "corrections")
 
 
 def find_bundled_models() -> Path:
@@ -52,14 +51,6 @@ def warn_of_other_key(model: Model | None, key: Key) -> None:
             "model %s was trained under key %s, key %s is in use: no score changes, but no id of its training recurs",
             model.model_id, trained_under, key.key_id,
         )  # fmt: skip
-
-
-def list_event_files(history: str | Path | Sequence[str | Path]) -> list[Path]:
-    """List event files; of a folder, those named after a kind of event (orders.csv, outcomes-november.parquet)."""
-    if not isinstance(history, (str, Path)):
-        return [Path(path) for path in history]
-    folder = Path(history)
-    return sorted(p for p in folder.iterdir() if p.name.startswith(_FILE_STEMS)) if folder.is_dir() else [folder]
 
 
 def load_live(models: Path) -> tuple[Model | None, ForestPredictor | None, DecisionCode]:

@@ -17,7 +17,7 @@ from ordervet.contract import read_counted_events
 from ordervet.errors import ContractError, FileError
 
 if TYPE_CHECKING:
-    from ordervet.contract import FileCounts
+    from ordervet.contract import FileAccount
 
 EXPORTS = Path(__file__).parent / "exports"
 TABLES = sorted(EXPORTS.glob("*.csv"))
@@ -55,7 +55,7 @@ PAINFUL = settings(
 )
 
 
-def read_or_refuse(path: Path) -> FileCounts | None:
+def read_or_refuse(path: Path) -> FileAccount | None:
     """Read a file, without a hang; the one error allowed is a clear one that names it."""
     started = time.monotonic()
     try:

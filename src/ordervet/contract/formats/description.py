@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ordervet.contract.formats.blocks import open_rows
+from ordervet.contract.files.rows import open_rows
 from ordervet.contract.formats.detection import Header, choose_format, detect_format, match_format
 from ordervet.contract.formats.library import list_formats
-from ordervet.contract.formats.sources import plan_fields
+from ordervet.contract.formats.plans import plan_fields
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ordervet.contract.formats.texts import plain_name
+from ordervet.contract.files.cells import plain_name
 from ordervet.errors import FileError
 
 if TYPE_CHECKING:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ordervet.contract.closing import close_orders, find_ends
 from ordervet.contract.failures import FAILURE_SCHEMA, Fault, build_failures, first_per_field, keep_rows
+from ordervet.contract.files.pieces import EventRows, FilePiece, name_failures
+from ordervet.contract.files.whole_orders import close_orders, find_ends
+from ordervet.contract.formats.export_rows import HAPPENED_AT, ORDER_ID, RowReader
 from ordervet.contract.formats.lines import code_rows, find_repeated_lines, group_rows, merge_lines
-from ordervet.contract.formats.rows import HAPPENED_AT, ORDER_ID, RowReader
 from ordervet.contract.instants import to_mask
 from ordervet.contract.schemas import event_schema, table_fields
 from ordervet.contract.tables import complete_rows
@@ -21,87 +22,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ordervet.contract.fields import ContractField
-    from ordervet.contract.formats.blocks import RowSource
+    from ordervet.contract.files.row_source import RowSource
     from ordervet.contract.formats.definition import Format
+    from ordervet.contract.formats.export_rows import ExportRows
     from ordervet.contract.formats.lines import Groups
-    from ordervet.contract.formats.rows import ExportRows
-    from ordervet.contract.formats.states import Tally
     from ordervet.contract.instants import Mask, Micros
-    from ordervet.contract.schemas import EventKind
-
-
-@dataclass(frozen=True)
-class ExportTable:
-    """The good events of one kind.
-
-    Parameters
-    ----------
-    table : shape (n, n_fields), canonical
-    rows : shape (n,), the row of the file that each comes from
-    """
-
-    kind: EventKind
-    table: pa.Table
-    rows: Micros
-
-
-@dataclass(frozen=True)
-class Export:
-    """What an export holds.
-
-    Parameters
-    ----------
-    main : the events of the format's own kind
-    derived : the outcomes that an order export's final states tell of; None in other exports
-    failures : in `FAILURE_SCHEMA`, rows of the file; an outcome that is left out because its date cannot be read is
-        here too, though its order is good
-    n_rows : rows of the file
-    merged_rows : shape (k,), rows that went into an earlier row's order, or repeat one
-    fields : the contract fields that the file has a column for
-    tally : what was left out, by state
-    """
-
-    main: ExportTable
-    derived: ExportTable | None
-    failures: pa.Table
-    n_rows: int
-    merged_rows: Micros
-    fields: frozenset[str]
-    tally: Tally
 
 
 @dataclass(frozen=True)
 class _Finished:
     """Tables, faults and merged rows, all by row of the rows that were finished."""
 
-    main: ExportTable
-    derived: ExportTable | None
+    main: EventRows
+    derived: EventRows | None
     faults: list[Fault]
     merged_rows: Micros
 
 
-def read_export(source: RowSource, fmt: Format) -> Export:
-    """Read a file of a format.
+def iter_exports(source: RowSource, fmt: Format) -> Iterator[FilePiece]:
+    """Read a file of a format, a long one piece by piece in bounded memory; all rows of an order are in one piece.
 
-    Parameters
-    ----------
-    source : the rows of the file
-    fmt : its format
-
-    Raises
-    ------
-    FileError
-        The file is damaged as a whole.
-    """
-    reader = RowReader(source, fmt)
-    rows = reader.read_all()
-    return _finish(rows, reader, source, source.broken_rows)
-
-
-def iter_exports(source: RowSource, fmt: Format) -> Iterator[Export]:
-    """Read a file of a format piece by piece, in bounded memory; all rows of an order are in one piece.
-
-    The file is read twice: first its order ids, to know where each order ends, then everything.
+    A long file is read twice: first its order ids, to know where each order ends, then everything.
 
     Parameters
     ----------
@@ -114,33 +55,33 @@ def iter_exports(source: RowSource, fmt: Format) -> Iterator[Export]:
         The file is damaged as a whole, or changed while it was read.
     """
     reader = RowReader(source, fmt)
-    ends = find_ends(reader.iter_order_ids())
-    if not ends.lengths:
-        yield read_export(source, fmt)
+    ends = find_ends(reader.iter_order_ids()) if source.is_long else None
+    if ends is None or not ends.lengths:
+        rows = reader.read_all()
+        yield _finish(rows, reader, source, source.broken_rows)
         return
     pieces = close_orders(reader.iter_rows(), ends, lambda rows: rows.table["order_id"], source.path)
     for rows, is_last in pieces:
         yield _finish(rows, reader, source, source.broken_rows if is_last else {})
 
 
-def _finish(rows: ExportRows, reader: RowReader, source: RowSource, broken_rows: Mapping[int, int]) -> Export:
+def _finish(rows: ExportRows, reader: RowReader, source: RowSource, broken_rows: Mapping[int, int]) -> FilePiece:
     finish = {"orders": _finish_orders, "outcomes": _finish_outcomes, "verdicts": _finish_verdicts}
     finished = finish[reader.format.kind](rows, reader)
     failures = build_failures(finished.faults, rows.table["order_id"])
     file_rows = source.file_rows(rows.rows)
-    return Export(
-        _in_file_rows(finished.main, file_rows),
-        None if finished.derived is None else _in_file_rows(finished.derived, file_rows),
-        _add_broken_rows(failures, file_rows, broken_rows),
+    named = name_failures(_add_broken_rows(failures, file_rows, broken_rows), source.path.name)
+    parts = [replace(finished.main, rows=file_rows[finished.main.rows], failures=named)]
+    if finished.derived is not None:
+        parts.append(replace(finished.derived, rows=file_rows[finished.derived.rows]))
+    return FilePiece(
+        source.path.name,
+        reader.format.name,
+        tuple(parts),
         rows.table.num_rows + len(broken_rows),
         file_rows[finished.merged_rows],
-        frozenset(plan.field.name for plan in reader.plans),
         reader.states.tally,
     )
-
-
-def _in_file_rows(part: ExportTable, file_rows: Micros) -> ExportTable:
-    return ExportTable(part.kind, part.table, file_rows[part.rows])
 
 
 def _add_broken_rows(failures: pa.Table, file_rows: Micros, broken_rows: Mapping[int, int]) -> pa.Table:
@@ -176,7 +117,7 @@ def _finish_orders(rows: ExportRows, reader: RowReader) -> _Finished:
     siblings = lines[~is_good_row[lines] & ~is_broken[lines]]
     faults += _fault(ORDER_ID, "whole_order", siblings, "a row of an order with a broken one")
     schema = event_schema("orders", orders.column_names)
-    main = ExportTable("orders", _take(orders.select(schema.names), np.flatnonzero(is_good)), heads[is_good])
+    main = EventRows("orders", _take(orders.select(schema.names), np.flatnonzero(is_good)), heads[is_good])
     derived, more = _finish_derived(rows.outcomes, is_good_row, has_lines=not groups.is_single)
     repeated = with_id[is_repeated]
     is_merged = is_good_row
@@ -194,7 +135,7 @@ def _merge_orders(rows: ExportRows, reader: RowReader, lines: Micros, groups: Gr
     return merged, lines[groups.first]
 
 
-def _finish_derived(outcomes: pa.Table, is_good_row: Mask, *, has_lines: bool) -> tuple[ExportTable, list[Fault]]:
+def _finish_derived(outcomes: pa.Table, is_good_row: Mask, *, has_lines: bool) -> tuple[EventRows, list[Fault]]:
     """Keep the outcomes of good orders; of one kind an order has one at an instant, whichever of its lines tell it."""
     good = _take(outcomes, np.flatnonzero(is_good_row[outcomes["row"].to_numpy()]))
     if has_lines:
@@ -203,12 +144,12 @@ def _finish_derived(outcomes: pa.Table, is_good_row: Mask, *, has_lines: bool) -
     return _check_outcomes(good)
 
 
-def _check_outcomes(outcomes: pa.Table) -> tuple[ExportTable, list[Fault]]:
+def _check_outcomes(outcomes: pa.Table) -> tuple[EventRows, list[Fault]]:
     table, found = complete_rows(outcomes, table_fields("outcomes"))
     rows = outcomes["row"].to_numpy()
     good = np.flatnonzero(~_rows_with(found, len(rows)))
     faults = [Fault(fault.field, fault.rule, rows[fault.rows], fault.observed) for fault in found]
-    return ExportTable("outcomes", _take(table, good), rows[good]), faults
+    return EventRows("outcomes", _take(table, good), rows[good]), faults
 
 
 def _finish_outcomes(rows: ExportRows, reader: RowReader) -> _Finished:
@@ -243,7 +184,7 @@ def _finish_verdicts(rows: ExportRows, reader: RowReader) -> _Finished:
     blank = np.flatnonzero(is_blank)
     faults = _without(rows.faults, blank)
     good = np.flatnonzero(~_rows_with(faults, n_rows) & ~is_blank)
-    return _Finished(ExportTable("verdicts", _take(rows.table, good), good), None, faults, blank)
+    return _Finished(EventRows("verdicts", _take(rows.table, good), good), None, faults, blank)
 
 
 def _missing_ids(order_ids: pa.Array, faults: Sequence[Fault]) -> list[Fault]:

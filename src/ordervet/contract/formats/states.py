@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from ordervet.contract.columns import read_column
 from ordervet.contract.failures import observe
-from ordervet.contract.formats.sources import compile_patterns, pick_first, read_epochs
-from ordervet.contract.formats.texts import plain_name
+from ordervet.contract.files.cells import plain_name
+from ordervet.contract.formats.plans import compile_patterns, pick_first, read_epochs
 from ordervet.contract.instants import to_mask
 from ordervet.contract.model import REFUND_KINDS
 from ordervet.contract.schemas import INSTANT, event_schema
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from ordervet.contract.columns import ReadColumn, ReadKind
-    from ordervet.contract.formats.blocks import Block
+    from ordervet.contract.files.row_source import Block
     from ordervet.contract.formats.definition import BlameRule, Condition, Format, OutcomeRule, RefundTypeRule
     from ordervet.contract.formats.detection import Header
     from ordervet.contract.instants import Mask, Micros

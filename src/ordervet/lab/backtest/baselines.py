@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ordervet.contract.outputs import drop_nan
+from ordervet.contract.files.outputs import drop_nan
 from ordervet.features import FeatureEngine, build_order_events, build_spec
 from ordervet.features.spec import JUDGED
 from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS

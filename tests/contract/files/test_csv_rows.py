@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from ordervet.contract import iter_table_blocks, read_counted_events
-from ordervet.contract.formats import blocks
+from ordervet.contract.files import csv_rows
 from ordervet.errors import FileError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def test_lines_are_merged_across_the_borders_of_blocks(
     path = tmp_path / "orders.csv"
     path.write_bytes(rows_of(120).encode("gb18030"))
     whole = read(path)
-    monkeypatch.setattr(blocks, "_BLOCK", block_size)
+    monkeypatch.setattr(csv_rows, "_BLOCK", block_size)
 
     in_blocks = read(path)
 
@@ -114,7 +114,7 @@ def test_a_quotation_mark_left_open_is_one_clear_error(tmp_path: Path) -> None:
 def test_a_line_that_never_ends_is_an_error_before_it_fills_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks, "_BLOCK", 2**16)
+    monkeypatch.setattr(csv_rows, "_BLOCK", 2**16)
     path = tmp_path / "orders.csv"
     path.write_text(rows_of(5) + "x" * 2**20 + "\n", "utf-8")
 

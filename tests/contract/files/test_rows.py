@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from ordervet.contract.files import read_table
-from ordervet.contract.outputs import check_out_path, write_table, write_tables, write_whole
+from ordervet.contract.files.outputs import check_out_path, write_table, write_tables, write_whole
+from ordervet.contract.files.rows import read_table
 from ordervet.errors import FileError
 
 if TYPE_CHECKING:
@@ -150,12 +150,12 @@ def test_read_table_reads_a_workbook_as_text_without_making_ids_floats(tmp_path:
         ("a.csv", b"id\n\xff\xff\xff\n", "a.csv is neither UTF-8 nor GB18030"),
         ("a.csv", b'id,b\n1,"x\ny"\n2\n3,4\n', "a.csv, line 4: 1 values, but the header has 2"),
         ("a.csv", b"id,b\n1,2,3\n", "a.csv, line 2: 3 values, but the header has 2"),
-        ("a.csv", b"id,b,id\n1,2,3\n", "a.csv: columns stand twice: id"),
+        ("a.csv", b"id,b,id\n1,2,3\n", "a.csv: duplicate columns: id"),
         ("a.csv", b'id,b\n1,"2\n3,4\n', "a.csv: a quotation mark is never closed"),
         ("a.csv.gz", b"id\n1\n", "a.csv.gz is not a whole gzip file"),
         ("a.csv.gz", gzip.compress(b"id\n1\n")[:-6], "a.csv.gz is not a whole gzip file; it looks like gzip"),
         ("a.jsonl", b'{"a": 1}\n{"a": \n', "a.jsonl, line 2: not JSON"),
-        ("a.jsonl", b'{"a": 1, "a": 2}\n', "a.jsonl, line 1: not JSON, or a name stands twice"),
+        ("a.jsonl", b'{"a": 1, "a": 2}\n', "a.jsonl, line 1: not JSON, or a duplicate name"),
         ("a.jsonl", b"[1]\n", "a.jsonl, line 1: not a JSON object"),
         ("a.parquet", b"id\n1\n", "a.parquet is not a whole Parquet file"),
         ("a.arrow", b"PAR1", "a.arrow is not a whole Arrow file; it looks like Parquet"),

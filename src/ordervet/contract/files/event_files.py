@@ -1,7 +1,8 @@
-"""Several files become the events they hold: each is recognised, checked, and put together with the others."""
+"""Several files become the events they hold, in memory: each is recognised, checked, and held against the others."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,29 +10,67 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ordervet.contract.failures import Fault
+from ordervet.contract.failures import Fault, build_failures
 from ordervet.contract.fields import fields_of
-from ordervet.contract.file_events import AUTO, FILE_FAILURE_SCHEMA, MAPPED, NATIVE, Checked, kind_of
-from ordervet.contract.file_reader import FileReader
-from ordervet.contract.formats.counts import FileCounts, count_evidence
-from ordervet.contract.formats.states import Tally
+from ordervet.contract.files.accounts import build_account
+from ordervet.contract.files.pieces import AUTO, FILE_FAILURE_SCHEMA, MAPPED, NATIVE, NO_ROWS
+from ordervet.contract.files.reader import FileReader
 from ordervet.contract.instants import to_mask
 from ordervet.contract.schemas import MODELS, Events, concat_events
 from ordervet.contract.values import DEFAULT_TIME_ZONE
-from ordervet.errors import MappingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ordervet.contract.fields import ContractField
-    from ordervet.contract.file_events import FileEvents
+    from ordervet.contract.files.accounts import FileAccount
+    from ordervet.contract.files.pieces import FilePiece
     from ordervet.contract.instants import Mask, Micros
     from ordervet.contract.mapping import Mapping
     from ordervet.contract.schemas import EventKind
 
-__all__ = ["kind_of", "read_counted_events", "read_events"]
-
 _MAX_FILE_ROWS = 2**40
+
+
+@dataclass(frozen=True)
+class _Gathered:
+    """The good rows of one kind of all files, and where each of them comes from.
+
+    Parameters
+    ----------
+    table : shape (n, n_fields), canonical
+    files, rows : shape (n,), the number of the file and the row in it
+    failures : what is left out, in `FILE_FAILURE_SCHEMA`
+    repeats : shape (k, 2), the file and row of those that repeat an earlier file
+    refused : shape (k, 2), the file and row of those that do not go with the other files
+    """
+
+    kind: EventKind
+    table: pa.Table
+    files: Micros
+    rows: Micros
+    failures: pa.Table
+    repeats: Micros = field(default_factory=lambda: NO_ROWS.reshape(0, 2))
+    refused: Micros = field(default_factory=lambda: NO_ROWS.reshape(0, 2))
+
+    def without(self, is_dropped: Mask, faults: Sequence[Fault] = (), names: Sequence[str] = ()) -> _Gathered:
+        """Drop rows: those with a fault go to the failures, the others repeat an earlier file."""
+        found = build_failures(faults, self.table["order_id"])
+        numbers = found["row"].to_numpy()
+        files = pa.array([names[number] for number in self.files[numbers]], pa.string())
+        named = found.set_column(0, "row", pa.array(self.rows[numbers])).add_column(0, "file", files)
+        is_repeat = is_dropped.copy()
+        is_repeat[numbers] = False
+        kept = ~is_dropped
+        return replace(
+            self,
+            table=self.table.filter(pa.array(kept)),
+            files=self.files[kept],
+            rows=self.rows[kept],
+            failures=pa.concat_tables([self.failures, named]),
+            repeats=np.concatenate([self.repeats, np.column_stack([self.files[is_repeat], self.rows[is_repeat]])]),
+            refused=np.concatenate([self.refused, np.column_stack([self.files[numbers], self.rows[numbers]])]),
+        )
 
 
 def read_events(
@@ -44,7 +83,7 @@ def read_events(
 ) -> tuple[Events, pa.Table]:
     """Read the events of several files.
 
-    A file is recognised by the column of its instants (placed_at: orders, happened_at: outcomes, decided_at: verdicts,
+    A file is recognised by its column of times (placed_at: orders, happened_at: outcomes, decided_at: verdicts,
     corrected_at: corrections); one that has all the columns of the mapping is read through it; any other is read by the
     platform format that its columns fit. A row that a later file repeats to the letter counts once, so exports may
     overlap.
@@ -90,7 +129,7 @@ def read_counted_events(
     formats_dir: str | Path | None = None,
     format: str | None = None,  # noqa: A002 - what it is
     are_orders_needed: bool = True,
-) -> tuple[Events, pa.Table, tuple[FileCounts, ...]]:
+) -> tuple[Events, pa.Table, tuple[FileAccount, ...]]:
     """Read the events of several files, and count what became of the rows of each.
 
     Parameters
@@ -102,7 +141,7 @@ def read_counted_events(
     Returns
     -------
     events, failures : as `read_events` gives them
-    counts : one per file, in their order
+    accounts : one per file, in their order
 
     Raises
     ------
@@ -111,39 +150,26 @@ def read_counted_events(
     """
     all_paths = [Path(path) for path in ([paths] if isinstance(paths, str) else paths)]
     names = [path.name for path in all_paths]
-    reader = FileReader(mapping, time_zone, formats_dir, format or AUTO)
-    files = [reader.read(number, path) for number, path in enumerate(all_paths)]
-    if mapping is not None:
-        _check_use(mapping, files)
-    gathered = {kind: _put_together(kind, files, names) for kind in MODELS}
+    files = FileReader(mapping, time_zone, formats_dir, format or AUTO).read_whole(all_paths)
+    gathered = {kind: _gather(kind, files, names) for kind in MODELS}
     orders = gathered["orders"]
     for kind in ("outcomes", "verdicts", "corrections"):
-        own = _without_orphans(gathered[kind], orders) if kind == "outcomes" else gathered[kind]
+        own = _drop_orphans(gathered[kind], orders) if kind == "outcomes" else gathered[kind]
         gathered[kind] = _check_against_orders(own, orders.table, names, are_orders_needed=are_orders_needed)
     failures = pa.concat_tables([each.failures for each in gathered.values()])
-    counts = tuple(_count(number, file, names[number], gathered) for number, file in enumerate(files))
-    return Events(**{kind: each.table for kind, each in gathered.items()}), failures.combine_chunks(), counts
+    accounts = tuple(_account(file, gathered) for file in files)
+    return Events(**{kind: each.table for kind, each in gathered.items()}), failures.combine_chunks(), accounts
 
 
-def _check_use(mapping: Mapping, files: Sequence[FileEvents]) -> None:
-    """Refuse a mapping that no file was read through: it has a typo, or belongs to another file."""
-    if not any(file.format == MAPPED for file in files):
-        raise MappingError(
-            f"the mapping {mapping.name} fits none of the files, which all have contract columns",
-            hint=f"leave --mapping away, or correct its column names: {', '.join(mapping.columns[:5])} ...",
-        )
-
-
-def _put_together(kind: EventKind, files: Sequence[FileEvents], names: Sequence[str]) -> Checked:
-    """Put the files of one kind below each other; what an earlier file has already is left out."""
-    parts = [part for file in files for part in file.parts if part.kind == kind]
-    nothing = np.zeros(0, np.int64)
-    together = Checked(
+def _gather(kind: EventKind, files: Sequence[FilePiece], names: Sequence[str]) -> _Gathered:
+    """Concatenate the files of one kind; what an earlier file has already is left out."""
+    parts = [(file.number, part) for file in files for part in file.parts if part.kind == kind]
+    together = _Gathered(
         kind,
-        concat_events(kind, [part.table for part in parts]),
-        np.concatenate([nothing, *(part.files for part in parts)]),
-        np.concatenate([nothing, *(part.rows for part in parts)]),
-        pa.concat_tables([FILE_FAILURE_SCHEMA.empty_table(), *(part.failures for part in parts)]),
+        concat_events(kind, [part.table for _, part in parts]),
+        np.concatenate([NO_ROWS, *(np.full(len(part.rows), number) for number, part in parts)]),
+        np.concatenate([NO_ROWS, *(part.rows for _, part in parts)]),
+        pa.concat_tables([FILE_FAILURE_SCHEMA.empty_table(), *(part.failures for _, part in parts)]),
     )
     if len(parts) < 2:
         return together
@@ -165,7 +191,7 @@ def _is_same_instant(placed_at: pa.ChunkedArray, codes: Micros) -> Mask:
     return np.asarray(micros == micros[first[inverse]], bool)
 
 
-def _without_orphans(outcomes: Checked, orders: Checked) -> Checked:
+def _drop_orphans(outcomes: _Gathered, orders: _Gathered) -> _Gathered:
     """Drop the outcomes that final states tell of, where the order beside them was refused."""
     is_orphan = np.isin(_place_codes(outcomes.files, outcomes.rows), _place_codes(*orders.refused.T))
     is_orphan &= np.isin(outcomes.files, orders.refused[:, 0])
@@ -178,8 +204,8 @@ def _place_codes(files: Micros, rows: Micros) -> Micros:
 
 
 def _check_against_orders(
-    events: Checked, orders: pa.Table, names: Sequence[str], *, are_orders_needed: bool
-) -> Checked:
+    events: _Gathered, orders: pa.Table, names: Sequence[str], *, are_orders_needed: bool
+) -> _Gathered:
     """Leave out events whose order is unknown, if that matters, or was seen only after them."""
     order_rows = pc.index_in(events.table["order_id"], orders["order_id"].combine_chunks())
     is_known = to_mask(order_rows.is_valid()) | (not are_orders_needed)
@@ -192,31 +218,20 @@ def _check_against_orders(
     return events.without(~is_known | is_early, faults, names)
 
 
-def _count(number: int, file: FileEvents, name: str, gathered: dict[EventKind, Checked]) -> FileCounts:
+def _account(file: FilePiece, gathered: dict[EventKind, _Gathered]) -> FileAccount:
     """Account for every row of a file by the events of its own kind."""
     main = gathered[file.parts[0].kind]
-    is_accepted = _mask(file.n_rows, main.rows[main.files == number])
-    is_merged = _mask(file.n_rows, file.merged_rows) | _mask(file.n_rows, _of_file(main.repeats, number))
+    is_accepted = _mask(file.n_rows, main.rows[main.files == file.number])
+    is_merged = _mask(file.n_rows, file.merged_rows) | _mask(file.n_rows, _of_file(main.repeats, file.number))
     is_merged &= ~is_accepted
     is_failed = _mask(file.n_rows, file.parts[0].failures["row"].to_numpy())
-    is_failed |= _mask(file.n_rows, _of_file(main.refused, number))
-    of_file = {kind: np.count_nonzero(each.files == number) for kind, each in gathered.items()}
-    orders = gathered["orders"]
-    evidence = {}
-    if main.kind == "orders":
-        evidence = count_evidence(orders.table.filter(pa.array(orders.files == number)), file.fields)
-    tally = file.tally or Tally()
-    return FileCounts(
-        name,
-        file.format,
-        file.n_rows,
-        int(np.count_nonzero(is_accepted)),
-        int(np.count_nonzero(is_merged)),
-        int(np.count_nonzero(is_failed & ~is_accepted & ~is_merged)),
-        **{f"n_{kind}": int(n) for kind, n in of_file.items()},
-        undated={kind: n for kind, n in tally.undated.items() if n},
-        unknown_states={column: n for column, n in tally.unknown.items() if n},
-        evidence=evidence,
+    is_failed |= _mask(file.n_rows, _of_file(main.refused, file.number))
+    return build_account(
+        file,
+        {kind: int(np.count_nonzero(each.files == file.number)) for kind, each in gathered.items()},
+        n_accepted=int(np.count_nonzero(is_accepted)),
+        n_merged=int(np.count_nonzero(is_merged)),
+        n_quarantined=int(np.count_nonzero(is_failed & ~is_accepted & ~is_merged)),
     )
 
 
@@ -239,7 +254,7 @@ def _field(kind: EventKind, name: str) -> ContractField:
     return next(field for field in fields_of(MODELS[kind]) if field.name == name)
 
 
-def _is_repeated(together: Checked) -> Mask:
+def _is_repeated(together: _Gathered) -> Mask:
     """Shape (n,): an earlier file has the very same row."""
     same = np.zeros(len(together.files), np.int64)
     for column in together.table.columns:

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ordervet.contract import closing, load_mapping, long_files
-from ordervet.contract.closing import close_orders, find_ends
-from ordervet.contract.file_reader import FileReader
-from ordervet.contract.formats import long_records
-from ordervet.contract.long_files import RawRows
+from ordervet.contract import load_mapping
+from ordervet.contract.files import arrow_rows, csv_rows, json_rows, opening, whole_orders
+from ordervet.contract.files.reader import FileReader
+from ordervet.contract.files.row_source import RawRows
+from ordervet.contract.files.whole_orders import close_orders, find_ends
 from ordervet.errors import ContractError, FileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ordervet.contract.file_events import FileEvents
+    from ordervet.contract.files.pieces import FilePiece
 
 HEADER = "订单编号,订单创建时间,总金额,购买数量,收货地址,备注"
 FAST = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -31,11 +31,11 @@ FAST = settings(max_examples=12, deadline=None, suppress_health_check=[HealthChe
 
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(long_files, "_MAX_WHOLE", 0)
-    monkeypatch.setattr(long_files, "_ROWS_AT_ONCE", 16)
-    monkeypatch.setattr(long_records, "_LINES_AT_ONCE", 16)
-    monkeypatch.setattr(long_files, "_CSV_BLOCK", 2**11)
-    monkeypatch.setattr(closing, "_ROWS_PER_PIECE", 64)
+    monkeypatch.setattr(opening, "_MAX_PIECE", 0)
+    monkeypatch.setattr(arrow_rows, "_ROWS_AT_ONCE", 16)
+    monkeypatch.setattr(json_rows, "_LINES_AT_ONCE", 16)
+    monkeypatch.setattr(csv_rows, "_LONG_BLOCK", 2**11)
+    monkeypatch.setattr(whole_orders, "_ROWS_PER_PIECE", 64)
 
 
 def order_lines(n_orders: int, *, is_scattered: bool = False, seed: int = 1) -> list[str]:
@@ -50,12 +50,12 @@ def order_lines(n_orders: int, *, is_scattered: bool = False, seed: int = 1) -> 
     return lines
 
 
-def read_both(path: Path, **how: Any) -> tuple[FileEvents, list[FileEvents]]:
-    reader = FileReader(how.pop("mapping", None), "Asia/Shanghai", **how)
-    return reader.read(0, path), list(reader.iter_pieces(0, path))
+def read_both(path: Path, **how: Any) -> tuple[FilePiece, list[FilePiece]]:
+    reader = FileReader(**how)
+    return reader.read_whole([path])[0], list(reader.iter_pieces(0, path))
 
 
-def assert_same(whole: FileEvents, pieces: list[FileEvents]) -> None:
+def assert_same(whole: FilePiece, pieces: list[FilePiece]) -> None:
     """The pieces hold together what the whole file holds; rows are told apart by their number in the file."""
     assert len(pieces) > 1
     assert sum(piece.n_rows for piece in pieces) == whole.n_rows
@@ -173,8 +173,8 @@ def test_long_json_lines_of_an_export_give_what_they_give_whole(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("orders.csv", "order_id,placed_at,amount_minor\na,2025-11-11,1,9\n", "row 1 below the header: 4 values"),
-        ("orders.csv", "order_id,placed_at,amount_minor,order_id\na,2025-11-11,1,9\n", "columns stand twice"),
+        ("orders.csv", "order_id,placed_at,amount_minor\na,2025-11-11,1,9\n", "line 2: 4 values"),
+        ("orders.csv", "order_id,placed_at,amount_minor,order_id\na,2025-11-11,1,9\n", "duplicate columns"),
         (
             "orders.jsonl",
             '{"order_id": "a", "placed_at": "2025-11-11", "amount_minor": 1}\n[1]\n',
@@ -190,7 +190,7 @@ def test_long_file_that_is_wrong_is_one_clear_error(tmp_path: Path, name: str, c
     path.write_text(content, "utf-8")
 
     with pytest.raises(ContractError, match=message):
-        list(FileReader(None, "Asia/Shanghai").iter_pieces(0, path))
+        list(FileReader().iter_pieces(0, path))
 
 
 def ids_in_blocks(*blocks_of_ids: str) -> list[pa.Array]:
@@ -200,12 +200,12 @@ def ids_in_blocks(*blocks_of_ids: str) -> list[pa.Array]:
 def raw_blocks(*blocks_of_ids: str) -> Iterator[RawRows]:
     first = 0
     for ids in ids_in_blocks(*blocks_of_ids):
-        yield RawRows.of(pa.table({"id": ids}), first)
+        yield RawRows(pa.table({"id": ids}), first + np.arange(len(ids)))
         first += len(ids)
 
 
 def test_order_waits_for_its_last_block_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(closing, "_ROWS_PER_PIECE", 1)
+    monkeypatch.setattr(whole_orders, "_ROWS_PER_PIECE", 1)
     ids = ("ab-", "bcd", "de", "a")
 
     pieces = close_orders(raw_blocks(*ids), find_ends(ids_in_blocks(*ids)), lambda rows: rows.table["id"], None)

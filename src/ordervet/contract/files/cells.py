@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import unicodedata
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Encoding = Literal["utf-8", "gb18030"]
+    from ordervet.contract.files.opening import Encoding
 
 BLANKS = ("-", "--", "—", "——", "/", "null", "NULL", "None", "none", "N/A", "#N/A", "\\N", "0000-00-00 00:00:00")
 _BLANK_LENGTHS = sorted({len(blank.encode()) for blank in BLANKS})
@@ -43,8 +43,8 @@ def plain_name(name: str) -> str:
 def find_encoding(chunks: Iterable[bytes]) -> Encoding:
     """Tell whether text is UTF-8 or GB18030, by the first chunk that is not plain ASCII.
 
-    Chinese text in GB18030 is hardly ever UTF-8, while nearly any bytes are GB18030: so it is UTF-8 when more signs
-    can be read as that than cannot.
+    Chinese text in GB18030 is hardly ever UTF-8, while nearly any bytes are GB18030: so it is UTF-8 when more
+    characters can be read as that than cannot.
 
     Parameters
     ----------
@@ -52,9 +52,11 @@ def find_encoding(chunks: Iterable[bytes]) -> Encoding:
     """
     for chunk in chunks:
         if not chunk.isascii():
-            text = codecs.getincrementaldecoder("utf-8")("replace").decode(chunk)  # a sign cut at the end is left out
+            text = codecs.getincrementaldecoder("utf-8")("replace").decode(
+                chunk
+            )  # a character cut at the end is left out
             n_unreadable = text.count("\ufffd")
-            n_readable = sum(not sign.isascii() for sign in text) - n_unreadable
+            n_readable = sum(not character.isascii() for character in text) - n_unreadable
             return "utf-8" if n_unreadable < max(n_readable, 1) else "gb18030"
     return "utf-8"
 
@@ -150,7 +152,7 @@ def blank_out(texts: pa.Array) -> pa.Array:
 
 
 def _decode(cells: pa.Array, encoding: Encoding) -> pa.Array:
-    """Decode all cells of a column at once, joined by a sign that none of them holds."""
+    """Decode all cells of a column at once, joined by a character that none of them holds."""
     at, data = _bytes_of(cells)
     used = data[at[0] : at[-1]]
     if len(used) == 0 or used.max() < 128:
@@ -165,12 +167,12 @@ def _decode(cells: pa.Array, encoding: Encoding) -> pa.Array:
     whole = pa.ListArray.from_arrays(pa.array([0, len(cells)], pa.int32()), cells.cast(pa.binary()))
     joined = pc.binary_join(whole, _SEPARATOR.encode())[0].as_buffer()
     text = str(joined, encoding, "replace").encode()
-    signs = np.frombuffer(text, np.uint8)
-    ends = np.flatnonzero(signs == ord(_SEPARATOR))
+    data = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero(data == ord(_SEPARATOR))
     if len(ends) != len(cells) - 1:
         raise AssertionError("a separator was lost or made by decoding")
     offsets = np.concatenate([[0], ends - np.arange(len(ends)), [len(text) - len(ends)]]).astype(np.int32)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.delete(signs, ends))]
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.delete(data, ends))]
     return pa.Array.from_buffers(pa.string(), len(cells), buffers)
 
 
@@ -179,8 +181,8 @@ def _decode_singly(cells: pa.Array, encoding: Encoding) -> pa.Array:
     return pa.array(texts, pa.string())
 
 
-def mend_ids(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """Mend ids that were once numbers, and give up those that have lost digits.
+def repair_ids(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """Repair ids that were once numbers, and drop those that have lost digits.
 
     Parameters
     ----------
@@ -200,10 +202,10 @@ def mend_ids(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
     texts = column.take(pa.array(rows))
     is_whole = pc.match_substring_regex(texts, r"^[0-9]{1,15}\.0+$").to_numpy(zero_copy_only=False)
     is_lost[rows] = ~is_whole
-    mended = column.to_pylist()
+    repaired = column.to_pylist()
     for row in rows[is_whole]:
-        mended[row] = mended[row].partition(".")[0]
-    ids = pa.array(mended, pa.string())
+        repaired[row] = repaired[row].partition(".")[0]
+    ids = pa.array(repaired, pa.string())
     return (pc.if_else(pa.array(is_lost), "", ids) if is_lost.any() else ids), is_lost
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ordervet.contract.parquet_orders import count_rows, find_coded_columns, iter_tables
+from ordervet.contract.files.arrow_rows import count_rows, find_coded_columns, iter_chunks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("rows", [1, 700, 2_000, 9_999])
 def test_tables_behind_each_other_are_the_file(path: Path, rows: int) -> None:
-    tables = list(iter_tables(path, rows))
+    tables = list(iter_chunks(path, rows))
 
     assert pa.concat_tables(table.cast(TABLE.schema) for table in tables).equals(TABLE)
     assert len(tables) <= -(-N // rows) + 3  # the file has three parts
@@ -46,7 +46,7 @@ def test_only_texts_of_few_values_stay_encoded(path: Path) -> None:
     with pq.ParquetFile(path) as file:
         coded = find_coded_columns(file.metadata, file.schema_arrow)
 
-    table = next(iter_tables(path, 2_000))
+    table = next(iter_chunks(path, 2_000))
 
     assert coded == ["campaign", "channel"]
     assert [name for name in table.column_names if pa.types.is_dictionary(table.schema.field(name).type)] == [
@@ -57,7 +57,7 @@ def test_only_texts_of_few_values_stay_encoded(path: Path) -> None:
 def test_a_file_of_many_small_parts_is_read_in_large_tables(path: Path) -> None:
     pq.write_table(TABLE, path, row_group_size=100)
 
-    assert [table.num_rows for table in iter_tables(path, 2_500)] == [2_500, 2_500]
+    assert [table.num_rows for table in iter_chunks(path, 2_500)] == [2_500, 2_500]
 
 
 def test_a_file_without_dictionaries_or_statistics_has_no_column_encoded(path: Path) -> None:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from ordervet.contract.columns import read_column
 from ordervet.contract.failures import shape_of
-from ordervet.contract.formats.texts import mend_ids, plain_name
+from ordervet.contract.files.cells import plain_name, repair_ids
 from ordervet.contract.instants import to_mask
 from ordervet.contract.values import load_zone
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ordervet.contract.columns import ReadKind
     from ordervet.contract.fields import ContractField
-    from ordervet.contract.formats.blocks import Block
+    from ordervet.contract.files.row_source import Block
     from ordervet.contract.formats.definition import Format, Merge, Source, Unit
     from ordervet.contract.formats.detection import Header
 
@@ -122,7 +122,7 @@ def build_raw(block: Block, plans: Iterable[FieldPlan], *, has_epoch: bool) -> R
         column = _read_plan(block, plan)
         if name in _IDS:
             written = column
-            column, is_lost = mend_ids(column)
+            column, is_lost = repair_ids(column)
             if name == "order_id":
                 lost_ids = {int(row): shape_of(written[int(row)].as_py()) for row in np.flatnonzero(is_lost)}
         if has_epoch and plan.field.kind == "instant":

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordervet.contract.formats.texts import BLANKS, decode_cells, find_encoding, mend_ids, plain_name
+from ordervet.contract.files.cells import BLANKS, decode_cells, find_encoding, plain_name, repair_ids
 
 SIGNS = st.characters(codec="gb18030", exclude_categories=["Cs"])
 CELLS = st.lists(st.one_of(st.text(SIGNS, max_size=8), st.sampled_from(['="123"', "'0042", "\t77 ", *BLANKS])))
@@ -60,7 +60,7 @@ def test_find_encoding_is_not_put_off_by_a_garbled_byte() -> None:
 def test_mend_ids_gives_up_ids_that_have_lost_digits_and_keeps_all_others() -> None:
     ids = pa.array(["123.0", "2.3E+18", "12E5", "1.2", "0042", "", "9999999999999999.0", "a@b.c"])
 
-    mended, is_lost = mend_ids(ids)
+    mended, is_lost = repair_ids(ids)
 
     assert mended.to_pylist() == ["123", "", "12E5", "1.2", "0042", "", "", "a@b.c"]
     assert is_lost.tolist() == [False, True, False, False, False, False, True, False]

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from ordervet.contract.columns import read_column
 from ordervet.contract.failures import Fault, first_per_field, keep_rows
 from ordervet.contract.fields import fields_of
-from ordervet.contract.formats.blocks import Block
+from ordervet.contract.files.row_source import Block
 from ordervet.contract.formats.detection import Header
-from ordervet.contract.formats.sources import build_raw, pick_first, plan_fields
+from ordervet.contract.formats.plans import build_raw, pick_first, plan_fields
 from ordervet.contract.formats.states import DERIVED_SCHEMA, StateReader
 from ordervet.contract.schemas import MODELS, arrow_field
 from ordervet.contract.tables import read_batch
@@ -23,7 +23,7 @@ from ordervet.contract.values import load_zone
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ordervet.contract.formats.blocks import RowSource
+    from ordervet.contract.files.row_source import RowSource
     from ordervet.contract.formats.definition import Format
     from ordervet.contract.instants import Mask, Micros
 

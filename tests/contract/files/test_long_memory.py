@@ -18,22 +18,22 @@ import json, resource, sys
 from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
-from ordervet.contract import closing, long_files
-from ordervet.contract.file_reader import FileReader
+from ordervet.contract.files import csv_rows, opening, whole_orders
+from ordervet.contract.files.reader import FileReader
 
 def peak_mib():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 def read(path):
     totals = [0, 0, 0, 0]
-    for piece in FileReader(None, "Asia/Shanghai").iter_pieces(0, Path(path)):
+    for piece in FileReader().iter_pieces(0, Path(path)):
         orders = piece.parts[0].table
         found = (piece.n_rows, orders.num_rows, pc.sum(orders["amount_minor"]).as_py() or 0, len(piece.merged_rows))
         totals = [a + b for a, b in zip(totals, found)]
     return totals
 
 pa.set_memory_pool(pa.system_memory_pool())
-long_files._MAX_WHOLE, long_files._CSV_BLOCK, closing._ROWS_PER_PIECE = 0, 2**18, 2**12
+opening._MAX_PIECE, csv_rows._LONG_BLOCK, whole_orders._ROWS_PER_PIECE = 0, 2**18, 2**12
 read(sys.argv[1])
 before = peak_mib()
 print(json.dumps({"totals": read(sys.argv[2]), "growth_mib": peak_mib() - before}))

@@ -1,0 +1,153 @@
+"""Parquet and Arrow files, whole, piece by piece, or in the large chunks that scoring takes."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from ordervet.contract.files.opening import empty_error, open_bytes, read_bytes, wrong_format
+from ordervet.contract.files.row_source import RowSource, clean_block
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+    import pyarrow.parquet as pq
+
+    from ordervet.contract.files.row_source import Block
+
+CHUNK_ROWS = 131_072
+"""SPEED: benchmarks/bench_path.py."""
+
+_ROWS_AT_ONCE = 2**15
+_LENGTH_BYTES = 4
+"""What a Parquet file writes before each text that it does not encode by a dictionary."""
+
+
+class ArrowRows(RowSource):
+    """The rows of a Parquet, Arrow or Feather file."""
+
+    def __init__(self, path: Path, *, is_long: bool) -> None:
+        super().__init__(path, is_long=is_long)
+        self._kind = "Parquet" if path.name.lower().endswith(".parquet") else "Arrow"
+        with open_bytes(path) as file:
+            self._head = file.read(64)
+        if not self._head:
+            raise empty_error(path)
+        self._names = tuple(next(self.iter_tables()).column_names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns of the file."""
+        return self._names
+
+    def iter_blocks(self, names: Collection[str]) -> Iterator[Block]:
+        """Read the rows in pieces of some ten thousand."""
+        for table in self.iter_tables():
+            yield clean_block(table, names)
+
+    def iter_tables(self) -> Iterator[pa.Table]:
+        """Read the rows in pieces of some ten thousand, values as given."""
+        if not self.is_long:
+            yield self._whole
+            return
+        try:
+            schema, batches = self._open_parquet() if self._kind == "Parquet" else self._open_ipc()
+            n_batches = 0
+            for batch in batches:
+                for start in range(0, max(batch.num_rows, 1), _ROWS_AT_ONCE):
+                    yield self.check_table(pa.Table.from_batches([batch.slice(start, _ROWS_AT_ONCE)]))
+                    n_batches += 1
+            if not n_batches:
+                yield self.check_table(schema.empty_table())
+        except (pa.ArrowException, OSError):
+            raise wrong_format(self.path, f"a whole {self._kind} file", self._head) from None
+
+    @cached_property
+    def _whole(self) -> pa.Table:
+        from pyarrow import parquet
+
+        source = pa.BufferReader(read_bytes(self.path))
+        try:
+            if self._kind == "Parquet":
+                return self.check_table(parquet.ParquetFile(source).read())
+            is_file = self._head.startswith(b"ARROW1")
+            reader = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
+            return self.check_table(reader.read_all())
+        except (pa.ArrowException, OSError):
+            raise wrong_format(self.path, f"a whole {self._kind} file", self._head) from None
+
+    def _open_parquet(self) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        from pyarrow import parquet
+
+        file = parquet.ParquetFile(self.path, pre_buffer=False)
+        return file.schema_arrow, file.iter_batches(batch_size=_ROWS_AT_ONCE)
+
+    def _open_ipc(self) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        source = pa.memory_map(str(self.path))
+        if self._head.startswith(b"ARROW1"):
+            file = pa.ipc.open_file(source)
+            return file.schema, (file.get_batch(at) for at in range(file.num_record_batches))
+        stream = pa.ipc.open_stream(source)
+        return stream.schema, iter(stream)
+
+
+def count_rows(path: Path) -> int:
+    """Count the rows of a file by its footer."""
+    from pyarrow import parquet
+
+    return int(parquet.read_metadata(path).num_rows)
+
+
+def find_coded_columns(metadata: pq.FileMetaData, schema: pa.Schema) -> list[str]:
+    """Find the columns of texts that a file holds as numbers of a dictionary, in all of its parts.
+
+    A writer goes over from a dictionary to plain texts when the dictionary grows too large. A column that takes fewer
+    bytes than the lengths of plain texts alone is mostly numbers.
+
+    Parameters
+    ----------
+    metadata, schema : of the file
+    """
+    texts = {field.name for field in schema if field.type in (pa.string(), pa.large_string())}
+    parts = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
+    chunks = [part.column(at) for part in parts for at in range(part.num_columns)]
+    plain = {
+        chunk.path_in_schema
+        for chunk in chunks
+        if chunk.total_uncompressed_size >= _LENGTH_BYTES * (chunk.num_values - _count_nulls(chunk))
+    }
+    return sorted(texts - plain)
+
+
+def _count_nulls(chunk: pq.ColumnChunkMetaData) -> int:
+    statistics = chunk.statistics
+    is_known = statistics is not None and statistics.has_null_count
+    return int(statistics.null_count if is_known else chunk.num_values)
+
+
+def iter_chunks(path: Path, rows: int = CHUNK_ROWS) -> Iterator[pa.Table]:
+    """Read a large Parquet file in chunks; texts of few distinct values stay encoded as the file has them.
+
+    Parameters
+    ----------
+    path : a Parquet file
+    rows : at most, in each chunk
+
+    Yields
+    ------
+    tables, rows in the order of the file
+    """
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        # NOTE: where dictionaries are kept, no table spans two parts of the file, each of which has its own.
+        are_parts_large = file.metadata.num_rows >= file.metadata.num_row_groups * rows // 2
+        coded = find_coded_columns(file.metadata, file.schema_arrow) if are_parts_large else []
+    # SPEED: reading on threads of its own takes time from those that score; pages that are fetched ahead of the whole
+    # file stay in memory.
+    with parquet.ParquetFile(path, memory_map=True, pre_buffer=False, read_dictionary=coded) as file:
+        for batch in file.iter_batches(rows, use_threads=False):
+            yield pa.Table.from_batches([batch])

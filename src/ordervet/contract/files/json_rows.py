@@ -1,0 +1,229 @@
+"""JSON documents and JSON lines.
+
+As a platform's export a document becomes one row per record, or one per line of an order, names joined by dots; numbers
+stay as they are written, so that no id passes through a float. JSON lines in contract columns keep their values.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections import deque
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ordervet.contract.files.opening import (
+    MAX_ROW,
+    READABLE,
+    find_exact_encoding,
+    open_bytes,
+    read_bytes,
+    read_head,
+)
+from ordervet.contract.files.row_source import RowSource, clean_block
+from ordervet.contract.tabular import flatten_row, to_arrow
+from ordervet.contract.values import TRIMMED
+from ordervet.errors import FileError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from ordervet.contract.files.row_source import Block
+    from ordervet.contract.formats.definition import JsonPlaces
+
+    Lines = list[tuple[int, str]]
+
+_LINES_AT_ONCE = 2**13
+_MAX_DEPTH = 12
+
+
+class JsonRows(RowSource):
+    """The rows of a JSON document, or of JSON lines.
+
+    Parameters
+    ----------
+    path : ending in .json or .jsonl
+    places : where records and their lines can stand; without a match, a list at the top, or the first one found
+    is_long : whether JSON lines are read some thousands at a time
+    """
+
+    def __init__(self, path: Path, places: Sequence[JsonPlaces], *, is_long: bool) -> None:
+        super().__init__(path, is_long=is_long)
+        self._places = places
+        self._is_document = path.name.lower().endswith(".json")
+        if self._is_document:
+            read_bytes(path)
+        read_head(path, "JSON" if self._is_document else "JSON lines")
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names that the records have, in the order of appearance."""
+        return _names_of(self._iter_records()) if self.is_long else tuple(self._text_table.column_names)
+
+    @cached_property
+    def raw_names(self) -> tuple[str, ...]:
+        """The names that the lines have, those of nested extras with their prefix."""
+        if self._is_document:
+            return self.names
+        return _names_of(self._iter_lines_as_rows()) if self.is_long else tuple(self._raw_table.column_names)
+
+    def iter_blocks(self, names: Collection[str]) -> Iterator[Block]:
+        """Read the records of the file, or of some thousand lines at a time."""
+        if not self.is_long:
+            yield clean_block(self._text_table, names)
+            return
+        for rows in self._iter_records():
+            yield clean_block(_build_texts(rows, tuple(names)), names)
+
+    def iter_tables(self) -> Iterator[pa.Table]:
+        """Read JSON lines, values as they are."""
+        if self._is_document:
+            raise FileError(f"{self.path.name} has no known ending", hint=f"use one of {', '.join(READABLE)}")
+        if not self.is_long:
+            yield self._raw_table
+            return
+        for rows in self._iter_lines_as_rows():
+            yield self.check_table(to_arrow([dict.fromkeys(self.raw_names) | row for row in rows]))
+
+    @cached_property
+    def _text_table(self) -> pa.Table:
+        rows = [row for some in self._iter_records() for row in some]
+        return _build_texts(rows, _names_of([rows]))
+
+    @cached_property
+    def _raw_table(self) -> pa.Table:
+        return self.check_table(to_arrow([row for rows in self._iter_lines_as_rows() for row in rows]))
+
+    def _iter_records(self) -> Iterator[list[dict[str, str]]]:
+        for lines in self._iter_lines():
+            yield [row for number, line in lines for row in self._read_records(line, number)]
+
+    def _iter_lines_as_rows(self) -> Iterator[list[dict[str, object]]]:
+        for lines in self._iter_lines():
+            yield [_read_row(line, self.path, number) for number, line in lines]
+
+    def _iter_lines(self) -> Iterator[Lines]:
+        """Yield the lines that are not blank, numbered from 1; a document is one line without a number."""
+        encoding = find_exact_encoding(self.path)
+        if self._is_document:
+            yield [(0, read_bytes(self.path).removeprefix(codecs.BOM_UTF8).decode(encoding))]
+            return
+        lines: Lines = []
+        with open_bytes(self.path) as file:
+            for number, line in enumerate(iter(lambda: file.readline(MAX_ROW), b""), start=1):
+                if len(line) == MAX_ROW:
+                    raise FileError(f"{self.path.name}, line {number}: longer than 16 MiB", hint="export it again")
+                text = line.removeprefix(codecs.BOM_UTF8).decode(encoding).strip(TRIMMED)
+                if text:
+                    lines.append((number, text))
+                if len(lines) == _LINES_AT_ONCE:
+                    yield lines
+                    lines = []
+        if lines:
+            yield lines
+
+    def _read_records(self, text: str, line: int) -> Iterator[dict[str, str]]:
+        for record in _find_records(_parse(text, self.path, line), self._places):
+            yield from _flatten(record, self._places)
+
+
+def _names_of(rows: Iterable[Iterable[dict[str, Any]]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for some in rows for row in some for name in row))
+
+
+def _build_texts(rows: Sequence[dict[str, str]], names: Sequence[str]) -> pa.Table:
+    """Build columns of texts, "" where a row lacks a name."""
+    return pa.table([pa.array([row.get(name, "") for row in rows], pa.string()) for name in names], names=list(names))
+
+
+def _read_row(line: str, path: Path, number: int) -> dict[str, object]:
+    """Read one line in contract columns."""
+    hint = "write one JSON object per line"
+    try:
+        row = json.loads(line, object_pairs_hook=_object)
+    except (ValueError, RecursionError):
+        raise FileError(f"{path.name}, line {number}: not JSON, or a duplicate name", hint=hint) from None
+    if not isinstance(row, dict):
+        raise FileError(f"{path.name}, line {number}: not a JSON object", hint=hint)
+    return dict(flatten_row(row))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError
+    return row
+
+
+def _parse(text: str, path: Path, line: int) -> Any:
+    try:
+        return json.loads(text, parse_float=str, parse_int=str, parse_constant=lambda _: None)
+    except (ValueError, RecursionError):
+        where = f"{path.name}, line {line}" if line else path.name
+        raise FileError(f"{where}: not JSON", hint="export it again, whole") from None
+
+
+def _find_records(document: Any, places: Sequence[JsonPlaces]) -> list[dict[str, Any]]:
+    """Find the records: at a place that a format names, in a list at the top, or in the first list of objects."""
+    for place in (record for each in places for record in each.records):
+        found = _get(document, place)
+        if isinstance(found, (dict, list)):
+            return _objects(found)
+    if isinstance(document, list):
+        return _objects(document)
+    line_places = {each.lines for each in places}
+    if any(isinstance(_get(document, line), list) for line in line_places if line):
+        return _objects(document)
+    return _objects(next(_lists_of_objects(document), document))
+
+
+def _objects(found: Any) -> list[dict[str, Any]]:
+    return [each for each in (found if isinstance(found, list) else [found]) if isinstance(each, dict)]
+
+
+def _get(document: Any, place: str) -> Any:
+    for name in place.split("."):
+        document = document.get(name) if isinstance(document, dict) else None
+    return document
+
+
+def _lists_of_objects(document: Any) -> Iterator[list[Any]]:
+    """Walk through objects, the outer ones first."""
+    waiting = deque([document])
+    while waiting:
+        value = waiting.popleft()
+        if isinstance(value, list) and any(isinstance(each, dict) for each in value):
+            yield value
+        elif isinstance(value, dict):
+            waiting.extend(value.values())
+
+
+def _flatten(record: dict[str, Any], places: Iterable[JsonPlaces]) -> Iterator[dict[str, str]]:
+    """Give one row per line of a record, each with what stands above the lines."""
+    for place in (each.lines for each in places if each.lines):
+        lines = _get(record, place)
+        if isinstance(lines, list) and any(isinstance(line, dict) for line in lines):
+            above = {name: text for name, text in _leaves(record, "", 0) if not name.startswith(place)}
+            for line in _objects(lines):
+                yield above | dict(_leaves(line, place + ".", 0))
+            return
+    yield dict(_leaves(record, "", 0))
+
+
+def _leaves(value: dict[str, Any], prefix: str, depth: int) -> Iterator[tuple[str, str]]:
+    for name, each in value.items():
+        if isinstance(each, dict) and depth < _MAX_DEPTH:
+            yield from _leaves(each, f"{prefix}{name}.", depth + 1)
+        elif isinstance(each, list) and not any(isinstance(item, (dict, list)) for item in each):
+            yield prefix + name, ",".join(map(_text_of, each))
+        elif not isinstance(each, (dict, list)):
+            yield prefix + name, _text_of(each)
+
+
+def _text_of(value: str | bool | None) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else value.encode("utf-8", "replace").decode()

@@ -1,0 +1,234 @@
+"""One reader for every file: in contract columns, through a mapping, or by a platform's format; whole or in pieces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from ordervet.contract.columns import read_column
+from ordervet.contract.files.mapped import apply_mapping, check_mapped_columns, map_order_ids
+from ordervet.contract.files.opening import is_long
+from ordervet.contract.files.pieces import (
+    AUTO,
+    INSTANT_FIELDS,
+    MAPPED,
+    NATIVE,
+    EventRows,
+    FilePiece,
+    kind_of,
+    name_failures,
+    near_instants,
+)
+from ordervet.contract.files.row_source import RawRows
+from ordervet.contract.files.rows import open_rows
+from ordervet.contract.files.whole_orders import close_orders, find_ends
+from ordervet.contract.formats.definition import Format
+from ordervet.contract.formats.detection import choose_format, detect_format
+from ordervet.contract.formats.exports import iter_exports
+from ordervet.contract.formats.library import list_formats
+from ordervet.contract.tables import check_columns, split_events
+from ordervet.contract.values import DEFAULT_TIME_ZONE, load_zone
+from ordervet.errors import FileError, MappingError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from ordervet.contract.files.row_source import RowSource
+    from ordervet.contract.instants import Micros
+    from ordervet.contract.mapping import Mapping
+    from ordervet.contract.schemas import EventKind
+
+_FILE_STEMS = ("orders", "outcomes", "verdicts", "corrections")
+_ROWS_PER_GROUP = 2**16
+
+
+def list_event_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
+    """List files; of a folder, those named after a kind of event (orders.csv, outcomes-november.parquet)."""
+    if not isinstance(paths, (str, Path)):
+        return [Path(path) for path in paths]
+    folder = Path(paths)
+    return sorted(p for p in folder.iterdir() if p.name.startswith(_FILE_STEMS)) if folder.is_dir() else [folder]
+
+
+def expand_folders(files: Sequence[Path]) -> list[Path]:
+    """List the files of a command; a folder stands for those in it that are named after a kind of event.
+
+    Raises
+    ------
+    FileError
+        There is none.
+    """
+    paths = [path for file in files for path in list_event_files(file)]
+    if not paths:
+        raise FileError(
+            f"there is no file to read in {', '.join(file.name for file in files)}",
+            hint="name the files themselves; a folder stands for its files named orders, outcomes and so on",
+        )
+    return paths
+
+
+@dataclass(frozen=True)
+class FileReader:
+    """Reads files the way a caller wants them read.
+
+    Parameters
+    ----------
+    mapping : for files that have all of its columns
+    time_zone : of native files
+    formats_dir : a folder of further formats
+    format : a format's name, "native", or "auto" to find it out
+    """
+
+    mapping: Mapping | None = None
+    time_zone: str = DEFAULT_TIME_ZONE
+    formats_dir: str | Path | None = None
+    format: str = AUTO
+
+    def read_whole(self, paths: Iterable[Path]) -> list[FilePiece]:
+        """Read files, each as one piece.
+
+        Raises
+        ------
+        FileError, ContractError, MappingError
+            As for `read_events`.
+        """
+        files = [piece for number, path in enumerate(paths) for piece in self.iter_pieces(number, path, in_one=True)]
+        self._check_use({file.format for file in files})
+        return files
+
+    def iter_groups(self, paths: Sequence[Path]) -> Iterator[list[FilePiece]]:
+        """Read files in groups of pieces that fit into memory, files with orders first; short files make one group.
+
+        Raises
+        ------
+        FileError, ContractError, MappingError
+            As for `read_events`, as soon as it is met.
+        """
+        numbered = list(enumerate(paths))
+        if any(is_long(path) for path in paths):
+            numbered.sort(key=lambda each: not self._holds_orders(each[1]))
+        group: list[FilePiece] = []
+        formats: set[str] = set()
+        for number, path in numbered:
+            for piece in self.iter_pieces(number, path):
+                group.append(piece)
+                formats.add(piece.format)
+                if sum(each.n_rows for each in group) >= _ROWS_PER_GROUP:
+                    yield group
+                    group = []
+        self._check_use(formats)
+        if group:
+            yield group
+
+    def iter_pieces(self, number: int, path: Path, *, in_one: bool = False) -> Iterator[FilePiece]:
+        """Read one file, a long one piece by piece in bounded memory; all rows of an order are in one piece.
+
+        Parameters
+        ----------
+        number : of the file among those of the call
+        path : of the file
+        in_one : whether even a long file is one piece
+
+        Raises
+        ------
+        FileError, ContractError, MappingError
+            As for `read_events`; or a long file changed while it was read.
+        """
+        source = self._open(path, in_one=in_one)
+        how = self._choose(source)
+        if isinstance(how, Format):
+            yield from (replace(piece, number=number) for piece in iter_exports(source, how))
+            return
+        pieces = self._iter_whole_orders(source, how) if source.is_long else [RawRows.join([*source.iter_raw_rows()])]
+        for rows in pieces:
+            yield FilePiece(
+                path.name, how, tuple(self._check_rows(rows, how, path.name)), len(rows.rows), number=number
+            )
+
+    def _check_use(self, formats: Collection[str]) -> None:
+        """Refuse a mapping that no file was read through: it has a typo, or belongs to another file."""
+        if self.mapping is not None and MAPPED not in formats:
+            raise MappingError(
+                f"no file was read through the mapping {self.mapping.name}",
+                hint=f"leave --mapping away, or correct its column names: {', '.join(self.mapping.columns[:5])} ...",
+            )
+
+    def _holds_orders(self, path: Path) -> bool:
+        source = self._open(path)
+        how = self._choose(source)
+        if isinstance(how, Format):
+            return how.kind == "orders"
+        return how == MAPPED or kind_of(source.raw_names, where=path.name) == "orders"
+
+    def _open(self, path: Path, *, in_one: bool = False) -> RowSource:
+        is_json = path.name.lower().endswith((".json", ".jsonl"))
+        return open_rows(path, [each.json_places for each in self._formats] if is_json else (), in_one=in_one)
+
+    @cached_property
+    def _formats(self) -> tuple[Format, ...]:
+        return list_formats(self.formats_dir)
+
+    def _choose(self, source: RowSource) -> Format | str:
+        """Choose how a file is read, by its columns: by a format, in contract columns, or through the mapping."""
+        where = source.path.name
+        if self.format == NATIVE:
+            return NATIVE
+        if self.format != AUTO:
+            return choose_format(self.format, source.names, self._formats, where=where)
+        if self.mapping is not None and set(self.mapping.columns) <= set(source.names):
+            return MAPPED
+        if any(name in INSTANT_FIELDS for name in source.raw_names):
+            return NATIVE
+        try:
+            return detect_format(source.names, self._formats, where=where)
+        except FileError:
+            if self.mapping is not None:
+                return MAPPED
+            if near_instants(source.names):
+                kind_of(source.names, where=where)
+            raise
+
+    def _iter_whole_orders(self, source: RowSource, how: str) -> Iterator[RawRows]:
+        """Read a long file in pieces that hold whole orders."""
+        names, where = source.raw_names, source.path.name
+        if how == NATIVE:
+            check_columns(kind_of(names, where=where), names, where=where)
+        else:
+            check_mapped_columns(names, self._known_mapping, where=where)
+        ends = find_ends(self._read_order_ids(rows, how).combine_chunks() for rows in source.iter_raw_rows())
+        pieces = close_orders(source.iter_raw_rows(), ends, lambda rows: self._read_order_ids(rows, how), source.path)
+        yield from (rows for rows, _ in pieces)
+
+    def _read_order_ids(self, rows: RawRows, how: str) -> pa.ChunkedArray:
+        raw = rows.table["order_id"] if how == NATIVE else map_order_ids(rows.table, self._known_mapping)
+        return pa.chunked_array([read_column(raw.combine_chunks(), "text", load_zone("UTC")).values], pa.string())
+
+    def _check_rows(self, rows: RawRows, how: str, name: str) -> Iterator[EventRows]:
+        if how == NATIVE:
+            yield _split(kind_of(rows.table.column_names, where=name), rows.table, rows.rows, name, self.time_zone)
+            return
+        mapped = apply_mapping(rows.table, self._known_mapping, where=name)
+        yield _split("orders", mapped.orders, rows.rows, name, mapped.time_zone, mapped.in_major)
+        if mapped.verdicts is not None:
+            yield _split("verdicts", mapped.verdicts, rows.rows[mapped.verdict_rows], name, mapped.time_zone)
+
+    @property
+    def _known_mapping(self) -> Mapping:
+        if self.mapping is None:
+            raise AssertionError("a file is read through a mapping only where there is one")
+        return self.mapping
+
+
+def _split(
+    kind: EventKind, table: pa.Table, rows: Micros, name: str, time_zone: str, in_major: Collection[str] = ()
+) -> EventRows:
+    """Split rows into good ones and failures, both by their numbers in the file."""
+    good, failures = split_events(kind, table, time_zone=time_zone, in_major=in_major, where=name)
+    broken = failures["row"].to_numpy()
+    numbered = failures.set_column(0, "row", pa.array(rows[broken]))
+    return EventRows(kind, good, np.delete(rows, np.unique(broken)), name_failures(numbered, name))
