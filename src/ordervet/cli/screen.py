@@ -27,6 +27,7 @@ from ordervet.errors import (
     TrainingError,
 )
 from ordervet.words import format_text
+from ordervet.words.errors import translate_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,7 +159,9 @@ def print_error(message: str, hint: str = "") -> None:
 
 def fail(error: OrdervetError) -> NoReturn:
     """End the command with one message."""
-    print_error(format_text("cli.error", choose_lang(), message=error.message), error.hint)
+    lang = choose_lang()
+    message = translate_error(error.message, lang)
+    print_error(format_text("cli.error", lang, message=message), translate_error(error.hint, lang))
     raise SystemExit(next((code for type_, code in _CODE_OF if isinstance(error, type_)), ExitCode.INTERNAL))
 
 
