@@ -44,8 +44,7 @@ from ordervet.entities.keyed import count_evidence
 from ordervet.features import LaterEvents, build_order_events, build_spec
 from ordervet.lab.simulate import SimulationSettings, simulate
 from ordervet.learn.train import learn_model
-from ordervet.model import FitSettings, load_model
-from ordervet.model.registry import find_live_model
+from ordervet.model import FitSettings, find_live_model, load_model
 from ordervet.policy import load_policy
 from ordervet.score import find_bundled_models
 from ordervet.score.stream import find_candidates, open_parts, score_rows, stream_scores
@@ -213,9 +212,9 @@ def profile_stages(path: Path, model: Model) -> None:
         events = clock("arrays", lambda keyed=keyed: build_order_events(keyed, model.spec))
         features = clock("features", lambda events=events: parts.engine.advance(events, LaterEvents.empty()))
         built = (keyed, events, features)
-        rows = clock("score and band", lambda built=built: find_candidates(*built, parts))
+        rows = clock("score and band", lambda built=built: find_candidates(*built, parts))  # type: ignore[call-arg]
         clock("count evidence", lambda keyed=keyed: count_evidence(keyed))
-        scored = clock("decide, explain", lambda built=built, rows=rows: score_rows(*built, rows, parts))
+        scored = clock("decide, explain", lambda built=built, rows=rows: score_rows(*built, rows, parts))  # type: ignore[call-arg]
         clock("write flags", lambda scored=scored: scored.build_table(scored.rank_flagged()))
         n_orders += len(events)
     for stage, seconds in totals.items():

@@ -21,7 +21,6 @@ import json
 import os
 import resource
 import shutil
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -336,4 +335,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ordervet.cli import score, streaming
+from ordervet.score.stream import stream_scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ def orders(merchant: Events) -> pa.Table:
 def chunks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Take any file for a large one, and note how many orders each chunk has."""
     sizes: list[int] = []
-    find, stream = streaming.find_streamable, streaming.stream_scores
+    find, stream = streaming.find_streamable, stream_scores
 
     def note(*arguments: Any) -> Iterator[Any]:
         for chunk in stream(*arguments):
@@ -89,13 +90,15 @@ def test_all_orders_are_written_as_they_come(options, orders, chunks, tmp_path: 
 
 
 @pytest.mark.parametrize("ending", ["parquet", "jsonl"])
-def test_all_orders_are_written_to_any_file(ending, orders, chunks, tmp_path: Path, ordervet, models_dir) -> None:
+def test_all_orders_are_written_to_any_file(
+    ending, orders, chunks, tmp_path: Path, ordervet, models_dir, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pq.write_table(orders, tmp_path / "orders.parquet")
     outs = [tmp_path / f"{name}.{ending}" for name in ("streamed", "whole")]
 
     for out in outs:
         ordervet("score", tmp_path / "orders.parquet", "--models", models_dir, "--all", "--out", out)
-        streaming.CHUNK_ROWS = 10**6
+        monkeypatch.setattr(streaming, "CHUNK_ROWS", 10**6)
 
     assert outs[0].stat().st_size > 1_000
     if ending == "jsonl":
@@ -118,7 +121,7 @@ def test_an_interrupt_leaves_nothing_half_written(
             yield chunk
 
     pq.write_table(orders, tmp_path / "orders.parquet")
-    stream, found, out = streaming.stream_scores, [], tmp_path / "flags.csv"
+    stream, found, out = stream_scores, [], tmp_path / "flags.csv"
     out.write_text("what stood there", encoding="utf-8")
     monkeypatch.setattr(streaming, "stream_scores", interrupt)
 

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ordervet.contract import columns, split_events, tables, validate_events
-from ordervet.contract.columns import TRIMMED, _may_need_trim, measure_texts, view_rows
+from ordervet.contract.columns import _may_need_trim, measure_texts, view_rows
 from ordervet.contract.schemas import event_schema
 from ordervet.contract.text_kernel import has_repeats
+from ordervet.contract.values import TRIMMED
 
 SIGN = st.sampled_from([*TRIMMED, "a", "0", "号", "é", "𠮷", "\x7f", "\u2003", "\u3001", "\ufefe"])
 TEXTS = st.lists(st.none() | st.lists(SIGN, max_size=3).map("".join), min_size=1, max_size=12)

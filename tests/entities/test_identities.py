@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,9 @@ from ordervet.entities import (
     canonical_recipient,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 ALL = (
     canonical_buyer,
     canonical_device,
@@ -30,7 +35,9 @@ MOBILE = "13812345678"
 
 @pytest.mark.parametrize("canonicalise", ALL)
 @given(text=st.none() | st.text(max_size=20))
-def test_a_form_is_given_exactly_when_a_value_is_known(canonicalise: type[Canonical], text: str | None) -> None:
+def test_a_form_is_given_exactly_when_a_value_is_known(
+    canonicalise: Callable[[str | None], Canonical], text: str | None
+) -> None:
     form = canonicalise(text)
 
     assert (form.text != "") == (form.evidence is Evidence.KNOWN)
@@ -38,7 +45,7 @@ def test_a_form_is_given_exactly_when_a_value_is_known(canonicalise: type[Canoni
 
 @pytest.mark.parametrize("canonicalise", ALL)
 @pytest.mark.parametrize("blank", [None, "", " ", "\u3000"])
-def test_a_blank_is_absent(canonicalise: type[Canonical], blank: str | None) -> None:
+def test_a_blank_is_absent(canonicalise: Callable[[str | None], Canonical], blank: str | None) -> None:
     assert canonicalise(blank).evidence is Evidence.ABSENT
 
 

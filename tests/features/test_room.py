@@ -47,7 +47,7 @@ def test_unused_entries_are_filled_on_growth() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere arrays are copied")
 def test_a_large_array_is_not_copied() -> None:
     holder = {"array": allocate((LARGE,), np.dtype(np.int64))}
-    region = holder["array"].base
+    region: Any = holder["array"].base
     while isinstance(region, np.ndarray):
         region = region.base
     region = region.obj

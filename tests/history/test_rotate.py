@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from history_events import build_events, ids, order, outcome, verdict
-from ordervet import storage
 from ordervet.entities import Key, new_key
 from ordervet.errors import HistoryError, KeyMismatchError
 from ordervet.features import FeatureEngine, build_later_events, build_order_events, build_spec
@@ -179,7 +178,7 @@ def test_history_stays_as_it_is_where_folders_cannot_change_places(
 ) -> None:
     history.ingest(season)
     before = history.read()
-    monkeypatch.setattr(storage.ctypes, "CDLL", lambda *_, **__: object())
+    monkeypatch.setattr("ctypes.CDLL", lambda *_, **__: object())
 
     with pytest.raises(HistoryError, match="cannot be exchanged here"):
         rotate_key(history.path, key, NEW, [season.orders])

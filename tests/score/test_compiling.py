@@ -50,7 +50,7 @@ def test_nothing_is_compiled_where_kernels_are(
 
 
 def test_both_halves_run_each_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
 
     beside = compiling._start_beside()
     compiling.compile_keys()
@@ -60,6 +60,6 @@ def test_both_halves_run_each_in_a_process_of_its_own(monkeypatch: pytest.Monkey
 
 
 def test_one_core_has_no_use_for_two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
 
     assert compiling._start_beside() is None

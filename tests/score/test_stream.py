@@ -13,8 +13,7 @@ from ordervet.entities import key_events, new_key
 from ordervet.errors import ContractError, HistoryError, PolicyError
 from ordervet.features import FeatureEngine, build_later_events
 from ordervet.model import ForestPredictor
-from ordervet.policy import load_policy
-from ordervet.policy.policy import Capacity
+from ordervet.policy import Capacity, load_policy
 from ordervet.score import Scorer
 from ordervet.score.stream import StreamParts, stream_scores
 

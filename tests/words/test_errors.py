@@ -48,10 +48,16 @@ def test_every_translated_line_is_raised() -> None:
 
 @pytest.mark.parametrize("room", ["cli", "contract"])
 def test_every_line_about_commands_and_files_is_translated(room: str) -> None:
-    code = {line for line in find_lines(SOURCE / room) if not any(" " in part for part in line.split("{}"))}
+    assert find_lines(SOURCE / room) - load_translations().keys() - ONE_VALUE - CODE == set()
 
-    assert find_lines(SOURCE / room) - code - load_translations().keys() - ONE_VALUE == set()
 
+#: Commands, settings and code, in which there is nothing to translate.
+CODE = {
+    "ordervet ingest FILE... --history DIR",
+    'names = ["buyer__count__order__{1d,7d}"]',
+    "--shifts 09:00-18:00,20:00-24:00",
+    '{} "2025-11-11 20:00"',
+}
 
 #: What is wrong with one value: part of a row's failure, never an error of a command.
 ONE_VALUE = {
