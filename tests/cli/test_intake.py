@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from contract.formats.tmall_exports import write_tmall
-from ordervet.cli.words import name_outcome
+from ordervet.cli.accounts import name_outcome
 from ordervet.contract import OutcomeKind
 from ordervet.contract.formats import list_formats
 from ordervet.entities import Key

@@ -9,20 +9,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ordervet.cli.screen import out
-from ordervet.cli.words import join, name_entity, name_outcome, word
 from ordervet.contract.files.accounts import build_account
 from ordervet.contract.files.pieces import FILE_FAILURE_SCHEMA
 from ordervet.entities.keyed import count_evidence
 from ordervet.history import IngestStatus
+from ordervet.words import find_words, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ordervet.cli.session import Session
     from ordervet.contract import FileAccount
     from ordervet.contract.files.pieces import FilePiece
     from ordervet.history import Ingested
-    from ordervet.policy import Lang
+    from ordervet.words import Lang
 
 _SHOWN_FROM = 0.005  # shares below are not worth a word on the screen
 
@@ -91,30 +91,38 @@ def list_failures(pieces: Sequence[FilePiece], ingested: Sequence[Ingested]) -> 
     return pa.concat_tables(tables).combine_chunks()
 
 
-def print_accounts(accounts: Iterable[FileAccount], lang: Lang) -> None:
+def print_accounts(session: Session, accounts: Iterable[FileAccount]) -> None:
     """Print what became of the rows of each file, and what its orders lack."""
     for each in accounts:
         counts = {"accepted": each.n_accepted, "merged": each.n_merged, "known": each.n_known}
-        line = word("account", lang, file=each.file, read=each.n_read, aside=each.n_quarantined, **counts)
-        out.print(line, markup=False)
-        lacking = [
-            _format_missing(name, each, lang) for name, share in each.missing_evidence.items() if share >= _SHOWN_FROM
-        ]
+        counts |= {"read": each.n_read, "aside": each.n_quarantined}
+        session.print(session.text("files.account", file=each.file, **counts))
+        missing = each.missing_evidence.items()
+        lacking = [_format_missing(session, name, each) for name, share in missing if share >= _SHOWN_FROM]
         if lacking:
-            out.print(word("lacking", lang, n=each.n_orders, what=join(lacking, lang)), style="dim")
-        undated = {name_outcome(kind, lang): n for kind, n in each.undated.items()}
+            what = join_words(lacking, session.lang)
+            session.print(session.text("files.lacking", n=each.n_orders, what=what), style="dim")
+        undated = {name_outcome(kind, session.lang): n for kind, n in each.undated.items()}
         for title, found in (("undated", undated), ("unknown_states", each.unknown_states)):
             if found:
-                what = join([f"{n:,} {name}" for name, n in found.items()], lang)
-                out.print(word(title, lang, what=what), style="dim", markup=False)
+                what = join_words([f"{n:,} {name}" for name, n in found.items()], session.lang)
+                session.print(session.text(f"files.{title}", what=what), style="dim")
 
 
-def _format_missing(name: str, account: FileAccount, lang: Lang) -> str:
+def name_outcome(kind: str, lang: Lang) -> str:
+    """Name what became of orders, in the words of the reasons."""
+    from ordervet.policy.registry import load_registry
+
+    return load_registry().columns[kind][lang]
+
+
+def _format_missing(session: Session, name: str, account: FileAccount) -> str:
     n_masked = account.evidence[name]["masked"]
-    masked = word("masked", lang, share=n_masked / account.n_orders) if n_masked else ""
-    return f"{name_entity(name, lang)} {account.missing_evidence[name]:.0%}{masked}"
+    masked = session.text("files.masked", share=n_masked / account.n_orders) if n_masked else ""
+    entity = find_words("entities", session.lang).get(name, name)
+    return f"{entity} {account.missing_evidence[name]:.0%}{masked}"
 
 
-def format_set_aside(n_rows: int, n_failures: int, lang: Lang) -> str:
+def format_set_aside(session: Session, n_rows: int, n_failures: int) -> str:
     """Format how many rows were set aside; a line about part of a row that was used counts by itself."""
-    return word("aside" if n_rows else "aside_none", lang, rows=n_rows, lines=n_failures)
+    return session.text("files.aside" if n_rows else "files.aside_none", rows=n_rows, lines=n_failures)

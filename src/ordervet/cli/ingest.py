@@ -72,7 +72,7 @@ def ingest(
             }
         )
     else:
-        print_accounts(brought.accounts, session.lang)
+        print_accounts(session, brought.accounts)
         _print_notes(brought, session)
         _print_set_aside(brought, quarantine, session)
     if brought.failures.num_rows:
@@ -131,4 +131,4 @@ def _print_set_aside(brought: _Brought, quarantine: Path | None, session: Sessio
     if brought.failures.num_rows:
         n_rows = sum(each.n_quarantined for each in brought.accounts)
         where = session.text("files.see", path=quarantine) if quarantine else session.text("files.quarantine")
-        session.warn(f"{format_set_aside(n_rows, brought.failures.num_rows, session.lang)}: {where}")
+        session.warn(f"{format_set_aside(session, n_rows, brought.failures.num_rows)}: {where}")

@@ -301,7 +301,7 @@ def _print_found(session: Session, found: _Found, shown: _Shown) -> None:
     is_simulated = bool(origin.get("is_simulated"))
     for line in name_model(shown.model.model_id, origin.get("about"), is_simulated=is_simulated, lang=lang):
         session.print(line, style="dim")
-    print_accounts(found.accounts, lang)
+    print_accounts(session, found.accounts)
     for path in (targets.out, targets.page):
         if path:
             session.print(session.text("written", path=path))
@@ -310,7 +310,7 @@ def _print_found(session: Session, found: _Found, shown: _Shown) -> None:
             session.text("files.see", path=targets.quarantine) if targets.quarantine else session.text("files.validate")
         )
         n_aside = sum(each.n_quarantined for each in found.accounts)
-        session.warn(f"{format_set_aside(n_aside, found.n_failures, lang)}: {where}")
+        session.warn(f"{format_set_aside(session, n_aside, found.n_failures)}: {where}")
     if targets.holds and found.handed:
         session.print(f"{say_holds(found.handed, lang)}: {targets.holds}")
 

@@ -55,7 +55,7 @@ def validate(
             }
         )
     else:
-        print_accounts(accounts, session.lang)
+        print_accounts(session, accounts)
         good = [session.text(f"files.{kind}", n=n) for kind, n in counts.items() if n]
         session.print(session.text("files.good") + join_words(good, session.lang))
         if n_failed:
