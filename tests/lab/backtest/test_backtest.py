@@ -140,12 +140,12 @@ def test_backtest_against_the_truth_tests_every_order_of_the_test_part(simulatio
 
 
 def test_truth_of_another_simulation_is_refused(simulation: Simulation) -> None:
-    with pytest.raises(ContractError, match="does not tell of"):
+    with pytest.raises(ContractError, match="truth lacks 1,203 of 1,203 test orders"):
         run_backtest(simulation.events, build_spec(), None, settings=QUICK, truth=check_truth(simulation.truth[:100]))
 
 
 def test_truth_without_its_columns_is_refused() -> None:
-    with pytest.raises(ContractError, match="lacks is_malicious, kind, look_alike"):
+    with pytest.raises(ContractError, match="has no column is_malicious, kind, look_alike"):
         check_truth(pa.table({"order_id": ["o1"]}))
 
 
