@@ -6,7 +6,8 @@ OrdervetError
 ├── MappingError         a mapping file is wrong
 ├── KeyMismatchError     an identifier key is missing, malformed or not the one a store was made with
 ├── HistoryError         events contradict the rule of time
-│   └── HistoryLockedError  a history cannot be opened for writing, now or by this user
+│   ├── HistoryLockedError  a history cannot be opened for writing, now or by this user
+│   └── ForkedError         a scorer or history was used in a forked child of the process that opened it
 ├── ModelError           a model artefact is missing, damaged or does not fit the features
 ├── PolicyError          a policy, reason or script file is wrong
 └── TrainingError        there is not enough to learn from
@@ -58,6 +59,10 @@ class HistoryError(OrdervetError):
 
 class HistoryLockedError(HistoryError):
     """Another process is writing a history, or this one may not."""
+
+
+class ForkedError(HistoryError):
+    """A scorer or history was used in a forked child of the process that opened it."""
 
 
 class ModelError(OrdervetError):

@@ -7,6 +7,7 @@ import os
 import secrets
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +22,28 @@ DRAFT_PATTERN = ".*.part"
 
 # Arguments of renameat2 (Linux) and renamex_np (macOS): relative to the working directory, and exchange.
 _AT_FDCWD, _EXCHANGE = -100, 2
+
+
+_HOLDERS: WeakSet[object] = WeakSet()
+
+
+def leave_open_in_children(holder: object) -> None:
+    """Let no forked child finalize an object: the files it holds open are the parent's.
+
+    A child must not close a SQLite database of its parent, neither when it collects garbage nor when it exits: closing
+    checkpoints and removes the write-ahead log that the parent goes on writing.
+    """
+    _HOLDERS.add(holder)
+
+
+def _pin_holders() -> None:
+    for holder in _HOLDERS:
+        # NOT: a reference from a module. When the interpreter exits, those are dropped.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(holder))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pin_holders)
 
 
 def acquire_lock(path: Path, *, wait_s: float = 0.0) -> BaseFileLock | None:

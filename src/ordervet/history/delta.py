@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 
 from ordervet.entities.keyed import ORDER_ID
 from ordervet.entities.keys import check_key_id
-from ordervet.errors import HistoryError
+from ordervet.errors import ForkedError, HistoryError
 from ordervet.history.rows import EVENT_OF, fit_rows, row_schema, sort_rows
 from ordervet.storage import sync
 
@@ -42,6 +42,9 @@ LOG_FOLDER = "_delta_log"
 _DATA_FILE = re.compile(r"^part-.*\.parquet(#\d+)?$")
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _DAY_MS = 86_400_000
+_OPENED_BY: dict[str, int] = {}
+"""The process that opened the first table."""
+
 _ADVICE = {
     "read": ("check its path and permissions; if it is damaged, restore its folder from a backup", ""),
     "written": ("free some space, or check the permissions of its folder", "; its last version is unchanged"),
@@ -50,6 +53,7 @@ _ADVICE = {
 
 def create_table(folder: Path, key_id: str) -> None:
     """Create an empty store in an existing folder."""
+    _check_process()
     from deltalake import DeltaTable
 
     settings = settings_for(key_id) | _STATISTICS
@@ -63,9 +67,19 @@ def settings_for(key_id: str) -> dict[str, str]:
 
 def load_table(folder: Path, version: int | None = None) -> DeltaTable:
     """Open a version of a store, by default the newest."""
+    _check_process()
     from deltalake import DeltaTable
 
     return DeltaTable(folder, version=version)
+
+
+def _check_process() -> None:
+    """Refuse to go on in a forked child: the threads of `deltalake` do not survive a fork, and it panics."""
+    if _OPENED_BY.setdefault("pid", os.getpid()) != os.getpid():
+        raise ForkedError(
+            "this process was forked after its parent opened a history",
+            hint="open histories only after the fork, in each worker; or start workers with spawn",
+        )
 
 
 def check_table(settings: dict[str, str], key: Key, folder: Path) -> None:
@@ -222,10 +236,10 @@ def committing(folder: Path) -> Iterator[DeltaTable]:
         sync_table(folder, live_files(table) - before, first_version)
 
 
-def read_identities(folder: Path) -> pa.Table:
-    """Read ``event_id``, ``seen_at`` and ``blame`` of every row of the newest version."""
+def read_identities(folder: Path, version: int | None = None) -> pa.Table:
+    """Read ``event_id``, ``seen_at`` and ``blame`` of every row of a version, by default the newest."""
     columns = ["event_id", "seen_at", "blame"]
-    return load_table(folder).to_pyarrow_dataset().to_table(columns=columns)
+    return load_table(folder, version).to_pyarrow_dataset().to_table(columns=columns)
 
 
 def read_arrivals(folder: Path, since_us: int | None = None) -> pa.Table:

@@ -17,6 +17,7 @@ that had none.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
@@ -277,6 +278,7 @@ class KnownEvents:
         self._digest = digest_events(event_ids, is_blamed)
         self._sorted = np.sort(event_ids)
         self._settling: dict[int, bool] = {}
+        self._lock = threading.Lock()
         self._recent: dict[int, bool] = {}
 
     def __contains__(self, event_id: int) -> bool:
@@ -287,7 +289,8 @@ class KnownEvents:
 
     def add(self, event_id: int, *, is_blamed: bool = False) -> None:
         """Add a new event."""
-        self._recent[event_id] = is_blamed
+        with self._lock:
+            self._recent[event_id] = is_blamed
 
     def digest(self) -> Digest:
         """Digest all events."""
@@ -296,8 +299,9 @@ class KnownEvents:
     def settle(self) -> None:
         """Merge recent identities into the sorted array, 8 bytes each; other threads may look up meanwhile."""
         # NOTE: an identity is in at least one of the three at every step, whatever a concurrent lookup sees.
-        self._settling = self._recent
-        self._recent = {}
+        with self._lock:
+            self._settling = self._recent
+            self._recent = {}
         merged = np.concatenate([self._sorted, np.fromiter(self._settling, np.int64, len(self._settling))])
         merged.sort(kind="stable")  # SPEED: nearly sorted already
         self._sorted = merged

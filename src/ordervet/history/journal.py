@@ -27,7 +27,7 @@ from ordervet.errors import HistoryError
 from ordervet.history import delta
 from ordervet.history.identity import STORED_COLUMNS, admit
 from ordervet.history.rows import fit_rows, read_lines, sort_rows, unite_schemas
-from ordervet.storage import sync
+from ordervet.storage import leave_open_in_children, sync
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +76,7 @@ class Journal:
         self.path = path
         self._connection = _connect(path, durability)
         self._wal: int | None = None
+        leave_open_in_children(self)
 
     def append(self, entry: Entry) -> None:
         """Write one entry, whole or not at all.

@@ -38,7 +38,7 @@ class WriterLock:
     @property
     def is_kept(self) -> bool:
         """Whether this process keeps the lock beyond single blocks."""
-        return self._kept is not None
+        return self._kept is not None and self._kept.is_locked
 
     def keep(self) -> None:
         """Keep every other process out until `release`.
@@ -53,7 +53,7 @@ class WriterLock:
             The folder cannot be written.
         """
         with self._turn:
-            if self._kept is None:
+            if not self.is_kept:
                 self._kept = _lock(self._folder)
 
     def release(self) -> None:
@@ -67,7 +67,7 @@ class WriterLock:
     def held(self) -> Iterator[None]:
         """Keep every other writer out while the block runs; errors are those of `keep`."""
         with self._turn:
-            if self._kept is not None:
+            if self.is_kept:
                 yield
                 return
             lock = _lock(self._folder)

@@ -8,6 +8,7 @@ all of it on the disk, and what a dead scorer left is committed by the next writ
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from contextlib import contextmanager
@@ -87,6 +88,7 @@ class LiveHistory:
         self._flush_lock = threading.RLock()
         self._wake, self._stop = threading.Event(), threading.Event()
         self._n_pending, self._pending_since, self._n_flushes = 0, 0.0, 0
+        self._pid = os.getpid()
         try:
             history.lock.keep()
         except OSError as error:
@@ -235,8 +237,8 @@ class LiveHistory:
             return tail.filter(pc.is_in(tail["event_id"], pa.array(event_ids[~is_inside])))
 
     def close(self) -> None:
-        """Flush everything to the table and release the history; a second call does nothing."""
-        if self._stop.is_set():
+        """Flush everything to the table and release the history; do nothing the second time or in a forked child."""
+        if self._stop.is_set() or os.getpid() != self._pid:  # in a forked child, everything here is the parent's
             return
         self._stop.set()
         self._wake.set()

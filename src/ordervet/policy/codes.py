@@ -51,6 +51,7 @@ class DecisionCode(StrEnum):
     UNSCORED_INVALID_ORDER = "UNSCORED_INVALID_ORDER"
     UNSCORED_LATE = "UNSCORED_LATE"
     UNSCORED_ERROR = "UNSCORED_ERROR"
+    UNSCORED_FORKED = "UNSCORED_FORKED"
 
     def explain(self, lang: Lang = "zh") -> str:
         """Say in one sentence what the code means.

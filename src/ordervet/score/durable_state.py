@@ -196,6 +196,10 @@ class DurableState(OnlineState):
         self._live.flush()
         self._rebuild(spec)
 
+    def refresh(self) -> bool:
+        """Return False: the only writer of a store has nothing to read from it."""
+        return False
+
     def erase_buyer(self, buyer_id: str) -> Erased:
         """Erase a buyer from the history and from the state; see `History.erase_buyer`."""
         self._join_saving()

@@ -14,7 +14,8 @@ from ordervet.entities import KeyedEvents, key_events
 from ordervet.entities.keyed import KEYED_KINDS, complete_columns, keyed_schema
 from ordervet.errors import HistoryError, ModelError
 from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
-from ordervet.history.rows import read_lines, to_events
+from ordervet.history.identity import identify
+from ordervet.history.rows import read_lines, to_events, to_rows
 from ordervet.score.live_order import find_mask, list_own_features, pick_ids
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ordervet.contract import Events
     from ordervet.entities import Key
     from ordervet.features import FeatureSpec
-    from ordervet.history import Erased
+    from ordervet.history import Erased, History
     from ordervet.score.live_event import LiveEvent
     from ordervet.score.live_order import KeptOrder, LiveOrder
 
@@ -58,14 +59,20 @@ class OnlineState:
     key : the identifier key
     spec : the features; None without a model
     n_jobs : threads for many events
+    store : a history that is only read; what it holds is known from the start
     """
 
-    def __init__(self, key: Key, spec: FeatureSpec | None, *, n_jobs: int = 1) -> None:
+    def __init__(self, key: Key, spec: FeatureSpec | None, *, n_jobs: int = 1, store: History | None = None) -> None:
         self.history_version: int | None = None  # of the open store, if any
         self._key, self._n_jobs = key, n_jobs
         self._engine = FeatureEngine(spec, n_jobs=n_jobs) if spec else None
         self._past: list[KeyedEvents] = []
         self._past_single: list[KeptOrder | LiveEvent] = []
+        self._store, self._stored = store, list[KeyedEvents]()
+        if store is not None:
+            self._read_store(store, store.version)
+            if spec is not None:
+                self.rebuild(spec)
 
     @property
     def last_seen_at(self) -> int | None:
@@ -150,6 +157,27 @@ class OnlineState:
             advance(engine, concat_events(past))
         self._engine = engine
 
+    def refresh(self) -> bool:
+        """Read the store again if it has a newer version; return whether it had.
+
+        Raises
+        ------
+        HistoryError
+            There is no store, or it cannot be read.
+        """
+        if self._store is None:
+            raise HistoryError(
+                "this scorer reads no history store",
+                hint='Scorer.open(history="DIR", read_only=True) opens one that does',
+            )
+        version = self._store.version
+        if version == self.history_version:
+            return False
+        self._read_store(self._store, version)
+        if self._engine is not None:
+            self.rebuild(self._engine.spec)
+        return True
+
     def erase_buyer(self, buyer_id: str) -> Erased:  # noqa: ARG002 - the same signature for all states
         """Raise HistoryError: there is no store to erase from."""
         raise HistoryError(
@@ -168,7 +196,24 @@ class OnlineState:
             lines = [one.line for one in self._past_single]
             self._past.append(to_events(read_lines(lines), self._key.key_id, is_tail=True))
             self._past_single = []
-        return self._past
+        return [*self._stored, *self._past]
+
+    def _read_store(self, store: History, version: int) -> None:
+        """Take over a version of the store; events of this scorer that are in it are remembered once."""
+        from ordervet.history.delta import read_identities
+
+        stored = store.read(version=version)
+        known = np.asarray(read_identities(store.path, version)["event_id"])
+        self._list_past()
+        self._past = [self._drop_known(events, known) for events in self._past]
+        self._stored, self.history_version = [stored], version
+
+    def _drop_known(self, events: KeyedEvents, known: NDArray[np.int64]) -> KeyedEvents:
+        tables = {}
+        for kind in KEYED_KINDS:
+            ids = np.asarray(identify(to_rows(events, kind), self._key)["event_id"])
+            tables[kind] = getattr(events, kind).filter(pa.array(~np.isin(ids, known)))
+        return KeyedEvents(**tables, key_id=events.key_id)
 
 
 def advance(engine: FeatureEngine, events: KeyedEvents) -> Features:

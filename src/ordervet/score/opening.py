@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ordervet.contract import Events, read_events
 from ordervet.contract.files.reader import list_event_files
 from ordervet.entities.keys import EPHEMERAL
-from ordervet.errors import ModelError
+from ordervet.errors import HistoryError, ModelError
 from ordervet.model import find_live_model, load_serving_forest
 from ordervet.policy import DecisionCode
 from ordervet.score.online_state import OnlineState
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     Past = Events | str | Path | Sequence[str | Path]
 
 _log = logging.getLogger("ordervet")
+
+_CREATE_HINT = "create one: ordervet ingest FILE... --history DIR; or open the scorer without history="
 
 
 def find_bundled_models() -> Path:
@@ -99,11 +101,29 @@ def open_state(
         from ordervet.score.durable_state import DurableState
 
         return DurableState(store, key, spec, n_jobs=n_jobs, durability=durability)
-    state = OnlineState(key, spec, n_jobs=n_jobs)
-    state.history_version = store.version if store is not None else None
-    if history is not None and spec is not None:
-        state.add_past(_read_past(history) if store is None else store.read())
+    state = OnlineState(key, spec, n_jobs=n_jobs, store=store)
+    if store is None and history is not None and spec is not None:
+        state.add_past(_read_past(history))
     return state
+
+
+def check_past(history: Past | None) -> None:
+    """Check that a past is there at all.
+
+    Raises
+    ------
+    HistoryError
+        A file or folder does not exist, or a folder has neither a history store nor event files.
+    """
+    if history is None or isinstance(history, Events):
+        return
+    from ordervet.history import is_history
+
+    for path in map(Path, [history] if isinstance(history, (str, Path)) else history):
+        if not path.exists():
+            raise HistoryError(f"there is no history {path}", hint=_CREATE_HINT)
+        if path.is_dir() and not is_history(path) and not list_event_files(path):
+            raise HistoryError(f"the folder {path} holds no history", hint=_CREATE_HINT)
 
 
 def find_store(history: Past | None, key: Key) -> History | None:

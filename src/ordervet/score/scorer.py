@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import time
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +21,7 @@ from ordervet.contract import Correction, Events, Outcome, Verdict, event_schema
 from ordervet.contract.one_order import read_order
 from ordervet.entities import key_events, load_key
 from ordervet.entities.keyed import KEYED_KINDS
-from ordervet.errors import ContractError, HistoryError, HistoryLockedError, ModelError, OrdervetError
+from ordervet.errors import ContractError, ForkedError, HistoryError, HistoryLockedError, ModelError, OrdervetError
 from ordervet.model import ForestPredictor, find_live_model
 from ordervet.policy import Decision, DecisionCode, keep_policy, load_policy
 from ordervet.score.batch import score_batch
@@ -28,10 +31,10 @@ from ordervet.score.live_decision import Desk, LiveDecider
 from ordervet.score.live_event import LiveEventReader
 from ordervet.score.live_order import LiveOrderReader, build_order_arrays
 from ordervet.score.online_state import Features, OnlineState
-from ordervet.score.opening import find_bundled_models, load_live, open_state, warn_of_other_key
+from ordervet.score.opening import check_past, find_bundled_models, load_live, open_state, warn_of_other_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from ordervet.contract import Order
@@ -68,7 +71,9 @@ class ModelSource:
 class Scorer:
     """Scores live orders and tables of orders, and remembers what it has seen.
 
-    Open one with `Scorer.open`, and close it, or use it as a context manager.
+    Open one with `Scorer.open`, and close it, or use it as a context manager. Any number of threads may use it; they
+    take turns. It belongs to the process that opened it: in a forked child it answers UNSCORED_FORKED, other methods
+    raise `ForkedError`, and nothing of the parent's is closed or written.
 
     Parameters
     ----------
@@ -111,6 +116,8 @@ class Scorer:
         self.policy = policy
         self.codes: Counter[DecisionCode] = Counter()
         self._key = key
+        self._pid, self._warned_pid = os.getpid(), 0
+        self._lock = threading.RLock()
         self._lang: Lang = lang
         self._n_jobs = n_jobs
         self._code_without_model = code_without_model
@@ -146,7 +153,7 @@ class Scorer:
     ) -> Self:
         """Open a scorer with the live model of a models folder.
 
-        It fails open: without a readable model or history the scorer works, and says so in every decision's code.
+        It fails open: with an unreadable model or history the scorer works, and says so in every decision's code.
 
         Parameters
         ----------
@@ -166,7 +173,8 @@ class Scorer:
         Raises
         ------
         HistoryError
-            Another process is writing the history store, or this one lacks permission.
+            There is no such history; another process is writing it, this one lacks permission, or it was forked after
+            its parent had opened a history.
         PolicyError, KeyMismatchError
             The policy file is invalid, or the key is not the history's: mistakes to fix, not to pass over.
         """
@@ -175,11 +183,12 @@ class Scorer:
         model, predictor, code = load_live(folder)
         key = load_key()
         rules = load_policy(policy)
+        check_past(history)
         spec = model.spec if model else None
         state: OnlineState | None = None
         try:
             state = open_state(history, key, spec, is_read_only=read_only, n_jobs=n_jobs, durability=durability)
-        except HistoryLockedError:
+        except (HistoryLockedError, ForkedError):
             raise
         except (OSError, ContractError, HistoryError) as error:
             _log.error("the history cannot be read: %s", getattr(error, "message", type(error).__name__))
@@ -209,11 +218,15 @@ class Scorer:
         order : an Order, or a dict of its fields
         """
         started = time.perf_counter()
+        if os.getpid() != self._pid:
+            return self._pass_forked([order])[0]
         try:
             checked = read_order(order)
         except (ContractError, ValidationError):
-            return self._count([self._pass(_find_id(order), DecisionCode.UNSCORED_INVALID_ORDER)])[0]
-        return self._count(self._answer([checked], self._score_one, started))[0]
+            with self._lock:
+                return self._count([self._pass(_find_id(order), DecisionCode.UNSCORED_INVALID_ORDER)])[0]
+        with self._lock:
+            return self._count(self._answer([checked], self._score_one, started))[0]
 
     def score_many(self, orders: Sequence[Order | dict[str, Any]]) -> list[Decision]:
         """Score orders that arrive together, in the order given, as `score` would one after the other.
@@ -229,6 +242,8 @@ class Scorer:
         n_orders decisions
         """
         started = time.perf_counter()
+        if os.getpid() != self._pid:
+            return self._pass_forked(orders)
         decisions: dict[int, Decision] = {}
         checked: dict[int, Order] = {}
         for row, order in enumerate(orders):
@@ -236,10 +251,11 @@ class Scorer:
                 checked[row] = read_order(order)
             except (ContractError, ValidationError):
                 decisions[row] = self._pass(_find_id(order), DecisionCode.UNSCORED_INVALID_ORDER)
-        for batch in _split_repeats(checked):
-            decided = self._answer(list(batch.values()), self._score_together, started)
-            decisions.update(zip(batch, decided, strict=True))
-        return self._count([decisions[row] for row in range(len(orders))])
+        with self._lock:
+            for batch in _split_repeats(checked):
+                decided = self._answer(list(batch.values()), self._score_together, started)
+                decisions.update(zip(batch, decided, strict=True))
+            return self._count([decisions[row] for row in range(len(orders))])
 
     def score_table(self, data: object, *, capacity: int | None = None, explain_all: bool = False) -> Any:
         """Score a table of orders, each as of its own time, and remember them.
@@ -293,14 +309,15 @@ class Scorer:
         ModelError
             There is no model.
         """
-        features = self._add_past(events)
-        if since_us is not None or order_ids is not None:
-            is_asked = features.events.seen_at >= (since_us or 0)
-            if order_ids is not None:
-                is_asked &= np.asarray(pc.is_in(features.orders["order_id"], order_ids))
-            features = features.take(np.flatnonzero(is_asked))
-        explain_rows = range(len(features.events)) if explain_all else ()
-        return self._decide(features, capacity=capacity, explain_rows=explain_rows)
+        with self._turn():
+            features = self._add_past(events)
+            if since_us is not None or order_ids is not None:
+                is_asked = features.events.seen_at >= (since_us or 0)
+                if order_ids is not None:
+                    is_asked &= np.asarray(pc.is_in(features.orders["order_id"], order_ids))
+                features = features.take(np.flatnonzero(is_asked))
+            explain_rows = range(len(features.events)) if explain_all else ()
+            return self._decide(features, capacity=capacity, explain_rows=explain_rows)
 
     def explain_events(
         self, events: Events | KeyedEvents, order_id: str
@@ -317,21 +334,23 @@ class Scorer:
         ContractError
             No order has this id.
         """
-        features = self._add_past(events)
-        ids = features.orders["order_id"].to_pylist()
-        if order_id not in ids:
-            raise ContractError(
-                f"there is no order with this id among {len(ids):,}", hint="copy the id from the file, with its case"
-            )
-        row = ids.index(order_id)
-        one = features.take(np.array([row]))
-        scored = self._decide(one, explain_rows=[0])
-        model, predictor = self._require_model()
-        shares = predictor.explain(one.matrix)[0, :-1]
-        names = model.spec.names
-        ranked = [at for at in np.argsort(-np.abs(shares), kind="stable") if shares[at] != 0]
-        parts = [(names[at], float(one.matrix[0, at]), float(shares[at])) for at in ranked]
-        return scored.build_decision(0), parts
+        with self._turn():
+            features = self._add_past(events)
+            ids = features.orders["order_id"].to_pylist()
+            if order_id not in ids:
+                raise ContractError(
+                    f"there is no order with this id among {len(ids):,}",
+                    hint="copy the id from the file, with its case",
+                )
+            row = ids.index(order_id)
+            one = features.take(np.array([row]))
+            scored = self._decide(one, explain_rows=[0])
+            model, predictor = self._require_model()
+            shares = predictor.explain(one.matrix)[0, :-1]
+            names = model.spec.names
+            ranked = [at for at in np.argsort(-np.abs(shares), kind="stable") if shares[at] != 0]
+            parts = [(names[at], float(one.matrix[0, at]), float(shares[at])) for at in ranked]
+            return scored.build_decision(0), parts
 
     def observe(self, event: Outcome | Verdict | Correction) -> None:
         """Remember an outcome, verdict or correction from the time of its arrival.
@@ -350,10 +369,11 @@ class Scorer:
                 f"observe: got {type(event).__name__}, expected Outcome, Verdict or Correction",
                 hint='scorer.observe(Outcome(order_id="t1", kind="refund_requested", happened_at="2025-11-12 09:00"))',
             )
-        if self._event_reader is None:
-            self._event_reader = LiveEventReader(self._key)
-        seen_at = self._clock.stamp_event(event.order_id, is_verdict=not isinstance(event, Outcome))
-        self._state.add_event(self._event_reader.read(event, seen_at))
+        with self._turn():
+            if self._event_reader is None:
+                self._event_reader = LiveEventReader(self._key)
+            seen_at = self._clock.stamp_event(event.order_id, is_verdict=not isinstance(event, Outcome))
+            self._state.add_event(self._event_reader.read(event, seen_at))
 
     def reload_if_changed(self) -> bool:
         """Switch to the model that is live now, with its compiled forest and the policy.
@@ -372,23 +392,8 @@ class Scorer:
         PolicyError
             The policy file is invalid.
         """
-        if self._source is None:
-            return False
-        try:
-            if self.model is not None and find_live_model(self._source.models).name == self.model.model_id:
-                return False
-        except ModelError as error:
-            _log.error("the live model cannot be found: %s", error.message)
-            return False
-        model, predictor, _ = load_live(self._source.models)
-        if model is None or (self.model is not None and model.model_id == self.model.model_id):
-            return False
-        policy = load_policy(self._source.policy)
-        if self.model is None or self.model.spec != model.spec:
-            self._state.rebuild(model.spec)
-        self.model, self._predictor, self.policy = model, predictor, policy
-        self._keep_policy()
-        return True
+        with self._turn():
+            return self._reload()
 
     def erase_buyer(self, buyer_id: str) -> Erased:
         """Erase a buyer from the history store and from the state; see `History.erase_buyer`.
@@ -398,7 +403,8 @@ class Scorer:
         HistoryError
             The scorer has no store, or it cannot be written.
         """
-        return self._state.erase_buyer(buyer_id)
+        with self._turn():
+            return self._state.erase_buyer(buyer_id)
 
     def flush(self) -> None:
         """Write everything acknowledged so far to the history store, for other processes to read.
@@ -408,13 +414,42 @@ class Scorer:
         HistoryError
             The store cannot be written; acknowledged events are in the journal.
         """
-        self._state.flush()
+        with self._turn():
+            self._state.flush()
 
     def close(self) -> None:
-        """Write everything to the history store, and release it for other writers."""
-        self._state.close()
-        if self._shadow is not None:
-            self._shadow.close()
+        """Write everything to the history store, and release it for other writers; in a forked child, do nothing."""
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            self._state.close()
+            if self._shadow is not None:
+                self._shadow.close()
+
+    def refresh(self) -> bool:
+        """Read again what the history store has become since it was opened or refreshed, if the scorer only reads it.
+
+        What this scorer has seen itself stays remembered, and is counted once when the store has it too.
+
+        Returns
+        -------
+        whether the store had a newer version
+
+        Raises
+        ------
+        HistoryError
+            The scorer does not read a store, or the store cannot be read.
+        """
+        with self._turn():
+            is_newer = self._state.refresh()
+            self._note_last()
+            return is_newer
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(
+            "a Scorer cannot be pickled or copied: its state and its history belong to one process\n"
+            "hint: call Scorer.open(...) in each process; only one of them may write a history"
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -423,6 +458,28 @@ class Scorer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Take this thread's turn, or raise in a forked child."""
+        if os.getpid() != self._pid:
+            raise ForkedError(
+                "this scorer was opened before the process was forked, and belongs to the parent",
+                hint="open scorers only after the fork, in each worker; only one process may write a history",
+            )
+        with self._lock:
+            yield
+
+    def _pass_forked(self, orders: Sequence[Order | dict[str, Any]]) -> list[Decision]:
+        """Let orders pass in a forked child, which must not touch what belongs to its parent."""
+        if self._warned_pid != os.getpid():
+            self._warned_pid = os.getpid()
+            _log.error(
+                "this scorer was opened before the process was forked: orders pass as %s and are not remembered; "
+                "open scorers only after the fork, in each worker",
+                DecisionCode.UNSCORED_FORKED,
+            )
+        return self._count([self._build_unscored(_find_id(order), DecisionCode.UNSCORED_FORKED) for order in orders])
 
     def _answer(
         self, orders: list[Order], score: Callable[[list[Order]], list[Decision] | None], started: float
@@ -533,6 +590,25 @@ class Scorer:
             raise ModelError("there is no model to score with", hint="train one: ordervet train FILE... --models DIR")
         return self.model, self._predictor
 
+    def _reload(self) -> bool:
+        if self._source is None:
+            return False
+        try:
+            if self.model is not None and find_live_model(self._source.models).name == self.model.model_id:
+                return False
+        except ModelError as error:
+            _log.error("the live model cannot be found: %s", error.message)
+            return False
+        model, predictor, _ = load_live(self._source.models)
+        if model is None or (self.model is not None and model.model_id == self.model.model_id):
+            return False
+        policy = load_policy(self._source.policy)
+        if self.model is None or self.model.spec != model.spec:
+            self._state.rebuild(model.spec)
+        self.model, self._predictor, self.policy = model, predictor, policy
+        self._keep_policy()
+        return True
+
     def _check_for_new_model(self) -> None:
         """Switch to a new live model, if a check is due; whatever fails, the old one goes on."""
         every_s = self._source.check_every_s if self._source is not None else None
@@ -540,7 +616,7 @@ class Scorer:
             return
         self._checked_s = time.monotonic()
         try:
-            self.reload_if_changed()
+            self._reload()
         except OrdervetError as error:
             _log.error("the new model was not loaded: %s", error.message)
 
@@ -555,6 +631,9 @@ class Scorer:
 
     def _pass(self, order_id: str, code: DecisionCode) -> Decision:
         _log.warning("order passed unscored: %s", code)
+        return self._build_unscored(order_id, code)
+
+    def _build_unscored(self, order_id: str, code: DecisionCode) -> Decision:
         return Decision.unscored(
             order_id, code, model_id=self.model.model_id if self.model else None, policy_id=self.policy.policy_id
         )
@@ -573,7 +652,7 @@ def _open_shadow(models: Path, challenger: str, live: Model | None, file: str | 
 
 def _find_id(order: object) -> str:
     """Return the id of whatever was passed as an order; "" if it has none."""
-    found = order.get("order_id") if isinstance(order, dict) else None
+    found = order.get("order_id") if isinstance(order, dict) else getattr(order, "order_id", None)
     return str(found) if isinstance(found, (str, int)) else ""
 
 

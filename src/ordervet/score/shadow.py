@@ -18,6 +18,7 @@ from ordervet.errors import ModelError
 from ordervet.model import ForestPredictor, check_model
 from ordervet.policy import ACTIONS, Action
 from ordervet.score.batch import score_batch
+from ordervet.storage import leave_open_in_children
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +86,7 @@ class ShadowLog:
             self.close()
             raise
         self.n_lost = 0
+        leave_open_in_children(self)
 
     def add(self, records: Sequence[ShadowRecord]) -> None:
         """Append records; those that cannot be written are counted in `n_lost`."""
