@@ -37,6 +37,8 @@ def test_backtest_prints_and_writes_what_json_has(folder: Path, tmp_path: Path) 
     printed = json.loads(run("backtest", folder, *options, "--report", page, "--lang", "zh", "--json"))
 
     assert printed["is_simulated"] is True
+    assert printed["splits"][0]["n_orders"] > 0
+    assert 0 < printed["mean"]["ap"] <= 1
     assert set(printed["evaluation"]["parts"]) == {"kind", "channel", "look_alike", "month"}
     assert printed["evaluation"]["at_capacity"]["capacity"] == 20
     assert printed["baseline"]["n_malicious"] == printed["evaluation"]["n_malicious"]

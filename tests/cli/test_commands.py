@@ -108,21 +108,6 @@ def test_explain_of_an_unknown_order_is_one_error(ordervet, files, models_dir) -
     assert (ended.code, ended.err.count("error:")) == (3, 1)
 
 
-def test_train_writes_a_live_model_that_scores(ordervet, files, tmp_path: Path) -> None:
-    settings = write(tmp_path, "fit.toml", "num_rounds = 20", "min_data_in_leaf = 20")
-
-    trained = ordervet(
-        "train", *files, "--models", tmp_path / "models", "--settings", settings, "--simulated", "--json"
-    )
-    scored = ordervet("score", *files, "--models", tmp_path / "models", "--json")
-
-    assert trained.code == 0
-    assert trained.json["origin"]["is_simulated"] is True
-    assert scored.json["model_id"] == trained.json["model_id"]
-    card = (tmp_path / "models" / trained.json["model_id"] / "card.md").read_text(encoding="utf-8")
-    assert "prove behaviour, not accuracy" in card
-
-
 def test_train_on_too_little_is_refused(ordervet, tmp_path: Path) -> None:
     orders = write(tmp_path, "orders.csv", HEADER, GOOD)
 
@@ -130,18 +115,6 @@ def test_train_on_too_little_is_refused(ordervet, tmp_path: Path) -> None:
 
     assert ended.code == 6
     assert not (tmp_path / "models").exists()
-
-
-def test_backtest_splits_by_time_without_a_protocol(ordervet, files, tmp_path: Path) -> None:
-    settings = write(tmp_path, "fit.toml", "num_rounds = 20")
-
-    ended = ordervet("backtest", *files, "--simulated", "--settings", settings)
-    told = ordervet("backtest", *files, "--settings", settings, "--json").json
-
-    assert ended.code == 0
-    assert "prove behaviour, not accuracy" in ended.out
-    assert told["splits"][0]["n_orders"] > 0
-    assert 0 < told["mean"]["ap"] <= 1
 
 
 def test_simulate_gives_the_same_bytes_for_the_same_seed(ordervet, tmp_path: Path) -> None:

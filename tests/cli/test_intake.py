@@ -16,10 +16,11 @@ from ordervet.contract.formats import list_formats
 from ordervet.entities import Key
 from ordervet.history import History
 from ordervet.history.ingest import Staging
-from ordervet.lab.simulate import SimulationSettings, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from ordervet.lab.simulate import Simulation
 
 EXPORTS = Path(__file__).parents[1] / "contract" / "formats" / "exports"
 HEADER = "订单编号,买家会员名,订单创建时间,总金额,订单状态,订单付款时间,联系手机,收货地址"
@@ -42,12 +43,11 @@ def sum_of(account: dict[str, int]) -> int:
 
 
 @pytest.mark.usefixtures("key")
-def test_ninety_thousand_tmall_rows_are_ingested_learned_from_and_scored(ordervet, tmp_path: Path) -> None:
-    season = simulate(SimulationSettings(n_orders=66_000, seed=5))
-    exports = write_tmall(season, tmp_path)
+def test_tmall_exports_are_ingested_learned_from_and_scored(ordervet, simulation: Simulation, tmp_path: Path) -> None:
+    exports = write_tmall(simulation, tmp_path)
     settings = write_lines(tmp_path / "fit.toml", ["num_rounds = 8", "num_leaves = 15", "min_data_in_leaf = 50"])
     verdicts = tmp_path / "verdicts.parquet"
-    pq.write_table(season.verdicts, verdicts)
+    pq.write_table(simulation.verdicts, verdicts)
     common = ("--history", tmp_path / "history")
 
     ingested = ordervet("ingest", *exports, verdicts, *common, "--json")
@@ -56,11 +56,11 @@ def test_ninety_thousand_tmall_rows_are_ingested_learned_from_and_scored(orderve
 
     assert [ended.code for ended in (ingested, trained, scored)] == [0, 0, 0]
     orders, refunds = ingested.json["files"][:2]
-    assert orders["n_read"] + refunds["n_read"] >= 90_000
-    assert (orders["n_accepted"], orders["n_merged"]) == (66_000, orders["n_read"] - 66_000)
+    assert refunds["n_read"] == refunds["n_accepted"] > 0
+    assert (orders["n_accepted"], orders["n_merged"]) == (6_000, orders["n_read"] - 6_000)
     assert trained.json["origin"]["history_version"] == ingested.json["version"] == 1
     (account,) = scored.json["files"]
-    assert (account["n_known"] + account["n_merged"], scored.json["n_orders"]) == (orders["n_read"], 66_000)
+    assert (account["n_known"] + account["n_merged"], scored.json["n_orders"]) == (orders["n_read"], 6_000)
     assert scored.json["model_id"] == trained.json["model_id"]
     assert account["missing_evidence"]["device"] == 1.0
     assert scored.json["flagged"]

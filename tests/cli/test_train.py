@@ -70,15 +70,20 @@ def test_refused_model_leaves_what_serves_and_can_be_promoted_by_hand(
     assert (models / "live").read_text().strip() == first.json["model_id"]
 
 
-def test_model_with_skill_serves(ordervet, simulation: Simulation, settings, tmp_path: Path) -> None:
+def test_model_with_skill_serves_and_scores(ordervet, simulation: Simulation, settings, tmp_path: Path) -> None:
     files = write_simulation(simulation, tmp_path / "merchant", truth=False)
+    models = tmp_path / "models"
 
-    ended = ordervet("train", *files, "--models", tmp_path / "models", "--settings", settings, "--json")
+    ended = ordervet("train", *files, "--models", models, "--settings", settings, "--simulated", "--json")
+    scored = ordervet("score", *files, "--models", models, "--json")
 
     assert ended.code == 0
     assert ended.json["is_live"] is True
+    assert ended.json["origin"]["is_simulated"] is True
     assert [gate["name"] for gate in ended.json["metrics"]["gates"]] == ["skill", "history_gain"]
-    assert (tmp_path / "models" / "live").read_text().strip() == ended.json["model_id"]
+    assert (models / "live").read_text().strip() == ended.json["model_id"] == scored.json["model_id"]
+    card = (models / ended.json["model_id"] / "card.md").read_text(encoding="utf-8")
+    assert "prove behaviour, not accuracy" in card
 
 
 @pytest.mark.shared_data
