@@ -62,7 +62,7 @@ def test_kernels_run_where_nothing_can_be_written(tmp_path: Path) -> None:
 def lay_out(package: Path) -> list[Path]:
     """Make a package with one source and one compiled kernel in each room."""
     compiled = []
-    for room in ("entities", "features", "model"):
+    for room in ("entities", "model"):
         (package / room / "__pycache__").mkdir(parents=True)
         (package / room / "kernel.py").write_text("LIMIT = 1", encoding="utf-8")
         compiled.append(package / room / "__pycache__" / "kernel.f-1.py311.nbi")
@@ -90,7 +90,7 @@ def test_kernels_of_other_sources_are_thrown_away(tmp_path: Path, monkeypatch: p
 
     ensure_kernel_cache(tmp_path)
     same = [path.exists() for path in compiled]
-    (tmp_path / "features" / "kernel.py").write_text("LIMIT = 2", encoding="utf-8")
+    (tmp_path / "model" / "kernel.py").write_text("LIMIT = 2", encoding="utf-8")
     ensure_kernel_cache(tmp_path)
 
     assert (unknown, same, [path.exists() for path in compiled]) == ([False] * 3, [True] * 3, [False] * 3)

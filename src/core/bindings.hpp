@@ -5,3 +5,5 @@
 #include <nanobind/nanobind.h>
 
 namespace nb = nanobind;
+
+void bind_features(nb::module_& module);

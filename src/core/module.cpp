@@ -8,4 +8,5 @@
 
 NB_MODULE(_core, module) {
     module.doc() = "The compiled core of ordervet. Internal: the rooms of the package are its only callers.";
+    bind_features(module);
 }

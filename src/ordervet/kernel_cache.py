@@ -20,7 +20,7 @@ from pathlib import Path
 
 _log = logging.getLogger("ordervet")
 
-_SOON = ("entities", "entities/address", "features", "model")
+_SOON = ("entities", "entities/address", "model")
 _ROOMS = ("contract", *_SOON)
 """Folders with kernels; those of `contract` are compiled for the first large table only."""
 

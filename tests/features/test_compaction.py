@@ -43,8 +43,7 @@ def test_events_that_left_every_window_leave_the_state_by_themselves() -> None:
         marks = np.flatnonzero((later.seen_at >= begin) & (later.seen_at < end))
         engine.advance(orders.take(rows), later.take(marks))
 
-    arrays, header = engine.export_state()
-    seen_at = arrays["log/events"][: header["log"]["n_events"], :2].copy().view(np.int64)[:, 0]
+    seen_at = engine.export_state()[0]["log/events"][:, :8].copy().view(np.int64)[:, 0]
     n_live = np.count_nonzero(seen_at >= engine.last_seen_at - 90 * DAY * 1_000_000)
     assert len(seen_at) <= 2 * n_live + 3 * 4_096 < len(orders) + len(later)
 
@@ -56,13 +55,13 @@ def test_memory_is_what_the_arrays_hold_and_what_the_page_says() -> None:
     page = ARCHITECTURE.read_text(encoding="utf-8")
 
     def hold(*names: str) -> int:
-        return sum(row_bytes(arrays[name]) for name in names)
+        return sum(arrays[name].shape[1] for name in names)
 
-    assert told["event"] == hold("log/events", "log/judgements", "log/weights")
-    assert told["order"] == hold("log/slots", "log/last_verdict", "log/map")
-    assert told["buyer"] == hold("buyer/map", "buyer/slots", "groups/members")
-    assert told["busy item"] == hold("item/records")
-    for name in ("event", "order", "buyer", "address", "item", "busy item", "node of busy item"):
+    assert told["event"] == hold("log/events", "log/weights")
+    assert told["order"] == hold("log/orders", "log/ids")
+    assert told["buyer"] == hold("buyer/ids", "buyer/slots", "groups/members")
+    assert told["hot item"] == hold("item/records")
+    for name in ("event", "verdict", "order", "buyer", "address", "item", "hot item", "node of hot item"):
         assert f"| {name} | {told[name]} |" in page
 
 
@@ -97,14 +96,10 @@ orders = OrderEvents(order_id, seen_at, ones, ids, own)
 FeatureEngine(spec).advance(orders.take(np.arange(5_000)), LaterEvents.empty())
 engine, before = FeatureEngine(spec), read_resident()
 engine.advance(orders, LaterEvents.empty())
-told, header = engine.measure_memory(), engine.export_state()[1]
+told, arrays = engine.measure_memory(), engine.export_state()[0]
 promised = n * (told["event"] + told["order"])
-for entity, counts in header["entities"].items():
-    promised += counts["n_slots"] * told[entity] + counts["n_records"] * told.get(f"busy {entity}", 0)
-    promised += counts["n_nodes"] * told.get(f"node of busy {entity}", 0)
+for entity in engine.entities:
+    for kind, name in (("slots", entity), ("records", f"hot {entity}"), ("nodes", f"node of hot {entity}")):
+        promised += len(arrays.get(f"{entity}/{kind}", ())) * told.get(name, 0)
 print(promised, read_resident() - before)
 """
-
-
-def row_bytes(array: np.ndarray) -> int:
-    return array.itemsize * int(np.prod(array.shape[1:]))

@@ -34,8 +34,8 @@ def test_engine_equals_the_reference(seed: int, span_s: int, grain_s: int) -> No
 
 
 @settings(max_examples=12, deadline=None)
-@given(seed=SEEDS, span_s=SPANS, grain_s=GRAINS, max_walk=st.sampled_from([1, 2, 5, 10_000]))
-def test_features_do_not_depend_on_which_ids_are_busy(seed: int, span_s: int, grain_s: int, max_walk: int) -> None:
+@given(seed=SEEDS, span_s=SPANS, grain_s=GRAINS, hot_from=st.sampled_from([1, 2, 5, 10_000]))
+def test_features_do_not_depend_on_which_ids_are_hot(seed: int, span_s: int, grain_s: int, hot_from: int) -> None:
     orders, later = draw(seed, span_s, grain_s, n_orders=150)
     whole = FeatureEngine(SPEC).advance(orders, later)
     cut = np.median(orders.seen_at)
@@ -44,7 +44,7 @@ def test_features_do_not_depend_on_which_ids_are_busy(seed: int, span_s: int, gr
         for is_in in (np.less_equal, np.greater)
     )
 
-    engine = FeatureEngine(SPEC, max_walk=max_walk)
+    engine = FeatureEngine(SPEC, hot_from=hot_from)
     served = engine.advance(*past)
     engine.compact()
     served = np.concatenate([served, engine.advance(*future)])

@@ -65,8 +65,8 @@ def test_restore_refuses_the_state_of_another_spec() -> None:
         FeatureEngine.restore(build_spec(), arrays, header)
 
 
-def test_restore_refuses_a_state_whose_ids_are_busy_from_another_number_on() -> None:
-    arrays, header = FeatureEngine(SPEC, max_walk=3).export_state()
+def test_restore_refuses_a_state_whose_ids_are_hot_from_another_number_on() -> None:
+    arrays, header = FeatureEngine(SPEC, hot_from=3).export_state()
 
     with pytest.raises(HistoryError, match="does not fit this engine"):
         FeatureEngine.restore(SPEC, arrays, header)

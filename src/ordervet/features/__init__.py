@@ -1,4 +1,4 @@
-"""What was knowable at the instant of the order: aggregations as data, one kernel, a slow reference."""
+"""What was knowable at the time of the order: aggregations as data, and the engine that keeps them."""
 
 from ordervet.features.defaults import build_spec
 from ordervet.features.engine import FeatureEngine

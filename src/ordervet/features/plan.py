@@ -1,46 +1,43 @@
-"""A feature spec laid out as the plain arrays that the kernel reads: one plan per entity, shared totals kept once."""
+"""A feature spec laid out as the plain numbers that the core reads: one plan per entity, shared totals kept once.
+
+The core (src/core/features/plan.hpp) checks every number of a plan, and gives cells and statistics their numbers.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
+from ordervet import _core
 from ordervet.errors import MappingError
-from ordervet.features.slots import SlotLayout
 from ordervet.features.spec import (
     BASELINE_WINDOW,
     BASELINES,
     BURST_WINDOW,
+    GROUP_KEYS,
+    GROUP_MEASURES,
+    GROUP_NAMES,
     LONG_WINDOW,
     PRIOR_PPM,
     RELATIVE,
     SELECTOR_BIT,
     SUM_COLUMNS,
     SYNCHRONY_WINDOW,
+    WINDOWLESS,
     WINDOWS_US,
     Statistic,
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
     from ordervet.features.spec import Aggregation, FeatureSpec
-
-#: How the kernel makes a value of what a record holds, and the value where it holds nothing;
-#: `write_kernel.write_features` has one loop for each, in this order.
-_NAN = float("nan")
-OPERATIONS = {
-    "count": 0.0, "total": 0.0, "millionths": 0.0, "quotient": _NAN, "mean": _NAN, "ratio": _NAN, "drift": _NAN,
-    "recency": _NAN, "age": _NAN, "burst": 1.0, "sameness": _NAN, "lift": 1.0,
-}  # fmt: skip
-_OPERATION_NUMBER = {name: number for number, name in enumerate(OPERATIONS)}
 
 #: Denominator of a share: verdict shares are of decided orders, all others of orders placed.
 _SHARE_OF = {"malicious": "verdict", "innocent": "verdict"}
 
 _WINDOW_RANK = {window: rank for rank, window in enumerate(WINDOWS_US)}
+
+_AMOUNT = -1  # in place of a column of weights
 
 
 class Cell(NamedTuple):
@@ -60,48 +57,30 @@ class Cell(NamedTuple):
     source: str | tuple[str, str] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class EntityPlan:
-    """What to keep and what to write for one entity.
+class EntityPlan(NamedTuple):
+    """What to keep and what to write for one entity; cells and clocks are named by their place in the tuples here.
 
     Parameters
     ----------
     entity : name
     level : entities of level 0 need no other's weights; those of level n need weights of levels below n
-    distinct_entities : the entities whose ids are counted once
+    values : the entities whose ids are counted once
     windows : names, shortest first
-    layout : where a slot keeps its clocks, and a record its cells
     cells : sorted by window
-    clocks : selectors whose first and last instants are kept
-    asks : shape (n_asks, 5), int64: weight column, record words of the selector's and the orders' count, selector bit,
-        prior in parts per million
-    operations : shape (n_features, 6), int32, sorted by operation: matrix column, up to four words, parameter
-    operation_start : shape (len(OPERATIONS) + 1,), int32
-    empty_values : shape (n_features,), float32, row by row of `operations`: the value where nothing is in any window
+    clocks : selectors whose first and last times are kept
+    asks : per weight of this entity: weight column, cells of the selector and of orders, selector bit, prior in parts
+        per million
+    operations : per feature: statistic of the core, matrix column, up to four cells or a clock, parameter
     """
 
     entity: str
     level: int
-    distinct_entities: tuple[str, ...]
+    values: tuple[str, ...]
     windows: tuple[str, ...]
-    layout: SlotLayout
     cells: tuple[Cell, ...]
     clocks: tuple[str, ...]
-    asks: NDArray[np.int64]
-    operations: NDArray[np.int32]
-    operation_start: NDArray[np.int32]
-    empty_values: NDArray[np.float32]
-
-    @property
-    def window_us(self) -> NDArray[np.int64]:
-        """The windows in microseconds, shape (n_windows,)."""
-        return np.array([WINDOWS_US[window] for window in self.windows], np.int64)
-
-    @property
-    def selectors(self) -> frozenset[str]:
-        """All selectors that any cell or clock listens to."""
-        counted = {cell.column if cell.kind in ("count", "sum") else "order" for cell in self.cells}
-        return frozenset(counted | set(self.clocks))
+    asks: list[tuple[int, int, int, int, int]]
+    operations: list[tuple[int, int, int, int, int, int, int]]
 
 
 def list_weight_columns(spec: FeatureSpec) -> tuple[tuple[str, str], ...]:
@@ -144,6 +123,50 @@ def _find_levels(members: dict[str, list[tuple[int, Aggregation]]]) -> dict[str,
     return levels
 
 
+def build_arrays(spec: FeatureSpec, plans: Sequence[EntityPlan], entities: Sequence[str]) -> list[_core.EntityArrays]:
+    """Lay out what the core keeps for each entity; one without a plan is only counted by others."""
+    of_entity = {plan.entity: plan for plan in plans}
+    weights = list_weight_columns(spec)
+    arrays = []
+    for own, entity in enumerate(entities):
+        plan = of_entity.get(entity, EntityPlan(entity, 0, (), (), (), (), [], []))
+        arrays.append(
+            _core.EntityArrays(
+                name=entity,
+                own=own,
+                level=plan.level,
+                windows_us=[WINDOWS_US[window] for window in plan.windows],
+                values=[entities.index(value) for value in plan.values],
+                cells=[_number_cell(cell, plan, weights) for cell in plan.cells],
+                clocks=[SELECTOR_BIT[selector] for selector in plan.clocks],
+                asks=plan.asks,
+                operations=plan.operations,
+            )
+        )
+    return arrays
+
+
+def build_groups(spec: FeatureSpec, entities: Sequence[str]) -> _core.GroupPlan | None:
+    """Lay out what the core needs for linked groups; None where no feature is of them."""
+    if not spec.group_columns:
+        return None
+    column_of = {name: column for column, name in spec.group_columns}
+    return _core.GroupPlan(
+        buyer=entities.index("buyer"),
+        keys=[entities.index(key) for key in GROUP_KEYS],
+        address=GROUP_KEYS.index("address"),
+        measures=[SELECTOR_BIT[measure] for measure in GROUP_MEASURES],
+        columns=[column_of.get(name, -1) for name in GROUP_NAMES],
+    )
+
+
+def _number_cell(cell: Cell, plan: EntityPlan, weights: Sequence[tuple[str, str]]) -> tuple[int, int, int, int]:
+    is_of_events = cell.kind in ("count", "sum")
+    selected = SELECTOR_BIT[cell.column] if is_of_events else plan.values.index(cell.column)
+    source = weights.index(cell.source) if isinstance(cell.source, tuple) else _AMOUNT
+    return plan.windows.index(cell.window), _core.CELL_KINDS.index(cell.kind), selected, source
+
+
 def _plan_entity(
     entity: str, members: list[tuple[int, Aggregation]], weights: tuple[tuple[str, str], ...], level: int
 ) -> EntityPlan:
@@ -153,31 +176,22 @@ def _plan_entity(
     cells = tuple(
         sorted(wanted, key=lambda cell: (_WINDOW_RANK[cell.window], cell.kind, cell.column, str(cell.source)))
     )
-    clocks = tuple(sorted({a.column for _, a in members if a.statistic in (Statistic.RECENCY, Statistic.AGE)}))
-    windows = tuple(window for window in WINDOWS_US if any(cell.window == window for cell in cells))
-    layout = SlotLayout.build(len(windows), [cell.kind == "sum" for cell in cells], len(clocks))
-    place = dict(zip(cells, layout.cell_at, strict=True))
-    rows = sorted(
-        [_plan_operation(column, a, place, dict(zip(clocks, layout.clock_at, strict=True))) for column, a in members]
-    )
-    operations = np.array([row[1:] for row in rows], np.int32).reshape(-1, 6)
+    clocks = tuple(sorted({a.column for _, a in members if a.statistic in WINDOWLESS}))
+    place = {cell: at for at, cell in enumerate(cells)}
     asks = [
-        [at, place[Cell(BASELINE_WINDOW, "count", name)], place[Cell(BASELINE_WINDOW, "count", "order")],
-         SELECTOR_BIT[name], PRIOR_PPM[name]]
+        (at, place[Cell(BASELINE_WINDOW, "count", name)], place[Cell(BASELINE_WINDOW, "count", "order")],
+         SELECTOR_BIT[name], PRIOR_PPM[name])
         for at, name in asked
     ]  # fmt: skip
     return EntityPlan(
         entity=entity,
         level=level,
-        distinct_entities=tuple(sorted({cell.column for cell in cells if cell.kind in ("distinct", "known")})),
-        windows=windows,
-        layout=layout,
+        values=tuple(sorted({cell.column for cell in cells if cell.kind in ("distinct", "known")})),
+        windows=tuple(window for window in WINDOWS_US if any(cell.window == window for cell in cells)),
         cells=cells,
         clocks=clocks,
-        asks=np.array(asks, np.int64).reshape(-1, 5),
-        operations=operations,
-        operation_start=np.searchsorted([row[0] for row in rows], np.arange(len(OPERATIONS) + 1)).astype(np.int32),
-        empty_values=np.array([[*OPERATIONS.values()][row[0]] for row in rows], np.float32),
+        asks=asks,
+        operations=sorted(_plan_operation(column, a, place, clocks) for column, a in members),
     )
 
 
@@ -218,6 +232,7 @@ def _list_cells(aggregation: Aggregation) -> list[Cell]:
             return []
 
 
+#: What the core calls the way from cells or a clock to the value.
 _OPERATION_OF = {
     Statistic.COUNT: "count",
     Statistic.DISTINCT: "count",
@@ -237,12 +252,15 @@ _OPERATION_OF = {
 }
 
 
-def _plan_operation(column: int, aggregation: Aggregation, place: dict[Cell, int], clocks: dict[str, int]) -> list[int]:
+def _plan_operation(
+    column: int, aggregation: Aggregation, place: dict[Cell, int], clocks: tuple[str, ...]
+) -> tuple[int, int, int, int, int, int, int]:
     statistic, parameter = aggregation.statistic, 0
-    words = [place[cell] for cell in _list_cells(aggregation)]
-    if statistic in (Statistic.RECENCY, Statistic.AGE):
-        words = [clocks[aggregation.column]]
+    read = [place[cell] for cell in _list_cells(aggregation)]
+    if statistic in WINDOWLESS:
+        read = [clocks.index(aggregation.column)]
     if statistic is Statistic.BURST:
         parameter = WINDOWS_US[BURST_WINDOW] // WINDOWS_US[aggregation.window]
-    operation = _OPERATION_NUMBER[_OPERATION_OF[statistic]]
-    return [operation, column, *words, *[0] * (4 - len(words)), parameter]
+    first, second, third, fourth = (*read, *[0] * (4 - len(read)))
+    number = _core.STATISTICS.index(_OPERATION_OF[statistic])
+    return number, column, first, second, third, fourth, parameter

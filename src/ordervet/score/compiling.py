@@ -12,7 +12,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from ordervet.contract import Order
@@ -56,14 +55,8 @@ def compile_keys() -> None:
 
 
 def compile_features() -> None:
-    """Compile the kernels of plain texts, and the features of an order."""
+    """Compile the kernels of plain texts."""
     from ordervet.entities import plain_kernel  # noqa: F401 - they are compiled as they are imported
-    from ordervet.features import FeatureEngine, build_spec
-
-    spec = build_spec()
-    engine = FeatureEngine(spec)
-    nobody = np.zeros(len(engine.entities), np.uint64)
-    engine.advance_one(1, 0, 1, 1, nobody, [0.0] * len(spec.order_columns))
 
 
 def _start_beside() -> subprocess.Popen[bytes] | None:

@@ -1,0 +1,78 @@
+#include "plan.hpp"
+
+#include <stdexcept>
+#include <string>
+
+namespace ordervet::features {
+
+namespace {
+
+void require(bool holds, const char* what) {
+  if (!holds) throw std::invalid_argument(std::string("the plan of the features is wrong: ") + what);
+}
+
+std::size_t to_index(std::int64_t number, std::size_t n, const char* what) {
+  require(number >= 0 && static_cast<std::size_t>(number) < n, what);
+  return static_cast<std::size_t>(number);
+}
+
+Cell read_cell(const std::array<std::int64_t, 4>& given, const EntityPlan& plan, const Shape& shape) {
+  Cell cell{};
+  cell.window = to_index(given[0], plan.windows.size(), "window of a cell");
+  cell.kind = static_cast<CellKind>(to_index(given[1], kCellKinds.size(), "kind of a cell"));
+  cell.selector = given[2];
+  cell.source = given[3];
+  if (cell.kind == CellKind::distinct || cell.kind == CellKind::known)
+    to_index(cell.selector, plan.values.size(), "value of a cell");
+  if (cell.kind == CellKind::sum && cell.source != -1) to_index(cell.source, shape.n_weights, "weight of a cell");
+  return cell;
+}
+
+}  // namespace
+
+EntityPlan::EntityPlan(const EntityArrays& given, const Shape& shape)
+    : name(given.name), own(given.own), level(given.level), clocks(given.clocks), prior_orders(shape.prior_orders) {
+  require(own < shape.n_entities, "column of an entity");
+  for (const std::int64_t length : given.windows_us) {
+    require(length > 0 && length < kMaxWindow && (windows.empty() || windows.back().length_us < length), "windows");
+    windows.push_back({length, {}, {}});
+  }
+  for (const std::int64_t value : given.values) values.push_back(to_index(value, shape.n_entities, "column of values"));
+  for (const auto& each : given.cells) {
+    Cell cell = read_cell(each, *this, shape);
+    require(cells.empty() || cells.back().window <= cell.window, "order of cells");
+    cell.place = cell.kind == CellKind::sum ? n_sums++ : n_counts++;
+    if (cell.kind == CellKind::count || cell.kind == CellKind::sum) {
+      listens |= cell.selector;
+    } else {
+      listens |= kOrderBit;
+      Window& window = windows[cell.window];
+      (cell.kind == CellKind::distinct ? window.distinct : window.known)
+          .push_back({cell.place, static_cast<std::size_t>(cell.selector)});
+    }
+    cells.push_back(cell);
+  }
+  for (const std::int64_t bit : clocks) listens |= bit;
+  const auto find_place = [this](std::int64_t number, Argument wanted) {
+    if (wanted == Argument::clock) return to_index(number, clocks.size(), "clock of a feature");
+    const Cell& cell = cells[to_index(number, cells.size(), "cell of a feature")];
+    require((cell.kind == CellKind::sum) == (wanted == Argument::sum), "kind of a feature's cell");
+    return cell.place;
+  };
+  for (const auto& each : given.asks) {
+    asks.push_back({to_index(each[0], shape.n_weights, "column of weights"), find_place(each[1], Argument::count),
+                    find_place(each[2], Argument::count), each[3], each[4]});
+  }
+  for (const auto& each : given.operations) {
+    const std::size_t statistic = to_index(each[0], kStatistics.size(), "statistic");
+    Operation operation{static_cast<Statistic>(statistic),
+                        to_index(each[1], shape.n_features, "matrix column"), {}, each[6]};
+    for (std::size_t at = 0; at < 4; ++at) {
+      const Argument wanted = kStatistics[statistic].arguments[at];
+      if (wanted != Argument::none) operation.places[at] = find_place(each[2 + at], wanted);
+    }
+    (kStatistics[statistic].arguments[0] == Argument::clock ? clock_operations : operations).push_back(operation);
+  }
+}
+
+}  // namespace ordervet::features

@@ -1,0 +1,142 @@
+// What the features of a spec need, as Python lays it out (features/plan.py), checked and ready for use.
+//
+//     cell        a total over one window of one entity: how many events of a selector, their sum, different ids
+//     clock       the first and last time of a selector's events, without a window
+//     ask         what an entity leads one to expect, noted with every event as a weight that others add up
+//     operation   one feature: what is made of which cells
+//
+// To add a statistic: name it here, say in `kStatistics` what it reads, and what it makes of that in `write.cpp`.
+
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace ordervet::features {
+
+// Bits of an event's mask, as features/spec.py and features/events.py have them (tests/features/test_core_plan.py).
+inline constexpr std::int64_t kOrderBit = 1;
+inline constexpr std::int64_t kFirstOrderBit = std::int64_t{1} << 20;
+inline constexpr std::int64_t kVerdictBits = std::int64_t{7} << 16;  // verdict, malicious, innocent
+inline constexpr std::int64_t kJudgementBit = std::int64_t{1} << 40;
+inline constexpr std::int64_t kExcusedBit = std::int64_t{1} << 41;
+inline constexpr std::int64_t kSharedPlaceBit = std::int64_t{1} << 42;
+
+enum class CellKind : std::size_t { count, sum, distinct, known };
+
+inline constexpr std::array<const char*, 4> kCellKinds{"count", "sum", "distinct", "known"};
+
+enum class Statistic : std::size_t {
+  count, total, millionths, quotient, mean, ratio, drift, burst, sameness, lift, recency, age
+};
+
+enum class Argument : char { none, count, sum, clock };
+
+/// A statistic's name in a plan, and what it reads: counts, sums or a clock.
+struct StatisticForm {
+  const char* name;
+  std::array<Argument, 4> arguments;
+};
+
+/// In the order of `Statistic`.
+inline constexpr std::array<StatisticForm, 12> kStatistics{{
+    {"count", {Argument::count}},
+    {"total", {Argument::sum}},
+    {"millionths", {Argument::sum}},
+    {"quotient", {Argument::count, Argument::count}},
+    {"mean", {Argument::sum, Argument::count}},
+    {"ratio", {Argument::sum, Argument::count}},
+    {"drift", {Argument::sum, Argument::count, Argument::sum, Argument::count}},
+    {"burst", {Argument::count, Argument::count}},
+    {"sameness", {Argument::count, Argument::count}},
+    {"lift", {Argument::count, Argument::sum}},
+    {"recency", {Argument::clock}},
+    {"age", {Argument::clock}},
+}};
+
+struct Cell {
+  std::size_t window;
+  CellKind kind;
+  std::int64_t selector;  ///< of a count or sum: the bit of its events; of the others: the column of values
+  std::int64_t source;    ///< of a sum: -1 for the amount, else the column of weights
+  std::size_t place;      ///< among the counts or the sums of a record
+};
+
+/// Longer than all that is known, and short enough to be taken off a time.
+inline constexpr std::int64_t kMaxWindow = std::int64_t{1} << 60;
+
+/// No id is looked back on for more events than this before it is hot.
+inline constexpr std::int64_t kMaxLookBack = 1'000'000;
+
+inline constexpr std::int64_t kMaxPriorOrders = 1'000'000;
+
+struct Ask {
+  std::size_t weight;  ///< column of weights
+  std::size_t count, n_orders;  ///< places of counts
+  std::int64_t selector;
+  std::int64_t prior_ppm;
+};
+
+struct Operation {
+  Statistic statistic;
+  std::size_t column;                 ///< of the matrix
+  std::array<std::size_t, 4> places;  ///< of counts, sums or clocks, as the statistic reads them
+  std::int64_t parameter;
+};
+
+/// A place among the counts, and the column of values that it counts.
+struct ValueCount {
+  std::size_t place, column;
+};
+
+/// One window: its length, and the counts of values over it.
+struct Window {
+  std::int64_t length_us;
+  std::vector<ValueCount> distinct, known;
+};
+
+/// What Python hands over for one entity; numbers only, nothing checked.
+struct EntityArrays {
+  std::string name;
+  std::size_t own;                           ///< column among the slots of an order
+  std::size_t level;                         ///< 0 needs no weights, n those of lower levels
+  std::vector<std::int64_t> windows_us;      ///< ascending
+  std::vector<std::int64_t> values;          ///< columns of the entities whose ids are counted
+  std::vector<std::array<std::int64_t, 4>> cells;       ///< window, kind, selector or value, source; by window
+  std::vector<std::int64_t> clocks;                     ///< selector bits
+  std::vector<std::array<std::int64_t, 5>> asks;        ///< weight, cell, cell of orders, selector bit, prior
+  std::vector<std::array<std::int64_t, 7>> operations;  ///< statistic, matrix column, four cells or a clock, parameter
+};
+
+/// What an engine is made of, besides its entities.
+struct Shape {
+  std::size_t n_entities;
+  std::size_t n_features;
+  std::size_t n_weights;
+  std::int64_t prior_orders;
+  std::int64_t first_order_entity;  ///< column of the buyer where first orders are asked for, else -1
+  std::int64_t hot_from;            ///< from so many events on an id keeps running totals, at least 1
+};
+
+struct EntityPlan {
+  std::string name;
+  std::size_t own, level;
+  std::vector<Window> windows;
+  std::vector<std::size_t> values;
+  std::vector<Cell> cells;
+  std::vector<std::int64_t> clocks;
+  std::vector<Ask> asks;
+  std::vector<Operation> operations;        ///< of cells
+  std::vector<Operation> clock_operations;  ///< of clocks
+  std::size_t n_counts = 0, n_sums = 0;
+  std::int64_t prior_orders = 0;
+  std::int64_t listens = 0;  ///< all bits that any cell or clock counts
+
+  /// Throws std::invalid_argument where a number points nowhere.
+  EntityPlan(const EntityArrays& given, const Shape& shape);
+};
+
+}  // namespace ordervet::features
