@@ -12,7 +12,7 @@ from ordervet.learn import gates
 from ordervet.learn.drift import FeatureDrift, measure_category_psi, measure_feature_drift, measure_psi
 from ordervet.learn.night_settings import GateBounds
 from ordervet.learn.ranking import Holdout
-from ordervet.reports.nightly import word_gate
+from ordervet.reports.nightly import describe_gate
 
 GAIN = {"challenger": 0.6, "champion": 0.5, "gain": 0.1, "low": 0.02, "high": 0.2}
 
@@ -151,8 +151,8 @@ def test_every_note_has_words_in_both_languages() -> None:
 
     for gate in found:
         plain = json.loads(json.dumps(gate.as_dict()))
-        assert all(word_gate(plain, "zh")) or not gate.note
-        assert word_gate(plain, "zh") != word_gate(plain, "en")
+        assert all(describe_gate(plain, "zh")) or not gate.note
+        assert describe_gate(plain, "zh") != describe_gate(plain, "en")
 
 
 N = 4_000

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ordervet.errors import PolicyError
-from ordervet.policy import Reason, assign_reasons, list_own_history, load_registry, own_history_log_odds, word_reason
+from ordervet.policy import (
+    Reason,
+    assign_reasons,
+    describe_reason,
+    list_own_history,
+    load_registry,
+    own_history_log_odds,
+)
 from ordervet.policy.reasons import MAX_REASONS, MIN_LOG_ODDS, MIN_SHARE
 
 NAMES = (
@@ -269,7 +276,7 @@ def test_reason_can_be_said_in_the_other_language(value: float) -> None:
     names = ["address__distinct__buyer__7d"]
     reasons = {lang: assign_reasons(names, [[1.0]], [[value]], lang=lang)[0][0] for lang in ("zh", "en")}
 
-    said = {lang: word_reason(reasons["zh"], lang) for lang in ("zh", "en")}
+    said = {lang: describe_reason(reasons["zh"], lang) for lang in ("zh", "en")}
 
     assert said == {lang: reason.text for lang, reason in reasons.items()}
     assert said["zh"] != said["en"]

@@ -110,7 +110,7 @@ def test_page_is_worked_with_the_keyboard(tab: Tab, tmp_path: Path) -> None:
     tab.press("Enter")
     assert tab.run("document.activeElement.id") == "card"
     tab.press("l")
-    assert tab.run("document.title") == "Orders to look at"
+    assert tab.run("document.title") == "Orders to review"
     assert "different buyers ordered" in tab.run("document.getElementById('card').textContent")
     tab.press("c")
     assert tab.run("navigator.clipboard.readText()") == tab.run("document.querySelectorAll('.say p')[0].textContent")

@@ -23,7 +23,7 @@ from ordervet.model import (
     prune_models,
     rollback_model,
 )
-from ordervet.reports.nightly import word_gate, word_gate_name
+from ordervet.reports.nightly import describe_gate, name_gate
 from ordervet.score.shadow import SHADOW_NAME, compare_shadow
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def show(
     session.print(card.read_text(encoding="utf-8") if card.is_file() else model.model_id)
     spoken = session.lang
     for gate in model.metrics.get("gates", []):
-        name, note = word_gate(gate, spoken)
+        name, note = describe_gate(gate, spoken)
         session.print(f"{'✓' if gate['passed'] else '✗'} {name}{': ' if note else ''}{note}")
 
 
@@ -233,7 +233,7 @@ def _sum_up(listed: Listed) -> dict[str, Any]:
 def _describe_gates(session: Session, failed: list[str] | None) -> str:
     if failed is None:
         return "–"
-    names = ", ".join(word_gate_name(name, session.lang) for name in failed)
+    names = ", ".join(name_gate(name, session.lang) for name in failed)
     return session.text("models.failed", names=names) if failed else session.text("models.passed")
 
 

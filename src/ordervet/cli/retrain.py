@@ -25,7 +25,7 @@ from ordervet.learn.night import run_night
 from ordervet.learn.night_settings import load_night_settings
 from ordervet.learn.prometheus import build_metrics
 from ordervet.reports import SIMULATED
-from ordervet.reports.nightly import word_gate, word_outcome
+from ordervet.reports.nightly import describe_gate, describe_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,14 +131,14 @@ def build_lookalikes(
 def _print_night(session: Session, night: Night, *, is_simulated: bool) -> None:
     if night.was_done:
         session.print(session.text("retrain.was_done", name=night.name), style="dim")
-    session.print(word_outcome(night.record, session.lang))
+    session.print(describe_outcome(night.record, session.lang))
     table = Table(box=None, pad_edge=False)
     for title in ("gate", "figure", "bound"):
         table.add_column(session.text(f"retrain.{title}"), justify="left" if title == "gate" else "right")
     table.add_column("")
     table.add_column("")
     for gate in night.record["gates"]:
-        name, note = word_gate(gate, session.lang)
+        name, note = describe_gate(gate, session.lang)
         figures = ["–" if gate[key] is None else f"{gate[key]:.4g}" for key in ("figure", "bound")]
         table.add_row(name, *figures, "✓" if gate["passed"] else "✗", note, style=None if gate["passed"] else "red")
     session.print(table)

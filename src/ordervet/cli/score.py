@@ -26,7 +26,7 @@ from ordervet.entities import KeyedEvents, key_events
 from ordervet.errors import ContractError
 from ordervet.policy import ACTIONS, Action, keep_policy, load_scripts, parse_shifts
 from ordervet.reports import build_flag_lines, build_score_summary, name_model
-from ordervet.reports.holds import check_hold_path, say_holds
+from ordervet.reports.holds import check_hold_path, describe_holds
 from ordervet.score import Scorer
 from ordervet.score.hold_lists import update_hold_list
 from ordervet.score.stream import open_parts
@@ -312,7 +312,7 @@ def _print_found(session: Session, found: _Found, shown: _Shown) -> None:
         n_aside = sum(each.n_quarantined for each in found.accounts)
         session.warn(f"{format_set_aside(session, n_aside, found.n_failures)}: {where}")
     if targets.holds and found.handed:
-        session.print(f"{say_holds(found.handed, lang)}: {targets.holds}")
+        session.print(f"{describe_holds(found.handed, lang)}: {targets.holds}")
 
 
 def _print_flags(session: Session, scored: ScoredOrders, rows: NDArray[np.int64], shown: _Shown) -> None:

@@ -17,7 +17,7 @@ from ordervet.learn.night_settings import NightSettings
 from ordervet.learn.train import check_learned, learn_model
 from ordervet.model import FitSettings, promote_model, save_model
 from ordervet.reports import SIMULATED, build_card
-from ordervet.reports.nightly import word_gate
+from ordervet.reports.nightly import describe_gate
 
 if TYPE_CHECKING:
     from ordervet.model import Model
@@ -95,7 +95,7 @@ def _report_refusal(
     """Say which gates were not passed; end with their code where the model was to serve."""
     failed = [gate for gate in gates if not gate["passed"]]
     for gate in failed:
-        name, note = word_gate(gate, session.lang)
+        name, note = describe_gate(gate, session.lang)
         session.warn(f"✗ {name}: {note}", style="red")
     if failed and was_asked:
         session.warn(session.text("train.no_skill"), style="red")

@@ -14,11 +14,11 @@ from ordervet.policy.reasons import (
     FoundReasons,
     Reason,
     assign_reasons,
+    describe_reason,
     find_reasons,
     find_spec,
     list_own_history,
     own_history_log_odds,
-    word_reason,
 )
 from ordervet.policy.registry import ReasonSpec, load_registry
 from ordervet.policy.scripts import (
@@ -59,6 +59,7 @@ __all__ = [
     "assign_reasons",
     "build_overlay",
     "decide",
+    "describe_reason",
     "explain_applied",
     "explain_missing",
     "find_policy",
@@ -80,5 +81,4 @@ __all__ = [
     "parse_shifts",
     "script_for",
     "script_for_reasons",
-    "word_reason",
 ]

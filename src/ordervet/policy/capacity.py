@@ -169,7 +169,7 @@ class Capacity(BaseModel):
     def rank_orders(
         self, p: npt.NDArray[np.float64], amount_minor: npt.NDArray[np.int64] | None
     ) -> npt.NDArray[np.float64]:
-        """Give each order its rank for the desk's slots: p itself, or p × amount brought between 0 and 1.
+        """Return each order its rank for the desk's slots: p itself, or p × amount brought between 0 and 1.
 
         Parameters
         ----------
@@ -213,7 +213,7 @@ class Capacity(BaseModel):
         return [round(per_minute * shift.n_minutes) for shift in shifts]
 
     def number_windows(self, at_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Say in which window each instant lies.
+        """Find in which window each instant lies.
 
         Parameters
         ----------
@@ -230,18 +230,18 @@ class Capacity(BaseModel):
         return numbers
 
     def number_window(self, local_us: int) -> int:
-        """Say in which window one instant of the local clock lies; as `number_windows`."""
+        """Find in which window one instant of the local clock lies; as `number_windows`."""
         ends = [window.end_min * MINUTE_US for window in self.windows]
         day, rest = divmod(local_us, DAY_US)
         return day * len(ends) + bisect_right(ends, rest)
 
     def read_local(self, at_us: int) -> int:
-        """Give the wall clock of the desk at one instant; as `read_local_us`."""
+        """Return the wall clock of the desk at one instant; as `read_local_us`."""
         offset = datetime.fromtimestamp(at_us // 1_000_000, ZoneInfo(self.time_zone)).utcoffset() or timedelta()
         return at_us + offset // timedelta(microseconds=1)
 
     def read_local_us(self, at_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Give the wall clock of the desk.
+        """Return the wall clock of the desk.
 
         Parameters
         ----------

@@ -54,7 +54,7 @@ class DecisionCode(StrEnum):
     UNSCORED_FORKED = "UNSCORED_FORKED"
 
     def explain(self, lang: Lang = "zh") -> str:
-        """Say in one sentence what the code means.
+        """Explain in one sentence what the code means.
 
         Parameters
         ----------

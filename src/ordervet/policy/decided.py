@@ -58,7 +58,7 @@ def decide(
     overlay: Overlay | None = None,
     pace: Pace | None = None,
 ) -> Decided:
-    """Give each order of a batch its band and its action.
+    """Return each order of a batch its band and its action.
 
     The band follows from the order alone. Minimum evidence: where fewer than ``evidence.min_orders`` orders of the
     buyer are on record, the band is that of ``min(p_malicious, p_without_own_history)``, so the buyer's own history can
@@ -163,7 +163,7 @@ def _choose_capacity(policy: Policy, n: int | None) -> Capacity | None:
 
 
 def _rank(ranks: FloatArray, amounts: IntArray | None, order_ids: npt.NDArray[np.str_] | None) -> npt.NDArray[np.intp]:
-    """Give the rows, the first to look at in front."""
+    """Return the rows, the first to look at in front."""
     rows = np.arange(len(ranks))
     return np.lexsort(
         [rows, rows if order_ids is None else order_ids, rows * 0 if amounts is None else -amounts, -ranks]
@@ -171,7 +171,7 @@ def _rank(ranks: FloatArray, amounts: IntArray | None, order_ids: npt.NDArray[np
 
 
 def _number_windows(capacity: Capacity, placed_at_us: npt.ArrayLike | None, n_orders: int) -> IntArray:
-    """Say which shift serves each order; without shifts one serves all."""
+    """Find which shift serves each order; without shifts one serves all."""
     if not capacity.shifts:
         return np.zeros(n_orders, np.int64)
     instants = _read_integers("placed_at_us", placed_at_us, n_orders)

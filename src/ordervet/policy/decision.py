@@ -107,7 +107,7 @@ class Decision:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the decision as plain values, ready for JSON.
+        """Return the decision as plain values, ready for JSON.
 
         Returns
         -------

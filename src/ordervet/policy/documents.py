@@ -79,10 +79,10 @@ def parse_yaml(text: str) -> Any:  # a document may be any plain value; pydantic
             raise ValueError("anchors (&) and aliases (*) are not allowed: write the text out")
         return yaml.load(text, Loader=_StrictLoader)  # noqa: S506  # a subclass of the safe loader
     except yaml.YAMLError as error:
-        raise ValueError(_say_in_one_line(error)) from error
+        raise ValueError(_describe_in_one_line(error)) from error
 
 
-def _say_in_one_line(error: yaml.YAMLError) -> str:
+def _describe_in_one_line(error: yaml.YAMLError) -> str:
     problem = getattr(error, "problem", None) or "not YAML"
     mark = getattr(error, "problem_mark", None)
     return f"line {mark.line + 1}: {problem}" if mark is not None else str(problem)

@@ -45,7 +45,7 @@ KIND_STAGES: Final[dict[MaliceKind, tuple[Stage, ...]]] = {
 # Shorter pieces of a reason's wording are everyday words.
 _MIN_FRAGMENT: Final[dict[Lang, int]] = {"zh": 5, "en": 14}
 _CUTS: Final[dict[Lang, str]] = {"zh": r"\{\w+\}|[,;:。]", "en": r"\{\w+\}"}
-_JOINING_SIGNS: Final = "·•・.*-_~+/|｜＊"
+_JOINERS: Final = "·•・.*-_~+/|｜＊"
 _SLOT: Final = re.compile(r"\{[{%].*?[%}]\}", flags=re.DOTALL)
 _PERSONAL: Final = re.compile(
     r"(?<!\d)1[3-9]\d(?:[ \-·.]?\d{4}){2}(?!\d)|(?<!\d)\d{17}[\dxX](?!\w)|[\w.+-]+@[\w-]+\.\w+|(?:\d{1,3}\.){3}\d{1,3}"
@@ -98,7 +98,7 @@ class Finding:
 def lint_text(text: str) -> list[tuple[str, str]]:
     """Find what a text for a customer must not hold, in either language.
 
-    Wide signs, letter case, blanks and joining signs inside a Chinese word, and invisible signs do not hide anything.
+    Full-width and invisible characters, letter case, and blanks or joiners inside a Chinese word hide nothing.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def lint_text(text: str) -> list[tuple[str, str]]:
         if fragment in joined or fragment in plain:
             found["internal", fragment] = None
     for match in _PERSONAL.finditer(_SLOT.sub(" ", plain).translate(_DIGITS)):
-        found["personal", f"{len(match[0])} signs that look like personal data"] = None
+        found["personal", f"{len(match[0])} characters that look like personal data"] = None
     for name in _list_slot_names(text):
         if name not in SLOTS:
             found["personal", f"slot {name}"] = None
@@ -181,18 +181,20 @@ def _list_gaps(scripts: Mapping[str, Script]) -> Iterator[Finding]:
 
 def _normalise(text: str) -> str:
     plain = unicodedata.normalize("NFKC", text).casefold()
-    visible = "".join(sign for sign in plain if unicodedata.category(sign) not in {"Cf", "Mn"})
+    visible = "".join(character for character in plain if unicodedata.category(character) not in {"Cf", "Mn"})
     return "".join(map(fold_char, visible)).translate(_LOOK_ALIKES)
 
 
 def _join_spaced(text: str) -> list[str]:
     """Read words whose letters stand apart (``f r a u d``)."""
-    return ["".join(sign for sign in match[0] if sign.isalpha()) for match in _SPACED_WORD.finditer(text)]
+    return [
+        "".join(character for character in match[0] if character.isalpha()) for match in _SPACED_WORD.finditer(text)
+    ]
 
 
 def _join_chinese(text: str) -> str:
-    """Take out blanks and joining signs, which can be put between Chinese characters without hiding their meaning."""
-    return "".join(sign for sign in text if not sign.isspace() and sign not in _JOINING_SIGNS)
+    """Remove blanks and joiners, which can stand between Chinese characters without hiding their meaning."""
+    return "".join(character for character in text if not character.isspace() and character not in _JOINERS)
 
 
 def _list_slot_names(text: str) -> list[str]:
@@ -230,7 +232,7 @@ def _list_fragments() -> tuple[str, ...]:
 
 
 def _cut(words: str, lang: Lang) -> list[str]:
-    """Cut a wording at its slots, and Chinese at its signs, and keep the pieces that can be recognised."""
+    """Cut a wording at its slots, and Chinese at its characters, and keep the pieces that can be recognised."""
     plain = _normalise(words) if lang == "en" else _join_chinese(_normalise(words))
     pieces = [piece.strip(" ,:'“”") for piece in re.split(_CUTS[lang], plain)]
     return [piece for piece in pieces if len(piece) >= _MIN_FRAGMENT[lang]]

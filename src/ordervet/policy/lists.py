@@ -144,7 +144,7 @@ def _check_entries(raw: Sequence[_RawEntry], name: str, key: Key) -> tuple[list[
 
 
 def _check_identity(fields: Mapping[str, str], keyed: int | str | None) -> str | Problem:
-    """Give the id of a row, or say what is wrong with it."""
+    """Return the id of a row, or say what is wrong with it."""
     if bool(fields.get("value")) == bool(fields.get("id")):
         return Problem("", "has both value and id, or neither; give one of them")
     if fields.get("id"):
@@ -208,7 +208,7 @@ def _key_column(entity: str, field: str, values: list[str], key: Key) -> list[in
 
 
 def _read_expiry(text: str) -> datetime | None:
-    """Read a date, whose last moment still counts, or an instant; without a zone both are in Shanghai."""
+    """Read a date, whose last moment still counts, or a time; without a zone both are in Shanghai."""
     try:
         if len(text) == len("2026-01-01"):
             instant = datetime.combine(date.fromisoformat(text) + timedelta(days=1), datetime.min.time())
@@ -241,7 +241,7 @@ class KeyLists:
     def find(
         self, ids: Mapping[str, npt.NDArray[np.uint64]], at_us: npt.NDArray[np.int64]
     ) -> dict[tuple[str, str], npt.NDArray[np.bool_]]:
-        """Say which orders are on which list, and by which entity.
+        """Find which orders are on which list, and by which entity.
 
         Parameters
         ----------

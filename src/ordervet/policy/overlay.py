@@ -92,7 +92,7 @@ def build_overlay(
 
 
 def explain_applied(code: str, lang: Lang = "zh") -> str:
-    """Say in a few words what a list or rule found.
+    """Explain in a few words what a list or rule found.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Handing out a desk's slots while orders come one by one, through an evening whose volume nobody knows beforehand.
 
-At an instant t of a window, with
+At a time t of a window, with
 
     S   slots of the window that are left,
     A   orders the plan expects in the whole window, A(t) by now; N(t) orders that came,
@@ -11,7 +11,7 @@ At an instant t of a window, with
     orders to come    R = f (A - A(t))
     handed on         the share S / R of orders, the riskiest: those above the (1 - S / R) quantile of what came lately
 
-and solved anew at each instant, so that an error of plan or quantile is made up by what is left. Scores are remembered
+and solved again at each instant, so that an error of plan or quantile is made up by what is left. Scores are remembered
 with a half-life of `MEMORY` orders and, at the start, with a prior. A window never hands on more than its slots, apart
 from orders that go to a person whatever the desk's capacity. Whoever begins in the middle of a window, after a restart
 say, has the slots of the orders still planned for it.
@@ -70,7 +70,7 @@ class Pace:
     slots: int
 
     def admits(self, ranks: FloatArray, order_ids: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """Say which orders are handed on, as far as slots reach.
+        """Find which orders are handed on, as far as slots reach.
 
         Parameters
         ----------
@@ -88,7 +88,7 @@ class Pace:
 
 
 def draw_lot(order_id: str) -> float:
-    """Give an order its lot, the same for ever: it decides between equal probabilities where not all can be looked at.
+    """Draw an order's lot, always the same: it breaks ties where not all of equal probability can be reviewed.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ class Pacer:
         np.add.at(self._counts, _find_bins(prior), _PRIOR_ORDERS / max(len(prior), 1))
 
     def find_pace(self, at_us: int) -> Pace:
-        """Say what to hand on now.
+        """Describe what to hand on now.
 
         Parameters
         ----------
@@ -171,7 +171,7 @@ class Pacer:
         self._remember(scores)
 
     def _advance(self, at_us: int) -> int:
-        """Move to the window of an instant; give the local time."""
+        """Move to the window of a time; give the local time."""
         local_us = self._capacity.read_local(at_us)
         number = self._capacity.number_window(local_us)
         if number > self._number:
@@ -212,7 +212,7 @@ class Pacer:
 
 
 class _PlannedRates:
-    """How many orders the plan expects, and how many the desk looks at, up to an instant of a window."""
+    """How many orders the plan expects, and how many the desk looks at, up to a time of a window."""
 
     def __init__(self, capacity: Capacity) -> None:
         self._windows = capacity.windows
@@ -220,7 +220,7 @@ class _PlannedRates:
         self._rates = [window.n / (window.n_minutes * MINUTE_US) for window in self._windows]
 
     def measure(self, number: int, from_us: int, to_us: int) -> tuple[float, float]:
-        """Give the orders planned from an instant of a window to another one, and to the window's end."""
+        """Return the orders planned from a time of a window to another one, and to the window's end."""
         _, end = self.find_edges(number)
         return self._count_planned(from_us, min(to_us, end)), self._count_planned(from_us, end)
 
@@ -234,7 +234,7 @@ class _PlannedRates:
         return worked
 
     def find_edges(self, number: int) -> tuple[int, int]:
-        """Give the local instants at which a window begins and ends."""
+        """Return the local instants at which a window begins and ends."""
         n = len(self._windows)
         ends = [at // n * DAY_US + self._windows[at % n].end_min * MINUTE_US for at in (number - 1, number)]
         return ends[0], ends[1]
@@ -250,7 +250,7 @@ class _PlannedRates:
 
 
 def _list_rates(capacity: Capacity) -> list[tuple[int, int, float]]:
-    """Give each entry of the plan as start, length, orders: it lasts to the next entry or the end of a shift."""
+    """Return each entry of the plan as start, length, orders: it lasts to the next entry or the end of a shift."""
     if not capacity.plan:
         return [
             ((window.end_min - window.n_minutes) * MINUTE_US, window.n_minutes * MINUTE_US, (window.n + 1) * _PER_SLOT)

@@ -161,7 +161,7 @@ class Policy(BaseModel):
     handover: Handover = Handover()
     allow_test_orders: bool = False
 
-    # What was worked out, and for which object: a copy with other settings works it out anew.
+    # What was worked out, and for which object: a copy with other settings works it out again.
     _known: tuple[int, dict[str, Any]] = PrivateAttr(default=(0, {}))
 
     @model_validator(mode="after")
@@ -180,7 +180,7 @@ class Policy(BaseModel):
         return self
 
     def actions_for(self, kind: MaliceKind | None) -> BandActions:
-        """Give the actions for orders of a kind.
+        """Return the actions for orders of a kind.
 
         Parameters
         ----------
@@ -213,7 +213,7 @@ class Policy(BaseModel):
         return self._recall("key_lists", lambda: KeyLists(self.lists.entries))
 
     def with_capacity(self, n: int | None = None, shifts: tuple[Shift, ...] | None = None) -> Policy:
-        """Give this policy with another review capacity.
+        """Return this policy with another review capacity.
 
         Parameters
         ----------
@@ -327,7 +327,7 @@ def parse_policy(text: str, *, source: str = "policy", folder: Path | None = Non
 
 
 def _read_lists(settings: dict[str, Any], folder: Path, key: Key | None) -> list[Problem]:
-    """Put the entries of list files into the settings; give what is wrong with them."""
+    """Add the entries of list files to the settings; return what is wrong with them."""
     lists = settings.get("lists")
     files = lists.get("files") if isinstance(lists, dict) else None
     entries = lists.get("entries", []) if isinstance(lists, dict) else None

@@ -42,7 +42,7 @@ class Reason:
     name : the reason's name, such as ``address_many_buyers``
     contribution : log-odds by which it raised the score, > 0
     text : one sentence with the number in it; internal, never for the customer
-    feature, value : what the sentence quotes, so that `word_reason` can say it in the other language; NaN is not known
+    feature, value : what the sentence quotes, for `describe_reason` in the other language; NaN is not known
     """
 
     code: str
@@ -53,7 +53,7 @@ class Reason:
     value: float = field(default=math.nan, compare=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the reason as plain values, ready for JSON.
+        """Return the reason as plain values, ready for JSON.
 
         Returns
         -------
@@ -105,7 +105,7 @@ class FoundReasons:
         return len(self.starts) - 1
 
     def __getitem__(self, row: int) -> list[Reason]:
-        """Give the reasons of one order, the strongest first."""
+        """Return the reasons of one order, the strongest first."""
         start, stop = self.starts[row : row + 2].tolist()
         specs = build_groups(self.feature_names).specs
         return [
@@ -121,7 +121,7 @@ class FoundReasons:
         ]
 
     def list_codes(self) -> list[tuple[str, ...]]:
-        """Give the codes of each order's reasons, the strongest first."""
+        """Return the codes of each order's reasons, the strongest first."""
         known = [spec.code for spec in build_groups(self.feature_names).specs]
         codes = [known[kind] for kind in self.kinds.tolist()]
         return [tuple(codes[start:stop]) for start, stop in pairwise(self.starts.tolist())]
@@ -132,11 +132,11 @@ class FoundReasons:
         values = self.values.astype(object)
         values[np.isnan(self.values)] = None
         quotes = zip(self.kinds.tolist(), self.columns.tolist(), values.tolist(), strict=True)
-        told = [
+        written = [
             write_item(codes[kind], self.feature_names[column], value, self.lang, self.currency)
             for kind, column, value in quotes
         ]
-        return [" | ".join(told[start:stop]) or None for start, stop in pairwise(self.starts.tolist())]
+        return [" | ".join(written[start:stop]) or None for start, stop in pairwise(self.starts.tolist())]
 
     def take(self, rows: npt.NDArray[np.int64]) -> FoundReasons:
         """Pick orders, in the order given."""
@@ -154,7 +154,7 @@ class FoundReasons:
 
     @classmethod
     def concat(cls, parts: Sequence[FoundReasons]) -> FoundReasons:
-        """Put batches of the same features and language behind each other; at least one."""
+        """Concatenate batches of the same features and language; at least one."""
         sizes = np.concatenate([np.diff(part.starts) for part in parts])
         return replace(
             parts[0],
@@ -174,7 +174,7 @@ def assign_reasons(
     lang: Lang = "zh",
     currency: str = "CNY",
 ) -> list[list[Reason]]:
-    """Say why each order got its score.
+    """Explain why each order got its score.
 
     Contributions are added up by reason. A reason is given when its sum is at least MIN_LOG_ODDS and at least MIN_SHARE
     of all positive sums; the four largest are kept, equal ones by code. The sentence quotes the feature that
@@ -237,7 +237,7 @@ def find_reasons(
 
 
 def _rank_largest(sums: FloatArray) -> npt.NDArray[np.int64]:
-    """Give each row's largest columns, the largest first, equal ones as they stand, shape (n_orders, at most 4)."""
+    """Return each row's largest columns, the largest first, equal ones as they stand, shape (n_orders, at most 4)."""
     left, ranked = sums.copy(), []
     rows = np.arange(len(sums))
     for _ in range(min(MAX_REASONS, sums.shape[1])):
@@ -258,8 +258,8 @@ def _choose_quotes(
     return columns
 
 
-def word_reason(reason: Reason, lang: Lang, *, currency: str = "CNY") -> str:
-    """Say a reason in a language, whatever the one it was given in.
+def describe_reason(reason: Reason, lang: Lang, *, currency: str = "CNY") -> str:
+    """Describe a reason in either language, whatever the one it was built in.
 
     Parameters
     ----------
@@ -277,7 +277,7 @@ def word_reason(reason: Reason, lang: Lang, *, currency: str = "CNY") -> str:
 
 
 def list_own_history(feature_names: Sequence[str]) -> tuple[int, ...]:
-    """Give the features that `own_history_log_odds` looks at; it says the same of these alone as of all.
+    """Return the features that `own_history_log_odds` looks at; it says the same of these alone as of all.
 
     Parameters
     ----------
@@ -342,7 +342,7 @@ def find_spec(code: str) -> ReasonSpec:
 
 @lru_cache(maxsize=16)
 def build_groups(feature_names: tuple[str, ...]) -> Groups:
-    """Tell which features add up to which reason; names in any order, each once."""
+    """Find which features add up to which reason; names in any order, each once."""
     registry = load_registry()
     columns: dict[str, list[int]] = {}
     for column in sorted(range(len(feature_names)), key=feature_names.__getitem__):
@@ -386,7 +386,7 @@ def _add_in_order(columns: FloatArray) -> FloatArray:
 def build_reason(
     spec: ReasonSpec, contribution: float, feature: str, value: float, lang: Lang, currency: str
 ) -> Reason:
-    """Put a reason into words, quoting one of its features."""
+    """Build a reason with its sentence, which quotes one of its features."""
     text = write_sentence(spec.code, feature, value, lang, currency)
     return Reason(spec.code, spec.name, contribution, text, feature, value)
 
@@ -406,12 +406,15 @@ def _read_matrices(
         raise PolicyError("a feature name is given twice", hint="pass each feature once")
     n_bad = int((~np.isfinite(given)).sum())
     if n_bad:
-        raise PolicyError(f"{n_bad} contributions are not finite numbers", hint="explain orders with a sound model")
+        raise PolicyError(
+            f"{n_bad} contributions are not finite numbers",
+            hint="explain orders with a model that `ordervet models verify` accepts",
+        )
     return given, known
 
 
 class OneReasoner:
-    """Gives reasons for orders of one model, one at a time.
+    """Find the reasons of single orders of one model, without arrays.
 
     Parameters
     ----------
@@ -444,7 +447,7 @@ class OneReasoner:
         return [reduce(add, [contributions[at] for at in columns], 0.0) for columns in self._columns]
 
     def find_own_history(self, sums: Sequence[float]) -> float:
-        """Give the log-odds by which the buyer's own history speaks against the order.
+        """Return the log-odds by which the buyer's own history speaks against the order.
 
         Parameters
         ----------
@@ -455,7 +458,7 @@ class OneReasoner:
     def find_reasons(
         self, sums: Sequence[float], contributions: Sequence[float], values: Sequence[float]
     ) -> tuple[Reason, ...]:
-        """Say why the order got its score.
+        """Explain why the order got its score.
 
         Parameters
         ----------

@@ -272,7 +272,7 @@ def load_registry() -> Registry:
         raise PolicyError(f"reasons.yaml cannot be read: {error}", hint=_HINT) from error
 
 
-_VALUE: Final = "\0"  # stands for the number in a sentence: no name and no wording holds it
+_VALUE: Final = "\0"  # marks the number in a sentence: no name and no wording holds it
 
 
 def write_sentence(code: str, feature: str, value: float, lang: Lang, currency: str) -> str:

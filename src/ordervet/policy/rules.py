@@ -110,7 +110,7 @@ class Expression:
     _run: _Node = field(repr=False, compare=False)
 
     def holds(self, columns: Columns, n_orders: int) -> npt.NDArray[np.bool_]:
-        """Say for which orders the condition is certainly true.
+        """Find for which orders the condition is certainly true.
 
         Parameters
         ----------
@@ -127,7 +127,7 @@ class Expression:
 
 
 def find_type(name: str) -> Type | None:
-    """Say what kind of value a name stands for.
+    """Describe what kind of value a name stands for.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def parse_expression(text: str) -> Expression:
         It is no condition, names what there is not, compares unlike things, or does more than a condition may.
     """
     if len(text) > MAX_LENGTH:
-        raise ValueError(f"is {len(text)} signs long, expected at most {MAX_LENGTH}")
+        raise ValueError(f"is {len(text)} characters long, expected at most {MAX_LENGTH}")
     tree = _parse(text)
     names: set[str] = set()
     run = _build(tree, names)
@@ -195,9 +195,9 @@ def _parse(text: str) -> Any:  # rule-engine's tree
     except rule_engine.errors.RuleSyntaxError as error:
         raise ValueError(f"cannot be read: {error.message}") from None
     except rule_engine.errors.EngineError as error:
-        raise ValueError(f"does not fit together: {error.message}") from None
+        raise ValueError(f"has operands that do not fit: {error.message}") from None
     except (ArithmeticError, RecursionError, TypeError) as error:
-        raise ValueError(f"cannot be worked out: {type(error).__name__}") from None
+        raise ValueError(f"cannot be evaluated: {type(error).__name__}") from None
 
 
 def _describe_unknown(name: str) -> str:
@@ -221,10 +221,10 @@ def _build(node: Any, names: set[str]) -> _Node:  # rule-engine's tree
             return _read_column(node.name, is_text=_name_type(node) == "STRING")
         case "FloatExpression":
             if not math.isfinite(node.value):
-                raise ValueError("holds a number without bound")
-            return _give(float(node.value))
+                raise ValueError("holds an infinite number")
+            return _build_constant(float(node.value))
         case "StringExpression" | "BooleanExpression":
-            return _give(node.value)
+            return _build_constant(node.value)
         case "UnaryExpression" if node.type in {"not", "uminus"}:
             _require(node.right, "BOOLEAN" if node.type == "not" else "FLOAT")
             return _apply(np.logical_not if node.type == "not" else np.negative, _build(node.right, names))
@@ -242,17 +242,17 @@ def _build(node: Any, names: set[str]) -> _Node:  # rule-engine's tree
             return _combine(_ARITHMETIC[node.type], _build(node.left, names), _build(node.right, names))
         case "ContainsExpression" if type(node.container).__name__ == "ArrayExpression":
             return _build_membership(node, names)
-    raise ValueError(f"does what a condition may not: {_say_node(node)}")
+    raise ValueError(f"is not allowed in a condition: {_describe_node(node)}")
 
 
 def _build_membership(node: Any, names: set[str]) -> _Node:  # rule-engine's tree
     members = node.container.value
     if any(type(member).__name__ not in {"FloatExpression", "StringExpression"} for member in members):
-        raise ValueError("looks into a list that holds more than numbers and texts")
+        raise ValueError("uses 'in' with a list that holds more than numbers and texts")
     if any(_name_type(member) != _name_type(node.member) for member in members):
         raise ValueError("compares values of different kinds")
     if not members:
-        raise ValueError("looks into an empty list")
+        raise ValueError("uses 'in' with an empty list")
     value = _build(node.member, names)
     equal = [_combine(operator.eq, value, _build(member, names)) for member in members]
     found = equal[0]
@@ -264,10 +264,10 @@ def _build_membership(node: Any, names: set[str]) -> _Node:  # rule-engine's tre
 def _require(node: Any, type_name: str) -> None:  # rule-engine's tree
     if _name_type(node) != type_name:
         expected = "a condition" if type_name == "BOOLEAN" else "a number"
-        raise ValueError(f"has {_say_node(node)} where {expected} is expected")
+        raise ValueError(f"has {_describe_node(node)} where {expected} is expected")
 
 
-def _say_node(node: Any) -> str:  # rule-engine's tree
+def _describe_node(node: Any) -> str:  # rule-engine's tree
     kind = type(node).__name__.removesuffix("Expression").lower()
     detail = getattr(node, "name", None) or getattr(node, "type", None)
     return f"{kind} {detail}" if detail else kind
@@ -283,7 +283,7 @@ def _read_column(name: str, *, is_text: bool) -> _Node:
     return run
 
 
-def _give(constant: object) -> _Node:
+def _build_constant(constant: object) -> _Node:
     values = (np.array(constant), np.array(True))  # noqa: FBT003  # a scalar that is known
     return lambda _columns, _n_orders: values
 

@@ -211,7 +211,7 @@ def script_for_reasons(
 
 @lru_cache(maxsize=16_384)
 def find_script_id(codes: tuple[str, ...], kind: MaliceKind | str | None = None) -> str:
-    """Give the id of the shipped script that `script_for_reasons` chooses for reasons of these codes."""
+    """Return the id of the shipped script that `script_for_reasons` chooses for reasons of these codes."""
     return _choose_script(codes, kind, None).id
 
 

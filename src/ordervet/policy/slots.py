@@ -7,7 +7,7 @@ ever reach it.
 
 Nothing is escaped: the result is plain text for a chat window. Whoever puts it into HTML or a sheet escapes it there.
 Values are flattened to one short line first, so that an order field cannot bring its own line breaks, invisible or
-direction-changing signs into a message; they are never read as templates.
+direction-changing characters into a message; they are never read as templates.
 """
 
 from __future__ import annotations
@@ -171,12 +171,12 @@ def _flatten(value: object) -> str | None:
     """Make one short line of a value; nothing visible left means there is no value."""
     if value is None:
         return None
-    visible = "".join(" " if unicodedata.category(sign)[0] in "CZ" else sign for sign in str(value))
+    visible = "".join(" " if unicodedata.category(character)[0] in "CZ" else character for character in str(value))
     line = " ".join(visible.split())
     return (line if len(line) <= MAX_VALUE_LENGTH else line[: MAX_VALUE_LENGTH - 1] + "…") or None
 
 
 def _write_instant(instant: object, time_zone: str) -> str:
     if not isinstance(instant, datetime) or instant.tzinfo is None:
-        raise PolicyError("the order's placed_at is no instant with a zone", hint="pass a validated order")
+        raise PolicyError("the order's placed_at is not a time with a zone", hint="pass a validated order")
     return instant.astimezone(ZoneInfo(time_zone)).strftime("%Y-%m-%d %H:%M")

@@ -44,7 +44,7 @@ class Explicit(BaseModel):
         return self
 
     def build_cuts(self, n_orders: int, amount_minor: npt.NDArray[np.int64] | None = None) -> FloatArray:
-        """Give the least probability of each band above low.
+        """Return the least probability of each band above low.
 
         Parameters
         ----------
@@ -112,7 +112,7 @@ class ExpectedCost(BaseModel):
         return self
 
     def build_cuts(self, n_orders: int, amount_minor: npt.NDArray[np.int64] | None = None) -> FloatArray:
-        """Give the least probability at which each band, or a stricter one, is the cheapest.
+        """Return the least probability at which each band, or a stricter one, is the cheapest.
 
         Parameters
         ----------
@@ -146,7 +146,7 @@ class ExpectedCost(BaseModel):
         return np.stack(cuts, axis=1).reshape(n_orders, 3)
 
     def _break_even(self, milder: Treatment, stricter: Treatment, value: FloatArray) -> FloatArray:
-        """Give the probability at which both treatments cost the same, shape (n_orders,)."""
+        """Return the probability at which both treatments cost the same, shape (n_orders,)."""
         annoyance = float(stricter.annoyance_minor - milder.annoyance_minor)
         extra = (stricter.minutes - milder.minutes) * self.minute_minor + annoyance
         gain = value * (stricter.catch_share - milder.catch_share) + annoyance

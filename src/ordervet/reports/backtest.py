@@ -17,7 +17,7 @@ _MEASURES = {"auc": "AUC", "ap": "AP", "cp_at_k": "CP@k"}
 
 
 def build_backtest_table(splits: Sequence[dict[str, Any]], *, top_k: int | None) -> WordTable:
-    """Lay splits out, one line each, and their mean when there are several.
+    """Build a table of splits, one line each, and of their mean when there are several.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def build_backtest_table(splits: Sequence[dict[str, Any]], *, top_k: int | None)
 
 
 def build_evaluation_tables(report: dict[str, Any]) -> list[tuple[str, WordTable]]:
-    """Lay an evaluation out: alert rates with intervals and money, then the parts, then the ablation.
+    """Build the tables of an evaluation: alert rates with intervals and money, then the parts, then the ablation.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def _percent(share: float | None) -> str:
 
 
 def average_splits(splits: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Give the plain mean of every measure over the splits."""
+    """Return the plain mean of every measure over the splits."""
     mean: dict[str, Any] = {
         key: math.fsum(split[key] for split in splits) / len(splits) for key in _MEASURES if key in splits[0]
     }

@@ -44,7 +44,9 @@ def build_backtest_page(report: dict[str, Any], *, lang: Lang) -> str:
         },
         "at_rates": [_build_rates(name, each, words, lang, currency) for name, each in rankings.items()],
         "capacity": [
-            _say_capacity(name, each, words, lang, currency) for name, each in rankings.items() if "at_capacity" in each
+            _describe_capacity(name, each, words, lang, currency)
+            for name, each in rankings.items()
+            if "at_capacity" in each
         ],
         "curve": _draw_curve(rankings, words),
         "calibration": _draw_calibration(calibration, words) if calibration else "",
@@ -77,7 +79,7 @@ def _build_rates(name: str, judged: dict[str, Any], words: Words, lang: Lang, cu
     return {"name": name, "titles": titles, "rows": rows}
 
 
-def _say_capacity(name: str, judged: dict[str, Any], words: Words, lang: Lang, currency: str) -> str:
+def _describe_capacity(name: str, judged: dict[str, Any], words: Words, lang: Lang, currency: str) -> str:
     at = judged["at_capacity"]
     said: str = words["capacity"].format(
         capacity=f"{at['capacity']:,}",
@@ -110,7 +112,7 @@ def _draw_calibration(calibration: dict[str, Any], words: Words) -> Markup:
 
 
 def _build_part(name: str, rows: list[dict[str, Any]], words: Words, lang: Lang) -> dict[str, Any]:
-    """Lay one way of telling orders apart out; columns that say nothing about any part are left out."""
+    """Build the table of one breakdown of the orders; columns without meaning for it are left out."""
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
         "orders": lambda row: f"{row['n_orders']:,}",
         "malicious": lambda row: f"{row['n_malicious']:,}",

@@ -104,7 +104,7 @@ def build_board_page(board: Board) -> str:
             "plot": section.plot,
             "heads": [(each.title, _kind_of(each)) for each in section.fields],
             "rows": [
-                (at in section.marked, [(show_value(v, each), _kind_of(each)) for v, each in _pair(row, section)])
+                (at in section.marked, [(format_value(v, each), _kind_of(each)) for v, each in _pair(row, section)])
                 for at, row in enumerate(section.rows)
             ],
         }
@@ -145,7 +145,7 @@ def _fill_book(book: Book, board: Board) -> None:
 
 
 def build_board_lines(board: Board) -> Iterator[RenderableType]:
-    """Lay a board out for a terminal."""
+    """Build the lines of a board for a terminal."""
     yield Text(board.title, style="bold")
     for line in board.summary:
         yield Text(line)
@@ -154,14 +154,14 @@ def build_board_lines(board: Board) -> Iterator[RenderableType]:
     for section in board.sections:
         if section.rows or section.lines:
             yield Text("\n" + section.title, style="green")
-            yield from _lay_out_section(section)
+            yield from _build_section_lines(section)
 
 
-def _lay_out_section(section: Section) -> Iterator[RenderableType]:
+def _build_section_lines(section: Section) -> Iterator[RenderableType]:
     if section.rows:
         shown = [each for each in section.fields if not each.is_detail]
         rows = [
-            [show_value(value, each) for value, each in _pair(row, section) if not each.is_detail]
+            [format_value(value, each) for value, each in _pair(row, section) if not each.is_detail]
             for row in section.rows[:_MAX_SHOWN]
         ]
         yield WordTable(
@@ -180,7 +180,7 @@ def _lay_out_section(section: Section) -> Iterator[RenderableType]:
 
 
 def describe_board(board: Board) -> dict[str, Any]:
-    """Give a board as plain values for JSON: its facts, and each section's rows by the keys of its fields."""
+    """Return a board as plain values for JSON: its facts, and each section's rows by the keys of its fields."""
     sections = {
         section.key: [{each.key: _plain(value) for value, each in _pair(row, section)} for row in section.rows]
         if section.fields
@@ -190,8 +190,8 @@ def describe_board(board: Board) -> dict[str, Any]:
     return board.facts | {"warnings": list(board.warnings), "sections": sections}
 
 
-def show_value(value: Any, field_: Field) -> str:
-    """Write a value as a person reads it."""
+def format_value(value: Any, field_: Field) -> str:
+    """Format a value as a person reads it."""
     if value is None:
         return "–"
     match field_.look:
@@ -226,4 +226,4 @@ def _column_of(field_: Field) -> Column:
 
 
 def _sheet_name(title: str) -> str:
-    return "".join(sign for sign in title if sign not in "[]:*?/\\'")[:_MAX_SHEET_NAME]
+    return "".join(character for character in title if character not in "[]:*?/\\'")[:_MAX_SHEET_NAME]

@@ -59,7 +59,7 @@ class Setting:
         return find_words("campaign", self.lang)
 
     def local(self, at_us: int) -> datetime:
-        """Give an instant on the local clock, without its zone."""
+        """Return a time on the local clock, without its zone."""
         return datetime.fromtimestamp(at_us / 1e6, UTC).astimezone(ZoneInfo(self.time_zone)).replace(tzinfo=None)
 
     def write(self, at_us: int) -> str:

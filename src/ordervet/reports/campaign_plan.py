@@ -100,7 +100,7 @@ def find_busiest(period: Period, n_hours: int) -> int:
 
 
 def build_plan(period: Period, plan: PlanFor, ready: Readiness, setting: Setting) -> Board:
-    """Lay out what to expect, and what to prepare.
+    """Build the board before a campaign: what to expect and what to prepare.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def _build_desk(expected: dict[str, Any], plan: PlanFor, capacity: int, setting:
 
 
 def _build_thresholds(like: Period, plan: PlanFor, capacity: int, setting: Setting) -> Section:
-    """Say where the bar lies for several capacities, and how much of what is at risk lies above it."""
+    """Find the threshold at several capacities, and how much of the money at risk lies above it."""
     words = setting.words
     ranked = np.lexsort((-like.amount_minor, -like.p_malicious))
     p, at_risk = like.p_malicious[ranked], (like.p_malicious * like.amount_minor)[ranked]
@@ -320,14 +320,14 @@ def list_doubtful_keys(period: Period) -> list[DoubtfulKey]:
         for key, part in zip(keys, np.split(order, starts[1:]), strict=False):
             n_bad, n_good = int(is_bad[part].sum()), int(is_good[part].sum())
             last_us = int(period.decided_us[part].max())
-            why = _say_why(n_bad, n_good, bool(is_corrected[part].any()), now_us - last_us)
+            why = _find_doubt(n_bad, n_good, bool(is_corrected[part].any()), now_us - last_us)
             if why:
                 code = pseudonym(entity, int(key))
                 found.append(DoubtfulKey(entity, code, why, len(part), n_bad, n_good, last_us))
     return sorted(found, key=lambda each: (-each.n_orders, each.code))
 
 
-def _say_why(n_malicious: int, n_innocent: int, has_correction: bool, age_us: int) -> str:
+def _find_doubt(n_malicious: int, n_innocent: int, has_correction: bool, age_us: int) -> str:
     if n_malicious and n_innocent:
         return "both"
     if n_malicious and age_us > _OLD_DAYS * DAY_US:

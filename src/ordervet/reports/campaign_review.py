@@ -30,7 +30,7 @@ _MAX_PLOTTED: Final = 24 * 14
 def build_review(
     period: Period, start_us: int, end_us: int, as_of_us: int, maturity_days: float, setting: Setting
 ) -> Board:
-    """Lay out what came of a campaign.
+    """Build the board after a campaign: what came of its orders.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def _build_hours(orders: Period, start_us: int, end_us: int, setting: Setting) -
 
 
 def _advise(orders: Period, totals: dict[str, int], setting: Setting) -> list[str]:
-    """Say what the figures give reason to change; nothing where they are too few to tell."""
+    """Describe what the figures give reason to change; nothing where they are too few to tell."""
     words: Words = setting.words["review"]["advice"]
     lines = [*_advise_on_groups(orders, setting, words)]
     n_decided = totals["confirmed"] + totals["wrong"]

@@ -25,7 +25,7 @@ _LEAST_FLAGS: Final = 2
 
 
 def build_watch(period: Period, start_us: int, now_us: int, plan: dict[str, Any] | None, setting: Setting) -> Board:
-    """Lay out how a campaign goes.
+    """Build the board during a campaign: how it goes so far.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ Average precision {metrics["ap"]:.3f}, AUC {metrics["auc"]:.3f}, mean predicted 
 | alert rate | recall | precision |
 |---|---|---|
 {rows}
-{_tell_kinds(metrics.get("kinds"))}
+{_describe_kinds(metrics.get("kinds"))}
 ## Not for
 - deciding without a person: `professional_claim` and `review_extortion` always go to one
 - buyers' eyes: reasons are for the desk, never for the customer
@@ -45,7 +45,7 @@ Average precision {metrics["ap"]:.3f}, AUC {metrics["auc"]:.3f}, mean predicted 
 """
 
 
-def _tell_kinds(kinds: dict[str, Any] | None) -> str:
+def _describe_kinds(kinds: dict[str, Any] | None) -> str:
     if kinds is None or not kinds["n_orders"]:
         return ""
     right = "" if kinds["right"] is None else f", {kinds['right']:.1%} of them rightly"

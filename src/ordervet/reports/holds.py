@@ -139,8 +139,8 @@ def update_holds(
     )
 
 
-def say_holds(counts: HoldCounts, lang: Lang) -> str:
-    """Say in one line what is on the lists.
+def describe_holds(counts: HoldCounts, lang: Lang) -> str:
+    """Describe in one line what is on the lists.
 
     Parameters
     ----------
@@ -176,13 +176,13 @@ def _find_state_path(path: Path) -> Path:
 
 
 def _load_state(path: Path) -> tuple[dict[str, Hold], dict[str, _Release], set[str]]:
-    """Give what is held, what was released, and which ids the release list may bear, if a run was cut off."""
+    """Return what is held, what was released, and which ids the release list may bear, if a run was cut off."""
     file = _find_state_path(path)
     if not file.exists():
         if path.exists() or find_release_path(path).exists():
             raise FileError(
                 f"the state of {path.name} is missing: {file.name}",
-                hint="bring it back, or move the lists away to begin new ones",
+                hint="restore it, or move the lists away to start new ones",
             )
         return {}, {}, set()
     try:
@@ -195,7 +195,7 @@ def _load_state(path: Path) -> tuple[dict[str, Hold], dict[str, _Release], set[s
         is_known, held, released, listed = False, {}, {}, set()
     if not is_known:
         raise FileError(
-            f"the state {file.name} cannot be read", hint="bring it back, or move it and the lists away to begin anew"
+            f"the state {file.name} cannot be read", hint="restore it, or move it and the lists away to start new ones"
         )
     return held, released, listed
 

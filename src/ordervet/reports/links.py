@@ -63,10 +63,10 @@ class Links:
 
 
 def pseudonym(entity: str, keyed_id: int) -> str:
-    """Give the short code of a keyed id: the entity's letter and the first 35 bits, such as ``B-7K2F9QX``."""
+    """Return the short code of a keyed id: the entity's letter and the first 35 bits, such as ``B-7K2F9QX``."""
     top = keyed_id >> (64 - _N_SIGNS * _BITS)
-    signs = [_SIGNS[(top >> (_BITS * place)) & 31] for place in reversed(range(_N_SIGNS))]
-    return f"{LINKING[entity]}-{''.join(signs)}"
+    characters = [_SIGNS[(top >> (_BITS * place)) & 31] for place in reversed(range(_N_SIGNS))]
+    return f"{LINKING[entity]}-{''.join(characters)}"
 
 
 def name_key(entity: str, code: str, lang: Lang) -> str:
@@ -114,7 +114,7 @@ def _read_ids(orders: pa.Table, entity: str) -> NDArray[np.uint64]:
 def _split_groups(
     ids: NDArray[np.uint64], rows: NDArray[np.int64], newest_first: NDArray[np.int64]
 ) -> list[tuple[int, NDArray[np.int64]]]:
-    """Give the rows of every id that any of some rows has and that is not alone, newest first."""
+    """Return the rows of every id that any of some rows has and that is not alone, newest first."""
     asked = np.unique(ids[rows])
     candidates = newest_first[np.isin(ids[newest_first], asked[asked != 0])]
     by_id = candidates[np.argsort(ids[candidates], kind="stable")]

@@ -35,10 +35,10 @@ def build_nightly_page(record: dict[str, Any], *, lang: Lang) -> str:
     curve = record["maturity_curve"]
     values = {
         "words": words,
-        "verdict": word_outcome(record, lang),
-        "cutoff": _word_cutoff(record, words),
+        "verdict": describe_outcome(record, lang),
+        "cutoff": _describe_cutoff(record, words),
         "simulated": format_text("notes.simulated", lang) if record["origin"].get("is_simulated") else "",
-        "look": _list_what_to_look_at(record, words, lang) or [words["look_nothing"]],
+        "look": _list_findings(record, words, lang) or [words["look_nothing"]],
         "gates": _build_gates(record["gates"], words, lang),
         "metrics": _build_metrics(record, words),
         "flow": _draw_flow(record["label_flow"], words),
@@ -49,7 +49,7 @@ def build_nightly_page(record: dict[str, Any], *, lang: Lang) -> str:
             score=f"{record['score_psi']:.2f}", channel=f"{record['channel_psi']:.2f}"
         ),
         "reasons": _build_attribution(
-            _word_reasons(record["attribution_drift"]["reasons"][:_N_REASONS], lang),
+            _label_reasons(record["attribution_drift"]["reasons"][:_N_REASONS], lang),
             "code",
             words["reason"],
             words,
@@ -68,8 +68,8 @@ def build_nightly_page(record: dict[str, Any], *, lang: Lang) -> str:
     )
 
 
-def word_outcome(record: dict[str, Any], lang: Lang) -> str:
-    """Say in one sentence what a night came to."""
+def describe_outcome(record: dict[str, Any], lang: Lang) -> str:
+    """Explain in one sentence what a night came to."""
     words = find_words("nightly", lang)
     champion = record["champion_id"] or record["live_id"]
     failed = [words["gate_names"][gate["name"]] for gate in record["gates"] if not gate["passed"]]
@@ -90,20 +90,20 @@ def word_outcome(record: dict[str, Any], lang: Lang) -> str:
     return said
 
 
-def word_gate_name(name: str, lang: Lang) -> str:
+def name_gate(name: str, lang: Lang) -> str:
     """Name a gate; one that this version does not know goes by its own name."""
     named: str = find_words("nightly", lang)["gate_names"].get(name, name)
     return named
 
 
-def word_gate(gate: dict[str, Any], lang: Lang) -> tuple[str, str]:
-    """Give a gate's name and its note in words."""
+def describe_gate(gate: dict[str, Any], lang: Lang) -> tuple[str, str]:
+    """Return a gate's name and its note in words."""
     words = find_words("nightly", lang)
     note = words["gate_notes"][gate["note"]].format(**_fill(gate["values"])) if gate["note"] else ""
     return words["gate_names"][gate["name"]], note
 
 
-def _word_cutoff(record: dict[str, Any], words: Words) -> str:
+def _describe_cutoff(record: dict[str, Any], words: Words) -> str:
     origin, metrics = record["origin"], record["metrics"]
     said: str = words["cutoff"].format(
         as_of=record["as_of"][:16].replace("T", " "),
@@ -116,11 +116,11 @@ def _word_cutoff(record: dict[str, Any], words: Words) -> str:
     return said
 
 
-def _list_what_to_look_at(record: dict[str, Any], words: Words, lang: Lang) -> list[str]:
+def _list_findings(record: dict[str, Any], words: Words, lang: Lang) -> list[str]:
     lines = []
     for gate in record["gates"]:
         if not gate["passed"]:
-            name, note = word_gate(gate, lang)
+            name, note = describe_gate(gate, lang)
             lines.append(words["look_gate"].format(gate=name, note=note) if note else name)
     lines += [words["look_fault"].format(fault=fault) for fault in record["champion_faults"]]
     gone = record["features_gone"]
@@ -139,7 +139,7 @@ def _list_what_to_look_at(record: dict[str, Any], words: Words, lang: Lang) -> l
 def _build_gates(gates: list[dict[str, Any]], words: Words, lang: Lang) -> dict[str, Any]:
     rows = []
     for gate in gates:
-        name, note = word_gate(gate, lang)
+        name, note = describe_gate(gate, lang)
         verdict = words["passed"] if gate["passed"] else f"✗ {words['failed']}"
         rows.append([name, _number(gate["figure"]), _number(gate["bound"]), verdict, note])
     return {
@@ -156,8 +156,8 @@ def _build_metrics(record: dict[str, Any], words: Words) -> dict[str, Any]:
     rows = []
     for name, key in (("ap", "ap"), ("money", "money"), ("auc", "auc"), ("calibration", "calibration_error")):
         gain = gains.get(name)
-        told = f"{gain['gain']:+.4f} [{_number(gain['low'])}, {_number(gain['high'])}]" if gain else ""
-        rows.append([words[name], _number(ours[key]), _number(theirs.get(key)), told])
+        change = f"{gain['gain']:+.4f} [{_number(gain['low'])}, {_number(gain['high'])}]" if gain else ""
+        rows.append([words[name], _number(ours[key]), _number(theirs.get(key)), change])
     for at, mine in enumerate(ours["at_alert_rate"]):
         other = theirs["at_alert_rate"][at] if theirs else {}
         for name in ("recall", "precision"):
@@ -190,8 +190,8 @@ def _build_drift(drift: list[dict[str, Any]], words: Words) -> dict[str, Any]:
     }
 
 
-def _word_reasons(rows: list[dict[str, Any]], lang: Lang) -> list[dict[str, Any]]:
-    """Put the words of a reason behind its code."""
+def _label_reasons(rows: list[dict[str, Any]], lang: Lang) -> list[dict[str, Any]]:
+    """Add to each reason's code what it stands for."""
     registry = load_registry()
     said = []
     for row in rows:

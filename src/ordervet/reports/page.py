@@ -1,7 +1,7 @@
 """Pages that are one file: nothing is fetched, nothing leaves, and whatever an order holds is text.
 
 The browser is told so by a Content-Security-Policy: by default nothing may be loaded, and only the scripts and styles
-whose hashes are named may run. Templates escape by themselves; data goes in as JSON without a sign that HTML knows.
+whose hashes are named may run. Templates escape by default; data is embedded as JSON without any HTML character.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ordervet.words import Lang
 
-_ESCAPES: Final = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&'\u2028\u2029\x7f"}
+_ESCAPES: Final = {ord(character): f"\\u{ord(character):04x}" for character in "<>&'\u2028\u2029\x7f"}
 _HTML_LANG: Final[dict[Lang, str]] = {"zh": "zh-CN", "en": "en"}
 
 
@@ -65,7 +65,7 @@ def build_page(
 
 
 def embed_json(data: object) -> str:
-    """Write plain values as JSON that can stand in a page: no sign of it means anything to HTML."""
+    """Write plain values as JSON that can stand in a page: no character of it means anything to HTML."""
     return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(_ESCAPES)
 
 

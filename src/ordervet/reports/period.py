@@ -71,15 +71,15 @@ class Period:
         return is_held
 
     def was_judged(self, *verdicts: str) -> NDArray[np.bool_]:
-        """Tell which orders have one of some verdicts, shape (n,)."""
+        """Find which orders have one of some verdicts, shape (n,)."""
         return np.array([verdict in verdicts for verdict in self.verdicts], dtype=bool)
 
     def between(self, start_us: int, end_us: int) -> Period:
-        """Give the orders placed from one instant to before another."""
+        """Return the orders placed from one instant to before another."""
         return self.take((self.placed_us >= start_us) & (self.placed_us < end_us))
 
     def take(self, is_taken: NDArray[np.bool_]) -> Period:
-        """Give some of the orders; `is_taken` has shape (n,)."""
+        """Return some of the orders; `is_taken` has shape (n,)."""
         rows = np.flatnonzero(is_taken)
         return Period(
             orders=self.orders.take(pa.array(rows)),
@@ -125,7 +125,7 @@ def build_period(
     verdicts: pa.Table,
     corrections: pa.Table,
 ) -> Period:
-    """Put scored orders beside what became of them.
+    """Build a period of scored orders and what became of them.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def build_period(
 
 
 def bound_share(n_hits: int, n: int) -> tuple[float, float]:
-    """Give the 95 % interval of a share (Wilson, 1927): between which values the true one may well lie.
+    """Return the 95 % interval of a share (Wilson, 1927): between which values the true one may well lie.
 
     Returns
     -------

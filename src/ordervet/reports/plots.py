@@ -220,7 +220,7 @@ def _y(value: float, top: float) -> float:
 
 
 def _round_up(value: float) -> float:
-    """Give the next of 1, 2, 4, 5, 8 times a power of ten, so that quarters of it are short numbers."""
+    """Return the next of 1, 2, 4, 5, 8 times a power of ten, so that quarters of it are short numbers."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ordervet.policy import SLOTS, Stage, explain_applied, explain_missing, load_scripts, word_reason
+from ordervet.policy import SLOTS, Stage, describe_reason, explain_applied, explain_missing, load_scripts
 from ordervet.reports.links import find_links, pseudonym
 from ordervet.words import LANGS
 
@@ -162,7 +162,8 @@ def _build_item(
         stage=_stage_of(script.id),
         script=script,
         reasons={
-            lang: tuple(word_reason(reason, lang, currency=currency) for reason in decision.reasons) for lang in LANGS
+            lang: tuple(describe_reason(reason, lang, currency=currency) for reason in decision.reasons)
+            for lang in LANGS
         },
         missing={lang: tuple(explain_missing(code, lang) for code in decision.missing) for lang in LANGS},
         applied={lang: tuple(explain_applied(code, lang) for code in decision.applied) for lang in LANGS},

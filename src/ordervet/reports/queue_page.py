@@ -25,7 +25,7 @@ _KINDS: Final = (None, *MaliceKind)
 _STAGES: Final = tuple(Stage)
 _INSTANT: Final = "%Y-%m-%d %H:%M"
 
-# Private-use signs around a slot's number: no script holds them, and the page puts the order's value there.
+# Private-use characters around a slot's number: no script holds them, and the page puts the order's value there.
 _SLOT_MARKS: Final = {slot: f"\ue000{number}\ue001" for number, slot in enumerate(SLOTS)}
 
 
@@ -57,14 +57,14 @@ class _Pool:
         self.values: list[Any] = []
 
     def place(self, key: Hashable, build: Callable[[], object]) -> int:
-        """Give the place of a value, which is known by its key and made when it is first asked for."""
+        """Return the place of a value, which is known by its key and made when it is first asked for."""
         if key not in self._place:
             self._place[key] = len(self.values)
             self.values.append(build())
         return self._place[key]
 
     def place_text(self, zh: str, en: str) -> int:
-        """Give the place of a text in both languages."""
+        """Return the place of a text in both languages."""
         return self.place((zh, en), lambda: {"zh": zh, "en": en})
 
 
@@ -159,7 +159,7 @@ def _write_amount(order: dict[str, Any], lang: Lang) -> str:
 
 
 def _place_variant(script: Script, values: dict[str, str | None], variants: _Pool) -> int:
-    """Give the place of a script as it reads for orders that fill the same slots."""
+    """Return the place of a script as it reads for orders that fill the same slots."""
     marks = {slot: _SLOT_MARKS[slot] if values[slot] is not None else None for slot in SLOTS}
     key = (script.id, *(slot for slot in SLOTS if marks[slot] is None))
 

@@ -74,7 +74,7 @@ class Book:
         self._formats: dict[str, Any] = {}
 
     def look(self, name: str) -> Any:
-        """Give a look as a format of this workbook."""
+        """Return a look as a format of this workbook."""
         if name not in self._formats:
             kind, _, suffix = name.partition(":")
             settings = LOOKS.get(kind) or {"valign": "top", "num_format": f'{_SUFFIXED[kind]} "{suffix}"'}

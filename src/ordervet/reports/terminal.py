@@ -38,12 +38,12 @@ def build_flag_lines(
     time_zone: str,
     scripts: Mapping[str, Script] | None = None,
 ) -> Text:
-    """Lay out one flagged order: what to do, the score, each reason, and the script to use.
+    """Build the lines of one flagged order: what to do, the score, each reason, and the script to use.
 
     Parameters
     ----------
     decision : a scored decision
-    placed_at : instant with a zone
+    placed_at : aware
     rank : 1 is the first to look at
     lang : language of the fixed words
     time_zone : IANA name of the zone to show times in
@@ -73,7 +73,7 @@ def build_flag_lines(
 
 
 def _fold(line: str, style: str = "") -> Iterator[Text]:
-    """Break a line at the screen's edge; a Chinese sign is two columns wide."""
+    """Break a line at the screen's edge; a Chinese character is two columns wide."""
     for part in Text(line, style).wrap(Console(width=_WIDTH), _WIDTH - _INDENT):
         part.rstrip()
         yield Text(" " * _INDENT) + part
@@ -110,7 +110,7 @@ def build_score_summary(n_orders: int, actions: Mapping[int, int], elapsed_s: fl
 
 
 def name_model(model_id: str, about: str | None, *, is_simulated: bool, lang: Lang) -> list[str]:
-    """Say which model decided, what it learned from, and what its numbers are worth.
+    """Find which model decided, what it learned from, and what its numbers are worth.
 
     Parameters
     ----------
