@@ -1,4 +1,4 @@
-"""A large Parquet file of orders, scored in chunks: memory stays bounded, and reading goes on beside scoring."""
+"""Score a large Parquet file of orders in chunks: memory stays bounded, and the next chunk is read meanwhile."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class _NotInChunksError(Exception):
 
 
 def find_streamable(files: Sequence[Path], *, min_rows: int = MIN_ROWS) -> Path | None:
-    """Find out whether the files are one large Parquet file of orders in contract columns, and give it.
+    """Return the file, if there is just one and it is a large Parquet file of orders in contract columns.
 
     Parameters
     ----------
@@ -84,8 +84,8 @@ def stream_file(path: Path, parts: StreamParts, out: Path | None = None) -> Stre
 
     Returns
     -------
-    None where the file has to be read whole: orders out of the order of time, orders that come twice, wrong rows; then
-    nothing is written
+    None where the file has to be read whole: orders not sorted by time, duplicate orders, invalid rows; then nothing is
+    written
     """
     keep_freed_memory()
     chunks: list[ScoredChunk] = []
@@ -110,7 +110,7 @@ def stream_file(path: Path, parts: StreamParts, out: Path | None = None) -> Stre
 def _iter_decided(
     path: Path, parts: StreamParts, chunks: list[ScoredChunk], advance: Callable[[int], None]
 ) -> Iterator[pa.Table]:
-    """Give the decisions of a file chunk by chunk, and keep of each what is needed at the end: the flagged orders."""
+    """Yield the decisions of a file chunk by chunk, and collect the flagged orders, which are needed at the end."""
     try:
         for chunk in stream_scores(iter_chunks(path), LaterEvents.empty(), parts):
             chunks.append(replace(chunk, scored=chunk.scored.take(np.flatnonzero(chunk.scored.actions))))

@@ -82,13 +82,13 @@ class ReadColumn:
         return self.is_given & ~to_mask(self.values.is_valid())
 
     def take(self, indices: pa.Array) -> ReadColumn:
-        """Give the rows at some indices; a null index is a missing value."""
+        """Return the rows at some indices; a null index is a missing value."""
         is_given = pc.take(pa.array(self.is_given), indices)
         return ReadColumn(self.values.take(indices), to_mask(is_given))
 
 
 def take_canonical(raw: pa.Array, field: ContractField, before: Mapping[str, pa.Array]) -> pa.Array | None:
-    """Give a column as it is, where a look tells that it is canonical and breaks no rule of its field.
+    """Return a column as it is, if it is canonical already and breaks no rule of its field.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def _to_shape(raw: pa.Array) -> tuple[Shape, pa.Array]:
 
 
 def measure_texts(texts: pa.Array[Any]) -> tuple[bool, int]:
-    """Look at the ends and the lengths of texts; most columns hold none that needs trimming.
+    """Measure the ends and lengths of texts; most columns hold none that needs trimming.
 
     Parameters
     ----------
@@ -247,7 +247,7 @@ def view_rows(texts: pa.Array[Any]) -> tuple[Bytes, Offsets, Bytes, int]:
 
 
 def _may_need_trim(texts: pa.Array) -> bool:
-    """Tell whether a text could be blank, or begin or end with a character of TRIMMED."""
+    """Return whether a text could be blank, or begin or end with a character of TRIMMED."""
     data, offsets, _, _ = view_rows(texts)
     starts, ends = offsets[:-1], offsets[1:]
     if texts.null_count:
@@ -287,7 +287,7 @@ def _parse_or_none(value: Decimal | int, kind: ReadKind) -> Any:
 
 
 def _whole_floats(numbers: pa.Array) -> pa.Array:
-    """Give floats that are exact whole numbers as int64, null for the rest."""
+    """Convert floats that are exact whole numbers to int64, the rest to null."""
     is_whole = pc.and_(pc.equal(pc.trunc(numbers), numbers), pc.less(pc.abs(numbers), float(MAX_EXACT_FLOAT)))
     return pc.if_else(is_whole, numbers, None).cast(pa.int64())
 
@@ -331,7 +331,7 @@ def _text_to_money(texts: pa.Array) -> pa.Array:
 
 
 def _unscaled(amounts: pa.Array) -> pa.Array:
-    """Give decimals with two places, below 10**17 in size, as whole numbers of hundredths."""
+    """Convert decimals with two places, below 10**17 in size, to whole numbers of hundredths."""
     low_words = np.frombuffer(amounts.buffers()[1] or b"", np.int64)[
         ::2
     ]  # little-endian 128 bits: the low half comes first

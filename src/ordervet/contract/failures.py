@@ -72,23 +72,23 @@ def observe(raw: pa.Array, rows: Micros, *, is_personal: bool) -> pa.Array:
 
 
 def shape_of(text: str) -> str:
-    """Show a text by its shape: digits become 9, letters a, Chinese signs 字; at most 24 signs.
+    """Show a text by its shape: digits become 9, letters a, Chinese characters 字; at most 24 characters.
 
     Examples
     --------
     >>> shape_of("张三 139-0000")
     '字字 999-9999'
     """
-    return "".join(_shape_of_sign(sign) for sign in text[:_MAX_SHAPE])
+    return "".join(_shape_of_character(character) for character in text[:_MAX_SHAPE])
 
 
-def _shape_of_sign(sign: str) -> str:
-    category = unicodedata.category(sign)
+def _shape_of_character(character: str) -> str:
+    category = unicodedata.category(character)
     if category[0] == "N":
         return "9"
     if category[0] == "L":
         return "字" if category == "Lo" else "a"
-    return sign if sign.isascii() and sign.isprintable() else "?"
+    return character if character.isascii() and character.isprintable() else "?"
 
 
 def _observe_value(value: Any, is_personal: bool) -> str | None:
@@ -99,7 +99,7 @@ def _observe_value(value: Any, is_personal: bool) -> str | None:
     text = str(value).strip()
     if is_personal:
         return shape_of(text)
-    is_short = sum(sign.isdigit() for sign in text) <= _MAX_SHOWN_DIGITS
+    is_short = sum(character.isdigit() for character in text) <= _MAX_SHOWN_DIGITS
     is_shown = isinstance(value, bool) or (is_short and _NUMBER_LIKE.match(text)) or _DATE_LIKE.match(text)
     return text if is_shown else shape_of(text)
 
@@ -121,7 +121,7 @@ def keep_rows(fault: Fault, is_kept: Mask) -> Fault:
 
 
 def build_failures(faults: Sequence[Fault], order_ids: pa.ChunkedArray) -> pa.Table:
-    """Put faults into one table, sorted by row and, within a row, in the order in which the faults were found.
+    """Build one table of faults, sorted by row and, within a row, in the order in which the faults were found.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def failures_error(
     failures : at least one row
     fields : the fields of the table that failed
     n_rows : rows of that table
-    things, where : what the rows are and where they stand, such as "orders" and "export.csv"
+    things, where : what the rows are and where they are found, such as "orders" and "export.csv"
     hint : the action that helps
     """
     groups = failures.group_by(["field", "rule"], use_threads=False).aggregate([([], "count_all")]).to_pylist()
@@ -174,7 +174,7 @@ def failures_error(
 
 
 def expectation(field: ContractField, rule: str) -> str:
-    """Say in a few words what a rule wants of a field."""
+    """Describe in a few words what a rule expects of a field."""
     other = field.only_with.other if field.only_with else field.not_before.other if field.not_before else ""
     fitting = ", ".join(sorted(field.only_with.values)) if field.only_with else ""
     years = f"{FIRST_INSTANT.year} to {LAST_INSTANT.year}"

@@ -51,7 +51,7 @@ class Reads:
     kind: FieldKind
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        """Put the parser in front of pydantic's own check."""
+        """Run the parser before pydantic's own check."""
         return core_schema.with_info_before_validator_function(self._read, handler(source))
 
     def _read(self, value: Any, info: ValidationInfo) -> Any:
@@ -77,7 +77,7 @@ class OnlyWith:
     values: frozenset[str]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        """Look at the other field once this one is read."""
+        """Compare with the other field once this one is read."""
         return core_schema.with_info_after_validator_function(self._check, handler(source))
 
     def _check(self, value: Any, info: ValidationInfo) -> Any:
@@ -93,7 +93,7 @@ class NotBefore:
     other: str
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        """Look at the other instant once this one is read."""
+        """Compare with the other time once this one is read."""
         return core_schema.with_info_after_validator_function(self._check, handler(source))
 
     def _check(self, value: Any, info: ValidationInfo) -> Any:
@@ -109,7 +109,7 @@ class SameAs:
     other: str
 
     def __call__(self) -> SameAs:
-        """Stand in for the value until the model fills it in."""
+        """Return a placeholder for the value until the model fills it in."""
         return self
 
 
@@ -160,7 +160,7 @@ class ContractField:
     is_extras: bool = False
 
     def named(self, name: str) -> ContractField:
-        """Give the same rules under the name of one extra column."""
+        """Return the same rules under the name of one extra column."""
         return ContractField(**{**self.__dict__, "name": name, "is_extras": False})
 
 
@@ -197,7 +197,7 @@ def _read_field(name: str, info: FieldInfo) -> ContractField:
 
 
 def _unwrap(annotation: Any, marks: list[Any]) -> tuple[Any, list[Any]]:
-    """Take `X | None` and `Annotated[X, ...]` apart, down to X and all its marks."""
+    """Unwrap `X | None` and `Annotated[X, ...]`, down to X and all its marks."""
     if get_origin(annotation) in {Union, UnionType}:
         (inner,) = (part for part in get_args(annotation) if part is not NoneType)
         return _unwrap(inner, marks)
@@ -228,7 +228,7 @@ _PLAIN_MARKS: tuple[tuple[type, str, str], ...] = (
 
 
 def broken_rules(error: ValidationError) -> list[tuple[str, str]]:
-    """Say which rules an event broke, in the words of the failure tables and without any value.
+    """List the rules that an event broke, named as in the failure tables and without any value.
 
     Parameters
     ----------

@@ -55,8 +55,8 @@ def read_text_instants(texts: pa.Array, zone: ZoneInfo) -> pa.Array:
     lengths = pc.binary_length(matching).to_numpy()
     for length in np.unique(lengths):
         of_length = np.flatnonzero(lengths == length)
-        signs = _signs_of(matching.take(pa.array(of_length)), int(length))
-        _read_same_length(signs, rows[of_length], micros, is_offset_given)
+        characters = _bytes_of(matching.take(pa.array(of_length)), int(length))
+        _read_same_length(characters, rows[of_length], micros, is_offset_given)
     local = np.flatnonzero(~is_offset_given & (micros != _UNREADABLE))
     micros[local] = _local_to_utc(micros[local], zone)
     return _to_timestamps(micros)
@@ -73,8 +73,11 @@ def _read_plain(texts: pa.Array) -> Micros | None:
     given = texts.drop_null()
     if len(given) == 0 or pc.min_max(pc.binary_length(given)).as_py() != {"min": _PLAIN, "max": _PLAIN}:
         return None
-    signs = _signs_of(given, _PLAIN)
-    is_plain = all((signs[at] == ord(sign)).all() for at, sign in ((4, "-"), (7, "-"), (10, " "), (13, ":"), (16, ":")))
+    characters = _bytes_of(given, _PLAIN)
+    is_plain = all(
+        (characters[at] == ord(character)).all()
+        for at, character in ((4, "-"), (7, "-"), (10, " "), (13, ":"), (16, ":"))
+    )
     try:
         stamps = texts.cast(pa.timestamp("us")) if is_plain else None
     except pa.ArrowInvalid:
@@ -83,7 +86,7 @@ def _read_plain(texts: pa.Array) -> Micros | None:
 
 
 def read_timestamps(stamps: pa.Array, zone: ZoneInfo) -> pa.Array:
-    """Give Arrow timestamps and dates as instants; nulls and what lies outside the bounds become null.
+    """Convert Arrow timestamps and dates to instants; nulls and what lies outside the bounds become null.
 
     Parameters
     ----------
@@ -117,18 +120,18 @@ def _to_timestamps(micros: Micros) -> pa.Array:
     return pa.array(micros, pa.int64(), mask=is_bad).cast(pa.timestamp("us", tz="UTC"))
 
 
-def _read_same_length(signs: Bytes, rows: Micros, micros: Micros, is_offset_given: Mask) -> None:
+def _read_same_length(characters: Bytes, rows: Micros, micros: Micros, is_offset_given: Mask) -> None:
     """Read texts of one length, one notation after the other, into `micros` and `is_offset_given`.
 
     Parameters
     ----------
-    signs : shape (length, n), the bytes of texts that match the pattern
-    rows : shape (n,), where each of them stands in `micros`
+    characters : shape (length, n), the bytes of texts that match the pattern
+    rows : shape (n,), the row of each in `micros`
     """
     # SPEED: a file has one or two notations, so each costs one pass of plain array steps over its rows; a million
     # texts take 0.3 s, Arrow's cast to a timestamp would take 0.02 s but knows fewer notations and stops at a bad one.
-    digits = signs - np.uint8(ord("0"))  # bytes below "0" wrap around to large numbers
-    notation = np.where(digits <= 9, np.uint8(ord("9")), signs)
+    digits = characters - np.uint8(ord("0"))  # bytes below "0" wrap around to large numbers
+    notation = np.where(digits <= 9, np.uint8(ord("9")), characters)
     while len(rows):
         first = notation[:, :1]
         match = _INSTANT.match(first.tobytes().decode("ascii"))
@@ -145,7 +148,7 @@ def _read_notation(match: re.Match[str], digits: Bytes) -> Micros:
 
     Parameters
     ----------
-    match : the pattern on the notation: its spans say where the digits of each part stand
+    match : the pattern on the notation: its spans locate the digits of each part
     digits : shape (length, n), 0 to 9 where the notation has a digit
 
     Returns
@@ -176,14 +179,14 @@ def _read_notation(match: re.Match[str], digits: Bytes) -> Micros:
 
 
 def _month_bounds(months: Micros) -> tuple[Micros, Micros]:
-    """Give the day number of the first of each month and of the one after, all counted from January 1970."""
+    """Return the day number of the first of each month and of the one after, all counted from January 1970."""
     earliest = months.min()
     starts = np.arange(earliest, months.max() + 2).astype("M8[M]").astype("M8[D]").astype(np.int64)
     return starts[months - earliest], starts[months - earliest + 1]
 
 
 def _local_to_utc(local: Micros, zone: ZoneInfo) -> Micros:
-    """Give the instant of a local time: the earlier of two, unreadable where there is none."""
+    """Convert local times to UTC: the earlier of two, unreadable where there is none."""
     changes, offsets = _offsets_of(zone)
     ends = changes + offsets[:-1]  # where each stretch of one offset ends, in its own local time
     stretch = np.searchsorted(ends, local, side="right")
@@ -228,7 +231,7 @@ def _find_change(end_of_day: int, zone: ZoneInfo) -> int:
     return after
 
 
-def _signs_of(texts: pa.Array, length: int) -> Bytes:
+def _bytes_of(texts: pa.Array, length: int) -> Bytes:
     """View texts that all have one length, without nulls, as bytes of shape (length, n)."""
     _, offsets, data = texts.buffers()
     start = np.frombuffer(offsets, np.int32)[texts.offset]
@@ -237,5 +240,5 @@ def _signs_of(texts: pa.Array, length: int) -> Bytes:
 
 
 def to_mask(condition: pa.Array) -> Mask:
-    """Give an Arrow condition as a NumPy mask; null is False."""
+    """Convert an Arrow condition to a NumPy mask; null is False."""
     return np.asarray(pc.fill_null(condition, fill_value=False).to_numpy(zero_copy_only=False), bool)

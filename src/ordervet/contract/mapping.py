@@ -49,7 +49,7 @@ _FIELDS = {field.name: field for field in fields_of(Order) if not field.is_extra
 
 
 def _read_source(value: object) -> object:
-    """Take the short form, a column's name alone."""
+    """Expand the short form, a column's name alone."""
     return {"column": value} if isinstance(value, str) else value
 
 

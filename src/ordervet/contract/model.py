@@ -195,7 +195,7 @@ class Event(BaseModel):
         return self
 
     def to_row(self) -> dict[str, Any]:
-        """Give the values as one flat row in contract columns; what is not given is left out."""
+        """Return the values as one flat row in contract columns; what is not given is left out."""
         row: dict[str, Any] = {}
         for name in type(self).model_fields:
             value = getattr(self, name)
@@ -215,7 +215,7 @@ class Event(BaseModel):
 
 
 class Order(Event):
-    """One order as placed: who, where, what, for how much, and through which door.
+    """One order as placed: who, where, what, for how much, and through which channel.
 
     Only `order_id`, `placed_at` and `amount_minor` are required; whatever else is absent counts as missing evidence,
     never as guilt. Nothing that became known after the order was placed belongs here.

@@ -1,4 +1,4 @@
-"""The door for one order: what `Order.model_validate` gives, without Python code for each of its fields.
+"""Read one order: what `Order.model_validate` gives, without Python code for each of its fields.
 
 Most orders are tidy: exact types, texts without white space at their ends, instants such as ``2025-11-11 20:00:00``.
 For them a second validator, made of the same model's rules, gives what the model gives. It refuses whatever it is not

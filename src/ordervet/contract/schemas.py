@@ -50,17 +50,17 @@ def table_fields(kind: EventKind, column_names: Iterable[str] = ()) -> tuple[Con
 
 
 def extra_prefix(column_name: str) -> str:
-    """Give the prefix that makes a column an extra (``entity__``, ``number__``, ``category__``), or ""."""
+    """Return the prefix that makes a column an extra (``entity__``, ``number__``, ``category__``), or ""."""
     return next((prefix for prefix in EXTRA_PREFIXES if column_name.startswith(prefix)), "")
 
 
 def arrow_field(field: ContractField) -> pa.Field[Any]:
-    """Give the Arrow column of a contract field."""
+    """Return the Arrow column of a contract field."""
     return pa.field(field.name, _ARROW_TYPES[field.kind])
 
 
 def event_schema(kind: EventKind, column_names: Iterable[str] = ()) -> pa.Schema:
-    """Give the canonical schema of one kind of event.
+    """Return the canonical schema of one kind of event.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def event_schema(kind: EventKind, column_names: Iterable[str] = ()) -> pa.Schema
 def order_schema(
     *, entities: Sequence[str] = (), numbers: Sequence[str] = (), categories: Sequence[str] = ()
 ) -> pa.Schema:
-    """Give the canonical schema of orders with the named extras."""
+    """Return the canonical schema of orders with the named extras."""
     extras = (
         [f"entity__{n}" for n in entities] + [f"number__{n}" for n in numbers] + [f"category__{n}" for n in categories]
     )
@@ -101,12 +101,12 @@ class Events:
 
     @classmethod
     def empty(cls) -> Self:
-        """Give four tables without rows."""
+        """Return four tables without rows."""
         return cls(**{kind: event_schema(kind).empty_table() for kind in MODELS})
 
     @classmethod
     def concat(cls, parts: Iterable[Events]) -> Self:
-        """Put several sets below each other; an extra column that one of them lacks is null there."""
+        """Concatenate several sets; an extra column that one of them lacks is null there."""
         together = [cls.empty(), *parts]
         return cls(**{kind: concat_events(kind, [getattr(part, kind) for part in together]) for kind in MODELS})
 
@@ -116,7 +116,7 @@ class Events:
 
 
 def concat_events(kind: EventKind, tables: Sequence[pa.Table]) -> pa.Table:
-    """Put canonical tables of one kind below each other, extras united."""
+    """Concatenate canonical tables of one kind, extras united."""
     schema = event_schema(kind, {name for table in tables for name in table.column_names})
     return pa.concat_tables([schema.empty_table(), *(_with_schema(table, schema) for table in tables)])
 

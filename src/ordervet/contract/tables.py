@@ -1,4 +1,4 @@
-"""Whole tables under the rules of the models: one door that raises, one that parts good rows from bad.
+"""Whole tables under the rules of the models: one function raises, one splits good rows from failures.
 
 Nothing is decided here that `model.py` does not say: each column is read by `columns.py` and held against the facts
 that `fields.py` reads off the model.
@@ -37,7 +37,7 @@ _ROWS_AT_ONCE = 2**18  # SPEED: keeps the columns of a step in the processor's c
 
 
 def validate_orders(data: object, *, time_zone: str = DEFAULT_TIME_ZONE) -> pa.Table:
-    """Give orders in the canonical schema, or raise one error that sums up everything wrong with them.
+    """Return orders in the canonical schema, or raise one error that sums up everything wrong with them.
 
     Parameters and errors are those of `validate_events`.
     """
@@ -45,7 +45,7 @@ def validate_orders(data: object, *, time_zone: str = DEFAULT_TIME_ZONE) -> pa.T
 
 
 def split_orders(data: object, *, time_zone: str = DEFAULT_TIME_ZONE) -> tuple[pa.Table, pa.Table]:
-    """Part orders into good rows and failures.
+    """Split orders into good rows and failures.
 
     Parameters, results and errors are those of `split_events`.
     """
@@ -61,7 +61,7 @@ def validate_events(
     where: str = "the table",
     keeps_codes: bool = False,
 ) -> pa.Table:
-    """Give events of one kind in the canonical schema, or raise one error that sums up everything wrong with them.
+    """Return events of one kind in the canonical schema, or raise one error that sums up everything wrong with them.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def split_events(
     where: str = "the table",
     keeps_codes: bool = False,
 ) -> tuple[pa.Table, pa.Table]:
-    """Part events of one kind into good rows and failures.
+    """Split events of one kind into good rows and failures.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def split_events(
 
 
 def _join(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
-    """Put batches below each other; texts stay encoded where they are in every batch."""
+    """Concatenate batches; texts stay encoded where they are in every batch."""
     schemas = {batch.schema for batch in batches}
     if len(schemas) == 1:
         return pa.Table.from_batches(batches)
@@ -178,7 +178,7 @@ def _near_miss(name: str, candidates: Collection[str]) -> str:
 
 
 def _extra_problem(name: str, names: Sequence[str]) -> str:
-    """Say what is wrong with the name of an extra column; "" if nothing is, or if it is no extra column."""
+    """Describe what is wrong with the name of an extra column; "" if nothing is, or if it is no extra column."""
     prefix = extra_prefix(name)
     bare = name.removeprefix(prefix)
     try:

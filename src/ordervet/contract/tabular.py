@@ -22,7 +22,7 @@ _MAX_DECIMAL_DIGITS = 38
 
 
 def to_arrow(data: object) -> pa.Table:
-    """Give any tabular data as an Arrow table.
+    """Convert any tabular data to an Arrow table.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def to_arrow(data: object) -> pa.Table:
     Raises
     ------
     ContractError
-        The data is not tabular, or a column name is not a text or stands twice.
+        The data is not tabular, or a column name is not a text or is a duplicate.
     """
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(data, pandas.DataFrame):
@@ -114,7 +114,7 @@ def _check_names(names: Iterable[object]) -> None:
 
 
 def column_of(values: list[object]) -> pa.Array:
-    """Give Python values as one Arrow column, each kept as what it is.
+    """Convert Python values to one Arrow column, each kept as what it is.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def _child_of(values: list[Any], kind: str) -> pa.Array:
 
 
 def _kind_of(value: object) -> str:
-    """Name the kind of child a value goes to; "" for a missing one."""
+    """Return the kind of child that a value goes to; "" for a missing one."""
     if is_missing(value):
         return ""
     if isinstance(value, str):

@@ -22,7 +22,7 @@ DEFAULT_TIME_ZONE = "Asia/Shanghai"
 FIRST_INSTANT = datetime(1990, 1, 1, tzinfo=UTC)
 LAST_INSTANT = datetime(2100, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
-# What is trimmed from both ends of a text: white space of ASCII and Unicode, zero-width signs, the byte order mark.
+# What is trimmed from both ends of a text: white space of ASCII and Unicode, zero-width ones, the BOM.
 TRIMMED = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u200b\u200c\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
@@ -56,7 +56,7 @@ _INSTANT = re.compile(INSTANT_PATTERN)
 
 
 def is_missing(value: Any) -> bool:
-    """Tell whether a value counts as not given: None, NaN, NaT, pandas.NA or a text that is blank once trimmed."""
+    """Return whether a value counts as missing: None, NaN, NaT, pandas.NA or a text that is blank once trimmed."""
     if value is None:
         return True
     if isinstance(value, str):
@@ -173,7 +173,7 @@ def parse_money(value: object) -> int:
 
 
 def parse_instant(value: object, time_zone: str | ZoneInfo = DEFAULT_TIME_ZONE) -> datetime:
-    """Read an instant and give it in UTC.
+    """Parse a time and return it in UTC.
 
     Parameters
     ----------
@@ -200,12 +200,12 @@ def parse_instant(value: object, time_zone: str | ZoneInfo = DEFAULT_TIME_ZONE) 
     elif isinstance(value, str):
         local = _read_local(value.strip(TRIMMED))
     else:
-        raise ContractError("not an instant")
+        raise ContractError("not a time")
     if not FIRST_INSTANT.year - 1 <= local.year <= LAST_INSTANT.year + 1:
-        raise ContractError("an instant outside the years 1990 to 2100")
+        raise ContractError("a time outside the years 1990 to 2100")
     instant = _in_utc(local, zone)
     if not FIRST_INSTANT <= instant <= LAST_INSTANT:
-        raise ContractError("an instant outside the years 1990 to 2100")
+        raise ContractError("a time outside the years 1990 to 2100")
     return instant
 
 
@@ -228,7 +228,7 @@ def load_zone(name: str) -> ZoneInfo:
 
 
 def _whole_number(value: object) -> int | None:
-    """Give an exact whole number as an int, None for anything else."""
+    """Convert an exact whole number to an int, None for anything else."""
     if isinstance(value, bool):
         return None
     if isinstance(value, Integral):
@@ -265,7 +265,7 @@ def _read_local(text: str) -> datetime:
     """Read the notation; the result has an offset only where the text has one."""
     match = _INSTANT.match(text)
     if match is None:
-        raise ContractError("not an instant")
+        raise ContractError("not a time")
     year, month, day, slash_month, slash_day, hour, minute, second, fraction, *offset = match.groups()
     try:
         return datetime(
@@ -279,7 +279,7 @@ def _read_local(text: str) -> datetime:
             _read_offset(*offset),
         )
     except ValueError:
-        raise ContractError("not an instant") from None
+        raise ContractError("not a time") from None
 
 
 def _read_offset(is_utc: str | None, sign: str | None, hours: str, minutes: str) -> timezone | None:

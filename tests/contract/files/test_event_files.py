@@ -150,9 +150,9 @@ def test_read_events_names_the_file_whose_columns_are_unknown(tmp_path: Path) ->
     [
         (
             ["order_id", "plced_at"],
-            r"no column that tells what it holds: placed_at \(orders\).*misspell it in 'plced_at'",
+            r"none of the columns that identify its kind: placed_at \(orders\).*misspell it in 'plced_at'",
         ),
-        (["订单编号"], "no column that tells what it holds"),
+        (["订单编号"], "none of the columns that identify its kind"),
         (["placed_at", "decided_at"], "holds several kinds of events: placed_at, decided_at"),
     ],
 )

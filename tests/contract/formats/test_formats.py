@@ -183,7 +183,7 @@ def test_a_file_that_fits_two_formats_asks_which(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("nope", "there is no format 'nope'"),
-        ("jd_orders", "is not of the format jd_orders: it has no column"),
+        ("jd_orders", "does not match the format jd_orders: it lacks the column"),
     ],
 )
 def test_a_format_that_does_not_fit_is_refused(name: str, message: str) -> None:

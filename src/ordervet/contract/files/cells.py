@@ -30,7 +30,7 @@ _UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\t\n\r '\"="))
 
 @lru_cache(maxsize=4096)
 def plain_name(name: str) -> str:
-    """Give a column's name, or a state, as it is compared: one width, small letters, no spaces, no quotes.
+    """Normalize a column name, or a state, for comparison: one width, small letters, no spaces, no quotes.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def plain_name(name: str) -> str:
 
 
 def find_encoding(chunks: Iterable[bytes]) -> Encoding:
-    """Tell whether text is UTF-8 or GB18030, by the first chunk that is not plain ASCII.
+    """Guess whether text is UTF-8 or GB18030, by the first chunk that is not plain ASCII.
 
     Chinese text in GB18030 is hardly ever UTF-8, while nearly any bytes are GB18030: so it is UTF-8 when more
     characters can be read as that than cannot.
@@ -62,7 +62,7 @@ def find_encoding(chunks: Iterable[bytes]) -> Encoding:
 
 
 def decode_cells(cells: pa.Array, encoding: Encoding) -> pa.Array:
-    """Decode a column of bytes and take off what was put on for Excel.
+    """Decode a column of bytes and remove what was added for Excel.
 
     Parameters
     ----------
@@ -87,21 +87,21 @@ def _as_texts(cells: pa.Array) -> pa.Array:
 
 
 def _bytes_of(cells: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Give offsets, shape (n + 1,), and the bytes they point into."""
+    """Return offsets, shape (n + 1,), and the bytes they point into."""
     _, offsets, data = cells.buffers()
     at = np.frombuffer(offsets, np.int32)[cells.offset : cells.offset + len(cells) + 1]
     return at, np.frombuffer(data if data is not None else b"", np.uint8)
 
 
 def _ends_of(cells: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give which rows have text, and the first and last byte of those rows."""
+    """Return which rows have text, and the first and last byte of those rows."""
     at, data = _bytes_of(cells)
     rows = np.flatnonzero(at[1:] > at[:-1])
     return rows, data[at[:-1][rows]], data[at[1:][rows] - 1]
 
 
 def _trim(cells: pa.Array) -> pa.Array:
-    """Take off tabs and spaces at both ends; only ASCII is looked at, so the encoding does not matter."""
+    """Trim tabs and spaces at both ends; only ASCII is looked at, so the encoding does not matter."""
     if len(cells) == 0:
         return _as_texts(cells)
     _, first, last = _ends_of(cells)
@@ -111,7 +111,7 @@ def _trim(cells: pa.Array) -> pa.Array:
 
 
 def unquote_cells(cells: pa.Array) -> pa.Array:
-    """Take off ``="…"`` and a leading ``'``, by which exports keep Excel from reading an id as a number.
+    """Remove ``="…"`` and a leading ``'``, by which exports keep Excel from reading an id as a number.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def unquote_cells(cells: pa.Array) -> pa.Array:
 
 
 def blank_out(texts: pa.Array) -> pa.Array:
-    """Give "" for the words that platforms write where they have nothing, such as ``-`` or ``null``."""
+    """Replace by "" the placeholders that platforms write for nothing, such as ``-`` or ``null``."""
     if len(texts) == 0:
         return texts
     lengths = np.diff(_bytes_of(texts)[0])
@@ -210,7 +210,7 @@ def repair_ids(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 
 def _find_floats(texts: pa.Array) -> np.ndarray:
-    """Give the rows whose text is a float, by a look at the bytes first."""
+    """Find the rows whose text is a float, by a look at the bytes first."""
     at, data = _bytes_of(texts)
     used = data[at[0] : at[-1]]
     if not ((used == ord(".")) | (used == ord("+"))).any():

@@ -169,7 +169,7 @@ class CsvRows(RowSource):
         return sum(piece.count(b'"') for piece in iter_bytes(self.path)) % 2 == 1
 
     def _ends_in_quote(self) -> bool:
-        """Tell whether the last row swallowed the end of the file through a quotation mark left open."""
+        """Return whether the last row swallowed the end of the file through a quotation mark left open."""
         last: list[str] = []
         for row in self._iter_rows():
             last = row

@@ -192,14 +192,14 @@ def _is_same_instant(placed_at: pa.ChunkedArray, codes: Micros) -> Mask:
 
 
 def _drop_orphans(outcomes: _Gathered, orders: _Gathered) -> _Gathered:
-    """Drop the outcomes that final states tell of, where the order beside them was refused."""
+    """Drop outcomes derived from final states whose order, in the same row, was refused."""
     is_orphan = np.isin(_place_codes(outcomes.files, outcomes.rows), _place_codes(*orders.refused.T))
     is_orphan &= np.isin(outcomes.files, orders.refused[:, 0])
     return outcomes.without(is_orphan) if is_orphan.any() else outcomes
 
 
 def _place_codes(files: Micros, rows: Micros) -> Micros:
-    """Give every row of every file a number of its own."""
+    """Assign every row of every file a number of its own."""
     return files * _MAX_FILE_ROWS + rows
 
 
@@ -273,6 +273,6 @@ def _later_rows(codes: Micros) -> Mask:
 
 
 def _codes(column: pa.ChunkedArray) -> Micros:
-    """Give each value of a column the number of its distinct value; null is one of them."""
+    """Assign each value of a column the number of its distinct value; null is one of them."""
     encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
     return np.asarray(encoded.indices, np.int64)

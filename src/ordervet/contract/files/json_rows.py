@@ -46,7 +46,7 @@ class JsonRows(RowSource):
     Parameters
     ----------
     path : ending in .json or .jsonl
-    places : where records and their lines can stand; without a match, a list at the top, or the first one found
+    places : where records and their lines can be; without a match, a list at the top, or the first one found
     is_long : whether JSON lines are read some thousands at a time
     """
 
@@ -202,7 +202,7 @@ def _lists_of_objects(document: Any) -> Iterator[list[Any]]:
 
 
 def _flatten(record: dict[str, Any], places: Iterable[JsonPlaces]) -> Iterator[dict[str, str]]:
-    """Give one row per line of a record, each with what stands above the lines."""
+    """Yield one row per line of a record, each with the fields of the record itself."""
     for place in (each.lines for each in places if each.lines):
         lines = _get(record, place)
         if isinstance(lines, list) and any(isinstance(line, dict) for line in lines):

@@ -28,7 +28,7 @@ _MICROSECOND = pa.duration("us")
 
 @dataclass(frozen=True)
 class MappedTables:
-    """What a mapping makes of a table, not checked yet.
+    """What a mapping makes of a table, before validation.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class MappedTables:
 
 
 def apply_mapping(table: pa.Table, mapping: Mapping, *, where: str = "the table") -> MappedTables:
-    """Give the columns of a foreign table their contract names, and its labels the form of verdicts.
+    """Rename the columns of a foreign table to contract fields, and turn its labels into verdicts.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def apply_mapping(table: pa.Table, mapping: Mapping, *, where: str = "the table"
 
     Returns
     -------
-    raw tables; hand them to `split_events` or `validate_events` with `in_major` and `time_zone`
+    raw tables; pass them to `split_events` or `validate_events` with `in_major` and `time_zone`
 
     Raises
     ------
@@ -78,7 +78,7 @@ def apply_mapping(table: pa.Table, mapping: Mapping, *, where: str = "the table"
 
 
 def map_order_ids(table: pa.Table, mapping: Mapping) -> pa.ChunkedArray:
-    """Give the order ids alone, values as in the source; the table has all columns of the mapping."""
+    """Return the order ids alone, values as in the source; the table has all columns of the mapping."""
     column = _column_of(table, mapping.order.sources["order_id"])
     return column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
 
@@ -117,13 +117,13 @@ def _column_of(table: pa.Table, source: FieldSource) -> pa.Array | pa.ChunkedArr
 
 
 def _extra_of(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    """Give the column of an extra; a yes or no is a fine category, as a text."""
+    """Return the column of an extra; a boolean becomes a category as text."""
     is_flag = name.startswith("category__") and pa.types.is_boolean(column.type)
     return column.cast(pa.string()) if is_flag else column
 
 
 def _join_time(dates: pa.ChunkedArray, times: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Put a date and a time into one text; a time that is a bare number is the hour."""
+    """Join a date and a time into one text; a time that is a bare number is the hour."""
     date_texts, time_texts = (_texts_of(column) for column in (dates, times))
     is_hour = pc.match_substring_regex(time_texts, r"^[0-9]{1,2}$")
     clock = pc.if_else(is_hour, pc.binary_join_element_wise(time_texts, "00", ":"), time_texts)
@@ -131,7 +131,7 @@ def _join_time(dates: pa.ChunkedArray, times: pa.ChunkedArray) -> pa.ChunkedArra
 
 
 def _texts_of(column: pa.ChunkedArray) -> pa.Array:
-    """Give labels, dates or times as trimmed texts, null where missing; dates and times become ISO texts."""
+    """Convert labels, dates or times to trimmed texts, null where missing; dates and times become ISO texts."""
     column = column.combine_chunks()
     is_type = pa.types
     if is_type.is_boolean(column.type) or is_type.is_temporal(column.type):

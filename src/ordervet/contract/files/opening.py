@@ -50,7 +50,7 @@ def check_ending(path: Path) -> None:
 
 
 def is_long(path: Path) -> bool:
-    """Tell whether a file is to be read in pieces.
+    """Return whether a file is to be read in pieces.
 
     Raises
     ------

@@ -214,7 +214,7 @@ def _append_jsonl(tables: Iterable[pa.Table], file: IO[bytes]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Give a value as JSON knows it: instants as ISO texts, what is no number as null."""
+    """Give a value as JSON knows it: times as ISO texts, what is no number as null."""
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}
     if isinstance(value, list):
@@ -227,7 +227,7 @@ def _plain(value: Any) -> Any:
 
 
 def _flatten(table: pa.Table) -> pa.Table:
-    """Give every column of a table as something one cell can hold."""
+    """Convert every column of a table to something one cell can hold."""
     return pa.table([_flat_column(column) for column in table.columns], names=table.column_names)
 
 

@@ -88,7 +88,7 @@ class FilePiece:
 
 
 def name_failures(failures: pa.Table, file_name: str) -> pa.Table:
-    """Put the name of the file in front of failures: from `FAILURE_SCHEMA` to `FILE_FAILURE_SCHEMA`."""
+    """Prepend the name of the file to failures: from `FAILURE_SCHEMA` to `FILE_FAILURE_SCHEMA`."""
     names = pa.array([file_name] * failures.num_rows, pa.string())
     return failures.add_column(0, FILE_FAILURE_SCHEMA.field("file"), names)
 
@@ -111,7 +111,7 @@ def kind_of(column_names: Collection[str], *, where: str = "the table") -> Event
         )
     near = near_instants(column_names)
     meant = f"; did you misspell it in '{near[0]}'?" if near else ""
-    message = f"{where} has no column that tells what it holds: {columns}{meant}"
+    message = f"{where} has none of the columns that identify its kind: {columns}{meant}"
     raise FileError(message, hint="rename the column, or give a mapping file that says which column is what")
 
 

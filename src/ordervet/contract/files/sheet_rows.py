@@ -75,7 +75,7 @@ def _read_sheets(data: bytes, path: Path) -> list[list[Any]]:
 
 
 def _join_sheets(first: list[list[Any]], *others: list[list[Any]]) -> list[list[Any]]:
-    """Put the rows of sheets with the first one's header below it, as the desk's queue has one sheet per stage."""
+    """Append the rows of further sheets with the same header, as the desk's queue has one sheet per stage."""
     header = _trim_header(first[0])
     joined = list(first)
     for rows in others:
@@ -92,7 +92,7 @@ def _trim_header(cells: list[Any]) -> list[str]:
 
 
 def _cell_text(cell: object, path: Path, where: str) -> str:
-    """Give a cell of a workbook as text; a whole number never gets a decimal point."""
+    """Convert a cell of a workbook to text; a whole number never gets a decimal point."""
     if isinstance(cell, (int, float)) and abs(cell) >= _FIRST_INEXACT:
         raise FileError(
             f"{path.name}, {where}: a number of more than fifteen digits, whose last ones are lost",

@@ -39,7 +39,7 @@ class Rows(Protocol):
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
-        """Put rows below each other."""
+        """Concatenate rows."""
 
     def keep(self, is_kept: Mask) -> Self:
         """Keep some of the rows."""
@@ -55,7 +55,7 @@ class Ends:
     Parameters
     ----------
     lengths : rows of each block
-    codes : shape (k,), ascending codes of the ids that stand in more than one block
+    codes : shape (k,), ascending codes of the ids that occur in more than one block
     last_blocks : shape (k,), the last block of each
     """
 
@@ -74,7 +74,7 @@ class Ends:
 
 
 def find_ends(blocks: Iterable[pa.Array]) -> Ends:
-    """Look through the order ids of a file.
+    """Scan the order ids of a file.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def find_ends(blocks: Iterable[pa.Array]) -> Ends:
 
     Notes
     -----
-    Takes eight bytes per order. Ids are told apart by 32 bits: two with the same code wait for each other, no more.
+    Takes eight bytes per order. Ids are compared by 32 bits: two with the same code wait for each other, no more.
     """
     lengths: list[int] = []
     found = [np.zeros(0, np.uint64)]
@@ -104,7 +104,7 @@ def find_ends(blocks: Iterable[pa.Array]) -> Ends:
 def close_orders(
     blocks: Iterable[R], ends: Ends, ids_of: Callable[[R], pa.ChunkedArray], path: Path
 ) -> Iterator[tuple[R, bool]]:
-    """Give the rows of a file in pieces in which every order is whole.
+    """Yield the rows of a file in pieces in which every order is whole.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def close_orders(
 
 
 def _encode(ids: pa.Array) -> NDArray[np.uint32]:
-    """Give each id a number of 32 bits; null counts as the empty text."""
+    """Hash each id to 32 bits; null counts as the empty text."""
     texts = ids.fill_null("").cast(pa.binary()).to_pylist()
     return np.fromiter(map(crc32, texts), np.uint32, len(texts))
 

@@ -4,12 +4,12 @@ title, kind, platform, time_zone, unit, has_epoch
                the template as a whole; kind is "orders", "outcomes" or "verdicts"
 [fields]       contract field = ["COLUMN", "OTHER NAME"], or a table, or a list of tables: the first that fits counts
 [lines]        how several rows make one order: id, amount, continuation
-[states.NAME]  a column that tells what became of an order later: columns, unit, passing = values that mean nothing yet
+[states.NAME]  a column about what became of an order later: columns, unit, passing = values that mean nothing yet
 [[outcomes]]   which states, at which date, are which outcome
 [[refund_types]], [[blames]]   which states are which refund type, whose fault
 [never_keys]   COLUMN = "why it is no key"
 ignored        columns of the template that are left out on purpose
-[json]         records, lines: where the rows stand in a JSON document
+[json]         records, lines: where the rows are in a JSON document
 
 Docs: docs/formats.md.
 """
@@ -58,7 +58,7 @@ class Source(_Section):
     ----------
     columns : names of one column in the templates; of those that a file has, the first one filled counts, row by row
     parts : several such lists, whose texts are joined and whose amounts are added
-    joint : what stands between joined texts
+    joint : the separator of joined texts
     needed : columns of which one has to be given for the joined text to count: a region alone is no address
     value : a constant
     values : what the platform writes → what the contract wants; other values stay, and are then judged by the contract
@@ -102,7 +102,7 @@ class Source(_Section):
 
 
 def _read_sources(value: object) -> object:
-    """Take the short forms: names alone, or one table."""
+    """Expand the short forms: names alone, or one table."""
     if isinstance(value, str) or (isinstance(value, list) and all(isinstance(each, str) for each in value)):
         return [{"columns": value}]
     return [value] if isinstance(value, dict) else value
@@ -127,7 +127,7 @@ class Lines(_Section):
 
 
 class State(_Section):
-    """A column that tells what became of an order: never a feature of it, only the source of dated outcomes.
+    """A column about what became of an order: never a feature of it, only the source of dated outcomes.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ class BlameRule(Condition):
 
 
 class JsonPlaces(_Section):
-    """Where rows stand in a JSON document, as names joined by dots.
+    """Where rows are in a JSON document, as names joined by dots.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ class Format(_Section):
     @model_validator(mode="before")
     @classmethod
     def _add_platform(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Give every order of the format its platform."""
+        """Add the platform of the format to its orders."""
         if data.get("kind") != "orders" or not data.get("platform") or not isinstance(data.get("fields"), dict):
             return data
         return data | {"fields": {"platform": {"value": data["platform"]}} | data["fields"]}

@@ -26,8 +26,8 @@ class FileDescription:
     format, title, kind : the format it has, and what it holds: "orders", "outcomes" or "verdicts"
     score : 0 to 1, the share of its columns that the format knows
     taken : contract field → the file's columns it is read from, in the order in which they count
-    states : the columns that tell what became of an order later: they become dated outcomes, never features
-    line_columns : the columns that tell the lines of an order apart
+    states : the columns about what became of an order later: they become dated outcomes, never features
+    line_columns : the columns that distinguish the lines of an order
     never_keys : column → why it is no key; it is not read
     ignored : columns that the format knows and leaves out
     unknown : columns that the format does not know
@@ -48,7 +48,7 @@ class FileDescription:
     not_found: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the description as plain values, for JSON."""
+        """Return the description as plain values, for JSON."""
         return asdict(self)
 
 
@@ -58,7 +58,7 @@ def describe_file(
     *,
     format: str | None = None,  # noqa: A002 - what it is
 ) -> FileDescription:
-    """Say which format a file has and what each of its columns is taken for; no row is read of a CSV file.
+    """Describe which format a file has and what each of its columns is taken for; no row is read of a CSV file.
 
     Parameters
     ----------

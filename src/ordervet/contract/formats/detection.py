@@ -42,7 +42,7 @@ class Header:
 
     Parameters
     ----------
-    names : as they stand in the file
+    names : as they are in the file
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -52,7 +52,7 @@ class Header:
             self._by_plain_name.setdefault(plain_name(name), name)
 
     def find(self, aliases: Iterable[str]) -> tuple[str, ...]:
-        """Give the file's columns that have one of some names, in the order of those names."""
+        """Return the file's columns that have one of some names, in the order of those names."""
         found = (self._by_plain_name.get(plain_name(alias)) for alias in aliases)
         return tuple(dict.fromkeys(name for name in found if name is not None))
 
@@ -94,7 +94,7 @@ def detect_format(names: Sequence[str], formats: Iterable[Format], *, where: str
 
 
 def choose_format(name: str, names: Sequence[str], formats: Iterable[Format], *, where: str) -> Format:
-    """Take the format of a name, and check that the file can be of it.
+    """Return the format of a name, and check that the file can be of it.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def choose_format(name: str, names: Sequence[str], formats: Iterable[Format], *,
     match = match_format(Header(names), by_name[name])
     if match.missing:
         raise FileError(
-            f"{where} is not of the format {name}: it has no column {', '.join(match.missing)}",
+            f"{where} does not match the format {name}: it lacks the column {', '.join(match.missing)}",
             hint="leave the format out to have it detected, or add the names of the columns in a format file",
         )
     return by_name[name]
@@ -115,7 +115,7 @@ def choose_format(name: str, names: Sequence[str], formats: Iterable[Format], *,
 
 def _unknown(where: str, matches: Sequence[Match]) -> FileError:
     closest = max(matches, key=lambda match: (match.score * (1 - 0.25 * len(match.missing)), match.score), default=None)
-    message = f"{where} is of no known format"
+    message = f"{where} matches no known format"
     if closest is not None and closest.score > 0:
         known = f"it knows {closest.score:.0%} of the columns"
         lacks = f", but wants {', '.join(closest.missing)}" if closest.missing else ""

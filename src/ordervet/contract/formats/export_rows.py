@@ -42,7 +42,7 @@ class ExportRows:
     faults : by row of `table`
     line_ids : shape (n_rows,), strings; all null where the format or the file has none
     line_amounts : shape (n_rows,), minor units; likewise
-    outcomes : what the states tell of, in `DERIVED_SCHEMA`
+    outcomes : what the states imply, in `DERIVED_SCHEMA`
     """
 
     table: pa.Table
@@ -54,7 +54,7 @@ class ExportRows:
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
-        """Put rows below each other; one part at least."""
+        """Concatenate rows; one part at least."""
         if len(parts) == 1:
             return parts[0]
         starts = np.cumsum([0, *(len(part.rows) for part in parts)]).tolist()
@@ -81,7 +81,7 @@ class ExportRows:
         mask = pa.array(is_kept)
         place = np.cumsum(is_kept) - 1
         kept = (keep_rows(fault, is_kept[fault.rows]) for fault in self.faults)
-        told = self.outcomes.filter(pa.array(is_kept[self.outcomes["row"].to_numpy()]))
+        kept_outcomes = self.outcomes.filter(pa.array(is_kept[self.outcomes["row"].to_numpy()]))
         return replace(
             self,
             table=self.table.filter(mask),
@@ -89,7 +89,7 @@ class ExportRows:
             faults=[replace(fault, rows=place[fault.rows]) for fault in kept if len(fault.rows)],
             line_ids=self.line_ids.filter(mask),
             line_amounts=self.line_amounts.filter(mask),
-            outcomes=_with_rows(told, place[told["row"].to_numpy()]),
+            outcomes=_with_rows(kept_outcomes, place[kept_outcomes["row"].to_numpy()]),
         )
 
 
@@ -185,7 +185,7 @@ class RowReader:
         return pa.chunked_array([read_column(pick_first(block, names), kind, self._zone).values])  # type: ignore[arg-type]  # one of three literals
 
     def _fill_ids(self, block: Block, last_id: str) -> tuple[Block, str]:
-        """Give rows without an order id that of the row above, across the borders of blocks."""
+        """Fill missing order ids from the row above, across the borders of blocks."""
         names = next(plan.columns for plan in self.plans if plan.field.name == "order_id")
         ids = pick_first(block, names)
         if block.n_rows == 0 or not pa.types.is_string(ids.type):

@@ -1,4 +1,4 @@
-"""One export becomes contract events: its rows are put together, checked, and all accounted for."""
+"""One export becomes contract events: its rows are merged, checked, and all accounted for."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _add_broken_rows(failures: pa.Table, file_rows: Micros, broken_rows: Mapping
 
 
 def _finish_orders(rows: ExportRows, reader: RowReader) -> _Finished:
-    """Put the rows of each order together; an order with a broken row is left out with all its rows."""
+    """Merge the rows of each order; an order with a broken row is left out with all its rows."""
     order_ids = rows.table["order_id"].combine_chunks()
     faults = [*rows.faults, *_missing_ids(order_ids, rows.faults)]
     with_id = np.flatnonzero(to_mask(order_ids.is_valid()))
@@ -136,7 +136,7 @@ def _merge_orders(rows: ExportRows, reader: RowReader, lines: Micros, groups: Gr
 
 
 def _finish_derived(outcomes: pa.Table, is_good_row: Mask, *, has_lines: bool) -> tuple[EventRows, list[Fault]]:
-    """Keep the outcomes of good orders; of one kind an order has one at an instant, whichever of its lines tell it."""
+    """Keep the outcomes of good orders; an order has one of each kind at a time, whichever of its lines report it."""
     good = _take(outcomes, np.flatnonzero(is_good_row[outcomes["row"].to_numpy()]))
     if has_lines:
         keys = code_rows([good[name] for name in ("order_id", "kind", "happened_at")])
@@ -153,22 +153,22 @@ def _check_outcomes(outcomes: pa.Table) -> tuple[EventRows, list[Fault]]:
 
 
 def _finish_outcomes(rows: ExportRows, reader: RowReader) -> _Finished:
-    """Keep the outcomes of the rows; one that an earlier row of the same refund tells already is left out."""
+    """Keep the outcomes of the rows, except those that an earlier row of the same refund has reported."""
     del reader
     n_rows = rows.table.num_rows
     is_broken = _rows_with([fault for fault in rows.faults if fault.field is not HAPPENED_AT], n_rows)
-    told = _take(rows.outcomes, np.flatnonzero(~is_broken[rows.outcomes["row"].to_numpy()]))
-    line_ids = _take(rows.line_ids, told["row"].to_numpy())
-    keys = code_rows([line_ids, *(told[name] for name in told.column_names if name != "row")])
+    reported = _take(rows.outcomes, np.flatnonzero(~is_broken[rows.outcomes["row"].to_numpy()]))
+    line_ids = _take(rows.line_ids, reported["row"].to_numpy())
+    keys = code_rows([line_ids, *(reported[name] for name in reported.column_names if name != "row")])
     is_later = np.ones(len(keys), bool)
     is_later[np.unique(keys, return_index=True)[1]] = False
     is_later &= to_mask(line_ids.is_valid())
-    main, faults = _check_outcomes(_take(told, np.flatnonzero(~is_later)))
-    is_silent = ~_rows_with(rows.faults, n_rows)
-    is_silent[told["row"].to_numpy()] = False
-    faults += _fault(HAPPENED_AT, "no_outcome", np.flatnonzero(is_silent), None)
+    main, faults = _check_outcomes(_take(reported, np.flatnonzero(~is_later)))
+    has_no_outcome = ~_rows_with(rows.faults, n_rows)
+    has_no_outcome[reported["row"].to_numpy()] = False
+    faults += _fault(HAPPENED_AT, "no_outcome", np.flatnonzero(has_no_outcome), None)
     is_merged = np.zeros(n_rows, bool)
-    is_merged[told["row"].to_numpy()[is_later]] = True
+    is_merged[reported["row"].to_numpy()[is_later]] = True
     is_merged[main.rows] = False
     merged_rows = np.flatnonzero(is_merged & ~_rows_with([*rows.faults, *faults], n_rows))
     return _Finished(main, None, [*rows.faults, *first_per_field(faults)], merged_rows)

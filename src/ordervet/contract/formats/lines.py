@@ -66,7 +66,7 @@ def _group_codes(codes: Micros) -> Groups:
 
 
 def code_rows(columns: Sequence[pa.ChunkedArray]) -> Micros:
-    """Give each row a number, the same for two rows exactly where they agree in every column; null equals null."""
+    """Assign numbers to rows so that two rows share a number if they agree in every column; null equals null."""
     codes = np.zeros(len(columns[0]), np.int64)
     for column in columns:
         encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
@@ -123,7 +123,7 @@ def find_repeated_lines(groups: Groups, line_ids: pa.ChunkedArray) -> Mask:
 
 
 def _first_given(groups: Groups, column: pa.Array) -> pa.Array:
-    """Give, per order, the first row with a value; null where no row has one."""
+    """Return, per order, the first row with a value; null where no row has one."""
     rows = np.flatnonzero(to_mask(column.is_valid()))
     first = np.full(len(groups.first), _NONE)
     np.minimum.at(first, groups.codes[rows], rows)
@@ -131,7 +131,7 @@ def _first_given(groups: Groups, column: pa.Array) -> pa.Array:
 
 
 def _find_dearest(groups: Groups, line_amounts: pa.ChunkedArray) -> Micros:
-    """Give, per order, the row of the largest amount; of several the first, and the first row without amounts."""
+    """Return, per order, the row of the largest amount; of several the first, and the first row without amounts."""
     amounts = line_amounts.fill_null(-1).to_numpy()
     order = np.lexsort((np.arange(len(amounts)), -amounts, groups.codes))
     starts = np.concatenate([[0], np.cumsum(np.bincount(groups.codes, minlength=len(groups.first)))[:-1]])

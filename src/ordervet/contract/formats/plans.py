@@ -106,7 +106,7 @@ class RawColumns:
 
 
 def build_raw(block: Block, plans: Iterable[FieldPlan], *, has_epoch: bool) -> RawColumns:
-    """Give the planned columns of a block their contract names and forms.
+    """Build the raw contract columns of a block.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def _read_plan(block: Block, plan: FieldPlan) -> pa.Array:
 
 
 def pick_first(block: Block, names: tuple[str, ...]) -> pa.Array:
-    """Give, row by row, the first of some columns that has a value."""
+    """Return, row by row, the first of some columns that has a value."""
     column = block.columns[names[0]]
     for name in names[1:]:
         other = block.columns[name]
@@ -187,7 +187,7 @@ def _join_parts(block: Block, parts: list[pa.Array], plan: FieldPlan) -> pa.Arra
 
 
 def _add_amounts(parts: list[pa.Array], plan: FieldPlan) -> pa.Array:
-    """Add amounts as whole minor units; where one is unreadable its text stands, for the contract to refuse."""
+    """Add amounts as whole minor units; where one is unreadable its text is kept, for the contract to refuse."""
     kind: ReadKind = "money" if plan.in_major else "integer"
     read = [read_column(part, kind, _UTC) for part in parts]
     if any(each.is_unreadable.any() for each in read):
@@ -216,7 +216,7 @@ def map_values(texts: pa.Array, values: Mapping[str, str]) -> pa.Array:
 
 @lru_cache(maxsize=512)
 def compile_patterns(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    """Give one expression for texts, as `plain_name` gives them, that are one of some values; * is any text."""
+    """Compile one expression for texts, as `plain_name` gives them, that are one of some values; * is any text."""
     return re.compile("|".join(".*".join(map(re.escape, plain_name(each).split("*"))) for each in patterns))
 
 
@@ -227,7 +227,7 @@ def _cut(texts: pa.Array, length: int) -> pa.Array:
 
 
 def read_epochs(column: pa.Array) -> pa.Array:
-    """Give bare numbers of seconds (ten digits) or milliseconds (thirteen) since 1970 as texts of UTC."""
+    """Convert bare numbers of seconds (ten digits) or milliseconds (thirteen) since 1970 to texts in UTC."""
     if pa.types.is_integer(column.type):
         column = column.cast(pa.string()).fill_null("")
     if not pa.types.is_string(column.type):

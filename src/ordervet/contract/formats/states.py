@@ -1,6 +1,6 @@
-"""What became of an order, told by an export's final states, as outcomes with a date.
+"""Outcomes with a date, derived from an export's final states.
 
-A final state is the future of the order it stands beside. It becomes an outcome at the date that its rule names; where
+A final state is the future of the order in its row. It becomes an outcome at the date that its rule names; where
 there is none, at the rule's deadline; and where there is neither it is left out, and counted.
 """
 
@@ -51,7 +51,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Derived:
-    """Outcomes that a block's states tell of.
+    """Outcomes that a block's states imply.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class StateReader:
         return self._columns
 
     def read(self, block: Block, order_ids: pa.Array, placed_at: pa.Array | None) -> Derived:
-        """Find the outcomes that a block tells of.
+        """Find the outcomes that a block implies.
 
         Parameters
         ----------
@@ -103,11 +103,11 @@ class StateReader:
         blames = self._choose(self._format.blames, texts, block.n_rows)
         tables = [DERIVED_SCHEMA.empty_table()]
         unreadable: dict[int, str | None] = {}
-        is_told: dict[str, Mask] = {}
+        is_reported: dict[str, Mask] = {}
         for rule in self._format.outcomes:
-            told = is_told.setdefault(rule.kind, np.zeros(block.n_rows, bool))
-            rows = np.flatnonzero(self._is_met(rule, texts, block.n_rows) & ~told)
-            told[rows] = True
+            reported = is_reported.setdefault(rule.kind, np.zeros(block.n_rows, bool))
+            rows = np.flatnonzero(self._is_met(rule, texts, block.n_rows) & ~reported)
+            reported[rows] = True
             if len(rows) == 0:
                 continue
             happened_at, found = self._date(rule, texts, rows, placed_at)
@@ -158,7 +158,7 @@ class StateReader:
     def _choose(
         self, rules: Sequence[RefundTypeRule | BlameRule], texts: Mapping[str, _StateTexts], n_rows: int
     ) -> pa.Array:
-        """Give the value of the first rule that each row meets."""
+        """Return the value of the first rule that each row meets."""
         values: list[str | None] = [None, *(str(rule.value) for rule in rules)]
         codes = np.zeros(n_rows, np.int64)
         for code, rule in enumerate(rules, start=1):
@@ -168,7 +168,7 @@ class StateReader:
     def _date(
         self, rule: OutcomeRule, texts: Mapping[str, _StateTexts], rows: Micros, placed_at: pa.Array | None
     ) -> tuple[pa.Array, dict[int, str | None]]:
-        """Give the instants of some rows, null where there is none, and which of them cannot be read."""
+        """Return the times of some rows, null where there is none, and which of them cannot be read."""
         at = pa.nulls(len(rows), INSTANT)
         unreadable: dict[int, str | None] = {}
         is_open = np.ones(len(rows), bool)
@@ -186,7 +186,7 @@ class StateReader:
         return at, unreadable
 
     def _amount(self, rule: OutcomeRule, texts: Mapping[str, _StateTexts], rows: Micros) -> pa.Array | None:
-        """Give amounts in minor units; one that cannot be read is not known."""
+        """Return amounts in minor units; one that cannot be read is not known."""
         name = next((name for name in rule.amount if name in texts), None)
         return None if name is None else pc.abs(texts[name].read(self._money_kind(name), rows, self._zone).values)
 
