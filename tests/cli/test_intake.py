@@ -113,7 +113,7 @@ def test_part_that_is_left_out_of_a_good_row_is_no_row_set_aside(ordervet, tmp_p
 
     assert ended.code == 4
     assert "1 rows read = 1 accepted + 0 merged + 0 already known + 0 quarantined" in ended.out
-    assert "no row was set aside, but parts of rows were left out (1 lines)" in ended.err
+    assert "no row was set aside, but parts of rows were skipped (1 lines)" in ended.err
     assert '"happened_at","instant"' in (tmp_path / "aside.csv").read_text("utf-8")
 
 
@@ -195,7 +195,7 @@ def test_interrupted_ingest_leaves_the_history_as_it_was_and_says_so(ordervet, m
     again = ordervet(*common, "--json")
 
     assert cut_off.code == 130
-    assert "the history is as it was; run the same command again, nothing is counted twice" in cut_off.err
+    assert "the history is unchanged; run the same command again, nothing is counted twice" in cut_off.err
     assert (again.code, again.json["version"], again.json["files"][0]["n_accepted"]) == (0, 1, 1)
 
 
