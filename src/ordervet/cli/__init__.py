@@ -42,23 +42,23 @@ class Entry:
 
 #: By name, in the order in which the help lists them.
 ENTRIES: dict[str, Entry] = {
-    "ingest": Entry("ingest:ingest", "Bring orders, outcomes and verdicts into the history, each once."),
-    "score": Entry("score:score", "Score orders; rank those to look at, with reasons and scripts.", computes=True),
+    "ingest": Entry("ingest:ingest", "Ingest orders, outcomes and verdicts, each once."),
+    "score": Entry("score:score", "Score orders; rank those to review, with reasons and scripts.", computes=True),
     "explain": Entry("explain:explain", "Explain one order's score: decision, reasons, parts.", computes=True),
-    "correct": Entry("correct:correct", "Record an upheld appeal: a verdict counts no more."),
+    "correct": Entry("correct:correct", "Record an upheld appeal: a verdict no longer counts."),
     "campaign": Entry("campaign:campaign_app", "Tables before, during and after a campaign.", computes=True),
     "validate": Entry("validate:validate", "Check files row by row; nothing is scored."),
     "train": Entry("train:train", "Train a model, and measure it on the newest fifth.", computes=True),
-    "retrain": Entry("retrain:retrain", "Run the night: a better model serves, or none is changed.", computes=True),
+    "retrain": Entry("retrain:retrain", "Retrain; promote a better model, or keep what is live.", computes=True),
     "models": Entry("models:models_app", "List, show, compare, promote, roll back, prune, verify models."),
     "backtest": Entry("backtest:backtest", "Measure the method on past data.", computes=True),
     "lookalikes": Entry("lookalikes:lookalikes", "Measure a model on honest look-alikes of malice.", computes=True),
     "simulate": Entry("simulate:simulate", "Simulate a merchant with a Double-11 evening."),
     "formats": Entry("formats:formats", "List the known exports; show how a file is read."),
-    "address": Entry("address:address", "Take addresses apart: door, building, kind of place."),
-    "policy": Entry("policy:policy_app", "Check a policy file; see what it would have done."),
+    "address": Entry("address:address", "Parse addresses: door, building, kind of place."),
+    "policy": Entry("policy:policy_app", "Check a policy file; simulate it on the past."),
     "scripts": Entry("scripts:scripts_app", "List, show and check the support scripts (话术)."),
-    "key": Entry("key:key_app", "Make the key of the ids, or tell which one is in use."),
+    "key": Entry("key:key_app", "Create the key of the ids, show or rotate it."),
 }
 
 

@@ -1,4 +1,4 @@
-"""The command address: take addresses apart."""
+"""The command address: parse addresses."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ _LINES_AT_ONCE = 4_096
 
 
 def address(
-    text: Annotated[str | None, typer.Argument(help="An address; without it, one per line on stdin.")] = None,
-    compare: Annotated[str | None, typer.Option(help="A second address: how likely it is the same place.")] = None,
+    text: Annotated[str | None, typer.Argument(help="An address; by default, one per line on stdin.")] = None,
+    compare: Annotated[
+        str | None, typer.Option(help="A second address: print how likely both are the same place.")
+    ] = None,
     lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
-    """Take addresses apart: door key, building key, kind of place, and the parts a person can read.
+    """Parse addresses: door key, building key, kind of place, and their parts in plain text.
 
-    With --json there is one object per line, for each address.
+    With --json, one object per line for each address.
 
     Example: ordervet address "浙江省杭州市西湖区文三路99号3栋502"
     """

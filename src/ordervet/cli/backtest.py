@@ -33,21 +33,22 @@ def backtest(
     settings: options.SettingsFile = None,
     maturity_days: options.Maturity = 30.0,
     more_train_days: Annotated[
-        int, typer.Option(min=0, help="Train on so many days before each split's start too.")
+        int, typer.Option(min=0, help="Also train on this many days before each split's start.")
     ] = 0,
     test_from: Annotated[
-        str | None, typer.Option(help="First time of the test, such as 2025-11-10T20:00: trained on what was known.")
+        str | None,
+        typer.Option(help="Start of the test period, such as 2025-11-10T20:00; what was known before trains."),
     ] = None,
     truth: Annotated[
-        Path | None, typer.Option(help="The truth of a simulation, to test against; never trained on.")
+        Path | None, typer.Option(help="The truth of a simulation: to test against, never to train on.")
     ] = None,
-    capacity: Annotated[int | None, typer.Option(min=1, help="Orders a day that the desk can look at.")] = None,
+    capacity: Annotated[int | None, typer.Option(min=1, help="Orders the desk can review per day.")] = None,
     baseline: Annotated[
         bool, typer.Option(help="Measure baselines too: points and rules, the best single count, no history.")
     ] = False,
-    ablation: Annotated[bool, typer.Option(help="Fit again without each family of features; slow.")] = False,
+    ablation: Annotated[bool, typer.Option(help="Refit without each family of features in turn; slow.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page with intervals, parts and plots.")] = None,
-    simulated: Annotated[bool, typer.Option(help="The data is simulated: every figure will say so.")] = False,
+    simulated: options.Simulated = False,
     lang: options.LangOption = None,
     threads: options.Threads = 0,
     json: options.Json = False,

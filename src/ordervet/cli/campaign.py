@@ -37,11 +37,9 @@ if TYPE_CHECKING:
     from ordervet.entities import Key, KeyedEvents
     from ordervet.model import Model
 
-HistoryFolder = Annotated[Path, typer.Option(help="Folder of the history.", show_default=False)]
-PolicyFile = Annotated[Path | None, typer.Option(help="Policy file; without it, the default policy.")]
 OutBook = Annotated[Path | None, typer.Option("--out", help="Where to write the tables: one .xlsx file.")]
 Page = Annotated[Path | None, typer.Option(help="Where to write the page: one .html file that works offline.")]
-Minutes = Annotated[float, typer.Option(min=0.1, max=120, help="Minutes that the desk needs for one order.")]
+Minutes = Annotated[float, typer.Option(min=0.1, max=120, help="Minutes the desk needs per order.")]
 
 _LEAST_WIDTH = 100
 _SHOWN_EVIDENCE = ("phone", "address", "device", "ip")
@@ -58,21 +56,21 @@ campaign_app = typer.Typer(
 
 @campaign_app.command("plan", epilog=EXIT_CODES_HELP)
 def plan(
-    history: HistoryFolder,
+    history: options.History,
     start: Annotated[str | None, typer.Option(help="When it begins; by default the day after the last order.")] = None,
     hours: Annotated[int, typer.Option(min=1, max=24 * 31, help="How many hours it lasts.")] = 4,
     like: Annotated[
-        str | None, typer.Option(help="Begin of the past hours it will be like; by default the busiest ones.")
+        str | None, typer.Option(help="Start of the past hours it will resemble; by default the busiest.")
     ] = None,
-    growth: Annotated[float, typer.Option(min=0.01, max=1000, help="Orders expected for each order then.")] = 1.0,
-    capacity: Annotated[int | None, typer.Option(min=1, help="Orders that the desk can look at in all.")] = None,
+    growth: Annotated[float, typer.Option(min=0.01, max=1000, help="Orders expected per order then.")] = 1.0,
+    capacity: Annotated[int | None, typer.Option(min=1, help="Orders that the desk can review in all.")] = None,
     minutes: Minutes = 3.0,
     shift_hours: Annotated[float, typer.Option(min=0.5, max=24, help="Hours of one person's shift.")] = 4.0,
     key_list: Annotated[
-        list[Path] | None, typer.Option("--list", help="Allow and deny lists, to see what expires.")
+        list[Path] | None, typer.Option("--list", help="Allow and deny lists, to check what expires.")
     ] = None,
     models: options.Models = None,
-    policy: PolicyFile = None,
+    policy: options.Policy = None,
     out_path: OutBook = None,
     report: Page = None,
     lang: options.LangOption = None,
@@ -106,13 +104,13 @@ def plan(
 
 @campaign_app.command("watch", epilog=EXIT_CODES_HELP)
 def watch(
-    history: HistoryFolder,
+    history: options.History,
     start: Annotated[str | None, typer.Option(help="When it began; by default the plan's start, or 24 h ago.")] = None,
-    now: Annotated[str | None, typer.Option(help="Show it as it stood then; by default the newest event.")] = None,
+    now: Annotated[str | None, typer.Option(help="Show it as of this time; by default the newest event.")] = None,
     plan_file: Annotated[Path | None, typer.Option("--plan", help="What `campaign plan --json` printed.")] = None,
     minutes: Minutes = 3.0,
     models: options.Models = None,
-    policy: PolicyFile = None,
+    policy: options.Policy = None,
     out_path: OutBook = None,
     report: Page = None,
     lang: options.LangOption = None,
@@ -139,14 +137,14 @@ def watch(
 
 @campaign_app.command("review", epilog=EXIT_CODES_HELP)
 def review(
-    history: HistoryFolder,
+    history: options.History,
     start: Annotated[str, typer.Option(help="When it began.", show_default=False)],
-    end: Annotated[str | None, typer.Option(help="When it was over; by default the last order.")] = None,
-    as_of: Annotated[str | None, typer.Option(help="Know verdicts until then; by default all.")] = None,
+    end: Annotated[str | None, typer.Option(help="When it ended; by default the last order.")] = None,
+    as_of: Annotated[str | None, typer.Option(help="Use verdicts up to this time; by default all.")] = None,
     maturity_days: options.Maturity = 30.0,
     minutes: Minutes = 3.0,
     models: options.Models = None,
-    policy: PolicyFile = None,
+    policy: options.Policy = None,
     out_path: OutBook = None,
     report: Page = None,
     lang: options.LangOption = None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow.compute as pc
@@ -21,16 +20,16 @@ from ordervet.words import find_words
 
 
 def correct(
-    order_id: Annotated[str, typer.Argument(help="The order whose buyer was right.", show_default=False)],
-    history: Annotated[Path, typer.Option(help="Folder of the history.", show_default=False)],
+    order_id: Annotated[str, typer.Argument(help="The order whose appeal was upheld.", show_default=False)],
+    history: options.History,
     at: Annotated[str | None, typer.Option(help="When the appeal was upheld; by default now.")] = None,
     lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
-    """Record that an appeal was upheld: the order's verdict counts no more against its buyer, address or anything else.
+    """Record an upheld appeal: the order's verdict no longer counts against its buyer, address or anything else.
 
-    From then on features do not see the verdict, and training takes the order as innocent. To record it twice changes
-    nothing; a verdict that comes later counts again.
+    From then on features do not see the verdict, and training takes the order as innocent. Recording it twice changes
+    nothing; a later verdict counts again.
 
     Example: ordervet correct T20251111000042 --history history
     """

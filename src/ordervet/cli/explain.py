@@ -30,10 +30,10 @@ def explain(
     format_: options.FormatName = AUTO,
     formats: options.FormatsDir = None,
     models: options.Models = None,
-    policy: Annotated[Path | None, typer.Option(help="Policy file; without it, the default policy.")] = None,
+    policy: options.Policy = None,
     page: Annotated[
         Path | None,
-        typer.Option(help="Write the page that the buyer may ask for, without reasons or score: one .html file."),
+        typer.Option(help="Write the page a buyer may ask for, without reasons or score: one .html file."),
     ] = None,
     contact: Annotated[str | None, typer.Option(help="With --page: how the buyer reaches the shop.")] = None,
     lang: options.LangOption = None,
@@ -42,8 +42,8 @@ def explain(
 ) -> None:
     """Explain one order's score: decision, reasons, and what each feature added.
 
-    What is printed is for the desk. The page is for the buyer: what kinds of data were used, that a person decides, and
-    how to object; it holds no reason.
+    The output is for the desk. The page is for the buyer: which kinds of data were used, that a person decides, and
+    how to object; it gives no reason.
 
     Example: ordervet explain T20251111000042 orders.csv outcomes.csv verdicts.csv
     """

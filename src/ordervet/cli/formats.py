@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def formats(
-    file: Annotated[Path | None, typer.Argument(help="A file to look at; without it, the known formats.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="A file to describe; by default, list the known formats.")] = None,
     folder: options.FormatsDir = None,
     format_: options.FormatName = AUTO,
     lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
-    """List the known platform exports; or show which column of a file is taken for what, and which are ignored.
+    """List the known platform exports; or show how each column of a file is read, and which are ignored.
 
     Example: ordervet formats ExportOrderList.csv
     """

@@ -16,7 +16,7 @@ def keep_freed_memory() -> bool:
     """Let this process keep what it frees, until it ends.
 
     By default large blocks go back to the system at once, and the next chunk, which is of the same size, takes pages
-    that have to be found and emptied anew. Call it once, before the threads begin.
+    that have to be found and zeroed again. Call it once, before the threads begin.
 
     Returns
     -------

@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 def ingest(
     files: options.Files,
-    history: Annotated[Path, typer.Option(help="Folder of the history; made when it is missing.", show_default=False)],
+    history: Annotated[Path, typer.Option(help="Folder of the history; created if missing.", show_default=False)],
     mapping: options.Mapping = None,
     format_: options.FormatName = AUTO,
     formats: options.FormatsDir = None,
-    quarantine: Annotated[Path | None, typer.Option(help="Where to write rows that are set aside.")] = None,
+    quarantine: Annotated[Path | None, typer.Option(help="Where to write rows that were set aside.")] = None,
     lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
-    """Bring orders, outcomes, verdicts and corrections into the history, those that are new.
+    """Ingest orders, outcomes, verdicts and corrections into the history, each once.
 
-    Files may repeat and overlap, and may be of any size and in any order: all of them are brought in, or none, so after
-    an interruption the same command is simply run again. What is personal stays
-    outside: the history holds ids made with the key in ORDERVET_KEY or ORDERVET_KEY_FILE.
+    Files may repeat and overlap, and may be of any size and in any order. All of them are ingested, or none: after an
+    interruption, run the same command again. Personal data stays outside: the history holds ids made with the key in
+    ORDERVET_KEY or ORDERVET_KEY_FILE.
 
     Example: ordervet ingest orders.csv refunds.csv --history history
     """
@@ -54,7 +54,7 @@ def ingest(
             expand_folders(files)
         )
         try:
-            brought = _bring_in(
+            done = _ingest_groups(
                 groups, lambda: store or session.open_history(history, create=True), quarantine, report_step
             )
         except KeyboardInterrupt:
@@ -64,24 +64,24 @@ def ingest(
         session.print_json(
             {
                 "history": str(history),
-                "version": brought.store.version,
-                "files": [each.as_dict() for each in brought.accounts],
-                "n_waiting": brought.n_waiting,
-                "n_differing": brought.n_differing,
-                "n_failures": brought.failures.num_rows,
+                "version": done.store.version,
+                "files": [each.as_dict() for each in done.accounts],
+                "n_waiting": done.n_waiting,
+                "n_differing": done.n_differing,
+                "n_failures": done.failures.num_rows,
             }
         )
     else:
-        print_accounts(session, brought.accounts)
-        _print_notes(brought, session)
-        _print_set_aside(brought, quarantine, session)
-    if brought.failures.num_rows:
+        print_accounts(session, done.accounts)
+        _print_notes(done, session)
+        _print_set_aside(done, quarantine, session)
+    if done.failures.num_rows:
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
 
 
 @dataclass(frozen=True, slots=True)
-class _Brought:
-    """What was brought in."""
+class _Ingested:
+    """What was ingested."""
 
     store: History
     accounts: list[FileAccount]
@@ -90,13 +90,13 @@ class _Brought:
     n_differing: int
 
 
-def _bring_in(
+def _ingest_groups(
     groups: Iterator[list[FilePiece]],
     open_store: Callable[[], History],
     quarantine: Path | None,
     report_step: Callable[[str], None],
-) -> _Brought:
-    """Bring in group after group; what is set aside is written first, so that nothing is brought in without it."""
+) -> _Ingested:
+    """Ingest group after group; rows set aside are written first, so that nothing is ingested without them."""
     accounts: list[tuple[int, FileAccount]] = []
     failures = [FILE_FAILURE_SCHEMA.empty_table()]
     n_waiting = n_differing = 0
@@ -104,7 +104,7 @@ def _bring_in(
     store = open_store()
     with store.staging() as staging:
         while group:
-            report_step(f"bringing in {group[-1].name}: {sum(each.n_read for _, each in accounts):,} rows so far")
+            report_step(f"ingesting {group[-1].name}: {sum(each.n_read for _, each in accounts):,} rows so far")
             ingested = staging.add([part.events for part in group])
             accounts += [(part.number, account_piece(part, each)) for part, each in zip(group, ingested, strict=True)]
             failures.append(list_failures(group, ingested))
@@ -115,20 +115,20 @@ def _bring_in(
         failed = pa.concat_tables(failures).combine_chunks()
         if quarantine is not None and failed.num_rows:
             write_table(failed, quarantine)
-    return _Brought(store, sum_accounts(accounts), failed, n_waiting, n_differing)
+    return _Ingested(store, sum_accounts(accounts), failed, n_waiting, n_differing)
 
 
-def _print_notes(brought: _Brought, session: Session) -> None:
-    if brought.n_waiting:
-        session.print(session.text("files.waiting", n=brought.n_waiting))
-    if brought.n_differing:
-        session.print(session.text("files.differing", n=brought.n_differing))
-    session.print(session.text("files.version", n=brought.store.version), style="dim")
+def _print_notes(done: _Ingested, session: Session) -> None:
+    if done.n_waiting:
+        session.print(session.text("files.waiting", n=done.n_waiting))
+    if done.n_differing:
+        session.print(session.text("files.differing", n=done.n_differing))
+    session.print(session.text("files.version", n=done.store.version), style="dim")
 
 
-def _print_set_aside(brought: _Brought, quarantine: Path | None, session: Session) -> None:
+def _print_set_aside(done: _Ingested, quarantine: Path | None, session: Session) -> None:
     """Say how many rows were set aside, and how many good ones lost a part."""
-    if brought.failures.num_rows:
-        n_rows = sum(each.n_quarantined for each in brought.accounts)
+    if done.failures.num_rows:
+        n_rows = sum(each.n_quarantined for each in done.accounts)
         where = session.text("files.see", path=quarantine) if quarantine else session.text("files.quarantine")
-        session.warn(f"{format_set_aside(session, n_rows, brought.failures.num_rows)}: {where}")
+        session.warn(f"{format_set_aside(session, n_rows, done.failures.num_rows)}: {where}")

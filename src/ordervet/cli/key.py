@@ -15,7 +15,7 @@ from ordervet.contract.files.pieces import AUTO
 from ordervet.entities import load_key, new_key, save_key
 
 key_app = typer.Typer(
-    help="Make a key, show which one is in use, or put a history under a new one.",
+    help="Create a key, show which one is in use, or put a history under a new one.",
     no_args_is_help=True,
     epilog=EXIT_CODES_HELP,
     rich_markup_mode=None,
@@ -26,12 +26,13 @@ key_app = typer.Typer(
 @key_app.command("new", epilog=EXIT_CODES_HELP)
 def new(
     path: Annotated[
-        Path | None, typer.Option("--out", help="Write it to a new file that only you can read; else it is printed.")
+        Path | None,
+        typer.Option("--out", help="Write it to a new file that only you can read; by default it is printed."),
     ] = None,
     lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
-    """Make a random key. Keep it outside the data: who has both can find out whom an id means.
+    """Create a random key. Keep it apart from the data: whoever has both can tell whom an id means.
 
     Example: ordervet key new --out ordervet.key && export ORDERVET_KEY_FILE=ordervet.key
     """
@@ -47,7 +48,7 @@ def new(
 
 @key_app.command("id", epilog=EXIT_CODES_HELP)
 def show_id(
-    path: Annotated[Path | None, typer.Option("--key-file", help="A key file; else the key that is set.")] = None,
+    path: Annotated[Path | None, typer.Option("--key-file", help="A key file; by default the key that is set.")] = None,
     lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
@@ -68,7 +69,7 @@ def show_id(
 @key_app.command("rotate", epilog=EXIT_CODES_HELP)
 def rotate(
     files: options.Files,
-    history: Annotated[Path, typer.Option(help="Folder of the history.", show_default=False)],
+    history: options.History,
     new_key_file: Annotated[
         Path,
         typer.Option("--new-key", help="File of the new key; the old one is the key that is set.", show_default=False),

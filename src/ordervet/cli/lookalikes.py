@@ -22,10 +22,10 @@ def lookalikes(
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
-    """Measure the live model on honest look-alikes of malice, and on the malice they are taken for.
+    """Measure the live model on honest look-alikes of malice, and on their malicious twins.
 
-    Every look-alike has a simulated merchant of its own. One that is flagged more often than plain honest buyers, or
-    whose malicious twin is missed, fails, and the command ends with code 6.
+    Each look-alike has a simulated merchant of its own. It fails if it is flagged more often than plain honest buyers,
+    or if its malicious twin is missed; the command then ends with code 6.
 
     Example: ordervet lookalikes --models models
     """

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ordervet.model import Promotion
 
 models_app = typer.Typer(
-    help="List, show, compare and choose the models of a folder.",
+    help="List, show, compare and promote the models of a folder.",
     no_args_is_help=True,
     epilog=EXIT_CODES_HELP,
     rich_markup_mode=None,
@@ -108,14 +108,14 @@ def compare(
     one: Annotated[str | None, typer.Argument(help="Id; without it, the live model.", show_default=False)] = None,
     other: Annotated[str | None, typer.Argument(help="Id of another model.", show_default=False)] = None,
     shadow: Annotated[
-        Path | None, typer.Option(help="What scorers with a challenger recorded; by default in the folder of models.")
+        Path | None, typer.Option(help="What scorers with a challenger recorded; by default, in the folder of models.")
     ] = None,
     lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
-    """Compare two models: what each measured when it was made, and what both said about the same live orders.
+    """Compare two models: how each measured when it was trained, and how both scored the same live orders.
 
-    Orders are recorded by a scorer that was opened with `Scorer.open(models, challenger=...)`.
+    Live orders are recorded by a scorer opened with `Scorer.open(models, challenger=...)`.
 
     Example: ordervet models compare m-1a2b3c4d5e6f m-6f5e4d3c2b1a --models models
     """
@@ -145,11 +145,11 @@ def compare(
 @models_app.command("promote", epilog=EXIT_CODES_HELP)
 def promote(
     models: Folder,
-    model_id: Annotated[str, typer.Argument(help="Id of the model that is to serve.", show_default=False)],
+    model_id: Annotated[str, typer.Argument(help="Id of the model to promote.", show_default=False)],
     lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
-    """Let a model serve, whatever its gates say; it is loaded and tried first.
+    """Promote a model, whatever its gates say; it is loaded and checked first.
 
     Example: ordervet models promote m-1a2b3c4d5e6f --models models
     """
@@ -159,7 +159,7 @@ def promote(
 
 @models_app.command("rollback", epilog=EXIT_CODES_HELP)
 def rollback(models: Folder, lang: options.LangOption = None, json: options.Json = False) -> None:
-    """Let the model serve again that served before; once more goes one promotion further back.
+    """Return to the model that was live before; again, one promotion further back.
 
     Example: ordervet models rollback --models models
     """
@@ -170,11 +170,11 @@ def rollback(models: Folder, lang: options.LangOption = None, json: options.Json
 @models_app.command("prune", epilog=EXIT_CODES_HELP)
 def prune(
     models: Folder,
-    keep: Annotated[int, typer.Option(min=0, help="How many of the newest models stay.")] = 30,
+    keep: Annotated[int, typer.Option(min=0, help="How many of the newest models to keep.")] = 30,
     lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
-    """Remove old models; what serves, and what a rollback would go back to, stays in any case.
+    """Remove old models; the live one, and the one a rollback would return to, always stay.
 
     Example: ordervet models prune --keep 30 --models models
     """
@@ -188,7 +188,7 @@ def prune(
 
 @models_app.command("verify", epilog=EXIT_CODES_HELP)
 def verify(models: Folder, lang: options.LangOption = None, json: options.Json = False) -> None:
-    """Load and try every model, and the pointer to the live one; damage ends with code 5.
+    """Load and check every model, and the pointer to the live one; damage ends with code 5.
 
     Example: ordervet models verify --models models
     """

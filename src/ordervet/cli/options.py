@@ -15,35 +15,40 @@ Files = Annotated[
         show_default=False,
     ),
 ]
+History = Annotated[Path, typer.Option("--history", help="Folder of the history.", show_default=False)]
 HistoryFolder = Annotated[
-    Path | None, typer.Option("--history", help="Folder of the history, as `ordervet ingest` fills it.")
+    Path | None, typer.Option("--history", help="Folder of the history that `ordervet ingest` fills.")
 ]
 FilesOrHistory = Annotated[
     list[Path] | None,
-    typer.Argument(help="As for `ordervet score`; without files, give --history.", show_default=False),
+    typer.Argument(help="Files as for `ordervet score`; or give --history.", show_default=False),
 ]
 Mapping = Annotated[
     str | None,
-    typer.Option(help="TOML file that says which column is what; or the name of a shipped one, such as handbook.toml."),
+    typer.Option(
+        help="TOML file that maps columns to fields; or the name of a shipped mapping, such as handbook.toml."
+    ),
 ]
 FormatName = Annotated[
-    str, typer.Option("--format", help="Format of the files, as `ordervet formats` lists them; or auto.")
+    str, typer.Option("--format", help="Format of the files, one that `ordervet formats` lists; by default detected.")
 ]
-FormatsDir = Annotated[Path | None, typer.Option("--formats", help="Folder with formats of your own.")]
+FormatsDir = Annotated[Path | None, typer.Option("--formats", help="Folder of your own formats.")]
 ScriptsDir = Annotated[
     Path | None, typer.Option("--scripts", help="Folder of your own scripts, which replace or add to the shipped ones.")
 ]
 Models = Annotated[Path | None, typer.Option(help="Folder of models; without it, the bundled starter model.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 LangOption = Annotated[
-    Literal["zh", "en"] | None, typer.Option("--lang", help="Language of reasons and scripts; by default the locale's.")
+    Literal["zh", "en"] | None,
+    typer.Option("--lang", help="Language of everything printed, errors included; by default the locale's."),
 ]
 Threads = Annotated[
-    int, typer.Option(min=0, max=256, help="Threads; 0 takes every processor. No result depends on it.")
+    int, typer.Option(min=0, max=256, help="Threads; 0 uses every processor. Results do not depend on it.")
 ]
-Maturity = Annotated[
-    float, typer.Option(min=0, help="Days after which an order that nobody judged counts as innocent.")
-]
+Maturity = Annotated[float, typer.Option(min=0, help="Days after which an order without a verdict counts as innocent.")]
 SettingsFile = Annotated[
     Path | None, typer.Option("--settings", help="TOML file with LightGBM settings; see docs/definitions.md M1.")
 ]
+Policy = Annotated[Path | None, typer.Option("--policy", help="Policy file; by default the shipped policy.")]
+About = Annotated[str, typer.Option("--about", help="What the data is; recorded in the manifest and the card.")]
+Simulated = Annotated[bool, typer.Option(help="The data is simulated: every figure will say so.")]

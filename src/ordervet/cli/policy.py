@@ -30,7 +30,7 @@ policy_app = typer.Typer(
     add_completion=False,
 )
 
-File = Annotated[Path, typer.Argument(help="Policy file (TOML); docs/policy.md says what may stand in it.")]
+File = Annotated[Path, typer.Argument(help="Policy file (TOML), as docs/policy.md describes it.")]
 
 _SHOWN_ORDERS = 10
 
@@ -39,9 +39,9 @@ _SHOWN_ORDERS = 10
 def check_policy(
     file: File, models: options.Models = None, lang: options.LangOption = None, json: options.Json = False
 ) -> None:
-    """Check a policy file and its lists; whatever is wrong is named at once.
+    """Check a policy file and its lists, and name everything that is wrong.
 
-    What is not wrong but worth knowing is said too: expired entries and rules, features the live model does not have.
+    It also notes what is valid but worth knowing: expired entries and rules, features the live model lacks.
 
     Example: ordervet policy check policy.toml
     """
@@ -74,8 +74,8 @@ def check_policy(
 @policy_app.command("simulate", epilog=EXIT_CODES_HELP)
 def simulate_policy(
     file: File,
-    history: Annotated[Path, typer.Option(help="Folder of the history.", show_default=False)],
-    present: Annotated[Path | None, typer.Option(help="The policy in force; without it, the default policy.")] = None,
+    history: options.History,
+    present: Annotated[Path | None, typer.Option(help="The policy in force; by default the shipped policy.")] = None,
     since: Annotated[str | None, typer.Option(help="Only orders seen at or after this time.")] = None,
     until: Annotated[str | None, typer.Option(help="Only orders seen before this time.")] = None,
     models: options.Models = None,
@@ -83,10 +83,10 @@ def simulate_policy(
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
-    """See what a policy would have done on a past period, beside the one in force, before it is live.
+    """Simulate a policy on a past period, beside the one in force, before it goes live.
 
-    Every order is scored by what was known at its own instant, by the live model. Verdicts tell how each policy would
-    have fared; orders that nobody judged stay out of that. Nothing is changed.
+    The live model scores every order by what was known when it was placed. Verdicts tell how each policy would have
+    fared; orders without a verdict are not counted there. Nothing is changed.
 
     Example: ordervet policy simulate changed.toml --history history --since "2025-11-10" --until "2025-11-12"
     """
@@ -102,7 +102,7 @@ def simulate_policy(
             events, model, one, other, since_us=since_us, until_us=until_us, n_threads=session.n_threads
         )
     if found.n_orders == 0:
-        raise ContractError("there is no order in this period", hint="widen --since and --until, or leave them away")
+        raise ContractError("there is no order in this period", hint="widen --since and --until, or omit them")
     if json:
         session.print_json(found.as_dict() | {"model_id": model.model_id})
         return

@@ -37,31 +37,31 @@ if TYPE_CHECKING:
 
 
 def retrain(
-    history: Annotated[Path, typer.Option(help="Folder of the history.", show_default=False)],
+    history: options.History,
     models: Annotated[Path, typer.Option(help="Folder of models.", show_default=False)],
     as_of: Annotated[
         str | None,
-        typer.Option(help="Cut-off: nothing seen at or after it is known. By default the last midnight, local time."),
+        typer.Option(help="Cut-off: only what was seen before it is used. By default the last midnight, local time."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Learn and measure, and write nothing.")] = False,
     settings: Annotated[Path | None, typer.Option(help="TOML file; docs/nightly.md shows every setting.")] = None,
     mapping: options.Mapping = None,
-    policy: Annotated[Path | None, typer.Option(help="Policy file; without it, the default policy.")] = None,
+    policy: options.Policy = None,
     accept: Annotated[
         list[str] | None,
-        typer.Option(help="Notice that features of this pattern are new, constant or drifted; may come several times."),
+        typer.Option(help="Accept that features of this pattern are new, constant or drifted; may be repeated."),
     ] = None,
-    metrics: Annotated[Path | None, typer.Option(help="Text file of metrics for Prometheus' node exporter.")] = None,
-    about: Annotated[str, typer.Option(help="What the data is; goes into the manifest and the card.")] = "",
-    simulated: Annotated[bool, typer.Option(help="The data is simulated: every figure will say so.")] = False,
+    metrics: Annotated[Path | None, typer.Option(help="File of metrics for the Prometheus node exporter.")] = None,
+    about: options.About = "",
+    simulated: options.Simulated = False,
     lang: options.LangOption = None,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
-    """Learn from the history, and let the new model serve if it is better; else say why not, and change nothing.
+    """Train on the history, and promote the new model if it passes the gates; else say why not, and change nothing.
 
-    Only mature labels are learned from, and only later ones are measured on. The same night twice does nothing new; a
-    run that died is taken over by the next. A refusal is a normal end, with code 7 and a report.
+    Only mature labels are learned from, and only later ones are measured on. Running the same night twice
+    changes nothing; a run that died is resumed by the next. A refusal is a normal end: code 7 and a report.
 
     Example: ordervet retrain --history history --models models
     """

@@ -49,24 +49,25 @@ def score(
     files: options.Files,
     history: options.HistoryFolder = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="With --history: leave the history as it is; do not bring the files in.")
+        bool, typer.Option("--dry-run", help="With --history: do not ingest the files; the history stays as it is.")
     ] = False,
     mapping: options.Mapping = None,
     format_: options.FormatName = AUTO,
     formats: options.FormatsDir = None,
     models: options.Models = None,
-    policy: Annotated[Path | None, typer.Option(help="Policy file; without it, the default policy.")] = None,
+    policy: options.Policy = None,
     scripts: options.ScriptsDir = None,
     since: Annotated[
-        str | None, typer.Option(help="Score only orders placed at or after this time; earlier ones are history.")
+        str | None, typer.Option(help="Score only orders placed at or after this time; earlier ones count as history.")
     ] = None,
-    capacity: Annotated[int | None, typer.Option(min=0, help="How many orders the desk can look at.")] = None,
+    capacity: Annotated[int | None, typer.Option(min=0, help="How many orders the desk can review.")] = None,
     shifts: Annotated[
-        str | None, typer.Option(help="When the desk works, such as 09:00-18:00,20:00-24:00; capacity is by day then.")
+        str | None,
+        typer.Option(help="Shifts of the desk, such as 09:00-18:00,20:00-24:00; --capacity is then per day."),
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Write every order, not only flagged ones.")] = False,
     explain_all: Annotated[
-        bool, typer.Option("--explain-all", help="With --all: give reasons for orders that pass, too.")
+        bool, typer.Option("--explain-all", help="With --all: give reasons also for orders that pass.")
     ] = False,
     out_path: Annotated[
         Path | None,
@@ -84,14 +85,14 @@ def score(
     ] = None,
     quarantine: Annotated[
         Path | None,
-        typer.Option(help="Where to write rows that were set aside; by default beside --out, as NAME.quarantine.csv."),
+        typer.Option(help="Where to write rows that were set aside; by default NAME.quarantine.csv beside --out."),
     ] = None,
     top: Annotated[int, typer.Option(min=0, help="How many flagged orders to print.")] = 15,
     lang: options.LangOption = None,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
-    """Score orders and rank those to look at, with reasons and scripts.
+    """Score orders and rank those to review, with reasons and scripts.
 
     Every order is scored by what was known before it was placed, wherever it stands in the files. With a history,
     what it holds is known too; only the orders of the files are scored, and then the files are ingested.
@@ -130,7 +131,7 @@ def score(
         scorer = Scorer(model, rules, session.key, lang=session.lang, n_jobs=session.n_threads)
         scored = scorer.score_events(events, since_us=first, order_ids=order_ids, explain_all=all_ and explain_all)
         if preview and not dry_run:
-            report_step("bringing into the history")
+            report_step("ingesting")
             preview.store.ingest_all(preview.parts)
             keep_policy(rules, preview.store.path)
         flagged = scored.rank_flagged()

@@ -57,7 +57,7 @@ def show_script(
     lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
-    """Show one script: what to check, keep, say and never say. Slots such as {{ order_id }} are filled per order.
+    """Show one script: what to check, keep, say and never say. Slots such as {{ order_id }} are filled in per order.
 
     Example: ordervet scripts show coupon_farming.pre --lang zh
     """

@@ -1,4 +1,4 @@
-"""The command simulate: make up a merchant."""
+"""The command simulate: simulate a merchant."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def simulate(
     out_path: Annotated[Path, typer.Option("--out", help="Folder to write into.", show_default=False)],
     orders: Annotated[int, typer.Option(min=500, help="Orders to simulate.")] = 200_000,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 20251111,
-    format_: Annotated[Literal["csv", "parquet"], typer.Option("--format", help="Kind of file.")] = "csv",
-    truth: Annotated[bool, typer.Option(help="Write the truth too: for evaluation only, never an input.")] = True,
-    mask: Annotated[bool, typer.Option("--mask", help="Without names, phones, devices and IP addresses.")] = False,
+    format_: Annotated[Literal["csv", "parquet"], typer.Option("--format", help="File format.")] = "csv",
+    truth: Annotated[bool, typer.Option(help="Write the truth too: for evaluation, never as input.")] = True,
+    mask: Annotated[bool, typer.Option("--mask", help="Leave out names, phones, devices and IP addresses.")] = False,
     lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:

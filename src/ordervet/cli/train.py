@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    models: Annotated[Path, typer.Option(help="Folder that the model is written into.", show_default=False)],
+    models: Annotated[Path, typer.Option(help="Folder to write the model into.", show_default=False)],
     files: options.FilesOrHistory = None,
     history: options.HistoryFolder = None,
     mapping: options.Mapping = None,
@@ -32,16 +32,16 @@ def train(
     formats: options.FormatsDir = None,
     settings: options.SettingsFile = None,
     maturity_days: options.Maturity = 30.0,
-    about: Annotated[str, typer.Option(help="What the data is; goes into the manifest and the card.")] = "",
-    simulated: Annotated[bool, typer.Option(help="The data is simulated: every figure will say so.")] = False,
-    promote: Annotated[bool, typer.Option(help="Make it the model that serves, if it has skill.")] = True,
+    about: options.About = "",
+    simulated: options.Simulated = False,
+    promote: Annotated[bool, typer.Option(help="Promote it, if it has skill.")] = True,
     lang: options.LangOption = None,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
     """Train a model on orders, outcomes and verdicts, and measure it on the newest fifth.
 
-    A model that ranks no better than chance, or than one without the history, is written and does not serve: code 7.
+    A model that ranks no better than chance, or than one without the history, is saved but not promoted: code 7.
 
     Example: ordervet train orders.parquet outcomes.parquet verdicts.parquet --models models
     """
