@@ -28,7 +28,7 @@ import pyarrow.compute as pc
 
 from ordervet.entities.ids import hash_texts
 from ordervet.entities.keyed import ORDER_ID
-from ordervet.history.rows import NEVER, find_seen_at
+from ordervet.history.rows import NEVER, Positions, find_seen_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -117,7 +117,7 @@ def admit(rows: pa.Table, stored: pa.Table, *, is_live: bool = False) -> Admissi
     candidates = np.flatnonzero(~is_early)
     ids, first, group = np.unique(_ints(rows["event_id"])[candidates], return_index=True, return_inverse=True)
     first_row = candidates[first]
-    stored_row = _find_rows(ids, _ints(stored["event_id"]))
+    stored_row = Positions(_ints(stored["event_id"])).find(ids)
     is_new = stored_row < 0
 
     donor = _find_blamed(rows, candidates, group, len(ids))
@@ -175,15 +175,6 @@ def _find_differing(
         expected = np.where(stored_row < 0, own[first_row], stood[stored_row] if len(stood) else 0)
         is_differing[candidates] |= is_order & (own[candidates] != expected)
     return is_differing
-
-
-def _find_rows(wanted: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the row of each id, -1 where there is none."""
-    if not len(ids):
-        return np.full(len(wanted), -1)
-    sorter = np.argsort(ids)
-    found = sorter[np.minimum(np.searchsorted(ids, wanted, sorter=sorter), len(ids) - 1)]
-    return np.where(ids[found] == wanted, found, -1)
 
 
 def _with_blame(rows: pa.Table, at: NDArray[np.int64], blame: pa.ChunkedArray) -> pa.Table:

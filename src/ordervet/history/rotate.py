@@ -25,7 +25,7 @@ from ordervet.history.delta import describe_errors, sync_table
 from ordervet.history.identity import identify
 from ordervet.history.journal import commit_journal
 from ordervet.history.lock import WriterLock
-from ordervet.history.rows import fit_rows, sort_rows, unite_schemas
+from ordervet.history.rows import Positions, fit_rows, sort_rows, unite_schemas
 from ordervet.history.store import History, check_lasting
 from ordervet.storage import swap_folders
 
@@ -139,7 +139,7 @@ def _find_again(
     names = sorted(name for name in rows.column_names if name.startswith((ID, EVIDENCE)))
     stored, found, fresh = _columns([rows], names), _columns(before, names), _columns(after, names)
     is_order = _is_order(rows)
-    at = _look_up(_mix(stored), _mix(found))
+    at = Positions(_mix(found).view(np.int64)).find(_mix(stored).view(np.int64))
     is_same = at >= 0
     for name in names if len(_mix(found)) else ():
         is_same &= stored[name] == found[name][at]
@@ -175,15 +175,6 @@ def _mix(columns: Columns) -> NDArray[np.uint64]:
         mixed = (mixed ^ column) * _MIX
         mixed ^= mixed >> np.uint64(29)
     return mixed
-
-
-def _look_up(wanted: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return a row with each wanted number, or -1."""
-    if not len(known):
-        return np.full(len(wanted), -1)
-    sorter = np.argsort(known, kind="stable")
-    at = sorter[np.minimum(np.searchsorted(known, wanted, sorter=sorter), len(known) - 1)]
-    return np.where(known[at] == wanted, at, -1)
 
 
 def _is_order(rows: pa.Table) -> NDArray[np.bool_]:

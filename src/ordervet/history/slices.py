@@ -24,7 +24,7 @@ from ordervet.entities.keyed import ORDER_ID
 from ordervet.errors import HistoryError
 from ordervet.history import delta
 from ordervet.history.delta import describe_errors
-from ordervet.history.rows import EVENT_OF, read_ints, sort_rows, to_events
+from ordervet.history.rows import EVENT_OF, NEVER, Positions, read_ints, sort_rows, to_events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,6 @@ _TIMELINE_COLUMNS = ["event", "event_id", ORDER_ID, "seen_at", "outcome", "verdi
 _TEXTS = ("order_id", "currency", "item_id", "category", "shop_id", "platform", "campaign", "category__")
 """Columns, or beginnings of their names, that nothing is computed from: their keyed ids are."""
 
-_NEVER = np.iinfo(np.int64).max
 _BATCH_ROWS = 131_072
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
@@ -87,7 +86,7 @@ class HistorySlices:
         self.timeline = timeline
         self.until_us = until_us
         self._history = history
-        self._positions = _Positions(timeline.order_id.view(np.int64))
+        self._positions = Positions(timeline.order_id.view(np.int64))
         with describe_errors(history.path, "read"):
             self._key_id = delta.load_table(history.path).metadata().configuration[delta.KEY_ID]
 
@@ -173,29 +172,10 @@ class HistorySlices:
     def _to_events(self, rows: pa.Table) -> KeyedEvents:
         rows = sort_rows(rows)
         place, seen_at = self._positions.find(read_ints(rows[ORDER_ID])), self.timeline.order_seen_at
-        known_from = np.where(place >= 0, seen_at[place], _NEVER) if len(seen_at) else np.full(len(place), _NEVER)
+        known_from = np.where(place >= 0, seen_at[place], NEVER) if len(seen_at) else np.full(len(place), NEVER)
         is_usable = read_ints(rows["seen_at"]) >= known_from
         # NOTE: the rows left concern orders of this slice or of earlier ones, so they are a tail (`to_events`).
         return to_events(rows.filter(pa.array(is_usable)), self._key_id, is_tail=True)
-
-
-class _Positions:
-    """Row positions of many ids."""
-
-    def __init__(self, ids: NDArray[np.int64]) -> None:
-        self._sorter = np.argsort(ids, kind="stable")
-        self._sorted = ids[self._sorter]
-
-    def find(self, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Find positions, shape (len(wanted),); -1 where an id is not known."""
-        if len(self._sorted) == 0:
-            return np.full(len(wanted), -1)
-        # SPEED: benchmarks/bench_retrain.py. Looked up in ascending order, ids hit the cache lines just read.
-        by_id = np.argsort(wanted)
-        at = np.minimum(np.searchsorted(self._sorted, wanted[by_id]), len(self._sorted) - 1)
-        found = np.empty(len(wanted), np.int64)
-        found[by_id] = np.where(self._sorted[at] == wanted[by_id], self._sorter[at], -1)
-        return found
 
 
 @dataclass(slots=True)
@@ -227,7 +207,7 @@ class _TimelineBuilder:
         orders = orders[np.lexsort((ids[orders], seen_at[orders]))]
         order_seen_at = seen_at[orders]
         later = np.flatnonzero(what != order_code)
-        place = _Positions(ids[orders]).find(ids[later])
+        place = Positions(ids[orders]).find(ids[later])
         is_usable = place >= 0
         is_usable[is_usable] = seen_at[later[is_usable]] >= order_seen_at[place[is_usable]]
         later, place = later[is_usable], place[is_usable]
