@@ -39,8 +39,8 @@ def test_list_missing_refuses_what_does_not_fit(evidence: dict) -> None:
     ("code", "zh", "en"),
     [
         ("phone_masked", "该收货电话被平台脱敏", "This phone number was masked by the platform"),
-        ("address_absent", "该收货地址没有提供", "This delivery address was not given"),
-        ("card_bin_absent", "同一“card_bin”没有提供", "The same 'card_bin' was not given"),
+        ("address_absent", "该收货地址没有提供", "This delivery address was not provided"),
+        ("card_bin_absent", "同一“card_bin”没有提供", "The same 'card_bin' was not provided"),
     ],
 )
 def test_explain_missing_says_what_is_lacking(code: str, zh: str, en: str) -> None:
