@@ -30,21 +30,7 @@ DAY_US: Final = DAY_MIN * MINUTE_US
 
 
 def read_clock(text: str) -> int:
-    """Read a time of day.
-
-    Parameters
-    ----------
-    text : such as ``20:00``; ``24:00`` is the end of the day
-
-    Returns
-    -------
-    minutes since midnight, 0..1440
-
-    Raises
-    ------
-    ValueError
-        It is no time of day.
-    """
+    """Read a time of day."""
     hours, colon, minutes = text.partition(":")
     is_clock = bool(colon) and all(part.isascii() and part.isdecimal() and len(part) == 2 for part in (hours, minutes))
     minute = int(hours) * HOUR_MIN + int(minutes) if is_clock else -1

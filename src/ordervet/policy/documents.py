@@ -57,21 +57,7 @@ class _StrictLoader(_Base):  # type: ignore[misc]
 
 
 def parse_yaml(text: str) -> Any:  # a document may be any plain value; pydantic checks it next
-    """Read one YAML document made of mappings, lists, texts, numbers, booleans and nulls.
-
-    Parameters
-    ----------
-    text : the document
-
-    Returns
-    -------
-    plain Python values
-
-    Raises
-    ------
-    ValueError
-        The text is not such a document; the message says where and why in one line.
-    """
+    """Read one YAML document made of mappings, lists, texts, numbers, booleans and nulls."""
     try:
         tokens = yaml.scan(text, Loader=_StrictLoader)
         # NOTE: aliases can make a short file grow without bound, and no one writes them by hand here.
@@ -113,36 +99,14 @@ class Problem:
 
 
 def build_error(source: str, problems: Sequence[Problem], *, hint: str) -> PolicyError:
-    """Gather problems into the one error that is raised for a file.
-
-    Parameters
-    ----------
-    source : the file's name, without its folder
-    problems : at least one
-    hint : the one action that fixes it
-
-    Returns
-    -------
-    the error, to be raised by the caller
-    """
+    """Gather problems into the one error that is raised for a file."""
     noun = "setting" if len(problems) == 1 else "settings"
     lines = [f"{len(problems)} {noun} failed in {source}", *map(str, problems)]
     return PolicyError("\n".join(lines), hint=hint)
 
 
 def list_problems(error: ValidationError, model: type[BaseModel], *, prefix: str = "") -> list[Problem]:
-    """Turn pydantic's errors into problems with near misses for unknown names.
-
-    Parameters
-    ----------
-    error : what pydantic raised
-    model : the model that was validated, for the names it knows
-    prefix : put before each path, such as a file's name
-
-    Returns
-    -------
-    one problem per error, in pydantic's order
-    """
+    """Turn pydantic's errors into problems with near misses for unknown names."""
     known = set(_list_names(model))
     return [Problem(prefix + _join_path(details["loc"]), _describe(details, known)) for details in error.errors()]
 

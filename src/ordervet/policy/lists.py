@@ -186,13 +186,7 @@ def _key_value(entity: str, field: str, value: str, key: Key) -> int | str:
 
 
 def _key_column(entity: str, field: str, values: list[str], key: Key) -> list[int]:
-    """Key values as those of orders are keyed.
-
-    Raises
-    ------
-    ContractError
-        A value breaks the contract of its field.
-    """
+    """Key values as those of orders are keyed."""
     if not values:
         return []
     n_values = len(values)

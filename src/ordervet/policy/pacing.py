@@ -88,16 +88,7 @@ class Pace:
 
 
 def draw_lot(order_id: str) -> float:
-    """Draw an order's lot, always the same: it breaks ties where not all of equal probability can be reviewed.
-
-    Parameters
-    ----------
-    order_id : the order's id
-
-    Returns
-    -------
-    0..1, 1 left out
-    """
+    """Draw an order's lot, always the same: it breaks ties where not all of equal probability can be reviewed."""
     digest = blake2b(order_id.encode(), digest_size=6, person=b"ordervet lot").digest()
     return int.from_bytes(digest, "big") / 2.0**48
 

@@ -193,16 +193,7 @@ class Registry(BaseModel):
         return dict(sorted(specs.items()))
 
     def find_reason(self, feature_name: str) -> ReasonSpec:
-        """Find the one reason a feature belongs to.
-
-        Parameters
-        ----------
-        feature_name : a derived name; any other text belongs to the reason for whatever else there is
-
-        Returns
-        -------
-        its reason
-        """
+        """Find the one reason a feature belongs to."""
         name = FeatureName.parse(feature_name)
         entity = self._class_entity(name)
         for family in self.families:
@@ -212,17 +203,7 @@ class Registry(BaseModel):
         raise PolicyError(f"no reason takes the feature {feature_name}", hint=_HINT)
 
     def name_entity(self, entity: str, lang: Lang) -> str:
-        """Name an entity in a sentence.
-
-        Parameters
-        ----------
-        entity : built in or mapped
-        lang : "zh" or "en"
-
-        Returns
-        -------
-        such as ``该收货地址``; a mapped entity is quoted by its name
-        """
+        """Name an entity in a sentence."""
         if entity in self.entities and entity != MAPPED:
             return self.entities[entity][lang]
         return self.entities[MAPPED][lang].format(name=entity)
@@ -276,15 +257,7 @@ _VALUE: Final = "\0"  # marks the number in a sentence: no name and no wording h
 
 
 def write_sentence(code: str, feature: str, value: float, lang: Lang, currency: str) -> str:
-    """Write the sentence of a reason.
-
-    Parameters
-    ----------
-    code : of the reason
-    feature, value : what it quotes; NaN is not known
-    lang : "zh" or "en"
-    currency : currency of the amounts, three capital letters
-    """
+    """Write the sentence of a reason."""
     if not math.isfinite(value):
         return _build_sentence(feature, code, lang, None)
     statistic, form = _find_form(feature, value > 1.0)

@@ -127,16 +127,7 @@ class Expression:
 
 
 def find_type(name: str) -> Type | None:
-    """Describe what kind of value a name stands for.
-
-    Parameters
-    ----------
-    name : an order field, or a feature's derived name
-
-    Returns
-    -------
-    "number" or "text"; None when there is no such field or feature
-    """
+    """Describe what kind of value a name stands for."""
     if name in TEXT_FIELDS:
         return "text"
     own = name.removeprefix("order__value__")
@@ -153,21 +144,7 @@ def find_type(name: str) -> Type | None:
 
 
 def parse_expression(text: str) -> Expression:
-    """Read a condition.
-
-    Parameters
-    ----------
-    text : such as ``amount_minor >= 500000 and buyer__count__order__90d == 0``
-
-    Returns
-    -------
-    the condition
-
-    Raises
-    ------
-    ValueError
-        It is no condition, names what there is not, compares unlike things, or does more than a condition may.
-    """
+    """Read a condition."""
     if len(text) > MAX_LENGTH:
         raise ValueError(f"is {len(text)} characters long, expected at most {MAX_LENGTH}")
     tree = _parse(text)

@@ -276,21 +276,7 @@ def _load_shipped() -> Mapping[str, Script]:
 
 
 def _read_folder(folder: Path) -> dict[str, str]:
-    """Read the script files of a folder.
-
-    Parameters
-    ----------
-    folder : holds ``*.yaml`` or ``*.yml`` files; others are left alone
-
-    Returns
-    -------
-    file name → text
-
-    Raises
-    ------
-    PolicyError
-        The folder does not exist or holds no script, or a file cannot be read.
-    """
+    """Read the script files of a folder."""
     if not folder.is_dir():
         raise PolicyError(f"the script folder {folder.name} does not exist", hint=_HINT)
     files = sorted(path for path in folder.iterdir() if path.suffix in {".yaml", ".yml"})
@@ -310,22 +296,7 @@ def _read_file(path: Path) -> str:
 
 
 def _parse_files(files: Mapping[str, str], *, source: str) -> dict[str, Script]:
-    """Turn script files into scripts.
-
-    Parameters
-    ----------
-    files : file name → text
-    source : where the files come from, for messages
-
-    Returns
-    -------
-    script id → script
-
-    Raises
-    ------
-    PolicyError
-        Any file is wrong; all that is wrong in all of them is named at once.
-    """
+    """Turn script files into scripts."""
     problems: list[Problem] = []
     scripts: dict[str, Script] = {}
     for name, text in sorted(files.items()):

@@ -64,21 +64,7 @@ _ALLOWED_NODES: Final = (
 
 
 def check_slots(text: str) -> str:
-    """Check that a text's slots follow the grammar at the top of this module.
-
-    Parameters
-    ----------
-    text : a text of a script
-
-    Returns
-    -------
-    the same text
-
-    Raises
-    ------
-    ValueError
-        The text is no template, does more than fill slots, or names a slot that there is not.
-    """
+    """Check that a text's slots follow the grammar at the top of this module."""
     if "{" not in text:
         return text
     try:
@@ -123,22 +109,7 @@ def build_values(order: Mapping[str, Any], *, lang: Lang, time_zone: str) -> dic
 
 
 def fill_slots(text: str, values: Mapping[str, str | None]) -> str:
-    """Fill the slots of a checked text.
-
-    Parameters
-    ----------
-    text : a text of a script, from a loaded script
-    values : from build_values
-
-    Returns
-    -------
-    plain text
-
-    Raises
-    ------
-    PolicyError
-        A slot the order does not fill stands outside ``{% if slot %}``.
-    """
+    """Fill the slots of a checked text."""
     if "{" not in text:
         return text
     return _compile(text).render(values)

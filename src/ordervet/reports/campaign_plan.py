@@ -300,12 +300,7 @@ class DoubtfulKey:
 
 
 def list_doubtful_keys(period: Period) -> list[DoubtfulKey]:
-    """List keys with a malicious verdict that something speaks against, those with the most orders first.
-
-    Parameters
-    ----------
-    period : all orders known
-    """
+    """List keys with a malicious verdict that something speaks against, those with the most orders first."""
     is_bad = period.was_judged(MALICIOUS)
     is_good = period.was_judged(INNOCENT, CORRECTED)
     is_corrected = period.was_judged(CORRECTED)

@@ -213,13 +213,7 @@ class Ring:
 
 
 def find_rings(period: Period, *, n_most: int) -> list[Ring]:
-    """Find the rings with the most flagged orders; one whose flagged orders are all in a larger one is left out.
-
-    Parameters
-    ----------
-    period : the orders
-    n_most : rings to give at most
-    """
+    """Find the rings with the most flagged orders; one whose flagged orders are all in a larger one is left out."""
     flagged = np.flatnonzero(period.is_flagged)
     links = find_links(period.orders, flagged, n_newest=len(period))
     is_confirmed, is_flagged = period.was_judged(MALICIOUS), period.is_flagged

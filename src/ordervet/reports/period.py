@@ -155,12 +155,7 @@ def build_period(
 
 
 def bound_share(n_hits: int, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson, 1927): between which values the true one may well lie.
-
-    Returns
-    -------
-    lower and upper bound; 0 and 1 when nothing was counted
-    """
+    """Return the 95 % interval of a share (Wilson, 1927): between which values the true one may well lie."""
     if n == 0:
         return 0.0, 1.0
     share, z2 = n_hits / n, _Z * _Z

@@ -82,14 +82,7 @@ class Book:
         return self._formats[name]
 
     def add_sheet(self, title: str, columns: Sequence[Column], *, n_fixed: int = 0) -> Sheet:
-        """Begin a sheet with its header, which stays in sight, and whose columns can be filtered.
-
-        Parameters
-        ----------
-        title : of the sheet
-        columns : from left to right
-        n_fixed : columns that stay in sight too
-        """
+        """Begin a sheet with its header, which stays in sight, and whose columns can be filtered."""
         return Sheet(self, self._workbook.add_worksheet(title), columns, n_fixed)
 
 
@@ -152,18 +145,7 @@ class Sheet:
 
 
 def write_book(path: Path, fill: Callable[[Book], None]) -> None:
-    """Write a workbook, whole or not at all.
-
-    Parameters
-    ----------
-    path : ending in .xlsx
-    fill : adds the sheets
-
-    Raises
-    ------
-    FileError
-        The ending is another one, or the file cannot be written; what stood there stays.
-    """
+    """Write a workbook, whole or not at all."""
     if check_out_path(path).suffix.lower() != ".xlsx":
         raise FileError(f"cannot write {path.name}: it is no workbook", hint="name a file that ends in .xlsx")
 

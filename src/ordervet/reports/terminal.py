@@ -80,13 +80,7 @@ def _fold(line: str, style: str = "") -> Iterator[Text]:
 
 
 def count_actions(actions: Mapping[int, int], lang: Lang) -> str:
-    """Sum up how many orders got which action, the strictest first.
-
-    Parameters
-    ----------
-    actions : position in ACTIONS to count
-    lang : language of the words
-    """
+    """Sum up how many orders got which action, the strictest first."""
     words = find_words("actions", lang)
     strictest_first = sorted((at for at in actions if actions[at]), reverse=True)
     return join_words((f"{words[ACTIONS[at]]} {actions[at]:,}" for at in strictest_first), lang)
