@@ -23,8 +23,7 @@ $(SCORING): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ordervet needs Python 3.11 or later; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Setting up $(VENV) (once, about a minute) ..."
 	@$(PYTHON) -m venv --upgrade-deps $(VENV)
-	@$(PIP) --group scoring
-	@$(PIP) --no-deps --editable .
+	@$(PIP) --no-deps --editable . & building=$$!; $(PIP) --group scoring && wait $$building  # compiles while it downloads
 	@touch $@
 
 $(TESTING): $(SCORING)
@@ -69,7 +68,7 @@ lint: $(CHECKING)  ## check format and style
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 
-types: $(CHECKING)  ## check types (mypy: strict for the package, without annotations of fixtures for the rest)
+types: $(CHECKING)  ## check types (mypy: strict for the package, modest for tests, tools and benchmarks)
 	@$(BIN)/mypy
 
 layers: $(CHECKING)  ## check that imports go one way
