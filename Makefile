@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint $(CONSTRAINTS)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint $(CONSTRAINTS) --build-constraint $(CONSTRAINTS)
 # Three environments in one folder, each with what the one before it has: what scores, what tests, what checks.
 SCORING := $(VENV)/.scoring
 TESTING := $(VENV)/.testing
