@@ -61,10 +61,10 @@ CODE = {
 
 #: What is wrong with one value: part of a row's failure, never an error of a command.
 ONE_VALUE = {
-    "a column's name is not a text",
+    "a column name is not a text",
     "a local time that does not exist",
     "a row is a {}",
-    "an instant outside the years 1990 to 2100",
+    "a time outside the years 1990 to 2100",
     "cannot read a table from a {}",
     "give a DataFrame, an Arrow table, or a list of dicts or contract models",
     "give every row as a dict or a contract model",
@@ -74,7 +74,7 @@ ONE_VALUE = {
     "not a whole number",
     "not a yes or no",
     "not an amount of money with at most two decimals",
-    "not an instant",
+    "not a time",
 }
 
 

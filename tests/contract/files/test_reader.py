@@ -182,7 +182,7 @@ def test_long_json_lines_of_an_export_give_what_they_give_whole(tmp_path: Path) 
         ),
         ("orders.parquet", "PAR1 cut off", "not a whole Parquet file"),
         ("orders.arrow", "ARROW1 cut off", "not a whole Arrow file"),
-        ("orders.csv", "订单编号,备注\n1,2\n", "of no known format"),
+        ("orders.csv", "订单编号,备注\n1,2\n", "matches no known format"),
     ],
 )
 def test_long_file_that_is_wrong_is_one_clear_error(tmp_path: Path, name: str, content: str, message: str) -> None:

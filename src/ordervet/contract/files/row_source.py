@@ -6,6 +6,7 @@ A file that is not long is one piece. A new kind of file is a subclass of `RowSo
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -14,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.contract.files.cells import decode_cells
-from ordervet.contract.tabular import column_of, to_arrow
-from ordervet.errors import ContractError, FileError
+from ordervet.contract.tabular import column_of
+from ordervet.errors import FileError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -140,10 +141,13 @@ class RowSource(ABC):
         """Drop columns without a name that hold nothing, as spreadsheets leave at the right edge; refuse duplicates."""
         names = table.column_names
         kept = [at for at, name in enumerate(names) if name or not _is_blank(table.column(at))]
-        try:
-            return to_arrow(table if len(kept) == len(names) else table.select(kept))
-        except ContractError as error:
-            raise FileError(f"{self.path.name}: {error.message}", hint=error.hint) from None
+        duplicates = sorted(name for name, n in Counter(names[at] for at in kept).items() if n > 1)
+        if duplicates:
+            raise FileError(
+                f"{self.path.name}: duplicate columns: {', '.join(duplicates)}",
+                hint="give every column a name of its own",
+            )
+        return table if len(kept) == len(names) else table.select(kept)
 
 
 def clean_block(table: pa.Table, names: Collection[str]) -> Block:
