@@ -1,0 +1,50 @@
+"""What `make` and CI rest on: commands, locked versions, and the list of slow tests."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from lock import list_requirements
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_checkout() -> None:
+    if not (ROOT / "Makefile").is_file():
+        pytest.skip("the Makefile is not beside the tests")
+
+
+def test_ci_calls_make_names_only() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[2:]
+
+    called = [line.removeprefix("make ") for line in lines if line.startswith("make ")]
+    assert len(called) == len(lines) - 2  # and `set`, `cd`
+    assert set(called) <= targets
+
+
+def test_every_requirement_has_a_locked_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()[1:]
+
+    locked = {line.partition("==")[0].lower().replace("_", "-") for line in lines}
+
+    assert {re.split("[<>=]", each)[0].lower() for each in list_requirements(project)} <= locked
+
+
+def test_every_slow_test_exists() -> None:
+    lines = (ROOT / "tests" / "slow_tests.txt").read_text(encoding="utf-8").splitlines()
+
+    gone = [
+        line
+        for path, _, name in (line.partition("::") for line in lines)
+        if not (file := ROOT / path).is_file() or f"def {name}(" not in file.read_text(encoding="utf-8")
+        for line in [f"{path}::{name}"]
+    ]
+
+    assert gone == []
