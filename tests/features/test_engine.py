@@ -129,6 +129,21 @@ def test_thousands_of_events_of_one_instant_find_room_when_the_clock_moves_on(si
     np.testing.assert_array_equal(np.concatenate(served), FeatureEngine(SPEC).advance(orders, nothing))
 
 
+def test_ids_that_crowd_together_are_found_after_their_table_has_grown() -> None:
+    """All ids begin their search at the last place of a small table, and run over its end."""
+    orders, later = draw(13, 3 * DAY, 1, n_orders=3_000)
+    inverse = np.uint64(pow(0x9E3779B97F4A7C15, -1, 1 << 64))
+    crowded = {}
+    for entity, ids in orders.ids.items():
+        known, number = np.unique(ids, return_inverse=True)
+        hashes = (np.arange(len(known), dtype=np.uint64) * np.uint64(64) + np.uint64(63)) << np.uint64(20)
+        crowded[entity] = np.where(ids == 0, ids, (hashes * inverse)[number])
+
+    served = FeatureEngine(SPEC).advance(replace(orders, ids=crowded), later)
+
+    np.testing.assert_array_equal(served, FeatureEngine(SPEC).advance(orders, later))
+
+
 def test_engine_gives_the_same_on_two_threads() -> None:
     orders, later = draw(7, 40 * DAY, 1, n_orders=15_000)
 

@@ -22,6 +22,10 @@ std::size_t record_bytes(const EntityPlan& plan) {
 
 }  // namespace
 
+std::size_t Pair::find_home(std::size_t size) const {
+  return find_pair_home(key, static_cast<std::size_t>(column), size);
+}
+
 Entity::Entity(EntityPlan given, std::int64_t link, std::int64_t hot_from, Log& log)
     : plan(std::move(given)),
       slots(sizeof(Slot) + plan.clocks.size() * sizeof(Clock)),
@@ -338,14 +342,6 @@ std::size_t Entity::find_pair(std::uint64_t key, std::size_t column) const {
   return place;
 }
 
-void Entity::grow_pairs() {
-  const Rows<Pair> old = std::exchange(pairs, Rows<Pair>());
-  pairs.resize(2 * old.size());
-  for (std::size_t at = 0; at < old.size(); ++at) {
-    if (old[at].key != 0) pairs[find_pair(old[at].key, old[at].column)] = old[at];
-  }
-}
-
 void Entity::check_pairs() {
   n_pairs_ = 0;
   for (std::size_t at = 0; at < pairs.size(); ++at) n_pairs_ += pairs[at].key != 0;
@@ -376,7 +372,7 @@ void Entity::enter_values(std::int32_t record, std::int32_t node, std::int32_t o
       own[column].before = pairs[place].node;
       value_links(pairs[place].node)[column].after = node;
     } else if (2 * (++n_pairs_) > pairs.size()) {
-      grow_pairs();
+      double_table(pairs);
       place = find_pair(key, column);
     }
     pairs[place] = {key, node, static_cast<std::int32_t>(column)};

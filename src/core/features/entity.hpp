@@ -63,6 +63,9 @@ struct Pair {
   std::uint64_t key;  ///< record << 32 | value, plus one; 0: empty
   std::int32_t node;
   std::int32_t column;
+
+  bool is_empty() const { return key == 0; }
+  std::size_t find_home(std::size_t size) const;
 };
 
 /// What an id has seen in its windows; unsigned, since a forged state may overflow.
@@ -173,7 +176,6 @@ class Entity {
   void write(std::int32_t slot, const Totals& totals, const Event& event, std::span<float> out) const;
   std::uint64_t pair_key(std::int32_t record, std::int32_t order, std::size_t column) const;
   std::size_t find_pair(std::uint64_t key, std::size_t column) const;
-  void grow_pairs();
   void rebuild_pairs(std::span<const std::int32_t> owners, std::span<const std::int32_t> moved,
                      const Rows<Node>& staying);
 

@@ -1,17 +1,8 @@
 #include "id_map.hpp"
 
-#include <utility>
 #include <vector>
 
 namespace ordervet::features {
-
-void IdMap::grow() {
-  const Rows<Entry> old = std::exchange(entries_, Rows<Entry>());
-  entries_.resize(2 * old.size());
-  for (std::size_t at = 0; at < old.size(); ++at) {
-    if (old[at].id != 0) entries_[find_place(old[at].id)] = old[at];
-  }
-}
 
 void IdMap::restore(std::span<const std::byte> bytes) {
   entries_.assign(bytes);

@@ -18,6 +18,7 @@
 #include <span>
 #include <stdexcept>
 #include <type_traits>
+#include <utility>
 
 namespace ordervet::features {
 
@@ -133,6 +134,28 @@ class Rows {
   std::size_t stride_;
   std::size_t size_ = 0;
 };
+
+/// Double an open-addressing table where it lies. An entry has `is_empty()` and `find_home(size)`.
+///
+/// The way goes once around the old part, from behind an empty entry on, and takes out one entry after the other. What
+/// it puts back lies where it has been already, in the old part or as far into the new one: a home of the larger table
+/// is one of the smaller, or as many places on as the smaller has; and fewer entries between two places never reach
+/// further than all of them did.
+template <class Entry>
+void double_table(Rows<Entry>& table) {
+  const std::size_t old_size = table.size(), size = 2 * old_size;
+  table.resize(size);
+  std::size_t start = 0;
+  while (!table[start].is_empty()) ++start;
+  for (std::size_t step = 1; step < old_size; ++step) {
+    const std::size_t at = (start + step) & (old_size - 1);
+    if (table[at].is_empty()) continue;
+    const Entry entry = std::exchange(table[at], Entry{});
+    std::size_t place = entry.find_home(size);
+    while (!table[place].is_empty()) place = (place + 1) & (size - 1);
+    table[place] = entry;
+  }
+}
 
 /// Bytes of a row that lies in half a cache line, or in whole ones.
 inline std::size_t fit_lines(std::size_t bytes) {
