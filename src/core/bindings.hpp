@@ -6,4 +6,12 @@
 
 namespace nb = nanobind;
 
+namespace ordervet {
+
+void bind_text(nb::module_& module);
+void bind_keys(nb::module_& module);
+void bind_address(nb::module_& module);
+
+}  // namespace ordervet
+
 void bind_features(nb::module_& module);

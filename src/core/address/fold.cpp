@@ -1,0 +1,107 @@
+// From bytes to folded characters. Truth: entities/characters.py.
+
+#include "address/reader.hpp"
+
+namespace ordervet::address {
+namespace {
+
+constexpr Point kHanOne = U'一';
+
+struct Decoded {
+    Point point;
+    std::size_t end;
+};
+
+// Decode one character of UTF-8. Arrow's text is valid; of other bytes no more is asked than that all are read.
+inline Decoded decode(Bytes text, std::size_t at) {
+    const Point first = text[at];
+    const std::size_t n_left = text.size() - at;
+    const auto next = [&](std::size_t i) { return static_cast<Point>(text[at + i] & 0x3F); };
+    // SPEED: most characters are Chinese (bench_addresses.py)
+    if (0xE0 <= first && first < 0xF0 && n_left > 2) return {(first & 0x0F) << 12 | next(1) << 6 | next(2), at + 3};
+    if (first < 0x80) return {first, at + 1};
+    if (first < 0xE0 && n_left > 1) return {(first & 0x1F) << 6 | next(1), at + 2};
+    if (first >= 0xF0 && n_left > 3) {
+        const Point point = (first & 0x07) << 18 | next(1) << 12 | next(2) << 6 | next(3);
+        return {point < 0x110000 ? point : 0, at + 4};
+    }
+    return {0, text.size()};
+}
+
+// Whether a platform has put a cipher in place of a text: characters.is_cipher.
+bool is_cipher(Bytes text) {
+    if (text.size() < 2) return false;
+    const std::uint8_t first = text[0];
+    if (first == text[1] && (first == '#' || first == '$')) return true;
+    if (text.size() == 2 || first != text.back() || (first != '~' && first != '$')) return false;
+    for (const std::uint8_t byte : text) {
+        const std::uint8_t upper = byte & 0xDF;
+        const bool is_base64 = ('A' <= upper && upper <= 'Z') || ('/' <= byte && byte <= '9') || byte == '+' || byte == '=';
+        if (!is_base64 && byte != '~' && byte != '$') return false;
+    }
+    return true;
+}
+
+bool is_joiner(Class kind) { return kind == SPACE || kind == HYPHEN || kind == COMMA; }
+bool is_alnum(Class kind) { return DIGIT <= kind && kind <= LETTER; }
+
+}  // namespace
+
+bool Reader::fold(Bytes text) {
+    bool is_hidden = is_cipher(text), is_after_star = false;
+    Class joiner = NAME;   // the strongest separator since the last character: a hyphen, a comma, a space; NAME for none
+    Class before = END;
+    n_ = 0;
+    for (std::size_t at = 0; at < text.size();) {
+        const Decoded raw = decode(text, at);
+        at = raw.end;
+        Folds folds = tables_.fold(raw.point);
+        if (class_of(folds.mark) == NAME && joiner == NAME && folds.second == 0) {
+            // SPEED: most characters are such (bench_addresses.py)
+            is_after_star = false;
+            if (n_ < kMaxChars - 1) {
+                put(folds.point, folds.mark);
+                before = NAME;
+            }
+            continue;
+        }
+        for (;;) {
+            const Class kind = class_of(folds.mark);
+            const bool is_after_alnum = is_alnum(before);
+            if (kind == STAR) {
+                is_hidden |= is_after_star;
+                is_after_star = true;
+            } else if (kind != JUNK) {
+                is_after_star = false;
+                const bool is_dropped = n_ >= kMaxChars - 1 || (kind == HASH && !is_after_alnum);
+                if (!is_dropped && is_joiner(kind)) {
+                    if (joiner != HYPHEN && (joiner != COMMA || kind == HYPHEN)) joiner = kind;
+                } else if (!is_dropped) {
+                    if (joiner != NAME && is_after_alnum && is_alnum(kind)) {
+                        if (joiner == HYPHEN) put('-', HYPHEN);
+                        else put(' ', SPACE);
+                    } else if (joiner == COMMA) {
+                        put(',', COMMA);
+                    } else if (kind == DIGIT && n_ > 1 && point(n_ - 1) == kHanOne && this->kind(n_ - 2) == DIGIT) {
+                        // 3一2一502: between two digits 一 is a dash.
+                        --n_;
+                        put('-', HYPHEN);
+                    }
+                    joiner = NAME;
+                    put(folds.point, folds.mark);
+                    before = kind;
+                }
+            }
+            if (folds.second == 0) break;
+            folds = tables_.fold(folds.second);
+            folds.second = 0;
+        }
+    }
+    for (int i = n_; i < n_ + kAfterEnd - 1; ++i) {
+        points_[std::size_t(i)] = 0;
+        marks_[std::size_t(i)] = END;
+    }
+    return is_hidden;
+}
+
+}  // namespace ordervet::address

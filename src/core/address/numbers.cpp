@@ -1,0 +1,274 @@
+// The numbers of a folded address, and what they count. Truth: entities/address/numbers.py, and the counting in
+// parser.py; each function here is named after its own.
+
+#include <algorithm>
+
+#include "address/reader.hpp"
+
+namespace ordervet::address {
+namespace {
+
+constexpr int kMaxLetters = 2, kMaxMultiplied = 7, kRoomDigits = 3, kPostcodeDigits = 6, kPhoneDigits = 7;
+
+}  // namespace
+
+// `read_group` and `_Scan._read_number`: where the address goes on, or -1 if here is (part of) a name.
+int Reader::read_number(int at) {
+    int end = 0;
+    if (read_plain_number(at, end)) return end;
+    Group group;
+    const Unit last = run_.empty() ? last_ : NO_UNIT;
+    if (!read_group(at, last, group)) return -1;
+    const Element& first = elements_[0];
+    const bool is_postcode = group.unit == NO_UNIT && group.n == 1 && first.n_prefix + first.n_suffix == 0 &&
+                             first.n_digits == kPostcodeDigits;
+    if (is_postcode || first.n_digits >= kPhoneDigits) {
+        close_run(false);
+        last_ = NO_UNIT;
+        is_after_road_ = false;
+        return group.end;
+    }
+    if (group.unit == NO_UNIT && is_embedded(group, at)) {
+        append_number(at, first.source_end);
+        close_if_ended(first.source_end);
+        return first.source_end;
+    }
+    close_run(false);
+    count_group(group);
+    ++n_groups_;
+    is_after_road_ = false;
+    return group.end;
+}
+
+// SPEED: most numbers are digits and a unit of one character, as in 502室 (bench_addresses.py).
+bool Reader::read_plain_number(int at, int& end) {
+    const int stop = skip(at, DIGIT, DIGIT);
+    if (stop == at || stop - at >= kPhoneDigits || mark(stop) >> kUnitShift == 0 ||
+        mark(stop + 1) & (UNIT_SECOND | UNIT_TRAP))
+        return false;
+    const UnitWord& word = tables_.unit_words[(mark(stop) >> kUnitShift) - 1];
+    if (word.unit == SECTION || word.traits & IS_STAIR_WORD) return false;
+    close_run(false);
+    const Unit unit = word.traits & IS_NUMBER_WORD ? resolve_number_word() : word.unit;
+    while (point(at) == '0' && at < stop - 1) ++at;
+    elements_[0].text = {0, stop - at};
+    std::copy(points_.begin() + at, points_.begin() + stop, element_points_.begin());
+    add_number(unit, 0, 1);
+    ++n_groups_;
+    is_after_road_ = false;
+    end = stop + 1;
+    return true;
+}
+
+bool Reader::read_group(int at, Unit last, Group& group) {
+    if (!read_element(at, elements_[0], 0)) return false;
+    group.n = 1;
+    group.end = elements_[0].source_end;
+    while (kind(group.end) == HYPHEN || kind(group.end) == SPACE) {
+        Element& element = elements_[std::size_t(group.n)];
+        const int text_start = elements_[std::size_t(group.n - 1)].text.stop;
+        if (!read_element(group.end + 1, element, text_start) || element.n_digits >= kPhoneDigits) break;
+        if (kind(group.end) == HYPHEN) group.is_dashed = true;
+        else group.first_with_unit = group.n;
+        group.end = element.source_end;
+        ++group.n;
+    }
+    const int length = read_unit(group, last) ? tables_.unit_words[std::size_t(group.word)].length : 0;
+    if (group.word >= 0) group.unit = tables_.unit_words[std::size_t(group.word)].unit;
+    Element& final = elements_[std::size_t(group.n - 1)];
+    if (group.word < 0 && !group.is_trapped && final.is_f && final.n_digits > 0) {
+        --final.text.stop;
+        group.unit = FLOOR;
+    }
+    if (group.unit == FLOOR && final.n_digits == 0) group.unit = BUILDING;
+    group.end += length;
+    return is_number(group, last);
+}
+
+// Read one number; its text goes to the elements' characters from text_start on.
+bool Reader::read_element(int at, Element& element, int text_start) {
+    const auto put = [&](Point point) { element_points_[std::size_t(element.text.stop++)] = point; };
+    element = {.text = {text_start, text_start}, .source_end = 0, .n_digits = 0, .n_source = 0, .n_prefix = 0,
+               .n_suffix = 0, .is_arabic = false, .is_f = false};
+    const int digits_at = skip(at, LETTER, LETTER);
+    element.n_prefix = digits_at - at;
+    if (element.n_prefix > kMaxLetters) return false;
+    for (int i = at; i < digits_at; ++i) put(point(i));
+    const int digits_end = skip(digits_at, DIGIT, NUMERAL);
+    bool is_arabic = false;
+    for (int i = digits_at; i < digits_end; ++i) is_arabic |= kind(i) == DIGIT;
+    if (digits_end == digits_at || (element.n_prefix > 0 && !is_arabic)) {
+        element.source_end = digits_at;
+        return element.n_prefix > 0;
+    }
+    element.is_arabic = is_arabic;
+    element.n_source = digits_end - digits_at;
+    const int text_end = evaluate({digits_at, digits_end}, element.text.stop);
+    if (text_end < 0) return false;
+    element.n_digits = text_end - element.text.stop;
+    element.text.stop = text_end;
+    int end = skip(digits_end, LETTER, LETTER);
+    if (end - digits_end > kMaxLetters) end = digits_end;
+    for (int i = digits_end; i < end; ++i) put(point(i));
+    element.n_suffix = end - digits_end;
+    element.is_f = element.n_suffix == 1 && point(digits_end) == 'f';
+    element.source_end = end;
+    return true;
+}
+
+// Write the digits of a number to the elements' characters: where they end, or -1 if it is none.
+int Reader::evaluate(Slice source, int text_end) {
+    const auto value = [&](int at) { return tables_.value_of(mark(at)); };
+    const auto put = [&](std::int64_t digit) { element_points_[std::size_t(text_end++)] = '0' + Point(digit); };
+    bool is_multiplied = false;
+    for (int at = source.start; at < source.stop; ++at) is_multiplied |= value(at) >= 10;
+    if (!is_multiplied) {
+        int at = source.start;
+        while (at < source.stop - 1 && value(at) == 0) ++at;
+        for (; at < source.stop; ++at) put(value(at));
+        return text_end;
+    }
+    if (source.size() > kMaxMultiplied) return -1;
+    std::int64_t total = 0, pending = 0;
+    for (int at = source.start; at < source.stop; ++at) {
+        const std::int64_t each = value(at);
+        if (each < 10) {
+            pending = pending * 10 + each;
+        } else if (each == 20 || each == 30) {  // 廿 and 卅 add
+            total += each;
+        } else {
+            total += std::max<std::int64_t>(pending, 1) * each;
+            pending = 0;
+        }
+    }
+    total += pending;
+    std::int64_t power = 1;
+    while (total / power >= 10) power *= 10;
+    for (; power > 0; power /= 10) put(total / power % 10);
+    return text_end;
+}
+
+// Find the longest unit word at the end of a group, unless it is followed by what makes it a name.
+bool Reader::read_unit(Group& group, Unit last) const {
+    const int at = group.end;
+    if (!(mark(at) & UNIT_START)) return false;
+    const auto may_be = [&](std::int32_t word) {
+        return word >= 0 && (last == BUILDING || !(tables_.unit_words[std::size_t(word)].traits & IS_STAIR_WORD));
+    };
+    int word = -1, word_length = 0;
+    if (!(mark(at + 1) & UNIT_SECOND)) {  // SPEED: most units are one character (bench_addresses.py)
+        if (const int single = int(mark(at) >> kUnitShift) - 1; may_be(single)) word = single, word_length = 1;
+    } else {
+        Step step{tables_.list(UNIT_WORDS), -1};
+        for (int length = 1;; ++length) {
+            step = tables_.trie.follow(step.node, point(at + length - 1));
+            if (step.node < 0) break;
+            if (may_be(step.payload)) word = step.payload, word_length = length;
+        }
+    }
+    if (word < 0) return false;
+    if (mark(at + word_length) & UNIT_TRAP) {
+        group.is_trapped = true;
+        return false;
+    }
+    group.word = word;
+    return true;
+}
+
+bool Reader::is_number(const Group& group, Unit last) const {
+    const Element& first = elements_[0];
+    if (group.word >= 0 && tables_.unit_words[std::size_t(group.word)].traits & IS_LANE_WORD && !first.is_arabic &&
+        first.n_source > 1) {
+        // A lane named after a day: 八一巷.
+        const int stop = first.source_end - first.n_suffix;
+        bool is_date = true;
+        for (int at = stop - first.n_source; at < stop; ++at) is_date &= tables_.value_of(mark(at)) < 10;
+        if (is_date) return false;
+    }
+    if (first.is_arabic || group.unit != NO_UNIT) return true;
+    if (first.n_digits == 0) return group.n > 1 && elements_[1].is_arabic;
+    if (group.is_dashed) return true;
+    if (last == NO_UNIT || group.is_trapped || mark(group.end) & UNIT_TRAP) return false;
+    return first.n_source >= (kind(group.end) == NAME ? kRoomDigits : 2);
+}
+
+// Whether a bare number is part of a name: 第3中学, 1912街区, 三号路.
+bool Reader::is_embedded(const Group& group, int at) const {
+    if (group.is_trapped) return group.n == 1;
+    if (group.n > 1 || kind(elements_[0].source_end) != NAME) return false;
+    if (!run_.empty()) return !(mark(at - 1) & ESTATE_ENDING);
+    return last_ == NO_UNIT && !is_after_road_;
+}
+
+// `_count`: what each number of a group counts.
+void Reader::count_group(const Group& group) {
+    if (group.unit == NO_UNIT) {
+        count_bare(0, group.n);
+        return;
+    }
+    const int first = group.first_with_unit;
+    if (first > 0) {
+        count_bare(0, first);
+        is_after_road_ = false;
+    }
+    const UnitWord* word = group.word >= 0 ? &tables_.unit_words[std::size_t(group.word)] : nullptr;
+    const Unit unit = word && word->traits & IS_NUMBER_WORD ? resolve_number_word() : group.unit;
+    if (unit == ROOM && group.n - first > 1) {
+        count_bare(first, group.n);
+    } else if (unit == STAIR && group.n - first == 2 && !has_seen(BUILDING)) {  // 3-2单元
+        add_number(BUILDING, first, first + 1);
+        add_number(STAIR, first + 1, group.n);
+    } else {
+        add_number(unit, first, group.n, unit == SECTION && word ? word->last_point : 0);
+    }
+}
+
+// What numbers without units count, by position: 3-2-502 is building, stair, room.
+void Reader::count_bare(int start, int stop) {
+    bool has_building = has_seen(BUILDING);
+    if (is_after_road_) {
+        add_number(NUMBER, start, start + 1);
+        ++start;
+        has_building = true;
+        if (start == stop) return;
+    }
+    const bool has_long_start = elements_[std::size_t(start)].n_digits >= kRoomDigits;
+    const int n = stop - start;
+    if (n == 1) {
+        const bool is_room = has_building || last_ != NO_UNIT || has_long_start;
+        add_number(is_room ? ROOM : BUILDING, start, stop);
+    } else if (has_long_start || (has_building && has_seen(STAIR))) {
+        add_number(ROOM, start, stop);
+    } else {
+        add_number(has_building ? STAIR : BUILDING, start, start + 1);
+        if (n > 2) {
+            add_number(has_building ? FLOOR : STAIR, start + 1, start + 2);
+            ++start;
+        }
+        add_number(ROOM, start + 1, stop);
+    }
+}
+
+// `_resolve`: what 号 counts: a number on a road, a building in a lane, a room in a building.
+Unit Reader::resolve_number_word() const {
+    if (is_after_road_) return NUMBER;
+    if (has_seen(LANE)) return BUILDING;
+    return last_ == BUILDING || last_ == STAIR || last_ == FLOOR ? ROOM : NUMBER;
+}
+
+// `_add`: elements start to stop count a unit; the last character of a word, or 0, is part of the number.
+void Reader::add_number(Unit unit, int start, int stop, Point word_end) {
+    const int begin = numbers_end_;
+    const auto put = [&](Point point) { number_points_[std::size_t(numbers_end_++)] = point; };
+    for (int index = start; index < stop; ++index) {
+        if (index > start) put('-');
+        const Slice text = elements_[std::size_t(index)].text;
+        for (int at = text.start; at < text.stop; ++at) put(element_points_[std::size_t(at)]);
+    }
+    if (word_end != 0) put(word_end);
+    numbers_[std::size_t(n_numbers_++)] = {unit, {begin, numbers_end_}};
+    units_seen_ |= 1u << unit;
+    last_ = unit;
+}
+
+}  // namespace ordervet::address

@@ -1,0 +1,83 @@
+// The region of a folded address. Truth: entities/address/regions.py.
+
+#include "address/reader.hpp"
+
+namespace ordervet::address {
+
+// The longest word of a list that stands here, 0 for none.
+int Reader::longest_word(WordList list, int at) const {
+    std::int32_t node = tables_.list(list);
+    int longest = 0;
+    for (int length = 0;; ++length) {
+        const Step step = tables_.trie.follow(node, point(at + length));
+        if (step.node < 0) return longest;
+        node = step.node;
+        if (step.payload >= 0) longest = length + 1;
+    }
+}
+
+// Read a name that has a slot of its own.
+Region Reader::match_slot(std::int32_t parent, int at) const {
+    const std::uint64_t first = point(at), second = point(at + 1);
+    const std::uint64_t key = static_cast<std::uint64_t>(parent) << 32 | first << 16 | second;
+    const RegionSlot& slot = tables_.region_slots[key * Trie::kMultiplier >> tables_.region_slot_shift];
+    if (slot.key != key) return {parent, at};
+    std::uint64_t rest = 0, any_of = first | second;
+    for (int i = 0; i < RegionSlot::kMaxLength - 2; ++i) {
+        any_of |= point(at + 2 + i);
+        rest |= static_cast<std::uint64_t>(point(at + 2 + i)) << 16 * i;
+    }
+    if (any_of > 0xFFFF) return {parent, at};
+    const int length = slot.length();
+    const std::uint64_t compared = length > 2 ? ~std::uint64_t{0} >> 16 * (RegionSlot::kMaxLength - length) : 0;
+    if ((rest & compared) != slot.rest || mark(at + length) & FULL_TRAP) return {parent, at};
+    return {slot.division(), at + length};
+}
+
+// Find the longest name that may follow a division; the end is the start where there is none.
+Region Reader::match_region(std::int32_t parent, int at, bool is_short_allowed) const {
+    if (!tables_.starts.may_start(parent, point(at), point(at + 1))) return {parent, at};
+    if (const Region common = match_slot(parent, at); common.end > at) return common;
+    Region best{parent, at};
+    std::int32_t node = parent;
+    for (int end = at;;) {
+        const Step step = tables_.trie.follow(node, point(end));
+        if (step.node < 0) return best;
+        node = step.node;
+        ++end;
+        if (step.payload < 0) continue;
+        const bool is_short = step.payload & 1;
+        const bool is_named = is_short ? is_short_allowed && longest_word(TRAPS, end) == 0 : !(mark(end) & FULL_TRAP);
+        if (is_named) best = {step.payload >> 1, end};
+    }
+}
+
+bool Reader::is_in_division(std::int32_t inner, std::int32_t outer) const {
+    for (; inner != COUNTRY; inner = tables_.divisions[std::size_t(inner)].parent)
+        if (inner == outer) return true;
+    return false;
+}
+
+// Read as long a chain of names of regions as stands here: the deepest division, and where the address goes on. A name
+// counts if it may follow the region so far, or if it repeats part of it.
+Region Reader::read_region(int at, std::int32_t region, bool is_short_allowed) const {
+    std::int32_t above = region;
+    for (;;) {
+        if (mark(at) & SKIP_START) {
+            if (const int skipped = longest_word(SKIPPED_REGIONS, at); skipped > 0) {
+                at += skipped;
+                continue;
+            }
+        }
+        Region found = match_region(above, at, is_short_allowed);
+        if (found.end == at && above != COUNTRY && mark(at) & REGION_START) found = match_region(COUNTRY, at, false);
+        if (found.end == at) return {region, at};
+        const bool is_repeated = is_in_division(region, found.division);
+        if (!is_repeated && region != COUNTRY && !is_in_division(found.division, region)) return {region, at};
+        above = found.division;
+        at = found.end;
+        if (!is_repeated) region = found.division;
+    }
+}
+
+}  // namespace ordervet::address

@@ -1,0 +1,78 @@
+#include "address/tables.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <stdexcept>
+
+namespace ordervet::address {
+namespace {
+
+constexpr std::size_t kPages = 0x110000 / 256;
+
+template <typename Value>
+std::vector<Value> copy(std::span<const Value> values) {
+    return {values.begin(), values.end()};
+}
+
+void check(bool is_good, const char* what) {
+    if (!is_good) throw std::invalid_argument(what);
+}
+
+template <typename Value>
+bool is_within(std::span<const Value> values, Value low, std::size_t stop) {
+    return std::ranges::all_of(values, [=](Value each) { return low <= each && (each < 0 || std::size_t(each) < stop); });
+}
+
+}  // namespace
+
+Tables::Tables(const TableArrays& arrays)
+    : trie(copy(arrays.nodes), copy(arrays.edges)),
+      starts(copy(arrays.starts)),
+      exceptions(copy(arrays.exceptions)),
+      place_types(copy(arrays.place_types)),
+      pages_(copy(arrays.pages)),
+      folds_(copy(arrays.folds)) {
+    const std::size_t n_divisions = arrays.parents.size(), n_nodes = arrays.nodes.size();
+    check(arrays.pages.size() == kPages && is_within(arrays.pages, -1, arrays.folds.size() / 256),
+          "the table of characters is broken");
+    check(arrays.lists.size() == kLists && is_within(arrays.lists, 0, n_nodes), "the lists of words are broken");
+    check(is_within(arrays.exceptions, 0, n_nodes), "the exceptions to endings are broken");
+    check(arrays.values.size() <= values.size(), "the values of numerals are broken");
+    std::ranges::copy(arrays.lists, lists_.begin());
+    std::ranges::copy(arrays.values, values.begin());
+
+    check(n_divisions > 0 && n_divisions < n_nodes && arrays.levels.size() == n_divisions &&
+              arrays.traits.size() == n_divisions && arrays.codes.size() == 6 * n_divisions &&
+              arrays.town_offsets.size() == n_divisions + 1 && is_within(arrays.parents, 0, n_divisions) &&
+              std::ranges::is_sorted(arrays.town_offsets) && arrays.town_offsets.front() == 0 &&
+              std::size_t(arrays.town_offsets.back()) == arrays.town_bytes.size(),
+          "the table of divisions is broken");
+    for (std::size_t at = 0; at < n_divisions; ++at) {
+        // NOTE: a division comes after the one above it, so that the way up ends at the country.
+        check(at == 0 || std::size_t(arrays.parents[at]) < at, "a division lies in one that comes later");
+        Division division{arrays.parents[at], arrays.levels[at], arrays.traits[at], {}, {}};
+        std::ranges::copy(arrays.codes.subspan(6 * at, 6), division.code.begin());
+        const auto town = arrays.town_bytes.subspan(arrays.town_offsets[at],
+                                                    arrays.town_offsets[at + 1] - arrays.town_offsets[at]);
+        check(town.size() <= kMaxTown, "the name of a town is too long");
+        division.town.assign(town.begin(), town.end());
+        divisions.push_back(std::move(division));
+    }
+    check(arrays.unit_words.size() % 4 == 0, "the unit words are broken");
+    for (std::size_t at = 0; at < arrays.unit_words.size(); at += 4) {
+        const auto row = arrays.unit_words.subspan(at, 4);
+        check(0 <= row[0] && row[0] < kUnits, "a unit word counts no unit");
+        unit_words.push_back({static_cast<Unit>(row[0]), static_cast<Point>(row[1]), row[2], row[3]});
+    }
+    const std::size_t n_slots = arrays.region_slots.size() / 3;
+    check(n_slots > 1 && std::has_single_bit(n_slots) && arrays.region_slots.size() == 3 * n_slots, "the slots of regions are broken");
+    region_slot_shift = 64 - std::countr_zero(n_slots);
+    for (std::size_t at = 0; at < arrays.region_slots.size(); at += 3) {
+        const RegionSlot slot{arrays.region_slots[at], arrays.region_slots[at + 1], arrays.region_slots[at + 2]};
+        check(slot.length() <= RegionSlot::kMaxLength && std::size_t(slot.division()) < n_divisions,
+              "a slot of a region is broken");
+        region_slots.push_back(slot);
+    }
+}
+
+}  // namespace ordervet::address

@@ -1,0 +1,101 @@
+// All that the reader of addresses looks up: the shipped words and divisions, laid out by entities/address/arrays.py.
+//
+//   characters   code point -> page -> entry (marks.hpp); page -1: every character of the page stands for itself
+//   trie         words and names of divisions (trie.hpp); what a word means depends on its list:
+//                  a division's names   2 * division, + 1 if the name is short
+//                  UNIT_WORDS           row of unit_words
+//                  ENDINGS              2 * ending, + 1 if it ends a road; words are read from their last character back
+//                  PLACES               rank of the kind of place; the lowest wins
+//   divisions    a row per division: 0 is the country
+
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "address/marks.hpp"
+#include "address/trie.hpp"
+
+namespace ordervet::address {
+
+struct UnitWord {
+    Unit unit;
+    Point last_point;  // part of the canonical number of a section: 2期
+    int traits;
+    int length;
+};
+
+struct Division {
+    std::int32_t parent;
+    std::int8_t level;
+    std::int8_t traits;
+    std::array<std::uint8_t, 6> code;
+    std::string town;  // of a town its name, in UTF-8
+};
+
+inline constexpr std::size_t kMaxTown = 128;  // bytes of a town's name
+
+// A common name of a region in a slot of its own: one look in place of a walk of three to nine steps over the trie.
+struct RegionSlot {
+    std::uint64_t key;   // list and first two characters; 0 = free
+    std::uint64_t rest;  // its other characters, 16 bits each
+    std::uint64_t meta;  // the division above the name's length
+
+    static constexpr int kLengthBits = 4, kMaxLength = 6;
+    int length() const { return static_cast<int>(meta & ((1 << kLengthBits) - 1)); }
+    std::int32_t division() const { return static_cast<std::int32_t>(meta >> kLengthBits); }
+};
+
+// What a character folds to.
+struct Folds {
+    Point point;
+    Mark mark;
+    Point second;  // 0 if it folds to one character
+};
+
+// The arrays of tables.npz, by name.
+struct TableArrays {
+    std::span<const std::int32_t> pages, lists, exceptions, parents, town_offsets, unit_words;
+    std::span<const std::uint64_t> folds, edges, region_slots;
+    std::span<const std::int64_t> nodes, values;
+    std::span<const std::uint8_t> starts, codes, town_bytes;
+    std::span<const std::int8_t> levels, traits, place_types;
+};
+
+class Tables {
+public:
+    // Throws std::invalid_argument for arrays that do not fit together.
+    explicit Tables(const TableArrays& arrays);
+
+    Folds fold(Point point) const {
+        const std::int32_t page = pages_[point >> 8];
+        if (page < 0) return {point, NAME, 0};
+        const std::uint64_t entry = folds_[static_cast<std::uint32_t>(page) << 8 | (point & 255)];
+        constexpr std::uint64_t mark = (std::uint64_t{1} << (kSecondShift - kMarkShift)) - 1;
+        return {static_cast<Point>(entry & ((1 << kMarkShift) - 1)), static_cast<Mark>(entry >> kMarkShift & mark),
+                static_cast<Point>(entry >> kSecondShift)};
+    }
+
+    std::int32_t list(WordList which) const { return lists_[which]; }
+    std::int64_t value_of(Mark mark) const { return values[mark >> kValueShift & 15]; }
+
+    Trie trie;
+    Starts starts;
+    std::vector<std::int32_t> exceptions;  // per ending the root of the characters that undo it
+    std::vector<Division> divisions;
+    std::vector<UnitWord> unit_words;
+    std::vector<std::int8_t> place_types;  // per rank
+    std::vector<RegionSlot> region_slots;
+    int region_slot_shift;
+    std::array<std::int64_t, 16> values{};  // of numerals
+
+private:
+    std::vector<std::int32_t> pages_;
+    std::vector<std::uint64_t> folds_;
+    std::array<std::int32_t, kLists> lists_{};
+};
+
+}  // namespace ordervet::address

@@ -1,0 +1,166 @@
+// The canonical texts of an address that has been scanned, and its kind of place. Truth: `_Scan.door_text`,
+// `_Scan.place_text` and `_Scan.place_type` of entities/address/parser.py.
+
+#include <algorithm>
+#include <ranges>
+
+#include "address/reader.hpp"
+
+namespace ordervet::address {
+
+bool Reader::is_note(const Name& name) const {
+    if (region_ == COUNTRY || name.is_road || n_groups_ == 0 || name.n_groups_before != n_groups_) return false;
+    return name_marks_[std::size_t(name.text.start)] & NOTE_START ||
+           !(name_marks_[std::size_t(name.text.stop - 1)] & ESTATE_ENDING);
+}
+
+std::span<const Point> Reader::points_of(const Name& name) const {
+    return std::span(name_points_).subspan(std::size_t(name.text.start), std::size_t(name.text.size()));
+}
+
+// `split_notes`: part the names that say where from the notes after the last number, and sort both.
+void Reader::sort_names() {
+    const auto names = std::span(order_).first(std::size_t(n_names_));
+    int n_notes = 0;
+    n_places_ = 0;
+    for (int at = 0; at < n_names_; ++at) {
+        if (is_note(names_[std::size_t(at)])) names[std::size_t(n_names_ - ++n_notes)] = at;
+        else names[std::size_t(n_places_++)] = at;
+    }
+    if (n_places_ == 0) n_places_ = n_names_;
+    const auto precedes = [&](int one, int other) {
+        return std::ranges::lexicographical_compare(points_of(names_[std::size_t(one)]),
+                                                    points_of(names_[std::size_t(other)]));
+    };
+    std::ranges::sort(names.first(std::size_t(n_places_)), precedes);
+    std::ranges::sort(names.subspan(std::size_t(n_places_)), precedes);
+}
+
+void Reader::write_points(std::span<const Point> points) {
+    for (const Point point : points) {
+        if (point < 0x80) {
+            write_byte(std::uint8_t(point));
+        } else if (point < 0x800) {
+            write_byte(std::uint8_t(0xC0 | point >> 6));
+            write_byte(std::uint8_t(0x80 | (point & 0x3F)));
+        } else if (point < 0x10000) {
+            write_byte(std::uint8_t(0xE0 | point >> 12));
+            write_byte(std::uint8_t(0x80 | (point >> 6 & 0x3F)));
+            write_byte(std::uint8_t(0x80 | (point & 0x3F)));
+        } else {
+            write_byte(std::uint8_t(0xF0 | point >> 18));
+            write_byte(std::uint8_t(0x80 | (point >> 12 & 0x3F)));
+            write_byte(std::uint8_t(0x80 | (point >> 6 & 0x3F)));
+            write_byte(std::uint8_t(0x80 | (point & 0x3F)));
+        }
+    }
+}
+
+// Write names in order, each once.
+void Reader::write_names(int first, int stop) {
+    for (int position = first; position < stop; ++position) {
+        const auto name = points_of(names_[std::size_t(order_[std::size_t(position)])]);
+        if (position > first) {
+            if (std::ranges::equal(name, points_of(names_[std::size_t(order_[std::size_t(position - 1)])]))) continue;
+            write_byte(',');
+        }
+        write_points(name);
+    }
+}
+
+// Write the numbers of a unit as they came, each once.
+void Reader::write_numbers(Unit unit) {
+    const auto points_of = [&](const Number& number) {
+        return std::span<const Point>(number_points_)
+            .subspan(std::size_t(number.text.start), std::size_t(number.text.size()));
+    };
+    const auto numbers = std::span(numbers_).first(std::size_t(n_numbers_));
+    bool is_first = true;
+    for (std::size_t at = 0; at < numbers.size(); ++at) {
+        if (numbers[at].unit != unit) continue;
+        const auto text = points_of(numbers[at]);
+        const bool is_repeated = std::ranges::any_of(numbers.first(at), [&](const Number& other) {
+            return other.unit == unit && std::ranges::equal(points_of(other), text);
+        });
+        if (is_repeated) continue;
+        if (!is_first) write_byte(',');
+        write_points(text);
+        is_first = false;
+    }
+}
+
+// `_region_text`: of the door text, of the place text, and the town of both, or 0.
+Reader::Regions Reader::choose_regions(bool has_road) const {
+    Regions regions{region_, region_, COUNTRY};
+    if (tables_.divisions[std::size_t(region_)].level == TOWN) {
+        regions.town = region_;
+        regions.door = regions.place = tables_.divisions[std::size_t(region_)].parent;
+    }
+    const Division& division = tables_.divisions[std::size_t(regions.door)];
+    // A road is unique in its whole city.
+    if (division.traits & IS_DISTRICT && has_road && (has_seen(NUMBER) || has_seen(LANE))) regions.place = division.parent;
+    const bool is_subdistrict = tables_.divisions[std::size_t(regions.town)].traits & IS_SUBDISTRICT;
+    if (is_subdistrict && (has_road || has_seen(BUILDING))) regions.town = COUNTRY;
+    return regions;
+}
+
+Written Reader::write() {
+    n_out_ = 0;
+    sort_names();
+    if (n_names_ == 0) return {};
+    const auto names = std::span(order_).first(std::size_t(n_places_));
+    const bool has_road = std::ranges::any_of(names, [&](int name) { return names_[std::size_t(name)].is_road; });
+    const Regions regions = choose_regions(has_road);
+    if (regions.door != COUNTRY)
+        for (const std::uint8_t byte : tables_.divisions[std::size_t(regions.door)].code) write_byte(byte);
+    if (regions.town != COUNTRY)
+        for (const char byte : tables_.divisions[std::size_t(regions.town)].town) write_byte(std::uint8_t(byte));
+    write_byte('|');
+    write_names(0, n_places_);
+    Written written;
+    written.place_region = regions.place;
+    for (int unit = NUMBER; unit < kUnits; ++unit) {
+        write_byte('|');
+        if (has_seen(Unit(unit))) write_numbers(Unit(unit));
+        if (unit == BUILDING) written.n_place = n_out_;
+    }
+    write_byte('|');
+    if (!has_seen(ROOM)) write_names(n_places_, n_names_);
+    const bool is_door = units_seen_ & ~(1u << SECTION);
+    written.n_door = is_door ? n_out_ : 0;
+    return written;
+}
+
+Bytes Reader::place_text(const Written& written) {
+    // NOTE: codes are equally long. A place's region is its door's or the one above, so one has a code if the other has.
+    if (written.place_region != COUNTRY)
+        std::ranges::copy(tables_.divisions[std::size_t(written.place_region)].code, out_.begin());
+    return Bytes(out_).first(std::size_t(written.n_place));
+}
+
+std::int8_t Reader::place_type() const {
+    // SPEED: a loop without an early end looks at eight characters at once (bench_addresses.py). PLACE_SECOND is the bit
+    // above PLACE_START.
+    static_assert(PLACE_SECOND == PLACE_START << 1);
+    Mark found = 0;
+    const auto marks = std::span(marks_).subspan(std::size_t(rest_at_), std::size_t(n_ - rest_at_ + 1));
+    for (std::size_t at = 0; at + 1 < marks.size(); ++at) found |= marks[at] & marks[at + 1] >> 1;
+    if (found & PLACE_START) {
+        std::size_t best = tables_.place_types.size();
+        for (int start = rest_at_; start < n_; ++start) {
+            if (!(mark(start) & PLACE_START && mark(start + 1) & PLACE_SECOND)) continue;
+            Step step{tables_.list(PLACES), -1};
+            for (int at = start; step = tables_.trie.follow(step.node, point(at)), step.node >= 0; ++at)
+                if (step.payload >= 0) best = std::min(best, std::size_t(step.payload));
+        }
+        if (best < tables_.place_types.size()) return tables_.place_types[best];
+    }
+    if (has_seen(BUILDING) || has_seen(STAIR) || has_seen(ROOM)) return HOUSEHOLD;
+    if (has_seen(GROUP)) return VILLAGE;
+    const bool is_village = std::ranges::any_of(std::span(names_).first(std::size_t(n_names_)), [&](const Name& name) {
+        return name_marks_[std::size_t(name.text.stop - 1)] & VILLAGE_END;
+    });
+    return is_village ? VILLAGE : UNKNOWN_PLACE;
+}
+
+}  // namespace ordervet::address
