@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ordervet.kernel_cache import ensure_kernel_cache, has_compiled_kernels
+from ordervet.kernel_cache import ensure_kernel_cache
 
 if TYPE_CHECKING:
     import pytest
@@ -68,16 +68,6 @@ def lay_out(package: Path) -> list[Path]:
         compiled.append(package / room / "__pycache__" / "kernel.f-1.py311.nbi")
         compiled[-1].touch()
     return compiled
-
-
-def test_kernels_are_found_where_every_room_has_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    compiled = lay_out(tmp_path)
-
-    before = has_compiled_kernels(tmp_path)
-    compiled[1].unlink()
-
-    assert (before, has_compiled_kernels(tmp_path)) == (True, False)
 
 
 def test_kernels_of_other_sources_are_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

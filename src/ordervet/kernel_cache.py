@@ -20,9 +20,8 @@ from pathlib import Path
 
 _log = logging.getLogger("ordervet")
 
-_SOON = ("entities", "entities/address", "model")
-_ROOMS = ("contract", *_SOON)
-"""Folders with kernels; those of `contract` are compiled for the first large table only."""
+_ROOMS = ("entities", "model")
+"""Folders with kernels."""
 
 
 def ensure_kernel_cache(package: Path) -> None:
@@ -41,16 +40,6 @@ def ensure_kernel_cache(package: Path) -> None:
     _drop_stale_kernels(package)
 
 
-def has_compiled_kernels(package: Path) -> bool:
-    """Tell whether kernels were compiled here before, so that nobody waits for them.
-
-    Parameters
-    ----------
-    package : folder of the sources
-    """
-    return all(any(file for folder in _find_folders(package, room) for file in folder.glob("*.nbi")) for room in _SOON)
-
-
 def _keep_for_this_process() -> None:
     # NOT: a fixed name in the temporary folder. What is loaded from there runs, and others may write there too.
     folder = tempfile.mkdtemp(prefix="ordervet-kernels-")
@@ -63,11 +52,7 @@ def _keep_for_this_process() -> None:
 
 def _drop_stale_kernels(package: Path) -> None:
     digest = hashlib.blake2b(digest_size=16)
-    # NOTE: with the tables of addresses, whose sizes are part of what is compiled.
-    sources = [
-        package / "contract" / "text_kernel.py",
-        *(s for r in _SOON for k in ("*.py", "*.npz") for s in (package / r).glob(k)),
-    ]
+    sources = [source for room in _ROOMS for source in (package / room).glob("*.py")]
     for source in sorted(sources):
         digest.update(source.read_bytes())
     stamp = _find_stamp(package)

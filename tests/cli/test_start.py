@@ -9,7 +9,6 @@ from importlib import metadata
 
 import pytest
 
-from ordervet import cli
 from ordervet.cli import ENTRIES, load_command
 
 _HEAVY = {"numba", "lightgbm", "sklearn", "pandas", "pyarrow", "numpy", "deltalake", "pydantic"}
@@ -88,17 +87,6 @@ def test_start_imports_nothing_heavy(statement):
     modules = _list_modules(statement)
 
     assert not _HEAVY & modules
-
-
-def test_the_first_run_on_a_machine_says_why_it_takes_long(ordervet, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cli, "has_compiled_kernels", lambda _: False)
-
-    first = ordervet("score", "missing.csv")
-    monkeypatch.setattr(cli, "has_compiled_kernels", lambda _: True)
-    second = ordervet("score", "missing.csv")
-
-    assert "compiling" in first.err
-    assert "compiling" not in second.err
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["models", "--help"], ["formats"], ["scripts", "list", "--json"]])

@@ -92,6 +92,14 @@ nb::dict list_marks() {
     return marks;
 }
 
+nb::tuple list_classes() {
+    return nb::make_tuple("NAME", "DIGIT", "NUMERAL", "LETTER", "SPACE", "HYPHEN", "BREAK", "HASH", "STAR", "JUNK", "COMMA");
+}
+
+nb::tuple list_units() {
+    return nb::make_tuple("NUMBER", "LANE", "SECTION", "GROUP", "BUILDING", "STAIR", "FLOOR", "ROOM");
+}
+
 template <typename Value>
 nb::object to_numpy(std::span<const Value> values) {
     return nb::cast(nb::ndarray<nb::numpy, const Value, nb::ndim<1>>(values.data(), {values.size()}),
@@ -102,6 +110,8 @@ nb::object to_numpy(std::span<const Value> values) {
 
 void bind_address(nb::module_& module) {
     module.attr("ADDRESS_MARKS") = list_marks();
+    module.attr("ADDRESS_CLASSES") = list_classes();
+    module.attr("ADDRESS_UNITS") = list_units();
     nb::class_<Tables>(module, "AddressTables", "The words and divisions that addresses are read by.")
         .def("__init__", [](Tables* tables, const nb::dict& arrays) { new (tables) Tables(load_tables(arrays)); })
         .def(

@@ -2,6 +2,8 @@
 
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "keys/forms.hpp"
@@ -74,9 +76,10 @@ nb::tuple key_order(OrderKeyer& keyer, const nb::tuple& texts, const nb::tuple& 
     if (views.size() != keyer.n_texts()) throw std::invalid_argument("an order has another number of texts");
     std::vector<Evidence> codes(keyer.n_codes());
     const std::int8_t place_type = keyer.key(views, view(words, keyer.n_words()), codes);
-    bool is_undecided = false;
-    for (const Evidence code : codes) is_undecided |= code == Evidence::undecided;
-    return nb::make_tuple(nb::bytes(codes.data(), codes.size()), int{place_type}, is_undecided);
+    nb::list told;
+    for (const Evidence code : codes) told.append(static_cast<int>(code));
+    const bool is_undecided = std::ranges::find(codes, Evidence::undecided) != codes.end();
+    return nb::make_tuple(told, int{place_type}, is_undecided);
 }
 
 }  // namespace

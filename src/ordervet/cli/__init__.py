@@ -6,19 +6,15 @@ has nothing to wait for.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 import ordervet
-from ordervet.cli.screen import EXIT_CODES_HELP, choose_lang, err, out, quiet_when_unread, run_guarded
-from ordervet.kernel_cache import has_compiled_kernels
-from ordervet.words import format_text
+from ordervet.cli.screen import EXIT_CODES_HELP, out, quiet_when_unread, run_guarded
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter
@@ -32,27 +28,25 @@ class Entry:
     ----------
     where : module of `ordervet.cli`, a colon, and the name in it: a function, or a `typer.Typer`
     summary : one line for `ordervet --help`, at most 66 characters
-    computes : it runs kernels, which are compiled when they are run first
     """
 
     where: str
     summary: str
-    computes: bool = False
 
 
 #: By name, in the order in which the help lists them.
 ENTRIES: dict[str, Entry] = {
     "ingest": Entry("ingest:ingest", "Ingest orders, outcomes and verdicts, each once."),
-    "score": Entry("score:score", "Score orders; rank those to review, with reasons and scripts.", computes=True),
-    "explain": Entry("explain:explain", "Explain one order's score: decision, reasons, parts.", computes=True),
+    "score": Entry("score:score", "Score orders; rank those to review, with reasons and scripts."),
+    "explain": Entry("explain:explain", "Explain one order's score: decision, reasons, parts."),
     "correct": Entry("correct:correct", "Record an upheld appeal: a verdict no longer counts."),
-    "campaign": Entry("campaign:campaign_app", "Tables before, during and after a campaign.", computes=True),
+    "campaign": Entry("campaign:campaign_app", "Tables before, during and after a campaign."),
     "validate": Entry("validate:validate", "Check files row by row; nothing is scored."),
-    "train": Entry("train:train", "Train a model, and measure it on the newest fifth.", computes=True),
-    "retrain": Entry("retrain:retrain", "Retrain; promote a better model, or keep what is live.", computes=True),
+    "train": Entry("train:train", "Train a model, and measure it on the newest fifth."),
+    "retrain": Entry("retrain:retrain", "Retrain; promote a better model, or keep what is live."),
     "models": Entry("models:models_app", "List, show, compare, promote, roll back, prune, verify models."),
-    "backtest": Entry("backtest:backtest", "Measure the method on past data.", computes=True),
-    "lookalikes": Entry("lookalikes:lookalikes", "Measure a model on honest look-alikes of malice.", computes=True),
+    "backtest": Entry("backtest:backtest", "Measure the method on past data."),
+    "lookalikes": Entry("lookalikes:lookalikes", "Measure a model on honest look-alikes of malice."),
     "simulate": Entry("simulate:simulate", "Simulate a merchant with a Double-11 evening."),
     "formats": Entry("formats:formats", "List the known exports; show how a file is read."),
     "address": Entry("address:address", "Parse addresses: door, building, kind of place."),
@@ -80,33 +74,15 @@ class LazyCommands(TyperGroup):
         with quiet_when_unread():
             return super().invoke(ctx)
 
-    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:  # noqa: ARG002 - typer's signature
         """Import a command."""
         entry = ENTRIES.get(cmd_name)
-        if entry is None:
-            return None
-        if entry.computes and not ctx.resilient_parsing and not _wants_help():
-            _compile_kernels()
-        return load_command(cmd_name)
+        return None if entry is None else load_command(cmd_name)
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002 - typer's signature
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.summary) for name, entry in ENTRIES.items()])
-
-
-def _wants_help() -> bool:
-    return "--help" in sys.argv
-
-
-def _compile_kernels() -> None:
-    """Compile, once per machine, and say that this is why the first answer takes longer."""
-    if not has_compiled_kernels(Path(__file__).resolve().parents[1]):
-        err.print(format_text("cli.compiling", choose_lang()), style="dim")
-        # NOT: at the top. Whoever has compiled kernels does not wait for what compiles them.
-        from ordervet.score.compiling import compile_kernels
-
-        compile_kernels(is_told=True)
 
 
 def load_command(name: str) -> Command:

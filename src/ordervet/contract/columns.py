@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ordervet import _core
 from ordervet.contract.fields import FieldKind
 from ordervet.contract.instants import FIRST_MICROS, LAST_MICROS, read_text_instants, read_timestamps, to_mask
 from ordervet.contract.schemas import arrow_field
@@ -53,10 +54,7 @@ _MONEY_DECIMAL = pa.decimal128(38, 2)
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _MAX_NARROW = 2**31  # bytes: longer text columns need wide offsets
 
-#: From so many rows on a kernel looks at texts. SPEED: below, NumPy is done before numba is imported.
-MANY_ROWS = 16_384
-
-_SPACE, _FIRST_CONTINUED = 0x20, 0x80
+_SPACE = 0x20
 _MAY_BEGIN_TRIMMED = np.zeros(256, bool)
 _MAY_BEGIN_TRIMMED[: _SPACE + 1] = True
 _MAY_BEGIN_TRIMMED[sorted({char.encode()[0] for char in TRIMMED})] = True
@@ -220,20 +218,11 @@ def measure_texts(texts: pa.Array[Any]) -> tuple[bool, int]:
     """
     if len(texts) == texts.null_count:
         return False, 0
-    if len(texts) < MANY_ROWS:
-        lengths = pc.binary_length(texts)
-        return _may_need_trim(texts), int(pc.max(lengths).as_py())
-    # NOT: at the top. numba takes longer to import than a small table to check.
-    from ordervet.contract.text_kernel import scan_texts
-
-    # SPEED: one pass takes a seventh of the time of NumPy's many (bench_path.py).
-    found = np.zeros(2, np.int64)
-    scan_texts(*view_rows(texts), _MAY_BEGIN_TRIMMED, found)
-    return bool(found[0]), int(found[1])
+    return _core.scan_texts(*view_rows(texts), _MAY_BEGIN_TRIMMED)
 
 
 def view_rows(texts: pa.Array[Any]) -> tuple[Bytes, Offsets, Bytes, int]:
-    """View texts as kernels read them: bytes, offsets, bits of validity (none where all are given), the first bit.
+    """View texts as the core reads them: bytes, offsets, bits of validity (none where all are given), the first bit.
 
     Parameters
     ----------
@@ -244,22 +233,6 @@ def view_rows(texts: pa.Array[Any]) -> tuple[Bytes, Offsets, Bytes, int]:
     data = np.frombuffer(data_buffer or b"", np.uint8)
     bits = np.frombuffer(validity if texts.null_count else b"", np.uint8)
     return data, offsets, bits, texts.offset
-
-
-def _may_need_trim(texts: pa.Array) -> bool:
-    """Return whether a text could be blank, or begin or end with a character of TRIMMED."""
-    data, offsets, _, _ = view_rows(texts)
-    starts, ends = offsets[:-1], offsets[1:]
-    if texts.null_count:
-        is_given = to_mask(texts.is_valid())  # NOTE: under a null Arrow may keep any bytes
-        starts, ends = starts[is_given], ends[is_given]
-    if (starts == ends).any():
-        return True
-    last = data[ends - 1]
-    if _MAY_BEGIN_TRIMMED[data[starts]].any() or (last <= _SPACE).any():
-        return True
-    wide = ends[last >= _FIRST_CONTINUED]
-    return bool(_MAY_BEGIN_TRIMMED[data[wide - 2]].any() or _MAY_BEGIN_TRIMMED[data[np.maximum(wide - 3, 0)]].any())
 
 
 def _read_shape(column: pa.Array, shape: Shape, kind: ReadKind, zone: ZoneInfo) -> pa.Array:

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic_core import PydanticCustomError
 
-from ordervet.contract.columns import MANY_ROWS, read_column, take_canonical, view_rows
+from ordervet import _core
+from ordervet.contract.columns import read_column, take_canonical, view_rows
 from ordervet.contract.failures import Fault, build_failures, failures_error, observe
 from ordervet.contract.instants import to_mask
 from ordervet.contract.model import check_entity_name, check_extra_name
@@ -321,12 +322,8 @@ def _fill_default(values: Any, field: ContractField, before: Mapping[str, Any]) 
 def _find_duplicates(order_ids: pa.ChunkedArray, field: ContractField) -> list[Fault]:
     """Find the rows whose order id an earlier row has; a broken id is nobody's duplicate."""
     ids = order_ids.combine_chunks()
-    if len(ids) >= MANY_ROWS and ids.type == pa.string():
-        # NOT: at the top. numba takes longer to import than a small table to check.
-        from ordervet.contract.text_kernel import has_repeats
-
-        if not has_repeats(*view_rows(ids)):
-            return []
+    if len(ids) and ids.type == pa.string() and not _core.has_repeats(*view_rows(ids)):
+        return []
     encoded = ids.dictionary_encode()
     given = np.flatnonzero(to_mask(encoded.is_valid()))
     if len(encoded.dictionary) == len(given):  # SPEED: nearly always so, and it saves the sort

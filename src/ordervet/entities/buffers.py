@@ -1,4 +1,4 @@
-"""Arrow text columns as the plain arrays that kernels read."""
+"""Arrow text columns as the plain arrays that the native core reads."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def view_texts(column: TextColumn) -> TextBuffers:
     """
     texts = _as_strings(column)
     if texts.null_count and _may_hide_bytes(texts):
-        # NOTE: under a null Arrow may keep any bytes; kernels must see none.
+        # NOTE: under a null Arrow may keep any bytes; the core must see none.
         texts = texts.fill_null("")
     _, offset_buffer, data_buffer = texts.buffers()
     if len(texts) == 0 or offset_buffer is None:
@@ -43,8 +43,6 @@ def view_texts(column: TextColumn) -> TextBuffers:
         texts.offset : texts.offset + len(texts) + 1
     ]
     data = _NO_BYTES if data_buffer is None else np.frombuffer(cast("memoryview", data_buffer), dtype=np.uint8)
-    # SPEED: numba compiles once more for arrays that can be written to, and Arrow's own memory is now one, now another.
-    data.flags.writeable = False
     return data, offsets.astype(np.int64, copy=False)
 
 

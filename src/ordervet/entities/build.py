@@ -22,6 +22,7 @@ from ordervet.entities.identities import (
 )
 from ordervet.entities.ids import hash_texts
 from ordervet.entities.phones import canonical_phone
+from ordervet.entities.plain import key_texts
 from ordervet.errors import ContractError
 
 if TYPE_CHECKING:
@@ -158,9 +159,6 @@ def _key_plain(orders: pa.Table, column: str, key: Key, namespace: str) -> Keyed
 def _key_canonical(orders: pa.Table, column: str, canonicalise: Canonicalise, key: Key, namespace: str) -> Keyed:
     if column not in orders.column_names:
         return _absent(len(orders))
-    # NOT: at the top. numba takes longer to import than a small table to key.
-    from ordervet.entities.plain import key_texts  # noqa: PLC0415 -- see above
-
     return _key_values(orders[column], lambda texts: key_texts(texts, canonicalise, key, namespace))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ordervet import _core
 from ordervet.entities.buffers import view_texts
 from ordervet.entities.siphash import siphash24
 
@@ -57,27 +58,7 @@ def hash_texts(column: TextColumn, key: Key, namespace: str) -> NDArray[np.uint6
     ----------
     Truth: ``hash_text``.
     """
-    # NOT: at the top. numba takes longer to import than a small table to hash.
-    from ordervet.entities.siphash_kernel import hash_rows  # noqa: PLC0415 -- see above
-
     data, offsets = view_texts(column)
     ids = np.empty(len(offsets) - 1, dtype=np.uint64)
-    k0, k1 = split_subkey(key, namespace)
-    hash_rows(data, offsets, k0, k1, ids)
+    _core.hash_texts(data, offsets, key.subkey(namespace), ids)
     return ids
-
-
-def split_subkey(key: Key, namespace: str) -> tuple[np.uint64, np.uint64]:
-    """Split a namespace's sub-key into the two words kernels take.
-
-    Parameters
-    ----------
-    key : the identifier key
-    namespace : what is identified
-
-    Returns
-    -------
-    two little-endian uint64 halves
-    """
-    k0, k1 = np.frombuffer(key.subkey(namespace), dtype="<u8")
-    return np.uint64(k0), np.uint64(k1)

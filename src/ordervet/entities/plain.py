@@ -1,16 +1,16 @@
-"""Columns of names, numbers and ids, keyed: plain rows by a kernel, others by the functions that define the forms."""
+"""Columns of names, numbers and ids, keyed: plain rows by the core, others by the functions that define the forms."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ordervet.entities import plain_kernel
+from ordervet import _core
 from ordervet.entities.buffers import view_texts
 from ordervet.entities.characters import fold_char
 from ordervet.entities.evidence import Canonical
@@ -24,7 +24,7 @@ from ordervet.entities.identities import (
     canonical_payment,
     canonical_recipient,
 )
-from ordervet.entities.ids import hash_texts, split_subkey
+from ordervet.entities.ids import hash_texts
 from ordervet.entities.phones import PLACEHOLDER_PHONES, canonical_phone
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ def key_texts(
     """
     data, offsets = view_texts(column)
     n_rows = len(offsets) - 1
-    ids, evidence, is_hard = np.empty(n_rows, np.uint64), np.empty(n_rows, np.int8), np.empty(n_rows, np.bool_)
-    kernel, *tables = kernel_of(canonicalise)
-    kernel(data, offsets, *tables, *split_subkey(key, namespace), ids, evidence, is_hard)
-    hard = np.flatnonzero(is_hard)
-    if len(hard):
-        ids[hard], evidence[hard] = key_texts_slowly(column.take(pa.array(hard)), canonicalise, key, namespace)
+    ids, evidence = np.empty(n_rows, np.uint64), np.empty(n_rows, np.int8)
+    form_of(canonicalise).key(data, offsets, key.subkey(namespace), ids, evidence)
+    undecided = np.flatnonzero(evidence < 0)
+    if len(undecided):
+        rest = column.take(pa.array(undecided))
+        ids[undecided], evidence[undecided] = key_texts_slowly(rest, canonicalise, key, namespace)
     return ids, evidence
 
 
@@ -87,40 +87,31 @@ def key_texts_slowly(
     return ids[which], evidence[which]
 
 
-def kernel_of(canonicalise: Canonicalise) -> tuple[Any, ...]:
-    """Name the kernel that keys what is plain of a column, and its tables.
+@cache
+def form_of(canonicalise: Canonicalise) -> _core.Form:
+    """Build the core's form of texts, once per process.
 
     Parameters
     ----------
     canonicalise : one of the functions of `identities.py` and `phones.py`
     """
     if canonicalise is canonical_phone:
-        return plain_kernel.key_phones, np.array(sorted(map(int, PLACEHOLDER_PHONES)), np.int64)
+        return _core.PhoneForm(sorted(map(int, PLACEHOLDER_PHONES)))
     if canonicalise is canonical_recipient:
-        return plain_kernel.key_recipients, _read_name_characters()
+        return _core.RecipientForm(_read_name_characters())
     if canonicalise in (canonical_ip, canonical_network):
-        return plain_kernel.key_networks, canonicalise is canonical_network
+        return _core.NetworkForm(canonicalise is canonical_network)
     if canonicalise in (canonical_buyer, canonical_device, canonical_payment):
-        return plain_kernel.key_ids, canonicalise is canonical_buyer, _list_suspects()
-    raise AssertionError("every form has its kernel")
+        placeholders = [text.encode() for text in sorted(PLACEHOLDER_IDS)]
+        return _core.IdForm(canonicalise is canonical_buyer, placeholders)
+    raise AssertionError("every canonical form has its class in the core")
 
 
-@cache
-def _list_suspects() -> NDArray[np.bool_]:
-    """Tell by first byte and length which ids could be a placeholder."""
-    texts = [text.encode() for text in PLACEHOLDER_IDS]
-    suspects = np.zeros((256, max(map(len, texts)) + 1), np.bool_)
-    for text in texts:
-        suspects[text[0], len(text)] = True
-    return suspects
-
-
-@cache
-def _read_name_characters() -> NDArray[np.uint8]:
-    """Tell of each Chinese character whether it folds to itself, and whether a form of address ends with it."""
+def _read_name_characters() -> bytes:
+    """Find of each Chinese character whether it folds to itself, and whether a form of address ends with it."""
     last = {honorific[-1] for honorific in HONORIFICS}
-    kinds = np.zeros(len(_CJK), np.uint8)
+    kinds = bytearray(len(_CJK))
     for at, char in enumerate(map(chr, _CJK)):
         if fold_char(char) == char and char.isalnum():
             kinds[at] = _NOT_LAST if char in last else _PART_OF_NAME
-    return kinds
+    return bytes(kinds)

@@ -1,4 +1,4 @@
-"""SipHash-2-4, in plain Python: the definition the kernel is measured against.
+"""SipHash-2-4, in plain Python: the definition that the core is measured against.
 
 A keyed hash: without the key an id can neither be computed for a guessed phone number nor turned back.
 

@@ -26,7 +26,6 @@ from ordervet.model import ForestPredictor, find_live_model
 from ordervet.policy import Decision, DecisionCode, keep_policy, load_policy
 from ordervet.score.batch import score_batch
 from ordervet.score.clock import ArrivalClock, now_us
-from ordervet.score.compiling import compile_kernels
 from ordervet.score.live_decision import Desk, LiveDecider
 from ordervet.score.live_event import LiveEventReader
 from ordervet.score.live_order import LiveOrderReader, build_order_arrays
@@ -178,7 +177,6 @@ class Scorer:
         PolicyError, KeyMismatchError
             The policy file is invalid, or the key is not the history's: mistakes to fix, not to pass over.
         """
-        compile_kernels()
         folder = Path(models) if models else find_bundled_models()
         model, predictor, code = load_live(folder)
         key = load_key()

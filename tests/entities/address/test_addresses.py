@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entities.address.address_makers import DIFFERENCES, LOW_DANGER, TRICKS, disguise, make_pair, make_parts, write
+from ordervet import _core
 from ordervet.entities import Evidence, Key, PlaceType, Unit, hash_text, key_addresses, parse_address
-from ordervet.entities import kernel_layout as layout
 from ordervet.entities.address.columns import DOOR, PLACE, canonical_texts
 from ordervet.entities.address.data import load_address_data
 from ordervet.entities.address.divisions import fold_name, load_divisions
@@ -257,9 +257,9 @@ def test_a_county_that_several_cities_have_needs_its_city() -> None:
     assert unknown.county == ""
 
 
-def test_kernels_number_classes_units_and_places_as_the_definition() -> None:
-    assert {kind.name: int(kind) for kind in CharClass} == {kind.name: getattr(layout, kind.name) for kind in CharClass}
-    assert {unit.name: int(unit) for unit in Unit} == {unit.name: getattr(layout, unit.name) for unit in Unit}
+def test_core_numbers_classes_units_and_places_as_the_definition() -> None:
+    assert {kind.name: int(kind) for kind in CharClass} == {name: at for at, name in enumerate(_core.ADDRESS_CLASSES)}
+    assert {unit.name: int(unit) for unit in Unit} == {name: at for at, name in enumerate(_core.ADDRESS_UNITS)}
     assert (PlaceType.HOUSEHOLD, PlaceType.VILLAGE) == (1, 10)
     assert (Evidence.ABSENT, Evidence.MASKED, Evidence.UNUSABLE) == (1, 2, 3)
 

@@ -1,4 +1,4 @@
-"""The tables behind canonical addresses, as plain arrays for the kernel.
+"""The tables behind canonical addresses, as plain arrays for the core: src/core/address.
 
 Characters: one 64-bit entry per code point, in pages of 256. Words: one trie of hashed edges for all lists of words,
 each list under a root of its own; every division is the root of the names that may follow it.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ordervet import _core
 from ordervet.entities.address.data import load_address_data
 from ordervet.entities.address.divisions import COUNTRY, TOWN, load_divisions
 from ordervet.entities.address.lexicon import (
@@ -31,7 +32,7 @@ from ordervet.entities.address.lexicon import (
     CharClass,
 )
 from ordervet.entities.address.region_slots import build_slots
-from ordervet.entities.characters import MAX_CHARS, classify, fold_char
+from ordervet.entities.characters import classify, fold_char
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,28 +41,14 @@ if TYPE_CHECKING:
 
     from ordervet.entities.address.divisions import Divisions
 
-__all__ = ["build_tables", "load_tables", "make_scratch", "save_tables"]
+__all__ = ["build_tables", "load_tables", "read_arrays", "save_tables"]
 
-MARK_SHIFT: Final = 21
-SECOND_SHIFT: Final = 48
-"""Where in a character's entry its mark and its second character begin."""
-
-CLASS: Final = 15
-"""The bits of a mark that hold the class; the flags and a numeral's value lie above."""
-
-UNIT_TRAP, ESTATE_ENDING, NOTE_START, PLACE_START, PLACE_SECOND, NAME_END, UNDOES_END = (
-    1 << bit for bit in range(4, 11)
-)
-VILLAGE_END, FULL_TRAP_FLAG, SKIP_START, UNIT_START, UNIT_SECOND, REGION_START = (1 << bit for bit in range(11, 17))
-VALUE_SHIFT, UNIT_SHIFT = 17, 21
-"""Where a numeral's value begins, and the number, plus one, of the unit word that is this character alone."""
+MARKS: Final = _core.ADDRESS_MARKS
+"""The flags of a character by name, and where the parts of its entry begin: src/core/address/marks.hpp."""
 
 VALUES: Final = (*range(10), 10, 100, 1000, 20, 30)
 """What the code of a numeral stands for."""
 
-LETTER_F: Final = ord("f")
-HAN_ONE: Final = ord("一")
-HAN_TEN: Final = ord("十")
 NUMBER_WORD: Final = "号"
 
 SKIPPED_REGION, TRAPS, UNIT_WORDS, ENDINGS, SKIPPED, PLACES, N_LISTS = range(7)
@@ -72,62 +59,29 @@ _EDGE_BITS: Final = 18
 _START_BITS: Final = 20
 
 
-_SCRATCH: Final = np.dtype(
-    [
-        ("points", np.int32, MAX_CHARS + 64),
-        ("marks", np.int32, MAX_CHARS + 64),
-        ("names", np.int32, 4 * MAX_CHARS),
-        ("name_marks", np.int32, 4 * MAX_CHARS),
-        ("name_rows", np.int32, (MAX_CHARS + 1, 4)),
-        ("numbers", np.int32, 16 * MAX_CHARS),
-        ("number_rows", np.int32, (2 * MAX_CHARS, 3)),
-        ("elements", np.int32, 16 * MAX_CHARS),
-        ("element_rows", np.int32, (MAX_CHARS + 1, 9)),
-        ("order", np.int32, MAX_CHARS + 1),
-        ("state", np.int64, 16),
-        ("out", np.uint8, 128 * MAX_CHARS),
-    ],
-    align=True,
-)
-"""The kernel's working memory, for one address at a time.
-
-points, marks: the folded address; names, name_marks, name_rows: characters of names and their marks, and of each name
-its start, end, whether it is a road, and the groups before it; numbers, number_rows: characters of numbers,
-and of each what it counts, its start and end; elements, element_rows: of the group being read; order: for sorting;
-state: the counters of the scan; out: canonical text.
-"""
-
-
 TABLES_FILE: Final = Path(__file__).with_name("tables.npz")
 
 
-def make_scratch() -> np.void:
-    """Make working memory; each thread needs its own.
-
-    Returns
-    -------
-    a record large enough for any address of ``MAX_CHARS`` folded characters
-    """
-    # SPEED: a record is one pointer to a kernel, and its arrays are not counted; a tuple of arrays costs as much as
-    # 50 times the work (bench_addresses.py).
-    return np.void(np.zeros(1, dtype=_SCRATCH)[0])
-
-
 @cache
-def load_tables() -> np.void:
-    """Read the kernel's tables, once per process.
+def load_tables() -> _core.AddressTables:
+    """Read the tables of addresses, once per process.
 
     Returns
     -------
-    a record, shared, so not to be changed: the arrays of `build_tables`
+    the tables, shared by all who read addresses
     """
+    return _core.AddressTables(read_arrays())
+
+
+def read_arrays() -> dict[str, NDArray[Any]]:
+    """Read the shipped arrays of `build_tables`."""
     # SPEED: to build them takes a second, which every new process would wait (make bench, first_score).
     with np.load(TABLES_FILE, allow_pickle=False) as arrays:
-        return _pack(**{name: arrays[name] for name in arrays.files})
+        return {name: arrays[name].ravel() for name in arrays.files}
 
 
 def build_tables() -> dict[str, NDArray[Any]]:
-    """Build the kernel's tables from the words and divisions.
+    """Build the core's tables from the words and divisions.
 
     Returns
     -------
@@ -170,26 +124,17 @@ def save_tables() -> None:
     np.savez_compressed(TABLES_FILE, **build_tables())  # type: ignore[arg-type]  # no table is named allow_pickle
 
 
-def _pack(**arrays: NDArray[Any]) -> np.void:
-    kind = np.dtype([(name, array.dtype, array.shape) for name, array in arrays.items()], align=True)
-    record = np.zeros(1, dtype=kind)
-    for name, array in arrays.items():
-        record[name][0] = array
-    return np.void(record[0])
-
-
 def _build_edges(
     words: list[tuple[int, str, int]], n_roots: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint8]]:
-    from ordervet.entities.address.trie_kernel import build_starts, build_trie  # noqa: PLC0415 -- numba loads when a kernel is needed
 
-    points = np.frombuffer("".join(word for _, word, _ in words).encode("utf-32-le"), dtype=np.int32)
+    points = np.frombuffer("".join(word for _, word, _ in words).encode("utf-32-le"), dtype=np.uint32)
     offsets = np.cumsum([0, *(len(word) for _, word, _ in words)], dtype=np.int64)
     roots = np.array([root for root, _, _ in words], dtype=np.int32)
     payloads = np.array([payload for _, _, payload in words], dtype=np.int32)
-    nodes, edges = build_trie(points, offsets, roots, payloads, n_roots, _EDGE_BITS)
+    nodes, edges = _core.build_trie(points, offsets, roots, payloads, n_roots, _EDGE_BITS)
     n_names = int(np.count_nonzero(roots < n_roots - N_LISTS - len(_endings())))
-    return nodes, edges, build_starts(points, offsets, roots[:n_names], _START_BITS)
+    return nodes, edges, _core.build_starts(points, offsets, roots[:n_names], _START_BITS)
 
 
 def _division_words(divisions: Divisions) -> Iterator[tuple[int, str, int]]:
@@ -247,7 +192,7 @@ def _fill_folds(
     pages = np.zeros(_N_PAGES, dtype=np.int32)
     pages[used] = np.arange(len(used))
     folds = (np.repeat(np.array(used) * _PAGE, _PAGE) + np.tile(np.arange(_PAGE), len(used))).astype(np.uint64)
-    folds[junk[folds.astype(np.int64)]] = CharClass.JUNK << MARK_SHIFT
+    folds[junk[folds.astype(np.int64)]] = CharClass.JUNK << MARKS["mark_shift"]
     for point in special:
         at = pages[point // _PAGE] * _PAGE + point % _PAGE
         if not junk[point]:
@@ -262,9 +207,9 @@ def _fill_folds(
 def _entry(char: str) -> int:
     folded = fold_char(char)
     if not folded:
-        return CharClass.JUNK << MARK_SHIFT
-    entry = ord(folded[0]) | (classify(folded[0]) | _flagged().get(folded[0], 0)) << MARK_SHIFT
-    return entry | ord(folded[1]) << SECOND_SHIFT if len(folded) > 1 else entry
+        return CharClass.JUNK << MARKS["mark_shift"]
+    entry = ord(folded[0]) | (classify(folded[0]) | _flagged().get(folded[0], 0)) << MARKS["mark_shift"]
+    return entry | ord(folded[1]) << MARKS["second_shift"] if len(folded) > 1 else entry
 
 
 @cache
@@ -273,25 +218,25 @@ def _flagged() -> dict[str, int]:
     ends = {ending[-1] for ending, _, _ in _endings()}
     starts = {word[0] for words in PLACE_WORDS.values() for word in words}
     for chars, flag in (
-        (UNIT_TRAPS, UNIT_TRAP),
-        (ESTATE_ENDINGS, ESTATE_ENDING),
-        (NOTE_STARTS, NOTE_START),
-        (starts, PLACE_START),
-        (ends, NAME_END),
-        ("村庄", VILLAGE_END),
-        (FULL_TRAP, FULL_TRAP_FLAG),
-        ({word[0] for word in SKIPPED_REGION_WORDS}, SKIP_START),
-        ({exception for _, exceptions, _ in _endings() for exception in exceptions}, UNDOES_END),
-        ({word[1] for words in PLACE_WORDS.values() for word in words}, PLACE_SECOND),
-        ({name[0] for name in load_divisions().names[COUNTRY]}, REGION_START),
-        ({word[0] for word, _ in _units()}, UNIT_START),
-        ({word[1] for word, _ in _units() if len(word) > 1}, UNIT_SECOND),
+        (UNIT_TRAPS, MARKS["unit_trap"]),
+        (ESTATE_ENDINGS, MARKS["estate_ending"]),
+        (NOTE_STARTS, MARKS["note_start"]),
+        (starts, MARKS["place_start"]),
+        (ends, MARKS["name_end"]),
+        ("村庄", MARKS["village_end"]),
+        (FULL_TRAP, MARKS["full_trap"]),
+        ({word[0] for word in SKIPPED_REGION_WORDS}, MARKS["skip_start"]),
+        ({exception for _, exceptions, _ in _endings() for exception in exceptions}, MARKS["undoes_end"]),
+        ({word[1] for words in PLACE_WORDS.values() for word in words}, MARKS["place_second"]),
+        ({name[0] for name in load_divisions().names[COUNTRY]}, MARKS["region_start"]),
+        ({word[0] for word, _ in _units()}, MARKS["unit_start"]),
+        ({word[1] for word, _ in _units() if len(word) > 1}, MARKS["unit_second"]),
     ):
         for char in chars:
             flags[char] = flags.get(char, 0) | flag
     for number, (word, _) in enumerate(_units()):
         if len(word) == 1:
-            flags[word] |= (number + 1) << UNIT_SHIFT
+            flags[word] |= (number + 1) << MARKS["unit_shift"]
     for char, value in [*NUMERALS.items(), *((str(digit), digit) for digit in range(10))]:
-        flags[char] = flags.get(char, 0) | VALUES.index(value) << VALUE_SHIFT
+        flags[char] = flags.get(char, 0) | VALUES.index(value) << MARKS["value_shift"]
     return flags

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ordervet.entities.address.arrays import load_tables
 from ordervet.entities.buffers import view_texts
-from ordervet.entities.ids import split_subkey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,22 +56,16 @@ def key_addresses(column: TextColumn, key: Key) -> KeyedAddresses:
     ----------
     Truth: ``parse_address`` for the texts and ``hash_text`` for their ids.
     """
-    # NOT: at the top. numba and the tables load when the first address is keyed.
-    from ordervet.entities.address import kernel as address_kernel  # noqa: PLC0415 -- see above
-    from ordervet.entities.address.arrays import load_tables, make_scratch  # noqa: PLC0415 -- see above
-
     data, offsets = view_texts(column)
     n_rows = len(offsets) - 1
-    subkeys = np.array([split_subkey(key, DOOR), split_subkey(key, PLACE)], dtype=np.uint64)
     ids = np.empty((2, n_rows), dtype=np.uint64)
-    evidence = np.empty((2, n_rows), dtype=np.int8)
-    place_types = np.empty(n_rows, dtype=np.int8)
-    address_kernel.key_addresses(data, offsets, load_tables(), make_scratch(), subkeys, ids, evidence, place_types)
-    return KeyedAddresses(ids[0], ids[1], evidence[0], evidence[1], place_types)
+    codes = np.empty((3, n_rows), dtype=np.int8)
+    load_tables().key(data, offsets, key.subkey(DOOR), key.subkey(PLACE), *ids, *codes)
+    return KeyedAddresses(*ids, *codes)
 
 
 def canonical_texts(text: str) -> tuple[str, str]:
-    """Make the door text and the place text of one address with the kernel: for the parity test and for debugging.
+    """Make the door text and the place text of one address with the core: for the parity test and for debugging.
 
     Parameters
     ----------
@@ -81,17 +75,5 @@ def canonical_texts(text: str) -> tuple[str, str]:
     -------
     door text and place text, as ``Address.door_text`` and ``Address.place_text``
     """
-    from ordervet.entities.address import kernel as address_kernel  # noqa: PLC0415 -- as above
-    from ordervet.entities.address.arrays import load_tables, make_scratch  # noqa: PLC0415 -- as above
-    from ordervet.entities.address.fold_kernel import fold_bytes  # noqa: PLC0415 -- as above
-
-    data = np.frombuffer(text.encode(), dtype=np.uint8)
-    tables, scratch = load_tables(), make_scratch()
-    n, is_hidden = fold_bytes(data, 0, len(data), tables, scratch)
-    if is_hidden:
-        return "", ""
-    address_kernel.read_folded(n, tables, scratch)
-    n_door, n_place, region = address_kernel.write_texts(tables, scratch)
-    door = scratch["out"][:n_door].tobytes().decode()
-    address_kernel.rewrite_region(tables, scratch, region)
-    return door, scratch["out"][:n_place].tobytes().decode()
+    door, place = load_tables().write_texts(text.encode())
+    return door.decode(), place.decode()

@@ -1,7 +1,7 @@
 """The words of an address: classes of characters, units of numbers, endings of names, kinds of places.
 
-Everything here is data. ``address.py`` reads it as dictionaries; the kernel reads the same tables as arrays
-(``address_arrays.py``). The rules that use it are numbered in docs/addresses.md.
+Everything here is data. ``parser.py`` reads it as dictionaries; the core reads the same tables as arrays
+(``arrays.py``). The rules that use it are numbered in docs/addresses.md.
 """
 
 from __future__ import annotations

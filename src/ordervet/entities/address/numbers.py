@@ -1,4 +1,4 @@
-"""Reading the numbers of an address: the definition the kernel is measured against.
+"""Reading the numbers of an address: the definition that the core is measured against.
 
 A Chinese numeral is a number only by its position: before a unit (三栋), after a number (三栋五〇二), beside a dash. So
 三里屯, 五道口 and 八一路 stay names.

@@ -2,7 +2,7 @@
 
 ``parse_address`` takes an address apart: region, names, numbers by what they count. From the parts come two canonical
 texts: the door text (everything down to the room) and the place text (everything down to the building). Two addresses
-share a key exactly when they share the text. The kernel does the same, fast; docs/addresses.md numbers the rules.
+share a key exactly when they share the text. The core does the same, fast; docs/addresses.md numbers the rules.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def build_slots(divisions: Divisions) -> NDArray[np.uint64]:
 
 
 def slot_of(key: int) -> int:
-    """Find the slot of a list and two characters, as the kernel does."""
+    """Find the slot of a list and two characters, as the core does."""
     return ((key * _MULTIPLIER) & _WORD) >> (64 - SLOT_BITS)
 
 

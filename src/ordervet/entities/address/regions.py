@@ -1,4 +1,4 @@
-"""Reading the region of an address: the definition the kernel is measured against."""
+"""Reading the region of an address: the definition that the core is measured against."""
 
 from __future__ import annotations
 
