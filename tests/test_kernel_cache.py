@@ -83,7 +83,7 @@ def test_kernels_of_other_sources_are_thrown_away(tmp_path: Path, monkeypatch: p
     (tmp_path / "model" / "kernel.py").write_text("LIMIT = 2", encoding="utf-8")
     ensure_kernel_cache(tmp_path)
 
-    assert (unknown, same, [path.exists() for path in compiled]) == ([False] * 3, [True] * 3, [False] * 3)
+    assert (unknown, same, [path.exists() for path in compiled]) == ([False] * 2, [True] * 2, [False] * 2)
 
 
 def test_kernels_of_other_sources_are_thrown_away_from_a_named_folder(
