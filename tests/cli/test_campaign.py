@@ -129,7 +129,7 @@ def test_review_says_what_is_immature(campaign) -> None:
     late = campaign("review", *span, "--as-of", "2026-03-01", "--json").json
 
     assert soon["n_immature"] > 0
-    assert any("not known to be innocent" in warning for warning in soon["warnings"])
+    assert any("cannot count as innocent yet" in warning for warning in soon["warnings"])
     assert late["n_immature"] == 0
 
 
