@@ -23,8 +23,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lowest", action="store_true", help="the lowest versions that pyproject.toml admits")
     lowest = parser.parse_args().lowest
-    named = list_requirements(tomllib.loads(PROJECT.read_text(encoding="utf-8")))
-    lines = [lower(each) for each in named if ">=" in each] if lowest else resolve(named)
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))
+    lines = (
+        [lower(each) for each in project["project"]["dependencies"]] if lowest else resolve(list_requirements(project))
+    )
     sys.stdout.write(HEAD.format(python=f"Python {sys.version_info.major}.{sys.version_info.minor}"))
     sys.stdout.writelines(f"{line}\n" for line in sorted(lines, key=str.lower))
 
