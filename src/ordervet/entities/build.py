@@ -183,7 +183,7 @@ def _absent(n_orders: int) -> Keyed:
     return np.zeros(n_orders, dtype=np.uint64), np.full(n_orders, Evidence.ABSENT, dtype=np.int8)
 
 
-def _trim(column: TextColumn) -> Any:  # noqa: ANN401 -- pyarrow's functions carry no types
+def _trim(column: TextColumn) -> Any:
     chunk = column.chunk(0) if isinstance(column, pa.ChunkedArray) and column.num_chunks == 1 else column
     if chunk.type == pa.string() and isinstance(chunk, pa.Array) and not measure_texts(chunk)[0]:
         return chunk  # SPEED: what comes from the contract is trimmed (bench_path.py)

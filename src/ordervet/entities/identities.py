@@ -131,7 +131,7 @@ def canonical_network(text: str | None) -> Canonical:
     if text is None or not text.strip():
         return ABSENT
     start, star, rest = text.strip().partition(".*")
-    shown = f"{start}.0" if star and start.count(".") == 2 and not rest.strip("*") else text.strip()  # noqa: PLR2004 -- a.b.c
+    shown = f"{start}.0" if star and start.count(".") == 2 and not rest.strip("*") else text.strip()
     if "*" in shown or is_cipher(shown):
         return MASKED
     address = _parse_ip(shown)

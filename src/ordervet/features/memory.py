@@ -28,9 +28,9 @@ def _find(builder: ir.IRBuilder, kind: ir.Type, address: ir.Value, index: ir.Val
     return builder.gep(builder.inttoptr(address, kind.as_pointer()), [index])
 
 
-def _build_get(kind: ir.Type) -> Any:  # noqa: ANN401 -- numba's intrinsics carry no types
-    def get(_typing: Any, address: Any, index: Any) -> Any:  # noqa: ANN401, ARG001 -- numba reads the names
-        def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, at: list[ir.Value]) -> ir.Value:  # noqa: ANN401 -- likewise
+def _build_get(kind: ir.Type) -> Any:
+    def get(_typing: Any, address: Any, index: Any) -> Any:  # noqa: ARG001 -- numba reads the names
+        def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, at: list[ir.Value]) -> ir.Value:
             value = builder.load(_find(builder, kind, at[0], at[1]))
             if kind is _FLOAT:
                 return builder.fpext(value, _DOUBLE)
@@ -42,11 +42,11 @@ def _build_get(kind: ir.Type) -> Any:  # noqa: ANN401 -- numba's intrinsics carr
     return intrinsic(get)
 
 
-def _build_put(kind: ir.Type) -> Any:  # noqa: ANN401 -- likewise
+def _build_put(kind: ir.Type) -> Any:
     taken = types.float64 if kind is _FLOAT else types.int64
 
-    def put(_typing: Any, address: Any, index: Any, value: Any) -> Any:  # noqa: ANN401, ARG001 -- likewise
-        def generate(context: Any, builder: ir.IRBuilder, _signature: Any, at: list[ir.Value]) -> ir.Value:  # noqa: ANN401 -- likewise
+    def put(_typing: Any, address: Any, index: Any, value: Any) -> Any:  # noqa: ARG001 -- likewise
+        def generate(context: Any, builder: ir.IRBuilder, _signature: Any, at: list[ir.Value]) -> ir.Value:
             narrow = {_WORD: lambda v, _: v, _HALF: builder.trunc, _FLOAT: builder.fptrunc}[kind](at[2], kind)
             builder.store(narrow, _find(builder, kind, at[0], at[1]))
             return context.get_dummy_value()
@@ -56,8 +56,8 @@ def _build_put(kind: ir.Type) -> Any:  # noqa: ANN401 -- likewise
     return intrinsic(put)
 
 
-def _prefetch(_typing: Any, address: Any, offset: Any) -> Any:  # noqa: ANN401, ARG001 -- likewise
-    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, at: list[ir.Value]) -> ir.Value:  # noqa: ANN401 -- likewise
+def _prefetch(_typing: Any, address: Any, offset: Any) -> Any:  # noqa: ARG001 -- likewise
+    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, at: list[ir.Value]) -> ir.Value:
         pointer = _BYTE.as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [pointer, _HALF, _HALF, _HALF])
         function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)

@@ -235,7 +235,7 @@ class _Scan:
         unit = self._resolve() if group.word == "号" else group.unit
         if unit is Unit.ROOM and len(elements) > 1:
             self._count_bare(elements)
-        elif unit is Unit.STAIR and len(elements) == 2 and not self.numbers[Unit.BUILDING]:  # noqa: PLR2004 -- 3-2单元
+        elif unit is Unit.STAIR and len(elements) == 2 and not self.numbers[Unit.BUILDING]:
             self._add(Unit.BUILDING, elements[:1])
             self._add(Unit.STAIR, elements[1:])
         else:
@@ -265,7 +265,7 @@ class _Scan:
             self._add(Unit.ROOM if is_room else Unit.BUILDING, elements)
         elif has_long_start or (has_building and self.numbers[Unit.STAIR]):
             self._add(Unit.ROOM, elements)
-        elif len(elements) == 2:  # noqa: PLR2004 -- two of building, stair, room
+        elif len(elements) == 2:
             self._add(Unit.STAIR if has_building else Unit.BUILDING, elements[:1])
             self._add(Unit.ROOM, elements[1:])
         else:
