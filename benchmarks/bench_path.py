@@ -132,7 +132,7 @@ def _place(values: pd.Series, order: pd.Index, n: int) -> pd.Series:
 
 def score_by_path(path: Path, out: Path, parts: StreamParts, *, n_chunks: int | None = None) -> list[str]:
     """Read, check, key, build features, score, decide, give reasons and scripts, write."""
-    tables = islice(iter_chunks(path), n_chunks)
+    tables = islice(iter_chunks(path, CHUNK_ROWS), n_chunks)
     chunks = stream_scores(tables, LaterEvents.empty(), parts)
     flagged = [chunk.scored.build_table(chunk.scored.rank_flagged()) for chunk in chunks]
     whole = pa.concat_tables(flagged).sort_by([("action", "ascending"), ("p_malicious", "descending")])
@@ -205,7 +205,7 @@ def profile_stages(path: Path, model: Model) -> None:
         totals[stage] = totals.get(stage, 0.0) + time.process_time() - started
         return result
 
-    tables = iter_chunks(path)
+    tables = iter_chunks(path, CHUNK_ROWS)
     while (table := clock("read", lambda: next(tables, None))) is not None:
         checked = clock("validate", lambda: validate_events("orders", table, keeps_codes=True))
         keyed = clock("key", lambda checked=checked: key_orders(checked, parts.key))

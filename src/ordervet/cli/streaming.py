@@ -14,7 +14,7 @@ from ordervet.cli.freed_memory import keep_freed_memory
 from ordervet.cli.screen import show_rows
 from ordervet.contract import FileAccount, write_table
 from ordervet.contract.files.accounts import sum_evidence
-from ordervet.contract.files.arrow_rows import count_rows, iter_chunks
+from ordervet.contract.files.arrow_rows import CHUNK_ROWS, count_rows, iter_chunks
 from ordervet.contract.files.outputs import write_tables
 from ordervet.contract.files.pieces import INSTANT_FIELDS, NATIVE
 from ordervet.contract.tables import check_columns
@@ -112,7 +112,7 @@ def _iter_decided(
 ) -> Iterator[pa.Table]:
     """Yield the decisions of a file chunk by chunk, and collect the flagged orders, which are needed at the end."""
     try:
-        for chunk in stream_scores(iter_chunks(path), LaterEvents.empty(), parts):
+        for chunk in stream_scores(iter_chunks(path, CHUNK_ROWS), LaterEvents.empty(), parts):
             chunks.append(replace(chunk, scored=chunk.scored.take(np.flatnonzero(chunk.scored.actions))))
             if parts.keeps_all:
                 yield chunk.scored.build_table()

@@ -128,7 +128,7 @@ def _count_nulls(chunk: pq.ColumnChunkMetaData) -> int:
     return int(statistics.null_count if is_known else chunk.num_values)
 
 
-def iter_chunks(path: Path, rows: int = CHUNK_ROWS) -> Iterator[pa.Table]:
+def iter_chunks(path: Path, rows: int) -> Iterator[pa.Table]:
     """Read a large Parquet file in chunks; texts of few distinct values stay encoded as the file has them.
 
     Parameters
