@@ -123,7 +123,7 @@ def test_an_interrupt_leaves_nothing_half_written(
             yield chunk
 
     pq.write_table(orders, tmp_path / "orders.parquet")
-    stream, found, out = stream_scores, [], tmp_path / "flags.csv"
+    stream, found, out = vars(streaming)["stream_scores"], [], tmp_path / "flags.csv"
     out.write_text("what stood there", encoding="utf-8")
     monkeypatch.setattr(streaming, "stream_scores", interrupt)
 
