@@ -45,11 +45,6 @@ _DAY_MS = 86_400_000
 _OPENED_BY: dict[str, int] = {}
 """The process that opened the first table."""
 
-_ADVICE = {
-    "read": ("check its path and permissions; if it is damaged, restore its folder from a backup", ""),
-    "written": ("free some space, or check the permissions of its folder", "; its last version is unchanged"),
-}
-
 
 def create_table(folder: Path, key_id: str) -> None:
     """Create an empty store in an existing folder."""
@@ -291,7 +286,7 @@ def describe_errors(folder: Path, action: Literal["read", "written"]) -> Iterato
     Parameters
     ----------
     folder : of the store
-    action : what is being done to it, as in "cannot be {action}"
+    action : what is being done to it
 
     Raises
     ------
@@ -303,9 +298,14 @@ def describe_errors(folder: Path, action: Literal["read", "written"]) -> Iterato
     try:
         yield
     except (DeltaError, pa.ArrowException, OSError) as error:
-        hint, more = _ADVICE[action]
+        if action == "read":
+            raise HistoryError(
+                f"the history {folder.name} cannot be read: {_explain(error)}",
+                hint="check its path and permissions; if it is damaged, restore its folder from a backup",
+            ) from None
         raise HistoryError(
-            f"the history {folder.name} cannot be {action}: {_explain(error)}{more}", hint=hint
+            f"the history {folder.name} cannot be written: {_explain(error)}; its last version is unchanged",
+            hint="free some space, or check the permissions of its folder",
         ) from None
 
 

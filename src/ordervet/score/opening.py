@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("ordervet")
 
-_CREATE_HINT = "create one: ordervet ingest FILE... --history DIR; or open the scorer without history="
-
 
 def find_bundled_models() -> Path:
     """Return the folder of the bundled models: inside the package when installed, beside the sources in a checkout."""
@@ -120,10 +118,12 @@ def check_past(history: Past | None) -> None:
     from ordervet.history import is_history
 
     for path in map(Path, [history] if isinstance(history, (str, Path)) else history):
-        if not path.exists():
-            raise HistoryError(f"there is no history {path}", hint=_CREATE_HINT)
-        if path.is_dir() and not is_history(path) and not list_event_files(path):
-            raise HistoryError(f"the folder {path} holds no history", hint=_CREATE_HINT)
+        if path.exists() and (not path.is_dir() or is_history(path) or list_event_files(path)):
+            continue
+        raise HistoryError(
+            f"the folder {path} holds no history" if path.exists() else f"there is no history {path}",
+            hint="create one: ordervet ingest FILE... --history DIR; or open the scorer without history=",
+        )
 
 
 def find_store(history: Past | None, key: Key) -> History | None:
