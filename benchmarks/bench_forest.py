@@ -7,8 +7,7 @@ Prints medians of one run on one thread. Equal answers are asserted first: our s
     python -m venv rivals
     rivals/bin/pip install lleaves "llvmlite<0.45" treelite tl2cgen onnxruntime onnxmltools lightgbm
 
-``NUMBA_CPU_NAME=x86-64-v3 NUMBA_CPU_FEATURES= python benchmarks/bench_forest.py`` measures as on a machine without
-AVX-512, ``generic`` as on any; the same equality is asserted.
+``--instructions avx2`` measures as on a machine without AVX-512, ``plain`` as on any; the same equality is asserted.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
     import lightgbm
 
-    from ordervet.model.forest_predict import ForestPredictor
+    from ordervet.model.predictor import ForestPredictor
 
 N_FEATURES = 64
 SHAPES = ((200, 31), (400, 63))
@@ -98,15 +97,15 @@ def take(features: np.ndarray, size: int, n_round: int) -> np.ndarray:
     return features[start : start + size]
 
 
-def measure_shape(n_trees: int, n_leaves: int, n_rows: int, rivals: str | None) -> None:
+def measure_shape(n_trees: int, n_leaves: int, n_rows: int, rivals: str | None, instructions: str) -> None:
     import lightgbm
     import pandas as pd
 
     from ordervet.model.forest import parse_forest
-    from ordervet.model.forest_predict import ForestPredictor, draw_edge_rows
+    from ordervet.model.predictor import ForestPredictor, draw_edge_rows
 
     text = train(n_trees, n_leaves)
-    booster, ours = lightgbm.Booster(model_str=text), ForestPredictor(text)
+    booster, ours = lightgbm.Booster(model_str=text), ForestPredictor(text, instructions=instructions)
     features = put_edges(draw_matrix(n_rows, seed=3), draw_edge_rows(parse_forest(text), 65_536))
     assert ours.engine == "compiled", ours.why
     expected = booster.predict(features, raw_score=True)
@@ -241,13 +240,13 @@ def run_as_rival(name: str, folder: Path) -> None:
     print(json.dumps({"version": version(name), "seconds": seconds}))
 
 
-def describe_machine() -> str:
+def describe_machine(instructions: str) -> str:
     facts = Path("/proc/cpuinfo")
     lines = facts.read_text(encoding="utf-8").splitlines() if facts.exists() else []
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     has_wide = any("avx512bw" in line for line in lines if line.startswith("flags"))
-    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "llvmlite", "lightgbm"))
-    kind = os.environ.get("NUMBA_CPU_NAME", "its own")
+    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "lightgbm"))
+    kind = instructions or "its own"
     return (
         f"{model}, {os.cpu_count()} CPUs, AVX-512 {'yes' if has_wide else 'no'}, kernels for {kind}; one thread; "
         f"Python {platform.python_version()}, {versions}"
@@ -257,15 +256,18 @@ def describe_machine() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the largest batch")
+    parser.add_argument(
+        "--instructions", default="", help="avx512, avx2 or plain; by default the widest of the machine"
+    )
     parser.add_argument("--rivals", metavar="PYTHON", help="interpreter that has lleaves, tl2cgen, onnxruntime")
     parser.add_argument("--as-rival", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.as_rival:
         run_as_rival(arguments.as_rival[0], Path(arguments.as_rival[1]))
         return
-    print(describe_machine())
+    print(describe_machine(arguments.instructions))
     for n_trees, n_leaves in SHAPES:
-        measure_shape(n_trees, n_leaves, arguments.rows, arguments.rivals)
+        measure_shape(n_trees, n_leaves, arguments.rows, arguments.rivals, arguments.instructions)
 
 
 if __name__ == "__main__":

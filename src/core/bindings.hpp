@@ -15,3 +15,4 @@ void bind_address(nb::module_& module);
 }  // namespace ordervet
 
 void bind_features(nb::module_& module);
+void bind_model(nb::module_& module);

@@ -12,4 +12,5 @@ NB_MODULE(_core, module) {
     ordervet::bind_keys(module);
     ordervet::bind_address(module);
     bind_features(module);
+    bind_model(module);
 }

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from forest_reference import walk_forest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,6 @@ from forest_makers import (
 )
 from ordervet.errors import ModelError
 from ordervet.model.forest import UnsupportedForestError, parse_forest
-from ordervet.model.forest_reference import walk_forest
 
 THRESHOLDS = [0.0, -0.0, 1e-35, -1e-35, 1.0000000180025095e-35, 1e-40, -1e-40, 0.5, -0.5, 0.1, -0.1, 1e300, -1e300]
 
@@ -82,7 +82,11 @@ def test_forest_says_what_it_does_not_hold(change: tuple[str, str], why: str) ->
         (("Tree=0", "Tree=1"), "tree 0 is numbered 1"),
         (("threshold=0.1", "threshold=0.1 0.2"), "tree 0: got 2 numbers in threshold, expected 1"),
         (("threshold=0.1", "threshold=much"), "tree 0: threshold holds something that is no number"),
-        (("threshold=0.1", "threshold=nan"), "a threshold or leaf is NaN"),
+        (("threshold=0.1", "threshold=nan"), "a threshold is NaN or -inf"),
+        (("threshold=0.1", "threshold=-inf"), "a threshold is NaN or -inf"),
+        (("leaf_value=-1.0", "leaf_value=inf"), "a leaf is not finite"),
+        (("leaf_count=30", "leaf_count=-30"), "a count of rows is negative"),
+        (("internal_count=100", "internal_count=inf"), "a count of rows is negative or infinite"),
         (("split_feature=0", "split_feature=1"), "a feature that there is not"),
         (("left_child=-1", "left_child=-2"), "not one tree"),
         (("left_child=-1", "left_child=0"), "not one tree"),
@@ -98,6 +102,28 @@ def test_damaged_text_is_refused(change: tuple[str, str], problem: str) -> None:
         parse_forest(text)
 
     assert not isinstance(caught.value, UnsupportedForestError)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (("left_child=1 -1", "left_child=1 0"), "not one tree"),
+        (("left_child=1 -1", "left_child=0 -1"), "not one tree"),
+        (("right_child=-3 -2", "right_child=-3 -1"), "not one tree"),
+        (("right_child=-3 -2", "right_child=-3 -4"), "not one tree"),
+        (("right_child=-3 -2", "right_child=-3 1"), "not one tree"),
+        (("split_feature=0 0", "split_feature=0 2000000000"), "a feature that there is not"),
+    ],
+)
+def test_tree_that_no_code_may_walk_is_refused(change: tuple[str, str], problem: str) -> None:
+    tree = {"split_feature": [0, 0], "threshold": [0.5, 0.1], "decision_type": [2, 2], "left_child": [1, -1]}
+    tree |= {"right_child": [-3, -2], "leaf_value": [1.0, 2.0, 3.0], "leaf_count": [1, 2, 3], "internal_count": [6, 3]}
+    text = write_booster([tree], 1)
+
+    with pytest.raises(ModelError, match=problem):
+        parse_forest(text.replace(*change))
+    assert change[0] in text
+    assert parse_forest(text).n_trees == 1
 
 
 def test_text_without_trees_is_refused() -> None:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 import lightgbm
 import numpy as np
 import pytest
+from forest_reference import find_leaves
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ordervet.errors import ModelError
 from ordervet.model import FitSettings
-from ordervet.model.kinds import WALKED_SINGLY, fit_kinds, measure_kinds
+from ordervet.model.kinds import fit_kinds, measure_kinds
 
 if TYPE_CHECKING:
     from ordervet.model.kinds import KindModel
@@ -47,14 +48,25 @@ def test_kinds_are_lightgbms_to_the_last_bit(kind_model: KindModel, seed: int) -
 
     expected = exponents / exponents.sum(axis=1, keepdims=True)
     np.testing.assert_array_equal(kind_model.predict(features), expected)
-    np.testing.assert_array_equal(kind_model.predict_slowly(features), expected)
 
 
-@pytest.mark.parametrize("n_rows", [1, WALKED_SINGLY, WALKED_SINGLY + 1, 600])
+@pytest.mark.parametrize("n_rows", [1, 24, 25, 600])
 def test_kinds_of_few_and_of_many_orders_are_the_same_bits(kind_model: KindModel, n_rows: int) -> None:
     features, _ = draw(n_rows, seed=n_rows)
 
-    np.testing.assert_array_equal(kind_model.predict(features), kind_model.predict_slowly(features))
+    one_by_one = np.concatenate([kind_model.predict(features[at : at + 1]) for at in range(n_rows)])
+    np.testing.assert_array_equal(kind_model.predict(features), one_by_one)
+
+
+def test_kinds_are_those_of_the_reference_whatever_the_shape_of_trees(kind_model: KindModel) -> None:
+    features, _ = draw(300, seed=7)
+    raw = np.zeros((300, 3))
+    leaves = find_leaves(kind_model.forest, features.astype(np.float64))
+    for tree in range(kind_model.forest.n_trees):
+        raw[:, tree % 3] += kind_model.forest.leaf_value[kind_model.forest.leaf_start[tree] + leaves[:, tree]]
+    exponents = np.exp(raw - raw.max(axis=1, keepdims=True))
+
+    np.testing.assert_array_equal(kind_model.predict(features), exponents / exponents.sum(axis=1, keepdims=True))
 
 
 def test_kinds_are_told_apart_on_orders_not_fitted_on(kind_model: KindModel) -> None:

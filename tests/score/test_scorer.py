@@ -303,7 +303,7 @@ def test_order_passes_when_the_compiled_model_fails_its_self_check(
     def fail(*_: object) -> None:
         raise ModelError("the compiled forest differs from its reference")
 
-    monkeypatch.setattr("ordervet.model.forest_predict.check_scores", fail)
+    monkeypatch.setattr("ordervet.model.predictor.check_scores", fail)
 
     decision = Scorer.open(models_dir).score(ORDER)
 

@@ -16,6 +16,7 @@ from ordervet.model import (
     Listed,
     check_model,
     find_live_model,
+    find_model,
     list_models,
     list_promotions,
     load_model,
@@ -89,7 +90,7 @@ def show(
     Example: ordervet models show --models models
     """
     session = Session(lang, json=json)
-    folder = models / model_id if model_id else find_live_model(models)
+    folder = find_model(models, model_id) if model_id else find_live_model(models)
     model = load_model(folder)
     if json:
         session.print_json({"model_id": model.model_id, "origin": model.origin, "metrics": model.metrics})
@@ -121,7 +122,7 @@ def compare(
     """
     session = Session(lang, json=json)
     ids = [one or find_live_model(models).name, *([other] if other else [])]
-    loaded = [load_model(models / each) for each in ids]
+    loaded = [load_model(find_model(models, each)) for each in ids]
     measured = [{name: m.metrics.get(name) for name in _MEASURES} for m in loaded]
     recorded = compare_shadow(shadow or models / SHADOW_NAME, among=ids)
     if json:

@@ -1,10 +1,9 @@
 """How risky: fit, calibration, scores, contributions, and the artefact on disk."""
 
-from ordervet.model.artefact import Model, find_live_model, load_model, save_model
+from ordervet.model.artefact import Model, find_live_model, find_model, load_model, save_model
 from ordervet.model.calibration import Curve, fit_calibration, fit_risk_scale
 from ordervet.model.fit import TrainingSet, fit_model
-from ordervet.model.forest_predict import ForestPredictor
-from ordervet.model.predict import Predictor
+from ordervet.model.predictor import ForestPredictor, Predictor
 from ordervet.model.registry import (
     Listed,
     Promotion,
@@ -30,6 +29,7 @@ __all__ = [
     "TrainingSet",
     "check_model",
     "find_live_model",
+    "find_model",
     "fit_calibration",
     "fit_model",
     "fit_risk_scale",

@@ -21,10 +21,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from ordervet import storage
+from ordervet.contract import MaliceKind
 from ordervet.errors import MappingError, ModelError
 from ordervet.features import FeatureSpec
 from ordervet.model.calibration import Curve
+from ordervet.model.forest import parse_forest
 from ordervet.model.kinds import KindModel
 
 if TYPE_CHECKING:
@@ -37,6 +41,7 @@ MODEL_PROTOCOL = 1
 MODEL_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _LOCK_WAIT_S = 30.0
 _LEFTOVERS = (".staging-*", ".trash-*", storage.DRAFT_PATTERN, f"promotions/{storage.DRAFT_PATTERN}")
+LIST_HINT = "ordervet models list shows what is there"
 _RETRAIN_HINT = "train it again, or restore its folder: ordervet train FILE... --models DIR"
 
 
@@ -181,8 +186,21 @@ def find_live_model(models: Path) -> Path:
     return models / model_id
 
 
+def find_model(models: Path, model_id: str) -> Path:
+    """Find the folder of a model by its id.
+
+    Raises
+    ------
+    ModelError
+        There is none of this id.
+    """
+    if not MODEL_ID.fullmatch(model_id) or not (models / model_id / "manifest.json").is_file():
+        raise ModelError(f"there is no model {model_id} in {models}", hint=LIST_HINT)
+    return models / model_id
+
+
 def load_model(folder: Path) -> Model:
-    """Read a model folder, and check every hash before anything in it is believed.
+    """Read a model folder, and check every hash and every tree before anything in it is believed.
 
     Raises
     ------
@@ -194,18 +212,63 @@ def load_model(folder: Path) -> Model:
         booster_text = (folder / "model.txt").read_text(encoding="utf-8")
         has_kinds = isinstance(manifest, dict) and "kinds" in manifest
         kinds_text = (folder / "kinds.txt").read_text(encoding="utf-8") if has_kinds else ""
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    # NOTE: a number of 5,000 digits is a ValueError, 200,000 brackets are a RecursionError.
+    except (OSError, ValueError, RecursionError) as error:
         message = f"model folder {folder} cannot be read ({type(error).__name__})"
         raise ModelError(message, hint=_RETRAIN_HINT) from error
     protocol = manifest.get("protocol") if isinstance(manifest, dict) else None
     if protocol != MODEL_PROTOCOL:
         raise ModelError(f"model {folder.name}: got protocol {protocol}, expected {MODEL_PROTOCOL}", hint=_RETRAIN_HINT)
     try:
+        _Manifest.model_validate(manifest, strict=True)
         model = _build_model(manifest, booster_text, kinds_text)
-    except (KeyError, TypeError, ValueError, MappingError) as error:
+        _check_hashes(model, manifest, folder.name)
+    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, MappingError) as error:
         raise ModelError(f"model {folder.name}: its manifest is damaged", hint=_RETRAIN_HINT) from error
-    _check_hashes(model, manifest, folder.name)
+    _check_forests(model, folder.name)
     return model
+
+
+class _Spec(BaseModel):
+    names: list[str]
+    entities: list[str]
+    numbers: list[str]
+    time_zone: str
+
+
+class _Kinds(BaseModel):
+    names: list[str]
+    sha256: str
+
+
+class _Origin(BaseModel):
+    as_of: str | None = None
+    last_order_at: str | None = None
+    n_orders: int | None = None
+
+
+class _Gate(BaseModel):
+    name: str
+    passed: bool
+
+
+class _Metrics(BaseModel):
+    ap: float | None = None
+    gates: list[_Gate] | None = None
+
+
+class _Manifest(BaseModel):
+    """The types of what a manifest must have, and of what is shown of it; the rest is anything."""
+
+    model_id: str
+    model_sha256: str
+    spec_hash: str
+    spec: _Spec
+    calibration: dict[str, list[float]]
+    risk_scale: dict[str, list[float]]
+    origin: _Origin
+    metrics: _Metrics
+    kinds: _Kinds | None = None
 
 
 def _build_model(manifest: dict[str, Any], booster_text: str, kinds_text: str) -> Model:
@@ -237,6 +300,31 @@ def _check_hashes(model: Model, manifest: dict[str, Any], name: str) -> None:
             raise ModelError(
                 f"model {name}: {part} is {told.get(part)}, but its content gives {found[part]}", hint=_RETRAIN_HINT
             )
+
+
+def _check_forests(model: Model, name: str) -> None:
+    """Check every tree before any code walks it, and that all ask for features of the spec alone.
+
+    Raises
+    ------
+    ModelError
+        A tree is damaged, or is about other features or kinds.
+    """
+    kinds = model.kinds
+    expected = len(model.spec.names)
+    try:
+        found = {"model.txt": parse_forest(model.booster_text).n_features}
+        if kinds is not None:
+            found["kinds.txt"] = kinds.forest.n_features
+    except ModelError as error:
+        raise ModelError(f"model {name}: {error.message}", hint=_RETRAIN_HINT) from error
+    for file, n_features in found.items():
+        if n_features != expected:
+            raise ModelError(
+                f"model {name}: {file} is about {n_features} features, its spec about {expected}", hint=_RETRAIN_HINT
+            )
+    if kinds is not None and (unknown := sorted(set(kinds.kinds) - set(MaliceKind))):
+        raise ModelError(f"model {name}: unknown kinds {', '.join(unknown)}", hint=_RETRAIN_HINT)
 
 
 def _dump(content: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from ordervet.errors import TrainingError
 from ordervet.model.artefact import Model
 from ordervet.model.calibration import fit_calibration, fit_risk_scale
-from ordervet.model.predict import Predictor
+from ordervet.model.predictor import Predictor
 from ordervet.model.protections import build_weights
 
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
-"""A forest of decision trees as plain arrays, read from LightGBM's text."""
+"""A forest of decision trees as plain arrays, read from LightGBM's text and checked before any code walks it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +21,17 @@ ZERO_SIZE = float(np.float32(1e-35))
 #: What a node takes for a missing value. The numbers are LightGBM's.
 MISSING_NONE, MISSING_ZERO, MISSING_NAN = range(3)
 
+#: What the core explains, and `FitSettings` trains.
+MAX_DEPTH = 6
+#: What the core scores.
+MAX_LEAVES = 64
+
 _VERSIONS = ("v3", "v4")
-_RESTORE_HINT = "restore the model folder, or train the model again"
+RESTORE_HINT = "restore the model folder, or train the model again"
 
 
 class UnsupportedForestError(ModelError):
-    """A sound model of a form that the compiled forest does not hold."""
+    """A model of a form that the core does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ class Forest:
     n_features : columns of the feature matrix
     node_start, leaf_start : shape (n_trees + 1,), int64; tree t owns ``node_start[t]:node_start[t + 1]``
     feature : shape (n_nodes,), int64
-    threshold : shape (n_nodes,), float64, not NaN
+    threshold : shape (n_nodes,), float64; +inf parts what is missing from all that is not
     missing : shape (n_nodes,), int8, MISSING_NONE (NaN counts as 0), MISSING_ZERO (NaN and 0) or MISSING_NAN
     default_left : shape (n_nodes,), where a missing value goes
     left, right : shape (n_nodes,), int64
@@ -80,6 +86,8 @@ class _Tree:
     leaf_count: NDArray[np.float64]
 
 
+# SPEED: a model is checked when it is loaded and handed to the core when it is tried; it is read once.
+@lru_cache(maxsize=4)
 def parse_forest(text: str) -> Forest:
     """Read a forest from LightGBM's text format.
 
@@ -90,7 +98,7 @@ def parse_forest(text: str) -> Forest:
     Raises
     ------
     UnsupportedForestError
-        The model is sound, but has categorical splits, linear leaves, several classes or averaged trees.
+        The model has categorical splits, linear leaves, several classes or averaged trees; these are not read.
     ModelError
         The text is damaged.
 
@@ -102,7 +110,7 @@ def parse_forest(text: str) -> Forest:
     n_features = _read_head(head)
     trees = [_read_tree(number, section, n_features) for number, section in enumerate(sections)]
     if not trees:
-        raise ModelError("the booster's text has no trees", hint=_RESTORE_HINT)
+        raise ModelError("the booster's text has no trees", hint=RESTORE_HINT)
     sizes = np.array([(len(tree.feature), len(tree.leaf_value)) for tree in trees], np.int64)
     starts = np.concatenate([np.zeros((1, 2), np.int64), sizes.cumsum(axis=0)])
     joined: dict[str, Any] = {
@@ -123,12 +131,12 @@ def _split_sections(text: str) -> Iterator[dict[str, str]]:
             section = {}
         key, _, value = line.partition("=")
         section[key] = value
-    raise ModelError("the booster's text ends before its trees do", hint=_RESTORE_HINT)
+    raise ModelError("the booster's text ends before its trees do", hint=RESTORE_HINT)
 
 
 def _read_head(head: dict[str, str]) -> int:
     if "tree" not in head or "max_feature_idx" not in head:
-        raise ModelError("the booster's text does not begin like one of LightGBM's", hint=_RESTORE_HINT)
+        raise ModelError("the booster's text does not begin like one of LightGBM's", hint=RESTORE_HINT)
     if head.get("version") not in _VERSIONS:
         raise UnsupportedForestError(f"unsupported because its text is not of version {' or '.join(_VERSIONS)}")
     if head.get("num_class") != "1" or head.get("num_tree_per_iteration") != "1":
@@ -141,7 +149,7 @@ def _read_head(head: dict[str, str]) -> int:
 def _read_tree(number: int, section: dict[str, str], n_features: int) -> _Tree:
     where = f"tree {number}"
     if section.get("Tree") != str(number):
-        raise ModelError(f"{where} is numbered {section.get('Tree')}", hint=_RESTORE_HINT)
+        raise ModelError(f"{where} is numbered {section.get('Tree')}", hint=RESTORE_HINT)
     if section.get("num_cat", "0") != "0":
         raise UnsupportedForestError("unsupported because it splits on categories")
     if section.get("is_linear", "0") != "0":
@@ -167,7 +175,7 @@ def _read_tree(number: int, section: dict[str, str], n_features: int) -> _Tree:
 def _read_count(section: dict[str, str], key: str, where: str) -> int:
     text = section.get(key, "")
     if not (text.isascii() and text.isdecimal()):
-        raise ModelError(f"{where}: {key} is no number", hint=_RESTORE_HINT)
+        raise ModelError(f"{where}: {key} is no number", hint=RESTORE_HINT)
     return int(text)
 
 
@@ -180,9 +188,9 @@ def _read_numbers(
     try:
         numbers: NDArray[Any] = np.array([float(word) if dtype is np.float64 else int(word) for word in words], dtype)
     except (ValueError, OverflowError) as error:
-        raise ModelError(f"{where}: {key} holds something that is no number", hint=_RESTORE_HINT) from error
+        raise ModelError(f"{where}: {key} holds something that is no number", hint=RESTORE_HINT) from error
     if len(numbers) != n:
-        raise ModelError(f"{where}: got {len(numbers)} numbers in {key}, expected {n}", hint=_RESTORE_HINT)
+        raise ModelError(f"{where}: got {len(numbers)} numbers in {key}, expected {n}", hint=RESTORE_HINT)
     return numbers
 
 
@@ -191,15 +199,22 @@ def _check_tree(tree: _Tree, decision: NDArray[np.int64], n_features: int, where
     children = np.concatenate([tree.left, tree.right])
     expected = np.concatenate([np.arange(-len(tree.leaf_value), 0), np.arange(1, n_nodes)])
     parents = np.concatenate([np.arange(n_nodes), np.arange(n_nodes)])
+    # NOTE: every child once and later than its parent, so that each node is reached from the root and only once.
+    is_tree = n_nodes == 0 or (
+        np.array_equal(np.sort(children), expected) and bool((parents < children)[children >= 0].all())
+    )
+    counts = np.concatenate([tree.node_count, tree.leaf_count])
     problems = {
         "its leaves are none": len(tree.leaf_value) == 0,
         "a split is on a feature that there is not": bool(((tree.feature < 0) | (tree.feature >= n_features)).any()),
-        "a threshold or leaf is NaN": bool(np.isnan(tree.threshold).any() or np.isnan(tree.leaf_value).any()),
+        "a threshold is NaN or -inf": not (tree.threshold > -np.inf).all(),
+        "a leaf is not finite": not np.isfinite(tree.leaf_value).all(),
         "a decision type is unknown": bool(((decision & ~0b1110) != 0).any() or (tree.missing > MISSING_NAN).any()),
-        "its nodes and leaves are not one tree": n_nodes > 0
-        # NOTE: every child once and later than its parent, so that each node is reached from the root and only once.
-        and not (np.array_equal(np.sort(children), expected) and bool((parents < children)[children >= 0].all())),
+        "a count of rows is negative or infinite": bool(((counts < 0) | np.isinf(counts)).any()),
+        "its nodes and leaves are not one tree": not is_tree,
+        # NOT: thresholds in order from a split to those below it. LightGBM itself trains trees that are not, where
+        # rounding makes a bin that no row of a node is in look better than its neighbour.
     }
     found = [problem for problem, is_there in problems.items() if is_there]
     if found:
-        raise ModelError(f"{where}: {'; '.join(found)}", hint=_RESTORE_HINT)
+        raise ModelError(f"{where}: {'; '.join(found)}", hint=RESTORE_HINT)

@@ -11,22 +11,19 @@ import numpy as np
 
 from ordervet.errors import ModelError
 from ordervet.model.forest import parse_forest
-from ordervet.model.forest_reference import walk_forest
-from ordervet.model.forest_tables import TREE_SIZE, build_questions
+from ordervet.model.predictor import build_core
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from ordervet import _core
     from ordervet.model.forest import Forest
-    from ordervet.model.forest_tables import Questions
     from ordervet.model.settings import FitSettings
 
 #: A kind with fewer judged orders than this is not learned, and never named by this model.
 MIN_ORDERS_PER_KIND = 20
-#: Up to so many rows a walk through the trees is quicker than a block.
-WALKED_SINGLY = 24
 #: Below this probability no kind is named.
 MIN_P_KIND = 0.5
 _NUM_ROUNDS, _NUM_LEAVES, _LEARNING_RATE, _MIN_DATA_IN_LEAF = 60, 15, 0.1, 5
@@ -51,35 +48,22 @@ class KindModel:
     kinds: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if f"num_class={len(self.kinds)}\n" not in self.booster_text or self._forest.n_trees % len(self.kinds):
+        n_kinds = len(self.kinds)
+        if not n_kinds or f"num_class={n_kinds}\n" not in self.booster_text or self.forest.n_trees % n_kinds:
             raise ModelError(
-                f"the model of kinds is not of {len(self.kinds)} kinds", hint="restore the model folder, or train again"
+                f"the model of kinds is not of {n_kinds} kinds", hint="restore the model folder, or train again"
             )
 
     @cached_property
-    def _forest(self) -> Forest:
-        # NOTE: with one class written in its head, the text is that of one forest, trees of the kinds by turns.
+    def forest(self) -> Forest:
+        """The trees of all kinds, by turns: tree t adds to the score of kind t modulo their number."""
+        # NOTE: with one class written in its head, the text is that of one forest.
         as_one = re.sub(r"^(num_class|num_tree_per_iteration)=\d+$", r"\1=1", self.booster_text, flags=re.MULTILINE)
         return parse_forest(as_one)
 
     @cached_property
-    def _questions(self) -> Questions | None:
-        """The questions of the forest; None where its trees do not fit the kernel for blocks, as ours always do."""
-        forest = self._forest
-        own = np.arange(len(forest.left)) - np.repeat(forest.node_start[:-1], np.diff(forest.node_start))
-        children = np.stack([forest.left, forest.right])
-        is_fitting = np.diff(forest.leaf_start).max() <= TREE_SIZE and ((children < 0) | (children > own)).all()
-        return build_questions(forest) if is_fitting else None
-
-    @cached_property
-    def _padded_leaves(self) -> NDArray[np.float64]:
-        """The leaves of each tree by their numbers, shape (n_trees * 64,)."""
-        forest = self._forest
-        padded = np.zeros((forest.n_trees, TREE_SIZE))
-        for tree in range(forest.n_trees):
-            leaves = forest.leaf_value[forest.leaf_start[tree] : forest.leaf_start[tree + 1]]
-            padded[tree, : len(leaves)] = leaves
-        return padded.reshape(-1)
+    def _built(self) -> _core.Forest:
+        return build_core(self.forest, n_outputs=len(self.kinds))
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Give the probability of each kind, were the order malicious.
@@ -92,30 +76,11 @@ class KindModel:
         -------
         shape (n, n_kinds), rows that add up to 1
         """
-        from ordervet.model.kinds_kernel import score_kinds, walk_kinds  # noqa: PLC0415 - numba is imported when the first is asked for
-
-        forest = self._forest
-        raw = np.zeros((len(features), len(self.kinds)), np.float64)
-        if len(features) > WALKED_SINGLY and self._questions is not None:
-            asked = self._questions
-            score_kinds(
-                np.ascontiguousarray(features).reshape(-1), forest.n_features, asked.column_feature,
-                asked.column_zero_is_missing, asked.thresholds, asked.bases, asked.plane_start, asked.plane_shift,
-                asked.plane_limit, asked.plane_of_node, forest.node_start, forest.left, forest.right,
-                self._padded_leaves, raw,
-            )  # fmt: skip
-            return _soften(raw)
-        walk_kinds(
-            features, forest.node_start, forest.leaf_start, forest.feature, forest.threshold, forest.missing,
-            forest.default_left, forest.left, forest.right, forest.leaf_value, raw,
-        )  # fmt: skip
-        return _soften(raw)
-
-    def predict_slowly(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Give what `predict` gives, by the reference walk of each kind's trees."""
-        n_kinds = len(self.kinds)
-        raw = [walk_forest(_pick_trees(self._forest, kind, n_kinds), features) for kind in range(n_kinds)]
-        return _soften(np.stack(raw, axis=1))
+        raw = np.empty((len(features), len(self.kinds)), np.float64)
+        self._built.score(np.require(features, np.float32, ["C", "A"]), 0, len(features), raw)
+        exponents = np.exp(raw - raw.max(axis=1, keepdims=True))
+        p: NDArray[np.float64] = exponents / exponents.sum(axis=1, keepdims=True)
+        return p
 
     def name_kinds(self, features: NDArray[np.float32]) -> list[str | None]:
         """Name the likeliest kind of each order; None where none reaches `MIN_P_KIND`."""
@@ -186,28 +151,3 @@ def measure_kinds(
         "named": n_named / n if n else None,
         "right": float((named == given[rows])[has_name].mean()) if n_named else None,
     }
-
-
-def _soften(raw: NDArray[np.float64]) -> NDArray[np.float64]:
-    exponents = np.exp(raw - raw.max(axis=1, keepdims=True))
-    p: NDArray[np.float64] = exponents / exponents.sum(axis=1, keepdims=True)
-    return p
-
-
-def _pick_trees(forest: Forest, first: int, step: int) -> Forest:
-    """Give every `step`-th tree from the `first` on, as a forest."""
-    chosen = range(first, forest.n_trees, step)
-    nodes = [np.arange(*forest.node_start[tree : tree + 2]) for tree in chosen]
-    leaves = [np.arange(*forest.leaf_start[tree : tree + 2]) for tree in chosen]
-    at, of = np.concatenate(nodes), np.concatenate(leaves)
-    return type(forest)(
-        n_features=forest.n_features,
-        node_start=np.cumsum([0, *map(len, nodes)]),
-        leaf_start=np.cumsum([0, *map(len, leaves)]),
-        leaf_value=forest.leaf_value[of],
-        leaf_count=forest.leaf_count[of],
-        **{
-            name: getattr(forest, name)[at]
-            for name in ("feature", "threshold", "missing", "default_left", "left", "right", "node_count")
-        },
-    )

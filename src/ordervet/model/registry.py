@@ -22,14 +22,16 @@ import numpy as np
 from ordervet import storage
 from ordervet.errors import ModelError
 from ordervet.model.artefact import (
+    LIST_HINT,
     MODEL_ID,
     find_live_model,
+    find_model,
     hold_models_lock,
     load_model,
     remove_leftovers,
     swap_live_pointer,
 )
-from ordervet.model.forest_predict import ForestPredictor
+from ordervet.model.predictor import ForestPredictor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,8 +40,6 @@ if TYPE_CHECKING:
     from ordervet.model.artefact import Model
 
 PROMOTIONS = "promotions"
-#: Rows that a model is tried on before it may serve.
-_LIST_HINT = "ordervet models list shows what is there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def _try_model(folder: Path) -> tuple[Model, ForestPredictor]:
     predictor = ForestPredictor(model.booster_text)
     raw = predictor.predict_raw(features)
     if not np.isfinite(raw).all():
-        raise ModelError(f"model {folder.name}: its forest gives no finite score", hint=_LIST_HINT)
+        raise ModelError(f"model {folder.name}: its forest gives no finite score", hint=LIST_HINT)
     return model, predictor
 
 
@@ -134,9 +134,7 @@ def promote_model(models: Path, model_id: str, *, why: str = "promoted by hand")
     ModelError
         There is no such model, or it cannot serve; what serves stays.
     """
-    if not MODEL_ID.fullmatch(model_id) or not (models / model_id / "manifest.json").is_file():
-        raise ModelError(f"there is no model {model_id} in {models}", hint=_LIST_HINT)
-    check_model(models / model_id)
+    check_model(find_model(models, model_id))
     with hold_models_lock(models):
         live = read_live_id(models)
         if live != model_id:
@@ -159,7 +157,7 @@ def rollback_model(models: Path, *, why: str = "rolled back by hand") -> str:
     """
     previous = find_previous(models)
     if previous is None:
-        raise ModelError(f"no model served in {models} before this one", hint=_LIST_HINT)
+        raise ModelError(f"no model served in {models} before this one", hint=LIST_HINT)
     check_model(models / previous)
     with hold_models_lock(models):
         _write_note(models, previous, previous=_previous_of(models, previous), why=why)
@@ -203,7 +201,7 @@ def load_serving_forest(models: Path) -> tuple[Model, ForestPredictor, list[str]
             first = first or error
             faults.append(error.message)
         name = _previous_of(models, name)
-    raise first or ModelError(f"no live model in {models}", hint=_LIST_HINT)
+    raise first or ModelError(f"no live model in {models}", hint=LIST_HINT)
 
 
 def prune_models(models: Path, *, keep: int) -> list[str]:
@@ -261,8 +259,10 @@ def _read_notes(models: Path) -> Iterator[Promotion]:
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
         try:
             note = json.loads(path.read_text(encoding="utf-8"))
-            yield Promotion(int(path.stem), note["model_id"], note["previous"], note["at"], note["why"])
-        except (OSError, ValueError, KeyError, TypeError):
+            promotion = Promotion(int(path.stem), note["model_id"], note["previous"], note["at"], note["why"])
+            if all(MODEL_ID.fullmatch(name) for name in (promotion.model_id, promotion.previous) if name is not None):
+                yield promotion
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue  # NOTE: a note that cannot be read takes one way back, and never the model that serves.
 
 

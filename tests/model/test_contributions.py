@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from treeshap_reference import explain_by_definition
 
 from forest_makers import (
     draw_booster,
@@ -13,13 +14,13 @@ from forest_makers import (
     predict_lightgbm,
     train_booster,
 )
+from ordervet import _core
 from ordervet.errors import ModelError
 from ordervet.model.forest import parse_forest
-from ordervet.model.forest_predict import EXPLAINED_SINGLY, ForestPredictor, check_shares, draw_edge_rows
-from ordervet.model.forest_tables import build_tables
-from ordervet.model.treeshap_groups import GROUP_BITS
-from ordervet.model.treeshap_reference import explain_by_definition
-from ordervet.model.treeshap_tables import ENTRY_SIZE, build_share_tables
+from ordervet.model.predictor import ForestPredictor, build_core, check_shares
+
+#: The core explains so many rows one by one.
+EXPLAINED_SINGLY = 12
 
 
 def assert_close(shares: np.ndarray, expected: np.ndarray) -> None:
@@ -40,7 +41,7 @@ def test_shares_are_shapley_values_by_definition(seed: int) -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**32), n_features=st.integers(1, 40), n_rows=st.sampled_from([1, 6, 7, 64, 65, 513]))
+@given(seed=st.integers(0, 2**32), n_features=st.integers(1, 40), n_rows=st.sampled_from([1, 12, 13, 64, 65, 513]))
 def test_shares_equal_lightgbm_on_drawn_forests(seed: int, n_features: int, n_rows: int) -> None:
     text = draw_booster(seed, n_features=n_features)
     rows = draw_rows(text, n_rows, seed)
@@ -121,17 +122,20 @@ def test_no_rows_have_no_shares() -> None:
     assert predictor.explain(np.zeros((0, 1), np.float32)).shape == (0, 2)
 
 
-def test_groups_stay_within_their_bits_and_hold_every_feature_of_a_tree() -> None:
-    forest = parse_forest(train_booster(n_leaves=64, n_features=30))
+def test_core_refuses_columns_and_counts_that_do_not_fit() -> None:
+    forest = parse_forest(train_booster(n_trees=2))
+    core = build_core(forest)
+    contributions = _core.Contributions(core, forest.node_count, forest.leaf_count)
+    rows = np.zeros((2, 8), np.float32)
 
-    tables = build_share_tables(forest, build_tables(forest).plane_of_node)
-
-    assert np.diff(tables.bit_start).max() <= GROUP_BITS
-    assert np.diff(tables.feature_start).max() <= ENTRY_SIZE
-    for tree in range(forest.n_trees):
-        used = forest.feature[forest.node_start[tree] : forest.node_start[tree + 1]]
-        looked_up = tables.lookup_feature[tables.lookup_start[tree] : tables.lookup_start[tree + 1]]
-        assert set(looked_up) == set(used)
+    for columns in ([8], [-1], [1, 1]):
+        with pytest.raises(ValueError, match="each once"):
+            contributions.explain(rows, 0, 2, np.array(columns, np.int32), np.zeros((2, len(columns))))
+    with pytest.raises(ValueError, match="does not fit"):
+        contributions.explain(rows, 0, 2, np.array([1], np.int32), np.zeros((2, 2)))
+    for counts in ((forest.node_count[1:], forest.leaf_count), (forest.node_count, forest.leaf_count * 0)):
+        with pytest.raises(ValueError, match="counts"):
+            _core.Contributions(core, *counts)
 
 
 @pytest.mark.parametrize("change", [("leaf_count=30 70", "leaf_count="), ("leaf_count=30 70", "leaf_count=0 100")])
@@ -151,14 +155,15 @@ def test_model_that_does_not_fit_is_explained_by_lightgbm() -> None:
 
 @pytest.mark.parametrize("wrong", ["sum", "single"])
 def test_check_refuses_shares_that_do_not_add_up_or_differ_for_single_rows(wrong: str) -> None:
-    text = make_stump(0.1, 2)
-    forest = parse_forest(text)
-    right = ForestPredictor(text).explain(draw_edge_rows(forest, 320))
+    forest = parse_forest(make_stump(0.1, 2))
+    core = build_core(forest)
+    contributions = _core.Contributions(core, forest.node_count, forest.leaf_count)
 
-    def explain(_rows: np.ndarray, start: int, stop: int, shares: np.ndarray) -> None:
-        shares.reshape(right[start:stop].shape)[:] = right[start:stop]
-        if wrong == "sum" or stop <= EXPLAINED_SINGLY:
-            shares[0] += 1e-6 if wrong == "sum" else 1e-12
+    class Wrong:
+        def explain(self, rows: np.ndarray, start: int, stop: int, columns: np.ndarray, shares: np.ndarray) -> None:
+            contributions.explain(rows, start, stop, columns, shares)
+            if wrong == "sum" or stop == start + 1:
+                shares[start] += 1e-6 if wrong == "sum" else 1e-12
 
     with pytest.raises(ModelError, match="do not add up"):
-        check_shares(forest, explain, explain)
+        check_shares(forest, core, Wrong())

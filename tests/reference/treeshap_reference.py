@@ -7,8 +7,7 @@ from math import comb
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from ordervet.model.forest_reference import goes_left
+from forest_reference import goes_left
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
