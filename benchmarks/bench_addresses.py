@@ -128,7 +128,7 @@ def measure_speed(*, is_asserted: bool) -> None:
         hash_text(address.place_text, KEY, PLACE)
     twin = 2_000 / (time.perf_counter() - started)
     best = max(time_kernel(column)[0] for _ in range(7))
-    versions = ", ".join(f"{name} {version(name)}" for name in ("numba", "numpy", "pyarrow"))
+    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "pyarrow"))
     length = statistics.mean(map(len, texts))
     print(f"{len(column):,} addresses of {length:.1f} characters, door and building key, one thread")
     print(f"  kernel {kernel:>11,.0f} addresses/s (median of 7; best {best:,.0f}; by processor time {on_cpu:,.0f})")

@@ -278,7 +278,7 @@ def main() -> None:
         "--only", choices=("duckdb", "polars", "pandas", "growth", "live"), help="one of the measurements"
     )
     asked = parser.parse_args()
-    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "duckdb", "polars", "pandas"))
+    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "duckdb", "polars", "pandas"))
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, one thread each; {versions}")
     countable = (Statistic.COUNT, Statistic.SUM)
     plain = (*countable, Statistic.MEAN, Statistic.SHARE, Statistic.RATIO, Statistic.DRIFT, Statistic.RECENCY,

@@ -290,7 +290,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=("stack", "path"), help="one of the measurements")
     options = parser.parse_args()
-    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "pandas", "pyarrow", "numba", "lightgbm"))
+    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "pandas", "pyarrow", "lightgbm"))
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     print(f"{os.cpu_count()} CPUs, load {load}; Python {platform.python_version()}, {versions}")
     ratio, rate = np.inf, np.inf

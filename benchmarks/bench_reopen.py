@@ -90,7 +90,7 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.open:
         open_once(asked.open)
-    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "pyarrow", "numba", "deltalake"))
+    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "pyarrow", "deltalake"))
     print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}, {versions}")
     with tempfile.TemporaryDirectory() as name:
         folder = asked.keep or Path(name) / "history"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ordervet.model import Model
 
 N_ORDERS = 100_000
-_LIBRARIES = ("numpy", "pandas", "pyarrow", "numba", "llvmlite", "lightgbm", "pydantic", "deltalake")
+_LIBRARIES = ("numpy", "pandas", "pyarrow", "lightgbm", "pydantic", "deltalake")
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:  # noqa: ARG001 - the hook's signature

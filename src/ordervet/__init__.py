@@ -10,10 +10,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from ordervet.kernel_cache import ensure_kernel_cache
 
 if TYPE_CHECKING:
     from ordervet.contract import (
@@ -61,9 +58,6 @@ __all__ = [
     "split_orders",
     "validate_orders",
 ]
-
-
-ensure_kernel_cache(Path(__file__).resolve().parent)
 
 
 def __getattr__(name: str) -> object:

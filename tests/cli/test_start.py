@@ -11,7 +11,7 @@ import pytest
 
 from ordervet.cli import ENTRIES, load_command
 
-_HEAVY = {"numba", "lightgbm", "sklearn", "pandas", "pyarrow", "numpy", "deltalake", "pydantic"}
+_HEAVY = {"lightgbm", "sklearn", "pandas", "pyarrow", "numpy", "deltalake", "pydantic"}
 
 
 def _list_modules(statement: str) -> set[str]:

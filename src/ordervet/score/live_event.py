@@ -95,7 +95,7 @@ class LiveEventReader:
     """
 
     def __init__(self, key: Key) -> None:
-        # NOT: at the top. numba loads with the first event.
+        # NOT: at the top. the core's tables load with the first event.
         from ordervet.entities.one_order import TextKeyer
 
         self._key = key

@@ -179,7 +179,7 @@ class LiveOrderReader:
     """
 
     def __init__(self, key: Key) -> None:
-        # NOT: at the top. numba and the address tables load with the first order.
+        # NOT: at the top. the address tables load with the first order.
         from ordervet.entities.one_order import OrderKeyer
 
         self._keyer = OrderKeyer(key)
