@@ -24,7 +24,6 @@ Settings = dict[str, "list[str] | str"] | None
 
 get_requires_for_build_sdist = build.get_requires_for_build_sdist
 prepare_metadata_for_build_wheel = build.prepare_metadata_for_build_wheel
-prepare_metadata_for_build_editable = build.prepare_metadata_for_build_editable
 build_sdist = build.build_sdist
 
 
@@ -65,7 +64,22 @@ def build_editable(
 ) -> str:
     """Build the extension in place, and a wheel that points at the source tree."""
     build_in_place()
-    return build.build_editable(wheel_directory, config_settings, metadata_directory)
+    point_at_sources()
+    return build.build_wheel(wheel_directory, config_settings, metadata_directory)
+
+
+def prepare_metadata_for_build_editable(metadata_directory: str, config_settings: Settings = None) -> str:
+    """Write the metadata of the wheel that points at the source tree."""
+    point_at_sources()
+    return build.prepare_metadata_for_build_wheel(metadata_directory, config_settings)
+
+
+def point_at_sources() -> None:
+    """Have the next wheel hold a path to src and nothing else."""
+    # NOT: an editable wheel of scikit-build-core. It imports the package from here whatever PYTHONPATH says.
+    (ROOT / "build").mkdir(exist_ok=True)
+    (ROOT / "build" / "ordervet.pth").write_text(f"{ROOT / 'src'}\n", encoding="utf-8")
+    os.environ["ORDERVET_EDITABLE"] = "1"
 
 
 def build_in_place() -> None:
