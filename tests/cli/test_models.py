@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -140,6 +141,20 @@ def test_models_are_listed_promoted_rolled_back_and_pruned(ordervet, two: tuple[
     assert (rolled["live"], promoted["live"], pruned["removed"]) == (first, second, [])
     assert "second" in ordervet("models", "show", "--models", models).out
     assert second in ordervet("models", "list", "--models", models).out
+
+
+@pytest.mark.parametrize("command", ["show", "compare"])
+def test_model_outside_of_the_folder_is_not_read(
+    ordervet, two: tuple[Path, list[str]], tmp_path: Path, command: str
+) -> None:
+    models, (first, _) = two
+    shutil.copytree(models, tmp_path / "models")
+    shutil.copytree(models / first, tmp_path / "outside")
+
+    refused = ordervet("models", command, "../outside", "--models", tmp_path / "models")
+
+    assert refused.code == 5
+    assert "there is no model ../outside" in refused.err
 
 
 def test_models_are_compared_with_what_was_recorded(ordervet, two: tuple[Path, list[str]]) -> None:

@@ -222,10 +222,12 @@ def load_model(folder: Path) -> Model:
     try:
         _Manifest.model_validate(manifest, strict=True)
         model = _build_model(manifest, booster_text, kinds_text)
-        _check_hashes(model, manifest, folder.name)
+        _check_hashes(model, manifest)
+        _check_forests(model)
+    except ModelError as error:
+        raise ModelError(f"model {folder.name}: {error.message}", hint=_RETRAIN_HINT) from error
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, MappingError) as error:
         raise ModelError(f"model {folder.name}: its manifest is damaged", hint=_RETRAIN_HINT) from error
-    _check_forests(model, folder.name)
     return model
 
 
@@ -289,20 +291,16 @@ def _build_model(manifest: dict[str, Any], booster_text: str, kinds_text: str) -
     )
 
 
-def _check_hashes(model: Model, manifest: dict[str, Any], name: str) -> None:
+def _check_hashes(model: Model, manifest: dict[str, Any]) -> None:
     if model.spec.hash != manifest["spec_hash"]:
-        raise ModelError(
-            f"model {name}: its features were built under other definitions than this version's", hint=_RETRAIN_HINT
-        )
-    found, told = model.build_manifest(), manifest
+        raise ModelError("its features were built under other definitions than this version's")
+    found = model.build_manifest()
     for part in ("model_sha256", "model_id"):
-        if found[part] != told.get(part):
-            raise ModelError(
-                f"model {name}: {part} is {told.get(part)}, but its content gives {found[part]}", hint=_RETRAIN_HINT
-            )
+        if found[part] != manifest[part]:
+            raise ModelError(f"{part} is {manifest[part]}, but its content gives {found[part]}")
 
 
-def _check_forests(model: Model, name: str) -> None:
+def _check_forests(model: Model) -> None:
     """Check every tree before any code walks it, and that all ask for features of the spec alone.
 
     Raises
@@ -310,21 +308,15 @@ def _check_forests(model: Model, name: str) -> None:
     ModelError
         A tree is damaged, or is about other features or kinds.
     """
-    kinds = model.kinds
     expected = len(model.spec.names)
-    try:
-        found = {"model.txt": parse_forest(model.booster_text).n_features}
-        if kinds is not None:
-            found["kinds.txt"] = kinds.forest.n_features
-    except ModelError as error:
-        raise ModelError(f"model {name}: {error.message}", hint=_RETRAIN_HINT) from error
-    for file, n_features in found.items():
-        if n_features != expected:
-            raise ModelError(
-                f"model {name}: {file} is about {n_features} features, its spec about {expected}", hint=_RETRAIN_HINT
-            )
-    if kinds is not None and (unknown := sorted(set(kinds.kinds) - set(MaliceKind))):
-        raise ModelError(f"model {name}: unknown kinds {', '.join(unknown)}", hint=_RETRAIN_HINT)
+    forests = {"model.txt": parse_forest(model.booster_text)}
+    if model.kinds is not None:
+        forests["kinds.txt"] = model.kinds.forest
+        if unknown := sorted(set(model.kinds.kinds) - set(MaliceKind)):
+            raise ModelError(f"unknown kinds {', '.join(unknown)}")
+    for file, forest in forests.items():
+        if forest.n_features != expected:
+            raise ModelError(f"{file} is about {forest.n_features} features, its spec about {expected}")
 
 
 def _dump(content: dict[str, Any]) -> str:
