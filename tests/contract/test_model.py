@@ -55,7 +55,7 @@ def test_order_fills_in_what_is_not_given() -> None:
 
 
 def test_order_takes_blank_texts_nan_and_none_for_not_given() -> None:
-    order = Order(
+    order = Order(  # type: ignore[call-arg]
         **REQUIRED, buyer_id=" ", quantity=float("nan"), address=None, currency="", seen_at="", entity__terminal=""
     )
 

@@ -123,7 +123,7 @@ def test_snapshot_that_cannot_be_written_is_logged_and_nothing_is_lost(folder: P
     scorer.flush()
 
     with full_disk(2_000), caplog.at_level(logging.ERROR):
-        scorer._state.save_snapshot(waits=True)
+        scorer._state.save_snapshot(waits=True)  # type: ignore[attr-defined]
 
     assert "the snapshot of the history history cannot be written: File too large" in caplog.text
     assert list_snapshots(folder) == []
@@ -162,7 +162,7 @@ def test_every_acknowledged_event_is_on_the_disk_when_that_is_asked_for(folder: 
     scorer = open_scorer(folder, durability="always")
     scorer.score(draw_order("t1"))
 
-    assert scorer._state._live._segments[-1].journal._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert scorer._state._live._segments[-1].journal._connection.execute("PRAGMA synchronous").fetchone() == (2,)  # type: ignore[attr-defined]
 
     scorer.close()
     assert read_orders(folder) == ["t1"]

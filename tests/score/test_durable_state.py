@@ -168,7 +168,7 @@ def test_what_was_acknowledged_is_there_once_when_the_scorer_was_never_closed(mo
 
 def abandon(scorer: Scorer) -> None:
     """Leave the history as a process does that is killed: journal and all."""
-    live = scorer._state._live
+    live = scorer._state._live  # type: ignore[attr-defined]
     live._stop.set()
     live._wake.set()
     live._thread.join()
@@ -324,7 +324,7 @@ def test_erased_buyer_is_in_no_byte_of_snapshots_and_journal(folder: Path) -> No
         scorer.score(draw_order(rng, name) | {"buyer_id": name[:4]})
         clock.now += HOUR_US
     scorer.flush()
-    scorer._state.save_snapshot(waits=True)
+    scorer._state.save_snapshot(waits=True)  # type: ignore[attr-defined]
     scorer.score(draw_order(rng, "gone-3") | {"buyer_id": "gone"})
     buyer = History.open(folder, KEY).read().orders["id__buyer"].to_pylist()[1]
     order_ids = History.open(folder, KEY).read().orders["id__order"].to_pylist()[1:]

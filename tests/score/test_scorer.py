@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ordervet.lab.simulate import Simulation
     from ordervet.model import Model
 
-MODEL_OF = {"outcomes": Outcome, "verdicts": Verdict, "corrections": Correction}
+MODEL_OF: dict[str, Any] = {"outcomes": Outcome, "verdicts": Verdict, "corrections": Correction}
 RANK = {"orders": 0, "outcomes": 1, "verdicts": 2, "corrections": 3}
 
 

@@ -220,13 +220,13 @@ def test_child_neither_closes_nor_collects_what_its_parent_has_open(folder: Path
     scorer = open_scorer(folder)
     scorer._shadow = ShadowLog(tmp_path / "shadow.sqlite")  # type: ignore[assignment]
     scorer.score(draw_order(1))
-    connection = scorer._state._live._segments[-1].journal._connection
+    connection = scorer._state._live._segments[-1].journal._connection  # type: ignore[attr-defined]
     before = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
 
     def check() -> bool:
         nonlocal scorer, connection
         scorer.close()
-        scorer._state._live.close()
+        scorer._state._live.close()  # type: ignore[attr-defined]
         n_references = sys.getrefcount(connection)
         del scorer, connection
         gc.collect()
