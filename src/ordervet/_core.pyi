@@ -162,3 +162,45 @@ class FeatureEngine:
     def import_state(self, arrays: dict[str, NDArray[Any]], last_seen_at: int) -> None: ...
     @property
     def last_seen_at(self) -> int: ...
+
+# Forests: src/core/model.
+
+def list_instructions() -> list[str]: ...
+def round_threshold(threshold: float) -> float: ...
+
+class Forest:
+    def __init__(
+        self,
+        n_features: int,
+        n_outputs: int,
+        node_start: NDArray[np.int64],
+        leaf_start: NDArray[np.int64],
+        feature: NDArray[np.int64],
+        threshold: NDArray[np.float64],
+        missing: NDArray[np.int8],
+        default_left: NDArray[np.bool_],
+        left: NDArray[np.int64],
+        right: NDArray[np.int64],
+        leaf_value: NDArray[np.float64],
+        instructions: str = "",
+    ) -> None: ...
+    def score(self, features: NDArray[np.float32], start: int, stop: int, raw: NDArray[np.float64]) -> None: ...
+    def score_one(self, features: NDArray[np.float32]) -> float: ...
+    def walk(self, features: NDArray[np.float32], raw: NDArray[np.float64]) -> None: ...
+    @property
+    def depths(self) -> list[int]: ...
+    @property
+    def n_columns(self) -> int: ...
+    @property
+    def instructions(self) -> str: ...
+
+class Contributions:
+    def __init__(self, forest: Forest, node_count: NDArray[np.float64], leaf_count: NDArray[np.float64]) -> None: ...
+    def explain(
+        self,
+        features: NDArray[np.float32],
+        start: int,
+        stop: int,
+        columns: NDArray[np.int32],
+        shares: NDArray[np.float64],
+    ) -> None: ...
