@@ -28,7 +28,7 @@ $(SCORING): pyproject.toml $(CONSTRAINTS)
 
 $(TESTING): $(SCORING)
 	@echo "Adding what tests need to $(VENV) (once) ..."
-	@$(PIP) --editable . --group core --group test
+	@$(PIP) --group learning --group core --group test  # NOT: --editable . again, which would compile the core once more
 	@touch $@
 
 $(CHECKING): $(TESTING)

@@ -37,6 +37,15 @@ def test_every_requirement_has_a_locked_version() -> None:
     assert {re.split("[<>=]", each)[0].lower() for each in list_requirements(project)} <= locked
 
 
+def test_environments_have_every_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+    needed = {re.split("[<>=]", each)[0] for each in project["project"]["dependencies"]}
+
+    groups = project["dependency-groups"]
+    assert {*groups["scoring"], *groups["learning"]} == needed
+
+
 def test_every_slow_test_exists() -> None:
     lines = (ROOT / "tests" / "slow_tests.txt").read_text(encoding="utf-8").splitlines()
 
