@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -11,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from ordervet.cli import score, streaming
-from ordervet.contract.files.arrow_rows import iter_chunks
 from ordervet.score.stream import stream_scores
 
 if TYPE_CHECKING:
@@ -39,7 +37,7 @@ def chunks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(score, "find_streamable", lambda files: find(files, min_rows=1))
     monkeypatch.setattr(streaming, "stream_scores", note)
-    monkeypatch.setattr(streaming, "iter_chunks", partial(iter_chunks, rows=300))
+    monkeypatch.setattr(streaming, "CHUNK_ROWS", 300)
     monkeypatch.setattr(streaming, "keep_freed_memory", lambda: True)  # it would last for all tests
     return sizes
 
@@ -100,7 +98,7 @@ def test_all_orders_are_written_to_any_file(
 
     for out in outs:
         ordervet("score", tmp_path / "orders.parquet", "--models", models_dir, "--all", "--out", out)
-        monkeypatch.setattr(streaming, "iter_chunks", partial(iter_chunks, rows=10**6))
+        monkeypatch.setattr(streaming, "CHUNK_ROWS", 10**6)
 
     assert outs[0].stat().st_size > 1_000
     if ending == "jsonl":

@@ -132,7 +132,7 @@ def test_full_disk_is_one_clear_error_and_nothing_is_half_visible(history: Histo
 
     try:
         with pytest.raises(
-            HistoryError, match=r"cannot be written: File too large; its last version stands\nhint: free"
+            HistoryError, match=r"cannot be written: File too large; its last version is unchanged\nhint: free"
         ):
             history.ingest(season)
     finally:

@@ -222,10 +222,12 @@ def load_model(folder: Path) -> Model:
     try:
         _Manifest.model_validate(manifest, strict=True)
         model = _build_model(manifest, booster_text, kinds_text)
-        _check_hashes(model, manifest)
+        _check_hashes(model, manifest, folder.name)
         _check_forests(model)
     except ModelError as error:
-        raise ModelError(f"model {folder.name}: {error.message}", hint=_RETRAIN_HINT) from error
+        names_it = error.message.startswith(f"model {folder.name}: ")
+        message = error.message if names_it else f"model {folder.name}: {error.message}"
+        raise ModelError(message, hint=_RETRAIN_HINT) from error
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, MappingError) as error:
         raise ModelError(f"model {folder.name}: its manifest is damaged", hint=_RETRAIN_HINT) from error
     return model
@@ -291,13 +293,13 @@ def _build_model(manifest: dict[str, Any], booster_text: str, kinds_text: str) -
     )
 
 
-def _check_hashes(model: Model, manifest: dict[str, Any]) -> None:
+def _check_hashes(model: Model, manifest: dict[str, Any], name: str) -> None:
     if model.spec.hash != manifest["spec_hash"]:
-        raise ModelError("its features were built under other definitions than this version's")
+        raise ModelError(f"model {name}: its features were built under other definitions than this version's")
     found = model.build_manifest()
     for part in ("model_sha256", "model_id"):
         if found[part] != manifest[part]:
-            raise ModelError(f"{part} is {manifest[part]}, but its content gives {found[part]}")
+            raise ModelError(f"model {name}: {part} is {manifest[part]}, but its content gives {found[part]}")
 
 
 def _check_forests(model: Model) -> None:
