@@ -323,7 +323,7 @@ def _equals(column: pa.ChunkedArray, value: str) -> NDArray[np.bool_]:
 
 
 def _read_ids(column: pa.ChunkedArray) -> NDArray[np.uint64]:
-    """View ids as kernels want them, which are compiled for arrays that are not read-only: copied where they are."""
+    """View ids as an array that can be written: copied where their buffer is read-only."""
     if column.num_chunks == 1 and column.null_count == 0:
         chunk = column.chunk(0)
         buffer = chunk.buffers()[1]

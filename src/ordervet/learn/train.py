@@ -1,4 +1,4 @@
-"""Learn a model from events: mature labels, features by the kernel that serves, a time split, measured figures.
+"""Learn a model from events: mature labels, features by the engine that serves, a time split, measured figures.
 
 A label is mature once enough time has passed for the truth to come out; see docs/definitions.md L1 to L4.
 """

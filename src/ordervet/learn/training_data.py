@@ -2,7 +2,7 @@
 
 All judged orders are kept, and of the others as many as the budget allows. A sampled order stands for a whole number of
 orders of its own day; the weights add up to the day's orders exactly, so that the calibration stays what it was. The
-replay goes slice by slice through the kernel that serves, and of each slice only the kept orders' rows stay.
+replay goes slice by slice through the engine that serves, and of each slice only the kept orders' rows stay.
 """
 
 from __future__ import annotations

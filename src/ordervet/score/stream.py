@@ -208,7 +208,7 @@ def _advance(
 
 
 def _run_ahead(items: Iterator[_Item], executor: ThreadPoolExecutor) -> Iterator[_Item]:
-    """Produce each item in another thread while the previous one is used; kernels and Arrow release the lock."""
+    """Produce each item in another thread while the previous one is used; the core and Arrow release the lock."""
     ahead = executor.submit(next, items, None)
     while (item := ahead.result()) is not None:
         ahead = executor.submit(next, items, None)
