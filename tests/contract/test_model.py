@@ -75,7 +75,7 @@ def test_order_names_every_broken_rule_at_once() -> None:
         placed_at="yesterday",
         amount_minor=-1,
         discount_minor=10**13 + 1,
-        currency="rmb",
+        currency="yuan",
         quantity="1.5",
         is_insured="maybe",
         numbers={"weight": "heavy"},

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ordervet.contract.columns import read_column
+from ordervet.contract.columns import find_currencies, read_column, read_money
 from ordervet.contract.fields import broken_rules
 from ordervet.contract.model import EXTRA_PREFIXES
 from ordervet.contract.schemas import MODELS, table_fields
@@ -59,6 +59,19 @@ instant_texts = st.from_regex(
     fullmatch=True,
 )
 real_texts = st.datetimes(datetime(1989, 12, 1), datetime(2101, 2, 1)).map(lambda at: at.isoformat(sep=" "))
+loose_texts = st.builds(
+    "{}{}{}{}{}{} {}{}:{}{}".format,
+    st.integers(1989, 2102),
+    st.sampled_from("-/.年"),
+    st.integers(0, 13),
+    st.sampled_from("-/.月"),
+    st.integers(0, 32),
+    st.sampled_from(["", "日"]),
+    st.sampled_from(["", "上午", "下午 ", "PM "]),
+    st.integers(0, 25),
+    st.integers(0, 61),
+    st.sampled_from(["", ":5", " pm", "分", " AM +08:00"]),
+)
 hostile = [
     "",
     " ",
@@ -251,7 +264,34 @@ def test_money_columns_agree_with_parse_money(text: str, rest: list[str]) -> Non
     assert values == [parse_or_none(raw, "money", "UTC") for raw in column.to_pylist()]
 
 
-@given(text=st.one_of(instant_texts, real_texts), rest=st.lists(instant_texts, max_size=3), zone=st.sampled_from(ZONES))
+@given(
+    text=st.one_of(money_texts, digits),
+    rest=st.lists(money_texts, max_size=3),
+    codes=st.lists(st.sampled_from(["CNY", "jpy", "JPY", "KWD", "clf", "", "EUR"]), min_size=4, max_size=4),
+)
+@settings(deadline=None)
+def test_money_columns_of_several_currencies_agree_with_parse_money(
+    text: str, rest: list[str], codes: list[str]
+) -> None:
+    column = pa.array([text, *rest])
+    codes = codes[: len(column)]
+
+    read = read_money(column, find_currencies(pa.array(codes)), ZoneInfo("UTC"))
+
+    expected = []
+    for raw, code in zip(column.to_pylist(), codes, strict=True):
+        try:
+            expected.append(None if is_missing(raw) else parse_money(raw, code))
+        except ContractError:
+            expected.append(None)
+    assert read.values.to_pylist() == expected
+
+
+@given(
+    text=st.one_of(instant_texts, real_texts, loose_texts),
+    rest=st.lists(instant_texts | loose_texts, max_size=3),
+    zone=st.sampled_from(ZONES),
+)
 @settings(deadline=None)
 def test_instant_columns_agree_with_parse_instant(text: str, rest: list[str], zone: str) -> None:
     column = pa.array([text, *rest])

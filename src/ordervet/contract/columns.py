@@ -19,6 +19,7 @@ from ordervet.contract.fields import FieldKind
 from ordervet.contract.instants import FIRST_MICROS, LAST_MICROS, read_text_instants, read_timestamps, to_mask
 from ordervet.contract.schemas import arrow_field
 from ordervet.contract.values import (
+    EXPONENTS,
     FALSE_WORDS,
     INTEGER_PATTERN,
     MAX_EXACT_FLOAT,
@@ -29,6 +30,8 @@ from ordervet.contract.values import (
     NUMBER_PATTERN,
     TRIMMED,
     TRUE_WORDS,
+    is_missing,
+    load_zone,
     parse_boolean,
     parse_integer,
     parse_money,
@@ -166,6 +169,44 @@ def read_column(raw: pa.Array, kind: ReadKind, zone: ZoneInfo) -> ReadColumn:
     shape, column = _to_shape(raw)
     is_given = to_mask(column.is_valid()) if column.null_count else np.ones(len(column), bool)
     return ReadColumn(_read_shape(column, shape, kind, zone), is_given)
+
+
+def find_currencies(codes: pa.Array) -> pa.Array | None:
+    """Return the currencies of rows in capital letters, if there is one whose minor unit has not two digits.
+
+    Parameters
+    ----------
+    codes : shape (n,), any type, as given
+    """
+    texts = read_column(codes, "text", load_zone("UTC")).values.dictionary_encode()
+    upper = pc.ascii_upper(texts.dictionary)
+    return upper.take(texts.indices) if pc.any(pc.is_in(upper, pa.array(list(EXPONENTS)))).as_py() else None
+
+
+def read_money(raw: pa.Array, currencies: pa.Array | None, zone: ZoneInfo) -> ReadColumn:
+    """Read amounts in major units as minor units, each by its currency.
+
+    Parameters
+    ----------
+    raw : shape (n,)
+    currencies : shape (n,), as `find_currencies` gives them; without them the minor unit has two digits
+    zone : of other kinds of values
+    """
+    read = read_column(raw, "money", zone)
+    if currencies is None:
+        return read
+    rows = np.flatnonzero(to_mask(pc.is_in(currencies, pa.array(list(EXPONENTS)))))
+    values = read.values.to_pylist()
+    for row, code in zip(rows.tolist(), currencies.take(pa.array(rows)).to_pylist(), strict=True):
+        values[row] = _parse_money_or_none(raw[row].as_py(), code)
+    return ReadColumn(pa.array(values, pa.int64()), read.is_given)
+
+
+def _parse_money_or_none(value: Any, currency: str) -> int | None:
+    try:
+        return None if is_missing(value) else parse_money(value, currency)
+    except ContractError:
+        return None
 
 
 def _read_union(raw: pa.Array, kind: ReadKind, zone: ZoneInfo) -> ReadColumn:

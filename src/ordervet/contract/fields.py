@@ -46,9 +46,10 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True)
 class Reads:
-    """How a raw value becomes a canonical one, before any bound is looked at."""
+    """How a raw value becomes a canonical one, before any bound is looked at; a text perhaps in capitals (ASCII)."""
 
     kind: FieldKind
+    is_upper: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """Run the parser before pydantic's own check."""
@@ -58,7 +59,8 @@ class Reads:
         try:
             if self.kind == "instant":
                 return parse_instant(value, _zone_of(info.context))
-            return _READERS[self.kind](value)
+            read = _READERS[self.kind](value)
+            return read.upper() if self.is_upper and read.isascii() else read
         except ContractError as error:
             rule = "instant" if self.kind == "instant" else "type"
             raise PydanticCustomError(rule, error.message) from None
@@ -146,6 +148,7 @@ class ContractField:
 
     name: str
     kind: FieldKind
+    is_upper: bool = False
     is_required: bool = False
     is_personal: bool = False
     minimum: int | None = None
@@ -215,11 +218,12 @@ def _facts_of(mark: object) -> dict[str, Any]:
             return {fact: getattr(mark, attribute)}
     if isinstance(mark, Personal):
         return {"is_personal": True}
+    if isinstance(mark, Reads):
+        return {"kind": mark.kind, "is_upper": mark.is_upper}
     raise TypeError(f"no vectorised twin for {mark!r}")
 
 
 _PLAIN_MARKS: tuple[tuple[type, str, str], ...] = (
-    (Reads, "kind", "kind"),
     (Ge, "ge", "minimum"),
     (Le, "le", "maximum"),
     (MaxLen, "max_length", "max_length"),

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ordervet.contract.values import END_OF_OFFSETS, FIRST_INSTANT, INSTANT_PATTERN, LAST_INSTANT
+from ordervet.contract.values import END_OF_OFFSETS, FIRST_INSTANT, INSTANT_PATTERN, LAST_INSTANT, normalize_instant
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -48,6 +48,7 @@ def read_text_instants(texts: pa.Array, zone: ZoneInfo) -> pa.Array:
         given = np.flatnonzero(micros != _UNREADABLE)
         micros[given] = _local_to_utc(micros[given], zone)
         return _to_timestamps(micros)
+    texts = _normalize(texts)
     micros = np.full(len(texts), _UNREADABLE)
     is_offset_given = np.zeros(len(texts), bool)
     rows = np.flatnonzero(to_mask(pc.match_substring_regex(texts, INSTANT_PATTERN)))
@@ -60,6 +61,16 @@ def read_text_instants(texts: pa.Array, zone: ZoneInfo) -> pa.Array:
     local = np.flatnonzero(~is_offset_given & (micros != _UNREADABLE))
     micros[local] = _local_to_utc(micros[local], zone)
     return _to_timestamps(micros)
+
+
+def _normalize(texts: pa.Array) -> pa.Array:
+    """Write times of less usual notations in the usual one; what is no time stays as it is."""
+    is_other = ~to_mask(pc.match_substring_regex(texts, INSTANT_PATTERN)) & to_mask(texts.is_valid())
+    if not is_other.any():
+        return texts
+    encoded = texts.filter(pa.array(is_other)).dictionary_encode()
+    usual = [normalize_instant(text) or text for text in encoded.dictionary.to_pylist()]
+    return pc.replace_with_mask(texts, pa.array(is_other), pa.array(usual, pa.string()).take(encoded.indices))
 
 
 def _read_plain(texts: pa.Array) -> Micros | None:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from pydantic_core import PydanticCustomError
 
 from ordervet import _core
-from ordervet.contract.columns import read_column, take_canonical, view_rows
+from ordervet.contract.columns import find_currencies, read_column, read_money, take_canonical, view_rows
 from ordervet.contract.failures import Fault, build_failures, failures_error, observe
 from ordervet.contract.instants import to_mask
 from ordervet.contract.model import check_entity_name, check_extra_name
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ordervet.contract.instants import Mask, Micros
     from ordervet.contract.schemas import EventKind
 
+CURRENCY = "currency"
 _ROWS_AT_ONCE = 2**18  # SPEED: keeps the columns of a step in the processor's cache
 
 
@@ -217,6 +218,8 @@ def read_batch(
     """
     columns: dict[str, pa.Array] = {}
     faults: list[Fault] = []
+    is_priced = bool(in_major) and CURRENCY in batch.schema.names
+    currencies = find_currencies(batch.column(CURRENCY)) if is_priced else None
     for field in fields:
         arrow_type = arrow_field(field).type
         raw = batch.column(field.name) if field.name in batch.schema.names else None
@@ -225,7 +228,10 @@ def read_batch(
             is_coded = pa.types.is_dictionary(canonical.type)
             values = canonical.cast(arrow_type) if is_coded and (not keeps_codes or field.default) else canonical
         elif raw is not None:
-            read = read_column(raw, "money" if field.name in in_major else field.kind, zone)
+            is_major = field.name in in_major
+            read = read_money(raw, currencies, zone) if is_major else read_column(raw, field.kind, zone)
+            if field.is_upper:
+                read = replace(read, values=pc.ascii_upper(read.values))
             is_broken = np.zeros(batch.num_rows, bool)
             for rule, breaks_rule in _broken_rules(read, field, columns, is_partial=is_partial):
                 is_new = breaks_rule & ~is_broken

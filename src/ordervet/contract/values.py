@@ -36,22 +36,55 @@ MAX_FLOAT_ERROR = 2.0**-50  # relative, four steps of a float: what one or two m
 INTEGER_PATTERN = r"^[+-]?[0-9]{1,18}$"
 NUMBER_PATTERN = r"^[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,2})?$"
 _MARK = r"(?:￥|¥|\$|€|£|CNY|RMB)"
-MONEY_PATTERN = (
-    rf"^(?:[+-]?(?:{_MARK} ?)?|{_MARK} ?[+-])"
-    r"(?:[0-9]{1,15}|[0-9]{1,3}(?:,[0-9]{3}){1,4})(?:\.[0-9]{1,2}0{0,18})? ?(?:元|CNY|RMB)?$"
-)
+_MINOR_DIGITS = {2: "[0-9]{1,2}0{0,18}", 3: "[0-9]{1,3}0{0,18}", 0: "0{1,18}", 4: "[0-9]{1,4}0{0,18}"}
+EXPONENTS = {
+    **dict.fromkeys(
+        (
+            *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"),
+            *("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"),
+        ),
+        0,
+    ),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+    **dict.fromkeys(("CLF", "UYW"), 4),
+}
+"""ISO 4217: the digits of the minor unit, of the currencies that do not have two."""
+
+
+def _money_pattern(exponent: int) -> str:
+    return (
+        rf"^(?:[+-]?(?:{_MARK} ?)?|{_MARK} ?[+-])"
+        rf"(?:[0-9]{{1,15}}|[0-9]{{1,3}}(?:,[0-9]{{3}}){{1,4}})(?:\.{_MINOR_DIGITS[exponent]})? ?(?:元|CNY|RMB)?$"
+    )
+
+
+MONEY_PATTERN = _money_pattern(2)
 INSTANT_PATTERN = (
     r"^([0-9]{4})(?:-([0-9]{2})-([0-9]{2})|/([0-9]{1,2})/([0-9]{1,2}))"
     r"(?:[ T]([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?"
     r"(?:(Z)| ?([+-])([0-9]{2}):?([0-9]{2}))?)?$"
 )
+_LOOSE_INSTANT = re.compile(
+    r"^([0-9]{4})(?:([-/.])([0-9]{1,2})\2([0-9]{1,2})|年([0-9]{1,2})月([0-9]{1,2})日?)"
+    r"(?:[ T]?[ ]*(上午|下午|中午|凌晨|晚上|[AP]M)?[ ]*([0-9]{1,2})[:时点]([0-9]{1,2})(?:分)?"
+    r"(?::?([0-9]{1,2})(\.[0-9]{1,9})?秒?)?[ ]*([AP]M)?[ ]*(Z|[+-][0-9]{2}:?[0-9]{2})?)?$",
+    re.IGNORECASE,
+)
+_NAMED_MONTH = re.compile(
+    r"^(?:(?P<month>[A-Z]{3})[A-Z]*\.?[ -](?P<day>[0-9]{1,2}),?"
+    r"|(?P<first>[0-9]{1,2})[ -](?P<after>[A-Z]{3})[A-Z]*\.?,?)"
+    r"[ -](?P<year>(?:20)?[0-9]{2})(?P<time>,?[ ]+[0-9].*)?$",
+    re.IGNORECASE,
+)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MORNINGS, _EVENINGS = ("上午", "凌晨", "am"), ("下午", "晚上", "pm")
 TRUE_WORDS = ("true", "1", "yes", "是")
 FALSE_WORDS = ("false", "0", "no", "否")
 
 END_OF_OFFSETS = 15 * 60  # minutes: no place on earth is that far from UTC
 _INTEGER = re.compile(INTEGER_PATTERN)
 _NUMBER = re.compile(NUMBER_PATTERN)
-_MONEY = re.compile(MONEY_PATTERN)
+_MONEY = {exponent: re.compile(_money_pattern(exponent)) for exponent in _MINOR_DIGITS}
 _INSTANT = re.compile(INSTANT_PATTERN)
 
 
@@ -144,13 +177,14 @@ def parse_boolean(value: object) -> bool:
     raise ContractError("not a yes or no")
 
 
-def parse_money(value: object) -> int:
+def parse_money(value: object, currency: str = "CNY") -> int:
     """Read an amount in major units (元) as exact minor units (分).
 
     Parameters
     ----------
     value : a text such as ``￥1,234.50元``; an integer or decimal; or a float that is an amount with two decimals but
         for the error of float arithmetic (5 * 12.33 is 61.65)
+    currency : three letters; says how many digits the minor unit has
 
     Returns
     -------
@@ -163,12 +197,12 @@ def parse_money(value: object) -> int:
 
     Examples
     --------
-    >>> parse_money("￥1,234.50元")
-    123450
+    >>> parse_money("￥1,234.50元"), parse_money("1234", "JPY"), parse_money("12.345", "KWD")
+    (123450, 1234, 12345)
     """
-    minor = _money_minor(value)
+    minor = _money_minor(value, EXPONENTS.get(currency.upper(), 2))
     if minor is None:
-        raise ContractError("not an amount of money with at most two decimals")
+        raise ContractError("not an amount of money, or with more decimals than its currency has")
     return minor
 
 
@@ -178,7 +212,7 @@ def parse_instant(value: object, time_zone: str | ZoneInfo = DEFAULT_TIME_ZONE) 
     Parameters
     ----------
     value : a datetime, a date (midnight), or a text ``YYYY-MM-DD[ T]HH:MM[:SS[.f]]`` with ``-`` or ``/``, with or
-        without a time and an offset (``Z``, ``+08:00``)
+        without a time and an offset (``Z``, ``+08:00``); or one that `normalize_instant` knows
     time_zone : where a value without an offset is read; a local time that occurs twice means the earlier instant
 
     Returns
@@ -207,6 +241,42 @@ def parse_instant(value: object, time_zone: str | ZoneInfo = DEFAULT_TIME_ZONE) 
     if not FIRST_INSTANT <= instant <= LAST_INSTANT:
         raise ContractError("a time outside the years 1990 to 2100")
     return instant
+
+
+def normalize_instant(text: str) -> str:
+    """Write a time of a less usual notation in the usual one; "" where it is none.
+
+    Parameters
+    ----------
+    text : year, month and day with dots, slashes, dashes or 年月日, digits as they come; or with the month's English
+        name; a clock of 24 or 12 hours
+
+    Examples
+    --------
+    >>> [normalize_instant(text) for text in ("2025年1月5日 下午 8:05", "2025.11.11", "Nov 11, 2025, 8:00:05 PM")]
+    ['2025-01-05 20:05:00', '2025-11-11', '2025-11-11 20:00:05']
+    """
+    named = _NAMED_MONTH.match(text)
+    if named:
+        month, day = (named["month"] or named["after"]).lower(), named["day"] or named["first"]
+        if month not in _MONTHS:
+            return ""
+        time = (named["time"] or "").lstrip(",")
+        text = f"20{named['year'][-2:]}-{_MONTHS.index(month) + 1:02}-{int(day):02}{time}"
+    match = _LOOSE_INSTANT.match(text)
+    if match is None:
+        return ""
+    year, _, *days, before, hour, minute, second, fraction, after, offset = match.groups()
+    date = "-".join([year, *(f"{int(number):02}" for number in days if number)])
+    if hour is None:
+        return date
+    half = (before or after or "").lower()
+    hours = int(hour)
+    if half in _EVENINGS and hours < 12:
+        hours += 12
+    elif half in _MORNINGS and hours == 12:
+        hours = 0
+    return f"{date} {hours:02}:{int(minute):02}:{int(second or 0):02}{fraction or ''}{offset or ''}"
 
 
 @lru_cache(maxsize=64)
@@ -241,29 +311,30 @@ def _whole_number(value: object) -> int | None:
     return None
 
 
-def _money_minor(value: object) -> int | None:
+def _money_minor(value: object, exponent: int) -> int | None:
+    factor = 10**exponent
     if isinstance(value, str):
         text = value.strip(TRIMMED)
-        return _money_from_text(text) if _MONEY.match(text) else None
+        return _money_from_text(text, exponent) if _MONEY[exponent].match(text) else None
     if isinstance(value, float):
-        minor = round(value * 100) if abs(value) <= MAX_FLOAT_MONEY else None
-        return minor if minor is not None and abs(minor / 100 - value) <= abs(value) * MAX_FLOAT_ERROR else None
+        minor = round(value * factor) if abs(value) <= MAX_FLOAT_MONEY else None
+        return minor if minor is not None and abs(minor / factor - value) <= abs(value) * MAX_FLOAT_ERROR else None
     if isinstance(value, Decimal):
-        exact = Fraction(value) * 100 if value.is_finite() and abs(value) <= MAX_MONEY else Fraction(1, 2)
+        exact = Fraction(value) * factor if value.is_finite() and abs(value) <= MAX_MONEY else Fraction(1, 2)
         return exact.numerator if exact.denominator == 1 else None
     whole = _whole_number(value)
-    return None if whole is None or abs(whole) > MAX_MONEY else whole * 100
+    return None if whole is None or abs(whole) > MAX_MONEY else whole * factor
 
 
-def _money_from_text(text: str) -> int:
+def _money_from_text(text: str, exponent: int) -> int:
     whole, _, fraction = re.sub(r"[^0-9.]", "", text).partition(".")
-    minor = int(whole) * 100 + int(fraction[:2].ljust(2, "0"))
+    minor = int(whole + fraction[:exponent].ljust(exponent, "0"))
     return -minor if "-" in text else minor
 
 
 def _read_local(text: str) -> datetime:
     """Read the notation; the result has an offset only where the text has one."""
-    match = _INSTANT.match(text)
+    match = _INSTANT.match(text) or _INSTANT.match(normalize_instant(text))
     if match is None:
         raise ContractError("not a time")
     year, month, day, slash_month, slash_day, hour, minute, second, fraction, *offset = match.groups()
