@@ -140,13 +140,12 @@ def test_read_table_reads_a_workbook_as_text_without_making_ids_floats(tmp_path:
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("a.txt", b"x", "a.txt has no known ending"),
+        ("a.doc", b"x", "a.doc has no known ending"),
         ("a.csv", b"", "a.csv is empty"),
         ("a.csv", b"\xef\xbb\xbf \n", "a.csv is empty"),
         ("a.csv", b"PK\x03\x04rest", "a.csv is not CSV; it looks like a zip archive"),
         ("a.csv", b"  <html>", "a.csv is not CSV; it looks like HTML or XML"),
         ("a.csv", b"id\n\0\n", "a.csv is not CSV"),
-        ("a.csv", "id\n1\n".encode("utf-16"), "a.csv is not CSV; it looks like UTF-16"),
         ("a.csv", b"id\n\xff\xff\xff\n", "a.csv is neither UTF-8 nor GB18030"),
         ("a.csv", b'id,b\n1,"x\ny"\n2\n3,4\n', "a.csv, line 4: 1 values, but the header has 2"),
         ("a.csv", b"id,b\n1,2,3\n", "a.csv, line 2: 3 values, but the header has 2"),
@@ -159,8 +158,8 @@ def test_read_table_reads_a_workbook_as_text_without_making_ids_floats(tmp_path:
         ("a.jsonl", b"[1]\n", "a.jsonl, line 1: not a JSON object"),
         ("a.parquet", b"id\n1\n", "a.parquet is not a whole Parquet file"),
         ("a.arrow", b"PAR1", "a.arrow is not a whole Arrow file; it looks like Parquet"),
-        ("a.xlsx", b"\xd0\xcf\x11\xe0rest", "a.xlsx is not an xlsx workbook; it looks like an old Office file"),
-        ("a.xlsx", b"PK\x03\x04rest", "a.xlsx is not a whole xlsx workbook"),
+        ("a.xlsx", b"\xd0\xcf\x11\xe0rest", "a.xlsx is not a whole workbook; it looks like an old Office file"),
+        ("a.xlsx", b"PK\x03\x04rest", "a.xlsx is not a whole workbook; it looks like a zip archive"),
     ],
 )
 def test_read_table_says_what_is_wrong_with_a_file(tmp_path: Path, name: str, data: bytes, message: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -25,16 +26,20 @@ from ordervet.contract.files.opening import (
     open_error,
     read_head,
 )
-from ordervet.contract.files.row_source import Block, RowSource
+from ordervet.contract.files.row_source import Block, RowSource, find_header
 from ordervet.contract.values import TRIMMED
 from ordervet.errors import FileError
 
 if TYPE_CHECKING:
+    import _csv
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from ordervet.contract.files.opening import Encoding
 
+SEPARATORS = (",", "\t", ";", "|")
+_SEPARATOR_LINE = re.compile(r'^"?sep=(\\t|.)"?\s*$', re.IGNORECASE)
+_ROWS_TO_HEADER = 24
 _BLOCK = MAX_ROW
 _LONG_BLOCK = 4 * 2**20  # bytes: Arrow reads up to 32 blocks ahead of us
 _ROWS_AT_ONCE = 2**14
@@ -46,7 +51,7 @@ class CsvRows(RowSource):
     def __init__(self, path: Path, *, is_long: bool) -> None:
         super().__init__(path, is_long=is_long)
         head = read_head(path, "CSV")
-        cells, self._header_length, self._header_lines = _split_header(head)
+        self._separator, cells, self._header_length, self._header_lines = _split_header(head)
         encoding = find_encoding([head])
         texts = [cell.encode("latin-1").decode(encoding, errors="replace").strip(TRIMMED) for cell in cells]
         self._header = [text.removeprefix("\ufeff") for text in texts]
@@ -59,6 +64,12 @@ class CsvRows(RowSource):
     def names(self) -> tuple[str, ...]:
         """The named columns, each name once."""
         return tuple(self._positions)
+
+    @property
+    def envelope(self) -> str:
+        """How the file was read."""
+        separator = {"\t": "tab"}.get(self._separator, self._separator)
+        return f"separator {separator}, {self.encoding}, header in line {self._header_lines}, {super().envelope}"
 
     @cached_property
     def encoding(self) -> Encoding:
@@ -99,7 +110,7 @@ class CsvRows(RowSource):
             yield from self._read_uneven(positions, n_rows)
         except OSError:
             raise damaged_gzip(self.path) from None
-        if self._has_odd_quotes() and self._ends_in_quote():
+        if self._are_quotes_marks and self._has_odd_quotes and self._ends_in_quote():
             raise FileError(
                 f"{self.path.name}: a quotation mark is never closed", hint="export it again with quoted texts"
             )
@@ -111,7 +122,9 @@ class CsvRows(RowSource):
         names = [str(position) for position in range(len(self._header))]
         read = arrow_csv.ReadOptions(column_names=names, block_size=_LONG_BLOCK if self.is_long else _BLOCK)
         # NOT: an invalid_row_handler for rows of another length; it fails on bytes that are not UTF-8.
-        parse = arrow_csv.ParseOptions(newlines_in_values=True)
+        parse = arrow_csv.ParseOptions(
+            delimiter=self._separator, newlines_in_values=True, quote_char='"' if self._are_quotes_marks else False
+        )
         convert = arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.binary()),
             include_columns=[str(position) for position in positions],
@@ -128,20 +141,31 @@ class CsvRows(RowSource):
         for rows in _in_pieces(self._iter_rows(), n_read):
             even = []
             for number, row in rows:
-                if len(row) == len(self._header):
+                if self._is_even(row):
                     even.append([row[at].encode("latin-1") for at in positions])
                 else:
                     self.broken_rows[number] = len(row)
             cells = zip(*even, strict=True) if even else [()] * len(positions)
             yield pa.record_batch([pa.array(column, pa.binary()) for column in cells], names=names)
 
+    def _is_even(self, row: list[str]) -> bool:
+        """Return whether a row is as long as the header, separators at its end aside."""
+        width = len(self._header)
+        return len(row) == width or (len(row) > width and not any(row[width:]))
+
     def _iter_rows(self) -> Iterator[list[str]]:
         """Read the rows below the header in plain Python, byte for byte as Latin-1."""
         with self._open_rows() as text:
             try:
-                yield from (row for row in csv.reader(_lines(text, self.path)) if row)
+                yield from (row for row in self._parse(text) if row)
             except csv.Error:
                 raise _damaged(self.path) from None
+
+    def _parse(self, text: io.TextIOWrapper) -> _csv.Reader:
+        lines = _lines(text, self.path)
+        if self._are_quotes_marks:
+            return csv.reader(lines, delimiter=self._separator)
+        return csv.reader(lines, delimiter=self._separator, quoting=csv.QUOTE_NONE)
 
     def _open_rows(self) -> io.TextIOWrapper:
         file = open_bytes(self.path)
@@ -152,8 +176,8 @@ class CsvRows(RowSource):
         """Find the first row of another length than the header's."""
         width = len(self._header)
         with self._open_rows() as text:
-            rows = csv.reader(_lines(text, self.path))
-            uneven = next(row for row in rows if row and len(row) != width)
+            rows = self._parse(text)
+            uneven = next(row for row in rows if row and not self._is_even(row))
             return FileError(
                 f"{self.path.name}, line {self._header_lines + rows.line_num}: {len(uneven)} values, but the header "
                 f"has {width}",
@@ -165,6 +189,12 @@ class CsvRows(RowSource):
         """Whether nothing but line ends comes after the header."""
         return not any(piece.strip() for piece in iter_bytes(self.path, self._header_length))
 
+    @cached_property
+    def _are_quotes_marks(self) -> bool:
+        """Whether quotation marks enclose cells; in text separated by tabs they can be inches, and nothing else."""
+        return self._separator != "\t" or not self._has_odd_quotes
+
+    @cached_property
     def _has_odd_quotes(self) -> bool:
         return sum(piece.count(b'"') for piece in iter_bytes(self.path)) % 2 == 1
 
@@ -199,18 +229,36 @@ def _lines(text: io.TextIOWrapper, path: Path) -> Iterator[str]:
         yield line
 
 
-def _split_header(head: bytes) -> tuple[list[str], int, int]:
-    """Return the cells of the first row, byte for byte as Latin-1, and the bytes and lines that it takes."""
+def _split_header(head: bytes) -> tuple[str, list[str], int, int]:
+    """Find the separator and the header.
+
+    Returns
+    -------
+    separator, cells of the header, byte for byte as Latin-1, and the bytes and lines down to it
+    """
     mark = b"\xef\xbb\xbf"
-    text = head.removeprefix(mark)
-    lines = io.StringIO(text.decode("latin-1"), newline="").readlines()
-    rows = csv.reader(lines)
+    text = head.removeprefix(mark).decode("latin-1")
+    lines = io.StringIO(text, newline="").readlines()
+    named = _SEPARATOR_LINE.match(lines[0]) if lines else None
+    first = 1 if named else 0
+    found = [
+        _find_header(lines, first, separator)
+        for separator in ((named[1].replace("\\t", "\t"),) if named else SEPARATORS)
+    ]
+    separator, cells, n_lines = max(found, key=lambda each: len(each[1]))
+    return separator, cells, sum(map(len, lines[:n_lines])) + len(head) - len(text), n_lines
+
+
+def _find_header(lines: list[str], first: int, separator: str) -> tuple[str, list[str], int]:
+    """Find the first row that is filled about as far as rows are: titles above it are not."""
+    reader = csv.reader(lines[first:], delimiter=separator)
+    rows: list[tuple[list[str], int]] = []
     try:
-        cells = next(row for row in rows if row)
-    except (csv.Error, StopIteration):
-        cells = []
-    length = sum(map(len, lines[: rows.line_num]))
-    return cells, length + len(head) - len(text), rows.line_num
+        rows += ((row, first + reader.line_num) for row in islice((row for row in reader if row), _ROWS_TO_HEADER))
+    except csv.Error:
+        rows = rows[:1]
+    at = find_header([row for row, _ in rows])
+    return (separator, *rows[at]) if rows else (separator, [], len(lines))
 
 
 def _damaged(path: Path) -> FileError:

@@ -148,9 +148,10 @@ def read_counted_events(
     FileError, ContractError, MappingError
         As for `read_events`.
     """
-    all_paths = [Path(path) for path in ([paths] if isinstance(paths, str) else paths)]
-    names = [path.name for path in all_paths]
-    files = FileReader(mapping, time_zone, formats_dir, format or AUTO).read_whole(all_paths)
+    reader = FileReader(mapping, time_zone, formats_dir, format or AUTO)
+    plain = reader.unpack(Path(path) for path in ([paths] if isinstance(paths, str) else paths))
+    names = [path.name for path in plain]
+    files = reader.read_whole(plain)
     gathered = {kind: _gather(kind, files, names) for kind in MODELS}
     orders = gathered["orders"]
     for kind in ("outcomes", "verdicts", "corrections"):

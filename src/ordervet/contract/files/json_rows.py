@@ -207,10 +207,23 @@ def _flatten(record: dict[str, Any], places: Iterable[JsonPlaces]) -> Iterator[d
         lines = _get(record, place)
         if isinstance(lines, list) and any(isinstance(line, dict) for line in lines):
             above = {name: text for name, text in _leaves(record, "", 0) if not name.startswith(place)}
+            lists = {name: text for name, text in _lists(record, "", 0) if not name.startswith(place)}
             for line in _objects(lines):
-                yield above | dict(_leaves(line, place + ".", 0))
+                yield above | lists | flatten_record(line, place + ".")
+                lists = {}  # NOTE: on the first line alone, so that what is nested counts once
             return
-    yield dict(_leaves(record, "", 0))
+    yield flatten_record(record)
+
+
+def flatten_record(record: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Flatten one record, names joined by dots; of a list of objects the first is flattened too, and all are JSON.
+
+    Parameters
+    ----------
+    record : as `json` reads it, numbers as they are written
+    prefix : of the names
+    """
+    return dict(_lists(record, prefix, 0)) | dict(_leaves(record, prefix, 0))
 
 
 def _leaves(value: dict[str, Any], prefix: str, depth: int) -> Iterator[tuple[str, str]]:
@@ -219,8 +232,19 @@ def _leaves(value: dict[str, Any], prefix: str, depth: int) -> Iterator[tuple[st
             yield from _leaves(each, f"{prefix}{name}.", depth + 1)
         elif isinstance(each, list) and not any(isinstance(item, (dict, list)) for item in each):
             yield prefix + name, ",".join(map(_text_of, each))
+        elif isinstance(each, list) and isinstance(each[0], dict) and depth < _MAX_DEPTH:
+            yield from _leaves(each[0], f"{prefix}{name}.", depth + 1)
         elif not isinstance(each, (dict, list)):
             yield prefix + name, _text_of(each)
+
+
+def _lists(value: dict[str, Any], prefix: str, depth: int) -> Iterator[tuple[str, str]]:
+    """Yield the lists of objects, as JSON."""
+    for name, each in value.items():
+        if isinstance(each, dict) and depth < _MAX_DEPTH:
+            yield from _lists(each, f"{prefix}{name}.", depth + 1)
+        elif isinstance(each, list) and each and isinstance(each[0], dict):
+            yield prefix + name, json.dumps(each).encode("utf-8", "replace").decode()
 
 
 def _text_of(value: str | bool | None) -> str:

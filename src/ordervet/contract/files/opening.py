@@ -13,14 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-READABLE = (".csv", ".csv.gz", ".jsonl", ".parquet", ".arrow", ".feather", ".xlsx")
+READABLE = (".csv", ".tsv", ".txt", ".jsonl", ".parquet", ".arrow", ".feather", ".xlsx", ".xls")
+PACKED = (".gz", ".zip")
+SEPARATED = (".csv", ".tsv", ".txt", ".csv.gz")
+SHEETS = (".xlsx", ".xls")
+TEXTS = (".csv", ".tsv", ".txt", ".json", ".jsonl")
 MAX_ROW = 16 * 2**20  # bytes: no row of a text file may be longer
 _HEAD = 2**20
-_READ_WHOLE = (".json", ".xlsx")  # by their nature; every other kind is also read in pieces
+_READ_WHOLE = (".json", *SHEETS)  # by their nature; every other kind is also read in pieces
 _MAX_WHOLE = 512 * 2**20  # bytes of a file that is always read whole
 _MAX_PIECE = 64 * 2**20  # bytes of plain text; a longer file is read in pieces
 #: About how many times its size a file takes as plain text.
-_EXPANSION = {".csv": 1, ".csv.gz": 8, ".jsonl": 1, ".parquet": 8, ".arrow": 1, ".feather": 2}
+_EXPANSION = {".csv": 1, ".tsv": 1, ".txt": 1, ".csv.gz": 8, ".jsonl": 1, ".parquet": 8, ".arrow": 1, ".feather": 2}
 # How other formats begin; a text file never does.
 _MAGIC = {
     b"PAR1": "Parquet",
@@ -45,8 +49,14 @@ def check_ending(path: Path) -> None:
     FileError
         It has none of them.
     """
-    if not path.name.lower().endswith((*READABLE, ".json")):
-        raise FileError(f"{path.name} has no known ending", hint=f"use one of {', '.join(READABLE)}")
+    name = path.name.lower()
+    if not is_readable(path) and not name.endswith(".zip"):
+        raise FileError(f"{path.name} has no known ending", hint=f"use one of {', '.join((*READABLE, *PACKED))}")
+
+
+def is_readable(path: Path) -> bool:
+    """Return whether a file's name has the ending of a file of rows, zipped by gzip or not."""
+    return path.name.lower().removesuffix(".gz").endswith((*READABLE, ".json"))
 
 
 def is_long(path: Path) -> bool:
@@ -90,6 +100,16 @@ def _looks_like(data: bytes) -> str:
     """Name the other format that the first bytes belong to; "" when they look like text."""
     start = data[:64].lstrip()
     return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), "")
+
+
+def looks_like_text(path: Path) -> bool:
+    """Return whether a file named as a workbook is separated text, as some programs write it."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(2**12)
+    except OSError as error:
+        raise open_error(path, error) from None
+    return bool(start) and not _looks_like(start) and b"\0" not in start
 
 
 def read_bytes(path: Path) -> bytes:

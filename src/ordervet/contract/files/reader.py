@@ -26,6 +26,7 @@ from ordervet.contract.files.pieces import (
 )
 from ordervet.contract.files.row_source import RawRows
 from ordervet.contract.files.rows import open_rows
+from ordervet.contract.files.unpacking import Unpacker
 from ordervet.contract.files.whole_orders import close_orders, find_ends
 from ordervet.contract.formats.definition import Format
 from ordervet.contract.formats.detection import choose_format, detect_format
@@ -89,6 +90,14 @@ class FileReader:
     formats_dir: str | Path | None = None
     format: str = AUTO
 
+    def unpack(self, paths: Iterable[Path]) -> list[Path]:
+        """Return the files to be read instead of zipped ones; they stay as long as the reader does."""
+        return [plain for path in paths for plain in self._unpacker.unpack(path)]
+
+    @cached_property
+    def _unpacker(self) -> Unpacker:
+        return Unpacker()
+
     def read_whole(self, paths: Iterable[Path]) -> list[FilePiece]:
         """Read files, each as one piece.
 
@@ -97,7 +106,11 @@ class FileReader:
         FileError, ContractError, MappingError
             As for `read_events`.
         """
-        files = [piece for number, path in enumerate(paths) for piece in self.iter_pieces(number, path, in_one=True)]
+        files = [
+            piece
+            for number, path in enumerate(self.unpack(paths))
+            for piece in self.iter_pieces(number, path, in_one=True)
+        ]
         self._check_use({file.format for file in files})
         return files
 
@@ -109,8 +122,9 @@ class FileReader:
         FileError, ContractError, MappingError
             As for `read_events`, as soon as it is met.
         """
-        numbered = list(enumerate(paths))
-        if any(is_long(path) for path in paths):
+        plain = self.unpack(paths)
+        numbered = list(enumerate(plain))
+        if any(is_long(path) for path in plain):
             numbered.sort(key=lambda each: not self._holds_orders(each[1]))
         group: list[FilePiece] = []
         formats: set[str] = set()
@@ -185,7 +199,7 @@ class FileReader:
         if any(name in INSTANT_FIELDS for name in source.raw_names):
             return NATIVE
         try:
-            return detect_format(source.names, self._formats, where=where)
+            return detect_format(source.names, self._formats, where=where, envelope=source.envelope)
         except FileError:
             if self.mapping is not None:
                 return MAPPED

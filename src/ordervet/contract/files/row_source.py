@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
+    from ordervet.contract.files.unpacking import Unpacker
     from ordervet.contract.instants import Mask, Micros
 
 
@@ -88,12 +89,19 @@ class RowSource(ABC):
     ----------
     broken_rows : row number, from 0 → values, of rows of another length than the header's, which blocks leave out;
         complete once all blocks are read
+    unpacker : what unpacked the file
     """
 
     def __init__(self, path: Path, *, is_long: bool) -> None:
         self.path = path
         self.is_long = is_long
         self.broken_rows: dict[int, int] = {}
+        self.unpacker: Unpacker | None = None
+
+    @property
+    def envelope(self) -> str:
+        """How the file was read, for a message: separator, encoding, row of the header."""
+        return f"{len(self.names)} columns"
 
     @property
     @abstractmethod
@@ -148,6 +156,21 @@ class RowSource(ABC):
                 hint="give every column a name of its own",
             )
         return table if len(kept) == len(names) else table.select(kept)
+
+
+def find_header(rows: Sequence[Sequence[object]]) -> int:
+    """Find the row of names: the first that has a name for more than half of the columns that rows fill.
+
+    Parameters
+    ----------
+    rows : the first of a file, without blank ones
+
+    Returns
+    -------
+    its place; those above it are titles
+    """
+    n_filled = [sum(cell not in {"", None} for cell in row) for row in rows]
+    return next((at for at, n in enumerate(n_filled) if 2 * n > max(n_filled)), 0)
 
 
 def clean_block(table: pa.Table, names: Collection[str]) -> Block:

@@ -10,9 +10,11 @@ import pyarrow as pa
 from ordervet.contract.files.arrow_rows import ArrowRows
 from ordervet.contract.files.csv_rows import CsvRows
 from ordervet.contract.files.json_rows import JsonRows
-from ordervet.contract.files.opening import check_ending, is_long
+from ordervet.contract.files.opening import SEPARATED, SHEETS, is_long, looks_like_text
 from ordervet.contract.files.row_source import RawRows
 from ordervet.contract.files.sheet_rows import SheetRows
+from ordervet.contract.files.unpacking import Unpacker
+from ordervet.errors import FileError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -35,15 +37,21 @@ def open_rows(path: str | Path, json_places: Sequence[JsonPlaces] = (), *, in_on
     FileError
         The file is missing, empty, unreadable, or not what its ending says.
     """
-    path = Path(path)
-    check_ending(path)
+    unpacker = Unpacker()
+    path, *others = unpacker.unpack(Path(path))
+    if others:
+        raise FileError(f"{Path(path).name} holds {len(others) + 1} files", hint="unpack it, and name one of them")
     in_pieces = not in_one and is_long(path)
     name = path.name.lower()
-    if name.endswith((".csv", ".csv.gz")):
-        return CsvRows(path, is_long=in_pieces)
-    if name.endswith((".json", ".jsonl")):
-        return JsonRows(path, json_places, is_long=in_pieces)
-    return SheetRows(path) if name.endswith(".xlsx") else ArrowRows(path, is_long=in_pieces)
+    source: RowSource
+    if name.endswith(SEPARATED) or (name.endswith(SHEETS) and looks_like_text(path)):
+        source = CsvRows(path, is_long=in_pieces)
+    elif name.endswith((".json", ".jsonl")):
+        source = JsonRows(path, json_places, is_long=in_pieces)
+    else:
+        source = SheetRows(path) if name.endswith(SHEETS) else ArrowRows(path, is_long=in_pieces)
+    source.unpacker = unpacker
+    return source
 
 
 def read_table(path: str | Path) -> pa.Table:
@@ -51,14 +59,15 @@ def read_table(path: str | Path) -> pa.Table:
 
     Parameters
     ----------
-    path : ending in .csv, .csv.gz, .jsonl, .parquet, .arrow, .feather or .xlsx. Text is UTF-8, with or without a byte
-        order mark, or GB18030; of a workbook the first sheet is read, its first row being the header, and below it
-        those of the other sheets that have the same header
+    path : ending in .csv, .tsv, .txt, .jsonl, .parquet, .arrow, .feather, .xlsx or .xls, or in .gz or .zip after that.
+        Text is UTF-8, with or without a byte order mark, UTF-16 with one, or GB18030, its cells separated by commas,
+        semicolons, tabs or bars; of a workbook the first sheet is read, and below it those of the other sheets that
+        have the same header. Titles above the header are left out
 
     Returns
     -------
-    shape (n_rows, n_columns); all text for .csv and .xlsx, because guessing types is how an id loses its leading zeros.
-    A file with a header alone has no rows.
+    shape (n_rows, n_columns); all text for separated text and workbooks, because guessing types is how an id loses its
+    leading zeros. A file with a header alone has no rows.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Workbooks (.xlsx): the first sheet, and below it those of the other sheets with the same header."""
+"""Workbooks (.xlsx, .xls): the first sheet, and below it those of the other sheets with the same header."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ordervet.contract.files.opening import read_bytes, wrong_format
-from ordervet.contract.files.row_source import RowSource, clean_block
+from ordervet.contract.files.row_source import RowSource, clean_block, find_header
 from ordervet.contract.values import TRIMMED
 from ordervet.errors import FileError
 
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
+    import python_calamine
+
     from ordervet.contract.files.row_source import Block
 
+_MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+_ROWS_TO_HEADER = 24
 _FIRST_INEXACT = 10**15  # Excel keeps fifteen digits of a number
 
 
@@ -59,19 +63,32 @@ class SheetRows(RowSource):
 def _read_sheets(data: bytes, path: Path) -> list[list[Any]]:
     import python_calamine
 
-    if not data.startswith(b"PK\x03\x04"):
-        raise wrong_format(path, "an xlsx workbook", data)
+    if not data.startswith(_MAGIC):
+        raise wrong_format(path, "a workbook", data)
     try:
         workbook = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
         tables = [s.name for s in workbook.sheets_metadata if s.typ == python_calamine.SheetTypeEnum.WorkSheet]
-        sheets: list[list[list[Any]]] = [workbook.get_sheet_by_name(name).to_python() for name in tables]
+        sheets = [_fill_merged(workbook.get_sheet_by_name(name)) for name in tables]
     except python_calamine.PasswordError:
         raise FileError(f"{path.name} is locked by a password", hint="save it without one") from None
     except (python_calamine.CalamineError, OSError):
-        raise wrong_format(path, "a whole xlsx workbook", data) from None
+        raise wrong_format(path, "a whole workbook", data) from None
     if not sheets or not sheets[0]:
         raise FileError(f"the first sheet of {path.name} is empty", hint="put the table on the first sheet")
-    return _join_sheets(*sheets)
+    return _join_sheets(*map(_leave_titles_out, sheets))
+
+
+def _fill_merged(sheet: python_calamine.CalamineSheet) -> list[list[Any]]:
+    """Read a sheet; the value of merged cells stands in each of their rows."""
+    rows: list[list[Any]] = sheet.to_python(skip_empty_area=False)
+    for (top, left), (bottom, _) in sheet.merged_cell_ranges or ():
+        for row in rows[top + 1 : bottom + 1]:
+            row[left] = rows[top][left]
+    return [row for row in rows if any(cell != "" for cell in row)]
+
+
+def _leave_titles_out(rows: list[list[Any]]) -> list[list[Any]]:
+    return rows[find_header(rows[:_ROWS_TO_HEADER]) :]
 
 
 def _join_sheets(first: list[list[Any]], *others: list[list[Any]]) -> list[list[Any]]:

@@ -77,7 +77,7 @@ def describe_file(
     source = open_rows(path, [each.json_places for each in formats])
     name = source.path.name
     if format in {None, "auto"}:
-        fmt = detect_format(source.names, formats, where=name)
+        fmt = detect_format(source.names, formats, where=name, envelope=source.envelope)
     else:
         fmt = choose_format(str(format), source.names, formats, where=name)
     return _describe(name, fmt, Header(source.names))

@@ -14,7 +14,7 @@ from ordervet.contract.files.cells import plain_name
 from ordervet.errors import FileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ordervet.contract.formats.definition import Format
 
@@ -52,9 +52,19 @@ class Header:
             self._by_plain_name.setdefault(plain_name(name), name)
 
     def find(self, aliases: Iterable[str]) -> tuple[str, ...]:
-        """Return the file's columns that have one of some names, in the order of those names."""
-        found = (self._by_plain_name.get(plain_name(alias)) for alias in aliases)
-        return tuple(dict.fromkeys(name for name in found if name is not None))
+        """Return the file's columns that have one of some names, in the order of those names.
+
+        Parameters
+        ----------
+        aliases : names; one that ends in * is all columns that begin so, in the order of the file
+        """
+        return tuple(dict.fromkeys(name for alias in aliases for name in self._find_one(plain_name(alias))))
+
+    def _find_one(self, alias: str) -> Iterator[str]:
+        if alias.endswith("*"):
+            yield from (name for plain, name in self._by_plain_name.items() if plain.startswith(alias[:-1]))
+        elif alias in self._by_plain_name:
+            yield self._by_plain_name[alias]
 
 
 def match_format(header: Header, candidate: Format) -> Match:
@@ -64,7 +74,7 @@ def match_format(header: Header, candidate: Format) -> Match:
     return Match(candidate, len(known) / max(len(header.names), 1), missing)
 
 
-def detect_format(names: Sequence[str], formats: Iterable[Format], *, where: str) -> Format:
+def detect_format(names: Sequence[str], formats: Iterable[Format], *, where: str, envelope: str) -> Format:
     """Find the one format that a file has.
 
     Parameters
@@ -72,6 +82,7 @@ def detect_format(names: Sequence[str], formats: Iterable[Format], *, where: str
     names : the file's columns
     formats : those to choose from
     where : what a message calls the file
+    envelope : how it was read, for the message
 
     Raises
     ------
@@ -82,7 +93,7 @@ def detect_format(names: Sequence[str], formats: Iterable[Format], *, where: str
     matches = sorted((match_format(header, each) for each in formats), key=lambda match: -match.score)
     fitting = [match for match in matches if not match.missing and match.score >= _MIN_SCORE]
     if not fitting:
-        raise _unknown(where, matches)
+        raise _unknown(where, matches, envelope)
     best = [match for match in fitting if match.score > fitting[0].score - _LEAD]
     if len(best) > 1:
         most = max(len(match.format.required_columns) for match in best)
@@ -113,11 +124,13 @@ def choose_format(name: str, names: Sequence[str], formats: Iterable[Format], *,
     return by_name[name]
 
 
-def _unknown(where: str, matches: Sequence[Match]) -> FileError:
+def _unknown(where: str, matches: Sequence[Match], envelope: str) -> FileError:
     closest = max(matches, key=lambda match: (match.score * (1 - 0.25 * len(match.missing)), match.score), default=None)
-    message = f"{where} matches no known format"
+    nearest = ""
     if closest is not None and closest.score > 0:
-        known = f"it knows {closest.score:.0%} of the columns"
         lacks = f", but wants {', '.join(closest.missing)}" if closest.missing else ""
-        message += f"; the closest is {closest.format.name}: {known}{lacks}"
-    return FileError(message, hint="ordervet formats lists the formats; a mapping or a format file can add this one")
+        nearest = f"; the closest is {closest.format.name}: it knows {closest.score:.0%} of the columns{lacks}"
+    return FileError(
+        f"{where} matches no known format{nearest}\n - read with {envelope}",
+        hint="ordervet formats lists the formats; a mapping or a format file can add this one",
+    )

@@ -1,0 +1,117 @@
+"""Zipped files and UTF-16 text become plain files in a private folder of their own, which goes away with the reader."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import gzip
+import shutil
+import tempfile
+import weakref
+import zipfile
+import zlib
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, cast
+
+from ordervet.contract.files.opening import TEXTS, check_ending, is_readable, open_error, wrong_format
+from ordervet.errors import FileError
+
+if TYPE_CHECKING:
+    from typing import IO
+
+_PIECE = 2**20
+_MAX_UNPACKED = 16 * 2**30  # bytes
+_UTF8_NAMES = 0x800  # the flag of a zip archive's entry
+
+
+class Unpacker:
+    """Unpacks files that cannot be read as they are; keep it as long as the files that it gives."""
+
+    def unpack(self, path: Path) -> list[Path]:
+        """Return the files to be read instead of a file: those in a zip archive, or the file itself.
+
+        Raises
+        ------
+        FileError
+            The file is missing, damaged, locked, or an archive without a file that can be read.
+        """
+        check_ending(path)
+        name = path.name.lower()
+        if name.endswith(".zip"):
+            return [self._as_plain_text(member) for member in self._unzip(path)]
+        if name.endswith(".gz") and not name.endswith(".csv.gz"):
+            return [self._as_plain_text(self._gunzip(path))]
+        return [self._as_plain_text(path)]
+
+    @cached_property
+    def _folder(self) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix="ordervet-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    def _new_path(self, name: str) -> Path:
+        return Path(tempfile.mkdtemp(dir=self._folder)) / name
+
+    def _unzip(self, path: Path) -> list[Path]:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                entries = {_name_of(entry): entry for entry in archive.infolist() if not entry.is_dir()}
+                readable = {name: entry for name, entry in sorted(entries.items()) if is_readable(Path(name))}
+                if not readable:
+                    raise FileError(f"{path.name} holds no file that can be read", hint="zip the exports themselves")
+                if sum(entry.file_size for entry in readable.values()) > _MAX_UNPACKED:
+                    raise FileError(f"{path.name} unpacks to more than 16 GiB", hint="unpack it, and name the files")
+                return [self._copy(archive.open(readable[name]), f"{path.stem} - {name}", path) for name in readable]
+        except RuntimeError:
+            raise FileError(f"{path.name} is locked by a password", hint="save it without one") from None
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError):
+            raise wrong_format(path, "a whole zip archive", path.read_bytes()[:64]) from None
+        except OSError as error:
+            raise open_error(path, error) from None
+
+    def _gunzip(self, path: Path) -> Path:
+        try:
+            return self._copy(cast("IO[bytes]", gzip.open(path)), path.name[: -len(".gz")], path)
+        except (gzip.BadGzipFile, zlib.error, EOFError):
+            raise wrong_format(path, "a whole gzip file", path.read_bytes()[:64]) from None
+        except OSError as error:
+            raise open_error(path, error) from None
+
+    def _copy(self, source: IO[bytes], name: str, path: Path) -> Path:
+        """Copy what an archive holds; one that unpacks to more than it says, or without an end, is refused."""
+        target = self._new_path(name)
+        with source, target.open("wb") as file:
+            for piece in iter(lambda: source.read(_PIECE), b""):
+                file.write(piece)
+                if file.tell() > _MAX_UNPACKED:
+                    raise FileError(f"{path.name} unpacks to more than 16 GiB", hint="unpack it, and name the files")
+        return target
+
+    def _as_plain_text(self, path: Path) -> Path:
+        """Write UTF-16 text as UTF-8; anything else stays as it is."""
+        if not path.name.lower().endswith(TEXTS):
+            return path
+        try:
+            with path.open("rb") as file:
+                start = file.read(4)
+        except OSError as error:
+            raise open_error(path, error) from None
+        if not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or len(start) < len("ab"):
+            return path
+        target = self._new_path(path.name)
+        with (
+            path.open(encoding="utf-16", errors="replace", newline="") as source,
+            target.open("w", encoding="utf-8", newline="") as file,
+        ):
+            shutil.copyfileobj(source, file, _PIECE)
+        return target
+
+
+def _name_of(entry: zipfile.ZipInfo) -> str:
+    """Return the name of a zipped file without folders; Chinese programs write it in GB18030 without saying so."""
+    name = entry.filename
+    if not entry.flag_bits & _UTF8_NAMES:
+        with contextlib.suppress(UnicodeError):
+            name = name.encode("cp437").decode("gb18030")
+    return PurePosixPath(name.replace("\\", "/")).name

@@ -1,0 +1,235 @@
+"""Files as spreadsheets, ERP programs and mailboxes leave them: the same table comes out of each."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+import xlsxwriter
+
+from ordervet.contract import read_counted_events
+from ordervet.contract.files.rows import open_rows
+from ordervet.errors import FileError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ordervet.contract import Events
+
+HEADER = ["订单编号", "买家会员名", "总金额", "订单状态", "订单创建时间", "订单付款时间", "宝贝标题", "宝贝总数量"]
+ROW = ["2301000000000000017", "甲", "300.00", "已发货", "2025-11-11 20:00:05", "2025-11-11 20:00:30", "帽子", "1"]
+OTHER = ["2301000000000000025", "乙", "20.00", "已发货", "2025-11-11 20:01:05", "2025-11-11 20:01:30", "a|b;c", "2"]
+REFUNDS = (
+    "订单编号,退款编号,退款的申请时间,退款状态,退款完结时间,买家退款金额\n"
+    "2301000000000000017,R1,2025-11-12 09:00:00,退款中,,9.00\n"
+)
+
+
+def write_lines(separator: str, rows: list[list[str]]) -> str:
+    return "\n".join(separator.join(f'"{cell}"' if separator in cell else cell for cell in row) for row in rows) + "\n"
+
+
+def read(path: Path) -> Events:
+    events, failures, _ = read_counted_events([path])
+    assert failures.num_rows == 0, failures.to_pylist()
+    return events
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Events:
+    path = tmp_path / "plain.csv"
+    path.write_text(write_lines(",", [HEADER, ROW, OTHER]), "utf-8")
+    events = read(path)
+    assert events.orders.num_rows == 2
+    return events
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("name", ["export.csv", "export.txt", "export.tsv"])
+def test_separated_text_is_read_by_its_separator_whatever_its_name(
+    tmp_path: Path, plain: Events, name: str, separator: str, encoding: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(write_lines(separator, [HEADER, ROW, OTHER]).encode(encoding))
+
+    assert read(path) == plain
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        "sep=;\n",
+        '"sep=;"\r\n',
+        "订单报表\n",
+        "店铺：甲;导出时间：2025-11-12\n\n",
+        ";;;;;;;\n订单报表;;;;;;;\n",
+        "a\nb\nc\n",
+    ],
+)
+def test_what_stands_above_the_header_is_left_out(tmp_path: Path, plain: Events, above: str) -> None:
+    path = tmp_path / "export.csv"
+    path.write_text(above + write_lines(";", [HEADER, ROW, OTHER]), "utf-8")
+
+    assert read(path) == plain
+
+
+@pytest.mark.parametrize("n_at_header", [0, 2])
+@pytest.mark.parametrize("n_at_rows", [0, 1, 3])
+def test_separators_at_the_end_of_rows_say_nothing(
+    tmp_path: Path, plain: Events, n_at_header: int, n_at_rows: int
+) -> None:
+    path = tmp_path / "export.csv"
+    rows = [HEADER + [""] * n_at_header, ROW + [""] * n_at_rows, OTHER]
+    if n_at_header > n_at_rows or n_at_header:
+        rows = [rows[0], ROW + [""] * max(n_at_rows, n_at_header), OTHER + [""] * n_at_header]
+    path.write_text(write_lines(",", rows), "utf-8")
+
+    assert read(path) == plain
+
+
+def test_a_row_with_a_value_beyond_the_header_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    path.write_text(write_lines(",", [HEADER, [*ROW, "", "x"], [*OTHER, ""]]), "utf-8")
+
+    events, failures, _ = read_counted_events([path])
+
+    assert events.orders["order_id"].to_pylist() == [OTHER[0]]
+    assert failures.select(["row", "rule"]).to_pylist() == [{"row": 0, "rule": "columns"}]
+
+
+def test_inches_in_text_separated_by_tabs_are_no_quotation_marks(tmp_path: Path) -> None:
+    path = tmp_path / "export.txt"
+    rows = [HEADER, [*ROW[:6], '"5 screen', "1"], OTHER]
+    path.write_text("\n".join("\t".join(row) for row in rows), "utf-8")
+
+    assert read(path).orders["item_id"].to_pylist() == ['"5 screen', "a|b;c"]
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        *("2025年11月11日 20:00:05", "2025.11.11 20:00:05", "2025/11/11 下午 08:00:05", "2025-11-11 8:00:05 PM"),
+        *("20251111200005", "45972.8333912037", "2025年11月11日20时00分05秒", "Nov 11, 2025, 8:00:05 PM"),
+    ],
+)
+def test_times_are_read_in_every_notation(tmp_path: Path, plain: Events, time: str) -> None:
+    path = tmp_path / "export.csv"
+    path.write_text(write_lines(";", [HEADER, [*ROW[:4], time, *ROW[5:]], OTHER]), "utf-8")
+
+    assert read(path) == plain
+
+
+def build_workbook(rows: Sequence[Sequence[object]], merged: Sequence[tuple[int, int, int, object]] = ()) -> bytes:
+    data = io.BytesIO()
+    with xlsxwriter.Workbook(data, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        for number, row in enumerate(rows):
+            sheet.write_row(number, 0, row)
+        for column, first, last, value in merged:
+            sheet.merge_range(first, column, last, column, value)
+    return data.getvalue()
+
+
+def test_a_workbooks_titles_are_left_out_and_serial_dates_read(tmp_path: Path, plain: Events) -> None:
+    path = tmp_path / "export.xlsx"
+    path.write_bytes(build_workbook([["订单报表"], [], HEADER, [*ROW[:4], 45972.8333912037, *ROW[5:]], OTHER]))
+
+    assert read(path) == plain
+
+
+def test_a_merged_cell_is_the_value_of_all_its_rows(tmp_path: Path) -> None:
+    path = tmp_path / "erp.xlsx"
+    lines: list[list[object]] = [HEADER, [""] * 6 + ["帽子", 1], [""] * 6 + ["围巾", 2], list(OTHER)]
+    path.write_bytes(build_workbook(lines, [(column, 1, 2, ROW[column]) for column in range(6)]))
+
+    orders = read(path).orders
+
+    assert orders.select(["order_id", "amount_minor", "quantity", "n_lines"]).to_pylist() == [
+        {"order_id": ROW[0], "amount_minor": 30000, "quantity": 3, "n_lines": 2},
+        {"order_id": OTHER[0], "amount_minor": 2000, "quantity": 2, "n_lines": 1},
+    ]
+
+
+def test_text_under_a_workbooks_name_is_read_as_text(tmp_path: Path, plain: Events) -> None:
+    path = tmp_path / "export.xls"
+    path.write_bytes(write_lines("\t", [HEADER, ROW, OTHER]).encode("gb18030"))
+
+    assert read(path) == plain
+
+
+@pytest.mark.parametrize("name", ["export.csv.gz", "export.txt.gz", "export.tsv.gz", "export.xlsx.gz"])
+def test_gzipped_files_are_unpacked(tmp_path: Path, plain: Events, name: str) -> None:
+    path = tmp_path / name
+    data = write_lines("\t", [HEADER, ROW, OTHER]).encode()
+    path.write_bytes(gzip.compress(build_workbook([HEADER, ROW, OTHER]) if ".xlsx" in name else data))
+
+    assert read(path) == plain
+
+
+def test_a_zipped_folder_is_all_of_its_exports(tmp_path: Path) -> None:
+    path = tmp_path / "november.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("导出/订单.csv", write_lines(",", [HEADER, ROW]).encode("gb18030"))
+        archive.writestr("导出/more/b.xlsx", build_workbook([HEADER, OTHER]))
+        archive.writestr("导出/refunds.csv", REFUNDS)
+        archive.writestr("readme.md", "nothing")
+
+    events, failures, accounts = read_counted_events([path])
+
+    assert failures.num_rows == 0
+    assert sorted(events.orders["order_id"].to_pylist()) == [ROW[0], OTHER[0]]
+    assert events.outcomes["kind"].to_pylist() == ["refund_requested"]
+    assert {each.file for each in accounts} == {"november - 订单.csv", "november - b.xlsx", "november - refunds.csv"}
+
+
+def test_names_in_a_zip_archive_cannot_leave_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "bad.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("../../evil.csv", write_lines(",", [HEADER, ROW]))
+        archive.writestr("..\\..\\evil2.csv", write_lines(",", [HEADER, OTHER]))
+
+    _, _, accounts = read_counted_events([path])
+
+    assert {each.file for each in accounts} == {"bad - evil.csv", "bad - evil2.csv"}
+    assert [each.name for each in tmp_path.iterdir()] == ["bad.zip"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"x", "is not a whole zip archive"),
+        (b"PK\x05\x06" + b"\0" * 18, "holds no file that can be read"),
+        (b"PK\x03\x04" + b"\0" * 40, "is not a whole zip archive"),
+    ],
+)
+def test_a_zip_archive_without_exports_is_one_clear_error(tmp_path: Path, data: bytes, message: str) -> None:
+    path = tmp_path / "a.zip"
+    path.write_bytes(data)
+
+    with pytest.raises(FileError, match=rf"a\.zip {message}"):
+        read_counted_events([path])
+
+
+def test_what_was_unpacked_goes_away_with_its_reader(tmp_path: Path) -> None:
+    path = tmp_path / "export.txt.gz"
+    path.write_bytes(gzip.compress(write_lines("\t", [HEADER, ROW]).encode()))
+
+    source = open_rows(path)
+    folder = source.path.parent.parent
+    assert folder.is_dir()
+    del source
+
+    assert not folder.exists()
+
+
+def test_an_unknown_file_says_how_it_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "strange.txt"
+    path.write_text("报表\n甲;乙;丙\n1;2;3\n", "utf-8")
+
+    with pytest.raises(FileError, match="read with separator ;, utf-8, header in line 2, 3 columns"):
+        read_counted_events([path])
