@@ -29,14 +29,16 @@ def merge_plainly(rows: list[tuple[Any, ...]], how: str) -> dict[str, tuple[Any,
         values = [row[1] for row in lines if row[1] is not None]
         items = [row[2] for row in lines if row[2] is not None]
         first = (values or [None])[0]
-        same = first if len(set(values)) == 1 and first >= len(values) else sum(values) if values else None
-        amount = {"first": first, "sum": sum(values) if values else None, "same_or_sum": same}[how]
+        total = sum(values) if values else None
+        same = first if len(set(values)) == 1 and first >= len(values) else total
+        are_named = all(row[4] is not None for row in lines)
+        amount = {"first": first, "sum": total, "total": same, "same_or_sum": total if are_named else same}[how]
         dearest = max(lines, key=lambda row: -1 if row[3] is None else row[3])  # of several the first
         merged[order] = (amount, dearest[2] if dearest[2] is not None else (items or [None])[0])
     return merged
 
 
-@given(rows=ROWS, how=st.sampled_from(["first", "sum", "same_or_sum"]))
+@given(rows=ROWS, how=st.sampled_from(["first", "sum", "same_or_sum", "total"]))
 def test_merge_lines_equals_a_plain_loop(rows: list[tuple[Any, ...]], how: str) -> None:
     table = pa.table(
         {
@@ -48,7 +50,8 @@ def test_merge_lines_equals_a_plain_loop(rows: list[tuple[Any, ...]], how: str) 
     prices = pa.chunked_array([pa.array([row[3] for row in rows], pa.int64())])
 
     groups = group_rows(table["order_id"])
-    merged = merge_lines(table, groups, {"quantity": how, "item_id": "dearest"}, prices)  # type: ignore[dict-item]
+    line_ids = pa.chunked_array([pa.array([row[4] for row in rows], pa.string())])
+    merged = merge_lines(table, groups, {"quantity": how, "item_id": "dearest"}, prices, line_ids)  # type: ignore[dict-item]
 
     columns = (merged[name].to_pylist() for name in ("order_id", "quantity", "item_id"))
     assert {order: (amount, item) for order, amount, item in zip(*columns, strict=True)} == merge_plainly(rows, how)

@@ -1,12 +1,14 @@
 """What a format file (TOML) can say about the exports of one platform template.
 
-title, kind, platform, time_zone, unit, has_epoch
+title, kind, platform, time_zone, unit, has_epoch, unchecked
                the template as a whole; kind is "orders", "outcomes" or "verdicts"
 [fields]       contract field = ["COLUMN", "OTHER NAME"], or a table, or a list of tables: the first that fits counts
 [lines]        how several rows make one order: id, amount, continuation
 [states.NAME]  a column about what became of an order later: columns, unit, passing = values that mean nothing yet
 [[outcomes]]   which states, at which date, are which outcome
 [[refund_types]], [[blames]]   which states are which refund type, whose fault
+[nested.NAME]  a list of records inside a row, such as an order's refunds, with states and outcomes of its own
+[hints.KIND]   what to export instead where outcomes of a kind have no date, in both languages
 [never_keys]   COLUMN = "why it is no key"
 ignored        columns of the template that are left out on purpose
 [json]         records, lines: where the rows are in a JSON document
@@ -34,10 +36,10 @@ if TYPE_CHECKING:
 
     from ordervet.contract.fields import ContractField
 
-Merge = Literal["first", "sum", "same_or_sum", "dearest"]
+Merge = Literal["first", "sum", "same_or_sum", "total", "dearest"]
 Unit = Literal["major", "minor"]
 FormatKind = Literal["orders", "outcomes", "verdicts"]
-_ADDED = frozenset({"sum", "same_or_sum"})
+ADDED = frozenset({"sum", "same_or_sum", "total"})
 
 
 class _Section(BaseModel):
@@ -56,21 +58,28 @@ class Source(_Section):
 
     Parameters
     ----------
-    columns : names of one column in the templates; of those that a file has, the first one filled counts, row by row
-    parts : several such lists, whose texts are joined and whose amounts are added
+    columns : names of one column in the templates; of those that a file has, the first one filled counts, row by row;
+        a name that ends in * stands for all columns that begin so
+    parts : several such lists, whose texts are joined and whose numbers are added
+    minus : several such lists, whose amounts are taken off; the rest is never below zero
     joint : the separator of joined texts
     needed : columns of which one has to be given for the joined text to count: a region alone is no address
     value : a constant
     values : what the platform writes → what the contract wants; other values stay, and are then judged by the contract
     unit : of money; without it, that of the format
-    merge : what the lines of one order make of it: the first given value, their sum, the one value if all are the same
-        and their sum otherwise, or that of the dearest line
+    merge : what the lines of one order make of it: "first", the first given value; "sum"; "same_or_sum", the one value
+        if all are the same and the lines have no ids of their own, else their sum; "total", the one value if all are
+        the same, else their sum; "dearest", that of the dearest line
     cut : shorten a text to what the contract takes
     drop : a pattern; cells that match it count as not given
+    take : patterns, of which the first that matches gives the value, by its group "value"; cells that match none count
+        as not given
+    is_of_one_line : the value counts only where the row is the order's one line: several titles in one cell are no item
     """
 
     columns: Columns = []
     parts: list[Columns] = []
+    minus: list[Columns] = []
     joint: str = ""
     needed: Columns = []
     value: str | None = None
@@ -79,6 +88,8 @@ class Source(_Section):
     merge: Merge = "first"
     cut: bool = False
     drop: str | None = None
+    take: Columns = []
+    is_of_one_line: bool = False
 
     @field_validator("drop")
     @classmethod
@@ -88,6 +99,18 @@ class Source(_Section):
         except re.error:
             raise ValueError("not a regular expression") from None
         return pattern
+
+    @field_validator("take")
+    @classmethod
+    def _check_patterns(cls, patterns: list[str]) -> list[str]:
+        for pattern in patterns:
+            try:
+                is_fitting = "value" in re.compile(pattern).groupindex
+            except re.error:
+                is_fitting = False
+            if not is_fitting:
+                raise ValueError('not a regular expression with a group "value", as in (?P<value>[0-9]+)')
+        return patterns
 
     @model_validator(mode="after")
     def _check_one_source(self) -> Self:
@@ -99,6 +122,11 @@ class Source(_Section):
     def groups(self) -> tuple[list[str], ...]:
         """The columns that are read, one list per part."""
         return (self.columns,) if self.columns else tuple(self.parts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all columns that are read, in the templates."""
+        return tuple(name for group in (*self.groups, *self.minus, self.needed) for name in group)
 
 
 def _read_sources(value: object) -> object:
@@ -119,11 +147,13 @@ class Lines(_Section):
     id : columns that identify a line (or a refund): a row that repeats one counts once
     amount : columns of a line's price, in any unit, by which the dearest line is found
     continuation : "same_id" when further rows repeat the order's id, "blank_id" when they leave it blank
+    have_states : whether the states of a row are those of its line: an order is cancelled when all of its lines are
     """
 
     id: Columns = []
     amount: Columns = []
     continuation: Literal["same_id", "blank_id"] = "same_id"
+    have_states: bool = False
 
 
 class State(_Section):
@@ -134,28 +164,31 @@ class State(_Section):
     columns : its names in the templates
     unit : where it is an amount
     passing : values that are known, and mean nothing yet
+    is_bound : whether it is a date at which the state was known at the latest, such as that of the last change
     """
 
     columns: Columns = Field(min_length=1)
     unit: Unit | None = None
     passing: list[str] = []
+    is_bound: bool = False
 
 
 class Condition(_Section):
     """What the states of a row have to be: one of some values (with * for any text), given, missing, or an amount.
 
-    A condition on a column that a file does not have is never met.
+    A condition on a column that a file does not have is never met, except `without`: not given, or not in the file.
     """
 
     when: dict[str, Columns] = {}
     given: Columns = []
     missing: Columns = []
+    without: Columns = []
     zero: Columns = []
     nonzero: Columns = []
 
     @property
     def state_names(self) -> tuple[str, ...]:
-        """The states that it looks at."""
+        """The states that it looks at, and that a file has to have."""
         return (*self.when, *self.given, *self.missing, *self.zero, *self.nonzero)
 
 
@@ -211,7 +244,50 @@ class JsonPlaces(_Section):
     lines: str | None = None
 
 
-class Format(_Section):
+class StateRules(_Section):
+    """States, and which outcomes they are."""
+
+    states: dict[str, State] = {}
+    outcomes: list[OutcomeRule] = []
+    refund_types: list[RefundTypeRule] = []
+    blames: list[BlameRule] = []
+
+    def problems_of_states(self) -> Iterator[str]:
+        """Describe what does not go together."""
+        rules: list[Condition] = [*self.outcomes, *self.refund_types, *self.blames]
+        named = {name for rule in rules for name in (*rule.state_names, *rule.without)}
+        named |= {name for rule in self.outcomes for name in (*rule.at, *rule.amount)}
+        for name in sorted(named - set(self.states)):
+            yield f"there is no state '{name}'"
+        for name in sorted(set(self.states) - named - {UPDATED_AT}):
+            yield f"state '{name}' is not used"
+
+
+UPDATED_AT = "updated_at"
+"""The state that says as of when a row is."""
+
+
+class Nested(StateRules):
+    """A list of records inside a row, such as the refunds of an order.
+
+    Parameters
+    ----------
+    columns : where the list is: JSON, or records such as ``amount:5.00|date:2025-08-10`` with ; between them
+    id : the number of a record
+    """
+
+    columns: Columns = Field(min_length=1)
+    id: Columns = []
+
+
+class Hint(_Section):
+    """One action, in both languages."""
+
+    en: str
+    zh: str
+
+
+class Format(StateRules):
     """One platform template, or several that differ by the names of their columns only."""
 
     name: str
@@ -221,12 +297,11 @@ class Format(_Section):
     time_zone: str = DEFAULT_TIME_ZONE
     unit: Unit = "major"
     has_epoch: bool = False
+    unchecked: Hint | None = None
     fields: dict[str, Sources]
     lines: Lines = Lines()
-    states: dict[str, State] = {}
-    outcomes: list[OutcomeRule] = []
-    refund_types: list[RefundTypeRule] = []
-    blames: list[BlameRule] = []
+    nested: dict[str, Nested] = {}
+    hints: dict[OutcomeKind, Hint] = {}
     never_keys: dict[str, str] = {}
     ignored: list[str] = []
     required: list[Columns] = []
@@ -263,7 +338,7 @@ class Format(_Section):
         for name, sources in self.fields.items():
             is_amount = name.endswith("_minor")
             merges = {source.merge for source in sources}
-            if name in known and merges & _ADDED and not (is_amount or known[name].kind == "integer"):
+            if name in known and merges & ADDED and not (is_amount or known[name].kind == "integer"):
                 yield f"{name} is no number to be added"
             if any(source.unit for source in sources) and not is_amount:
                 yield f"{name} is no amount of money, so it has no unit"
@@ -271,7 +346,7 @@ class Format(_Section):
         for name in wanted.get(self.kind, ["order_id", "verdict", "decided_at"]):
             if name not in self.fields:
                 yield f"{name} is missing"
-        if self.kind == "outcomes" and not self.outcomes:
+        if self.kind == "outcomes" and not (self.outcomes or self.nested):
             yield "an export of outcomes needs [[outcomes]]"
         if self.kind == "outcomes" and set(self.fields) - {"order_id"}:
             yield "an export of outcomes has one field, order_id: the rest are states"
@@ -279,14 +354,11 @@ class Format(_Section):
             yield "a verdict sheet has no [[outcomes]]"
 
     def _state_problems(self) -> Iterator[str]:
-        rules: list[Condition] = [*self.outcomes, *self.refund_types, *self.blames]
-        named = {name for rule in rules for name in rule.state_names}
-        named |= {name for rule in self.outcomes for name in (*rule.at, *rule.amount)}
-        for name in sorted(named - set(self.states)):
-            yield f"there is no state '{name}'"
-        for name in sorted(set(self.states) - named):
-            yield f"state '{name}' is not used"
-        if self.kind == "outcomes" and any(rule.deadline for rule in self.outcomes):
+        yield from self.problems_of_states()
+        for rules in self.nested.values():
+            yield from rules.problems_of_states()
+        of_all = [*self.outcomes, *(rule for rules in self.nested.values() for rule in rules.outcomes)]
+        if self.kind == "outcomes" and any(rule.deadline for rule in of_all):
             yield "a deadline counts from an order's placed_at, which an export of outcomes does not have"
 
     @cached_property
@@ -305,7 +377,8 @@ class Format(_Section):
     @cached_property
     def known_columns(self) -> frozenset[str]:
         """Every column that the format knows, whether it reads it or not."""
-        names = [name for sources in self.fields.values() for source in sources for g in source.groups for name in g]
+        names = [name for sources in self.fields.values() for source in sources for name in source.names]
         names += [name for state in self.states.values() for name in state.columns]
+        names += [name for nested in self.nested.values() for name in nested.columns]
         names += [*self.lines.id, *self.lines.amount, *self.never_keys, *self.ignored]
         return frozenset(names + [name for group in self.required for name in group])

@@ -14,8 +14,16 @@ from ordervet.contract.failures import Fault, first_per_field, keep_rows
 from ordervet.contract.fields import fields_of
 from ordervet.contract.files.row_source import Block
 from ordervet.contract.formats.detection import Header
-from ordervet.contract.formats.plans import build_raw, pick_first, plan_fields
-from ordervet.contract.formats.states import DERIVED_SCHEMA, StateReader
+from ordervet.contract.formats.plans import build_raw, pick_first, plan_fields, read_currencies
+from ordervet.contract.formats.states import (
+    DERIVED_SCHEMA,
+    Derived,
+    NestedReader,
+    StateReader,
+    StateRows,
+    Tally,
+    read_ids,
+)
 from ordervet.contract.schemas import MODELS, arrow_field
 from ordervet.contract.tables import read_batch
 from ordervet.contract.values import load_zone
@@ -109,7 +117,13 @@ class RowReader:
         self.fields = (ORDER_ID,) if fmt.kind == "outcomes" else fmt.contract_fields
         self._source = source
         self._zone = load_zone(fmt.time_zone)
-        self.states = StateReader(fmt, header, self._zone)
+        self.tally = Tally()
+        self.states = StateReader(fmt, header, self._zone, unit=fmt.unit, has_epoch=fmt.has_epoch, tally=self.tally)
+        self._nested = [
+            NestedReader(nested, fmt, columns, self._zone, self.tally)
+            for nested in fmt.nested.values()
+            if (columns := header.find(nested.columns))
+        ]
         self._line_id = header.find(fmt.lines.id)
         self._line_amount = header.find(fmt.lines.amount)
 
@@ -136,6 +150,7 @@ class RowReader:
         """The file's columns that are read."""
         names = [name for plan in self.plans for name in plan.columns]
         names += [name for columns in self.states.columns.values() for name in columns]
+        names += [name for nested in self._nested for name in nested.columns]
         return tuple(dict.fromkeys([*names, *self._line_id, *self._line_amount]))
 
     def _no_rows(self) -> ExportRows:
@@ -157,32 +172,37 @@ class RowReader:
         raw = build_raw(block, self.plans, has_epoch=self.format.has_epoch)
         is_partial = self.format.kind == "orders"
         batch, found = read_batch(raw.table, self.fields, self._zone, raw.in_major, is_partial=is_partial)
-        placed_at = batch.column("placed_at") if is_partial else None
-        derived = self.states.read(block, batch.column("order_id"), placed_at)
+        line_ids = read_ids(block, self._line_id)
+        rows = StateRows(
+            batch.column("order_id"),
+            batch.column("placed_at") if is_partial else None,
+            line_ids if self.format.kind == "outcomes" else None,
+            read_currencies(block, self.plans),
+        )
+        derived = self._read_states(block, rows)
         faults = first_per_field([_lost_digits(raw.lost_ids), *found]) if raw.lost_ids else found
         if derived.unreadable:
-            rows = np.array(sorted(derived.unreadable))
-            faults.append(
-                Fault(
-                    HAPPENED_AT,
-                    "instant",
-                    rows,
-                    pa.array([derived.unreadable[row] for row in rows.tolist()], pa.string()),
-                )
-            )
+            undated = np.array(sorted(derived.unreadable))
+            shown = pa.array([derived.unreadable[row] for row in undated.tolist()], pa.string())
+            faults.append(Fault(HAPPENED_AT, "instant", undated, shown))
         return ExportRows(
             pa.Table.from_batches([batch]),
             n_before + np.arange(block.n_rows),
             faults,
-            self._read_line(block, self._line_id, "text"),
-            self._read_line(block, self._line_amount, "money"),
+            pa.chunked_array([pa.nulls(block.n_rows, pa.string()) if line_ids is None else line_ids]),
+            self._read_line_amounts(block),
             derived.table,
         )
 
-    def _read_line(self, block: Block, names: tuple[str, ...], kind: str) -> pa.ChunkedArray:
-        if not names:
-            return pa.chunked_array([pa.nulls(block.n_rows, pa.string() if kind == "text" else pa.int64())])
-        return pa.chunked_array([read_column(pick_first(block, names), kind, self._zone).values])  # type: ignore[arg-type]  # one of three literals
+    def _read_states(self, block: Block, rows: StateRows) -> Derived:
+        parts = [self.states.read(block, rows), *(nested.read(block, rows) for nested in self._nested)]
+        unreadable = {row: shown for part in parts for row, shown in part.unreadable.items()}
+        return Derived(pa.concat_tables([part.table for part in parts]), unreadable)
+
+    def _read_line_amounts(self, block: Block) -> pa.ChunkedArray:
+        if not self._line_amount:
+            return pa.chunked_array([pa.nulls(block.n_rows, pa.int64())])
+        return pa.chunked_array([read_column(pick_first(block, self._line_amount), "money", self._zone).values])
 
     def _fill_ids(self, block: Block, last_id: str) -> tuple[Block, str]:
         """Fill missing order ids from the row above, across the borders of blocks."""

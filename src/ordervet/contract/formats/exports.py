@@ -13,8 +13,9 @@ from ordervet.contract.failures import FAILURE_SCHEMA, Fault, build_failures, fi
 from ordervet.contract.files.pieces import EventRows, FilePiece, name_failures
 from ordervet.contract.files.whole_orders import close_orders, find_ends
 from ordervet.contract.formats.export_rows import HAPPENED_AT, ORDER_ID, RowReader
-from ordervet.contract.formats.lines import code_rows, find_repeated_lines, group_rows, merge_lines
+from ordervet.contract.formats.lines import close_lines, code_rows, find_repeated_lines, group_rows, merge_lines
 from ordervet.contract.instants import to_mask
+from ordervet.contract.model import OutcomeKind
 from ordervet.contract.schemas import event_schema, table_fields
 from ordervet.contract.tables import complete_rows
 
@@ -80,7 +81,7 @@ def _finish(rows: ExportRows, reader: RowReader, source: RowSource, broken_rows:
         tuple(parts),
         rows.table.num_rows + len(broken_rows),
         file_rows[finished.merged_rows],
-        reader.states.tally,
+        reader.tally,
     )
 
 
@@ -118,7 +119,8 @@ def _finish_orders(rows: ExportRows, reader: RowReader) -> _Finished:
     faults += _fault(ORDER_ID, "whole_order", siblings, "a row of an order with a broken one")
     schema = event_schema("orders", orders.column_names)
     main = EventRows("orders", _take(orders.select(schema.names), np.flatnonzero(is_good)), heads[is_good])
-    derived, more = _finish_derived(rows.outcomes, is_good_row, has_lines=not groups.is_single)
+    outcomes = rows.outcomes if groups.is_single else _close_lines(rows, reader, with_id, groups, is_repeated)
+    derived, more = _finish_derived(outcomes, is_good_row, has_lines=not groups.is_single)
     repeated = with_id[is_repeated]
     is_merged = is_good_row
     is_merged[heads] = False
@@ -129,17 +131,61 @@ def _finish_orders(rows: ExportRows, reader: RowReader) -> _Finished:
 def _merge_orders(rows: ExportRows, reader: RowReader, lines: Micros, groups: Groups) -> tuple[pa.Table, Micros]:
     """Make one row of the lines of each order, and say which line comes first."""
     merges = {plan.field.name: plan.merge for plan in reader.plans}
-    merged = merge_lines(_take(rows.table, lines), groups, merges, _take(rows.line_amounts, lines))
+    table, line_amounts, line_ids = (_take(each, lines) for each in (rows.table, rows.line_amounts, rows.line_ids))
+    merged = merge_lines(table, groups, merges, line_amounts, line_ids)
     n_lines = pc.max_element_wise(merged["n_lines"], pa.array(groups.counts, pa.int64()))
     merged = merged.set_column(merged.column_names.index("n_lines"), "n_lines", n_lines)
+    for name in (plan.field.name for plan in reader.plans if plan.source.is_of_one_line):
+        are_several = pc.greater(n_lines, pa.array(groups.counts, pa.int64()))
+        merged = merged.set_column(
+            merged.column_names.index(name), name, pc.if_else(are_several, None, merged[name].combine_chunks())
+        )
     return merged, lines[groups.first]
+
+
+def _close_lines(rows: ExportRows, reader: RowReader, with_id: Micros, groups: Groups, is_repeated: Mask) -> pa.Table:
+    """Make outcomes of orders of the states of their lines, where lines have states of their own."""
+    outcomes = rows.outcomes
+    n_rows = rows.table.num_rows
+    if not reader.format.lines.have_states or rows.line_ids.null_count == n_rows or not outcomes.num_rows:
+        return outcomes
+    orders, lines = np.full(n_rows, -1), rows.line_ids.combine_chunks().dictionary_encode().indices
+    orders[with_id] = groups.codes
+    lines = lines.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    n_lines = np.bincount(groups.codes[~is_repeated], minlength=len(groups.first))
+    at = outcomes["row"].to_numpy()
+    of_lines = np.flatnonzero((lines[at] >= 0) & (orders[at] >= 0) & (n_lines[orders[at]] > 1))
+    some = outcomes.take(pa.array(of_lines))
+    times = some["happened_at"].cast(pa.int64()).to_numpy()
+    closings = close_lines(orders[at[of_lines]], lines[at[of_lines]], some["kind"].to_pylist(), times, n_lines)
+    reader.tally.undated["cancelled_unpaid"] += len(closings.unsaid)
+    others = np.setdiff1d(np.arange(outcomes.num_rows), of_lines)
+    in_order = np.argsort(np.concatenate([others, of_lines[closings.rows]]))
+    kept = some.take(pa.array(closings.rows))
+    is_refund = pa.array(np.isin(closings.rows, closings.refunds))
+    paid = rows.table["amount_minor"].take(kept["row"]) if _are_amounts_of_lines(reader) else None
+    columns = {
+        "kind": pc.if_else(is_refund, str(OutcomeKind.REFUND_COMPLETED), kept["kind"]),
+        "amount_minor": kept["amount_minor"] if paid is None else pc.if_else(is_refund, paid, kept["amount_minor"]),
+        "line_id": pc.if_else(is_refund, rows.line_ids.take(kept["row"]), None),
+    }
+    if "is_inferred" in kept.column_names:  # a message or report of the refund itself knows its date
+        columns["is_inferred"] = pc.or_kleene(is_refund, kept["is_inferred"])
+    for name, column in ((name, column) for name, column in columns.items() if name in kept.column_names):
+        kept = kept.set_column(kept.column_names.index(name), name, column)
+    return pa.concat_tables([outcomes.take(pa.array(others)), kept]).take(pa.array(in_order))
+
+
+def _are_amounts_of_lines(reader: RowReader) -> bool:
+    return any(plan.field.name == "amount_minor" and plan.merge in {"sum", "same_or_sum"} for plan in reader.plans)
 
 
 def _finish_derived(outcomes: pa.Table, is_good_row: Mask, *, has_lines: bool) -> tuple[EventRows, list[Fault]]:
     """Keep the outcomes of good orders; an order has one of each kind at a time, whichever of its lines report it."""
     good = _take(outcomes, np.flatnonzero(is_good_row[outcomes["row"].to_numpy()]))
     if has_lines:
-        keys = code_rows([good[name] for name in ("order_id", "kind", "happened_at")])
+        same = ("order_id", "kind", "happened_at", "outcome_id", "line_id")
+        keys = code_rows([good[name] for name in same if name in good.column_names])
         good = _take(good, np.sort(np.unique(keys, return_index=True)[1]))
     return _check_outcomes(good)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ordervet.contract.formats.definition import ADDED
 from ordervet.contract.instants import to_mask
 
 if TYPE_CHECKING:
@@ -76,7 +77,11 @@ def code_rows(columns: Sequence[pa.ChunkedArray]) -> Micros:
 
 
 def merge_lines(
-    table: pa.Table, groups: Groups, merges: Mapping[str, Merge], line_amounts: pa.ChunkedArray
+    table: pa.Table,
+    groups: Groups,
+    merges: Mapping[str, Merge],
+    line_amounts: pa.ChunkedArray,
+    line_ids: pa.ChunkedArray,
 ) -> pa.Table:
     """Make one row of the rows of each order.
 
@@ -86,6 +91,7 @@ def merge_lines(
     groups : of its rows
     merges : field → how its values go together; "first" where a field is not named
     line_amounts : shape (n_rows,), minor units, by which the dearest line is found; null where not known
+    line_ids : shape (n_rows,), null where not known
 
     Returns
     -------
@@ -94,14 +100,16 @@ def merge_lines(
     if groups.is_single:
         return table
     dearest = _find_dearest(groups, line_amounts)
+    are_none = np.zeros(len(groups.first), bool)
+    are_unnamed = are_none.copy()
+    are_unnamed[groups.codes[to_mask(line_ids.is_null())]] = True
     columns = []
     for field in table.schema:
         column = table[field.name].combine_chunks()
         how = merges.get(field.name, "first")
-        if how in {"sum", "same_or_sum"}:
-            columns.append(
-                _add(column, groups, is_same_once=how == "same_or_sum", is_quantity=field.name == "quantity")
-            )
+        if how in ADDED:
+            is_once = {"sum": are_none, "same_or_sum": are_unnamed, "total": ~are_none}[how]
+            columns.append(_add(column, groups, is_once, is_quantity=field.name == "quantity"))
             continue
         first = column.take(_first_given(groups, column))
         columns.append(pc.coalesce(column.take(pa.array(dearest)), first) if how == "dearest" else first)
@@ -138,8 +146,8 @@ def _find_dearest(groups: Groups, line_amounts: pa.ChunkedArray) -> Micros:
     return order[starts.astype(np.int64)]
 
 
-def _add(column: pa.Array, groups: Groups, *, is_same_once: bool, is_quantity: bool) -> pa.Array:
-    """Add the given values of each order; where all are the same and `is_same_once`, that value is the order's.
+def _add(column: pa.Array, groups: Groups, is_once: Mask, *, is_quantity: bool) -> pa.Array:
+    """Add the given values of each order; where all are the same and `is_once`, that value is the order's.
 
     A quantity that is smaller than the number of rows cannot be the order's, so it is added up.
     """
@@ -150,12 +158,73 @@ def _add(column: pa.Array, groups: Groups, *, is_same_once: bool, is_quantity: b
     total = np.zeros(n_orders, np.int64)
     np.add.at(total, codes, values)
     n_given = np.bincount(codes, minlength=n_orders)
-    if is_same_once:
+    if is_once.any():
         low, high = np.full(n_orders, _NONE), np.full(n_orders, -_NONE)
         np.minimum.at(low, codes, values)
         np.maximum.at(high, codes, values)
-        is_of_order = low == high
+        is_of_order = is_once & (low == high)
         if is_quantity:
             is_of_order &= low >= n_given
         total = np.where(is_of_order, low, total)
     return pa.array(total, mask=n_given == 0)
+
+
+@dataclass(frozen=True)
+class Closings:
+    """What the states of lines are for their order.
+
+    Parameters
+    ----------
+    rows : ascending rows of the outcomes that are kept
+    refunds : those of them that are the refund of a part, not the cancellation of the order
+    unsaid : those left out that say nothing of the order
+    """
+
+    rows: Micros
+    refunds: Micros
+    unsaid: Micros
+
+
+def close_lines(orders: Micros, lines: Micros, kinds: Sequence[str], times: Micros, n_lines: Micros) -> Closings:
+    """Decide what became of orders whose lines were closed or fulfilled one by one.
+
+    An order is cancelled once all of its lines are, and fulfilled once all others are; a paid line that is closed
+    before is a refund of its part.
+
+    Parameters
+    ----------
+    orders, lines : shape (n,), codes of the order and line of each outcome
+    kinds : of each outcome
+    times : shape (n,), when it happened
+    n_lines : shape (n_orders,), lines of each order
+    """
+    named = np.array(kinds, object)
+    is_done, is_paid, is_unpaid = (named == kind for kind in ("fulfilled", "cancelled_paid", "cancelled_unpaid"))
+    is_closed = is_paid | is_unpaid
+    n_done = _count_lines(orders[is_done], lines[is_done], len(n_lines))
+    n_closed = _count_lines(orders[is_closed], lines[is_closed], len(n_lines))
+    are_all_closed = (n_closed >= n_lines)[orders]
+    are_others_done = (n_done + n_closed >= n_lines)[orders]
+    is_kept = ~is_done & ~is_closed
+    is_kept[_last_of_each(orders, times, is_done & are_others_done & ~are_all_closed)] = True
+    paid_orders = np.unique(orders[is_paid])
+    is_of_paid = np.isin(orders, paid_orders)
+    is_kept[_last_of_each(orders, times, are_all_closed & np.where(is_of_paid, is_paid, is_unpaid))] = True
+    is_refund = is_paid & ~are_all_closed
+    is_unsaid = is_unpaid & ~are_all_closed
+    return Closings(np.flatnonzero(is_kept | is_refund), np.flatnonzero(is_refund), np.flatnonzero(is_unsaid))
+
+
+def _count_lines(orders: Micros, lines: Micros, n_orders: int) -> Micros:
+    """Count the different lines of each order."""
+    pairs = np.unique(np.column_stack([orders, lines]), axis=0)
+    return np.bincount(pairs[:, 0], minlength=n_orders)
+
+
+def _last_of_each(orders: Micros, times: Micros, is_chosen: Mask) -> Micros:
+    """Return the latest of the chosen rows of each order, of equal ones the first."""
+    rows = np.flatnonzero(is_chosen)
+    rows = rows[np.lexsort((-rows, times[rows], orders[rows]))]
+    is_last = np.ones(len(rows), bool)
+    is_last[:-1] = orders[rows][1:] != orders[rows][:-1]
+    return rows[is_last]

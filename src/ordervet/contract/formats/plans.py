@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -11,20 +12,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ordervet.contract.columns import read_column
+from ordervet.contract.columns import find_currencies, read_column, read_money
 from ordervet.contract.failures import shape_of
 from ordervet.contract.files.cells import plain_name, repair_ids
 from ordervet.contract.instants import to_mask
+from ordervet.contract.tables import CURRENCY
 from ordervet.contract.values import load_zone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from ordervet.contract.columns import ReadKind
+    from ordervet.contract.columns import ReadColumn
     from ordervet.contract.fields import ContractField
     from ordervet.contract.files.row_source import Block
     from ordervet.contract.formats.definition import Format, Merge, Source, Unit
     from ordervet.contract.formats.detection import Header
+    from ordervet.contract.instants import Mask, Micros
 
 _UTC = load_zone("UTC")
 #: Texts that name something: one that lost digits to a spreadsheet must never be taken for another.
@@ -41,7 +44,11 @@ _IDS = frozenset(
         "shop_id",
     }
 )
-_EPOCH = r"^[0-9]{10}(?:[0-9]{3})?$"
+_EPOCH = re.compile(r"^[0-9]{10}(?:[0-9]{3})?$")
+_SECONDS_DIGITS = 10
+_SERIAL = re.compile(r"^[3-6][0-9]{4}(?:\.[0-9]+)?$")  # the years 1982 to 2091
+_COMPACT = re.compile(r"^20[0-9]{6}(?:[0-9]{6})?$")
+_SHORTEST_TIME = len("2025-1-5")
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ class FieldPlan:
     Parameters
     ----------
     groups : the file's columns, one tuple per part; of each tuple the first given value counts, row by row
+    minus : likewise, of the amounts that are taken off
     needed : the file's columns of which one has to be given
     is_money, in_major : whether it is an amount, and written in major units
     """
@@ -58,9 +66,16 @@ class FieldPlan:
     field: ContractField
     source: Source
     groups: tuple[tuple[str, ...], ...]
+    minus: tuple[tuple[str, ...], ...]
     needed: tuple[str, ...]
     is_money: bool
     in_major: bool
+
+    @property
+    def is_added(self) -> bool:
+        """Whether its number is put together of several, in minor units if it is money."""
+        is_number = self.is_money or self.field.kind == "integer"
+        return bool(self.source.minus) or (is_number and bool(self.source.parts))
 
     @property
     def merge(self) -> Merge:
@@ -70,7 +85,7 @@ class FieldPlan:
     @property
     def columns(self) -> tuple[str, ...]:
         """The file's columns that are read."""
-        return tuple(name for group in self.groups for name in group)
+        return tuple(dict.fromkeys(name for group in (*self.groups, *self.minus, self.needed) for name in group))
 
 
 def plan_fields(fmt: Format, header: Header) -> tuple[FieldPlan, ...]:
@@ -78,15 +93,27 @@ def plan_fields(fmt: Format, header: Header) -> tuple[FieldPlan, ...]:
     plans = []
     for field in fmt.contract_fields:
         for source in fmt.fields.get(field.name, ()):
-            groups = tuple(found for group in source.groups if (found := header.find(group)))
-            if groups or source.value is not None:
-                unit: Unit = source.unit or fmt.unit
-                is_money = field.name.endswith("_minor")
-                plans.append(
-                    FieldPlan(field, source, groups, header.find(source.needed), is_money, is_money and unit == "major")
-                )
-                break
+            groups, minus = _find_groups(header, source.groups), _find_groups(header, source.minus)
+            needed = header.find(source.needed)
+            is_lacking = len(minus) < len(source.minus) or bool(source.needed and not needed)
+            if is_lacking or not (groups or source.value is not None):
+                continue
+            unit: Unit = source.unit or fmt.unit
+            is_money = field.name.endswith("_minor")
+            in_major = is_money and unit == "major"
+            plans.append(FieldPlan(field, source, groups, minus, needed, is_money, in_major))
+            break
     return tuple(plans)
+
+
+def _find_groups(header: Header, groups: Iterable[list[str]]) -> tuple[tuple[str, ...], ...]:
+    """Find the columns of each part; one whose only name ends in * is a part per column."""
+    found: list[tuple[str, ...]] = []
+    for group in groups:
+        columns = header.find(group)
+        is_each = len(group) == 1 and group[0].endswith("*")
+        found += [(name,) for name in columns] if is_each else [columns] if columns else []
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -105,7 +132,7 @@ class RawColumns:
     lost_ids: dict[int, str]
 
 
-def build_raw(block: Block, plans: Iterable[FieldPlan], *, has_epoch: bool) -> RawColumns:
+def build_raw(block: Block, plans: Sequence[FieldPlan], *, has_epoch: bool) -> RawColumns:
     """Build the raw contract columns of a block.
 
     Parameters
@@ -117,30 +144,42 @@ def build_raw(block: Block, plans: Iterable[FieldPlan], *, has_epoch: bool) -> R
     columns: dict[str, pa.Array] = {}
     in_major = set()
     lost_ids: dict[int, str] = {}
+    currencies = read_currencies(block, plans)
     for plan in plans:
         name = plan.field.name
-        column = _read_plan(block, plan)
+        column = _read_plan(block, plan, currencies)
         if name in _IDS:
             written = column
             column, is_lost = repair_ids(column)
             if name == "order_id":
                 lost_ids = {int(row): shape_of(written[int(row)].as_py()) for row in np.flatnonzero(is_lost)}
-        if has_epoch and plan.field.kind == "instant":
-            column = read_epochs(column)
-        if plan.in_major and not pa.types.is_int64(column.type):
+        if plan.field.kind == "instant":
+            column = read_bare_times(column, has_epoch=has_epoch)
+        if plan.in_major and not plan.is_added:
             in_major.add(name)
         columns[name] = column
     return RawColumns(pa.record_batch(columns), frozenset(in_major), lost_ids)
 
 
-def _read_plan(block: Block, plan: FieldPlan) -> pa.Array:
+def read_currencies(block: Block, plans: Iterable[FieldPlan]) -> pa.Array | None:
+    """Read the currencies of rows, if there is one whose minor unit has not two digits."""
+    plan = next((plan for plan in plans if plan.field.name == CURRENCY), None)
+    return None if plan is None else find_currencies(_read_plan(block, plan, None))
+
+
+def _read_plan(block: Block, plan: FieldPlan, currencies: pa.Array | None) -> pa.Array:
     source = plan.source
     if source.value is not None:
         return pa.repeat(pa.scalar(source.value, pa.string()), block.n_rows)
-    parts = [_drop(pick_first(block, group), source.drop) for group in plan.groups]
+    parts = [_read_part(block, group, source) for group in plan.groups]
+    minus = [_read_part(block, group, source) for group in plan.minus]
     column = parts[0]
-    if source.parts:
-        column = _add_amounts(parts, plan) if plan.is_money else _join_parts(block, parts, plan)
+    if plan.is_added:
+        column = _add_numbers(parts, minus, plan, currencies)
+        if plan.needed:
+            column = pc.if_else(pa.array(_is_needed_given(block, plan)), column, None)
+    elif source.parts:
+        column = _join_parts(block, parts, plan)
     if not pa.types.is_string(column.type):
         return column
     if source.values:
@@ -150,15 +189,38 @@ def _read_plan(block: Block, plan: FieldPlan) -> pa.Array:
     return column
 
 
-def pick_first(block: Block, names: tuple[str, ...]) -> pa.Array:
-    """Return, row by row, the first of some columns that has a value."""
-    column = block.columns[names[0]]
+def _read_part(block: Block, names: tuple[str, ...], source: Source) -> pa.Array:
+    texts = pick_first(block, names, source.drop)
+    return _take_values(texts, source.take) if source.take and pa.types.is_string(texts.type) else texts
+
+
+def pick_first(block: Block, names: tuple[str, ...], drop: str | None = None) -> pa.Array:
+    """Return, row by row, the first of some columns that has a value.
+
+    Parameters
+    ----------
+    block : rows of a file
+    names : of the columns
+    drop : a pattern of values that count as not given
+    """
+    column = _drop(block.columns[names[0]], drop)
     for name in names[1:]:
-        other = block.columns[name]
         is_given = to_mask(pc.not_equal(column, "")) if pa.types.is_string(column.type) else to_mask(column.is_valid())
         if not is_given.all():
+            other = _drop(block.columns[name], drop)
             column = pc.if_else(pa.array(is_given), _as_text(column), _as_text(other))
     return column
+
+
+def _take_values(texts: pa.Array, patterns: list[str]) -> pa.Array:
+    """Return what the first matching pattern takes of each text, "" where none matches."""
+    taken = pa.nulls(len(texts), pa.string())
+    for pattern in patterns:
+        if taken.null_count == 0:
+            break
+        found = pc.struct_field(pc.extract_regex(texts, pattern), "value")
+        taken = pc.coalesce(taken, found)
+    return pc.utf8_trim_whitespace(pc.fill_null(taken, ""))
 
 
 def _as_text(column: pa.Array) -> pa.Array:
@@ -178,22 +240,33 @@ def _join_texts(parts: list[pa.Array], joint: str = "") -> pa.Array:
 def _join_parts(block: Block, parts: list[pa.Array], plan: FieldPlan) -> pa.Array:
     """Join texts, where one of those that are needed is given."""
     joined = _join_texts(parts, plan.source.joint)
-    if not plan.source.needed:
-        return joined
-    if not plan.needed:
-        return pa.repeat(pa.scalar("", pa.string()), block.n_rows)
-    needed = _drop(pick_first(block, plan.needed), plan.source.drop)
-    return pc.if_else(pc.equal(_as_text(needed), ""), "", joined)
+    return pc.if_else(pa.array(_is_needed_given(block, plan)), joined, "") if plan.needed else joined
 
 
-def _add_amounts(parts: list[pa.Array], plan: FieldPlan) -> pa.Array:
-    """Add amounts as whole minor units; where one is unreadable its text is kept, for the contract to refuse."""
-    kind: ReadKind = "money" if plan.in_major else "integer"
-    read = [read_column(part, kind, _UTC) for part in parts]
-    if any(each.is_unreadable.any() for each in read):
-        return _join_texts(parts)
-    sums = np.sum([each.values.fill_null(0).to_numpy() for each in read], axis=0, dtype=np.int64)
-    return pa.array(sums, mask=~np.any([each.is_given for each in read], axis=0))
+def _is_needed_given(block: Block, plan: FieldPlan) -> Mask:
+    return to_mask(pc.not_equal(_as_text(pick_first(block, plan.needed, plan.source.drop)), ""))
+
+
+def _add_numbers(
+    parts: list[pa.Array], minus: list[pa.Array], plan: FieldPlan, currencies: pa.Array | None
+) -> pa.Array:
+    """Add whole numbers, take others off; where one is unreadable its text is kept, for the contract to refuse."""
+
+    def read_part(part: pa.Array) -> ReadColumn:
+        return read_money(part, currencies, _UTC) if plan.in_major else read_column(part, "integer", _UTC)
+
+    read, less = [read_part(part) for part in parts], [read_part(part) for part in minus]
+    is_unreadable = np.any([each.is_unreadable for each in (*read, *less)], axis=0)
+    sums = _sum(read) - _sum(less) if less else _sum(read)
+    is_given = np.any([each.is_given for each in read], axis=0) & ~is_unreadable
+    added = pa.array(np.maximum(sums, 0) if less else sums, mask=~is_given)
+    if not is_unreadable.any():
+        return added
+    return pc.coalesce(added.cast(pa.string()), _join_texts([*parts, *minus]))
+
+
+def _sum(columns: list[ReadColumn]) -> Micros:
+    return np.asarray(sum(each.values.fill_null(0).to_numpy() for each in columns), np.int64)
 
 
 def _drop(texts: pa.Array, pattern: str | None) -> pa.Array:
@@ -226,17 +299,45 @@ def _cut(texts: pa.Array, length: int) -> pa.Array:
     return pc.utf8_slice_codeunits(texts, 0, length)
 
 
-def read_epochs(column: pa.Array) -> pa.Array:
-    """Convert bare numbers of seconds (ten digits) or milliseconds (thirteen) since 1970 to texts in UTC."""
+def read_bare_times(column: pa.Array, *, has_epoch: bool) -> pa.Array:
+    """Write the bare numbers of a column of times as times.
+
+    Parameters
+    ----------
+    column : shape (n,); of texts and whole numbers
+    has_epoch : whether numbers of ten digits are seconds, and of thirteen milliseconds, since 1970
+
+    Returns
+    -------
+    shape (n,); what a spreadsheet holds for a date (days since 1899-12-30), and dates of eight or fourteen digits, are
+    local times; epochs are UTC
+    """
     if pa.types.is_integer(column.type):
         column = column.cast(pa.string()).fill_null("")
-    if not pa.types.is_string(column.type):
+    if not pa.types.is_string(column.type) or len(column) == 0:
         return column
-    is_epoch = to_mask(pc.match_substring_regex(column, _EPOCH))
-    if not is_epoch.any():
-        return pc.if_else(pc.equal(column, "0"), "", column)
-    numbers = pc.if_else(pa.array(is_epoch), column, "0").cast(pa.int64()).to_numpy()
-    micros = np.where(numbers < 10**11, numbers * 1_000_000, numbers * 1000)
-    stamps = pa.array(micros).cast(pa.timestamp("us")).cast(pa.string())
-    written = pc.binary_join_element_wise(stamps, "Z", "")
-    return pc.if_else(pa.array(is_epoch), written, pc.if_else(pc.equal(column, "0"), "", column))
+    # SPEED: times proper begin with a year and a separator, so that no regular expression runs over them.
+    is_bare = to_mask(pc.less(pc.binary_length(column), _SHORTEST_TIME)) | ~_has_separator(column)
+    if not is_bare.any():
+        return column
+    encoded = column.filter(pa.array(is_bare)).dictionary_encode()
+    times = [_write_bare_time(text, has_epoch) for text in encoded.dictionary.to_pylist()]
+    return pc.replace_with_mask(column, pa.array(is_bare), pa.array(times, pa.string()).take(encoded.indices))
+
+
+def _has_separator(texts: pa.Array) -> Mask:
+    """Shape (n,): the fifth character is no digit."""
+    return to_mask(pc.invert(pc.ascii_is_decimal(pc.utf8_slice_codeunits(texts, 4, 5))))
+
+
+def _write_bare_time(text: str, has_epoch: bool) -> str:
+    if _SERIAL.match(text):
+        at = datetime(1899, 12, 30) + timedelta(seconds=round(float(text) * 86_400))  # noqa: DTZ001 - local
+        return at.isoformat(sep=" ")
+    if _COMPACT.match(text):
+        date = f"{text[:4]}-{text[4:6]}-{text[6:8]}"
+        return f"{date} {text[8:10]}:{text[10:12]}:{text[12:]}" if text[8:] else date
+    if has_epoch and _EPOCH.match(text):
+        seconds = int(text) if len(text) == _SECONDS_DIGITS else int(text) / 1000
+        return datetime.fromtimestamp(seconds, UTC).isoformat(sep=" ").replace("+00:00", "Z")
+    return "" if text == "0" else text
