@@ -186,7 +186,7 @@ def _read_numbers(
     if not words and default is not None:
         return np.full(n, default, dtype)
     try:
-        numbers: NDArray[Any] = np.array([float(word) if dtype is np.float64 else int(word) for word in words], dtype)
+        numbers: NDArray[Any] = np.fromiter(map(float if dtype is np.float64 else int, words), dtype, len(words))
     except (ValueError, OverflowError) as error:
         raise ModelError(f"{where}: {key} holds something that is no number", hint=RESTORE_HINT) from error
     if len(numbers) != n:
