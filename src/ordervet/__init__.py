@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ordervet.late_imports import export_lazily
+
 if TYPE_CHECKING:
     from ordervet.contract import (
         Correction,
@@ -26,22 +28,6 @@ if TYPE_CHECKING:
     from ordervet.errors import OrdervetError
     from ordervet.policy import Action, Decision, DecisionCode
     from ordervet.score import Scorer
-
-_ROOM_OF = {
-    "Action": "policy",
-    "Correction": "contract",
-    "Decision": "policy",
-    "DecisionCode": "policy",
-    "Events": "contract",
-    "Order": "contract",
-    "OrdervetError": "errors",
-    "Outcome": "contract",
-    "Scorer": "score",
-    "Verdict": "contract",
-    "read_events": "contract",
-    "split_orders": "contract",
-    "validate_orders": "contract",
-}
 
 __all__ = [
     "Action",
@@ -59,14 +45,22 @@ __all__ = [
     "validate_orders",
 ]
 
+_find = export_lazily(
+    __name__,
+    {
+        "contract": "Correction Events Order Outcome Verdict read_events split_orders validate_orders",
+        "errors": "OrdervetError",
+        "policy": "Action Decision DecisionCode",
+        "score": "Scorer",
+    },
+)
+
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first asked for: `import ordervet` alone stays quick."""
     if name == "__version__":
         return import_module("importlib.metadata").version("ordervet")
-    if name not in _ROOM_OF:
-        raise AttributeError(f"module 'ordervet' has no attribute '{name}'")
-    return getattr(import_module(f"ordervet.{_ROOM_OF[name]}"), name)
+    return _find(name)
 
 
 def __dir__() -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
-import pyarrow as pa
+
+from ordervet.late_imports import pa
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

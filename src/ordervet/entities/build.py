@@ -6,10 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from ordervet.contract.columns import measure_texts
 from ordervet.entities.address.columns import DOOR, PLACE, key_addresses
 from ordervet.entities.evidence import Evidence
 from ordervet.entities.identities import (
@@ -24,6 +21,7 @@ from ordervet.entities.ids import hash_texts
 from ordervet.entities.phones import canonical_phone
 from ordervet.entities.plain import key_texts
 from ordervet.errors import ContractError
+from ordervet.late_imports import pa, pc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,6 +182,8 @@ def _absent(n_orders: int) -> Keyed:
 
 
 def _trim(column: TextColumn) -> Any:
+    from ordervet.contract.columns import measure_texts
+
     chunk = column.chunk(0) if isinstance(column, pa.ChunkedArray) and column.num_chunks == 1 else column
     if chunk.type == pa.string() and isinstance(chunk, pa.Array) and not measure_texts(chunk)[0]:
         return chunk  # SPEED: what comes from the contract is trimmed (bench_path.py)

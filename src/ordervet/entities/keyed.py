@@ -13,13 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from ordervet.contract import event_schema
-from ordervet.contract.schemas import table_fields
 from ordervet.entities.build import ENTITY_NAMES, build_entities, order_ids
 from ordervet.entities.evidence import Evidence
+from ordervet.late_imports import pa, pc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -112,6 +109,8 @@ def key_orders(orders: pa.Table, key: Key) -> pa.Table:
     ContractError
         A mapped extra bears the name of another entity.
     """
+    from ordervet.contract.schemas import table_fields
+
     entities = build_entities(orders, key)
     impersonal = [field.name for field in table_fields("orders", orders.column_names) if not field.is_personal]
     columns = {ORDER_ID: pa.array(order_ids(orders["order_id"], key))}
@@ -143,6 +142,8 @@ def keyed_schema(kind: EventKind, column_names: Iterable[str] = ()) -> pa.Schema
     column_names : names among which extras (``number__weight``, ``id__terminal``) are kept; others are passed over
     """
     names = list(column_names)
+    from ordervet.contract.schemas import event_schema, table_fields
+
     first = pa.field(ORDER_ID, pa.uint64())
     if kind != "orders":
         return pa.schema([first, *event_schema(kind)])

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from ordervet.entities import Evidence, PlaceType
 from ordervet.features.spec import EVIDENCE_ENTITIES, SELECTOR_BIT
+from ordervet.late_imports import pa, pc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

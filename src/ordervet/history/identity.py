@@ -23,12 +23,11 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from ordervet.entities.ids import hash_texts
 from ordervet.entities.keyed import ORDER_ID
 from ordervet.history.rows import NEVER, Positions, find_seen_at
+from ordervet.late_imports import pa, pc
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,12 +18,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.json as pj
 from pydantic_core import to_json
 
 from ordervet.entities.keyed import ID, KEYED_KINDS, ORDER_ID, KeyedEvents, complete_columns, keyed_schema
+from ordervet.late_imports import pa, pc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -231,6 +229,8 @@ def read_lines(batches: Iterable[bytes]) -> pa.Table:
     data = b"".join(batches)
     if not data:
         return row_schema().empty_table()
+    import pyarrow.json as pj
+
     plain = pa.schema([(field.name, _plain_type(field.type)) for field in row_schema()])
     # SPEED: parsed outside the interpreter, so that a flush in the background does not delay orders.
     read = pj.read_json(

@@ -1,35 +1,42 @@
 """What to do about an order, why, and what to say: bands, actions, reason codes, support scripts."""
 
-from ordervet.policy.capacity import Capacity, Shift, parse_shifts
-from ordervet.policy.codes import ACTIONS, BANDS, Action, Band, DecisionCode, Stage
-from ordervet.policy.decided import Decided, decide
-from ordervet.policy.decision import Decision
-from ordervet.policy.forcing import TestOrder, find_test_order, list_test_orders
-from ordervet.policy.lint import KIND_STAGES, Finding, lint_scripts, lint_text
-from ordervet.policy.missing import explain_missing, list_missing
-from ordervet.policy.overlay import Overlay, build_overlay, explain_applied
-from ordervet.policy.pacing import Pace, Pacer
-from ordervet.policy.policy import HUMAN_KINDS, Policy, find_policy, keep_policy, load_policy, parse_policy
-from ordervet.policy.reasons import (
-    FoundReasons,
-    Reason,
-    assign_reasons,
-    describe_reason,
-    find_reasons,
-    find_spec,
-    list_own_history,
-    own_history_log_odds,
-)
-from ordervet.policy.registry import ReasonSpec, load_registry
-from ordervet.policy.scripts import (
-    Script,
-    find_script_id,
-    load_scripts,
-    script_for,
-    script_for_reasons,
-)
-from ordervet.policy.slots import SLOTS
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ordervet.late_imports import export_lazily
 from ordervet.words import Lang
+
+if TYPE_CHECKING:
+    from ordervet.policy.capacity import Capacity, Shift, parse_shifts
+    from ordervet.policy.codes import ACTIONS, BANDS, Action, Band, DecisionCode, Stage
+    from ordervet.policy.decided import Decided, decide
+    from ordervet.policy.decision import Decision
+    from ordervet.policy.forcing import TestOrder, find_test_order, list_test_orders
+    from ordervet.policy.lint import KIND_STAGES, Finding, lint_scripts, lint_text
+    from ordervet.policy.missing import explain_missing, list_missing
+    from ordervet.policy.overlay import Overlay, build_overlay, explain_applied
+    from ordervet.policy.pacing import Pace, Pacer
+    from ordervet.policy.policy import HUMAN_KINDS, Policy, find_policy, keep_policy, load_policy, parse_policy
+    from ordervet.policy.reasons import (
+        FoundReasons,
+        Reason,
+        assign_reasons,
+        describe_reason,
+        find_reasons,
+        find_spec,
+        list_own_history,
+        own_history_log_odds,
+    )
+    from ordervet.policy.registry import ReasonSpec, load_registry
+    from ordervet.policy.scripts import (
+        Script,
+        find_script_id,
+        load_scripts,
+        script_for,
+        script_for_reasons,
+    )
+    from ordervet.policy.slots import SLOTS
 
 __all__ = [
     "ACTIONS",
@@ -82,3 +89,26 @@ __all__ = [
     "script_for",
     "script_for_reasons",
 ]
+
+__getattr__ = export_lazily(
+    __name__,
+    {
+        "capacity": "Capacity Shift parse_shifts",
+        "codes": "ACTIONS BANDS Action Band DecisionCode Stage",
+        "decided": "Decided decide",
+        "decision": "Decision",
+        "forcing": "TestOrder find_test_order list_test_orders",
+        "lint": "KIND_STAGES Finding lint_scripts lint_text",
+        "missing": "explain_missing list_missing",
+        "overlay": "Overlay build_overlay explain_applied",
+        "pacing": "Pace Pacer",
+        "policy": "HUMAN_KINDS Policy find_policy keep_policy load_policy parse_policy",
+        "reasons": (
+            "FoundReasons Reason assign_reasons describe_reason find_reasons find_spec list_own_history "
+            "own_history_log_odds"
+        ),
+        "registry": "ReasonSpec load_registry",
+        "scripts": "Script find_script_id load_scripts script_for script_for_reasons",
+        "slots": "SLOTS",
+    },
+)

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ordervet.errors import PolicyError
+from ordervet.late_imports import pa, pc
 from ordervet.policy.thresholds import Probability
 
 if TYPE_CHECKING:

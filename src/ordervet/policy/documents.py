@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
-from yaml.constructor import ConstructorError
 
 from ordervet.errors import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
+    import yaml
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
     from yaml.nodes import MappingNode
@@ -40,30 +40,38 @@ class Text(BaseModel):
         return self.zh if lang == "zh" else self.en
 
 
-# SPEED: the C loader reads the shipped scripts about ten times faster; PyYAML falls back where it was not built.
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+@cache
+def _build_loader() -> Any:
+    """Build the class of loaders that refuse what YAML allows and a person never means."""
+    import yaml
+    from yaml.constructor import ConstructorError
 
+    # SPEED: the C loader reads the shipped scripts about ten times faster; PyYAML falls back where it was not built.
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-class _StrictLoader(_Base):  # type: ignore[misc]
-    """Refuses what YAML allows and a person never means."""
+    class StrictLoader(base):  # type: ignore[misc]
+        def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            for at, (key_node, _) in enumerate(node.value):
+                if keys[at] in keys[:at]:
+                    raise ConstructorError(None, None, f"'{keys[at]}' is given twice", key_node.start_mark)
+            mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
+            return mapping
 
-    def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for at, (key_node, _) in enumerate(node.value):
-            if keys[at] in keys[:at]:
-                raise ConstructorError(None, None, f"'{keys[at]}' is given twice", key_node.start_mark)
-        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
-        return mapping
+    return StrictLoader
 
 
 def parse_yaml(text: str) -> Any:  # a document may be any plain value; pydantic checks it next
     """Read one YAML document made of mappings, lists, texts, numbers, booleans and nulls."""
+    import yaml
+
+    loader = _build_loader()
     try:
-        tokens = yaml.scan(text, Loader=_StrictLoader)
+        tokens = yaml.scan(text, Loader=loader)
         # NOTE: aliases can make a short file grow without bound, and no one writes them by hand here.
         if any(isinstance(token, (yaml.AnchorToken, yaml.AliasToken)) for token in tokens):
             raise ValueError("anchors (&) and aliases (*) are not allowed: write the text out")
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506  # a subclass of the safe loader
+        return yaml.load(text, Loader=loader)  # noqa: S506  # a subclass of the safe loader
     except yaml.YAMLError as error:
         raise ValueError(_describe_in_one_line(error)) from error
 

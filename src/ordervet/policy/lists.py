@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ordervet.contract import validate_events
-from ordervet.entities import ENTITY_NAMES, key_orders
+from ordervet.entities import ENTITY_NAMES
 from ordervet.errors import ContractError
+from ordervet.late_imports import pa
 from ordervet.policy.documents import Problem, list_problems
 
 if TYPE_CHECKING:
@@ -196,6 +195,9 @@ def _key_column(entity: str, field: str, values: list[str], key: Key) -> list[in
         "amount_minor": [0] * n_values,
         field: values,
     }
+    from ordervet.contract import validate_events
+    from ordervet.entities import key_orders
+
     keyed = key_orders(validate_events("orders", pa.table(columns)), key)
     ids: list[int] = keyed[f"id__{entity}"].to_pylist()
     return ids

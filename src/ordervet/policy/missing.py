@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ordervet.errors import PolicyError
-from ordervet.policy.registry import load_registry
 from ordervet.words import format_text
 
 if TYPE_CHECKING:
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ordervet.words import Lang
+
+MISSING_ENTITIES: Final = ("buyer", "address", "phone", "device", "ip")
+"""Entities whose absence is reported."""
 
 STATES: Final = ("known", "absent", "masked", "unusable")
 """Why there is no key for an entity, by the number ``entities.Evidence`` gives it; 0 = there is one."""
@@ -81,5 +83,7 @@ def explain_missing(code: str, lang: Lang = "zh") -> str:
         raise PolicyError(
             f"the code {code} is not known", hint="codes are ENTITY_absent, ENTITY_masked, ENTITY_unusable"
         )
+    from ordervet.policy.registry import load_registry
+
     text = format_text(f"missing.{state}", lang, entity=load_registry().name_entity(entity, lang))
     return text[:1].upper() + text[1:] if lang == "en" else text

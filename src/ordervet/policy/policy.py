@@ -14,7 +14,6 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, Strict, ValidationError, model_validator
 
 from ordervet.contract import MaliceKind
-from ordervet.contract.files.outputs import write_text
 from ordervet.entities import load_key
 from ordervet.errors import PolicyError
 from ordervet.policy.capacity import Capacity
@@ -366,6 +365,8 @@ def keep_policy(policy: Policy, history: Path) -> None:
     """
     path = history / FOLDER / f"{policy.policy_id}.json"
     if not path.exists():
+        from ordervet.contract.files.outputs import write_text
+
         write_text(policy.model_dump_json(indent=1) + "\n", path)
 
 

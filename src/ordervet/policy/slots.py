@@ -18,9 +18,6 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
 from ordervet.errors import PolicyError
 from ordervet.words.numbers import format_money
 
@@ -28,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jinja2 import Template
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     from ordervet.words import Lang
 
@@ -51,22 +49,16 @@ REQUIRED_SLOTS: Final = ("order_id", "placed_at", "amount")
 MAX_VALUE_LENGTH: Final = 64
 """Longest value in a text, in characters."""
 
-_ALLOWED_NODES: Final = (
-    nodes.Template,
-    nodes.Output,
-    nodes.TemplateData,
-    nodes.Name,
-    nodes.If,
-    nodes.Not,
-    nodes.And,
-    nodes.Or,
-)
+_ALLOWED_NODES: Final = ("Template", "Output", "TemplateData", "Name", "If", "Not", "And", "Or")
+"""The nodes of jinja2's grammar that a text may have."""
 
 
 def check_slots(text: str) -> str:
     """Check that a text's slots follow the grammar at the top of this module."""
     if "{" not in text:
         return text
+    from jinja2 import TemplateSyntaxError, nodes
+
     try:
         tree = _build_environment().parse(text)
     except TemplateSyntaxError as error:
@@ -74,7 +66,7 @@ def check_slots(text: str) -> str:
     unknown = sorted({node.name for node in tree.find_all(nodes.Name)} - set(SLOTS))
     if unknown:
         raise ValueError(f"'{unknown[0]}' is not a slot; the slots are {', '.join(SLOTS)}")
-    other = sorted({type(node).__name__ for node in tree.find_all(nodes.Node) if not isinstance(node, _ALLOWED_NODES)})
+    other = sorted({type(node).__name__ for node in tree.find_all(nodes.Node)} - set(_ALLOWED_NODES))
     if other:
         raise ValueError(f"a text may only fill slots and ask {{% if slot %}}, got {other[0]}")
     return text
@@ -117,6 +109,9 @@ def fill_slots(text: str, values: Mapping[str, str | None]) -> str:
 
 @cache
 def _build_environment() -> ImmutableSandboxedEnvironment:
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
     environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined, autoescape=False, finalize=_refuse_nothing
     )  # plain text; see the module's docstring

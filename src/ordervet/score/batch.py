@@ -23,7 +23,9 @@ from ordervet.policy import (
     own_history_log_odds,
 )
 from ordervet.policy.forcing import PREFIX
+from ordervet.policy.missing import MISSING_ENTITIES
 from ordervet.policy.rules import TEXT_FIELDS
+from ordervet.score.live_decision import count_known_orders
 from ordervet.score.scored_orders import RowReasons, ScoredOrders
 
 if TYPE_CHECKING:
@@ -42,12 +44,6 @@ if TYPE_CHECKING:
         Policy,
         TestOrder,
     )
-
-#: Entities whose absence is reported.
-MISSING_ENTITIES = ("buyer", "address", "phone", "device", "ip")
-
-#: Earlier orders of the buyer on record: the feature behind the rule of minimum evidence.
-_N_KNOWN = "buyer__count__order__90d"
 
 _PASS = ACTIONS.index(Action.PASS)
 _KINDS = {str(kind): kind for kind in MaliceKind}
@@ -197,13 +193,6 @@ def _discount_own_history(
             return p_without
         p_without[rows] = np.minimum(p[rows], model.calibration(raw[rows] - explainer.find_own_history(rows)))
         is_discounted[rows] = True
-
-
-def count_known_orders(model: Model, features: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return how many earlier orders of the buyer are on record; without the feature, the maximum."""
-    if _N_KNOWN not in model.spec.names:
-        return np.full(len(features), np.iinfo(np.int64).max)
-    return np.nan_to_num(features[:, model.spec.names.index(_N_KNOWN)], nan=0.0).astype(np.int64)
 
 
 def _name_kinds(

@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ordervet.contract import MaliceKind
-from ordervet.policy import ACTIONS, BANDS, Action, DecisionCode, Pacer, find_spec, script_for_reasons
+from ordervet.policy import ACTIONS, BANDS, Action, DecisionCode
 from ordervet.policy.decision import fill_decision
-from ordervet.policy.missing import name_missing
-from ordervet.policy.reasons import OneReasoner
+from ordervet.policy.missing import MISSING_ENTITIES, name_missing
 from ordervet.policy.thresholds import Explicit
-from ordervet.score.batch import MISSING_ENTITIES, count_known_orders
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.model import Curve, ForestPredictor, Model
-    from ordervet.policy import Decision, Lang, Pace, Policy, Reason
+    from ordervet.policy import Decision, Lang, Pace, Pacer, Policy, Reason
+    from ordervet.policy.reasons import OneReasoner
     from ordervet.score.live_order import LiveOrder
     from ordervet.score.scored_orders import ScoredOrders
 
@@ -31,6 +30,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PASS = ACTIONS.index(Action.PASS)
 _KIND_ROWS = {None: 0} | {kind: row for row, kind in enumerate(MaliceKind, start=1)}
 _N_REFERENCE = 200
+
+#: Earlier orders of the buyer on record: the feature behind the rule of minimum evidence.
+_N_KNOWN = "buyer__count__order__90d"
 _SCORE_PER_TENTH = 250.0
 
 
@@ -135,7 +137,7 @@ class LiveDecider:
     ) -> Decision:
         return fill_decision(
             one.order.order_id.strip(), ACTIONS[severity], BANDS[band], p, floor(self._risk_scale(raw)), kind, reasons,
-            script_for_reasons(reasons, kind).id if severity != _PASS else None, self._list_missing(one), *self._ids,
+            _find_script(reasons, kind) if severity != _PASS else None, self._list_missing(one), *self._ids,
             DecisionCode.SCORED, _EPOCH + timedelta(microseconds=one.seen_at), self._history_version, None, None, (),
         )  # fmt: skip
 
@@ -148,6 +150,8 @@ class LiveDecider:
 
     def _find_reasoner(self) -> OneReasoner:
         if self._reasoner is None:
+            from ordervet.policy.reasons import OneReasoner  # NOT: at the top. Only flagged orders have reasons.
+
             self._reasoner = OneReasoner(self.model.spec.names, self._lang)
         return self._reasoner
 
@@ -155,6 +159,8 @@ class LiveDecider:
         """Name the kind: by the model of kinds, else by the strongest reason that points to one."""
         if self.model.kinds and (name := self.model.kinds.name_kinds(matrix)[0]):
             return MaliceKind(name)
+        from ordervet.policy import find_spec
+
         return next((kind for reason in reasons if (kind := find_spec(reason.code).kind)), None)
 
     def _list_missing(self, one: LiveOrder) -> tuple[str, ...]:
@@ -166,6 +172,13 @@ class LiveDecider:
             each = states if isinstance(states, tuple) else (states,)
             words = self._missing[states] = name_missing(self._entities, each)
         return words
+
+
+def _find_script(reasons: tuple[Reason, ...], kind: MaliceKind | None) -> str:
+    """Return the id of the script for these reasons."""
+    from ordervet.policy import script_for_reasons  # NOT: at the top. Only flagged orders have one.
+
+    return script_for_reasons(reasons, kind).id
 
 
 @lru_cache(maxsize=64)
@@ -197,6 +210,8 @@ class Desk:
             return None
         is_served = self._serves is not None and self._serves[0] is policy and self._serves[1] is model
         if self._pacer is None or not is_served:
+            from ordervet.policy import Pacer
+
             self._pacer, self._serves = Pacer(policy.capacity, draw_reference(model)), (policy, model)
         return self._pacer.find_pace(at_us)
 
@@ -207,6 +222,13 @@ class Desk:
             amounts = scored.orders["amount_minor"].to_numpy()
             ranks = scored.p_malicious if capacity is None else capacity.rank_orders(scored.p_malicious, amounts)
             self._pacer.record(at_us, ranks, int((scored.actions != _PASS).sum()))
+
+
+def count_known_orders(model: Model, features: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return how many earlier orders of the buyer are on record; without the feature, the maximum."""
+    if _N_KNOWN not in model.spec.names:
+        return np.full(len(features), np.iinfo(np.int64).max)
+    return np.nan_to_num(features[:, model.spec.names.index(_N_KNOWN)], nan=0.0).astype(np.int64)
 
 
 def draw_reference(model: Model) -> NDArray[np.float64]:

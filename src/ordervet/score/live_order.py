@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pyarrow as pa
 from pydantic_core import to_json
 
 from ordervet.contract import Order
@@ -21,6 +20,7 @@ from ordervet.errors import ContractError
 from ordervet.features import OrderEvents
 from ordervet.features.events import NEW_ACCOUNT_US, SHARED_PLACE_BIT, SHARED_PLACES
 from ordervet.features.spec import EVIDENCE_ENTITIES, SELECTOR_BIT
+from ordervet.late_imports import pa
 
 if TYPE_CHECKING:
     from collections.abc import Callable

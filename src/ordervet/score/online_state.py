@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from ordervet.entities import KeyedEvents, key_events
 from ordervet.entities.keyed import KEYED_KINDS, complete_columns, keyed_schema
@@ -16,6 +15,7 @@ from ordervet.errors import HistoryError, ModelError
 from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
 from ordervet.history.identity import identify
 from ordervet.history.rows import read_lines, to_events, to_rows
+from ordervet.late_imports import pa
 from ordervet.score.live_order import find_mask, list_own_features, pick_ids
 
 if TYPE_CHECKING:

@@ -6,8 +6,6 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ordervet.contract import Events, read_events
-from ordervet.contract.files.reader import list_event_files
 from ordervet.entities.keys import EPHEMERAL
 from ordervet.errors import HistoryError, ModelError
 from ordervet.model import find_live_model, load_serving_forest
@@ -17,6 +15,7 @@ from ordervet.score.online_state import OnlineState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ordervet.contract import Events
     from ordervet.entities import Key, KeyedEvents
     from ordervet.features import FeatureSpec
     from ordervet.history import History
@@ -113,8 +112,13 @@ def check_past(history: Past | None) -> None:
     HistoryError
         A file or folder does not exist, or a folder has neither a history store nor event files.
     """
-    if history is None or isinstance(history, Events):
+    if history is None:
         return
+    from ordervet.contract import Events
+
+    if isinstance(history, Events):
+        return
+    from ordervet.contract.files.reader import list_event_files
     from ordervet.history import is_history
 
     for path in map(Path, [history] if isinstance(history, (str, Path)) else history):
@@ -142,4 +146,7 @@ def find_store(history: Past | None, key: Key) -> History | None:
 
 
 def _read_past(history: Past) -> Events | KeyedEvents:
+    from ordervet.contract import Events, read_events
+    from ordervet.contract.files.reader import list_event_files
+
     return history if isinstance(history, Events) else read_events(list_event_files(history))[0]

@@ -13,21 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from ordervet.contract import Correction, Events, Outcome, Verdict, event_schema, validate_events
+from ordervet.contract import Correction, Outcome, Verdict
 from ordervet.contract.one_order import read_order
-from ordervet.entities import key_events, load_key
-from ordervet.entities.keyed import KEYED_KINDS
+from ordervet.entities import load_key
 from ordervet.errors import ContractError, ForkedError, HistoryError, HistoryLockedError, ModelError, OrdervetError
+from ordervet.late_imports import pa
 from ordervet.model import ForestPredictor, find_live_model
 from ordervet.policy import Decision, DecisionCode, keep_policy, load_policy
-from ordervet.score.batch import score_batch
 from ordervet.score.clock import ArrivalClock, now_us
 from ordervet.score.live_decision import Desk, LiveDecider
-from ordervet.score.live_event import LiveEventReader
 from ordervet.score.live_order import LiveOrderReader, build_order_arrays
 from ordervet.score.online_state import Features, OnlineState
 from ordervet.score.opening import check_past, find_bundled_models, load_live, open_state, warn_of_other_key
@@ -36,12 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
-    from ordervet.contract import Order
+    from ordervet.contract import Events, Order
     from ordervet.entities import Key, KeyedEvents
     from ordervet.history import Erased
     from ordervet.history.journal import Durability
     from ordervet.model import Model
     from ordervet.policy import Lang, Pace, Policy
+    from ordervet.score.live_event import LiveEventReader
     from ordervet.score.opening import Past
     from ordervet.score.scored_orders import ScoredOrders
     from ordervet.score.shadow import Shadow
@@ -275,6 +272,8 @@ class Scorer:
         ModelError
             There is no model.
         """
+        from ordervet.contract import Events, validate_events
+
         empty = Events.empty()
         events = Events(validate_events("orders", data), empty.outcomes, empty.verdicts, empty.corrections)
         table = self.score_events(events, capacity=capacity, explain_all=explain_all).build_table()
@@ -312,7 +311,7 @@ class Scorer:
             if since_us is not None or order_ids is not None:
                 is_asked = features.events.seen_at >= (since_us or 0)
                 if order_ids is not None:
-                    is_asked &= np.asarray(pc.is_in(features.orders["order_id"], order_ids))
+                    is_asked &= np.asarray(features.orders["order_id"].is_in(order_ids))
                 features = features.take(np.flatnonzero(is_asked))
             explain_rows = range(len(features.events)) if explain_all else ()
             return self._decide(features, capacity=capacity, explain_rows=explain_rows)
@@ -369,6 +368,8 @@ class Scorer:
             )
         with self._turn():
             if self._event_reader is None:
+                from ordervet.score.live_event import LiveEventReader
+
                 self._event_reader = LiveEventReader(self._key)
             seen_at = self._clock.stamp_event(event.order_id, is_verdict=not isinstance(event, Outcome))
             self._state.add_event(self._event_reader.read(event, seen_at))
@@ -526,6 +527,8 @@ class Scorer:
 
     def _score_together(self, orders: list[Order]) -> list[Decision] | None:
         """Remember and decide about orders of different ids; None without a model."""
+        from ordervet.contract import validate_events
+
         table = validate_events("orders", orders)
         seen_at = [self._clock.stamp_order(order.order_id) for order in orders]
         features = self._state.add(self._key_orders(table, seen_at))
@@ -539,6 +542,9 @@ class Scorer:
 
     def _key_orders(self, orders: pa.Table, seen_at_us: list[int]) -> KeyedEvents:
         """Key orders that arrive at these times."""
+        from ordervet.contract import Events, event_schema
+        from ordervet.entities.keyed import KEYED_KINDS, key_events
+
         place = orders.schema.get_field_index("seen_at")
         field = orders.schema.field(place)
         stamped = orders.set_column(place, field, pa.array(seen_at_us, pa.int64()).cast(field.type))
@@ -566,6 +572,8 @@ class Scorer:
         explain_rows: Sequence[int] = (),
         pace: Pace | None = None,
     ) -> ScoredOrders:
+        from ordervet.score.batch import score_batch
+
         model, predictor = self._require_model()
         return score_batch(
             features.orders, features.events, features.matrix, model=model, predictor=predictor, policy=self.policy,

@@ -16,7 +16,8 @@ from ordervet.errors import HistoryError, PolicyError
 from ordervet.features import FeatureEngine, build_order_events
 from ordervet.model import ForestPredictor
 from ordervet.policy import ACTIONS, Action, decide
-from ordervet.score.batch import count_known_orders, find_overlay, find_test_orders, score_batch
+from ordervet.score.batch import find_overlay, find_test_orders, score_batch
+from ordervet.score.live_decision import count_known_orders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
