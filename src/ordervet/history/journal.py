@@ -4,9 +4,10 @@ One SQLite file in WAL mode per segment between two flushes. An entry is one mic
 row of the store each, with nothing but what the table itself holds. A file is removed as a whole once the table has all
 its entries, so nothing ever has to be erased from it.
 
-    entry(position INTEGER PRIMARY KEY, is_repeat INTEGER, lines BLOB)
+    entry(position INTEGER PRIMARY KEY, is_repeat INTEGER, lines BLOB, chain INTEGER)
 
-`is_repeat` marks events that the history had already, and that may add a blame.
+`is_repeat` marks events that the history had already, and that may add a blame. `chain` is the CRC-32 of the lines that
+begins with the one before it, so that a bit that the disk has lost is found, wherever it was.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import logging
 import os
 import re
 import sqlite3
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+import zlib
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -43,9 +45,12 @@ _log = logging.getLogger("ordervet")
 # NOTE: names that begin with an underscore are not data to any engine.
 _NAME = re.compile(r"^_journal-(\d{8})\.sqlite$")
 _TABLE = (
-    "CREATE TABLE IF NOT EXISTS entry (position INTEGER PRIMARY KEY, is_repeat INTEGER NOT NULL, lines BLOB NOT NULL)"
+    "CREATE TABLE IF NOT EXISTS entry "
+    "(position INTEGER PRIMARY KEY, is_repeat INTEGER NOT NULL, lines BLOB NOT NULL, chain INTEGER NOT NULL)"
 )
-_INSERT = "INSERT INTO entry (is_repeat, lines) VALUES (?, ?)"
+_INSERT = "INSERT INTO entry (is_repeat, lines, chain) VALUES (?, ?, ?)"
+_READ = "SELECT is_repeat, lines, chain FROM entry ORDER BY position"
+_READ_OLD = "SELECT is_repeat, lines, NULL FROM entry ORDER BY position"
 _WAL_HEADER, _FRAME_HEADER = 32, 24
 
 
@@ -75,6 +80,7 @@ class Journal:
     def __init__(self, path: Path, durability: Durability) -> None:
         self.path = path
         self._connection = _connect(path, durability)
+        self._chain = 0
         self._wal: int | None = None
         leave_open_in_children(self)
 
@@ -86,14 +92,16 @@ class Journal:
         HistoryError
             The disk is full, or the file cannot be written; the entry is not in the journal.
         """
+        chain = _link(entry, self._chain)
         try:
-            self._connection.execute(_INSERT, entry)
+            self._connection.execute(_INSERT, (*entry, chain))
         except sqlite3.Error as error:
             raise HistoryError(
                 f"the journal of the history {self.path.parent.name} cannot be written: {error}; "
                 "the event was not accepted",
                 hint="free some space, or check the permissions of its folder; then send the event again",
             ) from None
+        self._chain = chain
 
     def sync(self) -> None:
         """Sync all entries to the disk."""
@@ -169,19 +177,40 @@ def read_journal(path: Path) -> list[Entry]:
         with contextlib.closing(_connect(path, "batch")) as connection:
             page = int(connection.execute("PRAGMA page_size").fetchone()[0])
             n_frames = max(int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]), 0)
-            found = connection.execute("SELECT is_repeat, lines FROM entry ORDER BY position").fetchall()
-    except sqlite3.Error as error:
-        raise HistoryError(
-            f"the journal of the history {path.parent.name} is damaged: {error}",
-            hint=f"move {path.name} and its -wal file out of the folder; the history opens without their events",
-        ) from None
-    entries = [Entry(bool(is_repeat), lines) for is_repeat, lines in found]
+            is_chained = "chain" in [name for _, name, *_ in connection.execute("PRAGMA table_info(entry)")]
+            found = connection.execute(_READ if is_chained else _READ_OLD).fetchall()
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise _damaged(path, str(error)) from None
+    entries = _check_chain(path, found, is_chained=is_chained)
     if size > _WAL_HEADER and size != _WAL_HEADER + n_frames * (_FRAME_HEADER + page):
         _log.warning(
             "the journal of the history %s ends in a torn entry; its %d whole entries are kept",
             path.parent.name, len(entries),
         )  # fmt: skip
     return entries
+
+
+def _check_chain(path: Path, found: list[tuple[Any, Any, Any]], *, is_chained: bool) -> list[Entry]:
+    """Return the entries, each as it was written; a journal from before there were chains is taken as it is."""
+    chain, entries = 0, []
+    for number, (is_repeat, lines, expected) in enumerate(found, start=1):
+        entry = Entry(bool(is_repeat), lines)
+        chain = _link(entry, chain) if isinstance(lines, bytes) else -1
+        if chain != expected and (is_chained or chain < 0):
+            raise _damaged(path, f"entry {number} of {len(found)} is not what was written")
+        entries.append(entry)
+    return entries
+
+
+def _link(entry: Entry, chain: int) -> int:
+    return zlib.crc32(entry.lines, chain ^ entry.is_repeat)
+
+
+def _damaged(path: Path, why: str) -> HistoryError:
+    return HistoryError(
+        f"the journal of the history {path.parent.name} is damaged: {why}",
+        hint=f"move {path.name} and its -wal file out of the folder; the history opens without their events",
+    )
 
 
 def remove_journal(path: Path) -> None:
