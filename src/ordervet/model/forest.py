@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,19 +74,6 @@ class Forest:
         return len(self.node_start) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Tree:
-    feature: NDArray[np.int64]
-    threshold: NDArray[np.float64]
-    missing: NDArray[np.int8]
-    default_left: NDArray[np.bool_]
-    left: NDArray[np.int64]
-    right: NDArray[np.int64]
-    leaf_value: NDArray[np.float64]
-    node_count: NDArray[np.float64]
-    leaf_count: NDArray[np.float64]
-
-
 # SPEED: a model is checked when it is loaded and handed to the core when it is tried; it is read once.
 @lru_cache(maxsize=4)
 def parse_forest(text: str) -> Forest:
@@ -106,17 +94,30 @@ def parse_forest(text: str) -> Forest:
     ----------
     LightGBM: src/io/tree.cpp (Tree::ToString), src/boosting/gbdt_model_text.cpp.
     """
-    head, *sections = _split_sections(text)
+    head, *trees = _split_sections(text)
     n_features = _read_head(head)
-    trees = [_read_tree(number, section, n_features) for number, section in enumerate(sections)]
     if not trees:
         raise ModelError("the booster's text has no trees", hint=RESTORE_HINT)
-    sizes = np.array([(len(tree.feature), len(tree.leaf_value)) for tree in trees], np.int64)
-    starts = np.concatenate([np.zeros((1, 2), np.int64), sizes.cumsum(axis=0)])
-    joined: dict[str, Any] = {
-        part.name: np.concatenate([getattr(tree, part.name) for tree in trees]) for part in fields(_Tree)
-    }
-    return Forest(n_features=n_features, node_start=starts[:, 0].copy(), leaf_start=starts[:, 1].copy(), **joined)
+    n_leaves = [_read_size(number, tree) for number, tree in enumerate(trees)]
+    n_nodes = [n - 1 for n in n_leaves]
+    # SPEED: one array of all trees' numbers; an array per tree took longer than all the rest (make bench, first_score).
+    decision = _read_numbers(trees, "decision_type", n_nodes, np.int64)
+    forest = Forest(
+        n_features=n_features,
+        node_start=np.cumsum([0, *n_nodes], dtype=np.int64),
+        leaf_start=np.cumsum([0, *n_leaves], dtype=np.int64),
+        feature=_read_numbers(trees, "split_feature", n_nodes, np.int64),
+        threshold=_read_numbers(trees, "threshold", n_nodes, np.float64),
+        missing=(decision >> 2).astype(np.int8),
+        default_left=(decision & 2) != 0,
+        left=_read_numbers(trees, "left_child", n_nodes, np.int64),
+        right=_read_numbers(trees, "right_child", n_nodes, np.int64),
+        leaf_value=_read_numbers(trees, "leaf_value", n_leaves, np.float64),
+        node_count=_read_numbers(trees, "internal_count", n_nodes, np.float64, default="nan"),
+        leaf_count=_read_numbers(trees, "leaf_count", n_leaves, np.float64, default="nan"),
+    )
+    _check_trees(forest, decision)
+    return forest
 
 
 def _split_sections(text: str) -> Iterator[dict[str, str]]:
@@ -146,30 +147,16 @@ def _read_head(head: dict[str, str]) -> int:
     return _read_count(head, "max_feature_idx", "the head") + 1
 
 
-def _read_tree(number: int, section: dict[str, str], n_features: int) -> _Tree:
+def _read_size(number: int, tree: dict[str, str]) -> int:
+    """Return the number of leaves of a tree of a kind that is read."""
     where = f"tree {number}"
-    if section.get("Tree") != str(number):
-        raise ModelError(f"{where} is numbered {section.get('Tree')}", hint=RESTORE_HINT)
-    if section.get("num_cat", "0") != "0":
+    if tree.get("Tree") != str(number):
+        raise ModelError(f"{where} is numbered {tree.get('Tree')}", hint=RESTORE_HINT)
+    if tree.get("num_cat", "0") != "0":
         raise UnsupportedForestError("unsupported because it splits on categories")
-    if section.get("is_linear", "0") != "0":
+    if tree.get("is_linear", "0") != "0":
         raise UnsupportedForestError("unsupported because its leaves are linear")
-    n_leaves = _read_count(section, "num_leaves", where)
-    n_nodes = n_leaves - 1
-    decision = _read_numbers(section, "decision_type", n_nodes, np.int64, where)
-    tree = _Tree(
-        feature=_read_numbers(section, "split_feature", n_nodes, np.int64, where),
-        threshold=_read_numbers(section, "threshold", n_nodes, np.float64, where),
-        missing=(decision >> 2).astype(np.int8),
-        default_left=(decision & 2) != 0,
-        left=_read_numbers(section, "left_child", n_nodes, np.int64, where),
-        right=_read_numbers(section, "right_child", n_nodes, np.int64, where),
-        leaf_value=_read_numbers(section, "leaf_value", n_leaves, np.float64, where),
-        node_count=_read_numbers(section, "internal_count", n_nodes, np.float64, where, default=np.nan),
-        leaf_count=_read_numbers(section, "leaf_count", n_leaves, np.float64, where, default=np.nan),
-    )
-    _check_tree(tree, decision, n_features, where)
-    return tree
+    return _read_count(tree, "num_leaves", where)
 
 
 def _read_count(section: dict[str, str], key: str, where: str) -> int:
@@ -180,41 +167,69 @@ def _read_count(section: dict[str, str], key: str, where: str) -> int:
 
 
 def _read_numbers(
-    section: dict[str, str], key: str, n: int, dtype: type, where: str, *, default: float | None = None
+    trees: list[dict[str, str]], key: str, sizes: list[int], dtype: type, *, default: str = ""
 ) -> NDArray[Any]:
-    words = section.get(key, "").split()
-    if not words and default is not None:
-        return np.full(n, default, dtype)
+    """Read an array of every tree, one after the other; a tree without the key has only defaults."""
+    read = float if dtype is np.float64 else int
+    words = [tree.get(key, "").split() for tree in trees]
+    if default:
+        words = [each or [default] * size for each, size in zip(words, sizes, strict=True)]
+    for number, (each, size) in enumerate(zip(words, sizes, strict=True)):
+        if len(each) != size:
+            raise ModelError(f"tree {number}: got {len(each)} numbers in {key}, expected {size}", hint=RESTORE_HINT)
     try:
-        numbers: NDArray[Any] = np.fromiter(map(float if dtype is np.float64 else int, words), dtype, len(words))
+        numbers: NDArray[Any] = np.fromiter(map(read, chain.from_iterable(words)), dtype, sum(sizes))
     except (ValueError, OverflowError) as error:
-        raise ModelError(f"{where}: {key} holds something that is no number", hint=RESTORE_HINT) from error
-    if len(numbers) != n:
-        raise ModelError(f"{where}: got {len(numbers)} numbers in {key}, expected {n}", hint=RESTORE_HINT)
+        number = next(number for number, each in enumerate(words) if not _are_numbers(each, dtype))
+        message = f"tree {number}: {key} holds something that is no number"
+        raise ModelError(message, hint=RESTORE_HINT) from error
     return numbers
 
 
-def _check_tree(tree: _Tree, decision: NDArray[np.int64], n_features: int, where: str) -> None:
-    n_nodes = len(tree.feature)
-    children = np.concatenate([tree.left, tree.right])
-    expected = np.concatenate([np.arange(-len(tree.leaf_value), 0), np.arange(1, n_nodes)])
-    parents = np.concatenate([np.arange(n_nodes), np.arange(n_nodes)])
-    # NOTE: every child once and later than its parent, so that each node is reached from the root and only once.
-    is_tree = n_nodes == 0 or (
-        np.array_equal(np.sort(children), expected) and bool((parents < children)[children >= 0].all())
+def _are_numbers(words: list[str], dtype: type) -> bool:
+    try:
+        np.array([float(word) if dtype is np.float64 else int(word) for word in words], dtype)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def _check_trees(forest: Forest, decision: NDArray[np.int64]) -> None:
+    of_node, of_leaf = (
+        np.repeat(np.arange(forest.n_trees), np.diff(starts)) for starts in (forest.node_start, forest.leaf_start)
     )
-    counts = np.concatenate([tree.node_count, tree.leaf_count])
+    counts = np.concatenate([forest.node_count, forest.leaf_count])
     problems = {
-        "its leaves are none": len(tree.leaf_value) == 0,
-        "a split is on a feature that there is not": bool(((tree.feature < 0) | (tree.feature >= n_features)).any()),
-        "a threshold is NaN or -inf": not (tree.threshold > -np.inf).all(),
-        "a leaf is not finite": not np.isfinite(tree.leaf_value).all(),
-        "a decision type is unknown": bool(((decision & ~0b1110) != 0).any() or (tree.missing > MISSING_NAN).any()),
-        "a count of rows is negative or infinite": bool(((counts < 0) | np.isinf(counts)).any()),
-        "its nodes and leaves are not one tree": not is_tree,
+        "a split is on a feature that there is not": of_node[
+            (forest.feature < 0) | (forest.feature >= forest.n_features)
+        ],
+        "a threshold is NaN or -inf": of_node[~(forest.threshold > -np.inf)],
+        "a leaf is not finite": of_leaf[~np.isfinite(forest.leaf_value)],
+        "a decision type is unknown": of_node[((decision & ~0b1110) != 0) | (forest.missing > MISSING_NAN)],
+        "a count of rows is negative or infinite": np.concatenate([of_node, of_leaf])[(counts < 0) | np.isinf(counts)],
+        "its nodes and leaves are not one tree": _find_no_trees(forest, of_node, of_leaf),
         # NOT: thresholds in order from a split to those below it. LightGBM itself trains trees that are not, where
         # rounding makes a bin that no row of a node is in look better than its neighbour.
     }
-    found = [problem for problem, is_there in problems.items() if is_there]
-    if found:
-        raise ModelError(f"{where}: {'; '.join(found)}", hint=RESTORE_HINT)
+    first = min((int(trees.min()) for trees in problems.values() if len(trees)), default=None)
+    if first is not None:
+        found = [problem for problem, trees in problems.items() if first in trees]
+        raise ModelError(f"tree {first}: {'; '.join(found)}", hint=RESTORE_HINT)
+
+
+def _find_no_trees(forest: Forest, of_node: NDArray[np.int64], of_leaf: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Find the trees where not every child is there once, later than its parent, so that all are reached."""
+    n_nodes = len(of_node)
+    child, tree = np.concatenate([forest.left, forest.right]), np.concatenate([of_node, of_node])
+    parent = np.tile(np.arange(n_nodes), 2)
+    node, leaf = forest.node_start[tree] + child, forest.leaf_start[tree] + ~child
+    is_node = (child >= 0) & (node > parent) & (node < forest.node_start[tree + 1])
+    is_leaf = (child < 0) & (leaf >= 0) & (leaf < forest.leaf_start[tree + 1])
+    n_met = np.bincount(node[is_node], minlength=n_nodes), np.bincount(leaf[is_leaf], minlength=len(of_leaf))
+    # A root is nobody's child, and neither is the one leaf of a tree without nodes.
+    is_root = np.zeros(n_nodes + 1, np.bool_)
+    is_root[forest.node_start[:-1]] = True
+    is_alone = np.diff(forest.node_start)[of_leaf] == 0
+    return np.concatenate(
+        [tree[~(is_node | is_leaf)], of_node[n_met[0] != ~is_root[:-1]], of_leaf[n_met[1] != ~is_alone]]
+    )
