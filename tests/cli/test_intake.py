@@ -11,7 +11,7 @@ import pytest
 
 from contract.formats.tmall_exports import write_tmall
 from ordervet.cli.accounts import name_outcome
-from ordervet.contract import OutcomeKind
+from ordervet.contract import OutcomeKind, read_events
 from ordervet.contract.formats import list_formats
 from ordervet.entities import Key
 from ordervet.history import History
@@ -96,7 +96,7 @@ def test_counts_add_up_and_missing_evidence_is_told(ordervet, models_dir, tmp_pa
     assert sum_of(account) == account["n_read"]
     assert account["evidence"]["phone"] == {"known": 1, "absent": 1, "masked": 1, "unusable": 0}
     assert account["missing_evidence"] == {
-        "recipient": 1.0, "address": 0.6667, "phone": 0.6667, "device": 1.0, "ip": 1.0, "payment": 1.0,
+        "recipient": 1.0, "address": 0.6667, "phone": 0.6667, "device": 1.0, "ip": 1.0, "payment": 1.0, "item": 1.0,
     }  # fmt: skip
     n_accepted, n_known = (0, 3) if command == "ingest" else (3, 0)
     expected = f"6 rows read = {n_accepted} accepted + 1 merged + {n_known} already known + 2 quarantined"
@@ -215,3 +215,107 @@ def test_every_outcome_has_a_name_in_both_languages(kind: OutcomeKind) -> None:
     names = {name_outcome(kind, lang) for lang in ("zh", "en")}
 
     assert len(names) == 2
+
+
+REFUND_HEADER = "订单编号,退款编号,退款的申请时间,退款状态,退款完结时间,买家退款金额,是否需要退货"
+REFUND = "98001,R98001,2026-03-05 09:00:00,退款成功,2026-03-08 12:00:00,88.00,需要退货"
+
+
+@pytest.mark.usefixtures("key")
+def test_validate_checks_refunds_alone_and_does_not_hint_at_itself(ordervet, tmp_path: Path) -> None:
+    refunds = write_lines(tmp_path / "refunds.csv", [REFUND_HEADER, REFUND])
+    verdicts = write_lines(tmp_path / "verdicts.csv", ["订单编号,判定,判定时间", "T1,正常,2025-12-01"])
+
+    ended = ordervet("validate", refunds, verdicts)
+    empty = ordervet("validate", write_lines(tmp_path / "none.csv", [REFUND_HEADER]))
+
+    assert (ended.code, empty.code) == (0, 0)
+    assert "1 rows read = 1 accepted" in ended.out
+    assert "good rows: 2 outcomes, 1 verdicts" in ended.out
+    assert "good rows: 0" in empty.out
+    assert "ordervet validate" not in ended.out + ended.err + empty.out + empty.err
+
+
+@pytest.mark.usefixtures("key")
+def test_validate_says_what_is_wrong_when_every_row_has_the_same_fault(ordervet, tmp_path: Path) -> None:
+    export = write_lines(tmp_path / "orders.csv", ["订单编号,总金额,订单创建时间", "A,1.00,heute", "B,1.00,morgen"])
+
+    ended = ordervet("validate", export, "--json")
+
+    assert ended.code == 4
+    assert (ended.json["n_set_aside"], ended.json["n_failures"]) == (2, 2)
+    assert "placed_at" in ordervet("validate", export).out
+
+
+@pytest.mark.usefixtures("key")
+def test_several_currencies_of_a_file_are_said(ordervet, tmp_path: Path) -> None:
+    header = "order_id,order_number,date,status,order_total,order_currency,payment_method"
+    rows = ["1,1,2025-11-11 20:00:00,processing,95.00,EUR,card", "2,2,2025-11-11 20:05:00,processing,15000,jpy,card"]
+    mixed = write_lines(tmp_path / "mixed.csv", [header, *rows])
+    one = write_lines(tmp_path / "one.csv", [header, rows[0]])
+
+    shown = ordervet("validate", mixed)
+    told = ordervet("validate", mixed, "--json").json["files"][0]
+
+    assert "several currencies, whose amounts are never compared as one: EUR 1, JPY 1" in shown.out
+    assert told["currencies"] == {"EUR": 1, "JPY": 1}
+    assert "several currencies" not in ordervet("validate", one).out
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_an_export_without_dates_of_refunds_says_which_one_has_them(ordervet, tmp_path: Path, lang: str) -> None:
+    header = "Name,Email,Financial Status,Created at,Total,Lineitem quantity,Lineitem name"
+    export = write_lines(tmp_path / "shopify.csv", [header, "#1,a@example.com,refunded,2026-01-05 10:00:00,5,1,S"])
+
+    shown = ordervet("ingest", export, "--history", tmp_path / "history", "--lang", lang)
+    described = ordervet("formats", export, "--lang", lang)
+
+    assert "JSON (Admin API)" in shown.out.replace("（", " (").replace("）", ")")
+    assert "JSON (Admin API)" in described.out.replace("（", " (").replace("）", ")")
+
+
+def test_formats_says_what_a_file_tells_of_itself(ordervet, tmp_path: Path) -> None:
+    header = "订单编号,子订单编号,总金额,订单创建时间,订单状态,店铺名称,收货人手机号,宝贝标题"
+    rows = [
+        "A,1,9.00,2025-11-11 20:00:00,某种状态,甲店,1,帽子",
+        "A,2,9.00,2025-11-11 20:00:00,交易成功,甲店,1,围巾",
+        "B,3,9.00,2025-11-12 20:00:00,已发货,乙店,1,",
+        "C,4,x,2025-11-12 20:00:00,已发货,乙店,1,",
+    ]
+    export = write_lines(tmp_path / "orders.csv", [header, *rows])
+
+    told = ordervet("formats", export, "--json", "--time-zone", "UTC").json
+    shown = ordervet("formats", export)
+
+    content = told["content"]
+    assert told["time_zone"] == "UTC"
+    assert (content["n_rows"], content["n_lines"], content["n_orders"], content["n_set_aside"]) == (4, 3, 2, 1)
+    assert (content["first"], content["last"]) == ("2025-11-11 20:00:00Z", "2025-11-12 20:00:00Z")
+    assert (content["currencies"], content["shops"]) == ({"CNY": 2}, {"甲店": 1, "乙店": 1})
+    assert (content["missing"]["buyer_id"], content["missing"]["item_id"]) == (1.0, 0.5)
+    assert (content["unknown_states"], told["alike"]) == ({"订单状态": 1}, {"收货人手机号": "phone"})
+    for text in (
+        "times without an offset are in Asia/Shanghai",
+        "4 rows, 3 lines of orders, 1 rows set aside",
+        "2 orders, 2025-11-11 12:00:00Z to 2025-11-12 12:00:00Z",
+        "currencies: CNY 2",
+        "收货人手机号 looks like phone: add it to a format of your own",
+        "skipped, no date: 1",
+    ):
+        assert text in shown.out
+
+
+@pytest.mark.usefixtures("key")
+def test_zone_and_shop_of_files_that_tell_none_are_options(ordervet, tmp_path: Path) -> None:
+    header = "订单编号,总金额,订单创建时间,店铺名称"
+    export = write_lines(tmp_path / "orders.csv", [header, "A,9.00,2025-11-11 20:00:00,", "B,9.00,2025-11-11,乙店"])
+
+    events, _ = read_events([export], time_zone="Europe/Berlin", shop="甲店")
+    ended = ordervet("validate", export, "--time-zone", "Mars/Olympus")
+    taken = ordervet("ingest", export, "--history", tmp_path / "history", "--time-zone", "UTC", "--shop", "甲店")
+
+    assert events.orders["shop_id"].to_pylist() == ["甲店", "乙店"]
+    assert [f"{at:%d %H:%M}" for at in events.orders["placed_at"].to_pylist()] == ["11 19:00", "10 23:00"]
+    assert (ended.code, taken.code) == (3, 0)
+    assert "there is no time zone 'Mars/Olympus'" in ended.err

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ordervet.cli.session import Session
     from ordervet.contract import FileAccount
     from ordervet.contract.files.pieces import FilePiece
+    from ordervet.contract.formats.description import FileContent
     from ordervet.history import Ingested
     from ordervet.words import Lang
 
@@ -102,11 +103,21 @@ def print_accounts(session: Session, accounts: Iterable[FileAccount]) -> None:
         if lacking:
             what = join_words(lacking, session.lang)
             session.print(session.text("files.lacking", n=each.n_orders, what=what), style="dim")
-        undated = {name_outcome(kind, session.lang): n for kind, n in each.undated.items()}
-        for title, found in (("undated", undated), ("unknown_states", each.unknown_states)):
-            if found:
-                what = join_words([f"{n:,} {name}" for name, n in found.items()], session.lang)
-                session.print(session.text(f"files.{title}", what=what), style="dim")
+        if len(each.currencies) > 1:
+            what = join_words([f"{code} {n:,}" for code, n in each.currencies.items()], session.lang)
+            session.print(session.text("files.currencies", what=what))
+        print_left_out(session, each)
+
+
+def print_left_out(session: Session, found: FileAccount | FileContent) -> None:
+    """Print which outcomes of a file have no date, what to export instead, and which states are unknown."""
+    undated = {name_outcome(kind, session.lang): n for kind, n in found.undated.items()}
+    for title, counts in (("undated", undated), ("unknown_states", found.unknown_states)):
+        if counts:
+            what = join_words([f"{n:,} {name}" for name, n in counts.items()], session.lang)
+            session.print(session.text(f"files.{title}", what=what), style="dim")
+    for hint in found.hints.values():
+        session.print(session.text("files.hint", what=hint[session.lang]), style="dim")
 
 
 def name_outcome(kind: str, lang: Lang) -> str:

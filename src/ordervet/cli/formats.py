@@ -9,9 +9,11 @@ import typer
 from rich.table import Table
 
 from ordervet.cli import options
+from ordervet.cli.accounts import print_left_out
 from ordervet.cli.session import Session
 from ordervet.contract.files.pieces import AUTO
 from ordervet.contract.formats import describe_file, list_formats
+from ordervet.words import join_words
 
 if TYPE_CHECKING:
     from ordervet.contract.formats import FileDescription, Format
@@ -21,10 +23,11 @@ def formats(
     file: Annotated[Path | None, typer.Argument(help="A file to describe; by default, list the known formats.")] = None,
     folder: options.FormatsDir = None,
     format_: options.FormatName = AUTO,
+    time_zone: options.TimeZone = None,
     lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
-    """List the known platform exports; or show how each column of a file is read, and which are ignored.
+    """List the known platform exports; or show how each column of a file is read, and what its rows say.
 
     Example: ordervet formats ExportOrderList.csv
     """
@@ -32,15 +35,25 @@ def formats(
     if file is None:
         known = list_formats(folder)
         if json:
-            session.print_json([{"format": each.name, "title": each.title, "kind": each.kind} for each in known])
+            session.print_json([_list_format(each) for each in known])
         else:
             session.print(_build_list(session, known))
+            for each in (each for each in known if each.unchecked):
+                session.print(
+                    session.text("formats.unchecked_format", name=each.name, what=_say_unchecked(each, session))
+                )
         return
-    described = describe_file(file, folder, format=format_)
+    described = describe_file(file, folder, format=format_, time_zone=time_zone)
     if json:
         session.print_json(described.as_dict())
     else:
         _print_description(session, described)
+
+
+def _list_format(fmt: Format) -> dict[str, object]:
+    unchecked = None if fmt.unchecked is None else fmt.unchecked.model_dump()
+    named = {"format": fmt.name, "title": fmt.title, "kind": fmt.kind}
+    return named | {"time_zone": fmt.time_zone, "unchecked": unchecked}
 
 
 def _build_list(session: Session, known: tuple[Format, ...]) -> Table:
@@ -52,8 +65,16 @@ def _build_list(session: Session, known: tuple[Format, ...]) -> Table:
     return table
 
 
+def _say_unchecked(fmt: Format, session: Session) -> str:
+    return "" if fmt.unchecked is None else str(fmt.unchecked.model_dump()[session.lang])
+
+
 def _print_description(session: Session, described: FileDescription) -> None:
     session.print(f"{described.file}: {described.format} ({described.title}), {described.kind}")
+    if described.unchecked:
+        session.print(session.text("formats.unchecked", what=described.unchecked[session.lang]))
+    session.print(session.text("formats.envelope", how=described.envelope, zone=described.time_zone))
+    _print_content(session, described)
     session.print(session.text("formats.known_share", share=described.score))
     for field, columns in described.taken.items():
         session.print(session.text("formats.taken", field=field, columns=", ".join(columns)))
@@ -68,3 +89,23 @@ def _print_description(session: Session, described: FileDescription) -> None:
             session.print(session.text(f"formats.{title}", names=", ".join(names)))
     for column, reason in described.never_keys.items():
         session.print(session.text("formats.never_key", column=column, reason=reason))
+    for column, field in described.alike.items():
+        session.print(session.text("formats.alike", column=column, field=field))
+
+
+def _print_content(session: Session, described: FileDescription) -> None:
+    content = described.content
+    session.print(session.text("formats.rows", rows=content.n_rows, lines=content.n_lines, aside=content.n_set_aside))
+    counts = {"orders": content.n_orders, "outcomes": content.n_outcomes, "verdicts": content.n_verdicts}
+    found = [session.text(f"files.{kind}", n=n) for kind, n in counts.items() if n]
+    if found:
+        what = join_words(found, session.lang)
+        session.print(session.text("formats.content", what=what, first=content.first, last=content.last))
+    if content.missing:
+        names = (f"{field} {share:.0%}" for field, share in content.missing.items())
+        session.print(session.text("formats.missing", what=join_words(names, session.lang)))
+    for title, values in (("currencies", content.currencies), ("shops", content.shops)):
+        if values:
+            what = join_words([f"{name} {n:,}" for name, n in values.items()], session.lang)
+            session.print(session.text(f"formats.{title}", what=what))
+    print_left_out(session, content)

@@ -32,6 +32,8 @@ def ingest(
     mapping: options.Mapping = None,
     format_: options.FormatName = AUTO,
     formats: options.FormatsDir = None,
+    time_zone: options.TimeZone = None,
+    shop: options.Shop = None,
     quarantine: Annotated[Path | None, typer.Option(help="Where to write rows that were set aside.")] = None,
     lang: options.LangOption = None,
     json: options.Json = False,
@@ -50,9 +52,8 @@ def ingest(
     with session.progress() as report_step:
         report_step("reading")
         store = session.find_history(history)
-        groups = FileReader(session.load_mapping(mapping), formats_dir=formats, format=format_).iter_groups(
-            expand_folders(files)
-        )
+        reader = FileReader(session.load_mapping(mapping), time_zone, formats, format_, shop)
+        groups = reader.iter_groups(expand_folders(files))
         try:
             done = _ingest_groups(
                 groups, lambda: store or session.open_history(history, create=True), quarantine, report_step

@@ -70,9 +70,21 @@ class Intake:
 
 
 def read_files(
-    files: Sequence[Path], mapping_name: str | None, *, format_name: str = AUTO, formats_dir: Path | None = None
+    files: Sequence[Path],
+    mapping_name: str | None,
+    *,
+    format_name: str = AUTO,
+    formats_dir: Path | None = None,
+    time_zone: str | None = None,
+    shop: str | None = None,
+    are_orders_needed: bool = True,
 ) -> Intake:
     """Read the files of a command; a folder stands for the files in it that are named after a kind of event.
+
+    Parameters
+    ----------
+    files, mapping_name, format_name, formats_dir, time_zone, shop : as the command's options
+    are_orders_needed : whether there has to be a good order
 
     Raises
     ------
@@ -80,10 +92,18 @@ def read_files(
         A file or the mapping is wrong, or there is no good order at all.
     """
     mapping = load_mapping(mapping_name) if mapping_name else None
-    time_zone = mapping.source.time_zone if mapping else DEFAULT_TIME_ZONE
+    shown_in = mapping.source.time_zone if mapping else time_zone or DEFAULT_TIME_ZONE
     paths = [path for file in files for path in list_event_files(file)]
-    events, failures, counts = read_counted_events(paths, mapping=mapping, format=format_name, formats_dir=formats_dir)
-    if events.orders.num_rows == 0:
+    events, failures, counts = read_counted_events(
+        paths,
+        mapping=mapping,
+        time_zone=time_zone,
+        formats_dir=formats_dir,
+        format=format_name,
+        shop=shop,
+        are_orders_needed=are_orders_needed or None,
+    )
+    if events.orders.num_rows == 0 and are_orders_needed:
         n = failures.num_rows
         raise ContractError(
             f"there is no order to work on in {', '.join(path.name for path in files)}"
@@ -91,9 +111,9 @@ def read_files(
             hint="ordervet validate FILE... says what is wrong with each row",
         )
     extras = [name.split("__", 1) for name in events.orders.column_names if "__" in name]
-    spec = _build_spec(mapping, {kind: tuple(n for k, n in extras if k == kind) for kind, _ in extras}, time_zone)
+    spec = _build_spec(mapping, {kind: tuple(n for k, n in extras if k == kind) for kind, _ in extras}, shown_in)
     protocol = parse_protocol(mapping.backtest if mapping else {})
-    return Intake(events, failures, spec, protocol, time_zone, counts=counts)
+    return Intake(events, failures, spec, protocol, shown_in, counts=counts)
 
 
 def read_events_of(
@@ -177,6 +197,8 @@ def preview_files(
     dry_run: bool,
     format_name: str = AUTO,
     formats_dir: Path | None = None,
+    time_zone: str | None = None,
+    shop: str | None = None,
 ) -> Preview:
     """Read files as they would be known beside the events of a history.
 
@@ -188,6 +210,7 @@ def preview_files(
     mapping_name : for files with columns of their own
     dry_run : nothing is made
     format_name, formats_dir : of exports
+    time_zone, shop : of files that tell none
 
     Raises
     ------
@@ -196,7 +219,7 @@ def preview_files(
     """
     store = session.find_history(folder)
     mapping = session.load_mapping(mapping_name)
-    reader = FileReader(mapping, formats_dir=formats_dir, format=format_name)
+    reader = FileReader(mapping, time_zone, formats_dir, format_name, shop)
     parts = reader.read_whole(expand_folders(files))
     orders = pa.concat_tables([part.events.orders.select(["order_id"]) for part in parts])
     if orders.num_rows == 0:

@@ -32,6 +32,17 @@ Mapping = Annotated[
 FormatName = Annotated[
     str, typer.Option("--format", help="Format of the files, one that `ordervet formats` lists; by default detected.")
 ]
+TimeZone = Annotated[
+    str | None,
+    typer.Option(
+        "--time-zone",
+        help="Where times without an offset are read, such as Europe/Berlin; by default the format's zone.",
+    ),
+]
+Shop = Annotated[
+    str | None,
+    typer.Option("--shop", help="Shop of the orders in files that name none: two shops can share order ids."),
+]
 FormatsDir = Annotated[Path | None, typer.Option("--formats", help="Folder of your own formats.")]
 ScriptsDir = Annotated[
     Path | None, typer.Option("--scripts", help="Folder of your own scripts, which replace or add to the shipped ones.")

@@ -54,6 +54,8 @@ def score(
     mapping: options.Mapping = None,
     format_: options.FormatName = AUTO,
     formats: options.FormatsDir = None,
+    time_zone: options.TimeZone = None,
+    shop: options.Shop = None,
     models: options.Models = None,
     policy: options.Policy = None,
     scripts: options.ScriptsDir = None,
@@ -107,7 +109,9 @@ def score(
     known_scripts = load_scripts(scripts)
     model = session.load_model(models)
     started = time.perf_counter()
-    is_plain = not (history or mapping or since or rules.capacity or hold_list or targets.needs_queue)
+    is_plain = not (
+        history or mapping or time_zone or shop or since or rules.capacity or hold_list or targets.needs_queue
+    )
     large = find_streamable(files) if is_plain and format_ in {AUTO, NATIVE} else None
     if large:
         parts = open_parts(model, rules, session.key, lang=session.lang, n_threads=session.n_threads)
@@ -116,14 +120,16 @@ def score(
             elapsed_s = time.perf_counter() - started
             _print_found(session, found, _Shown(model, targets, known_scripts, DEFAULT_TIME_ZONE, elapsed_s, top))
             return
+    how: dict[str, Any] = {
+        "format_name": format_,
+        "formats_dir": formats,
+        "time_zone": time_zone,
+        "shop": shop,
+    }
     with session.progress() as report_step:
         report_step("reading")
-        preview = (
-            preview_files(session, files, history, mapping, dry_run=dry_run, format_name=format_, formats_dir=formats)
-            if history
-            else None
-        )
-        intake = preview.intake if preview else read_files(files, mapping, format_name=format_, formats_dir=formats)
+        preview = preview_files(session, files, history, mapping, dry_run=dry_run, **how) if history else None
+        intake = preview.intake if preview else read_files(files, mapping, **how)
         order_ids = preview.order_ids if preview else None
         first = read_time_us("--since", since, intake.time_zone)
         report_step(f"scoring {intake.events.orders.num_rows if order_ids is None else len(order_ids):,} orders")

@@ -24,6 +24,8 @@ def validate(
     mapping: options.Mapping = None,
     format_: options.FormatName = AUTO,
     formats: options.FormatsDir = None,
+    time_zone: options.TimeZone = None,
+    shop: options.Shop = None,
     out_path: Annotated[Path | None, typer.Option("--out", help="Where to write the rows that fail.")] = None,
     lang: options.LangOption = None,
     json: options.Json = False,
@@ -37,7 +39,15 @@ def validate(
     session = Session(lang, json=json)
     with session.progress() as report_step:
         report_step("checking")
-        intake = read_files(files, mapping, format_name=format_, formats_dir=formats)
+        intake = read_files(
+            files,
+            mapping,
+            format_name=format_,
+            formats_dir=formats,
+            time_zone=time_zone,
+            shop=shop,
+            are_orders_needed=False,
+        )
     counts = {kind: getattr(intake.events, kind).num_rows for kind in ("orders", "outcomes", "verdicts", "corrections")}
     n_failed = intake.failures.num_rows
     if out_path is not None and n_failed:
@@ -57,7 +67,7 @@ def validate(
     else:
         print_accounts(session, accounts)
         good = [session.text(f"files.{kind}", n=n) for kind, n in counts.items() if n]
-        session.print(session.text("files.good") + join_words(good, session.lang))
+        session.print(session.text("files.good") + (join_words(good, session.lang) or "0"))
         if n_failed:
             session.print(session.text("files.failures", n=n_failed))
             session.print(build_failure_table(intake.failures))

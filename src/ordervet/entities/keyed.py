@@ -35,7 +35,7 @@ __all__ = [
     "keyed_schema",
 ]
 
-ID, EVIDENCE, ORDER_ID, PLACE_TYPE = "id__", "evidence__", "id__order", "place_type"
+ID, EVIDENCE, ORDER_ID, PLACE_TYPE, ITEM = "id__", "evidence__", "id__order", "place_type", "item_id"
 #: The entities whose absence is told: each joins orders that belong together.
 TOLD_ENTITIES = ("buyer", "recipient", "address", "phone", "device", "ip", "payment")
 KEYED_KINDS: tuple[EventKind, ...] = ("orders", "outcomes", "verdicts", "corrections")
@@ -158,7 +158,7 @@ def keyed_schema(kind: EventKind, column_names: Iterable[str] = ()) -> pa.Schema
 
 
 def count_evidence(orders: pa.Table) -> dict[str, dict[str, int]]:
-    """Count, per entity that tells who is involved, the orders by what is known of it.
+    """Count, per entity that tells who is involved, and of items, the orders by what is known of it.
 
     Parameters
     ----------
@@ -172,6 +172,9 @@ def count_evidence(orders: pa.Table) -> dict[str, dict[str, int]]:
     counts = {
         name: np.bincount(orders[EVIDENCE + name].to_numpy(), minlength=len(words)).tolist() for name in TOLD_ENTITIES
     }
+    if ITEM in orders.column_names:  # no key of a person, but what refunds are compared by
+        n_absent = orders[ITEM].null_count
+        counts["item"] = [len(orders) - n_absent, n_absent, 0, 0]
     return {name: dict(zip(words, each, strict=True)) for name, each in counts.items()}
 
 

@@ -163,6 +163,7 @@ def test_the_merchants_code_is_the_item_where_the_platforms_id_is_missing(tmp_pa
     header = "订单编号,总金额,订单创建时间,宝贝标题,商家编码"
 
     assert read_order(tmp_path, f"{header}\nT,80.00,2026-03-01 10:00,甲,K-1\n")["item_id"] == "K-1"
+    assert read_order(tmp_path, f"{header}\nT,80.00,2026-03-01 10:00,甲,\n")["item_id"] == "甲"
 
 
 def test_a_guests_number_is_no_buyer(tmp_path: Path) -> None:

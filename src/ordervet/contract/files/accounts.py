@@ -6,8 +6,12 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.compute as pc
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    import pyarrow as pa
 
     from ordervet.contract.files.pieces import FilePiece
     from ordervet.contract.schemas import EventKind
@@ -38,6 +42,8 @@ class FileAccount:
     unknown_states : column → rows with a state that the format does not know
     n_orders, n_outcomes, n_verdicts, n_corrections : events that come from the file
     evidence : entity → orders by what is known of it: known, absent, masked, unusable; empty before keys are made
+    hints : outcome kind → what to export instead of what is undated, by language
+    currencies : currency → orders
     """
 
     file: str
@@ -54,6 +60,8 @@ class FileAccount:
     n_verdicts: int = 0
     n_corrections: int = 0
     evidence: dict[str, dict[str, int]] = field(default_factory=dict)
+    hints: dict[str, dict[str, str]] = field(default_factory=dict)
+    currencies: dict[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, with the share of orders that lack each kind of evidence."""
@@ -99,7 +107,15 @@ def build_account(
         n_verdicts=n_events["verdicts"],
         n_corrections=n_events["corrections"],
         evidence=evidence or {},
+        hints={kind: hint for kind, hint in piece.tally.hints.items() if piece.tally.undated[kind]},
+        currencies=count_values(piece.events.orders["currency"]),
     )
+
+
+def count_values(column: pa.ChunkedArray) -> dict[str, int]:
+    """Count the values of a column of texts, the most frequent first."""
+    counts = {str(each["values"]): each["counts"] for each in pc.value_counts(column.drop_null()).to_pylist()}
+    return dict(sorted(counts.items(), key=lambda each: -each[1]))
 
 
 def sum_accounts(pieces: Iterable[tuple[int, FileAccount]]) -> list[FileAccount]:
@@ -118,7 +134,10 @@ def sum_accounts(pieces: Iterable[tuple[int, FileAccount]]) -> list[FileAccount]
 def _sum(pieces: Sequence[FileAccount]) -> FileAccount:
     sums = {name: sum(getattr(piece, name) for piece in pieces) for name in _SUMS}
     evidence = sum_evidence(piece.evidence for piece in pieces)
-    return replace(pieces[-1], **sums, evidence=evidence)  # its states are those of the whole file by then
+    currencies: Counter[str] = sum((Counter(piece.currencies) for piece in pieces), Counter())
+    return replace(
+        pieces[-1], **sums, evidence=evidence, currencies=dict(currencies.most_common())
+    )  # its states are those of the whole file by then
 
 
 def sum_evidence(parts: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:

@@ -17,7 +17,6 @@ from ordervet.contract.files.pieces import AUTO, FILE_FAILURE_SCHEMA, MAPPED, NA
 from ordervet.contract.files.reader import FileReader
 from ordervet.contract.instants import to_mask
 from ordervet.contract.schemas import MODELS, Events, concat_events
-from ordervet.contract.values import DEFAULT_TIME_ZONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -77,9 +76,10 @@ def read_events(
     paths: Iterable[str | Path],
     *,
     mapping: Mapping | None = None,
-    time_zone: str = DEFAULT_TIME_ZONE,
+    time_zone: str | None = None,
     formats_dir: str | Path | None = None,
     format: str | None = None,  # noqa: A002 - what it is
+    shop: str | None = None,
 ) -> tuple[Events, pa.Table]:
     """Read the events of several files.
 
@@ -92,10 +92,11 @@ def read_events(
     ----------
     paths : one file at least; names as for `read_table`, or .json
     mapping : for files with columns of their own
-    time_zone : where times without an offset are read, except in files read through the mapping or by a format, which
-        have their own
+    time_zone : where times without an offset are read, except in files read through the mapping, which has its own;
+        without it, where the file's format says, and in Asia/Shanghai
     formats_dir : a folder of further format files
     format : the name of the format of every file ("native" is the contract's own), instead of finding it out
+    shop : of events that name none
 
     Returns
     -------
@@ -116,7 +117,7 @@ def read_events(
         file is wrong.
     """
     events, failures, _ = read_counted_events(
-        paths, mapping=mapping, time_zone=time_zone, formats_dir=formats_dir, format=format
+        paths, mapping=mapping, time_zone=time_zone, formats_dir=formats_dir, format=format, shop=shop
     )
     return events, failures
 
@@ -125,18 +126,19 @@ def read_counted_events(
     paths: Iterable[str | Path],
     *,
     mapping: Mapping | None = None,
-    time_zone: str = DEFAULT_TIME_ZONE,
+    time_zone: str | None = None,
     formats_dir: str | Path | None = None,
     format: str | None = None,  # noqa: A002 - what it is
-    are_orders_needed: bool = True,
+    shop: str | None = None,
+    are_orders_needed: bool | None = True,
 ) -> tuple[Events, pa.Table, tuple[FileAccount, ...]]:
     """Read the events of several files, and count what became of the rows of each.
 
     Parameters
     ----------
-    paths, mapping, time_zone, formats_dir, format : as for `read_events`
+    paths, mapping, time_zone, formats_dir, format, shop : as for `read_events`
     are_orders_needed : whether an event whose order is not among the files is set aside; a store that knows more orders
-        than these files says False
+        than these files says False; None means where a file has orders
 
     Returns
     -------
@@ -148,12 +150,14 @@ def read_counted_events(
     FileError, ContractError, MappingError
         As for `read_events`.
     """
-    reader = FileReader(mapping, time_zone, formats_dir, format or AUTO)
+    reader = FileReader(mapping, time_zone, formats_dir, format or AUTO, shop)
     plain = reader.unpack(Path(path) for path in ([paths] if isinstance(paths, str) else paths))
     names = [path.name for path in plain]
     files = reader.read_whole(plain)
     gathered = {kind: _gather(kind, files, names) for kind in MODELS}
     orders = gathered["orders"]
+    if are_orders_needed is None:
+        are_orders_needed = any(part.kind == "orders" for file in files for part in file.parts)
     for kind in ("outcomes", "verdicts", "corrections"):
         own = _drop_orphans(gathered[kind], orders) if kind == "outcomes" else gathered[kind]
         gathered[kind] = _check_against_orders(own, orders.table, names, are_orders_needed=are_orders_needed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 
 from ordervet.contract.failures import FAILURE_SCHEMA
-from ordervet.contract.formats.states import Tally
 from ordervet.contract.schemas import MODELS, Events
 from ordervet.errors import FileError
 
@@ -25,6 +25,22 @@ FILE_FAILURE_SCHEMA = pa.schema([pa.field("file", pa.string()), *FAILURE_SCHEMA]
 AUTO, NATIVE, MAPPED = "auto", "native", "mapping"
 INSTANT_FIELDS: dict[str, EventKind] = {model.instant_field: kind for kind, model in MODELS.items()}
 NO_ROWS = np.zeros(0, np.int64)
+
+
+@dataclass
+class Tally:
+    """What was left out while reading states.
+
+    Parameters
+    ----------
+    hints : outcome kind → what to export instead where it has no date, by language
+    undated : outcome kind → rows whose state says so, but not since when
+    unknown : the file's column → rows with a state that the format does not know
+    """
+
+    hints: dict[str, dict[str, str]] = field(default_factory=dict)
+    undated: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)

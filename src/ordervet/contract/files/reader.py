@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ordervet.contract.columns import read_column
 from ordervet.contract.files.mapped import apply_mapping, check_mapped_columns, map_order_ids
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 _FILE_STEMS = ("orders", "outcomes", "verdicts", "corrections")
 _ROWS_PER_GROUP = 2**16
+SHOP = "shop_id"
 
 
 def list_event_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -80,15 +82,18 @@ class FileReader:
     Parameters
     ----------
     mapping : for files that have all of its columns
-    time_zone : of native files
+    time_zone : where times without an offset are read, except through the mapping, which has its own; without it, the
+        format's, and the contract's for native files
     formats_dir : a folder of further formats
     format : a format's name, "native", or "auto" to find it out
+    shop : of rows that name none
     """
 
     mapping: Mapping | None = None
-    time_zone: str = DEFAULT_TIME_ZONE
+    time_zone: str | None = None
     formats_dir: str | Path | None = None
     format: str = AUTO
+    shop: str | None = None
 
     def unpack(self, paths: Iterable[Path]) -> list[Path]:
         """Return the files to be read instead of zipped ones; they stay as long as the reader does."""
@@ -156,13 +161,20 @@ class FileReader:
         source = self._open(path, in_one=in_one)
         how = self._choose(source)
         if isinstance(how, Format):
-            yield from (replace(piece, number=number) for piece in iter_exports(source, how))
+            pieces_of_export = iter_exports(source, how, self.time_zone)
+            yield from (replace(self._name_shop(piece), number=number) for piece in pieces_of_export)
             return
         pieces = self._iter_whole_orders(source, how) if source.is_long else [RawRows.join([*source.iter_raw_rows()])]
         for rows in pieces:
-            yield FilePiece(
-                path.name, how, tuple(self._check_rows(rows, how, path.name)), len(rows.rows), number=number
-            )
+            parts = tuple(self._check_rows(rows, how, path.name))
+            yield self._name_shop(FilePiece(path.name, how, parts, len(rows.rows), number=number))
+
+    def _name_shop(self, piece: FilePiece) -> FilePiece:
+        """Fill in the shop of events that name none."""
+        if self.shop is None:
+            return piece
+        parts = [replace(part, table=_fill_shop(part.table, self.shop)) for part in piece.parts]
+        return replace(piece, parts=tuple(parts))
 
     def _check_use(self, formats: Collection[str]) -> None:
         """Refuse a mapping that no file was read through: it has a typo, or belongs to another file."""
@@ -224,7 +236,8 @@ class FileReader:
 
     def _check_rows(self, rows: RawRows, how: str, name: str) -> Iterator[EventRows]:
         if how == NATIVE:
-            yield _split(kind_of(rows.table.column_names, where=name), rows.table, rows.rows, name, self.time_zone)
+            kind, time_zone = kind_of(rows.table.column_names, where=name), self.time_zone or DEFAULT_TIME_ZONE
+            yield _split(kind, rows.table, rows.rows, name, time_zone)
             return
         mapped = apply_mapping(rows.table, self._known_mapping, where=name)
         yield _split("orders", mapped.orders, rows.rows, name, mapped.time_zone, mapped.in_major)
@@ -236,6 +249,12 @@ class FileReader:
         if self.mapping is None:
             raise AssertionError("a file is read through a mapping only where there is one")
         return self.mapping
+
+
+def _fill_shop(table: pa.Table, shop: str) -> pa.Table:
+    if SHOP not in table.column_names:
+        return table
+    return table.set_column(table.column_names.index(SHOP), SHOP, pc.fill_null(table[SHOP], shop))
 
 
 def _split(

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from ordervet.contract.columns import read_column
 from ordervet.contract.failures import Fault, first_per_field, keep_rows
 from ordervet.contract.fields import fields_of
+from ordervet.contract.files.pieces import Tally
 from ordervet.contract.files.row_source import Block
 from ordervet.contract.formats.detection import Header
 from ordervet.contract.formats.plans import build_raw, pick_first, plan_fields, read_currencies
@@ -21,15 +22,14 @@ from ordervet.contract.formats.states import (
     NestedReader,
     StateReader,
     StateRows,
-    Tally,
     read_ids,
 )
 from ordervet.contract.schemas import MODELS, arrow_field
 from ordervet.contract.tables import read_batch
-from ordervet.contract.values import load_zone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from zoneinfo import ZoneInfo
 
     from ordervet.contract.files.row_source import RowSource
     from ordervet.contract.formats.definition import Format
@@ -108,16 +108,17 @@ class RowReader:
     ----------
     source : the rows of the file
     fmt : its format
+    zone : where times without an offset are read
     """
 
-    def __init__(self, source: RowSource, fmt: Format) -> None:
+    def __init__(self, source: RowSource, fmt: Format, zone: ZoneInfo) -> None:
         header = Header(source.names)
         self.format = fmt
         self.plans = plan_fields(fmt, header)
         self.fields = (ORDER_ID,) if fmt.kind == "outcomes" else fmt.contract_fields
         self._source = source
-        self._zone = load_zone(fmt.time_zone)
-        self.tally = Tally()
+        self._zone = zone
+        self.tally = Tally({str(kind): hint.model_dump() for kind, hint in fmt.hints.items()})
         self.states = StateReader(fmt, header, self._zone, unit=fmt.unit, has_epoch=fmt.has_epoch, tally=self.tally)
         self._nested = [
             NestedReader(nested, fmt, columns, self._zone, self.tally)

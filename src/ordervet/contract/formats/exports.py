@@ -18,6 +18,7 @@ from ordervet.contract.instants import to_mask
 from ordervet.contract.model import OutcomeKind
 from ordervet.contract.schemas import event_schema, table_fields
 from ordervet.contract.tables import complete_rows
+from ordervet.contract.values import load_zone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +41,7 @@ class _Finished:
     merged_rows: Micros
 
 
-def iter_exports(source: RowSource, fmt: Format) -> Iterator[FilePiece]:
+def iter_exports(source: RowSource, fmt: Format, time_zone: str | None = None) -> Iterator[FilePiece]:
     """Read a file of a format, a long one piece by piece in bounded memory; all rows of an order are in one piece.
 
     A long file is read twice: first its order ids, to know where each order ends, then everything.
@@ -49,13 +50,14 @@ def iter_exports(source: RowSource, fmt: Format) -> Iterator[FilePiece]:
     ----------
     source : the rows of the file
     fmt : its format
+    time_zone : where times without an offset are read, instead of the format's
 
     Raises
     ------
     FileError
         The file is damaged as a whole, or changed while it was read.
     """
-    reader = RowReader(source, fmt)
+    reader = RowReader(source, fmt, load_zone(time_zone or fmt.time_zone))
     ends = find_ends(reader.iter_order_ids()) if source.is_long else None
     if ends is None or not ends.lengths:
         rows = reader.read_all()

@@ -7,8 +7,7 @@ there is none, at the rule's deadline; and where there is neither it is left out
 from __future__ import annotations
 
 import json
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from ordervet.contract.columns import ReadColumn, ReadKind
+    from ordervet.contract.files.pieces import Tally
     from ordervet.contract.files.row_source import Block
     from ordervet.contract.formats.definition import (
         BlameRule,
@@ -47,20 +47,6 @@ if TYPE_CHECKING:
     from ordervet.contract.instants import Mask, Micros
 
 DERIVED_SCHEMA = pa.schema([*event_schema("outcomes"), pa.field("row", pa.int64())])
-
-
-@dataclass
-class Tally:
-    """What was left out while reading states.
-
-    Parameters
-    ----------
-    undated : outcome kind → rows whose state says so, but not since when
-    unknown : the file's column → rows with a state that the format does not know
-    """
-
-    undated: Counter[str] = field(default_factory=Counter)
-    unknown: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
