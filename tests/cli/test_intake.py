@@ -147,7 +147,7 @@ def test_formats_lists_every_format_and_shows_taken_and_ignored_columns(ordervet
     assert all(each.name in listed.out for each in list_formats())
     assert "order_id               from 订单编号" in shown.out
     assert "become dated outcomes: 订单状态" in shown.out
-    assert "ignored: 支付单号, 发货时间, 运单号, 物流公司, 宝贝规格, 是否代付" in shown.out
+    assert "ignored: 支付单号, 买家应付货款, 发货时间, 运单号, 物流公司, 宝贝规格, 是否代付" in shown.out
     assert "never a key: OAID" in shown.out
 
 
