@@ -48,6 +48,15 @@ _EXTRA_NAME = re.compile(r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$")
 _MAX_EXTRA_NAME = 32
 
 
+class OrderStatus(StrEnum):
+    """How far an order has come: placed and not paid, paid, shipped, or received by the buyer."""
+
+    UNPAID = "unpaid"
+    PAID = "paid"
+    SHIPPED = "shipped"
+    RECEIVED = "received"
+
+
 class OutcomeKind(StrEnum):
     """What became of an order, as it became known."""
 
@@ -219,7 +228,8 @@ class Order(Event):
     """One order as placed: who, where, what, for how much, and through which channel.
 
     Only `order_id`, `placed_at` and `amount_minor` are required; whatever else is absent counts as missing evidence,
-    never as guilt. Nothing that became known after the order was placed belongs here.
+    never as guilt. Nothing that became known after the order was placed belongs here, but for `status`: how far the order
+    had come when its row was written. It chooses what the desk may say, and no feature reads it.
     """
 
     instant_field: ClassVar[str] = "placed_at"
@@ -250,6 +260,7 @@ class Order(Event):
     platform: _Text32 | None = None
     campaign: _Label | None = None
     is_insured: _YesNo | None = None
+    status: Annotated[OrderStatus, Reads("text")] | None = None
     entities: dict[EntityName, _Personal128] = Field(default_factory=dict)
     numbers: dict[ExtraName, _Number] = Field(default_factory=dict)
     categories: dict[EntityName, _Text128] = Field(default_factory=dict)

@@ -85,6 +85,8 @@ def _build_schema(field: ContractField) -> core_schema.CoreSchema:
 
 def _build_value_schema(field: ContractField) -> core_schema.CoreSchema:
     match field.kind:
+        case "text" if field.allowed:
+            return core_schema.enum_schema(type(field.allowed[0]), list(field.allowed))
         case "text":
             return core_schema.str_schema(strict=True, pattern=field.pattern or _TIDY, max_length=field.max_length)
         case "integer":

@@ -289,3 +289,27 @@ def test_the_example_in_the_docs_is_a_format_that_works(tmp_path: Path) -> None:
     assert order["address"] == "示例省示例市示例区样板路1号"
     assert events.outcomes["kind"].to_pylist() == ["fulfilled"]
     assert not describe_file(path, tmp_path).unknown
+
+
+@pytest.mark.parametrize(
+    ("written", "status"),
+    [
+        ("等待买家付款", "unpaid"),
+        ("买家已付款，等待卖家发货", "paid"),
+        ("买家已付款,等待卖家发货", "paid"),
+        ("卖家部分发货", "shipped"),
+        ("卖家已发货，等待买家确认", "shipped"),
+        ("买家已收货", "received"),
+        ("交易成功", "received"),
+        ("交易关闭", None),
+        ("", None),
+    ],
+)
+def test_status_is_how_far_the_order_has_come(tmp_path: Path, written: str, status: str | None) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text(f'订单编号,总金额,订单创建时间,订单状态\n2302000000000000014,1.00,2025-11-11 20:00,"{written}"\n', "utf-8")
+
+    events, failures = read_events([path])
+
+    assert failures.num_rows == 0
+    assert events.orders["status"].to_pylist() == [status]

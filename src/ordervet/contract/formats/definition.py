@@ -65,7 +65,8 @@ class Source(_Section):
     joint : the separator of joined texts
     needed : columns of which one has to be given for the joined text to count: a region alone is no address
     value : a constant
-    values : what the platform writes → what the contract wants; other values stay, and are then judged by the contract
+    values : what the platform writes (* is any text) → what the contract wants, "" for nothing; the first that fits
+        counts, other values stay and are then judged by the contract
     unit : of money; without it, that of the format
     merge : what the lines of one order make of it: "first", the first given value; "sum"; "same_or_sum", the one value
         if all are the same and the lines have no ids of their own, else their sum; "total", the one value if all are

@@ -280,10 +280,15 @@ def _drop(texts: pa.Array, pattern: str | None) -> pa.Array:
 
 
 def map_values(texts: pa.Array, values: Mapping[str, str]) -> pa.Array:
-    """Replace what a platform writes by what the contract wants; other texts stay as they are."""
+    """Replace what a platform writes, the first of the values (* is any text) that fits; other texts stay as they are."""
     encoded = texts.dictionary_encode()
-    by_plain = {plain_name(of): to for of, to in values.items()}
-    mapped = [by_plain.get(plain_name(text), text) for text in encoded.dictionary.to_pylist()]
+    rules = [(compile_patterns((of,)), to) for of, to in values.items()]
+
+    def find(text: str) -> str:
+        plain = plain_name(text)
+        return next((to for pattern, to in rules if text and pattern.fullmatch(plain)), text)
+
+    mapped = [find(text) for text in encoded.dictionary.to_pylist()]
     return pa.array(mapped, pa.string()).take(encoded.indices)
 
 

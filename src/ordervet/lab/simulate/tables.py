@@ -140,6 +140,7 @@ def _write_orders(world: World, placed: PlacedOrders, order_id: Column) -> pa.Ta
             "platform": pick(platforms, placed.platform),
             "campaign": pick([name or "" for name in CAMPAIGNS], _find_campaigns(placed)),
             "is_insured": pa.array(placed.insured == 1),
+            "status": pa.nulls(len(placed), pa.string()),
         },
     )
 
@@ -215,7 +216,7 @@ def _build_table(kind: EventKind, columns: dict[str, Column]) -> pa.Table:
     """Put columns into the canonical schema; every event is seen at its own time."""
     schema = event_schema(kind)
     seen_at = next(column for name, column in columns.items() if name.endswith("_at"))
-    return pa.table([columns.get(name, seen_at) for name in schema.names], schema=schema)
+    return pa.table([seen_at if name == "seen_at" else columns[name] for name in schema.names], schema=schema)
 
 
 def _build_times(seconds: Ints) -> Column:
