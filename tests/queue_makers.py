@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ordervet.contract import MaliceKind, validate_events
 from ordervet.entities import Key, key_orders
-from ordervet.policy import Action, Band, Decision, DecisionCode, assign_reasons, script_for
+from ordervet.policy import STAGES, Action, Band, Decision, DecisionCode, assign_reasons, name_script
 from ordervet.reports.queue import build_queue
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def make_decision(order_id: str, number: int) -> Decision:
         risk_score=900 - number % 300,
         kind=kind,
         reasons=tuple(reasons),
-        script=script_for(kind).id,
+        script=name_script(kind, band, STAGES[number // 3 % len(STAGES)]),
         missing=("device_absent", "ip_masked"),
         route="legal" if number % 5 == 0 else None,
         applied=("deny_phone",) if number % 5 == 0 else (),

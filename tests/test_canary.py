@@ -131,7 +131,8 @@ RUNS: dict[str, tuple[str, ...]] = {
     "policy check": ("3 {inputs}/wrong.toml", "3 {inputs}/telling.toml --json"),
     "policy simulate": ("3 {inputs}/telling.toml --history {long}",),
     "scripts list": ("0",),
-    "scripts show": ("0 coupon_farming.pre",),
+    "scripts show": ("0 coupon_farming.paid",),
+    "scripts page": ("0 {out}/scripts.html",),
     "scripts check": ("0",),
     "key new": ("0 --out {out}/key",),
     "key rotate": (

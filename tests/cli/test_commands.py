@@ -305,10 +305,10 @@ def test_formats_lists_what_is_known_and_says_what_a_file_is_taken_for(ordervet,
 
 def test_scripts_are_listed_shown_and_checked(ordervet) -> None:
     listed = ordervet("scripts", "list", "--json").json
-    shown = ordervet("scripts", "show", "coupon_farming.pre", "--lang", "zh")
+    shown = ordervet("scripts", "show", "coupon_farming.paid", "--lang", "zh")
     checked = ordervet("scripts", "check")
 
-    assert "coupon_farming.pre" in {script["id"] for script in listed}
+    assert "coupon_farming.paid" in {script["id"] for script in listed}
     assert "不可说" in shown.out
     assert (checked.code, "0 findings" in checked.out) == (0, True)
 
@@ -317,7 +317,7 @@ def test_unknown_script_is_one_error_that_lists_the_known_ones(ordervet) -> None
     ended = ordervet("scripts", "show", "no.such")
 
     assert ended.code == 3
-    assert "general.review" in ended.err
+    assert "general.placed" in ended.err
 
 
 def test_address_gives_the_same_keys_for_one_door_written_two_ways(ordervet, monkeypatch) -> None:

@@ -127,6 +127,29 @@ def test_language_is_the_locales_unless_it_is_named(
     assert expected in ended.out
 
 
+REVIEW_ALL = """protocol = 1
+name = "all"
+bands = { by = "explicit", elevated = 0.05, high = 0.2, severe = 0.7 }
+actions = { low = "review", elevated = "review", high = "review", severe = "review" }
+"""
+
+
+@pytest.mark.usefixtures("key")
+def test_script_and_sheet_are_of_the_stage_the_order_is_in_now(ordervet, models_dir, tmp_path: Path) -> None:
+    policy, orders, queue = tmp_path / "policy.toml", tmp_path / "orders.csv", tmp_path / "queue.xlsx"
+    policy.write_text(REVIEW_ALL, "utf-8")
+    call = ("score", orders, "--models", models_dir, "--policy", policy, "--history", tmp_path / "history")
+    row, scripts = "2302000000000000014,1.00,2025-11-11 20:00,", []
+
+    for status in ("等待买家付款", "买家已付款，等待卖家发货", "卖家已发货，等待买家确认", "交易成功"):
+        orders.write_text(f"订单编号,总金额,订单创建时间,订单状态\n{row}{status}\n", "utf-8")
+        scripts.append(ordervet(*call, "--json").json["flagged"][0]["script"])
+    ordervet(*call, "--out", queue, "--lang", "zh")
+
+    assert scripts == ["general.placed", "general.paid", "general.in_transit", "general.received"]
+    assert python_calamine.CalamineWorkbook.from_path(queue).sheet_names[0] == "已签收"
+
+
 def test_own_scripts_take_the_place_of_the_shipped_ones(ordervet, files, models_dir, tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("kind: no_such_kind\n", encoding="utf-8")
 

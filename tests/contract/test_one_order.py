@@ -20,7 +20,22 @@ REQUIRED: dict[str, Any] = {"order_id": "A1", "placed_at": "2025-11-11 20:00", "
 EAST = timezone(timedelta(hours=9))
 TEXTS = st.one_of(
     st.sampled_from(
-        ["x", " x", "x\u200b", "\x1fx", "红\n色", "", " ", "CNY", "cny", "a" * 65, "\ud800", OutcomeKind.CLAIM, "paid", "Paid"]
+        [
+            "x",
+            " x",
+            "x\u200b",
+            "\x1fx",
+            "红\n色",
+            "",
+            " ",
+            "CNY",
+            "cny",
+            "a" * 65,
+            "\ud800",
+            OutcomeKind.CLAIM,
+            "paid",
+            "Paid",
+        ]
     ),
     st.text(max_size=6),
 )

@@ -46,7 +46,7 @@ def test_scored_decision_becomes_plain_json() -> None:
         risk_score=870,
         kind=MaliceKind.COUPON_FARMING,
         reasons=(reason,),
-        script="coupon_farming.pre",
+        script="coupon_farming.paid",
         model_id="m1",
         policy_id="p1",
     )

@@ -10,15 +10,7 @@ import yaml
 
 from ordervet.contract import MaliceKind
 from ordervet.errors import PolicyError
-from ordervet.policy import (
-    KIND_STAGES,
-    Reason,
-    Stage,
-    load_registry,
-    load_scripts,
-    script_for,
-    script_for_reasons,
-)
+from ordervet.policy import Band, Stage, lint_facts, load_scripts, name_script, script_for
 from ordervet.policy.documents import parse_yaml
 from ordervet.policy.scripts import show_script, write_messages
 from ordervet.policy.slots import build_values
@@ -36,21 +28,6 @@ ORDER = {
     "phone": "19900001111",
     "recipient": "甲乙",
 }
-#: Where the field guide places each kind; more stages may have scripts.
-FIELD_STAGES = {
-    "refund_only_abuse": "after",
-    "return_swap": "after",
-    "fake_return": "after",
-    "freight_insurance_fraud": "in after",
-    "coupon_farming": "pre",
-    "unpaid_hoarding": "pre",
-    "rival_bulk_refund": "pre in",
-    "professional_claim": "after",
-    "review_extortion": "after",
-    "scalping": "pre",
-    "delivery_refusal": "pre in",
-    "stolen_payment": "pre",
-}
 
 
 def fill(script: Script, lang: Lang) -> list[str]:
@@ -60,28 +37,58 @@ def fill(script: Script, lang: Lang) -> list[str]:
 
 
 def write_own(folder: Path, **changes: object) -> Path:
-    body = load_scripts()["scalping.pre"].body.model_dump(mode="json")
-    file = {"kind": "scalping", "title": {"zh": "自有", "en": "Own"}, "stages": {"pre": body}} | changes
+    body = load_scripts()["scalping.paid"].body.model_dump(mode="json")
+    file = {"kind": "scalping", "title": {"zh": "自有", "en": "Own"}, "stages": {"paid": body}} | changes
     path = folder / "own.yaml"
     path.write_text(yaml.safe_dump(file, allow_unicode=True), encoding="utf-8")
     return path
 
 
-def test_every_kind_has_a_script_at_each_stage_it_applies_to() -> None:
-    assert {str(kind) for kind in MaliceKind} == set(FIELD_STAGES) == {str(kind) for kind in KIND_STAGES}
-    for kind, stages in FIELD_STAGES.items():
-        assert set(stages.split()) <= {str(stage) for stage in KIND_STAGES[MaliceKind(kind)]}
-    for kind, stages in KIND_STAGES.items():
-        assert all(f"{kind}.{stage}" in load_scripts() for stage in stages)
+def test_every_kind_has_a_script_at_every_stage() -> None:
+    assert set(load_scripts()) == {f"{kind}.{stage}" for kind in ("general", *MaliceKind) for stage in Stage}
 
 
-@pytest.mark.parametrize("code", sorted(load_registry().reasons))
-def test_every_reason_leads_to_a_script_of_its_own_kind_and_stage(code: str) -> None:
-    spec = load_registry().reasons[code]
+@pytest.mark.parametrize("lang", ["zh", "en"])
+@pytest.mark.parametrize("script_id", list(load_scripts()))
+def test_script_says_nothing_that_has_not_happened_at_its_stage(script_id: str, lang: Lang) -> None:
+    script, stage = load_scripts()[script_id], Stage(script_id.partition(".")[2])
 
-    script = script_for(spec.kind, spec.stage)
+    texts = [*write_messages(script, ORDER, lang=lang, time_zone="Asia/Shanghai"), script.body.goal[lang]]
 
-    assert script.id == spec.script
+    assert [lint_facts(text, stage, lang) for text in texts] == [[], [], []]
+
+
+@pytest.mark.parametrize(
+    ("stage", "lang", "text"),
+    [
+        ("placed", "en", "Hello, order A1 has been shipped. If you are unsure about the size, ask us."),
+        ("paid", "zh", "您好，订单 A1 已经发出～不确定尺码的话可以先问我们"),
+        ("placed", "en", "Hello, we are truly sorry that you were not satisfied."),
+        ("paid", "zh", "您好，没让您满意真的很抱歉。"),
+        ("in_transit", "zh", "您好，发货前想和您核对一下订单 A1"),
+        ("in_transit", "en", "Hello, order A1 has been delivered."),
+        ("received", "zh", "您好，订单 A1 还没签收"),
+        ("claim", "zh", "您好，订单 A1 的退货已收到"),
+        ("placed", "zh", "您好，订单 A1 还没有付款"),
+        ("claim", "en", "Hello, before we ship order A1, could you check the details?"),
+    ],
+)
+def test_what_is_not_so_at_a_stage_is_found(stage: str, lang: Lang, text: str) -> None:
+    assert lint_facts(text, Stage(stage), lang)
+
+
+@pytest.mark.parametrize(
+    ("stage", "lang", "text"),
+    [
+        ("placed", "zh", "亲，如果订单 A1 还没付款，是付款时遇到什么问题了吗？"),
+        ("claim", "zh", "如果已经出库，需要等包裹拦截退回"),
+        ("in_transit", "en", "Once it has been delivered, tell us if anything is wrong."),
+        ("received", "zh", "亲，订单 A1 已经签收啦～"),
+        ("claim", "en", "Hello, we are sorry for the trouble."),
+    ],
+)
+def test_what_is_so_or_only_asked_is_left_alone(stage: str, lang: Lang, text: str) -> None:
+    assert lint_facts(text, Stage(stage), lang) == []
 
 
 @pytest.mark.parametrize("script_id", list(load_scripts()))
@@ -106,52 +113,56 @@ def test_customer_texts_name_the_order_and_differ_in_tone(script_id: str) -> Non
         assert firm != gentle
 
 
-def test_script_for_falls_back_to_the_kinds_earliest_stage_and_then_to_the_general_one() -> None:
-    assert script_for(MaliceKind.DELIVERY_REFUSAL, Stage.IN).id == "delivery_refusal.in"
-    assert script_for(MaliceKind.DELIVERY_REFUSAL, Stage.AFTER).id == "delivery_refusal.pre"
-    assert script_for("refund_only_abuse").id == "refund_only_abuse.in"
-    assert script_for(None, Stage.PRE).id == "general.review"
-    assert script_for("something_else").id == "general.review"
+@pytest.mark.parametrize("stage", [*Stage])
+def test_script_for_always_has_one(stage: Stage) -> None:
+    assert [script_for(kind, stage).id for kind in MaliceKind] == [f"{kind}.{stage}" for kind in MaliceKind]
+    assert script_for(None, stage).id == script_for("something_else", stage).id == f"general.{stage}"
 
 
-@pytest.mark.parametrize("kind", [None, *MaliceKind])
-@pytest.mark.parametrize("stage", [None, *Stage])
-def test_script_for_always_has_one(kind: MaliceKind | None, stage: Stage | None) -> None:
-    assert script_for(kind, stage).id.startswith(f"{kind}." if kind else "general.")
+def test_script_is_the_kinds_unless_the_kind_is_a_guess() -> None:
+    kind = MaliceKind.STOLEN_PAYMENT
+
+    named = {band: name_script(kind, band, Stage.PAID) for band in Band}
+
+    assert named == {
+        Band.LOW: "general.paid",
+        Band.ELEVATED: "general.paid",
+        Band.HIGH: "stolen_payment.paid",
+        Band.SEVERE: "stolen_payment.paid",
+    }
+    assert name_script(None, Band.SEVERE, Stage.CLAIM) == "general.claim"
 
 
-def test_script_for_reasons_follows_the_named_kind_and_then_the_strongest_reason() -> None:
-    reasons = [Reason(code, "", 1.0, "") for code in ("R401", "R107", "R121")]
-
-    assert script_for_reasons(reasons).id == "refund_only_abuse.in"
-    assert script_for_reasons(reasons, MaliceKind.COUPON_FARMING).id == "coupon_farming.pre"
-    assert script_for_reasons(reasons, "fake_return").id == "fake_return.after"
-    assert script_for_reasons(reasons[:1]).id == "general.review"
-    assert script_for_reasons([]).id == "general.review"
-
-
-def test_own_folder_takes_the_place_of_a_stage_and_leaves_the_rest(tmp_path: Path) -> None:
-    write_own(tmp_path)
+def test_own_folder_takes_the_place_of_parts_and_leaves_the_rest(tmp_path: Path) -> None:
+    shipped = load_scripts()
+    goal = {"zh": "自有目的", "en": "Own goal"}
+    write_own(tmp_path, stages={"claim": {"goal": goal}}, common={"record": [dict(goal)]})
 
     scripts = load_scripts(tmp_path)
 
-    assert scripts["scalping.pre"].title.zh == "自有"
-    assert set(scripts) == set(load_scripts())
-    assert script_for("scalping", scripts=scripts).title.en == "Own"
-    assert load_scripts()["scalping.pre"].title.zh != "自有"
+    own = scripts["scalping.claim"]
+    assert (own.title.zh, own.body.goal.zh, own.body.record[0].en) == ("自有", "自有目的", "Own goal")
+    assert own.body.say == shipped["scalping.claim"].body.say
+    assert scripts["scalping.paid"].body.goal == shipped["scalping.paid"].body.goal
+    assert scripts["coupon_farming.claim"] == shipped["coupon_farming.claim"]
+    assert shipped["scalping.claim"].title.zh != "自有"
 
 
-def test_own_folder_adds_a_stage(tmp_path: Path) -> None:
-    body = load_scripts()["scalping.pre"].body.model_dump(mode="json")
-    write_own(tmp_path, stages={"after": body})
+def test_own_general_script_reaches_the_kinds_that_say_nothing_of_their_own(tmp_path: Path) -> None:
+    say = {tone: {"zh": f"{tone} {{{{ order_id }}}}", "en": f"own {tone}"} for tone in ("gentle", "firm")}
+    write_own(tmp_path, kind="general", stages={"received": {"say": say}})
 
-    assert script_for("scalping", "after", scripts=load_scripts(tmp_path)).id == "scalping.after"
+    scripts = load_scripts(tmp_path)
+
+    assert scripts["general.received"].body.say.gentle.en == "own gentle"
+    assert scripts["scalping.received"].body.say.gentle.en == "own gentle"
+    assert scripts["scalping.paid"].body.say == load_scripts()["scalping.paid"].body.say
 
 
 def test_own_folder_names_every_mistake_at_once(tmp_path: Path) -> None:
-    body = load_scripts()["scalping.pre"].body.model_dump(mode="json")
+    body = load_scripts()["scalping.paid"].body.model_dump(mode="json")
     wrong = body | {"goal": {"zh": "{{ phone }}", "en": "x"}, "chek": "x", "record": []}
-    write_own(tmp_path, stages={"pre": wrong})
+    write_own(tmp_path, stages={"paid": wrong})
     (tmp_path / "twice.yaml").write_text("kind: scalping\nkind: scalping\n", encoding="utf-8")
     (tmp_path / "broken.yml").write_text("kind: [", encoding="utf-8")
     (tmp_path / "names.yaml").write_text("kind: scalpng\ntitle: {zh: a, en: b}\nstages: {prre: 3}\n", encoding="utf-8")
@@ -161,11 +172,11 @@ def test_own_folder_names_every_mistake_at_once(tmp_path: Path) -> None:
 
     message = str(caught.value)
     assert "'phone' is not a slot" in message
-    assert "'own.yaml: stages.pre.chek': is not a setting, did you mean 'check'?" in message
-    assert "'own.yaml: stages.pre.record': got [], expected at least 1 item" in message
+    assert "'own.yaml: stages.paid.chek': is not a setting, did you mean 'check'?" in message
+    assert "'own.yaml: stages.paid.record': got [], expected at least 1 item" in message
     assert "'twice.yaml': line 2: 'kind' is given twice" in message
     assert "'names.yaml: kind': got 'scalpng', expected one of refund_only_abuse," in message
-    assert "'names.yaml: stages.prre': got 'prre', expected one of pre, in, after, review" in message
+    assert "'names.yaml: stages.prre': got 'prre', expected one of placed, paid, in_transit, received, claim" in message
     assert "'names.yaml: stages.prre': got 3, expected a mapping of settings" in message
     assert "'broken.yml': line 2:" in message
     assert str(tmp_path) not in message
@@ -175,15 +186,7 @@ def test_own_folder_refuses_the_same_script_in_two_files(tmp_path: Path) -> None
     path = write_own(tmp_path)
     (tmp_path / "second.yaml").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
 
-    with pytest.raises(PolicyError, match=r"the script scalping\.pre is given by another file too"):
-        load_scripts(tmp_path)
-
-
-def test_own_folder_keeps_review_for_the_general_script(tmp_path: Path) -> None:
-    body = load_scripts()["scalping.pre"].body.model_dump(mode="json")
-    write_own(tmp_path, stages={"review": body})
-
-    with pytest.raises(PolicyError, match="belongs to kind 'general' alone"):
+    with pytest.raises(PolicyError, match=r"the scripts of scalping are given by another file too"):
         load_scripts(tmp_path)
 
 
@@ -214,4 +217,4 @@ def test_yaml_refuses_aliases_and_code() -> None:
 
 def test_scripts_cannot_be_changed() -> None:
     with pytest.raises(TypeError):
-        load_scripts()["scalping.pre"] = None  # type: ignore[index]
+        load_scripts()["scalping.paid"] = None  # type: ignore[index]

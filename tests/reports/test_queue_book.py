@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHEETS = {
-    "zh": ["售前", "售中", "售后", "话术", "说明"],
-    "en": ["Before shipping", "In transit", "After receipt", "Scripts", "Notes"],
+    "zh": ["已拍下", "待发货", "运输中", "已签收", "售后中", "话术", "说明"],
+    "en": ["Placed", "Paid, not shipped", "In transit", "Received", "Claim open", "Scripts", "Notes"],
 }
 
 
@@ -31,7 +31,7 @@ def test_book_has_a_sheet_per_stage_and_every_order_once(tmp_path: Path, lang: s
 
     book = python_calamine.CalamineWorkbook.from_path(tmp_path / "queue.xlsx")
     assert book.sheet_names == SHEETS[lang]
-    rows = [row for name in book.sheet_names[:3] for row in book.get_sheet_by_name(name).to_python()[1:]]
+    rows = [row for name in book.sheet_names[:5] for row in book.get_sheet_by_name(name).to_python()[1:]]
     assert sorted(row[3] for row in rows) == [item.decision.order_id for item in queue.items]
     assert [row[0] for row in rows] != sorted(row[0] for row in rows)
     assert all(row[11] and row[13] and row[14] and row[15] for row in rows)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ordervet.contract import Order
+from ordervet.contract import Order, OrderStatus
 from ordervet.entities import Key
 from ordervet.model import ForestPredictor, find_live_model, load_model
 from ordervet.policy import Action, load_policy
@@ -81,8 +81,9 @@ def test_order_alone_is_decided_about_as_in_a_table(name: str, lang: Lang) -> No
 
     for n, row in enumerate(draw_rows(120, len(name))):
         order = Order.model_validate(
-            {"order_id": f"T{n}", "placed_at": "2025-11-11 20:00", "amount_minor": 1_000 * n, "phone": "139****1234"}
-        )
+            {"order_id": f"T{n}", "placed_at": "2025-11-11 20:00", "amount_minor": 1_000 * n, "phone": "139****1234",
+             "status": [None, *OrderStatus][n % 5]}
+        )  # fmt: skip
         one, matrix = READER.read(order, 1_762_862_400_000_000 + n), row.reshape(1, -1)
         expected = score_batch(
             one.kept.table, build_order_arrays(one, MODEL.spec), matrix, model=MODEL, predictor=PREDICTOR,

@@ -32,7 +32,7 @@ def tabulate_slowly(scored: ScoredOrders, rows: list[int]) -> pa.Table:
         {
             "order_id": each.order_id, "placed_at": placed_at[row], "p_malicious": each.p_malicious,
             "risk_score": each.risk_score, "band": each.band and str(each.band), "action": str(each.action),
-            "kind": each.kind and str(each.kind),
+            "kind": each.kind and str(each.kind), "is_kind_guess": each.is_kind_guess if each.kind else None,
             "reasons": " | ".join(f"{reason.code} {reason.text}" for reason in each.reasons) or None,
             "script": each.script, "missing": " ".join(each.missing) or None, "model_id": each.model_id,
             "code": str(each.code), "route": each.route, "applied": " ".join(each.applied) or None,

@@ -221,7 +221,7 @@ def preview_files(
     mapping = session.load_mapping(mapping_name)
     reader = FileReader(mapping, time_zone, formats_dir, format_name, shop)
     parts = reader.read_whole(expand_folders(files))
-    orders = pa.concat_tables([part.events.orders.select(["order_id"]) for part in parts])
+    orders = pa.concat_tables([part.events.orders.select(["order_id", "status"]) for part in parts])
     if orders.num_rows == 0:
         raise ContractError(
             f"there is no order to score in {', '.join(part.name for part in parts)}",
@@ -231,10 +231,20 @@ def preview_files(
     if not dry_run:
         store.catch_up()  # also tells, before any work, of a scorer that is running on it
     events, ingested = store.preview([part.events for part in parts])
+    events = replace(events, orders=_take_status(events.orders, orders))
     pieces = zip(parts, ingested, strict=True)
     accounts = sum_accounts((part.number, account_piece(part, each)) for part, each in pieces)
     intake = replace(build_history_intake(events, list_failures(parts, ingested), mapping), accounts=accounts)
     return Preview(store, [part.events for part in parts], intake, pc.unique(orders["order_id"]))
+
+
+def _take_status(orders: pa.Table, newest: pa.Table) -> pa.Table:
+    """Take how far orders have come from the newest rows; the rows of a history are as old as their first export."""
+    known = newest.filter(newest["status"].is_valid()).combine_chunks()[::-1]
+    places = pc.index_in(orders["order_id"], known["order_id"].combine_chunks())
+    at = orders.schema.get_field_index("status")
+    status = pc.coalesce(known["status"].take(places), orders["status"])
+    return orders.set_column(at, orders.schema.field(at), status)
 
 
 def _build_spec(mapping: Mapping | None, extras: dict[str, tuple[str, ...]], time_zone: str) -> FeatureSpec:

@@ -1,4 +1,4 @@
-"""Commands about support scripts (话术): list, show, check."""
+"""Commands about support scripts (话术): list, show, page, check."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from rich.table import Table
 from ordervet.cli import options
 from ordervet.cli.screen import EXIT_CODES_HELP, ExitCode
 from ordervet.cli.session import Session
+from ordervet.contract.files.outputs import check_place, write_text
 from ordervet.errors import PolicyError
 from ordervet.policy import lint_scripts, load_scripts
+from ordervet.reports.scripts_page import build_scripts_page
 from ordervet.words import find_words
 
 if TYPE_CHECKING:
@@ -52,14 +54,14 @@ def list_scripts(folder: Folder = None, lang: options.LangOption = None, json: o
 
 @scripts_app.command("show", epilog=EXIT_CODES_HELP)
 def show_script(
-    script_id: Annotated[str, typer.Argument(help="Id, such as coupon_farming.pre.", show_default=False)],
+    script_id: Annotated[str, typer.Argument(help="Id, such as coupon_farming.paid.", show_default=False)],
     folder: Folder = None,
     lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
     """Show one script: what to check, keep, say and never say. Slots such as {{ order_id }} are filled in per order.
 
-    Example: ordervet scripts show coupon_farming.pre --lang zh
+    Example: ordervet scripts show coupon_farming.paid --lang zh
     """
     session = Session(lang, json=json)
     scripts = load_scripts(folder)
@@ -77,9 +79,25 @@ def show_script(
             session.print(f"  - {line}")
 
 
+@scripts_app.command("page", epilog=EXIT_CODES_HELP)
+def write_page(
+    path: Annotated[Path, typer.Argument(help="Where to write it: one .html file.", show_default=False)],
+    folder: Folder = None,
+    lang: options.LangOption = None,
+) -> None:
+    """Write all scripts as one page to read, every kind at every stage, in both languages.
+
+    Example: ordervet scripts page scripts.html
+    """
+    check_place(path, (".html",))
+    session = Session(lang)
+    write_text(build_scripts_page(load_scripts(folder), lang=session.lang), path)
+    session.print(session.text("written", path=path))
+
+
 @scripts_app.command("check", epilog=EXIT_CODES_HELP)
 def check_scripts(folder: Folder = None, lang: options.LangOption = None, json: options.Json = False) -> None:
-    """Check the scripts: no accusation, threat, promise or personal data in what is said; nothing missing.
+    """Check the scripts: no accusation, threat, promise or personal data in what is said, nothing untrue of its stage.
 
     Example: ordervet scripts check --scripts our-scripts
     """

@@ -95,7 +95,7 @@ __getattr__ = export_lazily(
         "formats": "FileDescription Format describe_file list_formats",
         "mapping": "Mapping load_mapping shipped_mappings",
         "model": (
-            "RESERVED_NAMES Blame Correction Decider Event MaliceKind Order Outcome OutcomeKind RefundType "
+            "RESERVED_NAMES Blame Correction Decider Event MaliceKind Order OrderStatus Outcome OutcomeKind RefundType "
             "Verdict VerdictValue"
         ),
         "schemas": "EventKind Events event_schema order_schema",

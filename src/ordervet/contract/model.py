@@ -228,8 +228,8 @@ class Order(Event):
     """One order as placed: who, where, what, for how much, and through which channel.
 
     Only `order_id`, `placed_at` and `amount_minor` are required; whatever else is absent counts as missing evidence,
-    never as guilt. Nothing that became known after the order was placed belongs here, but for `status`: how far the order
-    had come when its row was written. It chooses what the desk may say, and no feature reads it.
+    never as guilt. Nothing that became known after the order was placed belongs here, but for `status`: how far the
+    order had come when its row was written. It chooses what the desk may say, and no feature reads it.
     """
 
     instant_field: ClassVar[str] = "placed_at"

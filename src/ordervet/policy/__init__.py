@@ -9,11 +9,21 @@ from ordervet.words import Lang
 
 if TYPE_CHECKING:
     from ordervet.policy.capacity import Capacity, Shift, parse_shifts
-    from ordervet.policy.codes import ACTIONS, BANDS, Action, Band, DecisionCode, Stage
+    from ordervet.policy.codes import (
+        ACTIONS,
+        BANDS,
+        STAGES,
+        Action,
+        Band,
+        DecisionCode,
+        Stage,
+        is_guess,
+        name_script,
+    )
     from ordervet.policy.decided import Decided, decide
     from ordervet.policy.decision import Decision
     from ordervet.policy.forcing import TestOrder, find_test_order, list_test_orders
-    from ordervet.policy.lint import KIND_STAGES, Finding, lint_scripts, lint_text
+    from ordervet.policy.lint import Finding, lint_facts, lint_scripts, lint_text
     from ordervet.policy.missing import explain_missing, list_missing
     from ordervet.policy.overlay import Overlay, build_overlay, explain_applied
     from ordervet.policy.pacing import Pace, Pacer
@@ -29,21 +39,15 @@ if TYPE_CHECKING:
         own_history_log_odds,
     )
     from ordervet.policy.registry import ReasonSpec, load_registry
-    from ordervet.policy.scripts import (
-        Script,
-        find_script_id,
-        load_scripts,
-        script_for,
-        script_for_reasons,
-    )
+    from ordervet.policy.scripts import Script, load_scripts, script_for
     from ordervet.policy.slots import SLOTS
 
 __all__ = [
     "ACTIONS",
     "BANDS",
     "HUMAN_KINDS",
-    "KIND_STAGES",
     "SLOTS",
+    "STAGES",
     "Action",
     "Band",
     "Capacity",
@@ -71,10 +75,11 @@ __all__ = [
     "explain_missing",
     "find_policy",
     "find_reasons",
-    "find_script_id",
     "find_spec",
     "find_test_order",
+    "is_guess",
     "keep_policy",
+    "lint_facts",
     "lint_scripts",
     "lint_text",
     "list_missing",
@@ -83,22 +88,22 @@ __all__ = [
     "load_policy",
     "load_registry",
     "load_scripts",
+    "name_script",
     "own_history_log_odds",
     "parse_policy",
     "parse_shifts",
     "script_for",
-    "script_for_reasons",
 ]
 
 __getattr__ = export_lazily(
     __name__,
     {
         "capacity": "Capacity Shift parse_shifts",
-        "codes": "ACTIONS BANDS Action Band DecisionCode Stage",
+        "codes": "ACTIONS BANDS STAGES Action Band DecisionCode Stage is_guess name_script",
         "decided": "Decided decide",
         "decision": "Decision",
         "forcing": "TestOrder find_test_order list_test_orders",
-        "lint": "KIND_STAGES Finding lint_scripts lint_text",
+        "lint": "Finding lint_facts lint_scripts lint_text",
         "missing": "explain_missing list_missing",
         "overlay": "Overlay build_overlay explain_applied",
         "pacing": "Pace Pacer",
@@ -108,7 +113,7 @@ __getattr__ = export_lazily(
             "own_history_log_odds"
         ),
         "registry": "ReasonSpec load_registry",
-        "scripts": "Script find_script_id load_scripts script_for script_for_reasons",
+        "scripts": "Script load_scripts script_for",
         "slots": "SLOTS",
     },
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from ordervet.words import format_text
 
 if TYPE_CHECKING:
+    from ordervet.contract import MaliceKind
     from ordervet.words import Lang
 
 
@@ -34,11 +35,17 @@ class Action(StrEnum):
 
 
 class Stage(StrEnum):
-    """When a reason bites and a script is used: 售前 (before payment and audit), 售中 (until receipt), 售后 (after)."""
+    """How far an order is known to have come, earliest first; a script is true of one of them.
 
-    PRE = "pre"
-    IN = "in"
-    AFTER = "after"
+    ``placed`` is an order of which nothing else is known, paid or not; ``claim`` one of which the buyer has raised
+    something: a refund, a return, a complaint, a review.
+    """
+
+    PLACED = "placed"
+    PAID = "paid"
+    IN_TRANSIT = "in_transit"
+    RECEIVED = "received"
+    CLAIM = "claim"
 
 
 class DecisionCode(StrEnum):
@@ -67,8 +74,24 @@ class DecisionCode(StrEnum):
         return format_text(f"codes.{self}", lang)
 
 
+STAGES: Final = tuple(Stage)
+"""All stages, earliest first."""
+
 BANDS: Final = tuple(Band)
 """All bands, mildest first: the index is the band's rank."""
 
 ACTIONS: Final = tuple(Action)
 """All actions, mildest first: the index is the action's severity."""
+
+GENERAL: Final = "general"
+"""The kind of the scripts for orders of no kind, or of one that is a guess."""
+
+
+def is_guess(band: Band | None) -> bool:
+    """Return whether a kind named on an order of this band is a guess: the order itself is more likely innocent."""
+    return band in {None, Band.LOW, Band.ELEVATED}
+
+
+def name_script(kind: MaliceKind | None, band: Band, stage: Stage) -> str:
+    """Return the id of the script for a flagged order: the general one where the kind is a guess."""
+    return f"{GENERAL if kind is None or is_guess(band) else kind}.{stage}"

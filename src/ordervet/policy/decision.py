@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
-from ordervet.policy.codes import Action, DecisionCode
+from ordervet.policy.codes import Action, DecisionCode, is_guess
+from ordervet.words import format_text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ordervet.policy.codes import Band
     from ordervet.policy.pacing import Pace
     from ordervet.policy.reasons import Reason
+    from ordervet.words import Lang
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +33,8 @@ class Decision:
     risk_score : 0..1000 on a scale that is stable between models; None when the order was not scored
     kind : the kind of malice that was named, if any
     reasons : at most four, the strongest first
-    script : id of the support script, such as ``coupon_farming.pre``; None when there is nothing to say
+    script : id of the support script, such as ``coupon_farming.paid``, whose stage is how far the order has come; None
+        when there is nothing to say
     missing : codes of the evidence that was missing, such as ``phone_masked``
     model_id, policy_id : what the decision was made with, so that it can be replayed
     seen_at : the instant whose history was known, with a zone
@@ -106,17 +109,30 @@ class Decision:
             order_id=order_id, action=Action.PASS, missing=missing, model_id=model_id, policy_id=policy_id, code=code
         )
 
+    @property
+    def is_kind_guess(self) -> bool:
+        """Whether the kind is a guess: the order itself is more likely innocent (docs/definitions.md D4)."""
+        return self.kind is not None and is_guess(self.band)
+
+    def name_kind(self, lang: Lang = "zh") -> str:
+        """Name the suspected kind, for the desk only: as a guess where it is one, empty where there is none."""
+        if self.kind is None:
+            return ""
+        name = format_text(f"kinds.{self.kind}", lang)
+        return format_text("flags.guess", lang, kind=name) if self.is_kind_guess else name
+
     def as_dict(self) -> dict[str, Any]:
         """Return the decision as plain values, ready for JSON.
 
         Returns
         -------
         field name → str, float, int, list or None; each reason is a dict with code, name, contribution and text, the
-        pace one with least, tie_from and slots, the instant a text with its zone
+        pace one with least, tie_from and slots, the instant a text with its zone, and with them ``is_kind_guess``
         """
         row: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
         for name in ("action", "band", "kind", "code"):
             row[name] = None if row[name] is None else str(row[name])
+        row["is_kind_guess"] = self.is_kind_guess
         row["reasons"] = [reason.as_dict() for reason in self.reasons]
         row["missing"] = list(self.missing)
         row["applied"] = list(self.applied)

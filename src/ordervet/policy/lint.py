@@ -1,4 +1,4 @@
-"""Checks what may be said to a customer: no accusation, no reason, no threat, no promise, no personal data."""
+"""Checks what may be said to a customer: no accusation, reason, threat, promise or personal data, nothing untrue."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ordervet.contract import MaliceKind
 from ordervet.entities.characters import fold_char
 from ordervet.errors import PolicyError
 from ordervet.policy.codes import Stage
 from ordervet.policy.documents import parse_yaml
 from ordervet.policy.registry import load_registry
-from ordervet.policy.scripts import GENERAL_ID, load_scripts
+from ordervet.policy.scripts import load_scripts
 from ordervet.policy.slots import REQUIRED_SLOTS, SLOTS, fill_slots
+from ordervet.words import LANGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,25 +26,14 @@ if TYPE_CHECKING:
     from ordervet.policy.scripts import Script
     from ordervet.words import Lang
 
-KIND_STAGES: Final[dict[MaliceKind, tuple[Stage, ...]]] = {
-    MaliceKind.REFUND_ONLY_ABUSE: (Stage.IN, Stage.AFTER),
-    MaliceKind.RETURN_SWAP: (Stage.IN, Stage.AFTER),
-    MaliceKind.FAKE_RETURN: (Stage.AFTER,),
-    MaliceKind.FREIGHT_INSURANCE_FRAUD: (Stage.IN, Stage.AFTER),
-    MaliceKind.COUPON_FARMING: (Stage.PRE,),
-    MaliceKind.UNPAID_HOARDING: (Stage.PRE,),
-    MaliceKind.RIVAL_BULK_REFUND: (Stage.PRE, Stage.IN),
-    MaliceKind.PROFESSIONAL_CLAIM: (Stage.AFTER,),
-    MaliceKind.REVIEW_EXTORTION: (Stage.AFTER,),
-    MaliceKind.SCALPING: (Stage.PRE,),
-    MaliceKind.DELIVERY_REFUSAL: (Stage.PRE, Stage.IN),
-    MaliceKind.STOLEN_PAYMENT: (Stage.PRE,),
-}
-"""The stages each kind needs a script for."""
-
 # Shorter pieces of a reason's wording are everyday words.
 _MIN_FRAGMENT: Final[dict[Lang, int]] = {"zh": 5, "en": 14}
 _CUTS: Final[dict[Lang, str]] = {"zh": r"\{\w+\}|[,;:。]", "en": r"\{\w+\}"}
+_CLAUSE_ENDS: Final[dict[Lang, str]] = {"zh": "[，。；？！～：]", "en": r"[,.;?!:]\s"}
+_IFS: Final[dict[Lang, str]] = {
+    "zh": "如果|如需|如有|若|要是",
+    "en": r"\s*(and |or )?(if|once|when|should|where|whether)\b",
+}
 _JOINERS: Final = "·•・.*-_~+/|｜＊"
 _SLOT: Final = re.compile(r"\{[{%].*?[%}]\}", flags=re.DOTALL)
 _PERSONAL: Final = re.compile(
@@ -74,16 +63,25 @@ class _Forbidden(BaseModel):
     promise: _Words
 
 
+class _Fact(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    holds_at: list[Stage]
+    fails_at: list[Stage]
+    holds: dict[str, list[str]]
+    fails: dict[str, list[str]]
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing a script must not do, or lacks.
+    """One thing a script must not do.
 
     Parameters
     ----------
-    script : the script's id, or the reason code or kind that lacks one
-    where : the text, such as ``say.firm.zh``; empty where it is not one text
-    rule : accusation, internal, threat, promise, personal, slot or coverage
-    found : what was found, or is missing
+    script : the script's id
+    where : the text, such as ``say.firm.zh``
+    rule : accusation, internal, threat, promise, personal, fact or slot
+    found : what was found
     """
 
     script: str
@@ -128,8 +126,31 @@ def lint_text(text: str) -> list[tuple[str, str]]:
     return list(found)
 
 
+def lint_facts(text: str, stage: Stage, lang: Lang) -> list[str]:
+    """Find what a text takes for granted that is not so, or not known, at a stage.
+
+    Parameters
+    ----------
+    text : what would be said, slots filled or not
+    stage : how far the order has come
+    lang : of the text
+
+    Returns
+    -------
+    the wordings, in the order of the facts; empty for a text that is true
+    """
+    joined = _SLOT.sub(" ", text).casefold() if lang == "en" else _join_chinese(_SLOT.sub("", text))
+    claimed = "\n".join(clause for clause in re.split(_CLAUSE_ENDS[lang], joined) if not re.match(_IFS[lang], clause))
+    found = []
+    for fact in _load_facts().values():
+        wrong = [] if stage in fact.holds_at else fact.holds[lang]
+        wrong = wrong if stage in fact.fails_at else [*wrong, *fact.fails[lang]]
+        found += [match[0] for pattern in wrong for match in re.finditer(pattern, claimed)]
+    return found
+
+
 def lint_scripts(scripts: Mapping[str, Script] | None = None) -> list[Finding]:
-    """Check scripts: clean customer texts, slots every order fills, a script for every kind, stage and reason.
+    """Check scripts: clean and true texts for the customer, slots every order fills.
 
     Parameters
     ----------
@@ -140,14 +161,20 @@ def lint_scripts(scripts: Mapping[str, Script] | None = None) -> list[Finding]:
     what is wrong, in the order of the scripts; empty when all is well
     """
     known = load_scripts() if scripts is None else scripts
-    findings = [finding for script in known.values() for finding in _lint_script(script)]
-    return findings + list(_list_gaps(known))
+    return [finding for script in known.values() for finding in _lint_script(script)]
 
 
 def _lint_script(script: Script) -> Iterator[Finding]:
+    stage = Stage(script.id.rpartition(".")[2])
     for tone, text in (("firm", script.body.say.firm), ("gentle", script.body.say.gentle)):
-        for lang, words in (("zh", text.zh), ("en", text.en)):
-            yield from (Finding(script.id, f"say.{tone}.{lang}", *result) for result in lint_text(words))
+        for lang in LANGS:
+            yield from (Finding(script.id, f"say.{tone}.{lang}", *result) for result in lint_text(text[lang]))
+            yield from (
+                Finding(script.id, f"say.{tone}.{lang}", "fact", found) for found in lint_facts(text[lang], stage, lang)
+            )
+    for lang in LANGS:
+        untrue = lint_facts(script.body.goal[lang], stage, lang)
+        yield from (Finding(script.id, f"goal.{lang}", "fact", found) for found in untrue)
     for where, words in _list_texts(script):
         values: dict[str, str | None] = {slot: (slot if slot in REQUIRED_SLOTS else None) for slot in SLOTS}
         try:
@@ -167,16 +194,6 @@ def _list_texts(script: Script) -> Iterator[tuple[str, str]]:
             stack += [(f"{path}.{name}".lstrip("."), part) for name, part in value.items()]
         elif isinstance(value, tuple):
             stack += [(f"{path}.{number}", part) for number, part in enumerate(value)]
-
-
-def _list_gaps(scripts: Mapping[str, Script]) -> Iterator[Finding]:
-    needed = [f"{kind}.{stage}" for kind, stages in KIND_STAGES.items() for stage in stages]
-    for script_id in (*needed, GENERAL_ID):
-        if script_id not in scripts:
-            yield Finding(script_id, "", "coverage", "there is no such script")
-    for code, spec in load_registry().reasons.items():
-        if spec.script not in scripts:
-            yield Finding(code, "", "coverage", f"leads to {spec.script}, which does not exist")
 
 
 def _normalise(text: str) -> str:
@@ -200,6 +217,12 @@ def _join_chinese(text: str) -> str:
 def _list_slot_names(text: str) -> list[str]:
     """List the first name in every ``{{ … }}`` and ``{% if … %}``, whatever else stands there."""
     return re.findall(r"\{(?:\{|%-?\s*(?:el)?if\s+(?:not\s)?)-?\s*(\w+)", text)
+
+
+@cache
+def _load_facts() -> dict[str, _Fact]:
+    text = resources.files("ordervet.policy").joinpath("facts.yaml").read_text(encoding="utf-8")
+    return {name: _Fact.model_validate(fact) for name, fact in parse_yaml(text).items()}
 
 
 @cache

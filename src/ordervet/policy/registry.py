@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ordervet.contract import MaliceKind
 from ordervet.errors import PolicyError
-from ordervet.policy.codes import Stage
 from ordervet.policy.documents import Text, build_error, list_problems, parse_yaml
 from ordervet.words.numbers import FORMS, format_money, format_window
 
@@ -59,7 +58,6 @@ class _Family(BaseModel):
     label: Text
     match: list[str]
     kind: MaliceKind | None = None
-    stage: Stage
     direction: Direction = "high"
     own_history: bool = False
     wordings: dict[str, Text] = {}
@@ -91,7 +89,6 @@ class ReasonSpec:
     label : a short title, for headings and filters
     patterns : the feature names behind it, windows left open, such as ``address__distinct__buyer``
     kind : the kind of malice it points to, if any
-    stage : when the desk acts on it
     direction : which values speak against an order as a rule: "high", "low" or "either"
     own_history : whether it rests on the buyer's own earlier behaviour alone
     wordings : sentences of its own by statistic, ``one`` for the value 1, ``any`` for all, in place of the statistic's
@@ -104,16 +101,10 @@ class ReasonSpec:
     label: Text
     patterns: tuple[str, ...]
     kind: MaliceKind | None
-    stage: Stage
     direction: Direction
     own_history: bool
     wordings: dict[str, Text]
     unknown: Text | None
-
-    @property
-    def script(self) -> str:
-        """Id of the support script the reason leads to."""
-        return f"{self.kind}.{self.stage}" if self.kind else "general.review"
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +214,6 @@ def _build_spec(family: _Family, entity: str, code: str) -> ReasonSpec:
         label=family.label,
         patterns=tuple(prefix + _SEPARATOR + pattern for pattern in family.match),
         kind=family.kind,
-        stage=family.stage,
         direction=family.direction,
         own_history=family.own_history and entity == "buyer",
         wordings=family.wordings,

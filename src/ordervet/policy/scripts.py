@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -13,22 +13,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ordervet.contract import MaliceKind
 from ordervet.errors import PolicyError
-from ordervet.policy.codes import Stage
+from ordervet.policy.codes import GENERAL, Stage
 from ordervet.policy.documents import Problem, Text, build_error, list_problems, parse_yaml
-from ordervet.policy.registry import load_registry
 from ordervet.policy.slots import build_values, check_slots, fill_slots
 from ordervet.words import find_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ordervet.policy.reasons import Reason
     from ordervet.words import Lang
-
-GENERAL: Final = "general"
-REVIEW: Final = "review"
-GENERAL_ID: Final = f"{GENERAL}.{REVIEW}"
-"""The script for reasons that point to no kind."""
 
 MAX_FILE_BYTES: Final = 512 * 1024
 """Largest script file that is read."""
@@ -52,7 +45,7 @@ def _check_kind(name: str) -> str:
 
 
 def _check_stage(name: str) -> str:
-    return _check_one_of(name, (*map(str, Stage), REVIEW))
+    return _check_one_of(name, tuple(Stage))
 
 
 def _check_one_of(name: str, allowed: tuple[str, ...]) -> str:
@@ -81,8 +74,28 @@ class Wordings(BaseModel):
     gentle: SlotText
 
 
-class ScriptBody(BaseModel):
-    """One stage of a script. Only ``say`` is for the customer.
+class ScriptParts(BaseModel):
+    """Parts of a script as a file gives them; see `ScriptBody`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    goal: SlotText | None = None
+    innocent: SlotText | None = None
+    check: SlotTexts | None = None
+    evidence: SlotTexts | None = None
+    say: Wordings | None = None
+    never_say: SlotTexts | None = None
+    platform: SlotTexts | None = None
+    escalate: SlotTexts | None = None
+    record: SlotTexts | None = None
+
+    def list_given(self) -> dict[str, Any]:
+        """Return the parts that are given, by name."""
+        return {name: part for name in type(self).model_fields if (part := getattr(self, name)) is not None}
+
+
+class ScriptBody(ScriptParts):
+    """One script. Only ``say`` is for the customer.
 
     Parameters
     ----------
@@ -97,8 +110,6 @@ class ScriptBody(BaseModel):
     record : what to write down
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     goal: SlotText
     innocent: SlotText
     check: SlotTexts
@@ -111,20 +122,24 @@ class ScriptBody(BaseModel):
 
 
 class ScriptFile(BaseModel):
-    """A script file: one kind, one or more stages.
+    """A script file: one kind, any of its stages.
+
+    A part that a stage does not give is the kind's common one, or else that of the general script of the stage.
 
     Parameters
     ----------
     kind : a kind of malice, or ``general``
     title : shown above the script
-    stages : the script of each stage; ``review`` for ``general``
+    common : parts that hold at every stage
+    stages : further parts of each stage
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: KindName
     title: Text
-    stages: Annotated[dict[StageName, ScriptBody], Field(min_length=1)]
+    common: ScriptParts = ScriptParts()
+    stages: Annotated[dict[StageName, ScriptParts], Field(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +148,7 @@ class Script:
 
     Parameters
     ----------
-    id : kind and stage, such as ``coupon_farming.pre``
+    id : kind and stage, such as ``coupon_farming.paid``
     title : shown above the script
     body : its parts, in both languages, slots unfilled
     """
@@ -144,12 +159,12 @@ class Script:
 
 
 def load_scripts(folder: Path | str | None = None) -> Mapping[str, Script]:
-    """Read the support scripts.
+    """Read the support scripts: one for every kind, and the general one, at every stage.
 
     Parameters
     ----------
-    folder : the merchant's own ``*.yaml`` files; a stage in them takes the place of the shipped one or is added.
-        None reads the shipped scripts alone
+    folder : the merchant's own ``*.yaml`` files, whose parts take the place of the shipped ones. None reads the shipped
+        scripts alone
 
     Returns
     -------
@@ -160,22 +175,21 @@ def load_scripts(folder: Path | str | None = None) -> Mapping[str, Script]:
     PolicyError
         The folder cannot be read or holds no script, or any file is wrong; all that is wrong is named at once.
     """
-    shipped = _load_shipped()
     if folder is None:
-        return shipped
+        return _load_shipped()
     own = _parse_files(_read_folder(Path(folder)), source=Path(folder).name)
-    return MappingProxyType(dict(sorted({**shipped, **own}.items())))
+    return _complete([_parse_shipped(), own])
 
 
 def script_for(
-    kind: MaliceKind | str | None, stage: Stage | str | None = None, *, scripts: Mapping[str, Script] | None = None
+    kind: MaliceKind | str | None, stage: Stage | str, *, scripts: Mapping[str, Script] | None = None
 ) -> Script:
     """Choose the script for a kind and a stage. There is always one.
 
     Parameters
     ----------
     kind : a kind of malice; None or a kind without a script gives the general one
-    stage : where the order stands; without a script for it, or None, the kind's earliest stage is taken
+    stage : how far the order has come
     scripts : from load_scripts; None takes the shipped ones
 
     Returns
@@ -183,46 +197,7 @@ def script_for(
     the script
     """
     known = load_scripts() if scripts is None else scripts
-    stages = [stage, *Stage]
-    for choice in (f"{kind}.{candidate}" for candidate in stages if candidate is not None):
-        if choice in known:
-            return known[choice]
-    return known[GENERAL_ID]
-
-
-def script_for_reasons(
-    reasons: Sequence[Reason], kind: MaliceKind | str | None = None, *, scripts: Mapping[str, Script] | None = None
-) -> Script:
-    """Choose the script for an order from its reasons.
-
-    Parameters
-    ----------
-    reasons : the strongest first
-    kind : the kind that was named, which comes first
-    scripts : from load_scripts; None takes the shipped ones
-
-    Returns
-    -------
-    the named kind's script, at the stage of the first reason that points to it; else that of the first reason that
-    points to any kind; else the general one
-    """
-    return _choose_script(tuple(reason.code for reason in reasons), kind, scripts)
-
-
-@lru_cache(maxsize=16_384)
-def find_script_id(codes: tuple[str, ...], kind: MaliceKind | str | None = None) -> str:
-    """Return the id of the shipped script that `script_for_reasons` chooses for reasons of these codes."""
-    return _choose_script(codes, kind, None).id
-
-
-def _choose_script(
-    codes: tuple[str, ...], kind: MaliceKind | str | None, scripts: Mapping[str, Script] | None
-) -> Script:
-    specs = [load_registry().reasons[code] for code in codes]
-    pointing = [spec for spec in specs if spec.kind is not None and kind in {None, spec.kind}]
-    if pointing:
-        return script_for(pointing[0].kind, pointing[0].stage, scripts=scripts)
-    return script_for(kind, scripts=scripts)
+    return known.get(f"{kind}.{stage}") or known[f"{GENERAL}.{stage}"]
 
 
 def show_script(
@@ -270,9 +245,28 @@ def write_messages(script: Script, order: Mapping[str, Any], *, lang: Lang, time
 
 @cache
 def _load_shipped() -> Mapping[str, Script]:
+    return _complete([_parse_shipped()])
+
+
+@cache
+def _parse_shipped() -> Mapping[str, ScriptFile]:
     folder = resources.files("ordervet.policy").joinpath("scripts")
     files = {file.name: file.read_text(encoding="utf-8") for file in folder.iterdir() if file.name.endswith(".yaml")}
-    return MappingProxyType(dict(sorted(_parse_files(files, source="the shipped scripts").items())))
+    return _parse_files(files, source="the shipped scripts")
+
+
+def _complete(layers: Sequence[Mapping[str, ScriptFile]]) -> Mapping[str, Script]:
+    """Build every script from what files say of it, a later layer over an earlier one."""
+    scripts = {}
+    for kind in (GENERAL, *MaliceKind):
+        files = [layer[kind] for layer in layers if kind in layer]
+        general = [layer[GENERAL] for layer in layers if GENERAL in layer]
+        for stage in Stage:
+            parts: dict[str, Any] = {}
+            for file in (*general, *files):
+                parts |= file.common.list_given() | file.stages.get(stage, ScriptParts()).list_given()
+            scripts[f"{kind}.{stage}"] = Script(f"{kind}.{stage}", files[-1].title, ScriptBody.model_construct(**parts))
+    return MappingProxyType(dict(sorted(scripts.items())))
 
 
 def _read_folder(folder: Path) -> dict[str, str]:
@@ -295,32 +289,21 @@ def _read_file(path: Path) -> str:
         raise PolicyError(f"the script {path.name} cannot be read: {reason}", hint=_HINT) from error
 
 
-def _parse_files(files: Mapping[str, str], *, source: str) -> dict[str, Script]:
-    """Turn script files into scripts."""
+def _parse_files(files: Mapping[str, str], *, source: str) -> dict[str, ScriptFile]:
+    """Parse script files, one per kind."""
     problems: list[Problem] = []
-    scripts: dict[str, Script] = {}
+    parsed: dict[str, ScriptFile] = {}
     for name, text in sorted(files.items()):
         try:
-            parsed = ScriptFile.model_validate(parse_yaml(text))
+            file = ScriptFile.model_validate(parse_yaml(text))
         except ValidationError as error:
             problems += list_problems(error, ScriptFile, prefix=f"{name}: ")
         except ValueError as error:
             problems.append(Problem(name, str(error)))
         else:
-            problems += _add_scripts(scripts, parsed, name)
+            if file.kind in parsed:
+                problems.append(Problem(f"{name}: kind", f"the scripts of {file.kind} are given by another file too"))
+            parsed[file.kind] = file
     if problems:
         raise build_error(source, problems, hint=_HINT)
-    return scripts
-
-
-def _add_scripts(scripts: dict[str, Script], file: ScriptFile, name: str) -> list[Problem]:
-    problems = []
-    for stage, body in file.stages.items():
-        script_id = f"{file.kind}.{stage}"
-        if (stage == REVIEW) != (file.kind == GENERAL):
-            problems.append(Problem(f"{name}: stages.{stage}", "the stage 'review' belongs to kind 'general' alone"))
-        elif script_id in scripts:
-            problems.append(Problem(f"{name}: stages.{stage}", f"the script {script_id} is given by another file too"))
-        else:
-            scripts[script_id] = Script(script_id, file.title, body)
-    return problems
+    return parsed

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.policy import SLOTS, Stage, describe_reason, explain_applied, explain_missing, load_scripts
+from ordervet.policy.codes import GENERAL
 from ordervet.reports.links import find_links, pseudonym
 from ordervet.words import LANGS
 
@@ -33,7 +34,7 @@ class QueueItem:
     ----------
     decision : what was decided, and why
     order : what of the order may be shown: `SLOTS`, amount_minor and currency; placed_at is in the queue's zone
-    stage : where the script belongs; orders without a kind wait before shipping
+    stage : how far the order is known to have come
     script : what to do and say
     reasons : per language, a sentence for each reason of the decision
     missing : per language, what evidence there was none of
@@ -155,11 +156,11 @@ def _build_item(
     decision: Decision, order: dict[str, Any], scripts: Mapping[str, Script], groups: tuple[int, ...]
 ) -> QueueItem:
     currency = order.get("currency") or "CNY"
-    script = scripts[decision.script or "general.review"]
+    script = scripts[decision.script or f"{GENERAL}.{Stage.PLACED}"]
     return QueueItem(
         decision=decision,
         order=order,
-        stage=_stage_of(script.id),
+        stage=Stage(script.id.rpartition(".")[2]),
         script=script,
         reasons={
             lang: tuple(describe_reason(reason, lang, currency=currency) for reason in decision.reasons)
@@ -169,11 +170,6 @@ def _build_item(
         applied={lang: tuple(explain_applied(code, lang) for code in decision.applied) for lang in LANGS},
         groups=groups,
     )
-
-
-def _stage_of(script_id: str) -> Stage:
-    stage = script_id.rpartition(".")[2]
-    return Stage(stage) if stage in set(Stage) else Stage.PRE
 
 
 def _list_linked(orders: pa.Table, links: Links, items: dict[int, int], zone: ZoneInfo) -> dict[int, LinkedOrder]:

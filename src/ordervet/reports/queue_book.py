@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ordervet.contract import MaliceKind, VerdictValue
-from ordervet.policy import Band, Stage
+from ordervet.policy import STAGES, Band, Stage
 from ordervet.policy.scripts import show_script, write_messages
 from ordervet.reports.links import name_key
 from ordervet.reports.sheets import Column, write_book
@@ -74,7 +74,7 @@ class _Writer:
     def fill(self, passed: Sequence[Decision]) -> None:
         """Write all sheets."""
         lines = list(self._list_script_lines())
-        for stage in Stage:
+        for stage in sorted({item.stage for item in self._queue.items} or {Stage.PLACED}, key=STAGES.index):
             items = [(at, item) for at, item in enumerate(self._queue.items, start=1) if item.stage is stage]
             self._add_stage(find_words("stages", self._lang)[stage].capitalize(), items)
         self._add_scripts(lines)
@@ -101,7 +101,7 @@ class _Writer:
         values: list[object] = [
             rank, find_words("actions", lang)[decision.action], find_words("bands", lang)[band], decision.order_id,
             None, None, None, None,
-            order["placed_at"], order["amount_minor"] / 100, decision.kind and find_words("kinds", lang)[decision.kind],
+            order["placed_at"], order["amount_minor"] / 100, decision.name_kind(lang) or None,
             "\n".join(reasons), "\n".join(links), None,
             gentle, firm,
             "\n".join(item.missing[lang]), decision.risk_score, decision.p_malicious,

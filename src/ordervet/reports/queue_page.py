@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ordervet.contract import MaliceKind
-from ordervet.policy import ACTIONS, BANDS, SLOTS, Stage
+from ordervet.policy import ACTIONS, BANDS, SLOTS, STAGES
 from ordervet.policy.scripts import SCRIPT_PARTS, show_script
 from ordervet.policy.slots import build_values
 from ordervet.reports.links import LINKING
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _BANDS: Final = tuple(reversed(BANDS))  # the riskiest first
 _KINDS: Final = (None, *MaliceKind)
-_STAGES: Final = tuple(Stage)
 _INSTANT: Final = "%Y-%m-%d %H:%M"
 
 # Private-use characters around a slot's number: no script holds them, and the page puts the order's value there.
@@ -69,8 +68,12 @@ class _Pool:
 
 
 def _build_data(queue: Queue, lang: Lang) -> dict[str, Any]:
-    texts, channels, variants = _Pool(), _Pool(), _Pool()
-    rows = [_build_row(item, queue, texts, channels, variants) for item in queue.items]
+    texts, channels, variants, suspicions = _Pool(), _Pool(), _Pool(), _Pool()
+    rows = [
+        _build_row(item, queue, texts, channels, variants)
+        | {"suspicion": suspicions.place_text(*(item.decision.name_kind(each) for each in LANGS))}
+        for item in queue.items
+    ]
     columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else _EMPTY)}
     times = sorted(columns["placed_at"]) or ["–"]
     linked_rows = {row: at for at, row in enumerate(queue.linked)}
@@ -98,8 +101,9 @@ def _build_data(queue: Queue, lang: Lang) -> dict[str, Any]:
         },
         "bands": [{"code": str(band)} | _name("bands", band) for band in _BANDS],
         "actions": [_name("actions", action) for action in ACTIONS],
-        "stages": [_name("stages", stage) for stage in _STAGES],
+        "stages": [_name("stages", stage) for stage in STAGES],
         "kinds": [_name("kinds", kind) if kind else {"zh": "", "en": ""} for kind in _KINDS],
+        "suspicions": suspicions.values,
         "entities": {entity: _name("entities", entity) for entity in LINKING},
         "parts": {part: _name("script_parts", part) for part in SCRIPT_PARTS},
         "slots": list(SLOTS),
@@ -118,7 +122,7 @@ def _name(section: str, name: str) -> dict[str, str]:
 
 _EMPTY: Final = (
     *SLOTS, "amount_minor", "band", "action", "kind", "stage", "p", "risk", "reasons", "missing", "applied", "route",
-    "groups_of", "script",
+    "groups_of", "script", "suspicion",
 )  # fmt: skip
 
 
@@ -142,7 +146,7 @@ def _build_row(item: QueueItem, queue: Queue, texts: _Pool, channels: _Pool, var
         "band": _BANDS.index(decision.band) if decision.band else len(_BANDS) - 1,
         "action": ACTIONS.index(decision.action),
         "kind": _KINDS.index(decision.kind),
-        "stage": _STAGES.index(item.stage),
+        "stage": STAGES.index(item.stage),
         "p": round(decision.p_malicious or 0.0, 4),
         "risk": decision.risk_score,
         "reasons": reasons,

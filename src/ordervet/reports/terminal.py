@@ -55,7 +55,7 @@ def build_flag_lines(
         (f" {decision.order_id}", "bold"),
         f"  {format_time(placed_at, time_zone, timespec='seconds')}",
         f"  p={decision.p_malicious:.3f}  risk={decision.risk_score}",
-        (f"  {format_text(f'kinds.{decision.kind}', lang)}" if decision.kind else "", "cyan"),
+        (f"  {decision.name_kind(lang)}" if decision.kind else "", "cyan"),
     )
     lines = [head]
     for reason in decision.reasons:

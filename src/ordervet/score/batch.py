@@ -27,6 +27,7 @@ from ordervet.policy.missing import MISSING_ENTITIES
 from ordervet.policy.rules import TEXT_FIELDS
 from ordervet.score.live_decision import count_known_orders
 from ordervet.score.scored_orders import RowReasons, ScoredOrders
+from ordervet.score.stages import find_stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,6 +64,7 @@ def score_batch(
     n_threads: int = 1,
     pace: Pace | None = None,
     history_version: int | None = None,
+    outcomes: pa.Table | None = None,
 ) -> ScoredOrders:
     """Decide about orders from their features.
 
@@ -78,6 +80,7 @@ def score_batch(
     n_threads : threads of the forest
     pace : what may be passed to review now, where orders come one by one; replaces a capacity
     history_version : version of the open history store
+    outcomes : what has become of these orders, or others: it chooses the scripts, and nothing else
     """
     order_ids: list[str] = orders["order_id"].to_pylist()
     amounts = events.amount_minor
@@ -113,6 +116,7 @@ def score_batch(
         risk_score=np.floor(model.risk_scale(raw)).astype(np.int64),
         bands=decided.bands,
         actions=decided.actions,
+        stages=find_stages(orders, outcomes),
         reasons=reasons,
         kinds=kinds,
         missing=list_missing(

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ordervet.contract import MaliceKind
-from ordervet.policy import ACTIONS, BANDS, Action, DecisionCode
+from ordervet.policy import ACTIONS, BANDS, Action, DecisionCode, Stage, name_script
 from ordervet.policy.decision import fill_decision
 from ordervet.policy.missing import MISSING_ENTITIES, name_missing
 from ordervet.policy.thresholds import Explicit
+from ordervet.score.stages import STATUS_STAGES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -135,10 +136,11 @@ class LiveDecider:
         kind: MaliceKind | None = None,
         reasons: tuple[Reason, ...] = (),
     ) -> Decision:
+        script = name_script(kind, BANDS[band], _find_stage(one)) if severity != _PASS else None
         return fill_decision(
             one.order.order_id.strip(), ACTIONS[severity], BANDS[band], p, floor(self._risk_scale(raw)), kind, reasons,
-            _find_script(reasons, kind) if severity != _PASS else None, self._list_missing(one), *self._ids,
-            DecisionCode.SCORED, _EPOCH + timedelta(microseconds=one.seen_at), self._history_version, None, None, (),
+            script, self._list_missing(one), *self._ids, DecisionCode.SCORED,
+            _EPOCH + timedelta(microseconds=one.seen_at), self._history_version, None, None, (),
         )  # fmt: skip
 
     def _find_cuts(self, amount_minor: int) -> list[float]:
@@ -174,11 +176,9 @@ class LiveDecider:
         return words
 
 
-def _find_script(reasons: tuple[Reason, ...], kind: MaliceKind | None) -> str:
-    """Return the id of the script for these reasons."""
-    from ordervet.policy import script_for_reasons  # NOT: at the top. Only flagged orders have one.
-
-    return script_for_reasons(reasons, kind).id
+def _find_stage(one: LiveOrder) -> Stage:
+    status = one.order.status
+    return Stage.PLACED if status is None else STATUS_STAGES[status]
 
 
 @lru_cache(maxsize=64)

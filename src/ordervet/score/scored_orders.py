@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,13 +13,14 @@ import pyarrow as pa
 from ordervet.policy import (
     ACTIONS,
     BANDS,
+    STAGES,
     Action,
     Decision,
     DecisionCode,
     FoundReasons,
     Reason,
-    find_script_id,
-    script_for_reasons,
+    is_guess,
+    name_script,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ordervet.policy import Pace
 
 
+_T = TypeVar("_T")
 _PASS = ACTIONS.index(Action.PASS)
 
 DECISION_SCHEMA = pa.schema(
@@ -43,6 +45,7 @@ DECISION_SCHEMA = pa.schema(
         "band": pa.string(),
         "action": pa.string(),
         "kind": pa.string(),
+        "is_kind_guess": pa.bool_(),
         "reasons": pa.string(),
         "script": pa.string(),
         "missing": pa.string(),
@@ -66,6 +69,7 @@ class ScoredOrders:
     p_malicious : shape (n_orders,)
     risk_score : shape (n_orders,), int64, 0 to 1000
     bands, actions : shape (n_orders,), positions in BANDS and ACTIONS
+    stages : shape (n_orders,), positions in STAGES
     reasons, kinds : row → what was found; only rows that were explained
     missing : per order, codes of missing evidence
     model_id, policy_id : ids of the model and the policy
@@ -83,6 +87,7 @@ class ScoredOrders:
     risk_score: NDArray[np.int64]
     bands: NDArray[np.int8]
     actions: NDArray[np.int8]
+    stages: NDArray[np.int8]
     reasons: RowReasons
     kinds: dict[int, MaliceKind]
     missing: list[tuple[str, ...]]
@@ -122,6 +127,7 @@ class ScoredOrders:
             risk_score=join("risk_score"),
             bands=join("bands"),
             actions=join("actions"),
+            stages=join("stages"),
             reasons=RowReasons.concat([part.reasons for part in parts], starts),
             kinds=shift("kinds"),
             routes=shift("routes"),
@@ -148,6 +154,7 @@ class ScoredOrders:
             risk_score=self.risk_score[rows],
             bands=self.bands[rows],
             actions=self.actions[rows],
+            stages=self.stages[rows],
             reasons=self.reasons.take(rows),
             kinds=pick("kinds"),
             routes=pick("routes"),
@@ -173,17 +180,17 @@ class ScoredOrders:
             return Decision.unscored(
                 self.order_ids[row], self.codes[row], model_id=self.model_id, policy_id=self.policy_id
             )
-        kind = self.kinds.get(row)
+        kind, band = self.kinds.get(row), BANDS[self.bands[row]]
         reasons = tuple(self.reasons.get(row, ()))
         return Decision(
             order_id=self.order_ids[row],
             action=ACTIONS[self.actions[row]],
-            band=BANDS[self.bands[row]],
+            band=band,
             p_malicious=float(self.p_malicious[row]),
             risk_score=int(self.risk_score[row]),
             kind=kind,
             reasons=reasons,
-            script=script_for_reasons(reasons, kind).id if self.actions[row] != _PASS else None,
+            script=name_script(kind, band, STAGES[self.stages[row]]) if self.actions[row] != _PASS else None,
             missing=self.missing[row],
             model_id=self.model_id,
             policy_id=self.policy_id,
@@ -206,8 +213,9 @@ class ScoredOrders:
         listed, places = chosen.tolist(), pa.array(chosen, pa.int64())
         is_unscored = np.isin(chosen, list(self.codes)) if self.codes else np.zeros(len(chosen), bool)
         kinds = [self.kinds.get(row) for row in listed]
-        is_flagged = (self.actions[chosen] != _PASS).tolist()
-        said = zip(is_flagged, self.reasons.list_codes(chosen), kinds, strict=True)
+        bands = [BANDS[at] for at in self.bands[chosen].tolist()]
+        stages = [STAGES[at] for at in self.stages[chosen].tolist()]
+        said = zip(self.actions[chosen].tolist(), kinds, bands, stages, strict=True)
         columns = {
             "order_id": self.orders["order_id"].take(places),
             "placed_at": self.placed_at.take(places),
@@ -216,8 +224,13 @@ class ScoredOrders:
             "band": _name(self.bands[chosen], BANDS, is_unscored),
             "action": _name(self.actions[chosen], ACTIONS),
             "kind": _blank([kind and str(kind) for kind in kinds], is_unscored),
+            "is_kind_guess": _blank(
+                [is_guess(band) if kind else None for band, kind in zip(bands, kinds, strict=True)], is_unscored
+            ),
             "reasons": _blank(self.reasons.write_lines(chosen), is_unscored),
-            "script": [find_script_id(each, kind) if is_asked else None for is_asked, each, kind in said],
+            "script": [
+                name_script(kind, band, stage) if action != _PASS else None for action, kind, band, stage in said
+            ],
             "missing": _blank([_join(self.missing[row]) for row in listed], is_unscored),
             "model_id": [self.model_id] * len(chosen),
             "code": [str(self.codes.get(row, DecisionCode.SCORED)) for row in listed],
@@ -238,10 +251,10 @@ def _name(
     return pa.DictionaryArray.from_arrays(indices, [str(name) for name in names])
 
 
-def _blank(texts: list[str | None], is_blank: NDArray[np.bool_]) -> list[str | None]:
+def _blank(values: list[_T | None], is_blank: NDArray[np.bool_]) -> list[_T | None]:
     for at in np.flatnonzero(is_blank).tolist():
-        texts[at] = None
-    return texts
+        values[at] = None
+    return values
 
 
 @cache

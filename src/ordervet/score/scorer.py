@@ -314,7 +314,7 @@ class Scorer:
                     is_asked &= np.asarray(features.orders["order_id"].is_in(order_ids))
                 features = features.take(np.flatnonzero(is_asked))
             explain_rows = range(len(features.events)) if explain_all else ()
-            return self._decide(features, capacity=capacity, explain_rows=explain_rows)
+            return self._decide(features, capacity=capacity, explain_rows=explain_rows, outcomes=events.outcomes)
 
     def explain_events(
         self, events: Events | KeyedEvents, order_id: str
@@ -341,7 +341,7 @@ class Scorer:
                 )
             row = ids.index(order_id)
             one = features.take(np.array([row]))
-            scored = self._decide(one, explain_rows=[0])
+            scored = self._decide(one, explain_rows=[0], outcomes=events.outcomes)
             model, predictor = self._require_model()
             shares = predictor.explain(one.matrix)[0, :-1]
             names = model.spec.names
@@ -571,6 +571,7 @@ class Scorer:
         capacity: int | None = None,
         explain_rows: Sequence[int] = (),
         pace: Pace | None = None,
+        outcomes: pa.Table | None = None,
     ) -> ScoredOrders:
         from ordervet.score.batch import score_batch
 
@@ -578,7 +579,7 @@ class Scorer:
         return score_batch(
             features.orders, features.events, features.matrix, model=model, predictor=predictor, policy=self.policy,
             lang=self._lang, capacity=capacity, explain_rows=explain_rows, n_threads=self._n_jobs, pace=pace,
-            history_version=self._state.history_version,
+            history_version=self._state.history_version, outcomes=outcomes,
         )  # fmt: skip
 
     def _add_past(self, events: Events | KeyedEvents) -> Features:

@@ -307,7 +307,9 @@ def test_the_example_in_the_docs_is_a_format_that_works(tmp_path: Path) -> None:
 )
 def test_status_is_how_far_the_order_has_come(tmp_path: Path, written: str, status: str | None) -> None:
     path = tmp_path / "orders.csv"
-    path.write_text(f'订单编号,总金额,订单创建时间,订单状态\n2302000000000000014,1.00,2025-11-11 20:00,"{written}"\n', "utf-8")
+    path.write_text(
+        f'订单编号,总金额,订单创建时间,订单状态\n2302000000000000014,1.00,2025-11-11 20:00,"{written}"\n', "utf-8"
+    )
 
     events, failures = read_events([path])
 

@@ -280,7 +280,7 @@ def _drop(texts: pa.Array, pattern: str | None) -> pa.Array:
 
 
 def map_values(texts: pa.Array, values: Mapping[str, str]) -> pa.Array:
-    """Replace what a platform writes, the first of the values (* is any text) that fits; other texts stay as they are."""
+    """Replace what a platform writes by the first of the values (* is any text) that fits; other texts stay."""
     encoded = texts.dictionary_encode()
     rules = [(compile_patterns((of,)), to) for of, to in values.items()]
 

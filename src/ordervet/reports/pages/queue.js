@@ -76,7 +76,7 @@
     return make("div", { class: "row", role: "option", "aria-selected": String(place === at), "data-place": place },
       make("span", { class: "id" }, D.order_id[i]),
       make("span", { class: "right" }, make("span", { class: `pill ${D.bands[D.band[i]].code}` }, word(D.actions[D.action[i]]))),
-      make("span", { class: "soft" }, `${D.placed_at[i]}  ${word(D.kinds[D.kind[i]])}`),
+      make("span", { class: "soft" }, `${D.placed_at[i]}  ${word(D.suspicions[D.suspicion[i]])}`),
       make("span", { class: "right" }, word(D.amount[i])));
   }
 
@@ -111,7 +111,7 @@
       make("div", { class: "facts" },
         ...[["placed", D.placed_at[i]], ["amount", word(D.amount[i])], ["quantity", D.quantity[i]], ["item", D.item_id[i]],
           ["category", D.category[i]], ["channel", D.channels[D.channel[i]]], ["platform", D.platform[i]],
-          ["campaign", D.campaign[i]], ["suspected", word(D.kinds[D.kind[i]])], ["stage", word(D.stages[D.stage[i]])],
+          ["campaign", D.campaign[i]], ["suspected", word(D.suspicions[D.suspicion[i]])], ["stage", word(D.stages[D.stage[i]])],
           ["probability", `${(D.p[i] * 100).toFixed(1)}%`], ["risk", D.risk[i]]].map(([name, value]) => fact(name, value)).filter(Boolean)),
       ...drawReasons(i), ...drawLinks(i), ...drawScript(i));
     return card;
@@ -225,7 +225,7 @@
     const lines = shown.slice(0, MAX_PRINTED).map((i) => make("tr", {},
       make("td", {}, String(i + 1)), make("td", { class: D.bands[D.band[i]].code }, word(D.actions[D.action[i]])),
       make("td", {}, D.order_id[i]), make("td", {}, D.placed_at[i]), make("td", { class: "number" }, word(D.amount[i])),
-      make("td", {}, word(D.kinds[D.kind[i]])), make("td", {}, ...D.reasons[i].map((r) => make("div", {}, word(D.texts[r[2]]))))));
+      make("td", {}, word(D.suspicions[D.suspicion[i]])), make("td", {}, ...D.reasons[i].map((r) => make("div", {}, word(D.texts[r[2]]))))));
     const note = shown.length > MAX_PRINTED ? say("printed", { n: MAX_PRINTED, all: count(shown.length) }) : "";
     get("paper").replaceChildren(make("p", { class: "warn" }, say("desk_only")), make("p", {}, note),
       make("table", {}, make("thead", {}, make("tr", {}, ...titles.map((name) => make("th", {}, say(name))))), make("tbody", {}, ...lines)));

@@ -1,0 +1,59 @@
+"""How far orders are known to have come: by the status of their rows, and by what became of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ordervet.contract import OrderStatus, OutcomeKind
+from ordervet.late_imports import pa, pc
+from ordervet.policy import STAGES, Stage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+STATUS_STAGES: Final = {
+    OrderStatus.UNPAID: Stage.PLACED,
+    OrderStatus.PAID: Stage.PAID,
+    OrderStatus.SHIPPED: Stage.IN_TRANSIT,
+    OrderStatus.RECEIVED: Stage.RECEIVED,
+}
+"""How far an order of a status has come."""
+
+_OUTCOME_STAGES: Final = {
+    OutcomeKind.CANCELLED_UNPAID: Stage.PLACED,
+    OutcomeKind.DELIVERY_REFUSED: Stage.IN_TRANSIT,
+    OutcomeKind.FULFILLED: Stage.RECEIVED,
+}
+"""After any other outcome the buyer has raised something."""
+
+
+def find_stages(orders: pa.Table, outcomes: pa.Table | None = None) -> NDArray[np.int8]:
+    """Find how far orders are known to have come.
+
+    Parameters
+    ----------
+    orders : shape (n_orders, n_columns), keyed
+    outcomes : what became of them and of others, keyed or not; None where nothing is known
+
+    Returns
+    -------
+    shape (n_orders,), positions in `STAGES`; the furthest that anything says
+    """
+    stages = _rank(orders["status"], STATUS_STAGES, Stage.PLACED)
+    if outcomes is None or not outcomes.num_rows:
+        return stages
+    rows = pc.index_in(outcomes["order_id"], orders["order_id"].combine_chunks()).fill_null(-1).to_numpy()
+    ranks = _rank(outcomes["kind"], _OUTCOME_STAGES, Stage.CLAIM)
+    np.maximum.at(stages, rows[rows >= 0], ranks[rows >= 0])
+    return stages
+
+
+def _rank(
+    column: pa.ChunkedArray, known: dict[OrderStatus, Stage] | dict[OutcomeKind, Stage], other: Stage
+) -> NDArray[np.int8]:
+    """Return the position of each text's stage."""
+    ranks = np.array([*map(STAGES.index, known.values()), STAGES.index(other)], np.int8)
+    places = pc.index_in(column.cast(pa.string()), pa.array(list(map(str, known))))
+    return ranks[places.fill_null(len(known)).to_numpy()]
