@@ -201,7 +201,7 @@ def test_latest_word_about_an_order_counts_and_a_correction_releases() -> None:
 
     words = find_words(key_events(events, load_key()))
 
-    assert words == {"a": "hold", "b": "release", "d": "close"}
+    assert words == {"a": "hold", "b": "release", "c": "hold", "d": "close"}
 
 
 def test_orders_to_hold_and_to_confirm_are_stopped_before_their_audit(merchant: Events, model: Model) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import typer
 
 from ordervet.cli import options
@@ -24,10 +25,12 @@ from ordervet.contract.files.pieces import AUTO, NATIVE
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.entities import KeyedEvents, key_events
 from ordervet.errors import ContractError
-from ordervet.policy import ACTIONS, Action, keep_policy, load_scripts, parse_shifts
+from ordervet.history.handed import record_handed
+from ordervet.policy import ACTIONS, Action, Standing, keep_policy, load_scripts, parse_shifts
 from ordervet.reports import build_flag_lines, build_score_summary, name_model
 from ordervet.reports.holds import check_hold_path, describe_holds
 from ordervet.score import Scorer
+from ordervet.score.desk import list_handed, recall_desk
 from ordervet.score.hold_lists import update_hold_list
 from ordervet.score.stream import open_parts
 
@@ -36,9 +39,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ordervet.cli.intake import Preview
     from ordervet.contract import FileAccount
     from ordervet.model import Model
-    from ordervet.policy import Lang, Script, Shift
+    from ordervet.policy import DeskMemory, Lang, Script, Shift
     from ordervet.reports.holds import HoldCounts
     from ordervet.reports.queue import Queue
     from ordervet.score import ScoredOrders
@@ -62,7 +66,20 @@ def score(
     since: Annotated[
         str | None, typer.Option(help="Score only orders placed at or after this time; earlier ones count as history.")
     ] = None,
-    capacity: Annotated[int | None, typer.Option(min=0, help="How many orders the desk can review.")] = None,
+    capacity: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="How many orders the desk can review; with --history in each shift or day, over all runs.",
+        ),
+    ] = None,
+    now: Annotated[
+        str | None,
+        typer.Option(
+            help="With --history and a capacity: the time it is, which says how much is due; by default that of the "
+            "newest order."
+        ),
+    ] = None,
     shifts: Annotated[
         str | None,
         typer.Option(help="Shifts of the desk, such as 09:00-18:00,20:00-24:00; --capacity is then per day."),
@@ -134,12 +151,16 @@ def score(
         first = read_time_us("--since", since, intake.time_zone)
         report_step(f"scoring {intake.events.orders.num_rows if order_ids is None else len(order_ids):,} orders")
         events = intake.events if isinstance(intake.events, KeyedEvents) else key_events(intake.events, session.key)
+        desk = _recall(preview, events, read_time_us("--now", now, intake.time_zone)) if preview else None
         scorer = Scorer(model, rules, session.key, lang=session.lang, n_jobs=session.n_threads)
-        scored = scorer.score_events(events, since_us=first, order_ids=order_ids, explain_all=all_ and explain_all)
-        if preview and not dry_run:
+        scored = scorer.score_events(
+            events, since_us=first, order_ids=order_ids, explain_all=all_ and explain_all, desk=desk
+        )
+        if preview and desk and not dry_run:
             report_step("ingesting")
             preview.store.ingest_all(preview.parts)
             keep_policy(rules, preview.store.path)
+            record_handed(preview.store.path, list_handed(scored, desk.now_us))
         flagged = scored.rank_flagged()
         report_step(f"writing {len(flagged):,} flagged orders")
         if targets.needs_queue:
@@ -155,6 +176,15 @@ def score(
     _print_found(session, found, shown)
     if found.n_failures:
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
+
+
+def _recall(preview: Preview, events: KeyedEvents, now_us: int | None) -> DeskMemory:
+    """Recall what the desk knows; without a time it is that of the newest order of the files."""
+    orders = events.orders
+    if now_us is None:
+        placed = orders.filter(pc.is_in(orders["order_id"], preview.order_ids))["seen_at"]
+        now_us = int(pc.max(placed).cast(pa.int64()).as_py())
+    return recall_desk(preview.store.path, events.verdicts, events.corrections, now_us)
 
 
 def _stream(path: Path, parts: StreamParts, targets: _Targets) -> _Found | None:
@@ -304,6 +334,8 @@ def _print_found(session: Session, found: _Found, shown: _Shown) -> None:
     _print_flags(session, found.scored, found.flagged[: shown.top], shown)
     counts = Counter(found.scored.actions[found.flagged].tolist())
     session.print("\n" + build_score_summary(found.n_orders, counts, shown.elapsed_s, lang))
+    if n_before := int((found.scored.standings[found.flagged] == Standing.HANDED).sum()):
+        session.print(session.text("score.handed_before", n=n_before))
     origin = shown.model.origin
     is_simulated = bool(origin.get("is_simulated"))
     for line in name_model(shown.model.model_id, origin.get("about"), is_simulated=is_simulated, lang=lang):
@@ -338,6 +370,7 @@ def _build_summary(found: _Found, shown: _Shown) -> dict[str, Any]:
     summary = {
         "n_orders": found.n_orders,
         "n_flagged": len(flagged),
+        "n_handed_before": int((scored.standings[flagged] == Standing.HANDED).sum()),
         "actions": {str(action): int(n) for action, n in zip(ACTIONS, counts, strict=True)},
         "model_id": shown.model.model_id,
         "is_model_simulated": bool(shown.model.origin.get("is_simulated")),

@@ -185,6 +185,26 @@ class History:
         rows = sort_rows(add_in_memory(stored, admission))
         return to_events(rows, self._key.key_id), batch.report(admission)
 
+    def read_judgements(self) -> tuple[pa.Table, pa.Table]:
+        """Read verdicts and corrections alone: order_id, seen_at and verdict."""
+        with describe_errors(self.path, "read"):
+            rows = (
+                delta.load_table(self.path)
+                .to_pyarrow_dataset()
+                .to_table(
+                    columns=["event", "order_id", "seen_at", "verdict"],
+                    filter=ds.field("event").isin(["verdict", "correction"]),
+                )
+            )
+        is_verdict = pc.equal(rows["event"], "verdict")
+        return rows.filter(is_verdict), rows.filter(pc.invert(is_verdict))
+
+    def count_orders(self, since: datetime) -> int:
+        """Count the orders that were seen since a time."""
+        wanted = (ds.field("event") == "order") & (ds.field("seen_at") >= pa.scalar(since, INSTANT))
+        with describe_errors(self.path, "read"):
+            return int(delta.load_table(self.path).to_pyarrow_dataset().count_rows(filter=wanted))
+
     def list_files(self) -> list[Path]:
         """List the Parquet files of the newest version, for any engine that reads them."""
         with describe_errors(self.path, "read"):

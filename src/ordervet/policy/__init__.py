@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from ordervet.policy.decided import Decided, decide
     from ordervet.policy.decision import Decision
+    from ordervet.policy.desk import DeskMemory, Standing
     from ordervet.policy.forcing import TestOrder, find_test_order, list_test_orders
     from ordervet.policy.lint import Finding, lint_facts, lint_scripts, lint_text
     from ordervet.policy.missing import explain_missing, list_missing
@@ -54,6 +55,7 @@ __all__ = [
     "Decided",
     "Decision",
     "DecisionCode",
+    "DeskMemory",
     "Finding",
     "FoundReasons",
     "Lang",
@@ -66,6 +68,7 @@ __all__ = [
     "Script",
     "Shift",
     "Stage",
+    "Standing",
     "TestOrder",
     "assign_reasons",
     "build_overlay",
@@ -102,6 +105,7 @@ __getattr__ = export_lazily(
         "codes": "ACTIONS BANDS STAGES Action Band DecisionCode Stage is_guess name_script",
         "decided": "Decided decide",
         "decision": "Decision",
+        "desk": "DeskMemory Standing",
         "forcing": "TestOrder find_test_order list_test_orders",
         "lint": "Finding lint_facts lint_scripts lint_text",
         "missing": "explain_missing list_missing",

@@ -121,6 +121,7 @@ class Capacity(BaseModel):
     time_zone : IANA name of the zone that shifts and plan are in
     plan : orders expected from a time of day to the next one named here or the end of a shift
     plan_weight : share of the planned orders after which what came counts as much as the plan
+    count_holds : whether an order that is held takes a slot; where it does not, holds come beside the capacity
     backlog : most orders that may wait for the desk at once while orders come one by one; None for any number
     """
 
@@ -134,6 +135,7 @@ class Capacity(BaseModel):
     time_zone: Zone = "Asia/Shanghai"
     plan: dict[Clock, Annotated[float, Field(ge=0.0, le=10.0**12, allow_inf_nan=False)]] = {}
     plan_weight: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = 0.05
+    count_holds: bool = True
     backlog: Annotated[int, Field(ge=1, le=10**9)] | None = None
 
     @model_validator(mode="after")

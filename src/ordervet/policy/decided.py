@@ -11,12 +11,14 @@ import numpy.typing as npt
 from ordervet.contract import MaliceKind
 from ordervet.errors import PolicyError
 from ordervet.policy.codes import ACTIONS, Action
+from ordervet.policy.desk import Mark, Standing
 from ordervet.policy.policy import HUMAN_KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ordervet.policy.capacity import Capacity
+    from ordervet.policy.desk import DeskMemory
     from ordervet.policy.overlay import Overlay
     from ordervet.policy.pacing import Pace
     from ordervet.policy.policy import Policy
@@ -26,6 +28,7 @@ FloatArray = npt.NDArray[np.float64]
 RankArray = npt.NDArray[np.int8]
 
 _PASS: Final = ACTIONS.index(Action.PASS)
+_HOLD: Final = ACTIONS.index(Action.HOLD)
 _REVIEW: Final = ACTIONS.index(Action.REVIEW)
 _HUMAN_RANKS: Final = [1 + list(MaliceKind).index(kind) for kind in sorted(HUMAN_KINDS)]
 
@@ -38,10 +41,19 @@ class Decided:
     ----------
     bands : shape (n_orders,), index into BANDS
     actions : shape (n_orders,), index into ACTIONS, which is the order of severity
+    marks : shape (n_orders,), values of `Mark`: what the review capacity did
+    standings : shape (n_orders,), values of `Standing`: where each order stood with the desk before
     """
 
     bands: RankArray
     actions: RankArray
+    marks: RankArray
+    standings: RankArray
+
+    @property
+    def takes_slot(self) -> npt.NDArray[np.bool_]:
+        """Which orders are handed on now and take a slot, shape (n_orders,)."""
+        return (self.actions != _PASS) & (self.marks != Mark.FREE) & (self.standings == Standing.NEW)
 
 
 def decide(
@@ -57,6 +69,7 @@ def decide(
     capacity: int | None = None,
     overlay: Overlay | None = None,
     pace: Pace | None = None,
+    desk: DeskMemory | None = None,
 ) -> Decided:
     """Return each order of a batch its band and its action.
 
@@ -70,6 +83,10 @@ def decide(
     from ``capacity.min_p`` on, which get ``review`` or their band's stricter action; every other order passes. Ties at
     the cut go to the larger amount, then to the smaller order id, then to the earlier row. With shifts, each shift's
     orders are cut to its own slots. Orders that come one by one are cut by a `Pace` instead.
+
+    What the desk knows already stands: an order that a person released passes, one judged malicious is held, one handed
+    on before stays handed on, and none of them takes a slot. Slots of a window that were taken before are gone, and of
+    the window being served so many are due as the plan expects of its orders by now, or else as its hours passed.
 
     With everything else fixed, a higher probability never gets a milder band or action. Between two kinds no such order
     holds: a likelier ``stolen_payment`` is confirmed where another kind is held.
@@ -89,6 +106,7 @@ def decide(
     capacity : takes the place of the policy's ``capacity.n``
     overlay : what lists and rules say, from build_overlay; None for nothing
     pace : what is handed on at this instant, from a Pacer; takes the place of a capacity
+    desk : what was judged and handed on before; None for nothing
 
     Returns
     -------
@@ -113,24 +131,42 @@ def decide(
         is_open &= ~overlay.is_allowed
         actions = np.maximum(np.where(is_first | is_open, actions, _PASS), overlay.least).astype(np.int8)
         is_first |= overlay.least >= _REVIEW
+    standings = np.zeros(len(p), np.int8) if desk is None else desk.find_standings(order_ids or ())
+    _check_shape("order_ids", standings.shape, len(p))
+    marks = np.zeros(len(p), np.int8)
     cut = _choose_capacity(policy, capacity)
     if cut is None and pace is None:
-        return Decided(bands, actions)
+        return Decided(bands, _settle(actions, standings), marks, standings)
     ids = _read_ids(order_ids, len(p))
     capacity_of = cut or policy.capacity
     ranks = p_band if capacity_of is None else capacity_of.rank_orders(p_band, amounts)
     rank = _rank(ranks, amounts, ids)
+    is_new = standings == Standing.NEW
+    if capacity_of is not None and not capacity_of.count_holds:
+        marks[is_new & (actions == _HOLD)] = Mark.FREE
+    is_new &= marks == Mark.NONE
+    is_first &= is_new
+    is_open &= is_new & ~is_first & (p_band >= (capacity_of.min_p if capacity_of else 0.0))
     if pace is not None:
-        is_open &= p_band >= (capacity_of.min_p if capacity_of else 0.0)
-        is_open &= pace.admits(ranks, [str(row) for row in range(len(p))] if ids is None else ids.tolist()) & ~is_first
-        chosen = rank[is_open[rank]][: max(0, pace.slots - int(is_first.sum()))]
+        is_open &= pace.admits(ranks, [str(row) for row in range(len(p))] if ids is None else ids.tolist())
+        windows, slots = np.zeros(len(p), np.int64), {0: pace.slots}
     elif cut is not None:
-        windows = _number_windows(cut, placed_at_us, len(p))
-        chosen = _choose(cut, rank[(is_open & ~is_first & (p_band >= cut.min_p))[rank]], is_first, windows)
-    is_looked_at = is_first.copy()
+        windows, slots = _count_slots(cut, placed_at_us, len(p), desk)
+    chosen, beyond = _choose(rank, is_open, is_first, windows, slots)
+    marks[beyond] = Mark.BEYOND
+    is_forced = is_first | (marks == Mark.FREE)
+    is_looked_at = is_forced | (standings == Standing.HANDED)
     is_looked_at[chosen] = True
-    least = np.where(is_first, _PASS, _REVIEW)
-    return Decided(bands, np.where(is_looked_at, np.maximum(actions, least), _PASS).astype(np.int8))
+    marks[~is_looked_at & is_new & (actions != _PASS)] = Mark.FULL
+    looked_at = np.maximum(actions, np.where(is_forced, _PASS, _REVIEW))
+    final = np.where(is_looked_at, looked_at, np.where(is_new, _PASS, actions)).astype(np.int8)
+    return Decided(bands, _settle(final, standings), marks, standings)
+
+
+def _settle(actions: RankArray, standings: RankArray) -> RankArray:
+    """Let a person's judgement stand."""
+    settled = np.where(standings == Standing.MALICIOUS, _HOLD, actions)
+    return np.where(standings == Standing.RELEASED, _PASS, settled).astype(np.int8)
 
 
 def _cap_thin_evidence(
@@ -170,26 +206,40 @@ def _rank(ranks: FloatArray, amounts: IntArray | None, order_ids: npt.NDArray[np
     )
 
 
-def _number_windows(capacity: Capacity, placed_at_us: npt.ArrayLike | None, n_orders: int) -> IntArray:
-    """Find which shift serves each order; without shifts one serves all."""
-    if not capacity.shifts:
-        return np.zeros(n_orders, np.int64)
+def _count_slots(
+    capacity: Capacity, placed_at_us: npt.ArrayLike | None, n_orders: int, desk: DeskMemory | None
+) -> tuple[IntArray, dict[int, int]]:
+    """Find which window serves each order, and how many slots each window has left; without shifts one serves a batch.
+
+    A desk that remembers has windows of a day where it has no shifts.
+    """
+    if not capacity.shifts and desk is None:
+        return np.zeros(n_orders, np.int64), {0: capacity.windows[0].n}
     instants = _read_integers("placed_at_us", placed_at_us, n_orders)
     if instants is None:
         raise PolicyError("a capacity with shifts needs every order's time", hint="pass placed_at_us= to decide()")
-    return capacity.number_windows(instants)
+    windows = capacity.number_windows(instants)
+    numbers = np.unique(windows).tolist()
+    if desk is not None:
+        return windows, desk.count_left(capacity, numbers)
+    return windows, {number: capacity.windows[number % len(capacity.windows)].n for number in numbers}
 
 
 def _choose(
-    capacity: Capacity, ranked: npt.NDArray[np.intp], is_first: npt.NDArray[np.bool_], windows: IntArray
-) -> npt.NDArray[np.intp]:
-    """Choose the riskiest rows for the slots that each window has left."""
-    slots = {int(number): capacity.windows[int(number) % len(capacity.windows)].n for number in np.unique(windows)}
-    chosen = [np.zeros(0, np.intp)]
+    rank: npt.NDArray[np.intp],
+    is_open: npt.NDArray[np.bool_],
+    is_first: npt.NDArray[np.bool_],
+    windows: IntArray,
+    slots: Mapping[int, int],
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Choose the riskiest rows for the slots that each window has left, and find those looked at beyond them."""
+    chosen, beyond = [np.zeros(0, np.intp)], [np.zeros(0, np.intp)]
     for number, n_slots in slots.items():
-        inside = ranked[windows[ranked] == number]
-        chosen.append(inside[: max(0, n_slots - int((is_first & (windows == number)).sum()))])
-    return np.concatenate(chosen)
+        inside = rank[windows[rank] == number]
+        first, left = inside[is_first[inside]], max(0, n_slots)
+        beyond.append(first[left:])
+        chosen.append(inside[is_open[inside]][: max(0, left - len(first))])
+    return np.concatenate(chosen), np.concatenate(beyond)
 
 
 def _read_probabilities(name: str, values: npt.ArrayLike, n_orders: int | None = None) -> FloatArray:

@@ -43,7 +43,9 @@ class Decision:
     pace : what was handed on at that instant where orders come one by one under a capacity, with the slots this order
         had, 0 or 1; else None
     route : who looks at the order, where a rule says so
-    applied : codes of what lists and rules found, such as ``deny_phone`` or ``rule_NAME``
+    applied : codes of what lists and rules found, such as ``deny_phone`` or ``rule_NAME``; of what the desk knew of it,
+        such as ``desk_released``; and ``capacity_full`` where it passes for want of a slot only, ``capacity_beyond``
+        where a person sees it although there was none
     code : how the decision came about
 
     Raises

@@ -92,11 +92,11 @@ def build_overlay(
 
 
 def explain_applied(code: str, lang: Lang = "zh") -> str:
-    """Explain in a few words what a list or rule found.
+    """Explain in a few words what a list or rule found, what the desk knew, or what its capacity did.
 
     Parameters
     ----------
-    code : such as ``deny_phone``
+    code : such as ``deny_phone`` or ``capacity_full``
     lang : "zh" or "en"
 
     Returns
@@ -107,5 +107,7 @@ def explain_applied(code: str, lang: Lang = "zh") -> str:
     from ordervet.policy.registry import load_registry
 
     what, _, name = code.partition("_")
+    if what in {"desk", "capacity"}:
+        return format_text(f"applied.{code}", lang)
     shown = name if what == "rule" else load_registry().name_entity(name, lang)
     return format_text(f"applied.{what}", lang, name=shown)

@@ -118,6 +118,24 @@ class Pacer:
         prior = _guess_prior() if is_guess else np.asarray(prior_p, np.float64)
         np.add.at(self._counts, _find_bins(prior), _PRIOR_ORDERS / max(len(prior), 1))
 
+    def find_window_start(self, at_us: int) -> int:
+        """Return when the window of a time begins, UTC microseconds."""
+        local_us = self._capacity.read_local(at_us)
+        return self._rates.find_edges(self._capacity.number_window(local_us))[0] - local_us + at_us
+
+    def resume(self, at_us: int, n_seen: int, n_handed: int) -> None:
+        """Go on in the middle of a window.
+
+        Parameters
+        ----------
+        at_us : UTC microseconds
+        n_seen : orders of the window that came before
+        n_handed : how many of its slots were taken before
+        """
+        local_us = self._capacity.read_local(at_us)
+        self._begin_window(self._capacity.number_window(local_us), local_us, is_first=False)
+        self._n_seen, self._n_handed = n_seen, n_handed
+
     def find_pace(self, at_us: int) -> Pace:
         """Describe what to hand on now.
 
@@ -200,6 +218,21 @@ class Pacer:
         if low > high:
             low, high = _EDGES[at], _EDGES[at + 1]
         return (low, part) if low == high else (low + part * (high - low), 0.0)
+
+
+def find_share_due(capacity: Capacity, number: int, now_us: int) -> float:
+    """Return the share of a window's slots that is due by a time, 0..1: by the plan, else by the hours of its shift.
+
+    Parameters
+    ----------
+    capacity : of a policy
+    number : of the window, from `Capacity.number_windows`
+    now_us : UTC microseconds
+    """
+    rates, now = _PlannedRates(capacity), capacity.read_local(now_us)
+    start, end = rates.find_edges(number)
+    passed, total = rates.measure(number, start, min(max(now, start), end))
+    return passed / total if total else 1.0
 
 
 class _PlannedRates:

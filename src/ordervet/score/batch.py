@@ -22,6 +22,7 @@ from ordervet.policy import (
     list_own_history,
     own_history_log_odds,
 )
+from ordervet.policy.desk import MARK_CODES, STANDING_CODES
 from ordervet.policy.forcing import PREFIX
 from ordervet.policy.missing import MISSING_ENTITIES
 from ordervet.policy.rules import TEXT_FIELDS
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from ordervet.model import ForestPredictor, Model
     from ordervet.policy import (
         Decided,
+        DeskMemory,
         FoundReasons,
         Lang,
         Overlay,
@@ -65,6 +67,7 @@ def score_batch(
     pace: Pace | None = None,
     history_version: int | None = None,
     outcomes: pa.Table | None = None,
+    desk: DeskMemory | None = None,
 ) -> ScoredOrders:
     """Decide about orders from their features.
 
@@ -81,6 +84,7 @@ def score_batch(
     pace : what may be passed to review now, where orders come one by one; replaces a capacity
     history_version : version of the open history store
     outcomes : what has become of these orders, or others: it chooses the scripts, and nothing else
+    desk : what was judged and handed on before; None for nothing
     """
     order_ids: list[str] = orders["order_id"].to_pylist()
     amounts = events.amount_minor
@@ -96,6 +100,7 @@ def score_batch(
         return decide(
             policy, p, amount_minor=amounts, kinds=kinds, n_orders_known=n_known, p_without_own_history=p_without,
             order_ids=order_ids, placed_at_us=events.seen_at, capacity=capacity, overlay=overlay, pace=pace,
+            desk=desk,
         )  # fmt: skip
 
     is_thin = n_known < policy.evidence.min_orders
@@ -116,6 +121,8 @@ def score_batch(
         risk_score=np.floor(model.risk_scale(raw)).astype(np.int64),
         bands=decided.bands,
         actions=decided.actions,
+        standings=decided.standings,
+        takes_slot=decided.takes_slot,
         stages=find_stages(orders, outcomes),
         reasons=reasons,
         kinds=kinds,
@@ -127,12 +134,21 @@ def score_batch(
         orders=orders,
         pace=pace,
         routes=overlay.routes if overlay else {},
-        applied=overlay.applied if overlay else {},
+        applied=_note_desk(decided, overlay.applied if overlay else {}),
         codes={row: test.code for row, test in forced.items() if test.band is None},
         history_version=history_version,
     )
     _force(scored, forced, policy)
     return scored
+
+
+def _note_desk(decided: Decided, applied: dict[int, tuple[str, ...]]) -> dict[int, tuple[str, ...]]:
+    """Add the codes of what the desk knew of orders, and of what its capacity did to them."""
+    for values, codes in ((decided.standings, STANDING_CODES), (decided.marks, MARK_CODES)):
+        for row in np.flatnonzero(values).tolist():
+            if code := codes[values[row]]:
+                applied[row] = (*applied.get(row, ()), code)
+    return applied
 
 
 def _force(scored: ScoredOrders, forced: dict[int, TestOrder], policy: Policy) -> None:

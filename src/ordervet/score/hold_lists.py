@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.contract.values import DEFAULT_TIME_ZONE
-from ordervet.contract.verdicts import MALICIOUS, UNSURE, find_standing_verdicts
+from ordervet.contract.verdicts import CORRECTED, INNOCENT, find_standing_verdicts
 from ordervet.policy import ACTIONS, Action
 from ordervet.reports.holds import Hold, update_holds
 
@@ -63,7 +63,7 @@ def list_holds(scored: ScoredOrders, policy: Policy) -> list[Hold]:
 def find_words(events: KeyedEvents) -> dict[str, Word]:
     """Find what is known of orders since: the latest verdict or correction, or that they were closed.
 
-    A correction and the verdict innocent release an order, malicious holds it; unsure changes nothing.
+    A correction and the verdict innocent release an order; malicious and unsure take that back.
 
     Parameters
     ----------
@@ -74,10 +74,10 @@ def find_words(events: KeyedEvents) -> dict[str, Word]:
     order id → word; only orders with any
     """
     outcomes = events.outcomes
-    is_said = pc.not_equal(events.verdicts["verdict"].cast(pa.string()), UNSURE)
-    standing = find_standing_verdicts(events.verdicts.filter(is_said), events.corrections)
+    standing = find_standing_verdicts(events.verdicts, events.corrections)
     words: dict[str, Word] = {
-        order_id: "hold" if verdict == MALICIOUS else "release" for order_id, (verdict, _) in standing.items()
+        order_id: "release" if verdict in {INNOCENT, CORRECTED} else "hold"
+        for order_id, (verdict, _) in standing.items()
     }
     is_closed = pc.is_in(outcomes["kind"], pa.array(_CLOSING))
     closed: dict[str, Word] = dict.fromkeys(outcomes["order_id"].filter(is_closed).to_pylist(), "close")

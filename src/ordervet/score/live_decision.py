@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -11,22 +12,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ordervet.contract import MaliceKind
-from ordervet.policy import ACTIONS, BANDS, Action, DecisionCode, Stage, name_script
+from ordervet.contract import MaliceKind, Outcome, Verdict
+from ordervet.errors import HistoryError
+from ordervet.policy import ACTIONS, BANDS, Action, DecisionCode, DeskMemory, Stage, Standing, name_script
 from ordervet.policy.decision import fill_decision
 from ordervet.policy.missing import MISSING_ENTITIES, name_missing
 from ordervet.policy.thresholds import Explicit
 from ordervet.score.stages import STATUS_STAGES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from ordervet.contract import Correction
+    from ordervet.history import History
+    from ordervet.history.handed import HandedOrder
     from ordervet.model import Curve, ForestPredictor, Model
     from ordervet.policy import Decision, Lang, Pace, Pacer, Policy, Reason
     from ordervet.policy.reasons import OneReasoner
     from ordervet.score.live_order import LiveOrder
     from ordervet.score.scored_orders import ScoredOrders
 
+_log = logging.getLogger("ordervet")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PASS = ACTIONS.index(Action.PASS)
 _KIND_ROWS = {None: 0} | {kind: row for row, kind in enumerate(MaliceKind, start=1)}
@@ -188,11 +196,24 @@ def _find_codes(names: tuple[str, ...], entities: tuple[str, ...]) -> itemgetter
 
 
 class Desk:
-    """Paces a policy's review capacity while orders come one by one; restarts with another policy or model."""
+    """Paces a policy's review capacity while orders come one by one; remembers what was judged and handed on.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    history : an existing store, whose writer this process is; None remembers as long as the process lives
+    """
+
+    def __init__(self, history: History | None = None) -> None:
+        self._history = history
         self._pacer: Pacer | None = None
         self._serves: tuple[Policy, Model] | None = None
+        self._standings: dict[str, Standing] = {}
+        self._handed: list[HandedOrder] = []
+        if history is not None:
+            from ordervet.score.desk import recall_desk
+
+            known = recall_desk(history.path, *history.read_judgements(), 0)
+            self._standings, self._handed = dict(known.standings), list(known.handed)
 
     def find_pace(self, at_us: int, policy: Policy, model: Model) -> Pace | None:
         """Return what may be passed to review now.
@@ -213,15 +234,62 @@ class Desk:
             from ordervet.policy import Pacer
 
             self._pacer, self._serves = Pacer(policy.capacity, draw_reference(model)), (policy, model)
+            if self._history is not None:
+                self._resume(self._history, self._pacer, at_us)
         return self._pacer.find_pace(at_us)
 
+    def _resume(self, history: History, pacer: Pacer, at_us: int) -> None:
+        """Go on with the window that an earlier process, or the policy before, was serving."""
+        start_us = pacer.find_window_start(at_us)
+        n_handed = sum(each.takes_slot and each.seen_at >= start_us for each in self._handed)
+        pacer.resume(at_us, history.count_orders(_EPOCH + timedelta(microseconds=start_us)), n_handed)
+
+    def recall(self, at_us: int) -> DeskMemory:
+        """Return what is known of orders now."""
+        return DeskMemory(at_us, self._standings, self._handed)
+
+    def knows(self, order_id: str) -> bool:
+        """Return whether an order was judged or handed on before."""
+        return order_id in self._standings
+
+    def note(self, event: Outcome | Verdict | Correction) -> None:
+        """Remember how an order was judged."""
+        from ordervet.score.desk import STANDINGS
+
+        if not isinstance(event, Outcome):
+            verdict = str(event.verdict) if isinstance(event, Verdict) else "corrected"
+            self._standings[event.order_id] = STANDINGS[verdict]
+
     def record(self, at_us: int, scored: ScoredOrders) -> None:
-        """Record what was decided at the last pace, if there was one."""
+        """Record what was decided at the last pace, if there was one, and what was handed on."""
         if self._pacer is not None and scored.pace is not None:
             capacity = self._serves[0].capacity if self._serves else None
             amounts = scored.orders["amount_minor"].to_numpy()
             ranks = scored.p_malicious if capacity is None else capacity.rank_orders(scored.p_malicious, amounts)
-            self._pacer.record(at_us, ranks, int((scored.actions != _PASS).sum()))
+            self._pacer.record(at_us, ranks, int(scored.takes_slot.sum()))
+        from ordervet.score.desk import list_handed
+
+        self.hand_on(list_handed(scored, at_us))
+
+    def hand_on_one(self, order_id: str, at_us: int) -> None:
+        """Remember one order that is handed on as it arrives."""
+        from ordervet.history.handed import HandedOrder
+
+        self.hand_on([HandedOrder(order_id, at_us, at_us, takes_slot=True)])
+
+    def hand_on(self, orders: Sequence[HandedOrder]) -> None:
+        """Remember orders that are handed on now."""
+        if not orders:
+            return
+        self._handed += orders
+        self._standings |= dict.fromkeys((each.order_id for each in orders), Standing.HANDED)
+        if self._history is not None:
+            from ordervet.history.handed import record_handed
+
+            try:
+                record_handed(self._history.path, orders, syncs=False)
+            except (OSError, HistoryError) as error:  # what is asked of the desk comes first
+                _log.error("what was handed on is not remembered: %s", type(error).__name__)
 
 
 def count_known_orders(model: Model, features: NDArray[np.float32]) -> NDArray[np.int64]:

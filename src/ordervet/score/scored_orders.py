@@ -22,6 +22,7 @@ from ordervet.policy import (
     is_guess,
     name_script,
 )
+from ordervet.policy.desk import MARK_CODES, Mark, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 
 _T = TypeVar("_T")
+BEYOND = MARK_CODES[Mark.BEYOND]
 _PASS = ACTIONS.index(Action.PASS)
 
 DECISION_SCHEMA = pa.schema(
@@ -69,6 +71,8 @@ class ScoredOrders:
     p_malicious : shape (n_orders,)
     risk_score : shape (n_orders,), int64, 0 to 1000
     bands, actions : shape (n_orders,), positions in BANDS and ACTIONS
+    standings : shape (n_orders,), values of `Standing`: where they stood with the desk before
+    takes_slot : shape (n_orders,), whether they are handed on now and take a slot of the desk
     stages : shape (n_orders,), positions in STAGES
     reasons, kinds : row → what was found; only rows that were explained
     missing : per order, codes of missing evidence
@@ -87,6 +91,8 @@ class ScoredOrders:
     risk_score: NDArray[np.int64]
     bands: NDArray[np.int8]
     actions: NDArray[np.int8]
+    standings: NDArray[np.int8]
+    takes_slot: NDArray[np.bool_]
     stages: NDArray[np.int8]
     reasons: RowReasons
     kinds: dict[int, MaliceKind]
@@ -127,6 +133,8 @@ class ScoredOrders:
             risk_score=join("risk_score"),
             bands=join("bands"),
             actions=join("actions"),
+            standings=join("standings"),
+            takes_slot=join("takes_slot"),
             stages=join("stages"),
             reasons=RowReasons.concat([part.reasons for part in parts], starts),
             kinds=shift("kinds"),
@@ -154,6 +162,8 @@ class ScoredOrders:
             risk_score=self.risk_score[rows],
             bands=self.bands[rows],
             actions=self.actions[rows],
+            standings=self.standings[rows],
+            takes_slot=self.takes_slot[rows],
             stages=self.stages[rows],
             reasons=self.reasons.take(rows),
             kinds=pick("kinds"),
@@ -165,10 +175,13 @@ class ScoredOrders:
         )
 
     def rank_flagged(self) -> NDArray[np.int64]:
-        """Return the rows of flagged orders: strictest action first, then riskiest."""
-        rows = np.flatnonzero(self.actions != _PASS)
+        """Return the rows of flagged orders that nobody judged.
+
+        Those handed on now come before those handed on earlier, the strictest action first, then the riskiest.
+        """
+        rows = np.flatnonzero((self.actions != _PASS) & (self.standings <= Standing.HANDED))
         ids = np.array([self.order_ids[row] for row in rows.tolist()], np.str_)
-        order = np.lexsort((ids, -self.raw[rows], -self.p_malicious[rows], -self.actions[rows]))
+        order = np.lexsort((ids, -self.raw[rows], -self.p_malicious[rows], -self.actions[rows], self.standings[rows]))
         return rows[order]
 
     def build_decision(self, row: int) -> Decision:
@@ -197,10 +210,14 @@ class ScoredOrders:
             code=DecisionCode.SCORED,
             seen_at=seen_at,
             history_version=self.history_version,
-            pace=self.pace and replace(self.pace, slots=int(self.actions[row] != _PASS)),
+            pace=self.pace and replace(self.pace, slots=self._count_slot(row)),
             route=self.routes.get(row),
             applied=self.applied.get(row, ()),
         )
+
+    def _count_slot(self, row: int) -> int:
+        """Return the slot an order had, 0 or 1: none where it is looked at beyond the capacity."""
+        return int(self.actions[row] != _PASS and BEYOND not in self.applied.get(row, ()))
 
     def build_table(self, rows: NDArray[np.int64] | None = None) -> pa.Table:
         """Build a table of plain columns, `DECISION_SCHEMA`, of some rows; by default of all, in order.

@@ -21,12 +21,19 @@ from ordervet.entities import load_key
 from ordervet.errors import ContractError, ForkedError, HistoryError, HistoryLockedError, ModelError, OrdervetError
 from ordervet.late_imports import pa
 from ordervet.model import ForestPredictor, find_live_model
-from ordervet.policy import Decision, DecisionCode, keep_policy, load_policy
+from ordervet.policy import Action, Decision, DecisionCode, keep_policy, load_policy
 from ordervet.score.clock import ArrivalClock, now_us
 from ordervet.score.live_decision import Desk, LiveDecider
 from ordervet.score.live_order import LiveOrderReader, build_order_arrays
 from ordervet.score.online_state import Features, OnlineState
-from ordervet.score.opening import check_past, find_bundled_models, load_live, open_state, warn_of_other_key
+from ordervet.score.opening import (
+    check_past,
+    find_bundled_models,
+    find_store,
+    load_live,
+    open_state,
+    warn_of_other_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,10 +41,10 @@ if TYPE_CHECKING:
 
     from ordervet.contract import Events, Order
     from ordervet.entities import Key, KeyedEvents
-    from ordervet.history import Erased
+    from ordervet.history import Erased, History
     from ordervet.history.journal import Durability
     from ordervet.model import Model
-    from ordervet.policy import Lang, Pace, Policy
+    from ordervet.policy import DeskMemory, Lang, Pace, Policy
     from ordervet.score.live_event import LiveEventReader
     from ordervet.score.opening import Past
     from ordervet.score.scored_orders import ScoredOrders
@@ -106,6 +113,7 @@ class Scorer:
         state: OnlineState | None = None,
         source: ModelSource | None = None,
         shadow: Shadow | None = None,
+        desk_history: History | None = None,
     ) -> None:
         warn_of_other_key(model, key)
         self.model = model
@@ -126,7 +134,7 @@ class Scorer:
         self._order_reader: LiveOrderReader | None = None
         self._event_reader: LiveEventReader | None = None
         self._decider: LiveDecider | None = None
-        self._desk = Desk()
+        self._desk = Desk(desk_history)
         self._note_last()
         self._keep_policy()
 
@@ -200,6 +208,7 @@ class Scorer:
         return cls(
             model, rules, key, predictor=predictor, code_without_model=code, lang=lang, n_jobs=n_jobs,
             deadline_ms=deadline_ms, clock=clock, state=state, source=source, shadow=watcher,
+            desk_history=find_store(store, key),
         )  # fmt: skip
 
     def score(self, order: Order | dict[str, Any]) -> Decision:
@@ -287,6 +296,7 @@ class Scorer:
         order_ids: pa.Array[pa.StringScalar] | None = None,
         capacity: int | None = None,
         explain_all: bool = False,
+        desk: DeskMemory | None = None,
     ) -> ScoredOrders:
         """Score the orders among events in bulk: each sees exactly what was known before its own time.
 
@@ -300,6 +310,7 @@ class Scorer:
         order_ids : decide only about these orders; None decides about all
         capacity : how many orders can be reviewed
         explain_all : give reasons for every order
+        desk : what was judged and handed on before; None for nothing
 
         Raises
         ------
@@ -314,7 +325,9 @@ class Scorer:
                     is_asked &= np.asarray(features.orders["order_id"].is_in(order_ids))
                 features = features.take(np.flatnonzero(is_asked))
             explain_rows = range(len(features.events)) if explain_all else ()
-            return self._decide(features, capacity=capacity, explain_rows=explain_rows, outcomes=events.outcomes)
+            return self._decide(
+                features, capacity=capacity, explain_rows=explain_rows, outcomes=events.outcomes, desk=desk
+            )
 
     def explain_events(
         self, events: Events | KeyedEvents, order_id: str
@@ -373,6 +386,7 @@ class Scorer:
                 self._event_reader = LiveEventReader(self._key)
             seen_at = self._clock.stamp_event(event.order_id, is_verdict=not isinstance(event, Outcome))
             self._state.add_event(self._event_reader.read(event, seen_at))
+            self._desk.note(event)
 
     def reload_if_changed(self) -> bool:
         """Switch to the model that is live now, with its compiled forest and the policy.
@@ -515,8 +529,10 @@ class Scorer:
         if matrix is None or self.model is None:
             return None
         decider = self._find_decider()
-        if decider.serves:
+        if decider.serves and not self._desk.knows(one.order.order_id):
             decision = decider.decide(one, matrix)
+            if decision.action is not Action.PASS:
+                self._desk.hand_on_one(decision.order_id, one.seen_at)
         else:
             events = build_order_arrays(one, self.model.spec)
             decision = self._decide_live(Features(one.kept.table, events, matrix)).build_decision(0)
@@ -560,7 +576,8 @@ class Scorer:
     def _decide_live(self, features: Features) -> ScoredOrders:
         """Decide about orders that have just arrived, at the present pace of the review desk."""
         at_us = int(features.events.seen_at.max(initial=0))
-        scored = self._decide(features, pace=self._desk.find_pace(at_us, self.policy, self._require_model()[0]))
+        pace = self._desk.find_pace(at_us, self.policy, self._require_model()[0])
+        scored = self._decide(features, pace=pace, desk=self._desk.recall(at_us))
         self._desk.record(at_us, scored)
         return scored
 
@@ -572,6 +589,7 @@ class Scorer:
         explain_rows: Sequence[int] = (),
         pace: Pace | None = None,
         outcomes: pa.Table | None = None,
+        desk: DeskMemory | None = None,
     ) -> ScoredOrders:
         from ordervet.score.batch import score_batch
 
@@ -580,6 +598,7 @@ class Scorer:
             features.orders, features.events, features.matrix, model=model, predictor=predictor, policy=self.policy,
             lang=self._lang, capacity=capacity, explain_rows=explain_rows, n_threads=self._n_jobs, pace=pace,
             history_version=self._state.history_version, outcomes=outcomes,
+            desk=desk,
         )  # fmt: skip
 
     def _add_past(self, events: Events | KeyedEvents) -> Features:

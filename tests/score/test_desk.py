@@ -1,0 +1,107 @@
+"""A live scorer remembers what it handed on: killed and opened again, it goes on with the shift it was serving."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ordervet.contract import Verdict
+from ordervet.entities import Key
+from ordervet.history import History
+from ordervet.lab.simulate import SimulationSettings, simulate
+from ordervet.policy import Action
+from ordervet.score import Scorer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ordervet.lab.simulate import Simulation
+
+KEY = Key(bytes(range(16)))
+N = 20
+POLICY = f"""protocol = 1
+name = "evening"
+bands = {{ by = "explicit", elevated = 0.05, high = 0.2, severe = 0.7 }}
+actions = {{ low = "pass", elevated = "pass", high = "review", severe = "hold" }}
+capacity = {{ n = {N}, shifts = [{{ start = "00:00", end = "24:00" }}] }}
+"""
+DAY_US, EAST_US = 86_400_000_000, 28_800_000_000
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ORDERVET_KEY", KEY.to_hex())
+    (tmp_path / "policy.toml").write_text(POLICY, "utf-8")
+    History.open(tmp_path / "history", KEY, create=True)
+    return tmp_path
+
+
+def list_evening(merchant: Simulation) -> list[dict[str, Any]]:
+    """List the orders of the busiest day as an order system sends them."""
+    seen_at = merchant.orders["seen_at"].cast(pa.int64()).to_numpy()
+    days = (seen_at + EAST_US) // DAY_US
+    rows = merchant.orders.filter(pa.array(days == np.bincount(days).argmax())).sort_by("seen_at").to_pylist()
+    return [{name: value for name, value in row.items() if value is not None and name != "seen_at"} for row in rows]
+
+
+class Clock:
+    now_us = 0
+
+    def __call__(self) -> int:
+        return self.now_us
+
+
+def run_evening(
+    orders: list[dict[str, Any]], folder: Path, models: Path, restarts: set[int], clock: Clock
+) -> tuple[list[str], Scorer]:
+    """Score one order after the other, at some of them with a scorer that was opened again."""
+    handed = []
+    scorer = None
+    for number, order in enumerate(orders):
+        clock.now_us = int(order["placed_at"].timestamp() * 1e6)
+        if scorer is None or number in restarts:
+            if scorer is not None:
+                scorer.close()
+            scorer = Scorer.open(models, history=folder / "history", policy=folder / "policy.toml", clock=clock)
+        decision = scorer.score(order)
+        assert decision.code == "SCORED"
+        if decision.action is not Action.PASS:
+            handed.append(decision.order_id)
+    assert scorer is not None
+    return handed, scorer
+
+
+def test_pace_survives_restarts_and_hands_on_no_more_than_the_capacity(folder: Path, models_dir: Path) -> None:
+    merchant = simulate(SimulationSettings(n_orders=4_000, seed=1, malicious_share=0.06))
+    orders = list_evening(merchant)
+    cuts = {len(orders) * part // 6 for part in range(1, 6)}
+
+    handed, scorer = run_evening(orders, folder, models_dir, cuts, Clock())
+    again = [scorer.score(order) for order in orders if order["order_id"] in handed]
+    scorer.close()
+
+    assert len(handed) == len(set(handed)) == N
+    assert all("desk_handed" in decision.applied for decision in again)
+    assert {decision.action for decision in again} <= {Action.REVIEW, Action.HOLD}
+
+
+def test_a_release_stands_when_the_order_is_sent_again_also_to_the_next_process(folder: Path, models_dir: Path) -> None:
+    merchant = simulate(SimulationSettings(n_orders=1_000, seed=2, malicious_share=0.2))
+    orders = list_evening(merchant)
+    clock = Clock()
+    handed, scorer = run_evening(orders, folder, models_dir, set(), clock)
+    by_id = {order["order_id"]: order for order in orders}
+    clock.now_us += 1_000_000
+
+    scorer.observe(Verdict(order_id=handed[0], verdict="innocent", decided_at="2026-01-01"))
+    at_once = scorer.score(by_id[handed[0]])
+    scorer.close()
+    with Scorer.open(models_dir, history=folder / "history", policy=folder / "policy.toml", clock=clock) as later:
+        afterwards = later.score(by_id[handed[0]])
+
+    assert at_once.action is afterwards.action is Action.PASS
+    assert "desk_released" in at_once.applied
+    assert "desk_released" in afterwards.applied
