@@ -19,7 +19,7 @@ from ordervet.contract import Correction, Outcome, Verdict
 from ordervet.contract.one_order import read_order
 from ordervet.entities import load_key
 from ordervet.errors import ContractError, ForkedError, HistoryError, HistoryLockedError, ModelError, OrdervetError
-from ordervet.late_imports import pa
+from ordervet.late_imports import pa, pc
 from ordervet.model import ForestPredictor, find_live_model
 from ordervet.policy import Action, Decision, DecisionCode, keep_policy, load_policy
 from ordervet.score.clock import ArrivalClock, now_us
@@ -322,7 +322,7 @@ class Scorer:
             if since_us is not None or order_ids is not None:
                 is_asked = features.events.seen_at >= (since_us or 0)
                 if order_ids is not None:
-                    is_asked &= np.asarray(features.orders["order_id"].is_in(order_ids))
+                    is_asked &= np.asarray(pc.is_in(features.orders["order_id"], order_ids))
                 features = features.take(np.flatnonzero(is_asked))
             explain_rows = range(len(features.events)) if explain_all else ()
             return self._decide(
