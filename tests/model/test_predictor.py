@@ -240,6 +240,7 @@ def build_arrays() -> dict[str, Any]:
         ("left", 0, 2**40),
         ("right", 1, -(2**40)),
         ("right", 0, -9),
+        ("right", 0, -(2**63)),
         ("node_start", 1, 8),
         ("node_start", 1, -1),
         ("leaf_start", 1, 100),
@@ -253,6 +254,18 @@ def test_core_refuses_arrays_that_would_lead_it_outside(name: str, at: int, valu
 
     with pytest.raises(ValueError, match=r"\w"):
         _core.Forest(8, 1, *arrays.values())
+
+
+def test_core_takes_any_byte_of_a_bool_for_true() -> None:
+    arrays = build_arrays()
+    forged = arrays | {"default_left": (arrays["default_left"].view(np.uint8) * 7).view(np.bool_)}
+    rows = draw_rows(train_booster(n_trees=2, n_leaves=8), 300)
+    raw, expected = np.empty((2, len(rows), 1))
+
+    _core.Forest(8, 1, *arrays.values()).score(rows, 0, len(rows), expected)
+    _core.Forest(8, 1, *forged.values()).score(rows, 0, len(rows), raw)
+
+    assert np.array_equal(raw, expected)
 
 
 def test_core_refuses_matrices_and_outputs_that_do_not_fit() -> None:

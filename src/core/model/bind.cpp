@@ -26,6 +26,10 @@ std::span<const Number> view(const Flat<Number>& array) {
     return {array.data(), array.size()};
 }
 
+std::span<const std::uint8_t> view_bytes(const Flat<bool>& array) {
+    return {reinterpret_cast<const std::uint8_t*>(array.data()), array.size()};
+}
+
 const Kernels& find_kernels(std::string_view instructions) {
     for (const Kernels* kernels : list_kernels()) {
         if (instructions.empty() || instructions == kernels->name) {
@@ -106,7 +110,7 @@ void build_forest(BoundForest* self, std::size_t n_features, std::size_t n_outpu
                   const Flat<std::int8_t>& missing, const Flat<bool>& default_left, const Flat<std::int64_t>& left,
                   const Flat<std::int64_t>& right, const Flat<double>& leaf_value, std::string_view instructions) {
     const ForestArrays arrays{view(node_start), view(leaf_start), view(feature), view(threshold), view(missing),
-                              view(default_left), view(left), view(right), view(leaf_value)};
+                              view_bytes(default_left), view(left), view(right), view(leaf_value)};
     const Kernels& kernels = find_kernels(instructions);
     nb::gil_scoped_release released;
     new (self) BoundForest{Forest(n_features, n_outputs, arrays), kernels};

@@ -100,7 +100,8 @@ void Forest::read(const ForestArrays& arrays) {
     require(node_start.size() == leaf_start.size() && (node_start.size() - 1) % n_outputs == 0, "trees are missing");
     require(n_nodes < (1U << 24), "too many nodes");
     const auto read_child = [](std::int64_t child) {
-        require(std::abs(child) <= static_cast<std::int64_t>(tree_size), "a child that is missing");
+        constexpr auto most = static_cast<std::int64_t>(tree_size);
+        require(-most <= child && child <= most, "a child that is missing");
         return static_cast<std::int32_t>(child);
     };
     for (std::size_t node = 0; node < n_nodes; ++node) {
@@ -110,7 +111,7 @@ void Forest::read(const ForestArrays& arrays) {
         require(arrays.threshold[node] >= std::numeric_limits<double>::lowest(), "a threshold that is no number");
         require(arrays.missing[node] >= 0 && arrays.missing[node] <= 2, "an unknown rule for missing values");
         nodes.push_back({static_cast<std::uint32_t>(feature), static_cast<Missing>(arrays.missing[node]),
-                         arrays.default_left[node], arrays.threshold[node], read_child(arrays.left[node]),
+                         arrays.default_left[node] != 0, arrays.threshold[node], read_child(arrays.left[node]),
                          read_child(arrays.right[node]), 0});
     }
     for (std::size_t tree = 0; tree + 1 < node_start.size(); ++tree) {

@@ -74,7 +74,7 @@ struct ForestArrays {
     std::span<const std::int64_t> feature;
     std::span<const double> threshold;
     std::span<const std::int8_t> missing;
-    std::span<const bool> default_left;
+    std::span<const std::uint8_t> default_left; // NOT: bool. An array may come with any byte.
     std::span<const std::int64_t> left, right;
     std::span<const double> leaf_value;
 };
