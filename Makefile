@@ -13,7 +13,7 @@ CHECKING := $(VENV)/.checking
 PYTEST := $(BIN)/python -m pytest
 EVERY_CORE := --numprocesses auto --dist worksteal
 
-.PHONY: help setup core score test test-fast test-times test-lowest fmt lint types layers wheel lock samples \
+.PHONY: help setup core score test test-fast test-times test-lowest sanitize fuzz fmt lint types layers wheel lock samples \
 	address-tables starter readme bench bench-compare parity browser pictures crash crash-retrain nights check clean
 
 help:  ## list the commands
@@ -59,6 +59,36 @@ test-lowest:  ## run the tests on the lowest versions that pyproject.toml admits
 
 test-3.%:  ## run the tests on another Python: make test-3.11, test-3.12, test-3.13
 	@$(MAKE) --no-print-directory test PYTHON=python3.$* VENV=.venv-3.$*
+
+# The core with ASan and UBSan under the Python tests. libFuzzer (of the package atheris) is loaded before ASan, whose
+# functions for counters do nothing.
+SANITIZED := build/sanitize/.built
+LIBFUZZER := build/sanitize/libfuzzer.so
+UNDER_ASAN = PYTHONPATH=build/sanitize ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 \
+	LD_PRELOAD="$(1) $$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" $(BIN)/python
+READERS := addresses texts columns models forests states snapshots journals manifests
+RUNS ?= 10000000
+SECONDS_EACH ?= 0
+
+$(SANITIZED): $(TESTING) CMakeLists.txt tools/build_backend.py $(shell find src/core -type f)
+	@$(BIN)/python tools/build_backend.py --sanitize
+	@touch $@
+
+$(LIBFUZZER): $(SANITIZED)
+	@$(PIP) --group fuzz
+	@c++ -shared -o $@ -Wl,--whole-archive "$$($(BIN)/python -c 'import atheris; print(atheris.path())')/libclang_rt.fuzzer_no_main.a" \
+		-Wl,--no-whole-archive -pthread
+
+sanitize: $(SANITIZED)  ## run parity tests and readers of the core under ASan and UBSan, then fuzz each reader for seconds
+	@$(call UNDER_ASAN) -m pytest -q -p no:cacheprovider -m "not slow" tests/entities/address/test_address_parity.py \
+		tests/entities/test_one_order.py tests/entities/test_plain.py tests/features/test_compaction.py tests/features/test_forged_state.py \
+		tests/features/test_one_order.py tests/features/test_state.py tests/model/test_forest.py tests/model/test_contributions.py
+	@$(MAKE) --no-print-directory fuzz SECONDS_EACH=3
+
+fuzz: $(READERS:%=fuzz-%)  ## feed every reader of untrusted input with RUNS (10,000,000) inputs, or for SECONDS_EACH
+
+fuzz-%: $(LIBFUZZER)  ## feed one reader: make fuzz-states RUNS=1000000
+	@$(call UNDER_ASAN,$(LIBFUZZER)) tests/fuzz_readers.py $* -runs=$(RUNS) -max_total_time=$(SECONDS_EACH)
 
 fmt: $(CHECKING)  ## format the code
 	@$(BIN)/ruff format .

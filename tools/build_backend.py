@@ -1,7 +1,7 @@
 """Build ordervet: scikit-build-core, an extension in place for editable installs, and a compiler where there is none.
 
 pip calls the functions named by PEP 517 and PEP 660; `python tools/build_backend.py` (`make core`) builds the
-extension into src/ordervet alone.
+extension into src/ordervet alone, with --sanitize one for `make sanitize` and `make fuzz`.
 """
 
 from __future__ import annotations
@@ -84,14 +84,34 @@ def point_at_sources() -> None:
 
 def build_in_place() -> None:
     """Build the extension into src/ordervet, from what an earlier build left in build/core."""
+    run_cmake(ROOT / "build" / "core", "-DORDERVET_IN_PLACE=ON")
+
+
+def build_sanitized() -> None:
+    """Build the extension with ASan and UBSan, beside links to the rest of the package: build/sanitize/ordervet."""
+    target = ROOT / "build" / "sanitize"
+    run_cmake(target, "-DORDERVET_SANITIZE=address,undefined")
+    package = target / "ordervet"
+    shutil.rmtree(package, ignore_errors=True)
+    package.mkdir()
+    for path in (ROOT / "src" / "ordervet").iterdir():
+        if not path.name.startswith(("_core.", "__pycache__")):
+            (package / path.name).symlink_to(path)
+    for extension in target.glob("_core*.so"):
+        shutil.copy2(extension, package)
+
+
+def run_cmake(target: Path, *options: str) -> None:
+    """Configure and build in a folder."""
     choose_compiler()
-    target = ROOT / "build" / "core"
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    options = [f"-DPython_EXECUTABLE={sys.executable}", "-DORDERVET_IN_PLACE=ON"]
-    options += os.environ.get("CMAKE_ARGS", "").split()
-    subprocess.run(["cmake", "-S", ROOT, "-B", target, "--log-level=WARNING", *generator, *options], check=True)
+    given = [f"-DPython_EXECUTABLE={sys.executable}", *options, *os.environ.get("CMAKE_ARGS", "").split()]
+    subprocess.run(["cmake", "-S", ROOT, "-B", target, "--log-level=WARNING", *generator, *given], check=True)
     subprocess.run(["cmake", "--build", target, "--parallel"], check=True)
 
 
 if __name__ == "__main__":
-    build_in_place()
+    if "--sanitize" in sys.argv:
+        build_sanitized()
+    else:
+        build_in_place()
