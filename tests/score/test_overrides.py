@@ -18,7 +18,6 @@ from ordervet.policy.lists import ListEntry
 from ordervet.policy.policy import Lists
 from ordervet.policy.rules import Rule
 from ordervet.score import Scorer
-from ordervet.score.stages import find_stages
 from ordervet.score.stream import StreamParts, stream_scores
 
 if TYPE_CHECKING:
@@ -79,7 +78,6 @@ def test_chunks_are_decided_as_all_orders_at_once_under_lists_and_rules(
 ) -> None:
     orders = merchant.orders.sort_by("seen_at")
     whole = Scorer(model, policy, KEY).score_events(replace(merchant, orders=orders))
-    whole = replace(whole, stages=find_stages(whole.orders))  # chunks are of files that hold orders alone
     parts = StreamParts(model, ForestPredictor(model.booster_text), policy, FeatureEngine(model.spec), KEY)
 
     chunks = list(stream_scores([orders.slice(0, 2500), orders.slice(2500)], build_later_events(keyed), parts))

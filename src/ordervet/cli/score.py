@@ -155,7 +155,7 @@ def score(
         scorer = Scorer(model, rules, session.key, lang=session.lang, n_jobs=session.n_threads)
         scored = scorer.score_events(
             events, since_us=first, order_ids=order_ids, explain_all=all_ and explain_all, desk=desk
-        )
+        ).at_stages_of(events.outcomes)
         if preview and desk and not dry_run:
             report_step("ingesting")
             preview.store.ingest_all(preview.parts)

@@ -53,7 +53,8 @@ class Decided:
     @property
     def takes_slot(self) -> npt.NDArray[np.bool_]:
         """Which orders are handed on now and take a slot, shape (n_orders,)."""
-        return (self.actions != _PASS) & (self.marks != Mark.FREE) & (self.standings == Standing.NEW)
+        is_taken: npt.NDArray[np.bool_] = (self.actions != _PASS) & (self.marks != Mark.FREE)
+        return is_taken & (self.standings == Standing.NEW)
 
 
 def decide(

@@ -66,7 +66,6 @@ def score_batch(
     n_threads: int = 1,
     pace: Pace | None = None,
     history_version: int | None = None,
-    outcomes: pa.Table | None = None,
     desk: DeskMemory | None = None,
 ) -> ScoredOrders:
     """Decide about orders from their features.
@@ -83,7 +82,6 @@ def score_batch(
     n_threads : threads of the forest
     pace : what may be passed to review now, where orders come one by one; replaces a capacity
     history_version : version of the open history store
-    outcomes : what has become of these orders, or others: it chooses the scripts, and nothing else
     desk : what was judged and handed on before; None for nothing
     """
     order_ids: list[str] = orders["order_id"].to_pylist()
@@ -123,7 +121,7 @@ def score_batch(
         actions=decided.actions,
         standings=decided.standings,
         takes_slot=decided.takes_slot,
-        stages=find_stages(orders, outcomes),
+        stages=find_stages(orders),
         reasons=reasons,
         kinds=kinds,
         missing=list_missing(

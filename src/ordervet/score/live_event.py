@@ -32,7 +32,7 @@ _KIND_OF: dict[type, EventKind] = {Outcome: "outcomes", Verdict: "verdicts", Cor
 _EVENT_OF: dict[type, str] = {Outcome: "outcome", Verdict: "verdict", Correction: "correction"}
 _COLUMNS: dict[type, dict[str, str]] = {
     Outcome: {"kind": "outcome", "refund_type": "refund_type", "blame": "blame"},
-    Verdict: {"verdict": "verdict", "kind": "malice", "by": "decider"},
+    Verdict: {"verdict": "verdict", "kind": "malice", "by": "decider", "agent": "agent"},
     Correction: {},
 }
 

@@ -325,9 +325,7 @@ class Scorer:
                     is_asked &= np.asarray(pc.is_in(features.orders["order_id"], order_ids))
                 features = features.take(np.flatnonzero(is_asked))
             explain_rows = range(len(features.events)) if explain_all else ()
-            return self._decide(
-                features, capacity=capacity, explain_rows=explain_rows, outcomes=events.outcomes, desk=desk
-            )
+            return self._decide(features, capacity=capacity, explain_rows=explain_rows, desk=desk)
 
     def explain_events(
         self, events: Events | KeyedEvents, order_id: str
@@ -354,7 +352,7 @@ class Scorer:
                 )
             row = ids.index(order_id)
             one = features.take(np.array([row]))
-            scored = self._decide(one, explain_rows=[0], outcomes=events.outcomes)
+            scored = self._decide(one, explain_rows=[0]).at_stages_of(events.outcomes)
             model, predictor = self._require_model()
             shares = predictor.explain(one.matrix)[0, :-1]
             names = model.spec.names
@@ -588,7 +586,6 @@ class Scorer:
         capacity: int | None = None,
         explain_rows: Sequence[int] = (),
         pace: Pace | None = None,
-        outcomes: pa.Table | None = None,
         desk: DeskMemory | None = None,
     ) -> ScoredOrders:
         from ordervet.score.batch import score_batch
@@ -597,8 +594,7 @@ class Scorer:
         return score_batch(
             features.orders, features.events, features.matrix, model=model, predictor=predictor, policy=self.policy,
             lang=self._lang, capacity=capacity, explain_rows=explain_rows, n_threads=self._n_jobs, pace=pace,
-            history_version=self._state.history_version, outcomes=outcomes,
-            desk=desk,
+            history_version=self._state.history_version, desk=desk,
         )  # fmt: skip
 
     def _add_past(self, events: Events | KeyedEvents) -> Features:
