@@ -34,8 +34,8 @@ def test_book_has_a_sheet_per_stage_and_every_order_once(tmp_path: Path, lang: s
     rows = [row for name in book.sheet_names[:5] for row in book.get_sheet_by_name(name).to_python()[1:]]
     assert sorted(row[3] for row in rows) == [item.decision.order_id for item in queue.items]
     assert [row[0] for row in rows] != sorted(row[0] for row in rows)
-    assert all(row[11] and row[13] and row[14] and row[15] for row in rows)
-    assert sum("legal" in row[11] for row in rows) == 12
+    assert all(row[12] and row[14] and row[15] and row[16] for row in rows)
+    assert sum("legal" in row[12] for row in rows) == 12
 
 
 def test_book_keeps_the_header_filters_and_offers_verdicts(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from ordervet.contract import check_out_path, write_table
 from ordervet.contract.files.accounts import sum_accounts
 from ordervet.contract.files.pieces import AUTO, FILE_FAILURE_SCHEMA
 from ordervet.contract.files.reader import FileReader, expand_folders
+from ordervet.contract.verdicts import find_disagreements
+from ordervet.words import find_words, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,6 +71,7 @@ def ingest(
                 "files": [each.as_dict() for each in done.accounts],
                 "n_waiting": done.n_waiting,
                 "n_differing": done.n_differing,
+                "disagreements": done.disagreements,
                 "n_failures": done.failures.num_rows,
             }
         )
@@ -89,6 +92,7 @@ class _Ingested:
     failures: pa.Table
     n_waiting: int
     n_differing: int
+    disagreements: dict[str, dict[str, str]]
 
 
 def _ingest_groups(
@@ -100,6 +104,7 @@ def _ingest_groups(
     """Ingest group after group; rows set aside are written first, so that nothing is ingested without them."""
     accounts: list[tuple[int, FileAccount]] = []
     failures = [FILE_FAILURE_SCHEMA.empty_table()]
+    judged: set[str] = set()
     n_waiting = n_differing = 0
     group = next(groups, [])
     store = open_store()
@@ -109,6 +114,7 @@ def _ingest_groups(
             ingested = staging.add([part.events for part in group])
             accounts += [(part.number, account_piece(part, each)) for part, each in zip(group, ingested, strict=True)]
             failures.append(list_failures(group, ingested))
+            judged.update(order_id for part in group for order_id in part.events.verdicts["order_id"].to_pylist())
             n_waiting += sum(each.n_waiting for each in ingested)
             n_differing += sum(each.n_differing for each in ingested)
             pa.default_memory_pool().release_unused()
@@ -116,10 +122,22 @@ def _ingest_groups(
         failed = pa.concat_tables(failures).combine_chunks()
         if quarantine is not None and failed.num_rows:
             write_table(failed, quarantine)
-    return _Ingested(store, sum_accounts(accounts), failed, n_waiting, n_differing)
+    return _Ingested(store, sum_accounts(accounts), failed, n_waiting, n_differing, _find_disagreements(store, judged))
+
+
+def _find_disagreements(store: History, order_ids: set[str]) -> dict[str, dict[str, str]]:
+    """Find which of these orders agents judge differently, each with its agents' last verdicts."""
+    if not order_ids:
+        return {}
+    found = find_disagreements(*store.read_judgements())
+    return {order_id: said for order_id, said in found.items() if order_id in order_ids}
 
 
 def _print_notes(done: _Ingested, session: Session) -> None:
+    words = find_words("verdicts", session.lang)
+    for order_id, said in done.disagreements.items():
+        verdicts = join_words((f"{agent} {words[verdict]}" for agent, verdict in said.items()), session.lang)
+        session.warn(session.text("files.disagree", order_id=order_id, verdicts=verdicts))
     if done.n_waiting:
         session.print(session.text("files.waiting", n=done.n_waiting))
     if done.n_differing:

@@ -281,7 +281,10 @@ class Outcome(Event):
 
 
 class Verdict(Event):
-    """What someone decided an order to be, and since when that is known."""
+    """What someone decided an order to be, and since when that is known.
+
+    `agent` is the desk's own word for who decided, such as a number or a nickname: it is kept as it is.
+    """
 
     instant_field: ClassVar[str] = "decided_at"
 
@@ -289,6 +292,7 @@ class Verdict(Event):
     verdict: Annotated[VerdictValue, Reads("text")]
     kind: Annotated[MaliceKind, Reads("text"), OnlyWith("verdict", frozenset({VerdictValue.MALICIOUS}))] | None = None
     by: Annotated[Decider, Reads("text")] = Decider.DESK
+    agent: _Text32 | None = None
     decided_at: _Instant
     seen_at: Annotated[_Instant, NotBefore("decided_at")] = same_as("decided_at")
 

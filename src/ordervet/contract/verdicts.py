@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -61,3 +61,25 @@ def find_standing_verdicts(verdicts: pa.Table, corrections: pa.Table) -> dict[st
         order_id: (words[row], int(seen_at[row]))
         for order_id, row in zip(coded.dictionary.to_pylist(), standing, strict=True)
     }
+
+
+def find_disagreements(verdicts: pa.Table, corrections: pa.Table) -> dict[str, dict[str, str]]:
+    """Find the orders that one agent holds malicious and another one innocent.
+
+    Parameters
+    ----------
+    verdicts, corrections : tables with order_id, seen_at and, of verdicts, verdict and agent
+
+    Returns
+    -------
+    order id → agent → the agent's last verdict, of orders that were not corrected since
+    """
+    corrected: dict[str, Any] = {}
+    for row in corrections.select(["order_id", "seen_at"]).to_pylist():
+        corrected[row["order_id"]] = max(row["seen_at"], corrected.get(row["order_id"], row["seen_at"]))
+    said: dict[str, dict[str, str]] = {}
+    named = verdicts.filter(verdicts["agent"].is_valid()).select(["order_id", "seen_at", "verdict", "agent"])
+    for row in sorted(named.to_pylist(), key=lambda row: row["seen_at"]):
+        if row["order_id"] not in corrected or row["seen_at"] > corrected[row["order_id"]]:
+            said.setdefault(row["order_id"], {})[row["agent"]] = row["verdict"]
+    return {order_id: each for order_id, each in said.items() if {MALICIOUS, INNOCENT} <= set(each.values())}

@@ -26,7 +26,7 @@ from ordervet.history.identity import STORED_COLUMNS, admit
 from ordervet.history.ingest import Staging, add_in_memory, build_batch, read_stored
 from ordervet.history.journal import commit_journal
 from ordervet.history.lock import LOCK_NAME, WriterLock
-from ordervet.history.rows import fit_rows, sort_rows, to_events, unite_schemas
+from ordervet.history.rows import fit_rows, row_schema, sort_rows, to_events, unite_schemas
 from ordervet.history.snapshots import remove_snapshots
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 MAX_KEEP_DAYS = 28
 """Delta's log records removed files for 30 days."""
 
+_OF_JUDGEMENTS = ("order_id", "seen_at", "verdict", "agent")
 _READ_ATTEMPTS = 5
 
 
@@ -186,18 +187,15 @@ class History:
         return to_events(rows, self._key.key_id), batch.report(admission)
 
     def read_judgements(self) -> tuple[pa.Table, pa.Table]:
-        """Read verdicts and corrections alone: order_id, seen_at and verdict."""
+        """Read verdicts and corrections alone: order_id, seen_at, verdict and agent."""
         with describe_errors(self.path, "read"):
-            rows = (
-                delta.load_table(self.path)
-                .to_pyarrow_dataset()
-                .to_table(
-                    columns=["event", "order_id", "seen_at", "verdict"],
-                    filter=ds.field("event").isin(["verdict", "correction"]),
-                )
-            )
+            stored = delta.load_table(self.path).to_pyarrow_dataset()
+            names = [name for name in ("event", *_OF_JUDGEMENTS) if name in stored.schema.names]
+            rows = stored.to_table(columns=names, filter=ds.field("event").isin(["verdict", "correction"]))
         is_verdict = pc.equal(rows["event"], "verdict")
-        return rows.filter(is_verdict), rows.filter(pc.invert(is_verdict))
+        schema = pa.schema([(name, row_schema().field(name).type) for name in _OF_JUDGEMENTS])
+        judged = fit_rows(rows, schema)
+        return judged.filter(is_verdict), judged.filter(pc.invert(is_verdict))
 
     def count_orders(self, since: datetime) -> int:
         """Count the orders that were seen since a time."""

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 _LOOKS: Final[dict[str, tuple[int, str]]] = {
     "rank": (6, "text"), "action": (10, "text"), "band": (10, "text"), "order_id": (22, "text"),
-    "verdict": (11, "entry"), "kind": (22, "entry"), "decided_at": (17, "entry_time"), "note": (16, "entry"),
-    "placed_at": (23, "instant"), "amount": (14, "text"), "suspected": (24, "text"), "reasons": (64, "wrapped"),
+    "verdict": (11, "entry"), "kind": (22, "entry"), "decided_at": (17, "entry_time"), "agent": (10, "entry"),
+    "note": (16, "entry"), "placed_at": (23, "instant"), "amount": (14, "text"),
+    "suspected": (24, "text"), "reasons": (64, "wrapped"),
     "linked": (32, "wrapped"), "script": (24, "text"), "gentle": (48, "wrapped"), "firm": (48, "wrapped"),
     "missing": (28, "wrapped"), "risk_score": (8, "count"), "p_malicious": (9, "share"), "channel": (14, "text"),
     "platform": (10, "text"),
@@ -100,7 +101,7 @@ class _Writer:
         links = [self._describe_group(at) for at in item.groups]
         values: list[object] = [
             rank, find_words("actions", lang)[decision.action], find_words("bands", lang)[band], decision.order_id,
-            None, None, None, None,
+            None, None, None, None, None,
             order["placed_at"], order["amount_minor"] / 100, decision.name_kind(lang) or None,
             "\n".join(reasons), "\n".join(links), None,
             gentle, firm,

@@ -16,7 +16,7 @@ from ordervet.contract.schemas import MODELS, Events
 from ordervet.errors import FileError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from ordervet.contract.instants import Micros
     from ordervet.contract.schemas import EventKind
@@ -103,9 +103,9 @@ class FilePiece:
         return pa.concat_tables([FILE_FAILURE_SCHEMA.empty_table(), *(part.failures for part in self.parts)])
 
 
-def name_failures(failures: pa.Table, file_name: str) -> pa.Table:
-    """Prepend the name of the file to failures: from `FAILURE_SCHEMA` to `FILE_FAILURE_SCHEMA`."""
-    names = pa.array([file_name] * failures.num_rows, pa.string())
+def name_failures(failures: pa.Table, file: str | Sequence[str]) -> pa.Table:
+    """Prepend to failures the name of their file, or where each of them is: to `FILE_FAILURE_SCHEMA`."""
+    names = pa.array([file] * failures.num_rows if isinstance(file, str) else file, pa.string())
     return failures.add_column(0, FILE_FAILURE_SCHEMA.field("file"), names)
 
 

@@ -145,6 +145,10 @@ class RowSource(ABC):
         broken = np.array(sorted(self.broken_rows), np.int64)
         return good_rows + np.searchsorted(broken - np.arange(len(broken)), good_rows, side="right")
 
+    def name_places(self, rows: Micros) -> list[str]:
+        """Name where rows of the file are, for whoever has to correct them."""
+        return [self.path.name] * len(rows)
+
     def check_table(self, table: pa.Table) -> pa.Table:
         """Drop columns without a name that hold nothing, as spreadsheets leave at the right edge; refuse duplicates."""
         names = table.column_names

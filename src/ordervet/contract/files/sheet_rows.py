@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import python_calamine
 
     from ordervet.contract.files.row_source import Block
+    from ordervet.contract.instants import Micros
 
 _MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _ROWS_TO_HEADER = 24
@@ -33,7 +35,10 @@ class SheetRows(RowSource):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, is_long=False)
-        self._header, *self._rows = _read_sheets(read_bytes(path), path)
+        sheets = _read_sheets(read_bytes(path), path)
+        self._header, *first = sheets[0].rows
+        self._rows = first + [row for sheet in sheets[1:] for row in sheet.rows[1:]]
+        self._places = [(sheet.name, number) for sheet in sheets for number in sheet.numbers[1:]]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -54,13 +59,27 @@ class SheetRows(RowSource):
         columns = [[_cell_text(row[at], path, f"column '{name}'") for row in rows] for at, name in enumerate(header)]
         yield self.check_table(pa.table([pa.array(column, pa.string()) for column in columns], names=header))
 
+    def name_places(self, rows: Micros) -> list[str]:
+        """Name the sheet and the row in it, as a spreadsheet numbers it."""
+        return ["{}, {}!{}".format(self.path.name, *self._places[row]) for row in rows.tolist()]
+
     @cached_property
     def _positions(self) -> dict[str, int]:
         names = [_lenient_text(cell).strip(TRIMMED) for cell in self._header]
         return {name: names.index(name) for name in names if name}
 
 
-def _read_sheets(data: bytes, path: Path) -> list[list[Any]]:
+@dataclass(frozen=True)
+class _Sheet:
+    """The rows of a sheet from its header on, and the number of each in the spreadsheet."""
+
+    name: str
+    rows: list[list[Any]]
+    numbers: list[int]
+
+
+def _read_sheets(data: bytes, path: Path) -> list[_Sheet]:
+    """Read the first sheet, and further ones with the same header, as the desk's queue has one per stage."""
     import python_calamine
 
     if not data.startswith(_MAGIC):
@@ -68,37 +87,29 @@ def _read_sheets(data: bytes, path: Path) -> list[list[Any]]:
     try:
         workbook = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
         tables = [s.name for s in workbook.sheets_metadata if s.typ == python_calamine.SheetTypeEnum.WorkSheet]
-        sheets = [_fill_merged(workbook.get_sheet_by_name(name)) for name in tables]
+        sheets = [_read_sheet(workbook.get_sheet_by_name(name)) for name in tables]
     except python_calamine.PasswordError:
         raise FileError(f"{path.name} is locked by a password", hint="save it without one") from None
     except (python_calamine.CalamineError, OSError):
         raise wrong_format(path, "a whole workbook", data) from None
-    if not sheets or not sheets[0]:
+    if not sheets or not sheets[0].rows:
         raise FileError(f"the first sheet of {path.name} is empty", hint="put the table on the first sheet")
-    return _join_sheets(*map(_leave_titles_out, sheets))
+    width, header = len(sheets[0].rows[0]), _trim_header(sheets[0].rows[0])
+    others = [sheet for sheet in sheets[1:] if header and sheet.rows and _trim_header(sheet.rows[0]) == header]
+    fitted = [replace(sheet, rows=[(row + [""] * width)[:width] for row in sheet.rows]) for sheet in others]
+    return [sheets[0], *fitted]
 
 
-def _fill_merged(sheet: python_calamine.CalamineSheet) -> list[list[Any]]:
-    """Read a sheet; the value of merged cells stands in each of their rows."""
+def _read_sheet(sheet: python_calamine.CalamineSheet) -> _Sheet:
+    """Read a sheet without blank rows and titles; the value of merged cells stands in each of their rows."""
     rows: list[list[Any]] = sheet.to_python(skip_empty_area=False)
     for (top, left), (bottom, _) in sheet.merged_cell_ranges or ():
         for row in rows[top + 1 : bottom + 1]:
             row[left] = rows[top][left]
-    return [row for row in rows if any(cell != "" for cell in row)]
-
-
-def _leave_titles_out(rows: list[list[Any]]) -> list[list[Any]]:
-    return rows[find_header(rows[:_ROWS_TO_HEADER]) :]
-
-
-def _join_sheets(first: list[list[Any]], *others: list[list[Any]]) -> list[list[Any]]:
-    """Append the rows of further sheets with the same header, as the desk's queue has one sheet per stage."""
-    header = _trim_header(first[0])
-    joined = list(first)
-    for rows in others:
-        if header and rows and _trim_header(rows[0]) == header:
-            joined += [(row + [""] * len(first[0]))[: len(first[0])] for row in rows[1:]]
-    return joined
+    numbers = [number for number, row in enumerate(rows, start=1) if any(cell != "" for cell in row)]
+    filled = [rows[number - 1] for number in numbers]
+    first = find_header(filled[:_ROWS_TO_HEADER])
+    return _Sheet(sheet.name, filled[first:], numbers[first:])
 
 
 def _trim_header(cells: list[Any]) -> list[str]:

@@ -67,6 +67,8 @@ class Source(_Section):
     value : a constant
     values : what the platform writes (* is any text) → what the contract wants, "" for nothing; the first that fits
         counts, other values stay and are then judged by the contract
+    near : how much a text that is none of the values has to resemble the nearest one to count as it, 0..1; None leaves
+        it as it is
     unit : of money; without it, that of the format
     merge : what the lines of one order make of it: "first", the first given value; "sum"; "same_or_sum", the one value
         if all are the same and the lines have no ids of their own, else their sum; "total", the one value if all are
@@ -85,6 +87,7 @@ class Source(_Section):
     needed: Columns = []
     value: str | None = None
     values: dict[str, str] = {}
+    near: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     unit: Unit | None = None
     merge: Merge = "first"
     cut: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ordervet.contract.formats.export_rows import HAPPENED_AT, ORDER_ID, RowRead
 from ordervet.contract.formats.lines import close_lines, code_rows, find_repeated_lines, group_rows, merge_lines
 from ordervet.contract.instants import to_mask
 from ordervet.contract.model import OutcomeKind
-from ordervet.contract.schemas import event_schema, table_fields
+from ordervet.contract.schemas import INSTANT, event_schema, table_fields
 from ordervet.contract.tables import complete_rows
 from ordervet.contract.values import load_zone
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from ordervet.contract.formats.export_rows import ExportRows
     from ordervet.contract.formats.lines import Groups
     from ordervet.contract.instants import Mask, Micros
+
+
+_DAY = pa.scalar(timedelta(days=1), pa.duration("us"))
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,8 @@ def _finish(rows: ExportRows, reader: RowReader, source: RowSource, broken_rows:
     finished = finish[reader.format.kind](rows, reader)
     failures = build_failures(finished.faults, rows.table["order_id"])
     file_rows = source.file_rows(rows.rows)
-    named = name_failures(_add_broken_rows(failures, file_rows, broken_rows), source.path.name)
+    numbered = _add_broken_rows(failures, file_rows, broken_rows)
+    named = name_failures(numbered, source.name_places(numbered["row"].to_numpy()))
     parts = [replace(finished.main, rows=file_rows[finished.main.rows], failures=named)]
     if finished.derived is not None:
         parts.append(replace(finished.derived, rows=file_rows[finished.derived.rows]))
@@ -223,8 +228,9 @@ def _finish_outcomes(rows: ExportRows, reader: RowReader) -> _Finished:
 
 
 def _finish_verdicts(rows: ExportRows, reader: RowReader) -> _Finished:
-    """Keep the rows without a fault; those that nobody has filled in are passed over."""
+    """Keep the rows without a fault; those that nobody has filled in are passed over, and today ends now."""
     del reader
+    rows = replace(rows, table=_end_today(rows.table))
     n_rows = rows.table.num_rows
     is_blank = np.ones(n_rows, bool)
     for name in ("verdict", "decided_at"):
@@ -233,6 +239,16 @@ def _finish_verdicts(rows: ExportRows, reader: RowReader) -> _Finished:
     faults = _without(rows.faults, blank)
     good = np.flatnonzero(~_rows_with(faults, n_rows) & ~is_blank)
     return _Finished(EventRows("verdicts", _take(rows.table, good), good), None, faults, blank)
+
+
+def _end_today(verdicts: pa.Table) -> pa.Table:
+    """Bring the end of a day that is not over yet back to now."""
+    now = pa.scalar(datetime.now(UTC), INSTANT)
+    for name in ("decided_at", "seen_at"):
+        at = verdicts.schema.get_field_index(name)
+        is_today = pc.and_(pc.greater(verdicts[name], now), pc.less(verdicts[name], pc.add(now, _DAY)))
+        verdicts = verdicts.set_column(at, verdicts.schema.field(at), pc.if_else(is_today, now, verdicts[name]))
+    return verdicts
 
 
 def _missing_ids(order_ids: pa.Array, faults: Sequence[Fault]) -> list[Fault]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from ordervet.contract.instants import Mask, Micros
 
 _UTC = load_zone("UTC")
+_LEAST_LEAD = 0.1
+_MIDNIGHT = r"[ T]0{1,2}:00(:00)?$"
+_DAY = r"^\s*[0-9]{4}[-/.年][0-9]{1,2}[-/.月][0-9]{1,2}日?([ T]0{1,2}:00(:00)?)?\s*$"
 #: Texts that name something: one that lost digits to a spreadsheet must never be taken for another.
 _IDS = frozenset(
     {
@@ -153,12 +157,23 @@ def build_raw(block: Block, plans: Sequence[FieldPlan], *, has_epoch: bool) -> R
             column, is_lost = repair_ids(column)
             if name == "order_id":
                 lost_ids = {int(row): shape_of(written[int(row)].as_py()) for row in np.flatnonzero(is_lost)}
+        if name == "decided_at":
+            column = end_days(column)
         if plan.field.kind == "instant":
             column = read_bare_times(column, has_epoch=has_epoch)
         if plan.in_major and not plan.is_added:
             in_major.add(name)
         columns[name] = column
     return RawColumns(pa.record_batch(columns), frozenset(in_major), lost_ids)
+
+
+def end_days(texts: pa.Array) -> pa.Array:
+    """Read a date without a time, as people fill it in, as the end of that day."""
+    if not pa.types.is_string(texts.type):
+        return texts
+    is_day = pc.match_substring_regex(texts, _DAY)
+    days = pc.replace_substring_regex(texts, _MIDNIGHT, "")
+    return pc.if_else(is_day, pc.binary_join_element_wise(days, "23:59:59", " "), texts)
 
 
 def read_currencies(block: Block, plans: Iterable[FieldPlan]) -> pa.Array | None:
@@ -183,7 +198,7 @@ def _read_plan(block: Block, plan: FieldPlan, currencies: pa.Array | None) -> pa
     if not pa.types.is_string(column.type):
         return column
     if source.values:
-        column = map_values(column, source.values)
+        column = map_values(column, source.values, source.near)
     if source.cut and plan.field.max_length is not None:
         column = _cut(column, plan.field.max_length)
     return column
@@ -279,17 +294,36 @@ def _drop(texts: pa.Array, pattern: str | None) -> pa.Array:
     return pc.if_else(pa.array(is_dropped).take(encoded.indices), "", texts)
 
 
-def map_values(texts: pa.Array, values: Mapping[str, str]) -> pa.Array:
-    """Replace what a platform writes by the first of the values (* is any text) that fits; other texts stay."""
+def map_values(texts: pa.Array, values: Mapping[str, str], near: float | None = None) -> pa.Array:
+    """Replace what a platform writes by the first of the values (* is any text) that fits; other texts stay.
+
+    Parameters
+    ----------
+    texts : shape (n_rows,), strings
+    values : what is written → what it means
+    near : resemblance from which the nearest value counts, if no other meaning is nearly as near
+    """
     encoded = texts.dictionary_encode()
     rules = [(compile_patterns((of,)), to) for of, to in values.items()]
 
     def find(text: str) -> str:
         plain = plain_name(text)
-        return next((to for pattern, to in rules if text and pattern.fullmatch(plain)), text)
+        fitting = (to for pattern, to in rules if text and pattern.fullmatch(plain))
+        return next(fitting, _find_nearest(plain, values, near) or text if near and plain else text)
 
     mapped = [find(text) for text in encoded.dictionary.to_pylist()]
     return pa.array(mapped, pa.string()).take(encoded.indices)
+
+
+def _find_nearest(plain: str, values: Mapping[str, str], near: float) -> str | None:
+    """Return the meaning that a text resembles most, unless it resembles none, or two alike."""
+    resemblance: dict[str, float] = {}
+    for of, to in (*values.items(), *((to, to) for to in values.values())):
+        ratio = difflib.SequenceMatcher(None, plain, plain_name(of)).ratio()
+        resemblance[to] = max(resemblance.get(to, 0.0), ratio)
+    best, *others = sorted(resemblance, key=resemblance.__getitem__, reverse=True)
+    is_clear = not others or resemblance[best] - resemblance[others[0]] >= _LEAST_LEAD
+    return best if resemblance[best] >= near and is_clear else None
 
 
 @lru_cache(maxsize=512)

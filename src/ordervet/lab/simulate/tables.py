@@ -196,6 +196,7 @@ def _write_verdicts(verdicts: Verdicts, rows: Ints, order_id: Column, kinds: lis
             "verdict": pick(list(VERDICTS), verdicts.verdict[rows]),
             "kind": pick(kinds, verdicts.kind[rows]),
             "by": pick(list(DECIDERS), verdicts.by[rows]),
+            "agent": pa.nulls(len(rows), pa.string()),
             "decided_at": _build_times(verdicts.decided_s[rows]),
         },
     )
