@@ -20,6 +20,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
@@ -89,6 +90,11 @@ RUNS: dict[str, tuple[str, ...]] = {
         "3 {order} {inputs}/broken.jsonl --models {models}",
     ),
     "correct": ("0 {order} --history {history}", "3 {order} --history {inputs}/foreign", "3 none --history {history}"),
+    "erase": (
+        "0 {buyer} --history {history} --yes --json",
+        "0 {buyer} --history {history} --lift",
+        "3 {buyer} --history {inputs}/foreign --yes",
+    ),
     "validate": (
         "4 {inputs}/bad.csv --out {out}/wrong.csv",
         "4 {inputs}/bad.csv --json",
@@ -254,6 +260,7 @@ def scene(
         "out": outside,
         "order": pq.read_table(inputs / "orders.parquet", columns=["order_id"])["order_id"][0].as_py(),
         "address": shlex.quote(MARKS["address"]),
+        "buyer": shlex.quote(MARKS["buyer_id"]),
     }
     return Scene(inputs, outside, {name: str(value) for name, value in places.items()})
 
@@ -304,6 +311,30 @@ def test_command_lets_nothing_of_a_marked_person_out(scene: Scene, command: str)
         assert str(code) in expected.split("|"), (line, said)
         assert find_marks(said.encode()) == set(), line
     assert find_marks_in(scene.outside) == {}
+
+
+def test_erased_buyer_does_not_come_back_with_the_next_export_nor_into_a_model(scene: Scene) -> None:
+    orders = pq.read_table(scene.inputs / "orders.parquet")
+    gone = orders.filter(pc.equal(orders["buyer_id"], MARKS["buyer_id"]))["order_id"].to_pylist()
+    history = History.open(scene.places["history"], KEY)
+    before = history.read().orders
+    buyer = before.filter(pc.is_in(before["order_id"], pa.array(gone, pa.string())))["id__buyer"].to_numpy()[0]
+    marks = [*(name.encode() for name in gone), str(buyer.view("int64")).encode(), buyer.tobytes()]
+
+    erased, _ = scene.run("erase {buyer} --history {history} --yes")
+    again, said = scene.run("ingest {files} --history {history} --lang en")
+    trained, _ = scene.run("train --history {history} --models {out}/after --settings {inputs}/fit.toml")
+
+    assert (erased, again) == (0, 0), said
+    assert trained in {0, 6, 7}
+    assert "rows are of erased buyers and stay out" in said
+    assert history.read().orders.num_rows == before.num_rows - len(gone)
+    files = [path for path in scene.outside.rglob("*") if path.is_file()]
+    assert not [(path, mark) for path in files for mark in marks if mark in path.read_bytes()]
+    lifted, _ = scene.run("erase {buyer} --history {history} --lift")
+    back, _ = scene.run("ingest {files} --history {history}")
+    assert (lifted, back) == (0, 0)
+    assert history.read().orders.num_rows == before.num_rows
 
 
 def test_address_shows_what_was_asked_and_says_nothing_else(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ ENTRIES: dict[str, Entry] = {
     "score": Entry("score:score", "Score orders; rank those to review, with reasons and scripts."),
     "explain": Entry("explain:explain", "Explain one order's score: decision, reasons, parts."),
     "correct": Entry("correct:correct", "Record an upheld appeal: a verdict no longer counts."),
+    "erase": Entry("erase:erase", "Erase a buyer from the history, and keep the buyer out."),
     "campaign": Entry("campaign:campaign_app", "Tables before, during and after a campaign."),
     "validate": Entry("validate:validate", "Check files row by row; nothing is scored."),
     "train": Entry("train:train", "Train a model, and measure it on the newest fifth."),

@@ -60,7 +60,8 @@ def account_piece(piece: FilePiece, ingested: Ingested) -> FileAccount:
     statuses = np.concatenate([ingested.statuses[kind] for kind in piece.rows])
     accepted = np.unique(rows[statuses == IngestStatus.ACCEPTED])
     merged = np.setdiff1d(np.concatenate([piece.merged_rows, rows[statuses == IngestStatus.MERGED]]), accepted)
-    known = np.setdiff1d(rows[statuses == IngestStatus.KNOWN], np.concatenate([accepted, merged]))
+    is_known = np.isin(statuses, (IngestStatus.KNOWN, IngestStatus.ERASED))
+    known = np.setdiff1d(rows[is_known], np.concatenate([accepted, merged]))
     n_used = len(accepted) + len(merged) + len(known)
     return build_account(
         piece,

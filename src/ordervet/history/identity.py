@@ -50,13 +50,14 @@ class IngestStatus(IntEnum):
     """What ingestion did with a row.
 
     ACCEPTED: new to the store. MERGED: it added the blame of a known outcome. KNOWN: nothing new. EARLY: from before
-    its order was seen, so never used.
+    its order was seen, so never used. ERASED: of a buyer who was erased, so kept out.
     """
 
     ACCEPTED = 0
     MERGED = 1
     KNOWN = 2
     EARLY = 3
+    ERASED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,9 @@ def identify(rows: pa.Table, key: Key) -> pa.Table:
     return rows.set_column(rows.schema.get_field_index("event_id"), rows.schema.field("event_id"), event_ids)
 
 
-def admit(rows: pa.Table, stored: pa.Table, *, is_live: bool = False) -> Admission:
+def admit(
+    rows: pa.Table, stored: pa.Table, *, is_live: bool = False, is_erased: NDArray[np.bool_] | None = None
+) -> Admission:
     """Decide what to do with each row.
 
     Parameters
@@ -107,6 +110,7 @@ def admit(rows: pa.Table, stored: pa.Table, *, is_live: bool = False) -> Admissi
     stored : `STORED_COLUMNS` of the store's rows: of all orders, and of all later events that could be among `rows`
     is_live : the rows arrived one by one in a running scorer: none is rejected for being earlier than its order, and
         `stored` needs only the rows with the same identities
+    is_erased : shape (n_rows,), rows of erased buyers, which stay out; None for none
     """
     statuses = np.full(rows.num_rows, IngestStatus.KNOWN, np.int8)
     is_early, is_unknown = _check_order_first(rows, stored)
@@ -114,6 +118,9 @@ def admit(rows: pa.Table, stored: pa.Table, *, is_live: bool = False) -> Admissi
         is_early[:] = False
     statuses[is_early] = IngestStatus.EARLY
     candidates = np.flatnonzero(~is_early)
+    if is_erased is not None:
+        statuses[is_erased] = IngestStatus.ERASED
+        candidates = np.flatnonzero(~is_early & ~is_erased)
     ids, first, group = np.unique(_ints(rows["event_id"])[candidates], return_index=True, return_inverse=True)
     first_row = candidates[first]
     stored_row = Positions(_ints(stored["event_id"])).find(ids)

@@ -21,6 +21,7 @@ from pyarrow import parquet
 
 from ordervet.entities.keyed import KEYED_KINDS, ORDER_ID, count_evidence, key_events
 from ordervet.history import delta
+from ordervet.history.erased import find_erased
 from ordervet.history.identity import STORED_COLUMNS, admit, identify
 from ordervet.history.rows import fit_rows, row_schema, sort_rows, to_rows, unite_schemas
 
@@ -165,7 +166,8 @@ class Staging:
             self._write_part(self._first)
             self._first = None
         batch = build_batch(parts, self._key)
-        admission = admit(batch.rows, self._read_stored(batch.rows))
+        is_erased = find_erased(self._folder, self._key, batch.rows)
+        admission = admit(batch.rows, self._read_stored(batch.rows), is_erased=is_erased)
         if self._files or self._blames:
             self._write_part(admission)
         else:

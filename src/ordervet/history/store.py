@@ -6,6 +6,7 @@ of it. `rows.py` defines the rows, `identity.py` when two of them are the same e
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from ordervet.entities.keyed import ORDER_ID, key_orders
 from ordervet.errors import HistoryError, KeyMismatchError
 from ordervet.history import delta
 from ordervet.history.delta import committing, describe_errors, remove_unused
+from ordervet.history.erased import bury, find_erased, lift
+from ordervet.history.handed import forget_handed
 from ordervet.history.identity import STORED_COLUMNS, admit
 from ordervet.history.ingest import Staging, add_in_memory, build_batch, read_stored
 from ordervet.history.journal import commit_journal
@@ -44,6 +47,7 @@ MAX_KEEP_DAYS = 28
 """Delta's log records removed files for 30 days."""
 
 _OF_JUDGEMENTS = ("order_id", "seen_at", "verdict", "agent")
+_IS_ORDER = ds.field("id__buyer").is_valid()  # 0 where the buyer is not known
 _READ_ATTEMPTS = 5
 
 
@@ -182,7 +186,8 @@ class History:
         """Return what `read` and `ingest_all` would return if the parts were ingested; the store is unchanged."""
         stored = self._read_rows()
         batch = build_batch(parts, self._key)
-        admission = admit(batch.rows, stored.select(list(STORED_COLUMNS)))
+        is_erased = find_erased(self.path, self._key, batch.rows)
+        admission = admit(batch.rows, stored.select(list(STORED_COLUMNS)), is_erased=is_erased)
         rows = sort_rows(add_in_memory(stored, admission))
         return to_events(rows, self._key.key_id), batch.report(admission)
 
@@ -191,15 +196,16 @@ class History:
         with describe_errors(self.path, "read"):
             stored = delta.load_table(self.path).to_pyarrow_dataset()
             names = [name for name in ("event", *_OF_JUDGEMENTS) if name in stored.schema.names]
-            rows = stored.to_table(columns=names, filter=ds.field("event").isin(["verdict", "correction"]))
-        is_verdict = pc.equal(rows["event"], "verdict")
+            rows = stored.to_table(columns=names, filter=~_IS_ORDER)
+        # NOT: a filter of the dataset. A merge writes string views, which Arrow cannot compare.
+        events = rows["event"].cast(pa.string())
         schema = pa.schema([(name, row_schema().field(name).type) for name in _OF_JUDGEMENTS])
-        judged = fit_rows(rows, schema)
-        return judged.filter(is_verdict), judged.filter(pc.invert(is_verdict))
+        later = fit_rows(rows, schema).cast(schema)
+        return later.filter(pc.equal(events, "verdict")), later.filter(pc.equal(events, "correction"))
 
     def count_orders(self, since: datetime) -> int:
         """Count the orders that were seen since a time."""
-        wanted = (ds.field("event") == "order") & (ds.field("seen_at") >= pa.scalar(since, INSTANT))
+        wanted = _IS_ORDER & (ds.field("seen_at") >= pa.scalar(since, INSTANT))
         with describe_errors(self.path, "read"):
             return int(delta.load_table(self.path).to_pyarrow_dataset().count_rows(filter=wanted))
 
@@ -245,7 +251,8 @@ class History:
     def erase_buyer(self, buyer_id: str) -> Erased:
         """Erase a buyer: all orders with this buyer id and every later event of these, from all versions.
 
-        Earlier versions can no longer be read. Exports and the ingested files are not touched.
+        Earlier versions can no longer be read. Exports and the ingested files are not touched; what they hold of the
+        buyer stays out when they are ingested again, until `lift_erasure`.
 
         Parameters
         ----------
@@ -259,11 +266,30 @@ class History:
         """
         with self._writing() as table:
             remove_snapshots(self.path)
-            order_ids = _find_orders(table, _key_buyer(buyer_id, self._key))
+            buyer = _key_buyer(buyer_id, self._key)
+            order_ids, names = _find_orders(table, buyer)
+            if buyer:
+                bury(self.path, self._key, buyer, order_ids.to_numpy(), time.time_ns() // 1_000)
+            forget_handed(self.path, names)
             n_rows = delta.delete_orders(table, order_ids) if len(order_ids) else 0
             delta.join_files(table)
             remove_unused(self.path, delta.live_files(table), keep_days=0)
         return Erased(len(order_ids), n_rows - len(order_ids))
+
+    def lift_erasure(self, buyer_id: str) -> bool:
+        """Let the past orders of an erased buyer in again; nothing comes back by itself.
+
+        Returns
+        -------
+        whether they were kept out
+
+        Raises
+        ------
+        HistoryError
+            Another process is writing, or the store cannot be written.
+        """
+        with self._writing():
+            return lift(self.path, self._key, _key_buyer(buyer_id, self._key))
 
     def export(self, path: str | Path) -> int:
         """Write all rows to one Parquet file, which `ingest_export` of any store with the same key accepts.
@@ -303,7 +329,7 @@ class History:
         delta.check_table(settings, self._key, Path(path))
         rows = fit_rows(rows, unite_schemas([rows]))
         with self._writing() as table:
-            admission = admit(rows, read_stored(table, rows))
+            admission = admit(rows, read_stored(table, rows), is_erased=find_erased(self.path, self._key, rows))
             if admission.new.num_rows or admission.changed.num_rows:
                 delta.append_rows(table, sort_rows(admission.new), admission.changed)
         return int(admission.new.num_rows)
@@ -381,8 +407,9 @@ def _key_buyer(buyer_id: str, key: Key) -> int:
     return int(keyed["id__buyer"].to_numpy().view(np.int64)[0])
 
 
-def _find_orders(table: DeltaTable, buyer: int) -> pa.Array[pa.Int64Scalar]:
+def _find_orders(table: DeltaTable, buyer: int) -> tuple[pa.Array[pa.Int64Scalar], set[str]]:
+    """Find the orders of a buyer: their keyed ids, and their ids."""
     if not buyer:
-        return pa.array([], pa.int64())
-    found = table.to_pyarrow_dataset().to_table(columns=[ORDER_ID], filter=ds.field("id__buyer") == buyer)
-    return pc.unique(found[ORDER_ID])
+        return pa.array([], pa.int64()), set()
+    found = table.to_pyarrow_dataset().to_table(columns=[ORDER_ID, "order_id"], filter=ds.field("id__buyer") == buyer)
+    return pc.unique(found[ORDER_ID]), set(found["order_id"].to_pylist())

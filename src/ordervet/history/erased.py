@@ -1,0 +1,103 @@
+"""Buyers who were erased: their past orders stay out, whatever export holds them, until a person lifts it.
+
+A tombstone holds when a buyer was erased, and keyed hashes of the keyed ids of the buyer and of the erased orders: none
+of these ids itself. Orders from after the erasure are new, and come in.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ordervet.entities.ids import hash_texts
+from ordervet.entities.keyed import ORDER_ID
+from ordervet.errors import HistoryError
+from ordervet.late_imports import pa, pc
+from ordervet.storage import write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ordervet.entities.keys import Key
+
+# NOTE: files and folders that begin with an underscore are no data to Delta; no clean-up removes them.
+_FILE: Final = "_erased.json"
+_BUYER: Final = "id__buyer"
+
+
+def bury(history: Path, key: Key, buyer: int, order_ids: NDArray[np.int64], erased_at: int) -> None:
+    """Keep a buyer and these orders out from now on.
+
+    Parameters
+    ----------
+    history : folder of the history, whose writer this is
+    key : the identifier key
+    buyer : keyed id of the buyer, as stored
+    order_ids : shape (n_orders,), keyed ids of the buyer's orders, as stored
+    erased_at : orders placed before are kept out, UTC microseconds
+    """
+    stones = _read(history)
+    (name,) = _hash(np.array([buyer], np.int64), key).tolist()
+    known = stones.get(name, {"orders": []})
+    stones[name] = {"erased_at": erased_at, "orders": sorted({*known["orders"], *_hash(order_ids, key).tolist()})}
+    write_text(history / _FILE, json.dumps(stones))
+
+
+def lift(history: Path, key: Key, buyer: int) -> bool:
+    """Let a buyer's past orders in again; return whether they were kept out."""
+    stones = _read(history)
+    found = stones.pop(_hash(np.array([buyer], np.int64), key).tolist()[0], None)
+    if found is not None:
+        write_text(history / _FILE, json.dumps(stones))
+    return found is not None
+
+
+def find_erased(history: Path, key: Key, rows: pa.Table) -> NDArray[np.bool_] | None:
+    """Find the rows that are of erased buyers.
+
+    Parameters
+    ----------
+    history : folder of the history
+    key : the identifier key
+    rows : of the store
+
+    Returns
+    -------
+    shape (n_rows,); None where nobody was erased
+    """
+    stones = _read(history)
+    if not stones:
+        return None
+    is_order = np.asarray(pc.equal(rows["event"], "order"))
+    orders = rows[ORDER_ID].to_numpy()
+    buyers = _hash(rows[_BUYER].fill_null(0).to_numpy(), key)
+    places = pc.index_in(pa.array(buyers), pa.array(list(stones))).fill_null(-1).to_numpy()
+    erased_at = np.array([*(stone["erased_at"] for stone in stones.values()), np.iinfo(np.int64).min])
+    is_erased = is_order & (rows["happened_at"].cast(pa.int64()).to_numpy() < erased_at[places])
+    buried = pa.array([name for stone in stones.values() for name in stone["orders"]], pa.string())
+    is_erased |= np.asarray(pc.is_in(pa.array(_hash(orders, key)), buried))
+    return is_erased | np.isin(orders, orders[is_erased])
+
+
+def _hash(ids: NDArray[np.int64], key: Key) -> NDArray[Any]:
+    """Hash keyed ids once more, shape (n,), as hexadecimal digits."""
+    distinct, at = np.unique(ids, return_inverse=True)
+    hashed = hash_texts(pa.chunked_array([pa.array(distinct.astype(str).tolist(), pa.string())]), key, "erased")
+    return np.array([f"{each:016x}" for each in hashed.tolist()], object)[at]
+
+
+def _read(history: Path) -> dict[str, dict[str, Any]]:
+    path = history / _FILE
+    if not path.exists():
+        return {}
+    try:
+        stones: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise HistoryError(
+            f"{_FILE} of the history {history.name} is damaged", hint="restore it: erased buyers would come back"
+        ) from None
+    return stones
