@@ -319,3 +319,18 @@ def test_zone_and_shop_of_files_that_tell_none_are_options(ordervet, tmp_path: P
     assert [f"{at:%d %H:%M}" for at in events.orders["placed_at"].to_pylist()] == ["11 19:00", "10 23:00"]
     assert (ended.code, taken.code) == (3, 0)
     assert "there is no time zone 'Mars/Olympus'" in ended.err
+
+
+@pytest.mark.usefixtures("key")
+def test_every_export_ingested_twice_adds_nothing(ordervet, tmp_path: Path) -> None:
+    exports = sorted(path for path in EXPORTS.iterdir() if not path.name.startswith("verdict_sheet"))
+    for path in exports:
+        history = tmp_path / path.name.replace(".", "-")
+
+        first = ordervet("ingest", path, "--history", history, "--json").json["files"][0]
+        again = ordervet("ingest", path, "--history", history, "--json").json["files"][0]
+
+        assert first["n_accepted"] > 0, path.name
+        assert again["n_accepted"] == 0, path.name
+        assert sum_of(again) == again["n_read"] == first["n_read"], path.name
+        assert again["n_quarantined"] == first["n_quarantined"], path.name

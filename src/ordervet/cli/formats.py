@@ -59,7 +59,7 @@ def _list_format(fmt: Format) -> dict[str, object]:
 def _build_list(session: Session, known: tuple[Format, ...]) -> Table:
     table = Table(box=None, pad_edge=False)
     for title in ("format", "holds", "title"):
-        table.add_column(session.text(f"formats.{title}"), no_wrap=True)
+        table.add_column(session.text(f"formats.{title}"), no_wrap=title != "title")
     for each in known:
         table.add_row(each.name, each.kind, each.title)
     return table

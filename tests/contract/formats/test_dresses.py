@@ -22,9 +22,9 @@ ORDER_HEADER = ["订单编号", "订单创建时间", "总金额", "订单状态
 
 
 def rows_of(path: Path) -> list[list[str]]:
-    """Give the rows of a CSV that are as long as its header."""
+    """Give the rows of a CSV that are as long as its header, and not blank."""
     header, *rows = csv.reader(io.StringIO(path.read_text("utf-8"), newline=""))
-    return [header, *(row for row in rows if len(row) == len(header))]
+    return [header, *(row for row in rows if len(row) == len(header) and any(row))]
 
 
 def read(path: Path) -> tuple[Events, list[str], tuple[int, ...]]:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import random
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +16,12 @@ from ordervet.features import FeatureEngine, build_later_events, build_order_eve
 from ordervet.lab.simulate import SimulationSettings, simulate
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ordervet.contract import Events, Format
 
 SPEC = build_spec()
 KEY = Key(b"0123456789abcdef")
+EXPORTS = Path(__file__).parent / "exports"
+STATES_WITHOUT_DATES = {"magento_orders"}
 STATUSES = ["交易成功", "交易关闭", "卖家已发货，等待买家确认", "等待买家付款", "另一种", ""]
 
 
@@ -72,6 +74,38 @@ def test_a_format_takes_a_final_state_for_no_field_but_the_status(fmt: Format) -
     states = {name for state in fmt.states.values() for name in state.columns}
 
     assert not fields & states
+
+
+@pytest.mark.parametrize("path", sorted(EXPORTS.glob("*.[ct][sx][vt]")), ids=lambda path: path.name)
+def test_no_column_of_an_order_changes_when_all_of_its_final_states_do(path: Path, tmp_path: Path) -> None:
+    described = describe_file(path)
+    if described.kind != "orders":
+        assert not described.taken.keys() - {"order_id", "verdict", "decided_at", "kind", "by"}
+        return
+    separator = "\t" if path.suffix == ".txt" else ","
+    quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
+    rows = list(csv.reader(path.read_text("utf-8").splitlines(keepends=True), delimiter=separator, quoting=quoting))
+    at_header = next(at for at, row in enumerate(rows) if described.taken["order_id"][0] in row)
+    states = [rows[at_header].index(name) for name in described.states]
+    rng = random.Random(7)  # noqa: S311 - a test's dice
+    before, _, _ = read_counted_events([path])
+    outcomes = {str(before.outcomes.to_pylist())}
+
+    for number in range(8):
+        changed = [list(row) for row in rows]
+        for row in (row for row in changed[at_header + 1 :] if len(row) == len(rows[at_header]) and any(row)):
+            for at in states:
+                row[at] = rng.choice(["", *(other[at] for other in rows[at_header + 1 :] if len(other) == len(row))])
+        other = tmp_path / f"{number}{path.suffix}"
+        text = io.StringIO()
+        csv.writer(text, delimiter=separator, quoting=quoting, quotechar=None if quoting else '"').writerows(changed)
+        other.write_text(text.getvalue(), "utf-8", newline="")
+
+        after, _, _ = read_counted_events([other])
+
+        assert after.orders.drop_columns(["status"]).equals(before.orders.drop_columns(["status"]))
+        outcomes.add(str(after.outcomes.to_pylist()))
+    assert len(outcomes) > 1 or not described.states or described.format in STATES_WITHOUT_DATES
 
 
 def test_a_state_without_a_date_is_left_out_and_counted(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _LINES_AT_ONCE = 2**13
 _MAX_DEPTH = 12
+_PARENT = "/.."
 
 
 class JsonRows(RowSource):
@@ -174,8 +175,7 @@ def _find_records(document: Any, places: Sequence[JsonPlaces]) -> list[dict[str,
             return _objects(found)
     if isinstance(document, list):
         return _objects(document)
-    line_places = {each.lines for each in places}
-    if any(isinstance(_get(document, line), list) for line in line_places if line):
+    if any(isinstance(_get(document, line), list) for each in places for line in each.lines):
         return _objects(document)
     return _objects(next(_lists_of_objects(document), document))
 
@@ -185,6 +185,10 @@ def _objects(found: Any) -> list[dict[str, Any]]:
 
 
 def _get(document: Any, place: str) -> Any:
+    if place.endswith(_PARENT):
+        inner = place.removesuffix(_PARENT)
+        found = _get(document, inner)
+        return None if found is None else _get(document, inner.rpartition(".")[0]) if "." in inner else document
     for name in place.split("."):
         document = document.get(name) if isinstance(document, dict) else None
     return document
@@ -203,7 +207,7 @@ def _lists_of_objects(document: Any) -> Iterator[list[Any]]:
 
 def _flatten(record: dict[str, Any], places: Iterable[JsonPlaces]) -> Iterator[dict[str, str]]:
     """Yield one row per line of a record, each with the fields of the record itself."""
-    for place in (each.lines for each in places if each.lines):
+    for place in (line for each in places for line in each.lines):
         lines = _get(record, place)
         if isinstance(lines, list) and any(isinstance(line, dict) for line in lines):
             above = {name: text for name, text in _leaves(record, "", 0) if not name.startswith(place)}

@@ -1,7 +1,7 @@
 """What a format file (TOML) can say about the exports of one platform template.
 
-title, kind, platform, time_zone, unit, has_epoch, unchecked
-               the template as a whole; kind is "orders", "outcomes" or "verdicts"
+title, kind, platform, time_zone, unit, has_epoch, dates, unchecked
+               the template as a whole; kind is "orders", "outcomes" or "verdicts"; dates says how 05/11/2025 is read
 [fields]       contract field = ["COLUMN", "OTHER NAME"], or a table, or a list of tables: the first that fits counts
 [lines]        how several rows make one order: id, amount, continuation
 [states.NAME]  a column about what became of an order later: columns, unit, passing = values that mean nothing yet
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 Merge = Literal["first", "sum", "same_or_sum", "total", "dearest"]
 Unit = Literal["major", "minor"]
+DateOrder = Literal["day_first", "month_first"]
 FormatKind = Literal["orders", "outcomes", "verdicts"]
 ADDED = frozenset({"sum", "same_or_sum", "total"})
 
@@ -151,12 +152,14 @@ class Lines(_Section):
     id : columns that identify a line (or a refund): a row that repeats one counts once
     amount : columns of a line's price, in any unit, by which the dearest line is found
     continuation : "same_id" when further rows repeat the order's id, "blank_id" when they leave it blank
+    skip : a pattern of order ids that are none: of rows that describe the columns, or sum them up
     have_states : whether the states of a row are those of its line: an order is cancelled when all of its lines are
     """
 
     id: Columns = []
     amount: Columns = []
     continuation: Literal["same_id", "blank_id"] = "same_id"
+    skip: str | None = None
     have_states: bool = False
 
 
@@ -240,12 +243,12 @@ class JsonPlaces(_Section):
 
     Parameters
     ----------
-    records : lists of records, or single ones; the first that is there counts
-    lines : the list of an order's lines inside a record
+    records : lists of records, or single ones; the first that is there counts; NAME/.. is what holds NAME
+    lines : the list of an order's lines inside a record; likewise
     """
 
     records: list[str] = []
-    lines: str | None = None
+    lines: Columns = []
 
 
 class StateRules(_Section):
@@ -301,6 +304,7 @@ class Format(StateRules):
     time_zone: str = DEFAULT_TIME_ZONE
     unit: Unit = "major"
     has_epoch: bool = False
+    dates: DateOrder | None = None
     unchecked: Hint | None = None
     fields: dict[str, Sources]
     lines: Lines = Lines()

@@ -24,6 +24,7 @@ from ordervet.contract.formats.states import (
     StateRows,
     read_ids,
 )
+from ordervet.contract.instants import to_mask
 from ordervet.contract.schemas import MODELS, arrow_field
 from ordervet.contract.tables import read_batch
 
@@ -118,13 +119,15 @@ class RowReader:
         self.fields = (ORDER_ID,) if fmt.kind == "outcomes" else fmt.contract_fields
         self._source = source
         self._zone = zone
+        self._skipped: list[Micros] = []
         self.tally = Tally({str(kind): hint.model_dump() for kind, hint in fmt.hints.items()})
-        self.states = StateReader(fmt, header, self._zone, unit=fmt.unit, has_epoch=fmt.has_epoch, tally=self.tally)
+        self.states = StateReader(fmt, header, self._zone, fmt=fmt, tally=self.tally)
         self._nested = [
             NestedReader(nested, fmt, columns, self._zone, self.tally)
             for nested in fmt.nested.values()
             if (columns := header.find(nested.columns))
         ]
+        self._id_columns = next(plan.columns for plan in self.plans if plan.field.name == ORDER_ID.name)
         self._line_id = header.find(fmt.lines.id)
         self._line_amount = header.find(fmt.lines.amount)
 
@@ -134,15 +137,19 @@ class RowReader:
 
     def iter_rows(self) -> Iterator[ExportRows]:
         """Read the rows, block by block."""
-        n_before = 0
-        for block in self._iter_filled(self.columns):
-            yield self._read_block(block, n_before)
-            n_before += block.n_rows
+        for block, rows in self._iter_filled(self.columns):
+            yield self._read_block(block, rows)
+
+    def take_skipped(self) -> Micros:
+        """Return the numbers of the rows that were skipped since this was asked last."""
+        skipped, self._skipped = self._skipped, []
+        return np.concatenate([np.zeros(0, np.int64), *skipped])
 
     def iter_order_ids(self) -> Iterator[pa.Array]:
         """Read the order ids alone, in the same blocks; null where a row has none."""
-        plan = next(plan for plan in self.plans if plan.field is ORDER_ID)
-        for block in self._iter_filled(plan.columns):
+        plan = next(plan for plan in self.plans if plan.field.name == ORDER_ID.name)
+        for block, _ in self._iter_filled(plan.columns):
+            self._skipped.clear()
             raw = build_raw(block, [plan], has_epoch=False)
             yield read_batch(raw.table, (ORDER_ID,), self._zone, is_partial=True)[0].column(0)
 
@@ -159,18 +166,36 @@ class RowReader:
         none = pa.chunked_array([], pa.string())
         return ExportRows(table, np.zeros(0, np.int64), [], none, none.cast(pa.int64()), DERIVED_SCHEMA.empty_table())
 
-    def _iter_filled(self, columns: Sequence[str]) -> Iterator[Block]:
-        """Read blocks in which every row has the id of its order, if that is what blanks mean in the format."""
-        last_id = ""
-        for block in self._source.iter_blocks(columns):
-            if self.format.lines.continuation == "blank_id":
-                filled, last_id = self._fill_ids(block, last_id)
-                yield filled
-            else:
-                yield block
+    def _iter_filled(self, columns: Sequence[str]) -> Iterator[tuple[Block, Micros]]:
+        """Read blocks in which every row has the id of its order, if that is what blanks mean in the format.
 
-    def _read_block(self, block: Block, n_before: int) -> ExportRows:
-        raw = build_raw(block, self.plans, has_epoch=self.format.has_epoch)
+        Yields
+        ------
+        a block without rows that are none, and the numbers of its rows
+        """
+        last_id, n_before = "", 0
+        for block in self._source.iter_blocks(columns):
+            rows = n_before + np.arange(block.n_rows)
+            n_before += block.n_rows
+            kept = block
+            skip = self.format.lines.skip
+            if skip is not None and not (is_row := self._find_rows(block, skip)).all():
+                mask = pa.array(is_row)
+                kept = Block({name: each.filter(mask) for name, each in block.columns.items()}, int(is_row.sum()))
+                self._skipped.append(rows[~is_row])
+                rows = rows[is_row]
+            if self.format.lines.continuation == "blank_id":
+                kept, last_id = self._fill_ids(kept, last_id)
+            yield kept, rows
+
+    def _find_rows(self, block: Block, skip: str) -> Mask:
+        """Shape (n_rows,): the row is one, and no description of the columns."""
+        ids = pick_first(block, self._id_columns)
+        is_text = pa.types.is_string(ids.type)
+        return ~to_mask(pc.match_substring_regex(ids, skip)) if is_text else np.ones(block.n_rows, bool)
+
+    def _read_block(self, block: Block, numbers: Micros) -> ExportRows:
+        raw = build_raw(block, self.plans, has_epoch=self.format.has_epoch, dates=self.format.dates)
         is_partial = self.format.kind == "orders"
         batch, found = read_batch(raw.table, self.fields, self._zone, raw.in_major, is_partial=is_partial)
         line_ids = read_ids(block, self._line_id)
@@ -188,7 +213,7 @@ class RowReader:
             faults.append(Fault(HAPPENED_AT, "instant", undated, shown))
         return ExportRows(
             pa.Table.from_batches([batch]),
-            n_before + np.arange(block.n_rows),
+            numbers,
             faults,
             pa.chunked_array([pa.nulls(block.n_rows, pa.string()) if line_ids is None else line_ids]),
             self._read_line_amounts(block),
@@ -207,7 +232,7 @@ class RowReader:
 
     def _fill_ids(self, block: Block, last_id: str) -> tuple[Block, str]:
         """Fill missing order ids from the row above, across the borders of blocks."""
-        names = next(plan.columns for plan in self.plans if plan.field.name == "order_id")
+        names = self._id_columns
         ids = pick_first(block, names)
         if block.n_rows == 0 or not pa.types.is_string(ids.type):
             return block, last_id

@@ -14,7 +14,14 @@ from ordervet.contract.failures import FAILURE_SCHEMA, Fault, build_failures, fi
 from ordervet.contract.files.pieces import EventRows, FilePiece, name_failures
 from ordervet.contract.files.whole_orders import close_orders, find_ends
 from ordervet.contract.formats.export_rows import HAPPENED_AT, ORDER_ID, RowReader
-from ordervet.contract.formats.lines import close_lines, code_rows, find_repeated_lines, group_rows, merge_lines
+from ordervet.contract.formats.lines import (
+    close_lines,
+    code_rows,
+    count_before,
+    find_repeated_lines,
+    group_rows,
+    merge_lines,
+)
 from ordervet.contract.instants import to_mask
 from ordervet.contract.model import OutcomeKind
 from ordervet.contract.schemas import INSTANT, event_schema, table_fields
@@ -79,6 +86,7 @@ def _finish(rows: ExportRows, reader: RowReader, source: RowSource, broken_rows:
     file_rows = source.file_rows(rows.rows)
     numbered = _add_broken_rows(failures, file_rows, broken_rows)
     named = name_failures(numbered, source.name_places(numbered["row"].to_numpy()))
+    skipped = source.file_rows(reader.take_skipped())
     parts = [replace(finished.main, rows=file_rows[finished.main.rows], failures=named)]
     if finished.derived is not None:
         parts.append(replace(finished.derived, rows=file_rows[finished.derived.rows]))
@@ -86,8 +94,8 @@ def _finish(rows: ExportRows, reader: RowReader, source: RowSource, broken_rows:
         source.path.name,
         reader.format.name,
         tuple(parts),
-        rows.table.num_rows + len(broken_rows),
-        file_rows[finished.merged_rows],
+        rows.table.num_rows + len(broken_rows) + len(skipped),
+        np.concatenate([file_rows[finished.merged_rows], skipped]),
         reader.tally,
     )
 
@@ -188,12 +196,13 @@ def _are_amounts_of_lines(reader: RowReader) -> bool:
 
 
 def _finish_derived(outcomes: pa.Table, is_good_row: Mask, *, has_lines: bool) -> tuple[EventRows, list[Fault]]:
-    """Keep the outcomes of good orders; an order has one of each kind at a time, whichever of its lines report it."""
+    """Keep the outcomes of good orders; what several lines of an order report counts once."""
     good = _take(outcomes, np.flatnonzero(is_good_row[outcomes["row"].to_numpy()]))
     if has_lines:
         same = ("order_id", "kind", "happened_at", "outcome_id", "line_id")
         keys = code_rows([good[name] for name in same if name in good.column_names])
-        good = _take(good, np.sort(np.unique(keys, return_index=True)[1]))
+        keys = np.column_stack([keys, count_before(np.column_stack([keys, good["row"].to_numpy()]))])
+        good = _take(good, np.sort(np.unique(keys, axis=0, return_index=True)[1]))
     return _check_outcomes(good)
 
 

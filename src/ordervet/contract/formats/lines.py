@@ -76,6 +76,22 @@ def code_rows(columns: Sequence[pa.ChunkedArray]) -> Micros:
     return codes
 
 
+def count_before(keys: Micros) -> Micros:
+    """Count, for each row, the earlier rows with the same keys.
+
+    Parameters
+    ----------
+    keys : shape (n, k)
+    """
+    codes = np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+    order = np.argsort(codes, kind="stable")
+    counts = np.bincount(codes)
+    starts = np.repeat(np.cumsum(counts) - counts, counts)
+    before = np.empty(len(codes), np.int64)
+    before[order] = np.arange(len(codes)) - starts
+    return before
+
+
 def merge_lines(
     table: pa.Table,
     groups: Groups,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ordervet.contract.columns import ReadColumn
     from ordervet.contract.fields import ContractField
     from ordervet.contract.files.row_source import Block
-    from ordervet.contract.formats.definition import Format, Merge, Source, Unit
+    from ordervet.contract.formats.definition import DateOrder, Format, Merge, Source, Unit
     from ordervet.contract.formats.detection import Header
     from ordervet.contract.instants import Mask, Micros
 
@@ -52,6 +52,7 @@ _EPOCH = re.compile(r"^[0-9]{10}(?:[0-9]{3})?$")
 _SECONDS_DIGITS = 10
 _SERIAL = re.compile(r"^[3-6][0-9]{4}(?:\.[0-9]+)?$")  # the years 1982 to 2091
 _COMPACT = re.compile(r"^20[0-9]{6}(?:[0-9]{6})?$")
+_YEAR_LAST = r"^([0-9]{1,2})[-/.]([0-9]{1,2})[-/.](20[0-9]{2})(.*)$"
 _SHORTEST_TIME = len("2025-1-5")
 
 
@@ -136,7 +137,9 @@ class RawColumns:
     lost_ids: dict[int, str]
 
 
-def build_raw(block: Block, plans: Sequence[FieldPlan], *, has_epoch: bool) -> RawColumns:
+def build_raw(
+    block: Block, plans: Sequence[FieldPlan], *, has_epoch: bool, dates: DateOrder | None = None
+) -> RawColumns:
     """Build the raw contract columns of a block.
 
     Parameters
@@ -144,6 +147,7 @@ def build_raw(block: Block, plans: Sequence[FieldPlan], *, has_epoch: bool) -> R
     block : rows of a file
     plans : of the fields
     has_epoch : whether an instant can be a bare number of seconds or milliseconds since 1970
+    dates : whether 05/11/2025 is November or May
     """
     columns: dict[str, pa.Array] = {}
     in_major = set()
@@ -160,7 +164,7 @@ def build_raw(block: Block, plans: Sequence[FieldPlan], *, has_epoch: bool) -> R
         if name == "decided_at":
             column = end_days(column)
         if plan.field.kind == "instant":
-            column = read_bare_times(column, has_epoch=has_epoch)
+            column = read_bare_times(column, has_epoch=has_epoch, dates=dates)
         if plan.in_major and not plan.is_added:
             in_major.add(name)
         columns[name] = column
@@ -338,13 +342,14 @@ def _cut(texts: pa.Array, length: int) -> pa.Array:
     return pc.utf8_slice_codeunits(texts, 0, length)
 
 
-def read_bare_times(column: pa.Array, *, has_epoch: bool) -> pa.Array:
-    """Write the bare numbers of a column of times as times.
+def read_bare_times(column: pa.Array, *, has_epoch: bool, dates: DateOrder | None) -> pa.Array:
+    """Write the bare numbers of a column of times as times, and dates that end with their year in the usual order.
 
     Parameters
     ----------
     column : shape (n,); of texts and whole numbers
     has_epoch : whether numbers of ten digits are seconds, and of thirteen milliseconds, since 1970
+    dates : of dates that end with their year, which else are no times
 
     Returns
     -------
@@ -355,6 +360,9 @@ def read_bare_times(column: pa.Array, *, has_epoch: bool) -> pa.Array:
         column = column.cast(pa.string()).fill_null("")
     if not pa.types.is_string(column.type) or len(column) == 0:
         return column
+    if dates is not None:
+        usual = r"\3-\2-\1\4" if dates == "day_first" else r"\3-\1-\2\4"
+        column = pc.replace_substring_regex(column, _YEAR_LAST, usual)
     # SPEED: times proper begin with a year and a separator, so that no regular expression runs over them.
     is_bare = to_mask(pc.less(pc.binary_length(column), _SHORTEST_TIME)) | ~_has_separator(column)
     if not is_bare.any():

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
         OutcomeRule,
         RefundTypeRule,
         StateRules,
-        Unit,
     )
     from ordervet.contract.instants import Mask, Micros
 
@@ -95,17 +94,14 @@ class StateReader:
     rules : of the file's format, or of the records nested in its rows
     header : the columns
     zone : where dates are read
-    unit, has_epoch : of the format
+    fmt : of the file: how it writes amounts and times
     tally : where what is left out is counted
     """
 
-    def __init__(
-        self, rules: StateRules, header: Header, zone: ZoneInfo, *, unit: Unit, has_epoch: bool, tally: Tally
-    ) -> None:
+    def __init__(self, rules: StateRules, header: Header, zone: ZoneInfo, *, fmt: Format, tally: Tally) -> None:
         self._rules = rules
         self._zone = zone
-        self._unit = unit
-        self._has_epoch = has_epoch
+        self._format = fmt
         found = {name: header.find(state.columns) for name, state in rules.states.items()}
         self._columns = {name: columns for name, columns in found.items() if columns}
         self._patterns = _patterns_of(rules)
@@ -162,7 +158,9 @@ class StateReader:
 
     def _raw(self, block: Block, name: str) -> pa.Array:
         raw = pick_first(block, self._columns[name])
-        return read_bare_times(raw, has_epoch=self._has_epoch) if name in self._dates else raw
+        if name not in self._dates:
+            return raw
+        return read_bare_times(raw, has_epoch=self._format.has_epoch, dates=self._format.dates)
 
     def _is_met(self, rule: Condition, texts: Mapping[str, _StateTexts], n_rows: int) -> Mask:
         if any(name not in texts for name in rule.state_names):
@@ -247,7 +245,7 @@ class StateReader:
         return pc.abs(read_money(texts[name].raw.take(places), of_rows, self._zone).values)
 
     def _money_kind(self, name: str) -> ReadKind:
-        unit = self._rules.states[name].unit or self._unit
+        unit = self._rules.states[name].unit or self._format.unit
         return "money" if unit == "major" else "integer"
 
     def _count_unknown(self, texts: Mapping[str, _StateTexts]) -> None:
@@ -286,10 +284,7 @@ class NestedReader:
         columns = {name: pa.array([record.get(name, "") for _, record in found], pa.string()) for name in names}
         records = clean_block(pa.table(columns), names)
         header = Header(names)
-        fmt = self._format
-        reader = StateReader(
-            self._nested, header, self._zone, unit=fmt.unit, has_epoch=fmt.has_epoch, tally=self._tally
-        )
+        reader = StateReader(self._nested, header, self._zone, fmt=self._format, tally=self._tally)
         parents = np.array([row for row, _ in found], np.int64)
         derived = reader.read(records, rows.take(pa.array(parents), read_ids(records, header.find(self._nested.id))))
         own = derived.table["row"].to_numpy()
