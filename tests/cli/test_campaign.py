@@ -115,10 +115,16 @@ def test_review_accounts_for_every_flagged_order(campaign) -> None:
     assert totals["flags_minor"] == sum(totals[f"{name}_minor"] for name in parts)
     assert totals["confirmed"] > 0
     assert told["minutes"] == 3 * (totals["confirmed"] + totals["wrong"] + totals["unsure"])
-    for section in ("kinds", "channel_results"):
+    for section in ("kinds", "bands", "channel_results"):
         rows = told["sections"][section]
         assert sum(row["flags"] for row in rows) == totals["flags"]
         assert sum(row["missed"] for row in rows) == totals["missed"]
+    shifts = told["sections"]["shifts"]
+    assert [sum(row[name] for row in shifts) for name in ("flags", "confirmed", "wrong")] == [
+        totals["flags"], totals["confirmed"], totals["wrong"],
+    ]  # fmt: skip
+    assert sum(row["held_amount"] for row in shifts) == totals["held_minor"]
+    assert sum(row["orders"] for row in told["sections"]["desk"]) == totals["flags"]
     assert told["sections"]["next_time"]
 
 

@@ -12,8 +12,11 @@ from ordervet.contract.verdicts import CORRECTED
 from ordervet.entities import key_events
 from ordervet.features import build_later_events, build_order_events, build_spec
 from ordervet.learn.labels import label_orders
+from ordervet.policy import Capacity, Shift
+from ordervet.reports.campaign_parts import Setting
+from ordervet.reports.campaign_review import build_review
 from ordervet.reports.campaign_watch import find_rings
-from ordervet.reports.period import bound_share, build_period
+from ordervet.reports.period import DAY_US, bound_share, build_period
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,12 +33,51 @@ JUDGEMENTS = st.lists(
 )
 
 
-def make_period(orders: pa.Table, actions: list[int], verdicts: pa.Table, corrections: pa.Table):
+def make_period(
+    orders: pa.Table,
+    actions: list[int],
+    verdicts: pa.Table,
+    corrections: pa.Table,
+    *,
+    applied: dict[int, tuple[str, ...]] | None = None,
+    handed_us: dict[str, int] | None = None,
+):
     n = orders.num_rows
     return build_period(
-        orders, p_malicious=np.full(n, 0.5), risk_score=np.full(n, 500), actions=np.array(actions, np.int8), kinds={},
-        verdicts=verdicts, corrections=corrections,
+        orders, p_malicious=np.full(n, 0.5), risk_score=np.full(n, 500), actions=np.array(actions, np.int8),
+        bands=np.full(n, 2, np.int8), kinds={}, applied=applied or {}, verdicts=verdicts, corrections=corrections,
+        handed_us=handed_us or {},
     )  # fmt: skip
+
+
+def test_review_counts_by_agent_rule_and_shift_and_how_long_decisions_took() -> None:
+    rows = [make_order(number) | {"placed_at": f"2025-11-11 {hour}:00"} for number, hour in enumerate((12, 21, 22, 23))]
+    ids = [row["order_id"] for row in rows]
+    verdicts = validate_events("verdicts", [
+        {"order_id": ids[0], "verdict": "malicious", "decided_at": "2025-11-11 22:00", "agent": "07"},
+        {"order_id": ids[1], "verdict": "innocent", "decided_at": "2025-11-12 01:00", "agent": "12"},
+    ])  # fmt: skip
+    orders = make_orders(rows)
+    handed_us = {ids[0]: 1_762_866_000_000_000}  # 21:00 in Shanghai
+    applied = {2: ("deny_phone", "rule_dear")}
+    period = make_period(
+        orders, [3, 3, 1, 0], verdicts, Events.empty().corrections, applied=applied, handed_us=handed_us
+    )
+    capacity = Capacity(n=8, shifts=(Shift(start="09:00", end="18:00"), Shift(start="20:00", end="24:00")))
+    setting = Setting("en", "Asia/Shanghai", "m", is_simulated=False, minutes=3.0, capacity=capacity)
+    noon = 1_762_833_600_000_000
+
+    board = build_review(period, noon, noon + DAY_US, noon + DAY_US, 30.0, setting)
+
+    sections = {section.key: section for section in board.sections}
+    agents = {row[0]: (row[1], row[3], row[5]) for row in sections["agents"].rows}
+    assert agents == {"07": (1, 1, 0), "12": (1, 0, 1), "agent not named": (1, 0, 0)}
+    assert {row[0]: row[1] for row in sections["rules"].rows} == {"no rule": 2, "dear": 1}
+    assert [row[:6] for row in sections["shifts"].rows] == [
+        ("11-11 09:00-18:00", 1, 1, 1, 0, 0), ("11-11 20:00-24:00", 3, 2, 0, 1, 1),
+    ]  # fmt: skip
+    assert [row[1:] for row in sections["desk"].rows] == [(2, 2.5, 3.7, 4.0), (1, 14.0, 14.0, 14.0)]
+    assert sections["shifts"].rows[1][7] == period.amount_minor[1]
 
 
 @settings(max_examples=60, deadline=None)

@@ -22,6 +22,7 @@ from ordervet.contract import check_out_path
 from ordervet.contract.files.outputs import check_place, write_text
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.errors import ContractError, FileError, PolicyError
+from ordervet.history.handed import read_handed
 from ordervet.policy.lists import read_list
 from ordervet.reports.board import Board, build_board_lines, build_board_page, describe_board, write_board_book
 from ordervet.reports.campaign_parts import Setting
@@ -290,18 +291,21 @@ def _score_history(
             hint="ordervet ingest FILE... --history DIR brings orders in",
         )
     report_step(f"scoring {events.orders.num_rows:,} orders")
-    scorer = Scorer(model, session.load_policy(policy), session.key, lang=session.lang, n_jobs=session.n_threads)
+    rules = session.load_policy(policy)
+    scorer = Scorer(model, rules, session.key, lang=session.lang, n_jobs=session.n_threads)
     scored = scorer.score_events(events)
     period = build_period(
         scored.orders, p_malicious=scored.p_malicious, risk_score=scored.risk_score, actions=scored.actions,
-        kinds=scored.kinds, verdicts=events.verdicts, corrections=events.corrections,
+        bands=scored.bands, kinds=scored.kinds, applied=scored.applied,
+        verdicts=events.verdicts, corrections=events.corrections,
+        handed_us={each.order_id: each.handed_at for each in read_handed(folder)},
     )  # fmt: skip
     tables = (events.orders, events.outcomes, events.verdicts, events.corrections)
     last_us = max(pc.max(table["seen_at"].cast(pa.int64())).as_py() or 0 for table in tables)
     setting = Setting(
         lang=session.lang, time_zone=DEFAULT_TIME_ZONE, model_id=model.model_id,
         is_simulated=bool(model.origin.get("is_simulated")), minutes=minutes,
-        currencies=_list_currencies(events.orders),
+        currencies=_list_currencies(events.orders), capacity=rules.capacity,
     )  # fmt: skip
     return _ScoredHistory(period, events, int(last_us), model, setting)
 

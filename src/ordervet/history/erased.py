@@ -77,10 +77,11 @@ def find_erased(history: Path, key: Key, rows: pa.Table) -> NDArray[np.bool_] | 
     buyers = _hash(rows[_BUYER].fill_null(0).to_numpy(), key)
     places = pc.index_in(pa.array(buyers), pa.array(list(stones))).fill_null(-1).to_numpy()
     erased_at = np.array([*(stone["erased_at"] for stone in stones.values()), np.iinfo(np.int64).min])
-    is_erased = is_order & (rows["happened_at"].cast(pa.int64()).to_numpy() < erased_at[places])
+    is_erased: NDArray[np.bool_] = is_order & (rows["happened_at"].cast(pa.int64()).to_numpy() < erased_at[places])
     buried = pa.array([name for stone in stones.values() for name in stone["orders"]], pa.string())
     is_erased |= np.asarray(pc.is_in(pa.array(_hash(orders, key)), buried))
-    return is_erased | np.isin(orders, orders[is_erased])
+    is_erased |= np.isin(orders, orders[is_erased])
+    return is_erased
 
 
 def _hash(ids: NDArray[np.int64], key: Key) -> NDArray[Any]:

@@ -53,8 +53,9 @@ class Decided:
     @property
     def takes_slot(self) -> npt.NDArray[np.bool_]:
         """Which orders are handed on now and take a slot, shape (n_orders,)."""
-        is_taken: npt.NDArray[np.bool_] = (self.actions != _PASS) & (self.marks != Mark.FREE)
-        return is_taken & (self.standings == Standing.NEW)
+        is_new = (self.marks != Mark.FREE) & (self.standings == Standing.NEW)
+        is_taken: npt.NDArray[np.bool_] = (self.actions != _PASS) & is_new
+        return is_taken
 
 
 def decide(

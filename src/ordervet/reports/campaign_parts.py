@@ -17,6 +17,7 @@ from ordervet.words.numbers import format_time
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ordervet.policy import Capacity
     from ordervet.reports.period import Period
     from ordervet.words import Lang
 
@@ -39,6 +40,7 @@ class Setting:
     is_simulated : whether the model learned from simulated data
     minutes : a desk's minutes for one order
     currencies : of the orders, the commonest first
+    capacity : of the policy, whose shifts the desk works; None where it has none
     """
 
     lang: Lang
@@ -47,6 +49,7 @@ class Setting:
     is_simulated: bool
     minutes: float
     currencies: tuple[str, ...] = ("CNY",)
+    capacity: Capacity | None = None
 
     @property
     def unit(self) -> str:

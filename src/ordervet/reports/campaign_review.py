@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ordervet.contract.verdicts import CORRECTED, INNOCENT, MALICIOUS, UNSURE
+from ordervet.policy import BANDS, Capacity
 from ordervet.reports.board import Board, Section
 from ordervet.reports.campaign_parts import make_fields
 from ordervet.reports.campaign_watch import build_channels, build_rings
 from ordervet.reports.period import DAY_US, HOUR_US, bound_share
 from ordervet.reports.plots import draw_bars
-from ordervet.words import format_text
+from ordervet.words import find_words, format_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,10 +56,17 @@ def build_review(
     )
     minutes = (totals["confirmed"] + totals["wrong"] + totals["unsure"]) * setting.minutes
     kinds = [_name_kind(orders, at, setting) for at in range(len(orders))]
+    rules = [each or setting.words["no_rule"] for each in orders.rules]
+    agents = [each or setting.words["no_agent"] for each in orders.agents]
     channels = [each or setting.words["no_channel"] for each in orders.channels]
     sections = (
         _build_totals(totals, minutes, setting),
         _build_groups("kinds", kinds, orders, is_immature, setting),
+        _build_groups("bands", _name_bands(orders, setting), orders, is_immature, setting),
+        *([_build_groups("rules", rules, orders, is_immature, setting)] if any(orders.rules) else []),
+        *([_build_groups("agents", agents, orders, is_immature, setting)] if any(orders.agents) else []),
+        _build_desk(orders, as_of_us, setting),
+        _build_shifts(orders, is_immature, setting),
         _build_groups("channel_results", channels, orders, is_immature, setting),
         build_channels(orders, setting),
         _build_hours(orders, start_us, end_us, setting),
@@ -85,6 +94,8 @@ def _count(orders: Period, is_immature: NDArray[np.bool_]) -> dict[str, int]:
         "open_immature": is_open & is_immature,
         "open_mature": is_open & ~is_immature,
         "missed": ~flagged & orders.was_judged(MALICIOUS),
+        "released": orders.is_held & orders.was_judged(INNOCENT, CORRECTED),
+        "appeals": orders.was_judged(CORRECTED),
     }
     counts = {name: int(mask.sum()) for name, mask in masks.items()}
     return counts | {f"{name}_minor": int(amounts[mask].sum()) for name, mask in masks.items()}
@@ -92,11 +103,68 @@ def _count(orders: Period, is_immature: NDArray[np.bool_]) -> dict[str, int]:
 
 def _build_totals(totals: dict[str, int], minutes: float, setting: Setting) -> Section:
     words = setting.words
-    names = ("flags", "held", "confirmed", "wrong", "unsure", "open_immature", "open_mature", "missed")
+    names = ("flags", "held", "confirmed", "wrong", "unsure", "open_immature", "open_mature", "missed",
+             "released", "appeals")  # fmt: skip
     rows = tuple((words["review"][name], totals[name], totals[f"{name}_minor"]) for name in names)
     note = words["review"]["minutes"].format(minutes=f"{minutes:,.0f}", each=f"{setting.minutes:g}")
     fields = make_fields(setting, "what", "orders:count", "sum:money")
     return Section("totals", words["review"]["totals"], note, fields, rows)
+
+
+def _name_bands(orders: Period, setting: Setting) -> list[str]:
+    names = find_words("bands", setting.lang)
+    return [str(names[BANDS[at]]) for at in orders.bands.tolist()]
+
+
+def _build_desk(orders: Period, as_of_us: int, setting: Setting) -> Section:
+    """Say how long decisions took, from the hand-over or else from the order, and how old is what is open."""
+    words = setting.words["review"]
+    since_us = np.where(orders.handed_us > 0, orders.handed_us, orders.placed_us)
+    took = (orders.decided_us - since_us)[orders.is_flagged & (orders.decided_us > 0)]
+    age = (as_of_us - since_us)[orders.is_flagged & (orders.decided_us == 0)]
+    rows = tuple((words[name], len(spans), *_cut(spans)) for name, spans in (("took", took), ("open_age", age)))
+    fields = make_fields(
+        setting, "what", "orders:count", "median_hours:decimal", "ninth_hours:decimal", "most_hours:decimal"
+    )
+    return Section("desk", words["desk"], words["desk_note"], fields, rows)
+
+
+def _cut(spans_us: NDArray[np.int64]) -> tuple[float | None, ...]:
+    """Return the median of spans of time, what nine in ten stay below, and the longest, in hours."""
+    if not len(spans_us):
+        return (None, None, None)
+    return tuple(float(np.quantile(np.maximum(spans_us, 0), share)) / HOUR_US for share in (0.5, 0.9, 1.0))
+
+
+def _build_shifts(orders: Period, is_immature: NDArray[np.bool_], setting: Setting) -> Section:
+    """Count by day and shift what the desk was given and what came of it."""
+    words = setting.words
+    capacity = setting.capacity or Capacity(n=0)
+    numbers = capacity.number_windows(orders.placed_us)
+    rows = []
+    for number in np.unique(numbers).tolist():
+        mask = numbers == number
+        totals = _count(orders.take(mask), is_immature[mask])
+        n_open = totals["open_immature"] + totals["open_mature"]
+        rows.append(
+            (_name_window(capacity, number), int(mask.sum()), totals["flags"], totals["confirmed"], totals["wrong"],
+             n_open, totals["held_minor"], totals["released_minor"], totals["appeals"])
+        )  # fmt: skip
+    fields = make_fields(
+        setting, "shift", "orders:count", "flags:count", "confirmed:count", "wrong:count", "open:count",
+        "held_amount:money", "released_amount:money", "appeals:count",
+    )  # fmt: skip
+    return Section("shifts", words["review"]["shifts"], words["review"]["shifts_note"], fields, tuple(rows))
+
+
+def _name_window(capacity: Capacity, number: int) -> str:
+    """Name a window by its day and the hours of its shift."""
+    day, at = divmod(number, len(capacity.windows))
+    name = f"{datetime.fromtimestamp(day * DAY_US // 1_000_000, UTC):%m-%d}"
+    if not capacity.shifts:
+        return name
+    shift = next(each for each in capacity.shifts if each.end_min == capacity.windows[at].end_min)
+    return f"{name} {shift.start}-{shift.end}"
 
 
 def _name_kind(orders: Period, at: int, setting: Setting) -> str:

@@ -42,6 +42,10 @@ class Period:
     channels : n channels, empty where not known
     verdicts : n standing verdicts, `CORRECTED` after an upheld appeal, None where nobody judged
     decided_us : shape (n,), UTC microseconds, when the verdict became known; 0 without one
+    agents : n agents who gave it, empty where not known
+    bands : shape (n,), positions in BANDS
+    rules : n names of the first rule that holds, empty without one
+    handed_us : shape (n,), UTC microseconds, when it was handed to the desk; 0 where that is not known
     """
 
     orders: pa.Table
@@ -54,6 +58,10 @@ class Period:
     channels: tuple[str, ...]
     verdicts: tuple[str | None, ...]
     decided_us: NDArray[np.int64]
+    agents: tuple[str, ...]
+    bands: NDArray[np.int8]
+    rules: tuple[str, ...]
+    handed_us: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.placed_us)
@@ -92,6 +100,10 @@ class Period:
             channels=tuple(self.channels[row] for row in rows),
             verdicts=tuple(self.verdicts[row] for row in rows),
             decided_us=self.decided_us[rows],
+            agents=tuple(self.agents[row] for row in rows),
+            bands=self.bands[rows],
+            rules=tuple(self.rules[row] for row in rows),
+            handed_us=self.handed_us[rows],
         )
 
     def count_hours(
@@ -121,18 +133,23 @@ def build_period(
     p_malicious: NDArray[np.float64],
     risk_score: NDArray[np.int64],
     actions: NDArray[np.int8],
+    bands: NDArray[np.int8],
     kinds: Mapping[int, MaliceKind],
+    applied: Mapping[int, tuple[str, ...]],
     verdicts: pa.Table,
     corrections: pa.Table,
+    handed_us: Mapping[str, int],
 ) -> Period:
     """Build a period of scored orders and what became of them.
 
     Parameters
     ----------
     orders : shape (n, n_columns), keyed, in any order
-    p_malicious, risk_score, actions : shape (n,), row by row
+    p_malicious, risk_score, actions, bands : shape (n,), row by row
     kinds : row to the kind that was named
+    applied : row to the codes of what lists and rules found
     verdicts, corrections : keyed tables, of these orders and of others
+    handed_us : order id to when it was handed to the desk, UTC microseconds
     """
     placed_us = orders["placed_at"].cast(pa.int64()).to_numpy()
     rows = np.argsort(placed_us, kind="stable")
@@ -140,6 +157,9 @@ def build_period(
     ids = orders["order_id"].to_pylist()
     channels = orders["channel"].to_pylist()
     found = [standing.get(ids[row], (None, 0)) for row in rows]
+    seen_us = verdicts["seen_at"].cast(pa.int64()).to_pylist()
+    judged = zip(verdicts["order_id"].to_pylist(), seen_us, strict=True)
+    agents = dict(zip(judged, verdicts["agent"].to_pylist(), strict=True))
     return Period(
         orders=orders.take(pa.array(rows)),
         placed_us=placed_us[rows],
@@ -151,7 +171,15 @@ def build_period(
         channels=tuple(channels[row] or "" for row in rows),
         verdicts=tuple(verdict for verdict, _ in found),
         decided_us=np.array([at for _, at in found], np.int64),
+        agents=tuple(agents.get((ids[row], at)) or "" for row, (_, at) in zip(rows, found, strict=True)),
+        bands=bands[rows],
+        rules=tuple(_find_rule(applied.get(int(row), ())) for row in rows),
+        handed_us=np.array([handed_us.get(ids[row], 0) for row in rows], np.int64),
     )
+
+
+def _find_rule(codes: tuple[str, ...]) -> str:
+    return next((code.removeprefix("rule_") for code in codes if code.startswith("rule_")), "")
 
 
 def bound_share(n_hits: int, n: int) -> tuple[float, float]:

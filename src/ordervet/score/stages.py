@@ -56,4 +56,5 @@ def _rank(
     """Return the position of each text's stage."""
     ranks = np.array([*map(STAGES.index, known.values()), STAGES.index(other)], np.int8)
     places = pc.index_in(column.cast(pa.string()), pa.array(list(map(str, known))))
-    return ranks[places.fill_null(len(known)).to_numpy()]
+    found: NDArray[np.int8] = ranks[places.fill_null(len(known)).to_numpy()]
+    return found
