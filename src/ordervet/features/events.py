@@ -170,10 +170,10 @@ def build_order_events(orders: pa.Table, spec: FeatureSpec) -> OrderEvents:
     evidence = dict.fromkeys(spec.entities, np.full(n_orders, Evidence.ABSENT, np.int8))
     age_us = _read_account_age_us(orders)
     return OrderEvents(
-        order_id=_read_ids(orders["id__order"]),
+        order_id=orders["id__order"].to_numpy(),
         seen_at=_read_integers(orders["seen_at"]),
         amount_minor=_read_integers(orders["amount_minor"]),
-        ids=ids | {entity: _read_ids(orders[f"id__{entity}"]) for entity in known},
+        ids=ids | {entity: orders[f"id__{entity}"].to_numpy() for entity in known},
         own=_build_own_features(orders, spec, age_us),
         evidence=evidence | {entity: orders[f"evidence__{entity}"].to_numpy() for entity in known},
         mask=_mask_orders(orders, age_us),
@@ -187,7 +187,7 @@ def build_later_events(events: KeyedEvents) -> LaterEvents:
     n_judged = verdicts.num_rows + corrections.num_rows
     tables = (outcomes, verdicts, corrections)
     return LaterEvents(
-        order_id=np.concatenate([_read_ids(table["id__order"]) for table in tables]),
+        order_id=np.concatenate([table["id__order"].to_numpy() for table in tables]),
         seen_at=np.concatenate([_read_integers(table["seen_at"]) for table in tables]),
         mask=np.concatenate(
             [_mask_outcomes(outcomes), verdict_mask, np.full(corrections.num_rows, JUDGEMENT_BIT, np.int64)]
@@ -319,16 +319,6 @@ def _count_unknown(orders: pa.Table) -> NDArray[np.int8]:
 
 def _equals(column: pa.ChunkedArray, value: str) -> NDArray[np.bool_]:
     return pc.fill_null(pc.equal(column, value), fill_value=False).to_numpy()  # type: ignore[no-any-return]
-
-
-def _read_ids(column: pa.ChunkedArray) -> NDArray[np.uint64]:
-    """View ids as an array that can be written: copied where their buffer is read-only."""
-    if column.num_chunks == 1 and column.null_count == 0:
-        chunk = column.chunk(0)
-        buffer = chunk.buffers()[1]
-        if buffer is not None and buffer.is_mutable:  # SPEED: so it is when the ids were made here (bench_path.py)
-            return np.frombuffer(buffer, np.uint64)[chunk.offset : chunk.offset + len(chunk)]
-    return np.array(column.to_numpy())
 
 
 def _read_integers(column: pa.ChunkedArray) -> NDArray[np.int64]:
