@@ -88,6 +88,8 @@ RUNS: dict[str, tuple[str, ...]] = {
         "0 {order} {files} --models {models}",
         "0 {order} --history {history} --models {models} --json",
         "3 {order} {inputs}/broken.jsonl --models {models}",
+        "0 --buyer {buyer} --history {history} --models {models} --report {out}/buyer.html --out {out}/buyer.xlsx",
+        "0 --ring {order} --history {history} --models {models} --json",
     ),
     "correct": ("0 {order} --history {history}", "3 {order} --history {inputs}/foreign", "3 none --history {history}"),
     "erase": (
@@ -135,6 +137,10 @@ RUNS: dict[str, tuple[str, ...]] = {
         '3 --history {inputs}/foreign --start "2025-10-01 00:00"',
     ),
     "policy check": ("3 {inputs}/wrong.toml", "3 {inputs}/telling.toml --json"),
+    "policy mark": (
+        "0 {buyer} --as trusted --until 2030-01-01 --owner desk --list {out}/keys.csv",
+        "3 {buyer} --as watched --until soon --owner desk --list {out}/keys.csv",
+    ),
     "policy simulate": ("3 {inputs}/telling.toml --history {long}",),
     "scripts list": ("0",),
     "scripts show": ("0 coupon_farming.paid",),

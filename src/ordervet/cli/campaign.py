@@ -85,7 +85,7 @@ def plan(
     Example: ordervet campaign plan --history history --start "2026-11-10 20:00" --growth 1.4 --capacity 300
     """
     session = Session(lang, json=json, threads=threads)
-    _check_targets(out_path, report)
+    check_board_targets(out_path, report)
     with session.progress() as report_step:
         known = _score_history(session, history, models, policy, minutes, None, report_step)
         like_us = read_time_us("--like", like) or find_busiest(known.period, hours)
@@ -99,8 +99,8 @@ def plan(
             )
         lists = _count_lists(key_list, planned, session.key) if key_list else None
         board = build_plan(known.period, planned, _find_readiness(known, lists), known.setting)
-        _write(board, out_path, report)
-    _print_board(session, board, out_path, report)
+        write_board(board, out_path, report)
+    print_board(session, board, out_path, report)
 
 
 @campaign_app.command("watch", epilog=EXIT_CODES_HELP)
@@ -123,7 +123,7 @@ def watch(
     Example: ordervet campaign watch --history history --plan plan.json --report board.html
     """
     session = Session(lang, json=json, threads=threads)
-    _check_targets(out_path, report)
+    check_board_targets(out_path, report)
     planned = _read_plan(plan_file) if plan_file else None
     until = read_time_us("--now", now)
     with session.progress() as report_step:
@@ -132,8 +132,8 @@ def watch(
         start_us = read_time_us("--start", start) or (planned["start_us"] if planned else now_us - DAY_US)
         _check_span("--start", start_us, now_us)
         board = build_watch(known.period, start_us, now_us, planned, known.setting)
-        _write(board, out_path, report)
-    _print_board(session, board, out_path, report)
+        write_board(board, out_path, report)
+    print_board(session, board, out_path, report)
 
 
 @campaign_app.command("review", epilog=EXIT_CODES_HELP)
@@ -157,7 +157,7 @@ def review(
     Example: ordervet campaign review --history history --start "2025-11-10 20:00" --end 2025-11-12 --out review.xlsx
     """
     session = Session(lang, json=json, threads=threads)
-    _check_targets(out_path, report)
+    check_board_targets(out_path, report)
     until = read_time_us("--as-of", as_of)
     start_us = read_time_us("--start", start) or 0
     with session.progress() as report_step:
@@ -166,8 +166,8 @@ def review(
         _check_span("--start", start_us, end_us)
         as_of_us = until or known.last_us
         board = build_review(known.period, start_us, end_us, as_of_us, maturity_days, known.setting)
-        _write(board, out_path, report)
-    _print_board(session, board, out_path, report)
+        write_board(board, out_path, report)
+    print_board(session, board, out_path, report)
 
 
 def _count_lists(paths: list[Path], planned: PlanFor, key: Key) -> ListedKeys:
@@ -213,21 +213,30 @@ def _check_span(name: str, start_us: int, end_us: int) -> None:
         raise ContractError(f"{name}: the campaign would begin after its end", hint="name an earlier time")
 
 
-def _check_targets(out_path: Path | None, report: Path | None) -> None:
+def check_board_targets(out_path: Path | None, report: Path | None) -> None:
+    """Check, before any work, where a board is to be written.
+
+    Raises
+    ------
+    FileError
+        One of the files cannot be written.
+    """
     if out_path is not None:
         check_place(check_out_path(out_path), (".xlsx",))
     if report is not None:
         check_place(report, (".html",))
 
 
-def _write(board: Board, out_path: Path | None, report: Path | None) -> None:
+def write_board(board: Board, out_path: Path | None, report: Path | None) -> None:
+    """Write a board as a workbook, as a page, or both."""
     if out_path is not None:
         write_board_book(board, out_path)
     if report is not None:
         write_text(build_board_page(board), report)
 
 
-def _print_board(session: Session, board: Board, out_path: Path | None, report: Path | None) -> None:
+def print_board(session: Session, board: Board, out_path: Path | None, report: Path | None) -> None:
+    """Print a board, and where it was written."""
     if session.json:
         session.print_json(describe_board(board))
         return

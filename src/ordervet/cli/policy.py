@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -14,7 +15,9 @@ from ordervet.cli.screen import EXIT_CODES_HELP
 from ordervet.cli.session import Session, read_time_us
 from ordervet.errors import ContractError
 from ordervet.policy import ACTIONS, BANDS, load_policy
+from ordervet.policy.lists import ListEntry, add_entry, key_buyer, read_expiry
 from ordervet.policy.rules import NUMBER_FIELDS, TEXT_FIELDS
+from ordervet.reports.links import pseudonym
 from ordervet.score.compare import compare_policies
 
 if TYPE_CHECKING:
@@ -69,6 +72,43 @@ def check_policy(
         )
     for note in notes:
         session.print(session.text("policy.note", note=note), style="yellow")
+
+
+@policy_app.command("mark", epilog=EXIT_CODES_HELP)
+def mark_buyer(
+    buyer_id: Annotated[
+        str, typer.Argument(help="The buyer, as in the files; - reads the id from standard input.", show_default=False)
+    ],
+    as_: Annotated[
+        Literal["trusted", "watched"], typer.Option("--as", help="What the buyer is to be.", show_default=False)
+    ],
+    until: Annotated[str, typer.Option(help="Last day, such as 2026-06-30.", show_default=False)],
+    owner: Annotated[str, typer.Option(help="Who answers for it: a team or a role.", show_default=False)],
+    list_file: Annotated[Path, typer.Option("--list", help="List file of the policy: .csv.", show_default=False)],
+    note: Annotated[str, typer.Option(help="Why; no personal data.")] = "",
+    lang: options.LangOption = None,
+) -> None:
+    """Mark a buyer as trusted, whose score raises no alarm, or as watched, whose orders a person sees; with an end.
+
+    The file holds the keyed id. It counts once the policy names it under [lists] files.
+
+    Example: ordervet policy mark - --as trusted --until 2026-06-30 --owner "key accounts" --list lists.csv
+    """
+    session = Session(lang)
+    keyed = key_buyer((sys.stdin.readline() if buyer_id == "-" else buyer_id).strip(), session.key)
+    expires = read_expiry(until)
+    if not keyed or expires is None:
+        raise ContractError(
+            "no buyer was given" if not keyed else f"--until: got {until}, expected a date", hint="--until 2026-06-30"
+        )
+    add_entry(
+        list_file,
+        ListEntry(
+            list="allow" if as_ == "trusted" else "watch", entity="buyer", id=f"{keyed:016x}", expires=expires,
+            owner=owner, note=note,
+        ),
+    )  # fmt: skip
+    session.print(session.text(f"policy.{as_}", code=pseudonym("buyer", keyed), until=until, path=list_file))
 
 
 @policy_app.command("simulate", epilog=EXIT_CODES_HELP)

@@ -1,8 +1,9 @@
-"""Allow and deny lists by key: who is on them, until when, on whose word. Raw values are keyed as they are read."""
+"""Lists by key: who is let through, watched or stopped, until when, on whose word. Raw values are keyed as read."""
 
 from __future__ import annotations
 
 import csv
+import io
 import tomllib
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ordervet.entities import ENTITY_NAMES
-from ordervet.errors import ContractError
+from ordervet.errors import ContractError, PolicyError
 from ordervet.late_imports import pa
 from ordervet.policy.documents import Problem, list_problems
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from ordervet.entities import Key
 
-ListName = Literal["allow", "deny"]
+ListName = Literal["allow", "watch", "deny"]
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 """Largest list file that is read."""
@@ -46,7 +47,7 @@ class ListEntry(BaseModel):
 
     Parameters
     ----------
-    list : "allow" or "deny"
+    list : "allow", "watch" (a person looks) or "deny"
     entity : what the id identifies, such as ``phone``
     id : 16 hexadecimal digits, a keyed id
     expires : the instant from which the entry no longer counts
@@ -130,7 +131,7 @@ def _check_entries(raw: Sequence[_RawEntry], name: str, key: Key) -> tuple[list[
             problems.append(Problem(where, found.what))
             continue
         fields["id"] = found
-        if expires := _read_expiry(fields.get("expires", "")):
+        if expires := read_expiry(fields.get("expires", "")):
             fields["expires"] = expires
         try:
             entries.append(ListEntry.model_validate(fields))
@@ -176,6 +177,34 @@ def _key_values(raw: Sequence[_RawEntry], key: Key) -> dict[int, int | str]:
     return found
 
 
+def key_buyer(buyer_id: str, key: Key) -> int:
+    """Return a buyer's keyed id, as that of orders; 0 where the value stands for nobody."""
+    return _key_column("buyer", _FIELDS["buyer"], [buyer_id], key)[0]
+
+
+def add_entry(path: Path, entry: ListEntry) -> None:
+    """Add an entry to a list file, which is made if need be; it holds the keyed id, never the value.
+
+    Raises
+    ------
+    PolicyError
+        The file is no list in CSV, or cannot be written.
+    """
+    from ordervet.storage import write_text
+
+    try:
+        text = path.read_text(encoding="utf-8-sig") if path.exists() else ",".join(_COLUMNS) + "\n"
+        header = next(csv.reader(text.splitlines()), [])
+        if path.suffix != ".csv" or not {"list", "entity", "id", "expires", "owner"} <= set(header):
+            raise PolicyError(f"{path.name} is no list of keys", hint="a .csv with the columns " + ",".join(_COLUMNS))
+        fields = entry.model_dump(mode="json") | {"expires": entry.expires.isoformat()}
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow([fields.get(name, "") for name in header])
+        write_text(path, text + ("" if text.endswith("\n") else "\n") + line.getvalue())
+    except (OSError, UnicodeDecodeError) as error:
+        raise PolicyError(f"the list {path.name} cannot be written: {type(error).__name__}") from None
+
+
 def _key_value(entity: str, field: str, value: str, key: Key) -> int | str:
     """Key one value by itself, where the values together break the contract."""
     try:
@@ -203,7 +232,7 @@ def _key_column(entity: str, field: str, values: list[str], key: Key) -> list[in
     return ids
 
 
-def _read_expiry(text: str) -> datetime | None:
+def read_expiry(text: str) -> datetime | None:
     """Read a date, whose last moment still counts, or a time; without a zone both are in Shanghai."""
     try:
         if len(text) == len("2026-01-01"):
@@ -216,7 +245,7 @@ def _read_expiry(text: str) -> datetime | None:
 
 
 class KeyLists:
-    """Entries of both lists, ready to be looked up.
+    """Entries of all lists, ready to be looked up.
 
     Parameters
     ----------

@@ -77,6 +77,8 @@ def build_overlay(
         if name == "deny":
             is_denied |= is_hit
             least[is_hit] = np.maximum(least[is_hit], ACTIONS.index(policy.lists.deny))
+        elif name == "watch":
+            least[is_hit] = np.maximum(least[is_hit], ACTIONS.index(Action.REVIEW))
         else:
             is_allowed |= is_hit
     for rule in policy.rules:
