@@ -175,6 +175,7 @@ def _find_person(
     row = pc.index(orders["order_id"], ring).as_py()
     if row < 0:
         raise ContractError(
-            f"there is no order {ring} in the history", hint="copy the id as it stands in the export, with its case"
+            f"there is no order {ring} in the history",
+            hint="copy the id as it stands in the export, with its case; ordervet ingest brings orders in",
         )
     return find_ring(orders, row), format_text("person.ring", session.lang, order_id=ring)
