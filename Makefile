@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest
 EVERY_CORE := --numprocesses auto --dist worksteal
 
 .PHONY: help setup core score test test-fast test-times test-lowest sanitize fuzz fmt lint types layers wheel lock samples \
-	address-tables starter readme bench bench-compare parity browser pictures crash crash-retrain nights check clean
+	address-tables starter readme bench bench-compare parity browser pictures crash crash-retrain hostile nights check clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z0-9%.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
@@ -137,6 +137,9 @@ check: lint types layers test wheel  ## what CI runs
 
 crash: $(TESTING)  ## kill a scorer 300 times, while it opens, scores, flushes, compacts and erases; nothing may be lost
 	@$(BIN)/python tests/score/crash_driver.py 300
+
+hostile: $(TESTING)  ## read 200,000 mutated exports of all formats: no crash, no hang, all rows add up
+	@PYTHONPATH=tests $(BIN)/python tests/contract/formats/hostile_driver.py 200000
 
 crash-retrain: $(TESTING)  ## kill a retrain 100 times at random times, and fill its disk; what serves must always load
 	@$(BIN)/python benchmarks/crash_retrain.py --kills 100 --full-disks 12

@@ -61,6 +61,14 @@ def test_money_in_another_currency_names_it_in_both_languages() -> None:
     assert format_money(1250.0, "zh", "EUR") == format_money(1250.0, "en", "EUR") == "EUR 12.50"
 
 
+@pytest.mark.parametrize(
+    ("minor", "currency", "text"),
+    [(15000, "JPY", "JPY 15,000"), (12345, "KWD", "KWD 12.345"), (12345, "EUR", "EUR 123.45"), (0, "VND", "VND 0")],
+)
+def test_money_has_the_minor_units_of_its_currency(minor: int, currency: str, text: str) -> None:
+    assert format_money(minor, "en", currency) == format_money(minor, "zh", currency) == text
+
+
 def test_time_is_that_of_the_local_clock_with_its_offset() -> None:
     at = datetime(2025, 11, 11, 12, 10, 5, tzinfo=UTC)
 

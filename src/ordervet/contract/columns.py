@@ -19,7 +19,6 @@ from ordervet.contract.fields import FieldKind
 from ordervet.contract.instants import FIRST_MICROS, LAST_MICROS, read_text_instants, read_timestamps, to_mask
 from ordervet.contract.schemas import arrow_field
 from ordervet.contract.values import (
-    EXPONENTS,
     FALSE_WORDS,
     INTEGER_PATTERN,
     MAX_EXACT_FLOAT,
@@ -38,6 +37,7 @@ from ordervet.contract.values import (
     parse_number,
     parse_text,
 )
+from ordervet.currencies import EXPONENTS
 from ordervet.errors import ContractError
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from numbers import Integral, Real
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from ordervet.currencies import find_exponent
 from ordervet.errors import ContractError
 
 DEFAULT_TIME_ZONE = "Asia/Shanghai"
@@ -37,18 +38,6 @@ INTEGER_PATTERN = r"^[+-]?[0-9]{1,18}$"
 NUMBER_PATTERN = r"^[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,2})?$"
 _MARK = r"(?:￥|¥|\$|€|£|CNY|RMB)"
 _MINOR_DIGITS = {2: "[0-9]{1,2}0{0,18}", 3: "[0-9]{1,3}0{0,18}", 0: "0{1,18}", 4: "[0-9]{1,4}0{0,18}"}
-EXPONENTS = {
-    **dict.fromkeys(
-        (
-            *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"),
-            *("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"),
-        ),
-        0,
-    ),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-    **dict.fromkeys(("CLF", "UYW"), 4),
-}
-"""ISO 4217: the digits of the minor unit, of the currencies that do not have two."""
 
 
 def _money_pattern(exponent: int) -> str:
@@ -200,7 +189,7 @@ def parse_money(value: object, currency: str = "CNY") -> int:
     >>> parse_money("￥1,234.50元"), parse_money("1234", "JPY"), parse_money("12.345", "KWD")
     (123450, 1234, 12345)
     """
-    minor = _money_minor(value, EXPONENTS.get(currency.upper(), 2))
+    minor = _money_minor(value, find_exponent(currency))
     if minor is None:
         raise ContractError("not an amount of money, or with more decimals than its currency has")
     return minor

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
+from ordervet.currencies import find_exponent
 from ordervet.words import find_words, format_text
 
 if TYPE_CHECKING:
@@ -55,12 +56,13 @@ def format_money(value: float, lang: Lang, currency: str = "CNY") -> str:
     -------
     such as ``1,234.50 元``, ``123.5 万元`` or ``CNY 1,234.50``
     """
-    major = value / 100.0
+    exponent = find_exponent(currency)
+    major = value / 10.0**exponent
     if lang == "zh" and currency == "CNY":
         if abs(major) >= _TEN_THOUSANDS_FROM:
             return f"{_trim(f'{major / 10_000.0:,.1f}')} 万元"
-        return f"{_round_major(major).removesuffix('.00')} 元"
-    return f"{currency} {_round_major(major)}"
+        return f"{_round_major(major, exponent).removesuffix('.00')} 元"
+    return f"{currency} {_round_major(major, exponent)}"
 
 
 def format_seconds(value: float, lang: Lang) -> str:
@@ -115,8 +117,8 @@ def format_window(window: str, lang: Lang) -> str:
     return format_text("numbers.window", lang, n=parts[1], unit=unit)
 
 
-def _round_major(major: float) -> str:
-    return f"{major:,.2f}" if abs(major) < _CENTS_BELOW else f"{major:,.0f}"
+def _round_major(major: float, exponent: int) -> str:
+    return f"{major:,.{exponent}f}" if abs(major) < _CENTS_BELOW else f"{major:,.0f}"
 
 
 def _trim(text: str) -> str:

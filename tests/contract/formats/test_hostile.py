@@ -13,6 +13,7 @@ import xlsxwriter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contract.formats.hostile_driver import run
 from ordervet.contract import read_counted_events
 from ordervet.errors import ContractError, FileError
 
@@ -231,6 +232,13 @@ def garble(value: Any, data: st.DataObject) -> None:
             )
             return
         value = value[key]
+
+
+def test_mutants_of_every_export_are_read_or_refused() -> None:
+    found = run(150, seed=0)
+
+    assert found["read"] + found["refused"] == 150
+    assert min(found.values()) > 20
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe\x00", b",,,\n1,2,3\n", b"a\n" * 3, b'"' + b"x" * 100])

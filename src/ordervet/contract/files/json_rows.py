@@ -6,7 +6,6 @@ stay as they are written, so that no id passes through a float. JSON lines in co
 
 from __future__ import annotations
 
-import codecs
 import json
 from collections import deque
 from functools import cached_property
@@ -110,14 +109,14 @@ class JsonRows(RowSource):
         """Yield the lines that are not blank, numbered from 1; a document is one line without a number."""
         encoding = find_exact_encoding(self.path)
         if self._is_document:
-            yield [(0, read_bytes(self.path).removeprefix(codecs.BOM_UTF8).decode(encoding))]
+            yield [(0, read_bytes(self.path).decode(encoding).removeprefix("\ufeff"))]
             return
         lines: Lines = []
         with open_bytes(self.path) as file:
             for number, line in enumerate(iter(lambda: file.readline(MAX_ROW), b""), start=1):
                 if len(line) == MAX_ROW:
                     raise FileError(f"{self.path.name}, line {number}: longer than 16 MiB", hint="export it again")
-                text = line.removeprefix(codecs.BOM_UTF8).decode(encoding).strip(TRIMMED)
+                text = line.decode(encoding).strip(TRIMMED)
                 if text:
                     lines.append((number, text))
                 if len(lines) == _LINES_AT_ONCE:

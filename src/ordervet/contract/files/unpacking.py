@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 import contextlib
 import gzip
+import lzma
 import shutil
+import struct
 import tempfile
 import weakref
 import zipfile
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 
 _PIECE = 2**20
 _MAX_UNPACKED = 16 * 2**30  # bytes
+# What the standard library raises on damaged archives, names and sizes in them included.
+_DAMAGES = (
+    *(zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError),
+    *(NotImplementedError, ValueError, OverflowError, LookupError, struct.error),
+)
 _UTF8_NAMES = 0x800  # the flag of a zip archive's entry
 
 
@@ -63,17 +70,17 @@ class Unpacker:
                 if sum(entry.file_size for entry in readable.values()) > _MAX_UNPACKED:
                     raise FileError(f"{path.name} unpacks to more than 16 GiB", hint="unpack it, and name the files")
                 return [self._copy(archive.open(readable[name]), f"{path.stem} - {name}", path) for name in readable]
+        except _DAMAGES:
+            raise wrong_format(path, "a whole zip archive", path.read_bytes()[:64]) from None
         except RuntimeError:
             raise FileError(f"{path.name} is locked by a password", hint="save it without one") from None
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError):
-            raise wrong_format(path, "a whole zip archive", path.read_bytes()[:64]) from None
         except OSError as error:
             raise open_error(path, error) from None
 
     def _gunzip(self, path: Path) -> Path:
         try:
             return self._copy(cast("IO[bytes]", gzip.open(path)), path.name[: -len(".gz")], path)
-        except (gzip.BadGzipFile, zlib.error, EOFError):
+        except _DAMAGES:
             raise wrong_format(path, "a whole gzip file", path.read_bytes()[:64]) from None
         except OSError as error:
             raise open_error(path, error) from None

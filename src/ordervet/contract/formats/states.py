@@ -305,7 +305,8 @@ def _split_records(text: str) -> Iterator[dict[str, str]]:
             found: Any = json.loads(text, parse_float=str, parse_int=str, parse_constant=lambda _: None)
         except (ValueError, RecursionError):
             return
-        yield from (flatten_record(each) for each in (found if isinstance(found, list) else [found]))
+        listed = found if isinstance(found, list) else [found]
+        yield from (flatten_record(each) for each in listed if isinstance(each, dict))
         return
     for record in text.split(";"):
         pairs = [pair.partition(":") for pair in record.split("|")]
