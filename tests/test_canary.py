@@ -100,7 +100,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "validate": (
         "4 {inputs}/bad.csv --out {out}/wrong.csv",
         "4 {inputs}/bad.csv --json",
-        "3 {inputs}/shifted.csv --out {out}/wrong.jsonl",
+        "4 {inputs}/shifted.csv --out {out}/wrong.jsonl",
         "3 {inputs}/headless.csv",
         "3 {inputs}/broken.xlsx",
     ),
