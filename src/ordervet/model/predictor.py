@@ -194,6 +194,25 @@ class ForestPredictor:
         )
         return shares
 
+    def explain_one(self, features: NDArray[np.float32]) -> list[float]:
+        """Give each feature's share in the raw score of one row: `explain` without what only many rows need.
+
+        Parameters
+        ----------
+        features : shape (1, n_features), float32, C order, of the model's own features
+        """
+        if self.engine == "lightgbm":
+            shares = self._lightgbm.explain(features)[:, :-1]
+        else:
+            shares = np.empty((1, self.n_features), np.float64)
+            self._contributions.explain(features, 0, 1, self._every, shares)
+        row: list[float] = shares[0].tolist()
+        return row
+
+    @cached_property
+    def _every(self) -> NDArray[np.int32]:
+        return np.arange(self.n_features, dtype=np.int32)
+
     @cached_property
     def _contributions(self) -> _core.Contributions:
         contributions = _core.Contributions(self._core, self._forest.node_count, self._forest.leaf_count)

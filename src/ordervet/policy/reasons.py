@@ -430,6 +430,8 @@ class OneReasoner:
         self._names, self._lang = feature_names, lang
         groups = build_groups(feature_names)
         self._specs, self._columns = groups.specs, groups.columns
+        # SPEED: one list for all reasons; adding up reason by reason takes three times as long (bench_live.py).
+        self._places = [(at, reason) for reason, columns in enumerate(groups.columns) for at in columns]
         self._own = [at for at, spec in enumerate(groups.specs) if spec.own_history]
 
     def add_up(self, contributions: Sequence[float]) -> list[float]:
@@ -444,7 +446,10 @@ class OneReasoner:
         n_reasons sums
         """
         # NOTE: one addition after the other, as a batch adds them. NOT: sum, which since Python 3.12 rounds once.
-        return [reduce(add, [contributions[at] for at in columns], 0.0) for columns in self._columns]
+        sums = [0.0] * len(self._columns)
+        for at, reason in self._places:
+            sums[reason] += contributions[at]
+        return sums
 
     def find_own_history(self, sums: Sequence[float]) -> float:
         """Return the log-odds by which the buyer's own history speaks against the order.

@@ -99,6 +99,7 @@ class LiveDecider:
             policy.bands.build_cuts(1)[0].tolist() if isinstance(policy.bands, Explicit) else None
         )
         self._entities = tuple(name for name in MISSING_ENTITIES if name in model.spec.entities)
+        self._known_at = model.spec.names.index(_N_KNOWN) if _N_KNOWN in model.spec.names else None
         self._missing: dict[tuple[int, ...] | int, tuple[str, ...]] = {}
         self._reasoner: OneReasoner | None = None
 
@@ -121,10 +122,10 @@ class LiveDecider:
         severity = self._severities[0][band]
         if band == 0 and severity == _PASS:
             return self._build(one, raw, p, band, severity)
-        shares: list[float] = self._predictor.explain(matrix)[0, :-1].tolist()
+        shares = self._predictor.explain_one(matrix)
         reasoner = self._find_reasoner()
         sums = reasoner.add_up(shares)
-        if count_known_orders(self.model, matrix)[0] < self.policy.evidence.min_orders:
+        if self._is_thin(matrix):
             without = min(p, self._calibration(raw - reasoner.find_own_history(sums)))
             band = bisect_right(cuts, without)
             severity = self._severities[0][band]
@@ -150,6 +151,13 @@ class LiveDecider:
             script, self._list_missing(one), *self._ids, DecisionCode.SCORED,
             _EPOCH + timedelta(microseconds=one.seen_at), self._history_version, None, None, (),
         )  # fmt: skip
+
+    def _is_thin(self, matrix: NDArray[np.float32]) -> bool:
+        """Return whether fewer orders of the buyer are on record than its history needs to count."""
+        if self._known_at is None:
+            return False
+        n_known = matrix.item(0, self._known_at)
+        return (0 if n_known != n_known else int(n_known)) < self.policy.evidence.min_orders  # noqa: PLR0124 - NaN
 
     def _find_cuts(self, amount_minor: int) -> list[float]:
         """Return the least probability of each band above the lowest."""
