@@ -9,7 +9,7 @@ from ordervet.late_imports import export_lazily
 if TYPE_CHECKING:
     from ordervet.contract.fields import broken_rules
     from ordervet.contract.files.accounts import FileAccount
-    from ordervet.contract.files.event_files import read_counted_events, read_events
+    from ordervet.contract.files.event_files import read_counted_events, read_events, read_payload
     from ordervet.contract.files.mapped import MappedTables, apply_mapping
     from ordervet.contract.files.outputs import check_out_path, write_table, write_whole
     from ordervet.contract.files.pieces import kind_of
@@ -71,6 +71,7 @@ __all__ = [
     "parse_money",
     "read_counted_events",
     "read_events",
+    "read_payload",
     "read_table",
     "shipped_mappings",
     "split_events",
@@ -87,7 +88,7 @@ __getattr__ = export_lazily(
     {
         "fields": "broken_rules",
         "files.accounts": "FileAccount",
-        "files.event_files": "read_counted_events read_events",
+        "files.event_files": "read_counted_events read_events read_payload",
         "files.mapped": "MappedTables apply_mapping",
         "files.outputs": "check_out_path write_table write_whole",
         "files.pieces": "kind_of",

@@ -386,6 +386,40 @@ class Scorer:
             self._state.add_event(self._event_reader.read(event, seen_at))
             self._desk.note(event)
 
+    def observe_payload(
+        self,
+        format: str,  # noqa: A002 - what it is
+        payload: str | bytes | dict[str, Any] | list[Any],
+        *,
+        shop: str | None = None,
+    ) -> int:
+        """Remember what a platform's message says became of orders, such as a webhook's payload.
+
+        Parameters
+        ----------
+        format : of the document, such as ``shopify_api_orders``; `ordervet formats` lists them
+        payload : JSON text, or what `json.loads` makes of it
+        shop : of orders in it that name none
+
+        Returns
+        -------
+        how many outcomes it holds; those that the history has already are ignored. Orders in it are not scored: that is
+        what `score` is for
+
+        Raises
+        ------
+        ContractError
+            It is not JSON, not of the format, or breaks the contract.
+        HistoryError
+            As of `observe`.
+        """
+        from ordervet.contract.files.event_files import read_payload
+
+        outcomes = read_payload(payload, format, shop=shop).outcomes.sort_by("happened_at")
+        for row in outcomes.drop_columns(["seen_at"]).to_pylist():
+            self.observe(Outcome(**row))
+        return len(outcomes)
+
     def reload_if_changed(self) -> bool:
         """Switch to the model that is live now, with its compiled forest and the policy.
 

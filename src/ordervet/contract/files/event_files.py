@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ordervet.contract.failures import Fault, build_failures
+from ordervet.contract.failures import Fault, build_failures, failures_error
 from ordervet.contract.fields import fields_of
 from ordervet.contract.files.accounts import build_account
+from ordervet.contract.files.json_rows import PayloadRows
 from ordervet.contract.files.pieces import AUTO, FILE_FAILURE_SCHEMA, MAPPED, NATIVE, NO_ROWS
 from ordervet.contract.files.reader import FileReader
 from ordervet.contract.instants import to_mask
@@ -164,6 +165,47 @@ def read_counted_events(
     failures = pa.concat_tables([each.failures for each in gathered.values()])
     accounts = tuple(_account(file, gathered) for file in files)
     return Events(**{kind: each.table for kind, each in gathered.items()}), failures.combine_chunks(), accounts
+
+
+def read_payload(
+    payload: str | bytes | dict[str, Any] | list[Any],
+    format: str,  # noqa: A002 - what it is
+    *,
+    time_zone: str | None = None,
+    formats_dir: str | Path | None = None,
+    shop: str | None = None,
+) -> Events:
+    """Read what a platform's message holds, such as a webhook's payload or one answer of an API.
+
+    Parameters
+    ----------
+    payload : JSON text, or what `json.loads` makes of it
+    format : the name of a format of documents, such as ``shopify_api_orders``
+    time_zone, formats_dir, shop : as for `read_events`
+
+    Raises
+    ------
+    FileError
+        It is not JSON, not of the format, or there is no such format.
+    ContractError
+        A row of it breaks a rule; the message carries order ids, nothing personal.
+    """
+    reader = FileReader(time_zone=time_zone, formats_dir=formats_dir, format=format, shop=shop)
+    piece = reader.read_source(lambda places: PayloadRows(payload, places))
+    broken = piece.failures
+    if broken.num_rows:
+        kinds: tuple[EventKind, ...] = ("orders", "outcomes", "verdicts", "corrections")
+        fields = {each.name: each for kind in kinds for each in fields_of(MODELS[kind])}
+        hint = "read_events sets such rows of a file aside"
+        raise failures_error(
+            broken.drop_columns(["file"]),
+            list(fields.values()),
+            n_rows=piece.n_rows,
+            things="rows",
+            where="the payload",
+            hint=hint,
+        )
+    return piece.events
 
 
 def _gather(kind: EventKind, files: Sequence[FilePiece], names: Sequence[str]) -> _Gathered:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -28,7 +29,6 @@ from ordervet.errors import FileError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from ordervet.contract.files.row_source import Block
     from ordervet.contract.formats.definition import JsonPlaces
@@ -128,6 +128,43 @@ class JsonRows(RowSource):
     def _read_records(self, text: str, line: int) -> Iterator[dict[str, str]]:
         for record in _find_records(_parse(text, self.path, line), self._places):
             yield from _flatten(record, self._places)
+
+
+class PayloadRows(RowSource):
+    """The rows of a platform's message: one document in memory.
+
+    Parameters
+    ----------
+    payload : as JSON text, or as `json.loads` gives it
+    places : where records and their lines can be
+
+    Raises
+    ------
+    FileError
+        It is not JSON.
+    """
+
+    def __init__(self, payload: str | bytes | dict[str, Any] | list[Any], places: Sequence[JsonPlaces]) -> None:
+        super().__init__(Path("the payload"), is_long=False)
+        if not isinstance(payload, (str, bytes)):
+            payload = json.dumps(payload)
+        text = payload.decode(errors="replace") if isinstance(payload, bytes) else payload
+        records = _find_records(_parse(text.removeprefix("\ufeff"), self.path, 0), places)
+        rows = [row for record in records for row in _flatten(record, places)]
+        self._table = _build_texts(rows, _names_of([rows]))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that the records have."""
+        return tuple(self._table.column_names)
+
+    def iter_blocks(self, names: Collection[str]) -> Iterator[Block]:
+        """Return all rows."""
+        yield clean_block(self._table, names)
+
+    def iter_tables(self) -> Iterator[pa.Table]:
+        """Return all rows, as texts."""
+        yield self._table
 
 
 def _names_of(rows: Iterable[Iterable[dict[str, Any]]]) -> tuple[str, ...]:

@@ -38,9 +38,10 @@ from ordervet.contract.values import DEFAULT_TIME_ZONE, load_zone
 from ordervet.errors import FileError, MappingError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from ordervet.contract.files.row_source import RowSource
+    from ordervet.contract.formats.definition import JsonPlaces
     from ordervet.contract.instants import Micros
     from ordervet.contract.mapping import Mapping
     from ordervet.contract.schemas import EventKind
@@ -168,6 +169,24 @@ class FileReader:
         for rows in pieces:
             parts = tuple(self._check_rows(rows, how, path.name))
             yield self._name_shop(FilePiece(path.name, how, parts, len(rows.rows), number=number))
+
+    def read_source(self, open_source: Callable[[Sequence[JsonPlaces]], RowSource]) -> FilePiece:
+        """Read rows that are no file, by the format that is named.
+
+        Parameters
+        ----------
+        open_source : opens them, given where the format expects rows in a document
+
+        Raises
+        ------
+        FileError
+            There is no such format, or the rows are not of it.
+        """
+        places = [each.json_places for each in self._formats if each.name == self.format]
+        source = open_source(places)
+        fmt = choose_format(self.format, source.names, self._formats, where=source.path.name)
+        (piece,) = iter_exports(source, fmt, self.time_zone)
+        return self._name_shop(piece)
 
     def _name_shop(self, piece: FilePiece) -> FilePiece:
         """Fill in the shop of events that name none."""
