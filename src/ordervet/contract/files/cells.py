@@ -52,11 +52,10 @@ def find_encoding(chunks: Iterable[bytes]) -> Encoding:
     """
     for chunk in chunks:
         if not chunk.isascii():
-            text = codecs.getincrementaldecoder("utf-8")("replace").decode(
-                chunk
-            )  # a character cut at the end is left out
+            # NOTE: a character that is cut at the end is left out.
+            text = codecs.getincrementaldecoder("utf-8")("replace").decode(chunk)
             n_unreadable = text.count("\ufffd")
-            n_readable = sum(not character.isascii() for character in text) - n_unreadable
+            n_readable = len(text) - len(text.encode("ascii", "ignore")) - n_unreadable
             return "utf-8" if n_unreadable < max(n_readable, 1) else "gb18030"
     return "utf-8"
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ordervet.contract.fields import ContractField
 
 Merge = Literal["first", "sum", "same_or_sum", "total", "dearest"]
+WHOLE_CELL = "*"
 Unit = Literal["major", "minor"]
 DateOrder = Literal["day_first", "month_first"]
 FormatKind = Literal["orders", "outcomes", "verdicts"]
@@ -76,8 +77,8 @@ class Source(_Section):
         the same, else their sum; "dearest", that of the dearest line
     cut : shorten a text to what the contract takes
     drop : a pattern; cells that match it count as not given
-    take : patterns, of which the first that matches gives the value, by its group "value"; cells that match none count
-        as not given
+    take : patterns, of which the first that matches gives the value, by its group "value", and * all of the cell; cells
+        that match none count as not given
     is_of_one_line : the value counts only where the row is the order's one line: several titles in one cell are no item
     """
 
@@ -108,7 +109,7 @@ class Source(_Section):
     @field_validator("take")
     @classmethod
     def _check_patterns(cls, patterns: list[str]) -> list[str]:
-        for pattern in patterns:
+        for pattern in (pattern for pattern in patterns if pattern != WHOLE_CELL):
             try:
                 is_fitting = "value" in re.compile(pattern).groupindex
             except re.error:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from ordervet.contract.columns import find_currencies, read_column, read_money
 from ordervet.contract.failures import shape_of
 from ordervet.contract.files.cells import plain_name, repair_ids
+from ordervet.contract.formats.definition import WHOLE_CELL
 from ordervet.contract.instants import to_mask
 from ordervet.contract.tables import CURRENCY
 from ordervet.contract.values import load_zone
@@ -237,9 +238,12 @@ def _take_values(texts: pa.Array, patterns: list[str]) -> pa.Array:
     for pattern in patterns:
         if taken.null_count == 0:
             break
-        found = pc.struct_field(pc.extract_regex(texts, pattern), "value")
-        taken = pc.coalesce(taken, found)
-    return pc.utf8_trim_whitespace(pc.fill_null(taken, ""))
+        if pattern == WHOLE_CELL:
+            taken = texts if taken.null_count == len(texts) else pc.coalesce(taken, texts)
+        else:
+            found = pc.struct_field(pc.extract_regex(texts, pattern), "value")
+            taken = found if taken.null_count == len(texts) else pc.coalesce(taken, found)
+    return pc.fill_null(taken, "")
 
 
 def _as_text(column: pa.Array) -> pa.Array:
