@@ -83,7 +83,7 @@ sanitize: $(SANITIZED)  ## run parity tests and readers of the core under ASan a
 	@$(call UNDER_ASAN) -m pytest -q -p no:cacheprovider -m "not slow" tests/entities/address/test_address_parity.py \
 		tests/entities/test_one_order.py tests/entities/test_plain.py tests/features/test_compaction.py tests/features/test_forged_state.py \
 		tests/features/test_one_order.py tests/features/test_state.py tests/model/test_forest.py tests/model/test_contributions.py
-	@$(MAKE) --no-print-directory fuzz SECONDS_EACH=3
+	@$(MAKE) --no-print-directory --jobs 2 fuzz SECONDS_EACH=3
 
 fuzz: $(READERS:%=fuzz-%)  ## feed every reader of untrusted input with RUNS (10,000,000) inputs, or for SECONDS_EACH
 
@@ -123,7 +123,7 @@ bench: $(TESTING)  ## time every stage; write out/bench.csv and print the table 
 bench-compare: $(TESTING)  ## time BASE=<commit> and the working tree in turn; fail where the tree is slower
 	@$(BIN)/python benchmarks/compare.py $(BASE)
 
-wheel: $(TESTING)  ## build the wheel, install it into an empty environment, score one file from it
+wheel: $(TESTING)  ## build the wheel without a compiler of the machine, audit it, install it into an empty environment, use it
 	@$(PYTEST) -m wheel tests/test_wheel.py
 
 browser: $(TESTING)  ## look at the pages in a real headless Chromium (apt-get install chromium)
@@ -133,7 +133,7 @@ browser: $(TESTING)  ## look at the pages in a real headless Chromium (apt-get i
 pictures: $(TESTING)  ## take the guides' pictures again, from a simulated merchant (needs Chromium)
 	@PYTHONPATH=tests $(BIN)/python docs/pictures/take_pictures.py
 
-check: lint types layers test wheel  ## what CI runs
+check: lint types layers test sanitize wheel  ## what CI runs
 
 crash: $(TESTING)  ## kill a scorer 300 times, while it opens, scores, flushes, compacts and erases; nothing may be lost
 	@$(BIN)/python tests/score/crash_driver.py 300

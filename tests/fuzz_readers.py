@@ -238,14 +238,15 @@ READERS: dict[str, tuple[Callable[[bytes], None], Callable[[], Iterable[bytes]]]
 
 
 def main(name: str, *options: str) -> None:
-    if "sanitize" not in Path(_core.__file__).parts:
+    built = Path(_core.__file__).parents[1]
+    if built.name != "sanitize":
         raise SystemExit("run make fuzz, or make sanitize: the core was built without sanitizers")
     read, list_seeds = READERS[name]
     corpus = Path(tempfile.mkdtemp())
     for number, seed in enumerate(list_seeds()):
         (corpus / str(number)).write_bytes(seed)
     read(b"")  # what is loaded once is loaded before
-    shown = ["-verbosity=0", "-print_final_stats=1", f"-artifact_prefix={name}-"]
+    shown = ["-verbosity=0", "-print_final_stats=1", f"-artifact_prefix={built}/{name}-"]
     atheris.Setup([name, str(corpus), *shown, *options], read)
     atheris.Fuzz()
 

@@ -11,6 +11,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib import import_module
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def choose_compiler() -> None:
     is_glibc = sys.platform == "linux" and platform.libc_ver()[0] == "glibc"
     target = f"-target {platform.machine()}-linux-gnu.2.28" if is_glibc else "-mcpu=baseline"
     os.environ["CXX"] = f"{zig} c++ {target}"
+    if not os.environ.get("HOME"):  # where zig keeps the C++ library that it compiles
+        os.environ.setdefault("ZIG_GLOBAL_CACHE_DIR", tempfile.mkdtemp())
     os.environ["CMAKE_ARGS"] = f"{os.environ.get('CMAKE_ARGS', '')} -DORDERVET_ZIG={zig}"
 
 
