@@ -160,10 +160,10 @@ def test_own_scripts_take_the_place_of_the_shipped_ones(ordervet, files, models_
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
-def test_flags_fit_a_hundred_columns(ordervet, files, models_dir, lang: str) -> None:
+def test_flags_fit_eighty_columns(ordervet, files, models_dir, lang: str) -> None:
     ended = ordervet("score", *files, "--models", models_dir, "--lang", lang, "--top", 40)
 
-    assert max(map(cell_len, ended.out.split("\n\n")[0].splitlines())) <= 100
+    assert max(map(cell_len, ended.out.split("\n\n")[0].splitlines())) <= 80
 
 
 @pytest.mark.usefixtures("key")

@@ -31,10 +31,10 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
         assert [url for url in tab.requests if not url.startswith(("file:", "data:,"))] == []
 
 
-def show(tab: Tab, folder: Path, queue: Queue, lang: str = "zh") -> None:
+def show(tab: Tab, folder: Path, queue: Queue, lang: str = "zh", *, width: int = 1280) -> None:
     path = folder / "queue.html"
     path.write_text(build_queue_page(queue, lang=lang), encoding="utf-8")
-    tab.open(path)
+    tab.open(path, width=width)
 
 
 def ids(tab: Tab) -> list[str]:
@@ -135,12 +135,37 @@ def test_page_shows_reasons_links_and_a_filled_script(tab: Tab, tmp_path: Path) 
     assert opened(tab) != "t000000"
 
 
+def test_screen_reader_is_told_the_active_order_and_its_place(tab: Tab, tmp_path: Path) -> None:
+    show(tab, tmp_path, make_queue(300), "en")
+    active = "document.getElementById(document.activeElement.getAttribute('aria-activedescendant'))"
+
+    tab.press("j")
+    second = tab.run(f"[{active}.getAttribute('aria-posinset'), {active}.getAttribute('aria-selected')].join()")
+    tab.press("End")
+
+    assert second == "2,true"
+    assert tab.run(f"{active}.getAttribute('aria-posinset') + '/' + {active}.getAttribute('aria-setsize')") == "300/300"
+    assert tab.run("document.querySelector('.filters').getAttribute('role')") == "search"
+
+
+def test_order_has_the_whole_screen_of_a_phone(tab: Tab, tmp_path: Path) -> None:
+    show(tab, tmp_path, make_queue(30), "zh", width=390)
+
+    tab.press("Enter")
+    hidden = tab.run("getComputedStyle(document.querySelector('.filters')).display")
+    tab.press("Escape")
+
+    assert hidden == "none"
+    assert tab.run("getComputedStyle(document.querySelector('.filters')).display") != "none"
+    assert tab.run("document.documentElement.scrollWidth <= 390")
+
+
 def test_page_of_an_empty_queue_says_so(tab: Tab, tmp_path: Path) -> None:
     show(tab, tmp_path, make_queue(0), "en")
 
     tab.press("j")
     tab.press("c")
-    assert tab.run("document.getElementById('card').textContent") == "No order fits"
+    assert tab.run("document.getElementById('card').textContent") == "No matching orders"
     assert count(tab) == "0 of 0"
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ordervet.policy import Decision, Script
     from ordervet.words import Lang
 
-_WIDTH, _INDENT, _ACTION_WIDTH, _GAP = 100, 6, 9, 2
+_WIDTH, _INDENT, _ACTION_WIDTH, _GAP = 80, 6, 9, 2
 _CHINESE: Final = re.compile(r"[\u2e80-\u9fff\uff00-\uffef]{5,}")
 _STYLES: Final = {Action.PASS: "green", Action.REVIEW: "yellow", Action.CONFIRM: "magenta", Action.HOLD: "bold red"}
 
@@ -54,10 +54,13 @@ def build_flag_lines(
         (set_cell_size(find_words("actions", lang)[decision.action], _ACTION_WIDTH), _STYLES[decision.action]),
         (f" {decision.order_id}", "bold"),
         f"  {format_time(placed_at, time_zone, timespec='seconds')}",
-        f"  p={decision.p_malicious:.3f}  risk={decision.risk_score}",
+    )
+    score = Text.assemble(
+        " " * _INDENT,
+        f"p={decision.p_malicious:.3f}  risk={decision.risk_score}",
         (f"  {decision.name_kind(lang)}" if decision.kind else "", "cyan"),
     )
-    lines = [head]
+    lines = [head, score]
     for reason in decision.reasons:
         lines += _fold(f"{reason.code}  {reason.text}  (+{reason.contribution:.2f})")
     for code in decision.applied:

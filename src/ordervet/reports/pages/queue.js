@@ -69,11 +69,15 @@
     rows.style.top = `${first * ROW}px`;
     rows.replaceChildren(...Array.from({ length: last - first }, (_, k) => drawRow(first + k)));
     if (!shown.length) rows.replaceChildren(make("p", { class: "none" }, say("nothing")));
+    // a screen reader says the option that is active, if it is in the page
+    if (at >= first && at < last) list.setAttribute("aria-activedescendant", `order-${at}`);
+    else list.removeAttribute("aria-activedescendant");
   }
 
   function drawRow(place) {
     const i = shown[place];
-    return make("div", { class: "row", role: "option", "aria-selected": String(place === at), "data-place": place },
+    const options = { id: `order-${place}`, "aria-setsize": shown.length, "aria-posinset": place + 1, "data-place": place };
+    return make("div", { class: "row", role: "option", "aria-selected": String(place === at), ...options },
       make("span", { class: "id" }, D.order_id[i]),
       make("span", { class: "right" }, make("span", { class: `pill ${D.bands[D.band[i]].code}` }, word(D.actions[D.action[i]]))),
       make("span", { class: "soft" }, `${D.placed_at[i]}  ${word(D.suspicions[D.suspicion[i]])}`),
