@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,15 +17,16 @@ from ordervet.contract import load_mapping
 from ordervet.contract.files import arrow_rows, csv_rows, json_rows, opening, whole_orders
 from ordervet.contract.files.reader import FileReader
 from ordervet.contract.files.row_source import RawRows
+from ordervet.contract.files.rows import open_rows
 from ordervet.contract.files.whole_orders import close_orders, find_ends
 from ordervet.errors import ContractError, FileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from ordervet.contract.files.pieces import FilePiece
 
+EXPORTS = Path(__file__).parents[1] / "formats" / "exports"
 HEADER = "订单编号,订单创建时间,总金额,购买数量,收货地址,备注"
 FAST = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -220,3 +222,17 @@ def test_file_that_changes_between_its_two_readings_is_an_error(tmp_path: Path, 
 
     with pytest.raises(FileError, match=r"grows\.csv changed while it was read"):
         list(close_orders(raw_blocks(*second), ends, lambda rows: rows.table["id"], tmp_path / "grows.csv"))
+
+
+@pytest.mark.parametrize("path", sorted(EXPORTS.glob("*.[ct][sx][vt]")), ids=lambda path: path.name)
+def test_every_export_is_the_same_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    monkeypatch.setattr(csv_rows, "_ROWS_AT_ONCE", 16)
+    n_above = open_rows(path)._header_lines  # type: ignore[attr-defined]  # of text separated by something
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    long = tmp_path / path.name
+    long.write_text("".join(lines[:n_above]) + "".join(lines[n_above:]) * 90, "utf-8", newline="")
+
+    whole, pieces = read_both(long)
+
+    assert_same(whole, pieces)
+    assert pieces[-1].tally.undated == whole.tally.undated
