@@ -16,7 +16,7 @@ from chromium import open_browser
 HERE = Path(__file__).resolve().parent
 EVENING, NOW, AFTER = "2025-11-10 20:00", "2025-11-10 22:40", "2025-11-12"
 N_ORDERS, SEED = "20000", "20251111"
-SIZES = {"queue": (960, 520), "queue-phone": (390, 720), "queue-wide": (1400, 760), "notice": (900, 760)}
+SIZES = {"queue": (960, 520), "queue-phone": (390, 720), "queue-wide": (1300, 400), "notice": (900, 760)}
 MAX_BYTES = 150_000
 
 
