@@ -16,7 +16,7 @@ from chromium import open_browser
 HERE = Path(__file__).resolve().parent
 EVENING, NOW, AFTER = "2025-11-10 20:00", "2025-11-10 22:40", "2025-11-12"
 N_ORDERS, SEED = "20000", "20251111"
-SIZES = {"queue": (960, 520), "queue-phone": (390, 720), "queue-wide": (1300, 400), "notice": (900, 760)}
+SIZES = {"queue": (960, 520), "queue_phone": (390, 720), "queue_wide": (1300, 400), "notice": (900, 760)}
 MAX_BYTES = 150_000
 
 
@@ -47,7 +47,7 @@ def write_pages(desk: Path, lang: str) -> dict[str, Path]:
     pages = {name: desk / f"{name}.{lang}.html" for name in ("queue", "plan", "watch", "review", "notice")}
     common = ("--history", history, "--lang", lang)
     run("score", orders, outcomes, verdicts, *common, "--report", pages["queue"], "--top", "0")
-    pages |= {"queue-phone": pages["queue"], "queue-wide": pages["queue"]}
+    pages |= {"queue_phone": pages["queue"], "queue_wide": pages["queue"]}
     told = run("campaign", "plan", *common, "--like", EVENING, "--start", EVENING, "--growth", "1.2", "--report",
                pages["plan"], "--json")  # fmt: skip
     plan.write_text(told, encoding="utf-8")
