@@ -14,6 +14,11 @@ std::vector<Value> copy(std::span<const Value> values) {
     return {values.begin(), values.end()};
 }
 
+template <typename Value>
+LargeArray<Value> copy_large(std::span<const Value> values) {
+    return LargeArray<Value>(values.begin(), values.end());
+}
+
 void check(bool is_good, const char* what) {
     if (!is_good) throw std::invalid_argument(what);
 }
@@ -26,12 +31,12 @@ bool is_within(std::span<const Value> values, Value low, std::size_t stop) {
 }  // namespace
 
 Tables::Tables(const TableArrays& arrays)
-    : trie(copy(arrays.nodes), copy(arrays.edges)),
+    : trie(copy_large(arrays.nodes), copy_large(arrays.edges)),
       starts(copy(arrays.starts)),
       exceptions(copy(arrays.exceptions)),
       place_types(copy(arrays.place_types)),
       pages_(copy(arrays.pages)),
-      folds_(copy(arrays.folds)) {
+      folds_(copy_large(arrays.folds)) {
     const std::size_t n_divisions = arrays.parents.size(), n_nodes = arrays.nodes.size();
     check(arrays.pages.size() == kPages && is_within(arrays.pages, -1, arrays.folds.size() / 256),
           "the table of characters is broken");
@@ -50,13 +55,13 @@ Tables::Tables(const TableArrays& arrays)
     for (std::size_t at = 0; at < n_divisions; ++at) {
         // NOTE: a division comes after the one above it, so that the way up ends at the country.
         check(at == 0 || std::size_t(arrays.parents[at]) < at, "a division lies in one that comes later");
-        Division division{arrays.parents[at], arrays.levels[at], arrays.traits[at], {}, {}};
+        Division division{arrays.parents[at], arrays.levels[at], arrays.traits[at], {}};
         std::ranges::copy(arrays.codes.subspan(6 * at, 6), division.code.begin());
         const auto town = arrays.town_bytes.subspan(arrays.town_offsets[at],
                                                     arrays.town_offsets[at + 1] - arrays.town_offsets[at]);
         check(town.size() <= kMaxTown, "the name of a town is too long");
-        division.town.assign(town.begin(), town.end());
-        divisions.push_back(std::move(division));
+        towns.emplace_back(town.begin(), town.end());
+        divisions.push_back(division);
     }
     check(arrays.unit_words.size() % 4 == 0, "the unit words are broken");
     for (std::size_t at = 0; at < arrays.unit_words.size(); at += 4) {

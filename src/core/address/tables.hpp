@@ -33,7 +33,6 @@ struct Division {
     std::int8_t level;
     std::int8_t traits;
     std::array<std::uint8_t, 6> code;
-    std::string town;  // of a town its name, in UTF-8
 };
 
 inline constexpr std::size_t kMaxTown = 128;  // bytes of a town's name
@@ -86,6 +85,7 @@ public:
     Starts starts;
     std::vector<std::int32_t> exceptions;  // per ending the root of the characters that undo it
     std::vector<Division> divisions;
+    std::vector<std::string> towns;  // per division, of a town its name, in UTF-8
     std::vector<UnitWord> unit_words;
     std::vector<std::int8_t> place_types;  // per rank
     std::vector<RegionSlot> region_slots;
@@ -94,7 +94,7 @@ public:
 
 private:
     std::vector<std::int32_t> pages_;
-    std::vector<std::uint64_t> folds_;
+    LargeArray<std::uint64_t> folds_;
     std::array<std::int32_t, kLists> lists_{};
 };
 

@@ -5,7 +5,7 @@
 
 namespace ordervet::address {
 
-Trie::Trie(std::vector<std::int64_t> nodes, std::vector<std::uint64_t> edges)
+Trie::Trie(LargeArray<std::int64_t> nodes, LargeArray<std::uint64_t> edges)
     : nodes_(std::move(nodes)), edges_(std::move(edges)), mask_(edges_.size() - 1) {
     if (!std::has_single_bit(edges_.size()) || nodes_.empty() || nodes_.back() & kPoint)
         throw std::invalid_argument("the trie of words is broken");

@@ -16,6 +16,8 @@
 #include <span>
 #include <vector>
 
+#include "large_pages.hpp"
+
 namespace ordervet::address {
 
 struct Step {
@@ -26,7 +28,7 @@ struct Step {
 class Trie {
 public:
     // Throws std::invalid_argument for arrays that lead out of themselves.
-    Trie(std::vector<std::int64_t> nodes, std::vector<std::uint64_t> edges);
+    Trie(LargeArray<std::int64_t> nodes, LargeArray<std::uint64_t> edges);
 
     // Follow the edge of a character.
     Step follow(std::int32_t node, std::uint32_t point) const {
@@ -45,8 +47,8 @@ public:
                       std::span<const std::int32_t> roots, std::span<const std::int32_t> payloads, std::int32_t n_roots,
                       int edge_bits);
 
-    const std::vector<std::int64_t>& nodes() const { return nodes_; }
-    const std::vector<std::uint64_t>& edges() const { return edges_; }
+    const LargeArray<std::int64_t>& nodes() const { return nodes_; }
+    const LargeArray<std::uint64_t>& edges() const { return edges_; }
 
     static std::uint64_t slot_of(std::uint64_t key, std::uint64_t mask) { return key * kMultiplier >> 40 & mask; }
     static constexpr int kPointBits = 21;
@@ -67,8 +69,8 @@ private:
         return static_cast<std::uint64_t>(node + 1) << kPointBits | point;
     }
 
-    std::vector<std::int64_t> nodes_;
-    std::vector<std::uint64_t> edges_;
+    LargeArray<std::int64_t> nodes_;
+    LargeArray<std::uint64_t> edges_;
     std::uint64_t mask_ = 0;
 };
 

@@ -114,7 +114,7 @@ Written Reader::write() {
     if (regions.door != COUNTRY)
         for (const std::uint8_t byte : tables_.divisions[std::size_t(regions.door)].code) write_byte(byte);
     if (regions.town != COUNTRY)
-        for (const char byte : tables_.divisions[std::size_t(regions.town)].town) write_byte(std::uint8_t(byte));
+        for (const char byte : tables_.towns[std::size_t(regions.town)]) write_byte(std::uint8_t(byte));
     write_byte('|');
     write_names(0, n_places_);
     Written written;
