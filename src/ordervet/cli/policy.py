@@ -87,6 +87,7 @@ def mark_buyer(
     list_file: Annotated[Path, typer.Option("--list", help="List file of the policy: .csv.", show_default=False)],
     note: Annotated[str, typer.Option(help="Why; no personal data.")] = "",
     lang: options.LangOption = None,
+    json: options.Json = False,
 ) -> None:
     """Mark a buyer as trusted, whose score raises no alarm, or as watched, whose orders a person sees; with an end.
 
@@ -94,7 +95,7 @@ def mark_buyer(
 
     Example: ordervet policy mark - --as trusted --until 2026-06-30 --owner "key accounts" --list lists.csv
     """
-    session = Session(lang)
+    session = Session(lang, json=json)
     keyed = key_buyer((sys.stdin.readline() if buyer_id == "-" else buyer_id).strip(), session.key)
     expires = read_expiry(until)
     if not keyed or expires is None:
@@ -108,7 +109,10 @@ def mark_buyer(
             owner=owner, note=note,
         ),
     )  # fmt: skip
-    session.print(session.text(f"policy.{as_}", code=pseudonym("buyer", keyed), until=until, path=list_file))
+    if json:
+        session.print_json({"buyer": pseudonym("buyer", keyed), "as": as_, "expires": expires.isoformat()})
+    else:
+        session.print(session.text(f"policy.{as_}", code=pseudonym("buyer", keyed), until=until, path=list_file))
 
 
 @policy_app.command("simulate", epilog=EXIT_CODES_HELP)

@@ -84,15 +84,20 @@ def write_page(
     path: Annotated[Path, typer.Argument(help="Where to write it: one .html file.", show_default=False)],
     folder: Folder = None,
     lang: options.LangOption = None,
+    json: options.Json = False,
 ) -> None:
     """Write all scripts as one page to read, every kind at every stage, in both languages.
 
     Example: ordervet scripts page scripts.html
     """
     check_place(path, (".html",))
-    session = Session(lang)
-    write_text(build_scripts_page(load_scripts(folder), lang=session.lang), path)
-    session.print(session.text("written", path=path))
+    session = Session(lang, json=json)
+    scripts = load_scripts(folder)
+    write_text(build_scripts_page(scripts, lang=session.lang), path)
+    if json:
+        session.print_json({"path": str(path), "n_scripts": len(scripts)})
+    else:
+        session.print(session.text("written", path=path))
 
 
 @scripts_app.command("check", epilog=EXIT_CODES_HELP)

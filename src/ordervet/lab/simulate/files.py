@@ -32,7 +32,8 @@ def write_simulation(
 ) -> list[Path]:
     """Write orders, outcomes, verdicts, corrections and truth, one file each; equal simulations give equal bytes.
 
-    `seen_at` is skipped: it is the time of the event, which is also what the contract takes it for.
+    `seen_at` is skipped: it is the time of the event, which is also what the contract takes it for. So are columns
+    that no simulation fills.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ def _put_in_place(scratch: Path, target: Path, ending: str) -> list[Path]:
 
 
 def _write_table(full: pa.Table, path: Path) -> None:
-    table = full.drop_columns(["seen_at"]) if "seen_at" in full.column_names else full
+    table = full.drop_columns([name for name in ("seen_at", "status", "agent") if name in full.column_names])
     if path.suffix == ".parquet":
         pq.write_table(table, path, compression="zstd")
         return
