@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from ordervet.cli.freed_memory import keep_freed_memory
 from ordervet.cli.screen import show_rows
 from ordervet.contract import FileAccount, write_table
-from ordervet.contract.files.accounts import sum_evidence
+from ordervet.contract.files.accounts import sum_counts, sum_evidence
 from ordervet.contract.files.arrow_rows import CHUNK_ROWS, count_rows, iter_chunks
 from ordervet.contract.files.outputs import write_tables
 from ordervet.contract.files.pieces import INSTANT_FIELDS, NATIVE
@@ -103,7 +103,8 @@ def stream_file(path: Path, parts: StreamParts, out: Path | None = None) -> Stre
         write_table(scored.build_table(scored.rank_flagged()), out, time_zone=DEFAULT_TIME_ZONE)
     n = sum(chunk.n_orders for chunk in chunks)
     evidence = sum_evidence(chunk.evidence for chunk in chunks)
-    account = FileAccount(path.name, NATIVE, n, n, 0, 0, 0, n_orders=n, evidence=evidence)
+    currencies = sum_counts(chunk.currencies for chunk in chunks)
+    account = FileAccount(path.name, NATIVE, n, n, 0, 0, 0, n_orders=n, evidence=evidence, currencies=currencies)
     return Streamed(n, scored, account)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ordervet.contract import validate_events
+from ordervet.contract.files.accounts import count_values
 from ordervet.entities import key_orders
 from ordervet.entities.keyed import count_evidence, drop_codes
 from ordervet.errors import HistoryError, PolicyError
@@ -44,6 +45,7 @@ class ScoredChunk:
     n_orders : orders in the chunk
     order_ids : shape (n_orders,), keyed, to find duplicate orders
     evidence : entity → "known", "absent", "masked", "unusable" → orders
+    currencies : currency → orders
     rows : shape (n_kept,), ascending, the rows of the chunk that are in `scored`; every other order passes
     scored : decisions about every order of the chunk that is flagged or above the lowest band, or about all orders
     """
@@ -51,6 +53,7 @@ class ScoredChunk:
     n_orders: int
     order_ids: NDArray[np.uint64]
     evidence: dict[str, dict[str, int]]
+    currencies: dict[str, int]
     rows: NDArray[np.int64]
     scored: ScoredOrders
 
@@ -127,7 +130,8 @@ def stream_scores(tables: Iterable[pa.Table], later: LaterEvents, parts: StreamP
         for orders, events, features in _run_ahead(_advance(prepared, later, parts), executor):
             rows = np.arange(len(events)) if parts.keeps_all else find_candidates(orders, events, features, parts)
             scored = score_rows(orders, events, features, rows, parts)
-            yield ScoredChunk(len(events), events.order_id, count_evidence(orders), rows, scored)
+            currencies = count_values(orders["currency"])
+            yield ScoredChunk(len(events), events.order_id, count_evidence(orders), currencies, rows, scored)
 
 
 def find_candidates(

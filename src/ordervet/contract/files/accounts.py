@@ -134,10 +134,17 @@ def sum_accounts(pieces: Iterable[tuple[int, FileAccount]]) -> list[FileAccount]
 def _sum(pieces: Sequence[FileAccount]) -> FileAccount:
     sums = {name: sum(getattr(piece, name) for piece in pieces) for name in _SUMS}
     evidence = sum_evidence(piece.evidence for piece in pieces)
-    currencies: Counter[str] = sum((Counter(piece.currencies) for piece in pieces), Counter())
-    return replace(
-        pieces[-1], **sums, evidence=evidence, currencies=dict(currencies.most_common())
-    )  # its states are those of the whole file by then
+    currencies = sum_counts(piece.currencies for piece in pieces)
+    # The states of the last piece are those of the whole file.
+    return replace(pieces[-1], **sums, evidence=evidence, currencies=currencies)
+
+
+def sum_counts(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Sum counts over the pieces of a file, the most frequent first."""
+    total: Counter[str] = Counter()
+    for part in parts:
+        total.update(part)
+    return dict(total.most_common())
 
 
 def sum_evidence(parts: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
