@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import pickle
+import subprocess
+import sys
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -86,6 +90,38 @@ def test_pace_survives_restarts_and_hands_on_no_more_than_the_capacity(folder: P
     assert len(handed) == len(set(handed)) == N
     assert all("desk_handed" in decision.applied for decision in again)
     assert {decision.action for decision in again} <= {Action.REVIEW, Action.HOLD}
+
+
+KILLED: Final = """
+import os, pickle, sys
+from pathlib import Path
+from ordervet import Scorer
+
+folder, models, first, end = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+orders = pickle.loads((folder / "orders.pickle").read_bytes())
+at = [int(order["placed_at"].timestamp() * 1e6) for order in orders]
+now = [at[first]]
+scorer = Scorer.open(models, history=folder / "history", policy=folder / "policy.toml", clock=lambda: now[0])
+with (folder / "handed.txt").open("a") as handed:
+    for number in range(first, end):
+        now[0] = at[number]
+        if scorer.score(orders[number]).action != "pass":
+            print(orders[number]["order_id"], file=handed, flush=True)
+os._exit(9)
+"""
+
+
+def test_pace_survives_five_kills(folder: Path, models_dir: Path) -> None:
+    orders = list_evening(simulate(SimulationSettings(n_orders=4_000, seed=3, malicious_share=0.06)))
+    (folder / "orders.pickle").write_bytes(pickle.dumps(orders))
+    cuts = [len(orders) * part // 6 for part in range(7)]
+
+    for first, end in pairwise(cuts):
+        arguments = [sys.executable, "-c", KILLED, str(folder), str(models_dir), str(first), str(end)]
+        assert subprocess.run(arguments, check=False).returncode == 9
+
+    handed = (folder / "handed.txt").read_text("utf-8").split()
+    assert len(handed) == len(set(handed)) == N
 
 
 def test_a_release_stands_when_the_order_is_sent_again_also_to_the_next_process(folder: Path, models_dir: Path) -> None:
