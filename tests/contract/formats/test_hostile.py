@@ -5,6 +5,7 @@ import datetime as dt
 import io
 import json
 import time
+from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,9 @@ def workbook(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def cells_of(path: Path) -> list[list[str]]:
-    return list(csv.reader(io.StringIO(path.read_text("utf-8"), newline="")))
+    """Return the rows of a file from its header on."""
+    rows = csv.reader(io.StringIO(path.read_text("utf-8"), newline=""))
+    return list(dropwhile(lambda row: not any(row), rows))
 
 
 def text_of(rows: list[list[str]]) -> str:
