@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 
 from ordervet import _core
-from ordervet.entities.address.data import load_address_data
+from ordervet.entities.address.arrays import MARKS, read_arrays
 from ordervet.entities.buffers import view_texts
 from ordervet.entities.evidence import Canonical
 from ordervet.entities.identities import (
@@ -37,7 +37,7 @@ __all__ = ["Canonicalise", "key_texts", "key_texts_slowly"]
 Canonicalise: TypeAlias = Callable[[str | None], Canonical]
 
 _CJK: Final = range(0x4E00, 0xA000)
-_PART_OF_NAME, _NOT_LAST = 1, 2
+_NOT_LAST: Final = 2  # in place of 1: a part of a name, but not its end
 
 
 def key_texts(
@@ -108,14 +108,12 @@ def form_of(canonicalise: Canonicalise) -> _core.Form:
 
 def _read_name_characters() -> bytes:
     """Find of each Chinese character whether it folds to itself, and whether a form of address ends with it."""
-    last = {honorific[-1] for honorific in HONORIFICS}
-    data = load_address_data()
-    # SPEED: `fold_char` for each would take a tenth of a process's start (make bench, first_score).
-    folds = {char for char, folded in data["folds"].items() if folded != char}
-    for start, stop in data["junk"]:
-        folds.update(map(chr, range(max(start, _CJK.start), min(stop + 1, _CJK.stop))))
-    kinds = bytearray(len(_CJK))
-    for at, char in enumerate(map(chr, _CJK)):
-        if char not in folds and char.isalnum():
-            kinds[at] = _NOT_LAST if char in last else _PART_OF_NAME
+    # SPEED: `fold_char` for each would take a tenth of a process's start (bench_start.py).
+    points, tables = np.arange(_CJK.start, _CJK.stop), read_arrays("pages", "folds")
+    pages = tables["pages"][points >> 8].astype(np.int64)
+    entries = np.where(pages < 0, points, tables["folds"].astype(np.int64)[np.maximum(pages, 0) << 8 | points & 255])
+    folded, second = entries & (1 << MARKS["mark_shift"]) - 1, entries >> MARKS["second_shift"]
+    kinds = ((folded == points) & (second == 0) & [char.isalnum() for char in map(chr, _CJK)]).astype(np.uint8)
+    last = [ord(honorific[-1]) - _CJK.start for honorific in HONORIFICS if ord(honorific[-1]) in _CJK]
+    kinds[last] *= _NOT_LAST
     return bytes(kinds)

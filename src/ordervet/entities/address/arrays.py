@@ -73,11 +73,11 @@ def load_tables() -> _core.AddressTables:
     return _core.AddressTables(read_arrays())
 
 
-def read_arrays() -> dict[str, NDArray[Any]]:
-    """Read the shipped arrays of `build_tables`."""
+def read_arrays(*names: str) -> dict[str, NDArray[Any]]:
+    """Read the shipped arrays of `build_tables`: those named, or all."""
     # SPEED: to build them takes a second, which every new process would wait (make bench, first_score).
     with np.load(TABLES_FILE, allow_pickle=False) as arrays:
-        return {name: arrays[name].ravel() for name in arrays.files}
+        return {name: arrays[name].ravel() for name in names or arrays.files}
 
 
 def build_tables() -> dict[str, NDArray[Any]]:
