@@ -57,6 +57,12 @@ def test_stage_is_the_furthest_that_is_known() -> None:
     assert find(OrderStatus.PAID, OutcomeKind.REFUND_REQUESTED, OutcomeKind.FULFILLED) == ["claim", "placed"]
 
 
+def test_an_order_that_its_row_calls_shipped_is_not_received_because_it_was_dispatched() -> None:
+    assert find(OrderStatus.SHIPPED, OutcomeKind.FULFILLED) == ["in_transit", "placed"]
+    assert find(OrderStatus.PAID, OutcomeKind.FULFILLED) == ["received", "placed"]
+    assert find(OrderStatus.SHIPPED, OutcomeKind.FULFILLED, OutcomeKind.REFUND_REQUESTED) == ["claim", "placed"]
+
+
 def test_stage_is_found_in_encoded_columns_too() -> None:
     orders = key_events(make_events(OrderStatus.PAID), KEY).orders
     at = orders.schema.get_field_index("status")
@@ -64,5 +70,5 @@ def test_stage_is_found_in_encoded_columns_too() -> None:
     encoded = orders.set_column(at, "status", orders["status"].dictionary_encode())
 
     assert find_stages(encoded).tolist() == find_stages(orders).tolist() == [1, 0]
-    assert find_stages(orders.slice(0, 0)).tolist() == []
+    assert find_stages(orders.slice(0, 0), make_events(None, OutcomeKind.CLAIM).outcomes).tolist() == []
     assert isinstance(orders["status"], pa.ChunkedArray)

@@ -28,6 +28,8 @@ _OUTCOME_STAGES: Final = {
 }
 """After any other outcome the buyer has raised something."""
 
+_IN_TRANSIT, _RECEIVED = STAGES.index(Stage.IN_TRANSIT), STAGES.index(Stage.RECEIVED)
+
 
 def find_stages(orders: pa.Table, outcomes: pa.Table | None = None) -> NDArray[np.int8]:
     """Find how far orders are known to have come.
@@ -46,7 +48,10 @@ def find_stages(orders: pa.Table, outcomes: pa.Table | None = None) -> NDArray[n
         return stages
     rows = pc.index_in(outcomes["order_id"], orders["order_id"].combine_chunks()).fill_null(-1).to_numpy()
     ranks = _rank(outcomes["kind"], _OUTCOME_STAGES, Stage.CLAIM)
-    np.maximum.at(stages, rows[rows >= 0], ranks[rows >= 0])
+    rows, ranks = rows[rows >= 0], ranks[rows >= 0]
+    # NOTE: some platforms call an order fulfilled once it is dispatched; their rows say shipped, and that is believed.
+    is_told = (stages[rows] != _IN_TRANSIT) | (ranks != _RECEIVED)
+    np.maximum.at(stages, rows[is_told], ranks[is_told])
     return stages
 
 

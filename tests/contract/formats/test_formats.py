@@ -315,3 +315,20 @@ def test_status_is_how_far_the_order_has_come(tmp_path: Path, written: str, stat
 
     assert failures.num_rows == 0
     assert events.orders["status"].to_pylist() == [status]
+
+
+@pytest.mark.parametrize(
+    ("name", "statuses"),
+    [
+        ("douyin_orders.csv", ["received", None, None]),
+        ("jd_orders.csv", ["received", None, None]),
+        ("pdd_orders.json", ["received", "shipped"]),
+        ("wechat_orders.json", ["received", None]),
+        ("shopify_orders.csv", ["shipped", None, None, "shipped"]),
+        ("woocommerce_orders.csv", ["shipped", None, None]),
+    ],
+)
+def test_status_is_read_from_the_exports_of_other_platforms(name: str, statuses: list[str | None]) -> None:
+    events, _ = read_events([Path(__file__).parent / "exports" / name])
+
+    assert events.orders["status"].to_pylist() == statuses
