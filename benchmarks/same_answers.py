@@ -53,7 +53,7 @@ def draw_texts(n: int) -> pa.Array:
 def draw_addresses(n: int) -> list[str]:
     """Read the addresses of CCKS, where they are, and disguise made-up ones."""
     sys.path.insert(0, str(ROOT / "tests" / "entities" / "address"))
-    from address_makers import TRICKS, disguise, make_parts
+    from address_makers import TRICKS, disguise, make_parts  # type: ignore[import-not-found]
 
     rng = random.Random(16)  # noqa: S311 - nothing secret
     found = [disguise(make_parts(rng), frozenset(rng.sample(sorted(TRICKS), 3)), rng) for _ in range(n)]

@@ -15,7 +15,7 @@ import numpy as np
 from features_reference import compute_features
 
 from ordervet.features import FeatureEngine
-from random_events import SPEC, draw_events
+from random_events import SPEC, draw_events, list_cuts, sort_events
 
 if TYPE_CHECKING:
     from ordervet.features import LaterEvents, OrderEvents
@@ -52,13 +52,13 @@ def compare_paths(seed: int, n_orders: int) -> int:
     drawn = {"span_s": span_s, "grain_s": grain_s}
     orders, later = draw_events(rng, n_orders=n_orders, n_later=2 * n_orders, n_ids=int(rng.choice([4, 40])), **drawn)
     whole = FeatureEngine(SPEC, n_jobs=2).advance(orders, later)
-    instants = np.concatenate([orders.seen_at, later.seen_at])
-    order = np.lexsort((np.concatenate([np.zeros(len(orders)), later.rank]), instants))
+    order = sort_events(orders, later)
     n = len(order)
 
-    one_by_one = replay(orders, later, order, np.arange(1, n))
+    every_cut = list_cuts(orders, later, order)
+    one_by_one = replay(orders, later, order, every_cut)
     np.testing.assert_array_equal(one_by_one, whole, err_msg=f"one by one, seed {seed}")
-    cuts = np.sort(rng.choice(n, min(n - 1, 40), replace=False))
+    cuts = np.sort(rng.choice(every_cut, min(len(every_cut), 40), replace=False))
     np.testing.assert_array_equal(replay(orders, later, order, cuts), whole, err_msg=f"micro-batches, seed {seed}")
     few = np.sort(rng.choice(len(orders), min(len(orders), N_REFERENCE), replace=False))
     about = np.flatnonzero(np.isin(later.order_id, orders.order_id[few]))

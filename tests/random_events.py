@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ordervet.features import LaterEvents, OrderEvents, build_spec
-from ordervet.features.events import EXCUSED_BIT, JUDGEMENT_BIT, SHARED_PLACE_BIT
+from ordervet.features.events import (
+    AMOUNT_KNOWN_BIT,
+    EXCHANGE_BIT,
+    EXCUSED_BIT,
+    JUDGEMENT_BIT,
+    MINOR_REFUND_BIT,
+    SHARED_PLACE_BIT,
+)
 from ordervet.features.spec import SELECTOR_BIT
 
 if TYPE_CHECKING:
@@ -97,13 +104,19 @@ def draw_events(
     requested = kinds == SELECTOR_BIT["refund_requested"]
     mask[requested & (value == 0)] |= SELECTOR_BIT["refund_only"]
     mask[~is_verdict & (rng.random(len(about)) < 0.2)] |= EXCUSED_BIT
+    for bit, share in ((AMOUNT_KNOWN_BIT, 0.7), (MINOR_REFUND_BIT, 0.2), (EXCHANGE_BIT, 0.05)):
+        mask[(completed | requested) & (rng.random(len(about)) < share)] |= bit
     delay = rng.integers(0, 3, len(about)) * rng.integers(0, max(span_s // 4, 1), len(about)) // grain_s * grain_s
+    happened_at = seen_at[about] + delay * SECOND
+    # Some are known before their order is, a few of them from before it was placed.
+    early = np.where(rng.random(len(about)) < 0.05, rng.integers(0, 3, len(about)), 0) * grain_s * SECOND
     later = LaterEvents(
         order_id=orders.order_id[about],
-        seen_at=seen_at[about] + delay * SECOND,
+        seen_at=np.maximum(happened_at - early, 0),
         mask=mask,
         amount_minor=np.where(is_verdict, 0, rng.integers(0, 50_000, len(about))),
         rank=rank,
+        happened_at=np.where(rng.random(len(about)) < 0.1, happened_at - early, happened_at),
     )
     return orders, later
 
@@ -117,3 +130,25 @@ def _draw_instants(rng: np.random.Generator, n: int, span_s: int, grain_s: int) 
 
 def _fill_absent(ids: dict[str, np.ndarray], spec: FeatureSpec, n: int) -> dict[str, np.ndarray]:
     return {entity: ids.get(entity, np.zeros(n, np.uint64)) for entity in spec.entities}
+
+
+def sort_events(orders: OrderEvents, later: LaterEvents) -> np.ndarray:
+    """Number orders, then later events, in the order in which they count, at one instant as if they came together."""
+    none = np.zeros(len(orders), np.int64)
+    keys = (
+        np.concatenate([none, later.mask]),
+        np.concatenate([none, -later.amount_minor]),
+        np.concatenate([none, later.rank]),
+        np.concatenate([orders.seen_at, later.seen_at]),
+    )
+    return np.lexsort(keys)
+
+
+def list_cuts(orders: OrderEvents, later: LaterEvents, order: np.ndarray) -> np.ndarray:
+    """List where events in this order can be cut into calls: where the instant changes, and between orders alone.
+
+    A live event of the instant of its order comes a microsecond later.
+    """
+    seen_at = np.concatenate([orders.seen_at, later.seen_at])[order]
+    is_alone = (order[1:] < len(orders)) & ~np.isin(seen_at[1:], later.seen_at)
+    return 1 + np.flatnonzero((np.diff(seen_at) > 0) | is_alone)

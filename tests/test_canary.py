@@ -360,7 +360,7 @@ def test_scorer_lets_nothing_of_a_marked_person_out(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     scorer = Scorer.open(scene.places["models"], history=scene.places["history"])
-    order = {"order_id": "live-1", "placed_at": "2027-01-15 10:00", "amount_minor": 90_000} | MARKS
+    order = {"order_id": "live-1", "placed_at": "2026-01-15 10:00", "amount_minor": 90_000} | MARKS
 
     decisions = [
         scorer.score(order),
@@ -368,7 +368,7 @@ def test_scorer_lets_nothing_of_a_marked_person_out(
         scorer.score(order | {"order_id": "live-3", "amount_minor": MARKS["ip"]}),
         scorer.score({name: mark * 60 for name, mark in MARKS.items()}),
     ]
-    scorer.observe(Outcome(order_id="live-1", kind="claim", happened_at="2027-01-16"))
+    scorer.observe(Outcome(order_id="live-1", kind="claim", happened_at="2026-01-16"))
     said = repr(decisions) + repr([decision.as_dict() for decision in decisions]) + repr(Order(**order)) + caplog.text
 
     assert find_marks(said.encode() + "".join(capfd.readouterr()).encode()) == set()

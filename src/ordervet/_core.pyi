@@ -91,7 +91,10 @@ def build_starts(
 STATISTICS: list[str]
 CELL_KINDS: list[str]
 FEATURE_BITS: dict[str, int]
+FIRST_REFUND_SHIFT: int
 MAX_LINKED: int
+SIZED_POSITIONS: list[int]
+SIZE_SOURCE: int
 
 class EarlierEventsError(ValueError): ...
 class InvalidStateError(ValueError): ...
@@ -134,11 +137,13 @@ class FeatureEngine:
         self,
         *,
         order_id: NDArray[np.uint64],
+        placed_at: NDArray[np.int64],
         seen_at: NDArray[np.int64],
         amount: NDArray[np.int64],
         mask: NDArray[np.int64],
         ids: Sequence[NDArray[np.uint64]],
         later_id: NDArray[np.uint64],
+        later_happened_at: NDArray[np.int64],
         later_seen_at: NDArray[np.int64],
         later_mask: NDArray[np.int64],
         later_amount: NDArray[np.int64],
@@ -149,6 +154,7 @@ class FeatureEngine:
     def advance_one(
         self,
         order_id: int,
+        placed_at: int,
         seen_at: int,
         amount: int,
         mask: int,

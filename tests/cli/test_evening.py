@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ordervet.lab.simulate import Simulation
 
 N = 20
-HALF_HOUR_US = 1_800_000_000
+HALF_HOUR_US = 1_768_464_000
 DAY_US = 48 * HALF_HOUR_US
 EAST_US = 8 * 2 * HALF_HOUR_US
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pyarrow.csv
@@ -45,7 +45,7 @@ def write_book(path: Path, sheets: dict[str, list[tuple[object, ...]]]) -> Path:
     return path
 
 
-def read_verdicts(history: Path) -> dict[str, dict[str, object]]:
+def read_verdicts(history: Path) -> dict[str, dict[str, Any]]:
     return {row["order_id"]: row for row in History.open(history, KEY).read().verdicts.to_pylist()}
 
 

@@ -260,3 +260,15 @@ def test_no_message_and_no_failure_repeats_a_personal_value() -> None:
     assert failures.num_rows == len(personal) + 2
     for shown in (str(caught.value), repr(caught.value), str(failures.to_pylist())):
         assert not any(part in shown for part in ("张", "secret", "139", "5678"))
+
+
+def test_one_order_id_of_two_shops_is_two_orders_and_of_one_shop_a_duplicate() -> None:
+    rows = [
+        {"order_id": "#1001", "placed_at": f"2026-01-0{day} 10:00:{second:02}", "amount_minor": 100, "shop_id": shop}
+        for day, second, shop in [(5, 0, "one"), (6, 0, "two"), (7, 0, "one"), (6, 30, None), (8, 0, None)]
+    ]
+
+    good, failures = split_orders(rows)
+
+    assert good["shop_id"].to_pylist() == ["one", "two", None]
+    assert failures.select(["row", "rule"]).to_pylist() == [{"row": 2, "rule": "unique"}, {"row": 3, "rule": "unique"}]

@@ -50,7 +50,7 @@ def key_in_a_table(order: Order) -> tuple[int, int, dict[str, int], dict[str, in
 
 
 def check(fields: dict[str, Any]) -> None:
-    order = Order(order_id="T1", placed_at="2027-01-15 20:00", amount_minor=1, **fields)
+    order = Order(order_id="T1", placed_at="2026-01-15 20:00", amount_minor=1, **fields)
 
     alone = KEYER.key(order)
 
@@ -81,7 +81,7 @@ def test_order_of_the_longest_texts_is_keyed_as_in_a_table() -> None:
 
 
 def test_order_whose_fields_were_put_in_later_is_trimmed_as_in_a_table() -> None:
-    order = Order(order_id="T1", placed_at="2027-01-15 20:00", amount_minor=1, item_id="a", buyer_id="b", address="c")
+    order = Order(order_id="T1", placed_at="2026-01-15 20:00", amount_minor=1, item_id="a", buyer_id="b", address="c")
     untidy = {
         "item_id": " a",
         "shop_id": "b\u3000",

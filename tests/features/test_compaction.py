@@ -57,8 +57,8 @@ def test_memory_is_what_the_arrays_hold_and_what_the_page_says() -> None:
     def hold(*names: str) -> int:
         return sum(arrays[name].shape[1] for name in names)
 
-    assert told["event"] == hold("log/events", "log/weights")
-    assert told["order"] == hold("log/orders", "log/ids")
+    assert told["event"] == hold("log/events", "log/before", "log/weights")
+    assert told["order"] == hold("log/orders", "log/values", "log/ids")
     assert told["buyer"] == hold("buyer/ids", "buyer/slots", "groups/members")
     assert told["hot item"] == hold("item/records")
     for name in ("event", "verdict", "order", "buyer", "address", "item", "hot item", "node of hot item"):

@@ -7,9 +7,16 @@ from typing import Any
 import pytest
 
 from ordervet import _core
-from ordervet.features.events import EXCUSED_BIT, JUDGEMENT_BIT, SHARED_PLACE_BIT
+from ordervet.features.events import (
+    AMOUNT_KNOWN_BIT,
+    EXCHANGE_BIT,
+    EXCUSED_BIT,
+    JUDGEMENT_BIT,
+    MINOR_REFUND_BIT,
+    SHARED_PLACE_BIT,
+)
 from ordervet.features.plan import _OPERATION_OF
-from ordervet.features.spec import JUDGED, MAX_LINKED, SELECTOR_BIT
+from ordervet.features.spec import FIRST_REFUND_BIT, JUDGED, MAX_LINKED, SELECTOR_BIT, SIZED
 
 ITEM: dict[str, Any] = {
     "name": "item", "own": 0, "level": 0, "windows_us": [10, 20], "values": [0],
@@ -31,10 +38,14 @@ def test_bits_and_limits_are_those_of_the_core() -> None:
 
     expected = {
         "order": order, "first_order": first_order, "verdicts": verdicts, "judgement": JUDGEMENT_BIT,
-        "excused": EXCUSED_BIT, "shared_place": SHARED_PLACE_BIT,
+        "excused": EXCUSED_BIT, "shared_place": SHARED_PLACE_BIT, "refund_requested": SELECTOR_BIT["refund_requested"],
+        "refunds": SELECTOR_BIT["refund_requested"] | SELECTOR_BIT["refund_completed"],
+        "minor_refund": MINOR_REFUND_BIT, "exchange": EXCHANGE_BIT, "amount_known": AMOUNT_KNOWN_BIT,
     }  # fmt: skip
     assert expected == _core.FEATURE_BITS
     assert _core.MAX_LINKED == MAX_LINKED
+    assert {SELECTOR_BIT[name] for name in SIZED} == {1 << position for position in _core.SIZED_POSITIONS}
+    assert {SELECTOR_BIT[name] << _core.FIRST_REFUND_SHIFT for name in SIZED} == set(FIRST_REFUND_BIT.values())
     assert set(_OPERATION_OF.values()) == set(_core.STATISTICS)
 
 

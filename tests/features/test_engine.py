@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from features_reference import compute_features
+from features_reference import compute_again, compute_features
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ordervet.errors import HistoryError
 from ordervet.features import FeatureEngine, LaterEvents, OrderEvents
-from random_events import SPEC, draw_events
+from random_events import SPEC, draw_events, list_cuts, sort_events
 
 HOUR, DAY = 3_600, 86_400
 SPANS = st.sampled_from([2 * HOUR, 3 * DAY, 40 * DAY, 400 * DAY])
@@ -74,15 +74,12 @@ def test_engine_serves_micro_batches_as_it_serves_the_whole(seed: int, span_s: i
 def test_engine_serves_events_one_by_one_as_it_serves_the_whole(seed: int, span_s: int, grain_s: int) -> None:
     orders, later = draw(seed, span_s, grain_s)
     whole = FeatureEngine(SPEC).advance(orders, later)
-    instants = np.concatenate([orders.seen_at, later.seen_at])
-    rank = np.concatenate([np.zeros(len(orders)), later.rank])
 
     engine, served = FeatureEngine(SPEC), np.full_like(whole, -1)
-    for at in np.lexsort((rank, instants)):
-        is_order = at < len(orders)
-        row = np.array([at]) if is_order else np.zeros(0, np.int64)
-        mark = np.zeros(0, np.int64) if is_order else np.array([at - len(orders)])
-        served[row] = engine.advance(orders.take(row), later.take(mark))
+    order = sort_events(orders, later)
+    for called in np.split(order, list_cuts(orders, later, order)):
+        rows, marks = called[called < len(orders)], called[called >= len(orders)] - len(orders)
+        served[rows] = engine.advance(orders.take(rows), later.take(marks))
 
     np.testing.assert_array_equal(served, whole)
 
@@ -152,21 +149,44 @@ def test_engine_gives_the_same_on_two_threads() -> None:
     np.testing.assert_array_equal(two, FeatureEngine(SPEC).advance(orders, later))
 
 
-def test_engine_answers_a_known_order_again_but_counts_it_once() -> None:
-    orders, later = draw(3, 3 * DAY, 1)
-    engine = FeatureEngine(SPEC)
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=SEEDS,
+    span_s=SPANS,
+    grain_s=GRAINS,
+    hot_from=st.sampled_from([1, 3, 8]),
+    later_us=st.sampled_from([0, 1, 7 * DAY * 10**6, 60 * DAY * 10**6, 120 * DAY * 10**6]),
+)
+def test_order_asked_about_again_is_told_of_all_but_its_own_events(
+    seed: int, span_s: int, grain_s: int, hot_from: int, later_us: int
+) -> None:
+    orders, later = draw(seed, span_s, grain_s)
+    engine = FeatureEngine(SPEC, hot_from=hot_from)
     engine.advance(orders, later)
-    last = np.array([int(np.argmax(orders.seen_at))])
-    again = orders.take(last)
-    now = engine.last_seen_at + 1
-    again = OrderEvents(again.order_id, np.array([now]), again.amount_minor, again.ids, again.own)
+    rows = np.random.default_rng(seed).choice(len(orders), 10, replace=False)
+    now = engine.last_seen_at + later_us
+    again = replace(orders.take(rows), seen_at=np.full(len(rows), now))
 
-    first = engine.advance(again, later.take(np.zeros(0, np.int64)))
-    again = OrderEvents(again.order_id, np.array([now + 1]), again.amount_minor, again.ids, again.own)
-    second = engine.advance(again, later.take(np.zeros(0, np.int64)))
+    served = engine.advance(again, LaterEvents.empty())
+    twice = engine.advance(again, LaterEvents.empty())
 
-    counts = [at for at, name in enumerate(SPEC.names) if "__count__order" in name]
-    np.testing.assert_array_equal(first[:, counts], second[:, counts])
+    expected = np.array([compute_again(orders, later, SPEC, int(row), now) for row in rows], np.float32)
+    np.testing.assert_array_equal(served, expected)
+    np.testing.assert_array_equal(twice, expected)
+
+
+def test_order_that_was_asked_about_again_is_counted_once() -> None:
+    orders, later = draw(3, 3 * DAY, 1)
+    asked, alone = FeatureEngine(SPEC), FeatureEngine(SPEC)
+    for engine in (asked, alone):
+        engine.advance(orders, later)
+    now = asked.last_seen_at + 1
+    asked.advance(replace(orders.take(np.arange(20)), seen_at=np.full(20, now)), LaterEvents.empty())
+    fresh = replace(orders, order_id=orders.order_id + np.uint64(1_000), seen_at=np.full(len(orders), now + 1))
+
+    served = asked.advance(fresh, LaterEvents.empty())
+
+    np.testing.assert_array_equal(served, alone.advance(fresh, LaterEvents.empty()))
 
 
 @pytest.mark.parametrize("n_orders", [300, 6_000])
@@ -195,18 +215,33 @@ def test_engine_refuses_events_from_before_the_last_one() -> None:
 
 
 @pytest.mark.parametrize("n_orders", [200, 6_000])
-def test_later_events_from_before_their_order_are_left_out(n_orders: int) -> None:
+def test_later_events_that_happened_before_their_order_are_left_out(n_orders: int) -> None:
     orders, later = draw(11, 40 * DAY, 60, n_orders=n_orders)
     early = later.take(np.arange(0, len(later), 2))
     at = np.searchsorted(np.sort(orders.order_id), early.order_id)
     order_seen_at = orders.seen_at[np.argsort(orders.order_id)][at]
-    early = replace(early, seen_at=np.maximum(order_seen_at - 1 - early.seen_at % (5 * DAY * 10**6), 0))
+    early_at = np.maximum(order_seen_at - 1 - early.seen_at % (5 * DAY * 10**6), 0)
+    early = replace(early, seen_at=early_at, happened_at=early_at)
     is_early = early.seen_at < order_seen_at
 
     served = FeatureEngine(SPEC).advance(orders, LaterEvents.concat([later, early.take(np.flatnonzero(is_early))]))
 
     assert is_early.any()
     np.testing.assert_array_equal(served, FeatureEngine(SPEC).advance(orders, later))
+
+
+def test_later_events_known_before_their_order_count_from_its_arrival() -> None:
+    orders, later = draw(11, 40 * DAY, 60, n_orders=3_000)
+    at = np.searchsorted(np.sort(orders.order_id), later.order_id)
+    order_seen_at = orders.seen_at[np.argsort(orders.order_id)][at]
+    waited = replace(later, seen_at=np.where(later.seen_at == order_seen_at, order_seen_at // 2, later.seen_at))
+    placed = replace(orders, placed_at=np.zeros(len(orders), np.int64))
+    arrived = replace(later, seen_at=np.maximum(later.seen_at, order_seen_at), happened_at=later.seen_at)
+
+    served = FeatureEngine(SPEC).advance(placed, replace(waited, happened_at=later.seen_at))
+
+    assert (waited.seen_at < order_seen_at).any()
+    np.testing.assert_array_equal(served, FeatureEngine(SPEC).advance(placed, arrived))
 
 
 def test_later_event_of_an_unknown_order_moves_the_clock_and_nothing_else() -> None:

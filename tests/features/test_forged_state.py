@@ -37,14 +37,18 @@ def put(arrays: dict[str, np.ndarray], name: str, row: int, word: int, value: in
     ("name", "word", "value", "reason"),
     [
         ("log/events", 4, 1 << 30, "order or class of an event"),
-        ("log/events", 5, 1 << 20, "order or class of an event"),
-        ("log/events", 5, -1, "order or class of an event"),
+        ("log/events", 5, 0xFFF, "order or class of an event"),
+        ("log/events", 5, 0xFFFFF000 - (1 << 32), "size of a refund"),
         ("log/events", 6, 1 << 20, "link of an event"),
+        ("log/before", 0, 1 << 20, "event before one of the same order"),
         ("log/events", 1, 1 << 30, "times of events"),
         ("log/judgements", 0, 7_000, "judgement"),
         ("log/judgements", 2, 1 << 20, "judgement"),
         ("log/orders", 0, 1 << 20, "standing verdict of an order"),
-        ("log/orders", 2, 1 << 20, "slot of an order"),
+        ("log/orders", 2, 1 << 20, "latest event of an order"),
+        ("log/orders", 3, 1 << 20, "slot of an order"),
+        ("log/values", 2, -1, "refunded part of an order"),
+        ("log/waiting", 10, 256, "rank of a waiting event"),
         ("buyer/slots", 0, -(1 << 20), "running totals of a slot"),
         ("buyer/slots", 0, 9, "number of events of a slot"),
         ("buyer/slots", 1, 1 << 20, "latest event of a slot"),
@@ -109,7 +113,7 @@ def test_table_without_an_empty_place_is_refused(name: str) -> None:
 def test_array_of_another_shape_or_type_is_refused(forge: Any) -> None:
     arrays, header, _ = draw_state()
 
-    for name in (name for name, array in arrays.items() if array.any() and name != "log/masks"):
+    for name in (name for name, array in arrays.items() if array.any() and name not in ("log/masks", "log/waiting")):
         with pytest.raises(HistoryError, match="does not fit this engine"):
             FeatureEngine.restore(SPEC, arrays | {name: np.ascontiguousarray(forge(arrays[name]))}, header)
 

@@ -18,8 +18,8 @@ def advance_one(engine: FeatureEngine, orders: OrderEvents) -> np.ndarray:
     """Hand one order over as a live scorer does."""
     ids = np.array([orders.ids[entity][0] for entity in engine.entities], np.uint64)
     return engine.advance_one(
-        int(orders.order_id[0]), int(orders.seen_at[0]), int(orders.amount_minor[0]), int(orders.read_mask()[0]), ids,
-        orders.own[0].tolist(),
+        int(orders.order_id[0]), int(orders.seen_at[0]), int(orders.seen_at[0]), int(orders.amount_minor[0]),
+        int(orders.read_mask()[0]), ids, orders.own[0].tolist(),
     )  # fmt: skip
 
 

@@ -10,7 +10,13 @@ import pyarrow as pa
 import pytest
 
 from ordervet.features import FeatureEngine
-from ordervet.features.events import EXCUSED_BIT, JUDGEMENT_BIT
+from ordervet.features.events import (
+    AMOUNT_KNOWN_BIT,
+    EXCHANGE_BIT,
+    EXCUSED_BIT,
+    JUDGEMENT_BIT,
+    MINOR_REFUND_BIT,
+)
 from ordervet.features.spec import (
     BASELINE_WINDOW,
     BURST_WINDOW,
@@ -19,6 +25,7 @@ from ordervet.features.spec import (
     PRIOR_PPM,
     RELATIVE,
     SELECTOR_BIT,
+    SIZED,
     SUM_COLUMNS,
     SYNCHRONY_WINDOW,
     WINDOWS_US,
@@ -38,32 +45,60 @@ def build_tables(connection: duckdb.DuckDBPyConnection, orders: OrderEvents, lat
     ids = {entity: pa.array(values, mask=values == 0) for entity, values in orders.ids.items()}
     order_table = pa.table(
         {
-            "row": np.arange(len(orders)), "id": orders.order_id, "t": orders.seen_at, "x": orders.amount_minor,
-            "mask": orders.read_mask(), **ids,
+            "row": np.arange(len(orders)), "id": orders.order_id, "t": orders.seen_at,
+            "placed": orders.read_placed_at(), "x": orders.amount_minor, "mask": orders.read_mask(), **ids,
         }
     )  # fmt: skip
     later_table = pa.table(
-        {"id": later.order_id, "t": later.seen_at, "mask": later.mask, "x": later.amount_minor, "rank": later.rank}
-    )
+        {
+            "id": later.order_id, "told": later.seen_at, "happened": later.read_happened_at(), "mask": later.mask,
+            "x": later.amount_minor, "rank": later.rank,
+        }
+    )  # fmt: skip
     connection.register("order_table", order_table)
     connection.register("later_table", later_table)
     connection.execute("create table orders as select * from order_table")
+    is_minor = f"mask & {MINOR_REFUND_BIT | EXCHANGE_BIT} <> 0"
+    of_order = "partition by id, mask & 24 order by t, rank, x desc, mask rows unbounded preceding"
+    # What comes before its order waits for it; a refund counts by its part of the order, at most what is left of it.
+    connection.execute(f"""
+        create table later as
+        with known as (
+            select l.*, greatest(told, o.t) as t, o.x as whole
+            from later_table l join orders o using (id) where told >= o.t or happened >= o.placed
+        ), asked as (
+            select *, case
+                when mask & {EXCHANGE_BIT} <> 0 then 0
+                when mask & {AMOUNT_KNOWN_BIT} <> 0 and whole > 0 then least(x * 1000000 // whole, 1000000)
+                when mask & {MINOR_REFUND_BIT} <> 0 then 0
+                else 1000000 end as part
+            from known
+        )
+        select *, case when mask & 24 = 0 then 1000000
+            else least(sum(part) over ({of_order}), 1000000) - least(sum(part) over ({of_order}) - part, 1000000)
+            end as size,
+            case when mask & 24 = 0 or {is_minor} then 0 else mask & ~coalesce(bit_or(
+                case when mask & 24 = 0 or {is_minor} then 0 else mask end
+            ) over (partition by id order by t, rank, x desc, mask rows between unbounded preceding and 1 preceding), 0)
+            end as first_as
+        from asked
+    """)
     entities = ", ".join(f"o.{entity}" for entity in orders.ids)
     connection.execute(f"""
         create table standing as
         with judged as (
             select *, lead(t, 1, {2**62}) over (partition by id order by t, rank) as until
-            from later_table where mask & {JUDGEMENT_BIT} <> 0
+            from later where mask & {JUDGEMENT_BIT} <> 0
         ), events as (
-            select id, t, x, {2**62} as until, mask | case
+            select id, t, x, 1000000 as size, 0 as first_as, {2**62} as until, mask | case
                 when buyer is not null and t = min(t) over (partition by buyer) then {SELECTOR_BIT["first_order"]}
                 else 0 end as mask
             from orders
-            union all select id, t, x, {2**62}, mask from later_table where mask & {JUDGEMENT_BIT} = 0
-            union all select id, t, x, until, mask from judged
+            union all select id, t, x, size, first_as, {2**62}, mask from later where mask & {JUDGEMENT_BIT} = 0
+            union all select id, t, x, size, 0, until, mask from judged
         )
         select row_number() over () as event,
-               e.t, e.mask, e.x, e.until, {entities} from events e join orders o using (id)
+               e.t, e.mask, e.x, e.size, e.first_as, e.until, {entities} from events e join orders o using (id)
     """)
 
 
@@ -73,13 +108,13 @@ def add_expectation(connection: duckdb.DuckDBPyConnection, selector: str, baseli
     connection.execute(f"""
         create or replace table standing as
         with known as (
-            select e.event, count(*) filter (where p.mask & {SELECTOR_BIT[selector]} <> 0) as n,
+            select e.event, coalesce(sum(p.size) filter (where p.mask & {SELECTOR_BIT[selector]} <> 0), 0) as n,
                    count(*) filter (where p.mask & {SELECTOR_BIT["order"]} <> 0) as m
             from standing e left join standing p
                 on p.{baseline} = e.{baseline} and p.t < e.t and p.t >= e.t - {WINDOWS_US[BASELINE_WINDOW]}
             group by e.event
         )
-        select e.*, least((n * 1000000 + {PRIOR_ORDERS * PRIOR_PPM[selector]}) // (m + {PRIOR_ORDERS}), 1000000)
+        select e.*, least((n + {PRIOR_ORDERS * PRIOR_PPM[selector]}) // (m + {PRIOR_ORDERS}), 1000000)
             as {column}
         from standing e join known using (event)
     """)
@@ -93,8 +128,9 @@ def write_sql(aggregation: Aggregation) -> str:
         window = {Statistic.DRIFT: LONG_WINDOW, Statistic.BURST: BURST_WINDOW}.get(statistic, aggregation.window)
         past += f" and e.t >= o.t - {WINDOWS_US[window]}"
 
-    def count(selector: str) -> str:
-        return f"count(*) filter (where e.mask & {SELECTOR_BIT[selector]} <> 0)"
+    def count(selector: str, where: str = "true") -> str:
+        chosen = f"filter (where e.mask & {SELECTOR_BIT[selector]} <> 0 and {where})"
+        return f"(coalesce(sum(e.size) {chosen}, 0) / 1e6)" if selector in SIZED else f"count(*) {chosen}"
 
     def total(what: str, where: str = "true") -> str:
         return f"sum(e.x) filter (where e.mask & {SELECTOR_BIT[SUM_COLUMNS[what]]} <> 0 and {where})::double"
@@ -103,17 +139,21 @@ def write_sql(aggregation: Aggregation) -> str:
     n_recent = f"nullif(count(*) filter (where e.mask & {SELECTOR_BIT['order']} <> 0 and {recent}), 0)"
     is_column = f"e.mask & {SELECTOR_BIT.get(column, 0)} <> 0"
     per_window = WINDOWS_US[BURST_WINDOW] // WINDOWS_US.get(aggregation.window, 1)
-    n_latest = f"count(*) filter (where {is_column} and e.t >= o.t - {WINDOWS_US[SYNCHRONY_WINDOW]})"
+    latest = f"e.t >= o.t - {WINDOWS_US[SYNCHRONY_WINDOW]}"
     known_ids = f"filter (where e.mask & {SELECTOR_BIT['order']} <> 0)"
     expectation = f"expected_{column}_{aggregation.baseline}"
     expected = f"coalesce(sum({expectation}) {known_ids}, 0) / 1e6"
+    exceeding = f"{'e.size' if column in SIZED else 1_000_000} * (1000000 - {expectation}) // 1000000"
     unexcused = f"{is_column} and e.mask & {EXCUSED_BIT} = 0"
     whole = "verdict" if column in ("malicious", "innocent") else "order"
+    n_first = f"count(*) filter (where e.first_as & {SELECTOR_BIT.get(column, 0)} <> 0)"
     value = {
-        Statistic.COUNT: lambda: count(column),
+        Statistic.COUNT: lambda: n_first if column in SIZED else count(column),
         Statistic.SHARE: lambda: f"{count(column)}::double / nullif({count(whole)}, 0)",
         Statistic.SUM: lambda: f"coalesce({total(column)}, 0)",
-        Statistic.MEAN: lambda: f"{total(column)} / {count(SUM_COLUMNS[column])}",
+        Statistic.MEAN: lambda: (
+            f"{total(column)} / count(*) filter (where e.mask & {SELECTOR_BIT[SUM_COLUMNS[column]]} <> 0)"
+        ),
         Statistic.RATIO: lambda: f"any_value(o.x)::double / nullif({total(column)} / {count('order')}, 0)",
         Statistic.DRIFT: lambda: (
             f"({total(column, recent)} / {n_recent}) / nullif({total(column)} / {count('order')}, 0)"
@@ -124,11 +164,10 @@ def write_sql(aggregation: Aggregation) -> str:
             f"1 - (count(distinct e.{column}) {known_ids} - 1)::double / (count(e.{column}) {known_ids} - 1) end"
         ),
         Statistic.BURST: lambda: (
-            f"(count(*) filter (where {is_column} and {recent}) + 1)::double "
-            f"/ ({count(column)} / {per_window}::double + 1)"
+            f"({count(column, recent)} + 1)::double / ({count(column)} / {per_window}::double + 1)"
         ),
-        Statistic.SYNCHRONY: lambda: f"{n_latest}::double / nullif({count(column)}, 0)",
-        Statistic.EXCESS: lambda: f"coalesce(sum(1000000 - {expectation}) filter (where {unexcused}), 0) / 1e6",
+        Statistic.SYNCHRONY: lambda: f"{count(column, latest)}::double / nullif({count(column)}, 0)",
+        Statistic.EXCESS: lambda: f"coalesce(sum({exceeding}) filter (where {unexcused}), 0) / 1e6",
         Statistic.EXPECTED: lambda: expected,
         Statistic.LIFT: lambda: f"({count(column)} + 1)::double / ({expected} + 1)",
         Statistic.RECENCY: lambda: f"(any_value(o.t) - max(e.t) filter (where {is_column})) / 1e6",

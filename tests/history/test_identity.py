@@ -1,16 +1,20 @@
-"""The rules of identity once more, one row at a time in plain Python."""
+"""What becomes of whole batches of rows: by columns, and by the rules alone, order id after order id."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from history_events import KINDS, build_events, order, outcome, plain, verdict
-from ordervet.entities import key_events
-from ordervet.history import History, IngestStatus
+from history_events import build_events, order, outcome, plain, verdict
+from ordervet.history import History
+from ordervet.history.admission import make_id
+from ordervet.history.ingest import build_batch
+from ordervet.history.rows import drop_replaced, row_schema, sort_rows, to_events
+from ordervet.history.views import settle
 
 if TYPE_CHECKING:
     import pytest
@@ -20,14 +24,18 @@ if TYPE_CHECKING:
 
 DAYS = st.sampled_from(["2025-11-01", "2025-11-02", "2025-11-03"])
 NAMES = st.sampled_from("AB")
-ORDERS = st.builds(order, NAMES, DAYS, st.sampled_from([1, 2]))
+SHOPS = st.sampled_from([None, None, "one", "two"])
+ORDERS = st.builds(order, NAMES, DAYS, st.sampled_from([1, 2]), shop_id=SHOPS)
 OUTCOMES = st.builds(
     outcome,
     NAMES,
-    st.sampled_from(["claim", "fulfilled"]),
+    st.sampled_from(["refund_requested", "fulfilled"]),
     DAYS,
-    amount_minor=st.sampled_from([None, 7]),
+    amount_minor=st.sampled_from([None, 7, 8]),
     blame=st.sampled_from([None, "unknown", "seller", "buyer"]),
+    outcome_id=st.sampled_from([None, None, "R1", "R2"]),
+    is_inferred=st.sampled_from([None, True]),
+    shop_id=SHOPS,
 )
 VERDICTS = st.builds(verdict, NAMES, st.sampled_from(["malicious", "innocent"]), DAYS)
 PARTS = st.builds(
@@ -39,59 +47,38 @@ PARTS = st.builds(
 
 
 class PlainHistory:
-    """What a history is, without a thought for speed."""
+    """A history that settles every row by the rules, without a thought for speed."""
 
-    def __init__(self) -> None:
-        self.rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    def __init__(self, key: Key) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._key = key
 
-    def ingest(self, parts: list[Events]) -> list[list[IngestStatus]]:
-        rows = [(n, kind, row) for n, part in enumerate(parts) for kind, row in self._list_rows(part)]
-        seen_at = {row["order_id"]: row["seen_at"] for _, kind, row in reversed(rows) if kind == "orders"}
-        seen_at |= {key[1]: row["seen_at"] for key, row in self.rows.items() if key[0] == "orders"}
-        statuses: list[list[IngestStatus]] = [[] for _ in parts]
-        for n, kind, row in rows:
-            statuses[n].append(self._add(kind, row, seen_at.get(row["order_id"])))
+    def ingest(self, parts: list[Events]) -> list[int]:
+        rows = _to_plain(build_batch(parts, self._key, recorded_at=0).rows)
+        statuses = [0] * len(rows)
+        groups: dict[int, list[int]] = defaultdict(list)
+        for at, row in enumerate(rows):
+            groups[row["id__order"]].append(at)
+        for name, places in groups.items():
+            stored = [row for row in self.rows if (row["name_id"] or row["id__order"]) == name]
+            settled = settle([rows[at] for at in places], stored, lambda text: make_id(text, self._key))
+            self.rows += settled.new
+            for at, status in zip(places, settled.statuses, strict=True):
+                statuses[at] = int(status)
         return statuses
 
-    def _list_rows(self, part: Events) -> list[tuple[str, dict[str, Any]]]:
-        """Every row with its number among equal outcomes: those with a blame first, by its name."""
-        listed = []
-        for kind in KINDS:
-            table = getattr(part, kind).to_pylist()
-            counts: Counter[tuple[Any, ...]] = Counter()
-            by_blame = lambda at: (table[at].get("blame") in (None, "unknown"), table[at].get("blame") or "")  # noqa: E731, B023 - used at once
-            for at in sorted(range(len(table)), key=by_blame):
-                identity = self._identify(kind, table[at])
-                table[at]["number"] = counts[identity] if kind == "outcomes" else 0
-                counts[identity] += 1
-            listed += [(kind, row) for row in table]
-        return listed
+    def read(self) -> pa.Table:
+        schema = row_schema()
+        plain_schema = pa.schema(
+            [(each.name, pa.int64() if pa.types.is_timestamp(each.type) else each.type) for each in schema]
+        )
+        built = pa.Table.from_pylist(self.rows, schema=plain_schema)
+        return sort_rows(drop_replaced(built.cast(schema)))
 
-    def _identify(self, kind: str, row: dict[str, Any]) -> tuple[Any, ...]:
-        if kind == "orders":
-            return kind, row["order_id"]
-        details = {name: value for name, value in row.items() if name not in {"blame", "seen_at", "order_id"}}
-        return kind, row["order_id"], tuple(details.items())
 
-    def _add(self, kind: str, row: dict[str, Any], order_seen_at: Any) -> IngestStatus:
-        if kind != "orders" and order_seen_at is not None and row["seen_at"] < order_seen_at:
-            return IngestStatus.EARLY
-        stored = self.rows.setdefault(self._identify(kind, row), row)
-        if stored is row:
-            return IngestStatus.ACCEPTED
-        is_open = stored.get("blame") in (None, "unknown")
-        if is_open and row.get("blame") not in (None, "unknown"):
-            stored["blame"] = row["blame"]
-            return IngestStatus.MERGED
-        return IngestStatus.KNOWN
-
-    def read(self) -> dict[str, list[dict[str, Any]]]:
-        seen_at = {key[1]: row["seen_at"] for key, row in self.rows.items() if key[0] == "orders"}
-        kinds: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
-        for (kind, order_id, *_), row in self.rows.items():
-            if order_id in seen_at and row["seen_at"] >= seen_at[order_id]:
-                kinds[kind].append({name: value for name, value in row.items() if name != "number"})
-        return kinds
+def _to_plain(rows: pa.Table) -> list[dict[str, Any]]:
+    columns = [column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in rows.columns]
+    return pa.table(columns, names=rows.column_names).to_pylist()
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -100,11 +87,12 @@ def test_history_equals_its_plain_twin(
     tmp_path_factory: pytest.TempPathFactory, key: Key, batches: list[list[Events]]
 ) -> None:
     history = History.open(tmp_path_factory.mktemp("store") / "history", key, create=True)
-    twin = PlainHistory()
+    twin = PlainHistory(key)
 
     for parts in batches:
-        statuses = [[status for kind in KINDS for status in part.statuses[kind]] for part in history.ingest_all(parts)]
+        statuses = [
+            int(status) for each in history.ingest_all(parts) for kind in each.statuses.values() for status in kind
+        ]
 
         assert statuses == twin.ingest(parts)
-    expected = key_events(build_events(**twin.read()), key)
-    assert plain(history.read()) == plain(expected)
+    assert plain(history.read()) == plain(to_events(twin.read(), key.key_id))

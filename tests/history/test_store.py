@@ -110,6 +110,7 @@ def test_earlier_version_is_read_until_its_files_are_removed(history: History) -
     history.ingest(build_events(orders=[order("A")], outcomes=[outcome("A")]))
     first = history.version
     history.ingest(build_events(orders=[order("B")], outcomes=[outcome("A", blame="seller")]))
+    history.compact()
 
     history.vacuum(keep_days=1)
     kept = history.read(version=first)
@@ -239,12 +240,12 @@ def test_history_is_not_made_among_other_files(tmp_path: Path, key: Key) -> None
 def test_table_of_another_program_or_protocol_is_refused(tmp_path: Path, key: Key) -> None:
     schema = pa.schema([("x", pa.int64())])
     DeltaTable.create(tmp_path / "foreign", schema)
-    newer = {"ordervet.key_id": key.key_id, "ordervet.protocol": "2"}
+    newer = {"ordervet.key_id": key.key_id, "ordervet.protocol": "3"}
     DeltaTable.create(tmp_path / "newer", schema, configuration=newer, raise_if_key_not_exists=False)
 
     with pytest.raises(HistoryError, match="foreign was not written by ordervet"):
         History.open(tmp_path / "foreign", key)
-    with pytest.raises(HistoryError, match="protocol 2, expected 1"):
+    with pytest.raises(HistoryError, match="protocol 3, expected 2"):
         History.open(tmp_path / "newer", key)
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from views_reference import IngestStatus, settle
+
+from ordervet.history.views import IngestStatus, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from views_reference import Row
+    from ordervet.history.views import Row
 
 MINUTE, HOUR, DAY = 60_000_000, 3_600_000_000, 86_400_000_000
 T0 = 1_762_300_000_000_000 // MINUTE * MINUTE
@@ -252,16 +253,17 @@ def test_a_blame_found_later_is_taken_over_and_unknown_does_not_take_it_back() -
     assert [row["blame"] for row in store.stand("outcome")] == ["seller"]
 
 
-def test_an_outcome_from_before_its_order_was_seen_is_set_aside_unless_it_arrived_live() -> None:
+def test_an_outcome_from_before_its_order_was_placed_is_set_aside_unless_it_arrived_live() -> None:
     late = order(T0) | {"seen_at": T0 + 10 * MINUTE}
-    early = outcome("refund_requested", T0 + 2 * MINUTE)
+    soon, early = outcome("refund_requested", T0 + 2 * MINUTE), outcome("claim", T0 - MINUTE)
 
     statuses = [
-        settle([dict(late, **KNOWN), dict(early, **KNOWN)], [], make_id, is_live=live).statuses
+        settle([dict(each, **KNOWN) for each in (late, soon, early)], [], make_id, is_live=live).statuses
         for live in (False, True)
     ]
 
-    assert statuses == [[IngestStatus.ACCEPTED, IngestStatus.EARLY], [IngestStatus.ACCEPTED, IngestStatus.ACCEPTED]]
+    accepted = IngestStatus.ACCEPTED
+    assert statuses == [[accepted, accepted, IngestStatus.EARLY], [accepted, accepted, accepted]]
 
 
 def test_what_was_known_stays_in_the_store_when_it_is_amended() -> None:

@@ -40,7 +40,7 @@ name = "dear"
 when = "amount_minor >= 500000"
 action = "review"
 owner = "risk team"
-expires = 2027-01-01
+expires = 2026-01-01
 """
 
 

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from groups_reference import compute_groups
 
-from ordervet.features.events import EXCUSED_BIT, JUDGEMENT_BIT, SHARED_PLACE_BIT
+from ordervet.features.events import (
+    AMOUNT_KNOWN_BIT,
+    EXCHANGE_BIT,
+    EXCUSED_BIT,
+    JUDGEMENT_BIT,
+    MINOR_REFUND_BIT,
+    SHARED_PLACE_BIT,
+)
 from ordervet.features.spec import (
     BASELINE_WINDOW,
     BURST_WINDOW,
@@ -21,6 +28,7 @@ from ordervet.features.spec import (
     PRIOR_PPM,
     RELATIVE,
     SELECTOR_BIT,
+    SIZED,
     SUM_COLUMNS,
     SYNCHRONY_WINDOW,
     WINDOWS_US,
@@ -39,13 +47,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PastEvent:
-    """One event as the definitions see it; `order` is the row of the order it is about."""
+    """One event as the definitions see it.
+
+    `order` is the row of the order it is about; a refund has a `size`, and is the first of its order to be what
+    `first_as` names.
+    """
 
     seen_at: int
     rank: int
     mask: int
     amount_minor: int
     order: int
+    size: int = 0
+    first_as: frozenset[str] = frozenset()
 
 
 def compute_features(orders: OrderEvents, later: LaterEvents, spec: FeatureSpec) -> NDArray[np.float32]:
@@ -55,33 +69,115 @@ def compute_features(orders: OrderEvents, later: LaterEvents, spec: FeatureSpec)
     -------
     shape (len(orders), n_features), float32
     """
+    events = list_events(orders, later)
+    return np.array(
+        [
+            compute_row(
+                row, int(orders.seen_at[row]), [e for e in events if e.seen_at < orders.seen_at[row]], orders, spec
+            )
+            for row in range(len(orders))
+        ],
+        np.float32,
+    ).reshape(len(orders), len(spec.names))
+
+
+def compute_again(orders: OrderEvents, later: LaterEvents, spec: FeatureSpec, row: int, now: int) -> list[float]:
+    """Compute the features of an order that is asked about again, without its own events (T7)."""
+    return compute_row(
+        row, now, [e for e in list_events(orders, later) if e.seen_at < now], orders, spec, is_again=True
+    )
+
+
+def list_events(orders: OrderEvents, later: LaterEvents) -> list[PastEvent]:
+    """List everything that counts, in the order seen."""
     row_of = {int(order_id): row for row, order_id in enumerate(orders.order_id)}
+    placed_at, happened_at = orders.read_placed_at(), later.read_happened_at()
     events = [
         PastEvent(int(orders.seen_at[row]), 0, int(mask), int(orders.amount_minor[row]), row)
         for row, mask in enumerate(orders.read_mask())
     ]
-    events += [
-        PastEvent(int(later.seen_at[at]), int(later.rank[at]), int(later.mask[at]), int(later.amount_minor[at]), row)
-        for at in range(len(later))
-        if (row := row_of.get(int(later.order_id[at]))) is not None
-    ]
-    events.sort(key=lambda event: (event.seen_at, event.rank))
-    events = _mark_first_orders(events, orders)
-    out = np.empty((len(orders), len(spec.names)), np.float32)
+    for at in range(len(later)):
+        row = row_of.get(int(later.order_id[at]))
+        if row is None:
+            continue
+        seen_at = int(later.seen_at[at])
+        if seen_at < orders.seen_at[row]:  # it waited for its order
+            if happened_at[at] < placed_at[row]:
+                continue
+            seen_at = int(orders.seen_at[row])
+        events.append(PastEvent(seen_at, int(later.rank[at]), int(later.mask[at]), int(later.amount_minor[at]), row))
+    events.sort(key=lambda event: (event.seen_at, event.rank, -event.amount_minor if event.rank else 0, event.mask))
+    return _measure_refunds(_mark_first_orders(events, orders), orders)
+
+
+def compute_row(
+    row: int, now: int, before: list[PastEvent], orders: OrderEvents, spec: FeatureSpec, *, is_again: bool = False
+) -> list[float]:
+    """Compute the features of one order at a time, of the events from before it."""
+    out = [float("nan")] * len(spec.names)
     for at, (column, _) in enumerate(spec.order_columns):
-        out[:, column] = orders.own[:, at]
-    for row in range(len(orders)):
-        known = _select_standing([event for event in events if event.seen_at < orders.seen_at[row]])
-        if spec.group_columns:
-            of_group = compute_groups(known, row, orders.ids, (orders.read_mask() & SHARED_PLACE_BIT) != 0)
-            for column, name in spec.group_columns:
-                out[row, column] = of_group[GROUP_NAMES.index(name)]
-        for column, aggregation in spec.aggregations:
-            if aggregation.statistic in RELATIVE:
-                out[row, column] = _compute_relative(aggregation, row, known, orders)
-            else:
-                out[row, column] = _compute_one(aggregation, row, known, orders)
+        out[column] = orders.own[row, at]
+    own = {id(event) for event in before if is_again and event.order == row}
+    everything = _select_standing(before)
+    known = [event for event in everything if id(event) not in own]
+    if spec.group_columns:
+        longest_us = max(_find_longest(spec, entity) for entity in spec.entities)
+        counted = [e for e in everything if id(e) not in own or now - e.seen_at > longest_us]
+        of_group = compute_groups(everything, counted, row, orders.ids, (orders.read_mask() & SHARED_PLACE_BIT) != 0)
+        for column, name in spec.group_columns:
+            out[column] = of_group[GROUP_NAMES.index(name)]
+    for column, aggregation in spec.aggregations:
+        if aggregation.statistic in (Statistic.RECENCY, Statistic.AGE):
+            out[column] = _compute_clock(aggregation, row, now, everything, own, orders, spec)
+        elif aggregation.statistic in RELATIVE:
+            out[column] = _compute_relative(aggregation, row, now, known, everything, orders)
+        else:
+            out[column] = _compute_one(aggregation, row, now, known, orders)
     return out
+
+
+def _find_longest(spec: FeatureSpec, entity: str) -> int:
+    """Find the longest window that is looked at for an entity; without any, that of all."""
+    reaches = {Statistic.DRIFT: LONG_WINDOW, Statistic.BURST: BURST_WINDOW}
+    of_entity: dict[str, list[int]] = {}
+    for _, each in spec.aggregations:
+        if each.window:
+            window = reaches.get(each.statistic, each.window)
+            of_entity.setdefault(each.entity, []).append(WINDOWS_US[window])
+        if each.baseline:
+            of_entity.setdefault(each.baseline, []).append(WINDOWS_US[BASELINE_WINDOW])
+    every = max((max(lengths) for lengths in of_entity.values()), default=0)
+    return max(of_entity.get(entity, [every]))
+
+
+def _measure_refunds(events: list[PastEvent], orders: OrderEvents) -> list[PastEvent]:
+    """Give each refund its part of its order, parts per million: at most what is left of it (W10)."""
+    used: dict[tuple[int, str], int] = {}
+    seen: set[tuple[int, str]] = set()
+    measured = []
+    for event in events:
+        kind = next(
+            (name for name in ("refund_requested", "refund_completed") if event.mask & SELECTOR_BIT[name]), None
+        )
+        if kind is None:
+            measured.append(event)
+            continue
+        whole = int(orders.amount_minor[event.order])
+        size = 0 if event.mask & MINOR_REFUND_BIT else 1_000_000
+        if event.mask & EXCHANGE_BIT:
+            size = 0
+        elif event.mask & AMOUNT_KNOWN_BIT and whole > 0:
+            size = min(event.amount_minor * 1_000_000 // whole, 1_000_000)
+        size = min(size, 1_000_000 - used.get((event.order, kind), 0))
+        used[event.order, kind] = used.get((event.order, kind), 0) + size
+        names = {name for name in SIZED if event.mask & SELECTOR_BIT[name]}
+        first_as = {name for name in names if (event.order, name) not in seen}
+        if event.mask & (MINOR_REFUND_BIT | EXCHANGE_BIT):
+            first_as = set()
+        else:
+            seen |= {(event.order, name) for name in names}
+        measured.append(replace(event, size=size, first_as=frozenset(first_as)))
+    return measured
 
 
 def _mark_first_orders(events: list[PastEvent], orders: OrderEvents) -> list[PastEvent]:
@@ -109,17 +205,40 @@ def _select_standing(events: list[PastEvent]) -> list[PastEvent]:
     return [event for at, event in enumerate(events) if not event.mask & JUDGEMENT_BIT or latest[event.order] == at]
 
 
-def _compute_one(aggregation: Aggregation, row: int, known: list[PastEvent], orders: OrderEvents) -> float:
-    ids, own_id, now = orders.ids[aggregation.entity], orders.ids[aggregation.entity][row], int(orders.seen_at[row])
+def _compute_clock(
+    aggregation: Aggregation,
+    row: int,
+    now: int,
+    everything: list[PastEvent],
+    own: set[int],
+    orders: OrderEvents,
+    spec: FeatureSpec,
+) -> float:
+    ids = orders.ids[aggregation.entity]
+    if ids[row] == 0:
+        return float("nan")
+    longest_us = _find_longest(spec, aggregation.entity)
+    past = [e for e in everything if ids[e.order] == ids[row] and e.mask & SELECTOR_BIT[aggregation.column]]
+    if not past:
+        return float("nan")
+    first, last = min(e.seen_at for e in past), max(e.seen_at for e in past)
+    recent = [event for event in past if now - event.seen_at <= longest_us]
+    owns = {event.seen_at for event in recent if id(event) in own}
+    others = [event.seen_at for event in recent if id(event) not in own]
+    told: int | None
+    if aggregation.statistic is Statistic.AGE:
+        told = min(others, default=None) if first in owns else first
+    else:
+        told = max(others, default=None if first in owns else first) if last in owns else last
+    return float("nan") if told is None else (now - told) / 1e6
+
+
+def _compute_one(aggregation: Aggregation, row: int, now: int, known: list[PastEvent], orders: OrderEvents) -> float:
+    ids, own_id = orders.ids[aggregation.entity], orders.ids[aggregation.entity][row]
     if own_id == 0:
         return float("nan")
     column, statistic = aggregation.column, aggregation.statistic
     past = [event for event in known if ids[event.order] == own_id]
-    if statistic in (Statistic.RECENCY, Statistic.AGE):
-        instants = [event.seen_at for event in past if event.mask & SELECTOR_BIT[column]]
-        if not instants:
-            return float("nan")
-        return (now - (max(instants) if statistic is Statistic.RECENCY else min(instants))) / 1e6
     long_past = [event for event in past if now - WINDOWS_US[LONG_WINDOW] <= event.seen_at < now]
     past = [event for event in past if now - WINDOWS_US[aggregation.window] <= event.seen_at < now]
     if statistic is Statistic.DISTINCT:
@@ -130,7 +249,7 @@ def _compute_one(aggregation: Aggregation, row: int, known: list[PastEvent], ord
         given = [value for value in ids_seen if value != 0]
         return 1 - (len(set(given)) - 1) / (len(given) - 1) if len(given) > 1 else float("nan")
     if statistic is Statistic.COUNT:
-        return float(_count(past, column))
+        return float(sum(1 for e in past if column in e.first_as) if column in SIZED else _count(past, column))
     if statistic is Statistic.SYNCHRONY:
         latest = [event for event in past if now - WINDOWS_US[SYNCHRONY_WINDOW] <= event.seen_at]
         return _count(latest, column) / _count(past, column) if _count(past, column) else float("nan")
@@ -152,17 +271,24 @@ def _compute_one(aggregation: Aggregation, row: int, known: list[PastEvent], ord
     return (total / n) / (long_total / long_n) if n and long_total else float("nan")
 
 
-def _compute_relative(aggregation: Aggregation, row: int, known: list[PastEvent], orders: OrderEvents) -> float:
-    ids, now = orders.ids[aggregation.entity], int(orders.seen_at[row])
+def _compute_relative(
+    aggregation: Aggregation,
+    row: int,
+    now: int,
+    known: list[PastEvent],
+    everything: list[PastEvent],
+    orders: OrderEvents,
+) -> float:
+    ids = orders.ids[aggregation.entity]
     if ids[row] == 0:
         return float("nan")
     opened_at, bit = now - WINDOWS_US[aggregation.window], SELECTOR_BIT[aggregation.column]
     past = [event for event in known if ids[event.order] == ids[row] and opened_at <= event.seen_at]
     if aggregation.statistic is Statistic.EXCESS:
         unexcused = [event for event in past if event.mask & bit and not event.mask & EXCUSED_BIT]
-        return sum(1_000_000 - _expect(aggregation, event, known, orders) for event in unexcused) / 1e6
+        return sum(_exceed(aggregation, event, everything, orders) for event in unexcused) / 1e6
     placed = [event for event in past if event.mask & SELECTOR_BIT["order"]]
-    expected = sum(_expect(aggregation, event, known, orders) for event in placed) / 1e6
+    expected = sum(_expect(aggregation, event, everything, orders) for event in placed) / 1e6
     return (
         expected
         if aggregation.statistic is Statistic.EXPECTED
@@ -170,18 +296,31 @@ def _compute_relative(aggregation: Aggregation, row: int, known: list[PastEvent]
     )
 
 
+def _exceed(aggregation: Aggregation, event: PastEvent, everything: list[PastEvent], orders: OrderEvents) -> int:
+    size = event.size if aggregation.column in SIZED else 1_000_000
+    return size * (1_000_000 - _expect(aggregation, event, everything, orders)) // 1_000_000
+
+
 def _expect(aggregation: Aggregation, event: PastEvent, known: list[PastEvent], orders: OrderEvents) -> int:
     """Compute the smoothed share of the baseline of an event's order, as known then, in parts per million."""
     prior, baseline = PRIOR_PPM[aggregation.column], orders.ids[aggregation.baseline]
     own_id, opened_at = baseline[event.order], event.seen_at - WINDOWS_US[BASELINE_WINDOW]
     past = [e for e in known if own_id and baseline[e.order] == own_id and opened_at <= e.seen_at < event.seen_at]
-    n, n_orders = _count(past, aggregation.column), _count(past, "order")
-    return min((n * 1_000_000 + PRIOR_ORDERS * prior) // (n_orders + PRIOR_ORDERS), 1_000_000)
+    n_ppm, n_orders = _count_ppm(past, aggregation.column), int(_count(past, "order"))
+    return min((n_ppm + PRIOR_ORDERS * prior) // (n_orders + PRIOR_ORDERS), 1_000_000)
 
 
 def _add_up(events: list[PastEvent], selector: str) -> tuple[int, int]:
-    return sum(e.amount_minor for e in events if e.mask & SELECTOR_BIT[selector]), _count(events, selector)
+    chosen = [event for event in events if event.mask & SELECTOR_BIT[selector]]
+    return sum(event.amount_minor for event in chosen), len(chosen)
 
 
-def _count(events: list[PastEvent], selector: str) -> int:
-    return sum(1 for event in events if event.mask & SELECTOR_BIT[selector])
+def _count(events: list[PastEvent], selector: str) -> float:
+    """Weigh events: how many, refunds by their size."""
+    n_ppm = _count_ppm(events, selector)
+    return n_ppm / 1e6 if selector in SIZED else n_ppm // 1_000_000
+
+
+def _count_ppm(events: list[PastEvent], selector: str) -> int:
+    chosen = [event for event in events if event.mask & SELECTOR_BIT[selector]]
+    return sum(event.size for event in chosen) if selector in SIZED else 1_000_000 * len(chosen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ordervet.features.spec import GROUP_KEYS, GROUP_MEASURES, GROUP_NAMES, MAX_LINKED, SELECTOR_BIT
+from ordervet.features.spec import GROUP_KEYS, GROUP_MEASURES, GROUP_NAMES, MAX_LINKED, SELECTOR_BIT, SIZED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,13 +13,18 @@ if TYPE_CHECKING:
 
 
 def compute_groups(
-    known: list[PastEvent], row: int, ids: dict[str, NDArray[np.uint64]], shared_place: NDArray[np.bool_]
+    known: list[PastEvent],
+    counted: list[PastEvent],
+    row: int,
+    ids: dict[str, NDArray[np.uint64]],
+    shared_place: NDArray[np.bool_],
 ) -> list[float]:
     """Compute the group features of one order by the definitions.
 
     Parameters
     ----------
     known : the standing events from before the order's instant, ascending
+    counted : those of them that count
     row : of the order
     ids : per entity, shape (n_orders,)
     shared_place : shape (n_orders,), the order goes to a place of many people
@@ -55,11 +60,17 @@ def compute_groups(
         new = links[waiting.pop()] - reached
         reached |= new
         waiting += new
-    of_group = [event for event in known if int(ids["buyer"][event.order]) in reached]
-    counts = [float(sum(1 for event in of_group if event.mask & SELECTOR_BIT[name])) for name in GROUP_MEASURES]
+    of_group = [event for event in counted if int(ids["buyer"][event.order]) in reached]
+    counts = [_count(of_group, name) for name in GROUP_MEASURES]
     n_malicious, n_innocent = counts[1], counts[2]
     share = n_malicious / (n_malicious + n_innocent) if n_malicious + n_innocent else float("nan")
     return [float(len(reached - {own})), *counts, share]
+
+
+def _count(events: list[PastEvent], selector: str) -> float:
+    if selector in SIZED:
+        return float(sum(1 for event in events if selector in event.first_as))
+    return float(sum(1 for event in events if event.mask & SELECTOR_BIT[selector]))
 
 
 def _list_keys(row: int, ids: dict[str, NDArray[np.uint64]], shared_place: NDArray[np.bool_]) -> list[tuple[str, int]]:

@@ -23,6 +23,7 @@ from ordervet.history.journal import Entry, create_journal, list_journals, read_
 from ordervet.history.snapshots import list_snapshots
 from ordervet.policy import DecisionCode, load_policy
 from ordervet.score import Scorer
+from ordervet.score.clock import now_us
 from ordervet.score.durable_state import DurableState
 from ordervet.score.online_state import OnlineState
 from ordervet.score.opening import open_state
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
 
 KEY = Key(bytes(range(16)))
 SPEC = build_spec(use_defaults=False, names=("buyer__count__order__90d",))
-START_US = 1_800_000_000_000_000
+START_US = 1_768_464_000_000_000
 
 
 def draw_order(name: str) -> dict[str, Any]:
-    return {"order_id": name, "placed_at": "2027-01-15 16:00", "amount_minor": 100, "buyer_id": "b"}
+    return {"order_id": name, "placed_at": "2026-01-15 16:00", "amount_minor": 100, "buyer_id": "b"}
 
 
 def open_scorer(folder: Path, now: list[int] | None = None, **options: Any) -> Scorer:
@@ -68,12 +69,12 @@ def read_orders(folder: Path) -> list[str]:
 def test_order_that_cannot_be_journalled_passes_and_is_not_taken(folder: Path, caplog) -> None:
     scorer = open_scorer(folder)
     scorer.score(draw_order("before"))
-    scorer.observe(Outcome(order_id="before", kind="fulfilled", happened_at="2027-01-15 16:00"))  # kernels are compiled
+    scorer.observe(Outcome(order_id="before", kind="fulfilled", happened_at="2026-01-15 16:00"))  # kernels are compiled
 
     with full_disk(10_000):
         decisions = [scorer.score(draw_order(f"full-{n}")) for n in range(40)]
         with pytest.raises(HistoryError, match=r"cannot be written.*the event was not accepted\nhint: free some space"):
-            scorer.observe(Outcome(order_id="before", kind="claim", happened_at="2027-01-15 17:00"))
+            scorer.observe(Outcome(order_id="before", kind="claim", happened_at="2026-01-15 17:00"))
     scorer.score(draw_order("after"))
     scorer.close()
 
@@ -189,7 +190,7 @@ def locked_folder() -> Iterator[Path]:
 
 
 def test_history_in_a_read_only_folder_is_read_when_that_is_asked_for(locked_folder: Path) -> None:
-    options = {"n_jobs": 1, "durability": "batch"}
+    options = {"n_jobs": 1, "durability": "batch", "clock": now_us}
 
     with pytest.raises(HistoryLockedError, match=r"cannot be written: Permission denied\nhint: .*read_only=True"):
         open_state(locked_folder, KEY, SPEC, is_read_only=False, **options)
@@ -216,12 +217,12 @@ def test_clock_that_jumps_back_is_told_once_and_arrivals_go_on(folder: Path, cap
 
 def test_event_before_its_order_and_verdicts_of_one_instant_are_served_as_a_replay_serves_them(folder: Path) -> None:
     scorer = open_scorer(folder)
-    scorer.observe(Outcome(order_id="t1", kind="claim", happened_at="2027-01-15 17:00"))
+    scorer.observe(Outcome(order_id="t1", kind="claim", happened_at="2026-01-15 16:00"))
     scorer.score(draw_order("t1"))
     scorer.score(draw_order("t2"))
     scorer.close()
 
     read = History.open(folder, KEY).read()
 
-    assert read.outcomes.num_rows == 0
-    assert read.orders["seen_at"].cast("int64").to_pylist() == [START_US + 1, START_US + 1]
+    assert read.outcomes["order_id"].to_pylist() == ["t1"]
+    assert read.orders["seen_at"].cast("int64").to_pylist() == [START_US, START_US]

@@ -84,7 +84,7 @@ def test_pace_survives_restarts_and_hands_on_no_more_than_the_capacity(folder: P
     cuts = {len(orders) * part // 6 for part in range(1, 6)}
 
     handed, scorer = run_evening(orders, folder, models_dir, cuts, Clock())
-    again = [scorer.score(order) for order in orders if order["order_id"] in handed]
+    again = [scorer.rescore(order) for order in orders if order["order_id"] in handed]
     scorer.close()
 
     assert len(handed) == len(set(handed)) == N
@@ -132,7 +132,7 @@ def test_a_release_stands_when_the_order_is_sent_again_also_to_the_next_process(
     by_id = {order["order_id"]: order for order in orders}
     clock.now_us += 1_000_000
 
-    scorer.observe(Verdict(order_id=handed[0], verdict="innocent", decided_at="2026-01-01"))
+    scorer.observe(Verdict(order_id=handed[0], verdict="innocent", decided_at=by_id[handed[0]]["placed_at"]))
     at_once = scorer.score(by_id[handed[0]])
     scorer.close()
     with Scorer.open(models_dir, history=folder / "history", policy=folder / "policy.toml", clock=clock) as later:

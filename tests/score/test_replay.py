@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ordervet.policy import Decision, Policy
 
 KEY = Key(bytes(range(16)))
-START_US = 1_800_000_000_000_000
+START_US = 1_768_464_000_000_000
 MINUTE_US = 60_000_000
 RULE = Rule(name="dear", when="amount_minor >= 60000", action="review", route="lead", owner="risk team")
 
@@ -43,7 +43,7 @@ def serve(folder: Path, model: Model, policy: Policy, n_orders: int = 14) -> lis
             clock[0] += int(rng.integers(0, 3)) * MINUTE_US
             order = {
                 "order_id": f"T{at:03d}",
-                "placed_at": "2027-01-15 20:00:00",
+                "placed_at": "2026-01-15 20:00:00",
                 "amount_minor": int(rng.integers(1000, 80000)),
                 "buyer_id": f"b{rng.integers(0, 5)}",
                 "phone": f"138000012{rng.integers(10, 13)}",
@@ -58,10 +58,10 @@ def serve(folder: Path, model: Model, policy: Policy, n_orders: int = 14) -> lis
             if at % 5 == 1:
                 clock[0] += MINUTE_US
                 scorer.observe(Verdict(order_id=order["order_id"], verdict="malicious", kind="scalping", by="desk",
-                                       decided_at="2027-01-15 20:00:00"))  # fmt: skip
+                                       decided_at="2026-01-15 20:00:00"))  # fmt: skip
             if at % 4 == 2:
                 scorer.observe(
-                    Outcome(order_id=order["order_id"], kind="refund_requested", happened_at="2027-01-15 20:00:00")
+                    Outcome(order_id=order["order_id"], kind="refund_requested", happened_at="2026-01-15 20:00:00")
                 )
     return served
 
@@ -123,7 +123,7 @@ def test_test_order_gets_what_its_id_names_alone_in_a_table_and_never_unless_all
     model: Model, order_id: str
 ) -> None:
     wanted = list_test_orders()[order_id]
-    order = {"order_id": order_id + "-1", "placed_at": "2027-01-15 20:00:00", "amount_minor": 100, "buyer_id": "b-1"}
+    order = {"order_id": order_id + "-1", "placed_at": "2026-01-15 20:00:00", "amount_minor": 100, "buyer_id": "b-1"}
     allowing = load_policy().model_copy(update={"allow_test_orders": True})
 
     alone = Scorer(model, allowing, KEY).score(order)
@@ -144,7 +144,7 @@ def test_test_orders_in_a_table_take_nobodys_slot(model: Model) -> None:
     allowing = load_policy().model_copy(update={"allow_test_orders": True, "capacity": Capacity(n=1, min_p=0.0)})
     ids = [*list_test_orders(), "T1"]
     table = pa.table(
-        {"order_id": ids, "placed_at": ["2027-01-15 20:00:00"] * len(ids), "amount_minor": [100] * len(ids)}
+        {"order_id": ids, "placed_at": ["2026-01-15 20:00:00"] * len(ids), "amount_minor": [100] * len(ids)}
     )
 
     rows = {row["order_id"]: row for row in Scorer(model, allowing, KEY).score_table(table).to_pylist()}
@@ -162,7 +162,7 @@ def test_policy_that_a_decision_names_is_kept_beside_the_history(
     History.open(tmp_path / "history", load_key(), create=True)
 
     with Scorer.open(models_dir, history=tmp_path / "history") as scorer:
-        decision = scorer.score({"order_id": "T1", "placed_at": "2027-01-15 20:00:00", "amount_minor": 100})
+        decision = scorer.score({"order_id": "T1", "placed_at": "2026-01-15 20:00:00", "amount_minor": 100})
 
     kept = find_policy(decision.policy_id, tmp_path / "history")
     events = History.open(tmp_path / "history", load_key()).read()

@@ -119,12 +119,12 @@ def test_observed_verdicts_move_the_score_of_the_buyers_next_order() -> None:
     model = build_verdict_model()
 
     def score_next_order(verdict: str) -> float:
-        now = [1_800_000_000_000_000]
+        now = [1_768_464_000_000_000]
         scorer = build_scorer(model, clock=lambda: now[0])
         for n in range(6):
             now[0] += 3_600_000_000
             scorer.score({**ORDER, "order_id": f"t{n}", "buyer_id": "b", "phone": "19900001111"})
-            scorer.observe(Verdict(order_id=f"t{n}", verdict=verdict, decided_at="2027-01-16 09:00"))
+            scorer.observe(Verdict(order_id=f"t{n}", verdict=verdict, decided_at="2026-01-16 09:00"))
         now[0] += 1
         return scorer.score({**ORDER, "order_id": "next", "buyer_id": "b", "phone": "19900001111"}).p_malicious or 0
 
@@ -161,7 +161,7 @@ def test_explain_adds_up_and_gives_reasons_for_a_passed_order(merchant: Events, 
     assert [abs(part[2]) for part in parts] == sorted((abs(part[2]) for part in parts), reverse=True)
 
 
-ORDER = {"order_id": "t1", "placed_at": "2027-01-15 20:00", "amount_minor": 5_000}
+ORDER = {"order_id": "t1", "placed_at": "2026-01-15 20:00", "amount_minor": 5_000}
 
 
 @pytest.mark.parametrize(
@@ -277,8 +277,8 @@ def test_history_from_files_equals_history_from_events(
     simulation: Simulation, merchant: Events, models_dir: Path, tmp_path: Path
 ) -> None:
     write_simulation(simulation, tmp_path, format="parquet")
-    later = {**ORDER, "placed_at": "2027-01-15 20:00", "buyer_id": merchant.orders["buyer_id"][7].as_py()}
-    clock = lambda: 1_800_000_000_000_000  # noqa: E731 - a clock that stands still
+    later = {**ORDER, "placed_at": "2026-01-15 20:00", "buyer_id": merchant.orders["buyer_id"][7].as_py()}
+    clock = lambda: 1_768_464_000_000_000  # noqa: E731 - a clock that stands still
 
     from_files = Scorer.open(models_dir, history=tmp_path, clock=clock).score(later)
     from_events = Scorer.open(models_dir, history=merchant, clock=clock).score(later)
@@ -288,7 +288,7 @@ def test_history_from_files_equals_history_from_events(
 
 
 def test_order_object_and_dict_are_scored_alike(model: Model) -> None:
-    clock = lambda: 1_800_000_000_000_000  # noqa: E731 - a clock that stands still
+    clock = lambda: 1_768_464_000_000_000  # noqa: E731 - a clock that stands still
 
     from_dict = build_scorer(model, clock=clock).score(ORDER)
     from_order = build_scorer(model, clock=clock).score(Order(**ORDER))

@@ -43,7 +43,7 @@ import gc, os, sys
 from ordervet.score import Scorer
 
 scorer = Scorer.open(history=sys.argv[1])
-order = {"order_id": "t1", "placed_at": "2027-01-15 16:00", "amount_minor": 100}
+order = {"order_id": "t1", "placed_at": "2026-01-15 16:00", "amount_minor": 100}
 print(scorer.score(order).code, flush=True)
 if os.fork() == 0:
     with scorer:
@@ -73,7 +73,7 @@ def keyed(monkeypatch: pytest.MonkeyPatch) -> Key:
 def draw_order(number: int) -> dict[str, Any]:
     return {
         "order_id": f"t{number}",
-        "placed_at": "2027-01-15 16:00",
+        "placed_at": "2026-01-15 16:00",
         "amount_minor": 100 + number,
         "buyer_id": f"b{number % 20}",
         "phone": f"1990000{number % 7:04d}",
@@ -116,7 +116,7 @@ def test_threads_take_turns_and_every_event_is_in_the_table_once(folder: Path) -
             else:
                 scorer.score(draw_order(number))
             if at % 4 == 0:
-                scorer.observe(Outcome(order_id=f"t{number}", kind="claim", happened_at="2027-01-15 17:00"))
+                scorer.observe(Outcome(order_id=f"t{number}", kind="claim", happened_at="2026-01-15 17:00"))
 
     with ThreadPoolExecutor(N_THREADS) as pool:
         list(pool.map(work, range(N_THREADS)))
@@ -133,9 +133,9 @@ def test_features_that_threads_were_served_equal_a_replay(model: Model, folder: 
 
     class Recorder(DurableState):
         def add_order(self, one: Any) -> Any:
-            matrix = super().add_order(one)
-            served[one.keyed.order_id] = matrix.copy()
-            return matrix
+            taken = super().add_order(one)
+            served[one.keyed.order_id] = taken.matrix.copy()
+            return taken
 
     scorer = Scorer(model, load_policy(), KEY, state=Recorder(History.open(folder, KEY), KEY, model.spec))
     with ThreadPoolExecutor(8) as pool:
@@ -170,7 +170,7 @@ def test_forked_child_passes_orders_with_a_code_and_logs_once(folder: Path, capl
 @pytest.mark.parametrize(
     "call",
     [
-        lambda scorer: scorer.observe(Outcome(order_id="t1", kind="claim", happened_at="2027-01-15 17:00")),
+        lambda scorer: scorer.observe(Outcome(order_id="t1", kind="claim", happened_at="2026-01-15 17:00")),
         lambda scorer: scorer.flush(),
         lambda scorer: scorer.erase_buyer("b1"),
         lambda scorer: scorer.refresh(),
@@ -286,13 +286,13 @@ def test_scorer_refuses_to_be_pickled_or_copied(folder: Path, make_copy: Callabl
 
 @pytest.mark.usefixtures("keyed")
 def test_reader_refreshes_what_the_writer_has_stored_since(models_dir: Path, folder: Path) -> None:
-    now = [1_800_000_000_000_000]
+    now = [1_768_464_000_000_000]
     writer = Scorer.open(models_dir, history=folder, clock=lambda: now[0])
     writer.score(draw_order(5))
     writer.flush()
     now[0] += 1_000_000
     reader = Scorer.open(models_dir, history=folder, read_only=True, clock=lambda: now[0])
-    seen_by_both, claim = draw_order(25), Outcome(order_id="t25", kind="claim", happened_at="2027-01-15 17:00")
+    seen_by_both, claim = draw_order(25), Outcome(order_id="t25", kind="claim", happened_at="2026-01-15 17:00")
     for scorer in (reader, writer):
         scorer.score(seen_by_both)
     now[0] += 1_000_000

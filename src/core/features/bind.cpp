@@ -40,18 +40,20 @@ class BoundEngine {
     one_.ids.resize(shape.n_entities);
   }
 
-  void advance(const Column<std::uint64_t>& id, const Column<std::int64_t>& seen_at, const Column<std::int64_t>& amount,
+  void advance(const Column<std::uint64_t>& id, const Column<std::int64_t>& placed_at,
+               const Column<std::int64_t>& seen_at, const Column<std::int64_t>& amount,
                const Column<std::int64_t>& mask, const std::vector<Column<std::uint64_t>>& ids,
-               const Column<std::uint64_t>& later_id, const Column<std::int64_t>& later_seen_at,
+               const Column<std::uint64_t>& later_id, const Column<std::int64_t>& later_happened_at,
+               const Column<std::int64_t>& later_seen_at,
                const Column<std::int64_t>& later_mask, const Column<std::int64_t>& later_amount,
                const Column<std::uint8_t>& later_rank, const std::optional<Matrix>& own,
                const std::optional<Output>& out) {
     const std::size_t n = id.shape(0), n_later = later_id.shape(0);
     if (ids.size() != engine_.n_entities()) throw std::invalid_argument("ids of another number of entities");
-    Orders orders{view(id, n), view(seen_at, n), view(amount, n), view(mask, n), {}};
+    Orders orders{view(id, n), view(placed_at, n), view(seen_at, n), view(amount, n), view(mask, n), {}};
     for (const Column<std::uint64_t>& each : ids) orders.ids.push_back(view(each, n));
-    const LaterEvents later{view(later_id, n_later), view(later_seen_at, n_later), view(later_mask, n_later),
-                            view(later_amount, n_later), view(later_rank, n_later)};
+    const LaterEvents later{view(later_id, n_later),   view(later_happened_at, n_later), view(later_seen_at, n_later),
+                            view(later_mask, n_later), view(later_amount, n_later),      view(later_rank, n_later)};
     if (own && (own->shape(0) != n || own->shape(1) != own_columns_.size()))
       throw std::invalid_argument("own features of another shape");
     const std::span<float> rows = out ? view_rows(*out, n) : std::span<float>();
@@ -66,7 +68,7 @@ class BoundEngine {
     engine_.advance(orders, later, rows);
   }
 
-  void advance_one(std::uint64_t id, std::int64_t seen_at, std::int64_t amount, std::int64_t mask,
+  void advance_one(std::uint64_t id, std::int64_t placed_at, std::int64_t seen_at, std::int64_t amount, std::int64_t mask,
                    const Column<std::uint64_t>& ids, const std::vector<double>& own, const Output& out) {
     if (own.size() != own_columns_.size()) throw std::invalid_argument("own features of another number");
     const std::span<const std::uint64_t> each = view(ids, engine_.n_entities());
@@ -74,6 +76,7 @@ class BoundEngine {
     const nb::gil_scoped_release others_run;
     const std::lock_guard alone(mutex_);
     one_.id = {&id, 1};
+    one_.placed_at = {&placed_at, 1};
     one_.seen_at = {&seen_at, 1};
     one_.amount = {&amount, 1};
     one_.mask = {&mask, 1};
@@ -180,9 +183,9 @@ void bind_features(nb::module_& module) {
           nb::kw_only(), nb::arg("entities"), nb::arg("groups").none(), nb::arg("own_columns"), nb::arg("n_features"),
           nb::arg("n_weights"), nb::arg("prior_orders"), nb::arg("first_order_entity"), nb::arg("hot_from"),
           nb::arg("n_threads"))
-      .def("advance", &BoundEngine::advance, nb::kw_only(), nb::arg("order_id"), nb::arg("seen_at"), nb::arg("amount"),
-           nb::arg("mask"), nb::arg("ids"), nb::arg("later_id"), nb::arg("later_seen_at"), nb::arg("later_mask"),
-           nb::arg("later_amount"), nb::arg("later_rank"), nb::arg("own").none(), nb::arg("out").none())
+      .def("advance", &BoundEngine::advance, nb::kw_only(), nb::arg("order_id"), nb::arg("placed_at"),
+           nb::arg("seen_at"), nb::arg("amount"), nb::arg("mask"), nb::arg("ids"), nb::arg("later_id"),
+           nb::arg("later_happened_at"), nb::arg("later_seen_at"), nb::arg("later_mask"), nb::arg("later_amount"), nb::arg("later_rank"), nb::arg("own").none(), nb::arg("out").none())
       .def("advance_one", &BoundEngine::advance_one)
       .def("compact", &BoundEngine::compact)
       .def("export_state", &BoundEngine::export_state)
@@ -201,6 +204,14 @@ void bind_features(nb::module_& module) {
   bits["judgement"] = kJudgementBit;
   bits["excused"] = kExcusedBit;
   bits["shared_place"] = kSharedPlaceBit;
+  bits["refund_requested"] = kRefundRequestedBit;
+  bits["refunds"] = kRefundBits;
+  bits["minor_refund"] = kMinorRefundBit;
+  bits["exchange"] = kExchangeBit;
+  bits["amount_known"] = kAmountKnownBit;
   module.attr("FEATURE_BITS") = bits;
+  module.attr("SIZE_SOURCE") = kSizeSource;
+  module.attr("SIZED_POSITIONS") = nb::cast(kSizedPositions);
+  module.attr("FIRST_REFUND_SHIFT") = kFirstRefundShift;
   module.attr("MAX_LINKED") = kMaxLinked;
 }

@@ -51,6 +51,9 @@ Engine::Engine(const Shape& shape, const std::vector<EntityArrays>& entities, co
 }
 
 void Engine::build_entities() {
+  for (const EntityArrays& each : arrays_) {
+    for (const std::int64_t length : each.windows_us) longest_us_ = std::max(longest_us_, length);
+  }
   const auto has_features = [](const EntityArrays& each) {
     return !each.cells.empty() || !each.clocks.empty() || !each.operations.empty();
   };
@@ -65,17 +68,16 @@ void Engine::build_entities() {
   for (std::size_t at = 0; at < arrays_.size(); ++at) {
     EntityPlan plan(arrays_[at], shape_);
     if (plan.own != at) throw std::invalid_argument("the plan of the features is wrong: order of entities");
-    for (const Window& window : plan.windows) longest_us_ = std::max(longest_us_, window.length_us);
     const bool is_planned = has_features(arrays_[at]);
     if (is_planned) {
       if (plan.level >= arrays_.size()) throw std::invalid_argument("the plan of the features is wrong: level");
       levels_.resize(std::max(levels_.size(), plan.level + 1));
       levels_[plan.level].push_back(at);
     }
-    entities_.emplace_back(std::move(plan), is_planned ? link++ : -1, shape_.hot_from, *log_);
+    entities_.emplace_back(std::move(plan), is_planned ? link++ : -1, shape_.hot_from, longest_us_, *log_);
   }
   if (group_plan_) {
-    groups_.emplace(*group_plan_, shape_, *log_);
+    groups_.emplace(*group_plan_, shape_, longest_us_, *log_);
     levels_.resize(std::max<std::size_t>(levels_.size(), 1));
     levels_[0].push_back(kGroups);
   }
@@ -160,9 +162,13 @@ void Engine::advance(const Orders& orders, const LaterEvents& later, std::span<f
   sort_by(by_time_, n_orders,
           [&](std::uint32_t one, std::uint32_t other) { return orders.seen_at[one] < orders.seen_at[other]; });
   sort_by(by_seen_, n_later, [&](std::uint32_t one, std::uint32_t other) {
-    return std::pair(later.seen_at[one], later.rank[one]) < std::pair(later.seen_at[other], later.rank[other]);
+    const auto key = [&](std::uint32_t at) {
+      return std::tuple(later.seen_at[at], Due{later.rank[at], later.amount[at], later.mask[at], 0}.key());
+    };
+    return key(one) < key(other);
   });
   is_broken_ = true;
+  due_.clear();
   last_seen_at_ = latest;
   std::span<const std::uint32_t> more_orders = by_time_, more_later = by_seen_;
   do {
@@ -174,7 +180,7 @@ void Engine::advance(const Orders& orders, const LaterEvents& later, std::span<f
                                  return later.seen_at[each] < until;
                                });
     const auto n_seen = static_cast<std::size_t>(end - more_later.begin());
-    advance_part(orders, later, {more_orders.first(n), more_later.first(n_seen), until}, out);
+    advance_part(orders, later, {more_orders.first(n), more_later.first(n_seen), until, is_last}, out);
     more_orders = more_orders.subspan(n);
     more_later = more_later.subspan(n_seen);
   } while (!more_orders.empty());
@@ -213,11 +219,11 @@ void Engine::place_orders(const Orders& orders, std::span<const std::uint32_t> b
     const std::uint64_t id = orders.id[by_time[at]];
     rows_[at] = log_->order_rows.assign(id);
     is_new_[at] = static_cast<std::size_t>(rows_[at]) == log_->orders.size();
-    if (is_new_[at]) log_->orders.append();
+    if (is_new_[at]) log_->orders.append(), log_->values.append();
   }
 }
 
-/// Merge a part into the log: by the time seen, at one time orders first, later events by rank.
+/// Merge a part into the log: by the time seen, at one time orders first, later events as `Due::key` has it.
 void Engine::append(const Orders& orders, const LaterEvents& later, const Part& part, bool are_asked) {
   constexpr std::size_t kAhead = 12;  // SPEED: benchmarks/bench_features.py
   out_row_.clear();
@@ -228,12 +234,20 @@ void Engine::append(const Orders& orders, const LaterEvents& later, const Part& 
     const bool is_order =
         order < part.orders.size() && (other == part.later.size() || orders.seen_at[part.orders[order]] <=
                                                                          later.seen_at[part.later[other]]);
+    const std::int64_t seen_at = is_order ? orders.seen_at[part.orders[order]] : later.seen_at[part.later[other]];
+    if (!due_.empty() && seen_at > due_at_) append_due();
     if (is_order) {
       const std::uint32_t at = part.orders[order];
       const std::int32_t row = rows_[order];
-      const std::int64_t mask = is_new_[order] ? orders.mask[at] | log_->mark_first(orders.seen_at[at], row) : 0;
+      const std::int64_t mask =
+          is_new_[order] ? orders.mask[at] | log_->mark_first(seen_at, row) : orders.mask[at] & kSharedPlaceBit;
       out_row_.push_back(are_asked ? static_cast<std::int32_t>(at) : -1);
-      log_->append(orders.seen_at[at], orders.amount[at], mask, row);
+      log_->append(seen_at, orders.amount[at], mask, row);
+      if (is_new_[order] && log_->has_waiting()) {
+        for (const Waiting& each : log_->take_waiting(orders.id[at], orders.placed_at[at]))
+          due_.push_back({static_cast<std::uint8_t>(each.rank), each.amount, each.mask, row});
+        due_at_ = seen_at;
+      }
       n_rows += is_new_[order];
       ++order;
     } else {
@@ -241,13 +255,30 @@ void Engine::append(const Orders& orders, const LaterEvents& later, const Part& 
       if (other + kAhead < part.later.size())
         log_->order_rows.prefetch_id(later.order_id[part.later[other + kAhead]]);
       const std::int32_t row = log_->order_rows.find(later.order_id[at]);
-      if (row >= 0 && row < n_rows) {
+      if (row < 0 || row >= n_rows) {
+        log_->wait({later.order_id[at], seen_at, later.happened_at[at], later.mask[at], later.amount[at],
+                    later.rank[at]});
+      } else if (!due_.empty()) {
+        due_.push_back({later.rank[at], later.amount[at], later.mask[at], row});
+      } else {
         out_row_.push_back(-1);
-        log_->append(later.seen_at[at], later.amount[at], later.mask[at], row);
+        log_->append(seen_at, later.amount[at], later.mask[at], row);
       }
       ++other;
     }
   }
+  // NOTE: events of the last instant may follow in the next part, and are merged with what is due.
+  if (!due_.empty() && (part.is_last || part.until > due_at_)) append_due();
+}
+
+/// Append what is due at an instant, after its orders.
+void Engine::append_due() {
+  std::stable_sort(due_.begin(), due_.end(), [](const Due& one, const Due& other) { return one.key() < other.key(); });
+  for (const Due& each : due_) {
+    out_row_.push_back(-1);
+    log_->append(due_at_, each.amount, each.mask, each.order);
+  }
+  due_.clear();
 }
 
 /// Replay the new events for some entities, chunk by chunk: what a chunk reads and writes stays in a near cache.
@@ -273,7 +304,7 @@ void Engine::compact() {
   const std::size_t n_expired = log_->count_before(last_seen_at_ - longest_us_);
   for (Entity& each : entities_) each.compact(last_seen_at_, n_expired);
   if (groups_) groups_->compact(n_expired);
-  log_->compact(n_expired);
+  log_->compact(n_expired, last_seen_at_ - longest_us_);
   next_look_ = log_->events.size() + kLookEvery;
 }
 

@@ -16,6 +16,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <tuple>
 
 namespace ordervet::features {
 
@@ -48,8 +49,8 @@ class Engine {
 
   /// Add events; write the features of the orders, row by row as given, unless `out` is empty.
   ///
-  /// An order that is known is answered as of now, from the ids of its first sight, and counted once. Later events of
-  /// an order that is not known, or not yet, are left out. Throws EarlierEventsError.
+  /// An order that is known is answered as of now, from the ids of its first sight and without its own events, and
+  /// counted once. Later events of an order that is not known yet wait for it. Throws EarlierEventsError.
   void advance(const Orders& orders, const LaterEvents& later, std::span<float> out);
 
   /// Let the events that have left every window leave the state too; a batch does so when they are more than half.
@@ -69,11 +70,23 @@ class Engine {
   struct Part {
     std::span<const std::uint32_t> orders, later;  ///< as seen
     std::int64_t until;                            ///< events before this time count when it is through
+    bool is_last;
+  };
+
+  /// A later event whose order is known, among those of one instant.
+  struct Due {
+    std::uint8_t rank;
+    std::int64_t amount, mask;
+    std::int32_t order;
+
+    /// Refunds are measured in an order that does not depend on how they came.
+    auto key() const { return std::tuple(rank, ~amount, mask); }  // the largest amount first
   };
 
   void advance_part(const Orders& orders, const LaterEvents& later, const Part& part, std::span<float> out);
   void place_orders(const Orders& orders, std::span<const std::uint32_t> by_time);
   void append(const Orders& orders, const LaterEvents& later, const Part& part, bool are_asked);
+  void append_due();
   void replay(std::span<const std::size_t> share, const Batch& batch, std::int64_t until);
   void compact_if_worth();
   void build_entities();
@@ -104,6 +117,8 @@ class Engine {
   std::vector<std::uint32_t> by_time_, by_seen_;
   std::vector<std::int32_t> rows_, out_row_;
   std::vector<char> is_new_;
+  std::vector<Due> due_;  ///< at `due_at_`, where something waited for an order of that instant
+  std::int64_t due_at_ = kNever;
 };
 
 }  // namespace ordervet::features

@@ -6,7 +6,8 @@ namespace ordervet::features {
 
 namespace {
 
-constexpr std::int64_t kMillion = 1'000'000;
+/// Stands for the row of an order where none is left out.
+constexpr std::int32_t kNoOrder = -1;
 
 std::size_t find_pair_home(std::uint64_t key, std::size_t column, std::size_t size) {
   std::uint64_t mixed = key + column * 0xC2B2AE3D27D4EB4FU;
@@ -26,7 +27,7 @@ std::size_t Pair::find_home(std::size_t size) const {
   return find_pair_home(key, static_cast<std::size_t>(column), size);
 }
 
-Entity::Entity(EntityPlan given, std::int64_t link, std::int64_t hot_from, Log& log)
+Entity::Entity(EntityPlan given, std::int64_t link, std::int64_t hot_from, std::int64_t longest_us, Log& log)
     : plan(std::move(given)),
       slots(sizeof(Slot) + plan.clocks.size() * sizeof(Clock)),
       records(record_bytes(plan)),
@@ -34,6 +35,7 @@ Entity::Entity(EntityPlan given, std::int64_t link, std::int64_t hot_from, Log& 
       log_(log),
       link_(link),
       hot_from_(static_cast<std::int32_t>(hot_from)),
+      longest_us_(plan.windows.empty() ? longest_us : plan.windows.back().length_us),
       scratch_sums_(plan.n_sums + 1),  // so that totals are never at null
       scratch_counts_(plan.n_counts),
       noted_(plan.values.size()),
@@ -155,13 +157,15 @@ void Entity::replay(std::size_t begin, std::size_t end, std::int64_t until, cons
       prefetch_further(event + kNext, ring_[(event + kNext) % kRing]);
     }
     const std::int32_t out_row = batch.out_row[event - batch.first];
-    const bool is_asked = classes_[log_.events[event].kind].is_asked;
-    if (out_row < 0 && !is_asked) continue;
+    const EventClass& kind = classes_[log_.events[event].kind];
+    if (out_row < 0 && !kind.is_asked) continue;
     const std::int32_t slot = ring_[event % kRing];
     const std::int64_t now = log_.events[event].seen_at;
     apply_until(event, now, event);
-    const Totals totals = slot >= 0 ? find_totals(slot, now) : Totals{};
-    if (is_asked) weigh(event, totals);
+    const bool is_again = out_row >= 0 && !kind.is_order;
+    const std::int32_t without = is_again ? log_.events[event].order : kNoOrder;
+    const Totals totals = slot >= 0 ? find_totals(slot, now, without) : Totals{};
+    if (kind.is_asked) weigh(event, totals);
     if (out_row >= 0) write(slot, totals, log_.events[event], batch.row(out_row));
   }
   apply_until(end, until, end - 1);
@@ -212,6 +216,12 @@ void Entity::apply(std::int32_t slot_number, std::int32_t event_number) {
   slot.n_events = std::min(n_events, hot_from_);
 }
 
+inline std::int64_t Entity::value_of(std::int32_t event, std::int64_t source) const {
+  if (source == kAmountSource) return log_.events[event].amount;
+  if (source == kSizeSource) return log_.events[event].size;
+  return log_.weights_of(event)[source];
+}
+
 /// Add an event to the totals of some windows, or take it out.
 inline void Entity::add(const Totals& totals, const EventClass& kind, std::int32_t event, std::size_t first_window,
                  std::size_t end_window, bool is_added) const {
@@ -220,20 +230,84 @@ inline void Entity::add(const Totals& totals, const EventClass& kind, std::int32
     totals.counts[kind.counts[at]] += one;
   for (std::size_t at = kind.sum_start[first_window]; at < kind.sum_start[end_window]; ++at) {
     const auto [place, source] = kind.sums[at];
-    const std::int64_t value = source < 0 ? log_.events[event].amount : log_.weights_of(event)[source];
+    const std::int64_t value = value_of(event, source);
     totals.sums[place] += is_added ? static_cast<std::uint64_t>(value) : 0U - static_cast<std::uint64_t>(value);
   }
 }
 
-/// Return what a slot has in its windows; nothing where that is so.
-Totals Entity::find_totals(std::int32_t slot_number, std::int64_t now) {
+/// Return what a slot has in its windows, without one order's events; nothing where that is so.
+Totals Entity::find_totals(std::int32_t slot_number, std::int64_t now, std::int32_t without) {
   const Slot& slot = slots[slot_number];
-  if (!slot.is_hot()) return rescan(slot.latest[0], now);
+  if (!slot.is_hot()) return rescan(slot.latest[0], now, without);
   if (now > records[slot.record()].wake_at) expire(slot.record(), now);
-  return totals_of(slot.record());
+  const Totals running = totals_of(slot.record());
+  if (without == kNoOrder) return running;
+  const Totals totals{scratch_sums_, scratch_counts_};
+  std::copy(running.sums.begin(), running.sums.end(), totals.sums.begin());
+  std::copy(running.counts.begin(), running.counts.end(), totals.counts.begin());
+  take_out(slot.record(), now, without, totals);
+  return totals;
 }
 
-Totals Entity::rescan(std::int32_t latest, std::int64_t now) {
+/// Take the events of one order out of a copy of a hot id's totals.
+void Entity::take_out(std::int32_t record, std::int64_t now, std::int32_t order, const Totals& totals) const {
+  const auto bound = static_cast<std::int32_t>(applied);
+  for (std::int32_t event = log_.orders[order].latest_1 - 1; event >= 0; event = log_.before[event]) {
+    const Event& past = log_.events[event];
+    const EventClass& kind = classes_[past.kind];
+    if (event >= bound || !kind.is_listed) continue;
+    const bool is_standing = !kind.is_judgement || !log_.is_taken_back(event, bound);
+    for (std::size_t window = 0; window < plan.windows.size(); ++window) {
+      if (now - past.seen_at > plan.windows[window].length_us) continue;
+      if (is_standing) add(totals, kind, event, window, window + 1, false);
+      if (!kind.is_order) continue;
+      for (const ValueCount& each : plan.windows[window].known)
+        totals.counts[each.place] -= pair_key(record, order, each.column) != 0;
+      for (const ValueCount& each : plan.windows[window].distinct) {
+        const std::uint64_t key = pair_key(record, order, each.column);
+        if (key == 0) continue;
+        const std::int32_t latest = pairs[find_pair(key, each.column)].node;
+        if (nodes[latest].event != event) continue;  // a later order has the same value
+        const std::int32_t before = value_links(latest)[each.column].before;
+        totals.counts[each.place] -= before < tails(record)[window].node;
+      }
+    }
+  }
+}
+
+/// Find the first and the last time of a clock without one order's events of the longest window (docs/definitions.md
+/// T7).
+Clock Entity::clock_without(std::int32_t slot_number, std::size_t at, std::int64_t now, std::int32_t order) const {
+  const Slot& slot = slots[slot_number];
+  Clock clock = clocks(slot_number)[at], others{kNever, kNever};
+  bool is_first = false, is_last = false;
+  for (std::int32_t event = log_.orders[order].latest_1 - 1; event >= 0; event = log_.before[event]) {
+    const Event& own = log_.events[event];
+    if (event >= static_cast<std::int32_t>(applied) || now - own.seen_at > longest_us_ ||
+        !(log_.masks[own.kind] & plan.clocks[at]))
+      continue;
+    is_first |= own.seen_at == clock.first;
+    is_last |= own.seen_at == clock.last;
+  }
+  if (!is_first && !is_last) return clock;
+  const auto note = [&](std::int32_t event) {
+    const Event& past = log_.events[event];
+    if (now - past.seen_at > longest_us_ || past.order == order || !(log_.masks[past.kind] & plan.clocks[at])) return;
+    if (others.first == kNever || past.seen_at < others.first) others.first = past.seen_at;
+    others.last = std::max(others.last, past.seen_at);
+  };
+  if (slot.is_hot()) {
+    for (std::int32_t node = tails(slot.record()).back().node; node >= 0; node = nodes[node].next)
+      note(nodes[node].event);
+  } else {
+    for (std::int32_t event = slot.latest[0]; event >= 0; event = log_.links(event)[link_]) note(event);
+  }
+  if (is_last) clock.last = others.last != kNever || is_first ? others.last : clock.first;
+  if (is_first) clock.first = others.first;
+  return clock;
+}
+
+Totals Entity::rescan(std::int32_t latest, std::int64_t now, std::int32_t without) {
   if (latest < 0 || plan.windows.empty()) return {};
   const std::int64_t longest = plan.windows.back().length_us;
   std::int64_t age = now - log_.events[latest].seen_at;
@@ -250,9 +324,10 @@ Totals Entity::rescan(std::int32_t latest, std::int64_t now) {
     if (age > longest) break;
     while (age > plan.windows[window].length_us) ++window;
     const EventClass& kind = classes_[past.kind];
-    if (!kind.is_judgement || !log_.is_taken_back(event, bound))
+    const bool is_told = past.order != without;
+    if (is_told && (!kind.is_judgement || !log_.is_taken_back(event, bound)))
       add(totals, kind, event, window, plan.windows.size(), true);
-    if (kind.is_order && !plan.values.empty()) count_values(past.order, window);
+    if (is_told && kind.is_order && !plan.values.empty()) count_values(past.order, window);
     event = log_.links(event)[link_];
   }
   return totals;
@@ -307,7 +382,7 @@ void Entity::add_node(std::int32_t record_number, std::int32_t event_number, std
   const Event event = log_.events[event_number];
   const EventClass& kind = classes_[event.kind];
   const auto latest = static_cast<std::int32_t>(nodes.append());
-  nodes[latest] = {0, event_number, event.kind, -1, 0};
+  nodes[latest] = {0, event_number, static_cast<std::int32_t>(event.kind), -1, 0};
   if (kind.is_order) enter_values(record_number, latest, event.order);
   if (!kind.is_judgement || !log_.is_taken_back(event_number, bound))
     add(totals_of(record_number), kind, event_number, 0, plan.windows.size(), true);
@@ -434,15 +509,19 @@ void Entity::weigh(std::size_t event, const Totals& totals) {
   const std::int64_t mask = log_.mask_of(event);
   const std::span<std::int32_t> weights = log_.weights_of(event);
   for (const Ask& ask : plan.asks) {
-    std::int64_t n = 0, n_orders = 0;
-    if (totals) n = totals.counts[ask.count], n_orders = totals.counts[ask.n_orders];
+    std::int64_t size = 0, n_orders = 0;
+    if (totals) {
+      size = std::clamp<std::int64_t>(totals.millionths(ask.count), 0, kMaxRows * kMillion);
+      n_orders = totals.counts[ask.n_orders];
+    }
     const std::int64_t share = std::min(
-        (n * kMillion + plan.prior_orders * ask.prior_ppm) / (n_orders + plan.prior_orders), kMillion);
+        (size + plan.prior_orders * ask.prior_ppm) / (n_orders + plan.prior_orders), kMillion);
     std::int64_t weight = 0;
     if (mask & kOrderBit) {
       weight = share;
     } else if ((mask & ask.selector) && !(mask & kExcusedBit)) {
-      weight = kMillion - share;
+      const std::int64_t own = mask & kRefundBits ? std::int64_t{log_.events[event].size} : kMillion;
+      weight = own * (kMillion - share) / kMillion;
     }
     weights[ask.weight] = static_cast<std::int32_t>(weight);
   }
@@ -460,9 +539,10 @@ void Entity::write(std::int32_t slot, const Totals& totals, const Event& event, 
   } else {
     for (std::size_t at = 0; at < empty_values_.size(); ++at) out[plan.operations[at].column] = empty_values_[at];
   }
-  const std::span<const Clock> of_slot = clocks(slot);
+  const bool is_again = !classes_[event.kind].is_order;
   for (const Operation& each : plan.clock_operations) {
-    const Clock& clock = of_slot[each.places[0]];
+    const std::size_t at = each.places[0];
+    const Clock clock = is_again ? clock_without(slot, at, event.seen_at, event.order) : clocks(slot)[at];
     const std::int64_t time = each.statistic == Statistic::recency ? clock.last : clock.first;
     out[each.column] = time == kNever ? kNan : static_cast<float>(static_cast<double>(event.seen_at - time) / 1e6);
   }

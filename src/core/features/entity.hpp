@@ -9,6 +9,9 @@
 // of them is added up anew, event by event. A hot id keeps totals per window: an event is added once, and taken out
 // once per window when it expires. Both fill the same totals, and features do not depend on which ids are hot.
 //
+// An order that is asked about again is told of all but its own events: they are left out of what is added up, and taken
+// out of a copy of running totals.
+//
 // Exact distinct counts: a node knows the next node with the same value, so that an expiring order lowers the count only
 // where no later one carries the value.
 
@@ -75,14 +78,25 @@ struct Totals {
 
   explicit operator bool() const { return sums.data() != nullptr; }
   double sum(std::size_t place) const { return static_cast<double>(static_cast<std::int64_t>(sums[place])); }
-  double count(std::size_t place) const { return static_cast<double>(static_cast<std::int32_t>(counts[place])); }
+
+  /// How many events; of sizes whole ones, with fractions.
+  double count(std::size_t place) const {
+    if (place >= counts.size()) return sum(place - counts.size()) / static_cast<double>(kMillion);
+    return static_cast<double>(static_cast<std::int32_t>(counts[place]));
+  }
+
+  /// Likewise, in parts per million.
+  std::int64_t millionths(std::size_t place) const {
+    if (place >= counts.size()) return static_cast<std::int64_t>(sums[place - counts.size()]);
+    return counts[place] * kMillion;
+  }
 };
 
 /// What an event of one class does to a slot of this entity.
 struct EventClass {
   struct SumTouch {
     std::size_t place;
-    std::int64_t source;  ///< -1: the amount, else a column of weights
+    std::int64_t source;  ///< as `Cell::source`
   };
 
   bool is_listed = false;     ///< some cell or clock counts it
@@ -111,7 +125,7 @@ void write_features(std::span<const Operation> operations, const Totals& totals,
 class Entity {
  public:
   /// An entity that is only counted by others has a plan without windows and clocks, and `link` -1.
-  Entity(EntityPlan plan, std::int64_t link, std::int64_t hot_from, Log& log);
+  Entity(EntityPlan plan, std::int64_t link, std::int64_t hot_from, std::int64_t longest_us, Log& log);
 
   const EntityPlan plan;
   IdMap ids;
@@ -163,8 +177,10 @@ class Entity {
   void apply(std::int32_t slot, std::int32_t event);
   void add(const Totals& totals, const EventClass& kind, std::int32_t event, std::size_t first_window,
            std::size_t end_window, bool is_added) const;
-  Totals find_totals(std::int32_t slot, std::int64_t now);
-  Totals rescan(std::int32_t latest, std::int64_t now);
+  Totals find_totals(std::int32_t slot, std::int64_t now, std::int32_t without);
+  Totals rescan(std::int32_t latest, std::int64_t now, std::int32_t without);
+  void take_out(std::int32_t record, std::int64_t now, std::int32_t order, const Totals& totals) const;
+  Clock clock_without(std::int32_t slot, std::size_t at, std::int64_t now, std::int32_t order) const;
   void count_values(std::int32_t order, std::size_t window);
   std::int32_t count_live(std::int32_t latest, std::int64_t now) const;
   void make_hot(std::int32_t slot, std::int32_t n_live, std::int32_t bound);
@@ -173,6 +189,7 @@ class Entity {
   void take_back(std::int32_t record, std::int32_t event);
   void expire(std::int32_t record, std::int64_t now);
   void weigh(std::size_t event, const Totals& totals);
+  std::int64_t value_of(std::int32_t event, std::int64_t source) const;
   void write(std::int32_t slot, const Totals& totals, const Event& event, std::span<float> out) const;
   std::uint64_t pair_key(std::int32_t record, std::int32_t order, std::size_t column) const;
   std::size_t find_pair(std::uint64_t key, std::size_t column) const;
@@ -186,10 +203,11 @@ class Entity {
   Log& log_;
   std::int64_t link_;
   std::int32_t hot_from_;
+  std::int64_t longest_us_;  ///< its longest window; without one that of all entities
   std::vector<EventClass> classes_;
   std::size_t n_pairs_ = 0;
   std::array<std::int32_t, kRing> ring_{};      ///< slots of the events around the present one
-  std::vector<std::uint64_t> scratch_sums_;     ///< of a rescan
+  std::vector<std::uint64_t> scratch_sums_;     ///< of a rescan, or a copy of running totals
   std::vector<std::uint32_t> scratch_counts_;   ///< likewise
   std::vector<std::vector<std::int32_t>> noted_;  ///< likewise, per column of values those that have been counted
   enum class Seen : char { absent, again, first };

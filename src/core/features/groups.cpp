@@ -4,7 +4,8 @@
 
 namespace ordervet::features {
 
-Groups::Groups(const GroupPlan& given, const Shape& shape, Log& log) : plan(given), log_(log) {
+Groups::Groups(const GroupPlan& given, const Shape& shape, std::int64_t longest_us, Log& log)
+    : plan(given), log_(log), longest_us_(longest_us) {
   const auto require = [](bool holds) {
     if (!holds) throw std::invalid_argument("the plan of the features is wrong: groups");
   };
@@ -97,12 +98,12 @@ void Groups::unite_users(std::size_t event, std::int64_t mask) {
 }
 
 /// Add what a mask says of an event's order to the totals of its buyer's group, or take it out.
-void Groups::count(std::size_t event, std::int64_t mask, std::uint32_t one) {
+void Groups::count(std::size_t event, std::int64_t mask, bool is_added) {
   const std::int32_t buyer = log_.slots(log_.events[event].order)[plan.buyer];
   if (buyer < 0 || members[buyer].parent_1 == 0) return;
   Member& root = members[find_root(buyer)];
   for (std::size_t at = 0; at < kGroupMeasures; ++at) {
-    if (mask & plan.measures[at]) root.totals[at] += one;
+    if (mask & plan.measures[at]) root.totals[at] += is_added ? 1U : ~0U;
   }
 }
 
@@ -118,9 +119,9 @@ void Groups::apply_time(std::size_t begin, std::size_t end) {
     const std::int64_t mask = log_.mask_of(event);
     if (mask & kJudgementBit) {
       const std::int32_t replaced = log_.judgement_of(event).replaced_kind;
-      if (replaced >= 0) count(event, log_.masks[replaced], ~0U);
+      if (replaced >= 0) count(event, log_.masks[replaced], false);
     }
-    count(event, mask, 1);
+    count(event, mask, true);
   }
 }
 
@@ -146,6 +147,19 @@ void Groups::add_group(std::int32_t buyer, Sums& sums) {
     sums.totals[at] += static_cast<std::int32_t>(members[root].totals[at]);
 }
 
+/// Take an order's own events of the longest window out of the totals of its buyer's group.
+void Groups::take_out(std::int32_t order, std::int64_t now, Sums& sums) const {
+  const auto bound = static_cast<std::int32_t>(applied);
+  for (std::int32_t event = log_.orders[order].latest_1 - 1; event >= 0; event = log_.before[event]) {
+    const std::int64_t mask = log_.mask_of(event);
+    if (event >= bound || now - log_.events[event].seen_at > longest_us_) continue;
+    if ((mask & kJudgementBit) && log_.is_taken_back(event, bound)) continue;
+    for (std::size_t at = 0; at < kGroupMeasures; ++at) {
+      if (mask & plan.measures[at]) sums.totals[at] -= 1;
+    }
+  }
+}
+
 /// Write the features of the group that an order would join.
 void Groups::write(std::size_t event, std::span<float> out) {
   const std::span<const std::int32_t> slots = log_.slots(log_.events[event].order);
@@ -156,6 +170,7 @@ void Groups::write(std::size_t event, std::span<float> out) {
   if (buyer >= 0 && members[buyer].parent_1 != 0) {
     add_group(buyer, sums);
     sums.n_buyers -= 1;
+    if (!(mask & kOrderBit)) take_out(log_.events[event].order, log_.events[event].seen_at, sums);
   }
   for (std::size_t at = 0; at < kGroupKeys; ++at) {
     const Key* key = find_key(slots, at, mask);
@@ -165,14 +180,15 @@ void Groups::write(std::size_t event, std::span<float> out) {
     if (key->n_users > 0 && key->n_users <= kMaxLinked && !is_own) add_group(key->users[0], sums);
   }
   constexpr std::size_t kMalicious = 1, kInnocent = 2, kShare = 1 + kGroupMeasures;
-  const std::int64_t n_decided = sums.totals[kMalicious] + sums.totals[kInnocent];
+  const auto total = [&sums](std::size_t at) { return static_cast<double>(sums.totals[at]); };
+  const double n_decided = total(kMalicious) + total(kInnocent);
   for (std::size_t at = 0; at < plan.columns.size(); ++at) {
     if (plan.columns[at] < 0) continue;
     double value = std::numeric_limits<double>::quiet_NaN();
     if (is_known && at == 0) value = static_cast<double>(sums.n_buyers);
-    if (is_known && at > 0 && at < kShare) value = static_cast<double>(sums.totals[at - 1]);
+    if (is_known && at > 0 && at < kShare) value = total(at - 1);
     if (is_known && at == kShare && n_decided > 0)
-      value = static_cast<double>(sums.totals[kMalicious]) / static_cast<double>(n_decided);
+      value = total(kMalicious) / n_decided;
     out[plan.columns[at]] = static_cast<float>(value);
   }
 }

@@ -37,7 +37,7 @@ struct GroupPlan {
 class Groups {
  public:
   /// Throws std::invalid_argument where a number of the plan points nowhere.
-  Groups(const GroupPlan& plan, const Shape& shape, Log& log);
+  Groups(const GroupPlan& plan, const Shape& shape, std::int64_t longest_us, Log& log);
 
   const GroupPlan plan;
   Rows<Member> members;
@@ -67,16 +67,18 @@ class Groups {
   void prefetch_users(std::size_t event) const;
   void join_users(std::size_t event, std::int64_t mask);
   void unite_users(std::size_t event, std::int64_t mask);
-  void count(std::size_t event, std::int64_t mask, std::uint32_t one);
+  void count(std::size_t event, std::int64_t mask, bool is_added);
   void apply_time(std::size_t begin, std::size_t end);
   void apply_until(std::size_t end, std::int64_t now);
   void add_group(std::int32_t buyer, Sums& sums);
+  void take_out(std::int32_t order, std::int64_t now, Sums& sums) const;
   void write(std::size_t event, std::span<float> out);
 
   // SPEED: benchmarks/bench_features.py. How many events ahead keys and members are asked for, and those they lead to.
   static constexpr std::size_t kFar = 16, kNear = 8;
 
   Log& log_;
+  std::int64_t longest_us_;
 };
 
 }  // namespace ordervet::features

@@ -1,5 +1,7 @@
 #include "log.hpp"
 
+#include <utility>
+
 namespace ordervet::features {
 
 Log::Log(const Shape& shape, std::size_t n_links)
@@ -14,34 +16,97 @@ Log::Log(const Shape& shape, std::size_t n_links)
     throw std::invalid_argument("the plan of the features is wrong: entity of first orders");
 }
 
-std::int32_t Log::find_class(std::int64_t mask) {
+std::uint32_t Log::find_class(std::int64_t mask) {
   const auto found = std::find(masks.begin(), masks.end(), mask);
+  const auto kind = static_cast<std::uint32_t>(found - masks.begin());
   if (found == masks.end()) {
+    if (kind == kMaxKinds) throw std::invalid_argument("events of too many kinds");
     masks.push_back(mask);
-    return static_cast<std::int32_t>(masks.size() - 1);
   }
-  return static_cast<std::int32_t>(found - masks.begin());
+  return kind;
 }
 
 void Log::append(std::int64_t seen_at, std::int64_t amount, std::int64_t mask, std::int32_t order) {
-  const std::int32_t kind = find_class(mask);
+  mask |= mark_refund(mask, order);
+  const std::uint32_t kind = find_class(mask);
+  const std::uint32_t size = measure(amount, mask, order);
   const auto number = static_cast<std::int32_t>(events.append());
   if (n_weights_ > 0) weights.append();
+  Standing& standing = orders[order];
   if (mask & kJudgementBit) {
     const std::size_t judgement = judgements.append();
-    Standing& standing = orders[order];
-    std::int32_t before = -1;
+    std::int32_t takes_back = -1;
     if (standing.judgement_1 > 0) {
       Judgement& replaced = judgements[standing.judgement_1 - 1];
-      before = replaced.event;
+      takes_back = replaced.event;
       replaced.taken_back_by = number;
     }
-    judgements[judgement] = {number, before, -1, standing.kind_1 - 1};
-    standing = {static_cast<std::int32_t>(judgement + 1), kind + 1};
+    judgements[judgement] = {number, takes_back, -1, standing.kind_1 - 1};
+    standing.judgement_1 = static_cast<std::int32_t>(judgement + 1);
+    standing.kind_1 = static_cast<std::int32_t>(kind + 1);
     amount = static_cast<std::int64_t>(judgement);
   }
-  events[number] = {seen_at, amount, order, kind};
-  for (std::int32_t& before : links(number)) before = -1;
+  events[number] = {seen_at, amount, order, kind, size};
+  before[before.append()] = standing.latest_1 - 1;
+  standing.latest_1 = number + 1;
+  for (std::int32_t& link : links(number)) link = -1;
+}
+
+/// The bits of what a refund is the first of its order to be; what is not a return of anything never is.
+std::int64_t Log::mark_refund(std::int64_t mask, std::int32_t order) {
+  if (!(mask & kRefundBits) || (mask & (kMinorRefundBit | kExchangeBit))) return 0;
+  std::int64_t bits = 0;
+  for (const int position : kSizedPositions) {
+    const std::int64_t bit = std::int64_t{1} << position;
+    if ((mask & bit) && !(values[order].refunded & bit)) bits |= bit << kFirstRefundShift;
+  }
+  values[order].refunded |= mask;
+  return bits;
+}
+
+/// Measure a refund: its part of the order's amount, at most what was left of it; docs/definitions.md W10.
+std::uint32_t Log::measure(std::int64_t amount, std::int64_t mask, std::int32_t order) {
+  Value& value = values[order];
+  if (mask & kOrderBit) value.amount = amount;
+  if (!(mask & kRefundBits)) return 0;
+  std::int32_t& used = mask & kRefundRequestedBit ? value.requested : value.completed;
+  std::int64_t size = mask & kMinorRefundBit ? 0 : kMillion;
+  if (mask & kExchangeBit) {
+    size = 0;
+  } else if ((mask & kAmountKnownBit) && value.amount > 0) {
+    // NOTE: of sums beyond all money the millionth part is near enough, and does not overflow.
+    size = amount >= value.amount           ? kMillion
+           : value.amount < kForever / kMillion ? amount * kMillion / value.amount
+                                            : amount / (value.amount / kMillion);
+  }
+  size = std::clamp<std::int64_t>(size, 0, kMillion - used);
+  used += static_cast<std::int32_t>(size);
+  return static_cast<std::uint32_t>(size);
+}
+
+void Log::wait(const Waiting& event) {
+  if (event.order_id == 0) return;
+  const std::size_t row = waiting.append();
+  waiting[row] = event;
+  waiting_of_.emplace(event.order_id, row);
+}
+
+std::vector<Waiting> Log::take_waiting(std::uint64_t order_id, std::int64_t placed_at) {
+  std::vector<Waiting> taken;
+  const auto [first, last] = waiting_of_.equal_range(order_id);
+  for (auto each = first; each != last; ++each) {
+    const Waiting event = std::exchange(waiting[each->second], Waiting{});
+    if (event.happened_at >= placed_at) taken.push_back(event);
+  }
+  waiting_of_.erase(first, last);
+  return taken;
+}
+
+void Log::find_waiting() {
+  waiting_of_.clear();
+  for (std::size_t row = 0; row < waiting.size(); ++row) {
+    if (waiting[row].order_id != 0) waiting_of_.emplace(waiting[row].order_id, row);
+  }
 }
 
 std::int64_t Log::mark_first(std::int64_t seen_at, std::int32_t order) {
@@ -71,16 +136,24 @@ void Log::set_first_order_slots(std::size_t n_buyers) {
   while (first_seen.size() < n_buyers) first_seen[first_seen.append()] = kNever;
 }
 
-void Log::compact(std::size_t n_expired) {
+void Log::compact(std::size_t n_expired, std::int64_t expired_before) {
+  Rows<Waiting> still;
+  for (std::size_t row = 0; row < waiting.size(); ++row) {
+    if (waiting[row].order_id != 0 && waiting[row].seen_at >= expired_before) still[still.append()] = waiting[row];
+  }
+  waiting = std::move(still);
+  find_waiting();
   const auto moved = static_cast<std::int32_t>(n_expired);
   std::size_t n_judgements = 0;
   while (n_judgements < judgements.size() && judgements[n_judgements].event < moved) ++n_judgements;
   const auto judgements_moved = static_cast<std::int32_t>(n_judgements);
   events.erase_front(n_expired);
+  before.erase_front(n_expired);
   if (n_weights_ > 0) weights.erase_front(n_expired);
   judgements.erase_front(n_judgements);
   for (std::size_t event = 0; event < events.size(); ++event) {
-    for (std::int32_t& before : links(event)) before = std::max(before - moved, -1);
+    for (std::int32_t& link : links(event)) link = std::max(link - moved, -1);
+    before[event] = std::max(before[event] - moved, -1);
     if (mask_of(event) & kJudgementBit) events[event].amount -= judgements_moved;
   }
   for (std::size_t at = 0; at < judgements.size(); ++at) {
@@ -92,6 +165,7 @@ void Log::compact(std::size_t n_expired) {
   for (std::size_t order = 0; order < orders.size(); ++order) {
     Standing& standing = orders[order];
     standing.judgement_1 = std::max(standing.judgement_1 - judgements_moved, 0);
+    standing.latest_1 = std::max(standing.latest_1 - moved, 0);
   }
 }
 

@@ -1,7 +1,11 @@
 // The log of events, in the order seen, and the orders they are about.
 //
-//     event       when seen, amount, row of the order, class | per entity the event before it in the same slot, -1: none
-//     order       its standing verdict | per entity the slot of its id, -1: not known
+//     event       when seen, amount, row of the order, class, size of a refund
+//                 | per entity the event before it in the same slot, -1: none
+//     before      of an event: the one before it of the same order, -1: none, or it has left the log
+//     order       its standing verdict, its latest event | per entity the slot of its id, -1: not known
+//     value       of an order: its amount, and how much of it has been asked back and paid back
+//     waiting     a later event of an order that has not come yet; it counts from the order's arrival on
 //     judgement   of a verdict or correction, which has no amount but its number here: what it takes back, and what
 //                 takes it back
 //     weights     of an event, what baselines led one to expect of it, parts per million
@@ -15,6 +19,7 @@
 #include "plan.hpp"
 
 #include <limits>
+#include <unordered_map>
 
 namespace ordervet::features {
 
@@ -28,8 +33,11 @@ struct Event {
   std::int64_t seen_at;
   std::int64_t amount;
   std::int32_t order;
-  std::int32_t kind;
+  std::uint32_t kind : 12;  ///< SPEED: with the size in one word, so that a row fits into a cache line
+  std::uint32_t size : 20;  ///< of a refund: its part of the order, parts per million
 };
+
+inline constexpr std::size_t kMaxKinds = 1U << 12U;
 
 struct Judgement {
   std::int32_t event;
@@ -41,19 +49,31 @@ struct Judgement {
 struct Standing {
   std::int32_t judgement_1;  ///< plus one; 0: none, or it has left the log
   std::int32_t kind_1;       ///< class plus one; 0: none
+  std::int32_t latest_1;     ///< its latest event, plus one; 0: none in the log
+};
+
+struct Value {
+  std::int64_t amount;
+  std::int32_t requested, completed;  ///< parts per million of it
+  std::int64_t refunded;              ///< selectors of its refunds so far
+};
+
+struct Waiting {
+  std::uint64_t order_id;  ///< 0: it has come
+  std::int64_t seen_at, happened_at, mask, amount, rank;
 };
 
 /// Orders as given, in any order of time.
 struct Orders {
   std::span<const std::uint64_t> id;
-  std::span<const std::int64_t> seen_at, amount, mask;
+  std::span<const std::int64_t> placed_at, seen_at, amount, mask;
   std::vector<std::span<const std::uint64_t>> ids;  ///< per entity; 0 is not known
 };
 
 /// Outcomes, verdicts and corrections as given, in any order of time.
 struct LaterEvents {
   std::span<const std::uint64_t> order_id;
-  std::span<const std::int64_t> seen_at, mask, amount;
+  std::span<const std::int64_t> happened_at, seen_at, mask, amount;
   std::span<const std::uint8_t> rank;  ///< the order among events of one time
 };
 
@@ -63,11 +83,14 @@ class Log {
 
   Rows<Event> events;
   Rows<Standing> orders;
+  Rows<Value> values;
+  Rows<std::int32_t> before;
   Rows<Judgement> judgements;
   Rows<std::int32_t> weights;
   IdMap order_rows;
   std::vector<std::int64_t> masks;       ///< per class
   Rows<std::int64_t> first_seen;         ///< per buyer, where first orders are asked for
+  Rows<Waiting> waiting;                 ///< in the order given
 
   std::span<std::int32_t> links(std::size_t event) const {
     return events.part<std::int32_t>(event, sizeof(Event), n_links_);
@@ -91,8 +114,19 @@ class Log {
     return by >= 0 && by < bound;
   }
 
-  /// Append an event of a known order; `is_new` is its first sight.
+  /// Append an event of a known order.
   void append(std::int64_t seen_at, std::int64_t amount, std::int64_t mask, std::int32_t order);
+
+  /// Append an event of an order that is not known yet to those that wait.
+  void wait(const Waiting& event);
+
+  bool has_waiting() const { return !waiting_of_.empty(); }
+
+  /// Take out what has waited for an order; what happened before it was placed is dropped.
+  std::vector<Waiting> take_waiting(std::uint64_t order_id, std::int64_t placed_at);
+
+  /// Know again which events wait, after they were taken over.
+  void find_waiting();
 
   /// The bit of a first order where none of the buyer was seen before that time; ties are all first.
   std::int64_t mark_first(std::int64_t seen_at, std::int32_t order);
@@ -100,8 +134,8 @@ class Log {
   /// Count the events at the beginning that were seen before a time.
   std::size_t count_before(std::int64_t seen_at) const;
 
-  /// Let the first events go, after they have left every entity.
-  void compact(std::size_t n_expired);
+  /// Let the first events go, after they have left every entity, and what has waited since before a time.
+  void compact(std::size_t n_expired, std::int64_t expired_before);
 
   void set_first_order_slots(std::size_t n_buyers);
 
@@ -110,8 +144,11 @@ class Log {
   std::int64_t first_order_entity() const { return first_order_entity_; }
 
  private:
-  std::int32_t find_class(std::int64_t mask);
+  std::uint32_t find_class(std::int64_t mask);
+  std::int64_t mark_refund(std::int64_t mask, std::int32_t order);
+  std::uint32_t measure(std::int64_t amount, std::int64_t mask, std::int32_t order);
 
+  std::unordered_multimap<std::uint64_t, std::size_t> waiting_of_;  ///< by order
   std::size_t n_links_, n_entities_, n_weights_;
   std::int64_t first_order_entity_;
 };

@@ -24,7 +24,8 @@ Cell read_cell(const std::array<std::int64_t, 4>& given, const EntityPlan& plan,
   cell.source = given[3];
   if (cell.kind == CellKind::distinct || cell.kind == CellKind::known)
     to_index(cell.selector, plan.values.size(), "value of a cell");
-  if (cell.kind == CellKind::sum && cell.source != -1) to_index(cell.source, shape.n_weights, "weight of a cell");
+  if (cell.kind == CellKind::sum && cell.source != kAmountSource && cell.source != kSizeSource)
+    to_index(cell.source, shape.n_weights, "weight of a cell");
   return cell;
 }
 
@@ -56,6 +57,8 @@ EntityPlan::EntityPlan(const EntityArrays& given, const Shape& shape)
   const auto find_place = [this](std::int64_t number, Argument wanted) {
     if (wanted == Argument::clock) return to_index(number, clocks.size(), "clock of a feature");
     const Cell& cell = cells[to_index(number, cells.size(), "cell of a feature")];
+    if (wanted == Argument::count && cell.kind == CellKind::sum && cell.source == kSizeSource)
+      return n_counts + cell.place;
     require((cell.kind == CellKind::sum) == (wanted == Argument::sum), "kind of a feature's cell");
     return cell.place;
   };

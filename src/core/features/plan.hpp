@@ -1,6 +1,7 @@
 // What the features of a spec need, as Python lays it out (features/plan.py), checked and ready for use.
 //
-//     cell        a total over one window of one entity: how many events of a selector, their sum, different ids
+//     cell        a total over one window of one entity: how many events of a selector, their sum, different ids; of
+//                 refunds, which count by their size, the sum of sizes takes the place of how many they are
 //     clock       the first and last time of a selector's events, without a window
 //     ask         what an entity leads one to expect, noted with every event as a weight that others add up
 //     operation   one feature: what is made of which cells
@@ -19,11 +20,26 @@ namespace ordervet::features {
 
 // Bits of an event's mask, as features/spec.py and features/events.py have them (tests/features/test_core_plan.py).
 inline constexpr std::int64_t kOrderBit = 1;
+inline constexpr std::int64_t kRefundRequestedBit = std::int64_t{1} << 3;
+inline constexpr std::int64_t kRefundBits = std::int64_t{3} << 3;  // requested, completed
 inline constexpr std::int64_t kFirstOrderBit = std::int64_t{1} << 20;
 inline constexpr std::int64_t kVerdictBits = std::int64_t{7} << 16;  // verdict, malicious, innocent
 inline constexpr std::int64_t kJudgementBit = std::int64_t{1} << 40;
 inline constexpr std::int64_t kExcusedBit = std::int64_t{1} << 41;
 inline constexpr std::int64_t kSharedPlaceBit = std::int64_t{1} << 42;
+inline constexpr std::int64_t kMinorRefundBit = std::int64_t{1} << 43;
+inline constexpr std::int64_t kExchangeBit = std::int64_t{1} << 44;
+inline constexpr std::int64_t kAmountKnownBit = std::int64_t{1} << 45;
+
+/// Of refunds: their selectors, and so many bits higher the first of its order that is each of them.
+inline constexpr std::array<int, 6> kSizedPositions{3, 4, 12, 13, 14, 15};
+inline constexpr int kFirstRefundShift = 43;
+
+/// Sizes and weights are parts of so many.
+inline constexpr std::int64_t kMillion = 1'000'000;
+
+/// What a sum adds up, if no column of weights.
+inline constexpr std::int64_t kAmountSource = -1, kSizeSource = -2;
 
 enum class CellKind : std::size_t { count, sum, distinct, known };
 
@@ -35,7 +51,7 @@ enum class Statistic : std::size_t {
 
 enum class Argument : char { none, count, sum, clock };
 
-/// A statistic's name in a plan, and what it reads: counts, sums or a clock.
+/// A statistic's name in a plan, and what it reads: counts or sizes, sums, or a clock.
 struct StatisticForm {
   const char* name;
   std::array<Argument, 4> arguments;
@@ -61,7 +77,7 @@ struct Cell {
   std::size_t window;
   CellKind kind;
   std::int64_t selector;  ///< of a count or sum: the bit of its events; of the others: the column of values
-  std::int64_t source;    ///< of a sum: -1 for the amount, else the column of weights
+  std::int64_t source;    ///< of a sum: `kAmountSource`, `kSizeSource`, or the column of weights
   std::size_t place;      ///< among the counts or the sums of a record
 };
 
@@ -75,7 +91,7 @@ inline constexpr std::int64_t kMaxPriorOrders = 1'000'000;
 
 struct Ask {
   std::size_t weight;  ///< column of weights
-  std::size_t count, n_orders;  ///< places of counts
+  std::size_t count, n_orders;  ///< places of counts; see `EntityPlan::n_counts`
   std::int64_t selector;
   std::int64_t prior_ppm;
 };
@@ -131,7 +147,7 @@ struct EntityPlan {
   std::vector<Ask> asks;
   std::vector<Operation> operations;        ///< of cells
   std::vector<Operation> clock_operations;  ///< of clocks
-  std::size_t n_counts = 0, n_sums = 0;
+  std::size_t n_counts = 0, n_sums = 0;  ///< the place of a sum of sizes, where a count is read: `n_counts` plus its own
   std::int64_t prior_orders = 0;
   std::int64_t listens = 0;  ///< all bits that any cell or clock counts
 

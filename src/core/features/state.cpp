@@ -1,6 +1,6 @@
 // The state as arrays: exported where it lies, and taken over only after every number in it has been checked.
 //
-//     log/…       events, orders, judgements, weights, first_seen, masks, ids of orders
+//     log/…       events, before, orders, values, judgements, weights, first_seen, waiting, masks, ids of orders
 //     ENTITY/…    ids, slots, records, nodes, pairs
 //     groups/…    members, and the keys by entity
 //
@@ -36,9 +36,12 @@ template <class Log, class Entities, class Groups, class Visit>
 void visit_rows(Log& log, Entities& entities, Groups& groups, Visit visit) {
   visit("log/events", log.events);
   visit("log/orders", log.orders);
+  visit("log/before", log.before);
+  visit("log/values", log.values);
   visit("log/judgements", log.judgements);
   visit("log/weights", log.weights);
   visit("log/first_seen", log.first_seen);
+  visit("log/waiting", log.waiting);
   for (auto& each : entities) {
     if (!each.has_features()) continue;
     visit(each.plan.name + "/slots", each.slots);
@@ -109,14 +112,16 @@ void Engine::take_arrays(const std::map<std::string, Bytes>& arrays) {
   const std::span<const std::byte> masks = find("log/masks", sizeof(std::int64_t));
   log_->masks.resize(masks.size() / sizeof(std::int64_t));
   if (!masks.empty()) std::memcpy(log_->masks.data(), masks.data(), masks.size());
+  log_->find_waiting();
 }
 
 void Engine::check_log() const {
   const Log& log = *log_;
   const std::size_t n_events = log.events.size(), n_orders = log.orders.size(), n_judgements = log.judgements.size();
   require(n_events == 0 || (last_seen_at_ >= -kMaxTime && last_seen_at_ <= kMaxTime), "time of the last event");
+  require(log.before.size() == n_events && log.masks.size() <= kMaxKinds, "number of events or classes");
   require(log.weights.size() == (log.n_weights() > 0 ? n_events : 0), "number of weights");
-  require(log.order_rows.size() == n_orders, "number of orders");
+  require(log.order_rows.size() == n_orders && log.values.size() == n_orders, "number of orders");
   std::int64_t before = -kMaxTime;
   std::size_t judgement = 0;
   for (std::size_t at = 0; at < n_events; ++at) {
@@ -124,6 +129,9 @@ void Engine::check_log() const {
     require(event.seen_at >= before && event.seen_at <= last_seen_at_, "times of events");
     require(is_below(event.order, n_orders) && is_below(event.kind, log.masks.size()), "order or class of an event");
     for (const std::int32_t link : log.links(at)) require(is_row(link, at), "link of an event");
+    require(event.size <= kMillion, "size of a refund");
+    require(is_row(log.before[at], at) && (log.before[at] < 0 || log.events[log.before[at]].order == event.order),
+            "event before one of the same order");
     if (log.masks[event.kind] & kJudgementBit) {
       require(judgement < n_judgements && event.amount == static_cast<std::int64_t>(judgement), "number of a judgement");
       const Judgement& each = log.judgements[judgement++];
@@ -139,9 +147,15 @@ void Engine::check_log() const {
     const Standing& standing = log.orders[order];
     require(is_row(standing.judgement_1 - std::int64_t{1}, n_judgements), "standing verdict of an order");
     require(is_row(standing.kind_1 - std::int64_t{1}, log.masks.size()), "standing verdict of an order");
+    require(is_row(standing.latest_1 - std::int64_t{1}, n_events), "latest event of an order");
+    const Value& value = log.values[order];
+    for (const std::int32_t part : {value.requested, value.completed})
+      require(part >= 0 && part <= kMillion, "refunded part of an order");
     const std::span<const std::int32_t> slots = log.slots(order);
     for (const Entity& each : entities_) require(is_row(slots[each.plan.own], each.ids.size()), "slot of an order");
   }
+  for (std::size_t at = 0; at < log.waiting.size(); ++at)
+    require(is_below(log.waiting[at].rank, std::numeric_limits<std::uint8_t>::max()), "rank of a waiting event");
   const std::int64_t first = log.first_order_entity();
   require(log.first_seen.size() == (first >= 0 ? entities_[first].ids.size() : 0), "number of first orders");
 }
@@ -181,7 +195,7 @@ void Engine::check_entity(const Entity& entity) const {
     const Node& node = entity.nodes[at];
     const bool is_later = node.next < 0 || node.next > static_cast<std::int64_t>(at);
     require(is_below(node.event, n_events) && is_row(node.next, n_nodes) && is_later, "node");
-    require(node.kind == log_->events[node.event].kind, "class of a node");
+    require(node.kind == static_cast<std::int64_t>(log_->events[node.event].kind), "class of a node");
     require(node.next_seen_at >= -kMaxTime && node.next_seen_at <= kMaxTime, "time of a node");
     for (const ValueLink& link : entity.value_links(at)) {
       require(link.before == kNoValue || is_row(link.before, at), "node before one of the same value");

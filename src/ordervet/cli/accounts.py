@@ -74,22 +74,32 @@ def account_piece(piece: FilePiece, ingested: Ingested) -> FileAccount:
     )
 
 
+_SET_ASIDE = {
+    IngestStatus.EARLY: ("happened_at", "order_first", "a time before its order"),
+    IngestStatus.CONFLICT: ("order_id", "order_id_conflict", "another order has this id: name the shop (--shop)"),
+    IngestStatus.OUT_OF_TIME: ("happened_at", "out_of_time", "a time too far ahead, or before the year 2000"),
+    IngestStatus.AMBIGUOUS: ("order_id", "ambiguous_order", "several orders have this id: name the shop (--shop)"),
+}
+"""What the history sets aside: field, rule, and what was observed."""
+
+
 def list_failures(pieces: Sequence[FilePiece], ingested: Sequence[Ingested]) -> pa.Table:
     """List what was set aside, by the rules of the contract or because it was seen before its order."""
     tables = [FILE_FAILURE_SCHEMA.empty_table()]
     for piece, each in zip(pieces, ingested, strict=True):
         tables.append(piece.failures)
         for kind, rows in piece.rows.items():
-            early = np.flatnonzero(each.statuses[kind] == IngestStatus.EARLY)
-            columns = {
-                "file": pa.repeat(piece.name, len(early)),
-                "row": pa.array(rows[early]),
-                "order_id": getattr(piece.events, kind)["order_id"].take(pa.array(early)),
-                "field": pa.repeat("seen_at", len(early)),
-                "rule": pa.repeat("order_first", len(early)),
-                "observed": pa.repeat("a time before its order", len(early)),
-            }
-            tables.append(pa.table(columns, schema=FILE_FAILURE_SCHEMA))
+            for status, (name, rule, observed) in _SET_ASIDE.items():
+                at = np.flatnonzero(each.statuses[kind] == status)
+                columns = {
+                    "file": pa.repeat(piece.name, len(at)),
+                    "row": pa.array(rows[at]),
+                    "order_id": getattr(piece.events, kind)["order_id"].take(pa.array(at)),
+                    "field": pa.repeat(name, len(at)),
+                    "rule": pa.repeat(rule, len(at)),
+                    "observed": pa.repeat(observed, len(at)),
+                }
+                tables.append(pa.table(columns, schema=FILE_FAILURE_SCHEMA))
     return pa.concat_tables(tables).combine_chunks()
 
 

@@ -255,7 +255,7 @@ class _ScoredHistory:
     ----------
     period : all its orders
     events : all its events
-    last_us : the newest event, UTC microseconds
+    last_us : the newest event that was told, UTC microseconds
     model : what scored
     setting : for boards
     """
@@ -309,7 +309,9 @@ def _score_history(
         verdicts=events.verdicts, corrections=events.corrections,
         handed_us={each.order_id: each.handed_at for each in read_handed(folder)},
     )  # fmt: skip
-    tables = (events.orders, events.outcomes, events.verdicts, events.corrections)
+    # NOTE: a deadline is not yet an event: it may lie days ahead.
+    told = events.outcomes.filter(pc.invert(pc.fill_null(events.outcomes["is_inferred"], fill_value=False)))
+    tables = (events.orders, told, events.verdicts, events.corrections)
     last_us = max(pc.max(table["seen_at"].cast(pa.int64())).as_py() or 0 for table in tables)
     setting = Setting(
         lang=session.lang, time_zone=DEFAULT_TIME_ZONE, model_id=model.model_id,

@@ -71,7 +71,6 @@ def ingest(
                 "version": done.store.version,
                 "files": [each.as_dict() for each in done.accounts],
                 "n_waiting": done.n_waiting,
-                "n_differing": done.n_differing,
                 "n_erased": done.n_erased,
                 "disagreements": done.disagreements,
                 "n_failures": done.failures.num_rows,
@@ -93,7 +92,6 @@ class _Ingested:
     accounts: list[FileAccount]
     failures: pa.Table
     n_waiting: int
-    n_differing: int
     n_erased: int
     disagreements: dict[str, dict[str, str]]
 
@@ -108,7 +106,7 @@ def _ingest_groups(
     accounts: list[tuple[int, FileAccount]] = []
     failures = [FILE_FAILURE_SCHEMA.empty_table()]
     judged: set[str] = set()
-    n_waiting = n_differing = n_erased = 0
+    n_waiting = n_erased = 0
     group = next(groups, [])
     store = open_store()
     with store.staging() as staging:
@@ -119,16 +117,13 @@ def _ingest_groups(
             failures.append(list_failures(group, ingested))
             judged.update(order_id for part in group for order_id in part.events.verdicts["order_id"].to_pylist())
             n_waiting += sum(each.n_waiting for each in ingested)
-            n_differing += sum(each.n_differing for each in ingested)
             n_erased += sum(each.count(IngestStatus.ERASED) for each in ingested)
             pa.default_memory_pool().release_unused()
             group = next(groups, [])
         failed = pa.concat_tables(failures).combine_chunks()
         if quarantine is not None and failed.num_rows:
             write_table(failed, quarantine)
-    return _Ingested(
-        store, sum_accounts(accounts), failed, n_waiting, n_differing, n_erased, _find_disagreements(store, judged)
-    )
+    return _Ingested(store, sum_accounts(accounts), failed, n_waiting, n_erased, _find_disagreements(store, judged))
 
 
 def _find_disagreements(store: History, order_ids: set[str]) -> dict[str, dict[str, str]]:
@@ -146,8 +141,6 @@ def _print_notes(done: _Ingested, session: Session) -> None:
         session.warn(session.text("files.disagree", order_id=order_id, verdicts=verdicts))
     if done.n_waiting:
         session.print(session.text("files.waiting", n=done.n_waiting))
-    if done.n_differing:
-        session.print(session.text("files.differing", n=done.n_differing))
     if done.n_erased:
         session.print(session.text("files.erased", n=done.n_erased))
     session.print(session.text("files.version", n=done.store.version), style="dim")

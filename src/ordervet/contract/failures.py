@@ -191,7 +191,7 @@ def expectation(field: ContractField, rule: str) -> str:
         "not_before": f"a time not before '{other}'",
         "unique": "an order id that no other row has",
         "known_order": "the id of a known order",
-        "order_first": "a time not before its order was seen",
+        "order_first": "a time not before its order was placed",
         "columns": "as many values in a row as the header has",
         "digits": "an id stored as text: a spreadsheet took this one for a number, and its last digits are lost",
         "no_outcome": "a state that is an outcome, and its date",

@@ -235,6 +235,7 @@ class Order(Event):
     instant_field: ClassVar[str] = "placed_at"
 
     order_id: _Id
+    order_uid: _Id | None = None
     placed_at: _Instant
     seen_at: Annotated[_Instant, NotBefore("placed_at")] = same_as("placed_at")
     amount_minor: _Money
@@ -256,6 +257,7 @@ class Order(Event):
     item_id: _Text128 | None = None
     category: _Text128 | None = None
     shop_id: _Text128 | None = None
+    updated_at: _Instant | None = None
     channel: _Label | None = None
     platform: _Text32 | None = None
     campaign: _Label | None = None
@@ -272,12 +274,18 @@ class Outcome(Event):
     instant_field: ClassVar[str] = "happened_at"
 
     order_id: _Id
+    order_uid: _Id | None = None
+    shop_id: _Text128 | None = None
+    outcome_id: _Id | None = None
+    line_id: _Id | None = None
     kind: Annotated[OutcomeKind, Reads("text")]
     happened_at: _Instant
     seen_at: Annotated[_Instant, NotBefore("happened_at")] = same_as("happened_at")
     refund_type: Annotated[RefundType, Reads("text"), OnlyWith("kind", REFUND_KINDS)] | None = None
     amount_minor: _Money | None = None
     blame: Annotated[Blame, Reads("text")] | None = None
+    is_inferred: _YesNo | None = None
+    updated_at: _Instant | None = None
 
 
 class Verdict(Event):
@@ -289,6 +297,8 @@ class Verdict(Event):
     instant_field: ClassVar[str] = "decided_at"
 
     order_id: _Id
+    order_uid: _Id | None = None
+    shop_id: _Text128 | None = None
     verdict: Annotated[VerdictValue, Reads("text")]
     kind: Annotated[MaliceKind, Reads("text"), OnlyWith("verdict", frozenset({VerdictValue.MALICIOUS}))] | None = None
     by: Annotated[Decider, Reads("text")] = Decider.DESK
@@ -303,5 +313,7 @@ class Correction(Event):
     instant_field: ClassVar[str] = "corrected_at"
 
     order_id: _Id
+    order_uid: _Id | None = None
+    shop_id: _Text128 | None = None
     corrected_at: _Instant
     seen_at: Annotated[_Instant, NotBefore("corrected_at")] = same_as("corrected_at")

@@ -13,19 +13,28 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ordervet.currencies import find_exponent
 from ordervet.errors import ContractError
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+
+#: An instant, or a column of them.
+Micros = TypeVar("Micros", int, "NDArray[np.int64]")
+MINUTE_US = 60_000_000
 DEFAULT_TIME_ZONE = "Asia/Shanghai"
 FIRST_INSTANT = datetime(1990, 1, 1, tzinfo=UTC)
 LAST_INSTANT = datetime(2100, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
-# What is trimmed from both ends of a text: white space of ASCII and Unicode, zero-width ones, the BOM.
-TRIMMED = (
-    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+# What is trimmed from both ends of a text: control characters, white space of Unicode, zero-width ones, the BOM.
+TRIMMED = "".join(map(chr, range(0x20))) + (
+    " \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u200b\u200c\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
 )
 MAX_EXACT_FLOAT = 2**53  # below it every integer is a float of its own
@@ -193,6 +202,16 @@ def parse_money(value: object, currency: str = "CNY") -> int:
     if minor is None:
         raise ContractError("not an amount of money, or with more decimals than its currency has")
     return minor
+
+
+def floor_minute(at_us: Micros) -> Micros:
+    """Round microseconds down to whole minutes: spreadsheets lose the seconds, so times are compared by minutes."""
+    return at_us // MINUTE_US * MINUTE_US
+
+
+def to_micros(instant: datetime) -> int:
+    """Return an instant as UTC microseconds."""
+    return (instant - _EPOCH) // _MICROSECOND
 
 
 def parse_instant(value: object, time_zone: str | ZoneInfo = DEFAULT_TIME_ZONE) -> datetime:

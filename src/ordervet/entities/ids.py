@@ -41,6 +41,11 @@ def hash_text(text: str | None, key: Key, namespace: str) -> int:
     return siphash24(text.encode(), key.subkey(namespace)) or 1
 
 
+def to_signed(value: int) -> int:
+    """Return the int64 of the same bits."""
+    return value - (1 << 64) if value >> 63 else value
+
+
 def hash_texts(column: TextColumn, key: Key, namespace: str) -> NDArray[np.uint64]:
     """Turn a text column into ids.
 

@@ -10,7 +10,7 @@ A keyed table has the contract's columns less the personal ones, and in front th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -56,6 +56,12 @@ class KeyedEvents:
     verdicts: pa.Table
     corrections: pa.Table
     key_id: str
+
+    @classmethod
+    def of_orders(cls, orders: pa.Table, key_id: str) -> Self:
+        """Make a set of orders alone."""
+        none = {kind: keyed_schema(kind).empty_table() for kind in KEYED_KINDS}
+        return cls(**none | {"orders": orders}, key_id=key_id)
 
     @property
     def extras(self) -> dict[str, tuple[str, ...]]:

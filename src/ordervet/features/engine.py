@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ordervet.features.spec import FeatureSpec
 
 #: Raised when the arrays of an exported state change their layout or meaning.
-STATE_PROTOCOL = 6
+STATE_PROTOCOL = 7
 
 #: From so many events on an id keeps running totals. SPEED: benchmarks/bench_features.py.
 HOT_FROM = 8
@@ -75,8 +75,9 @@ class FeatureEngine:
     def advance(self, orders: OrderEvents, later: LaterEvents) -> NDArray[np.float32]:
         """Add events and return the features of the orders among them.
 
-        An order whose id is known already is answered again as of now, from the entities of its first sight, and
-        counted once. Later events of an order that is not known (yet) are left out (docs/definitions.md T6).
+        An order whose id is known already is answered again as of now, from the entities of its first sight and
+        without its own events, and counted once (docs/definitions.md T7). Later events of an order that is not known
+        yet wait, and count from its arrival (T6).
 
         Parameters
         ----------
@@ -113,11 +114,13 @@ class FeatureEngine:
         try:
             self._core.advance(
                 order_id=orders.order_id,
+                placed_at=orders.read_placed_at(),
                 seen_at=orders.seen_at,
                 amount=orders.amount_minor,
                 mask=orders.read_mask(),
                 ids=[orders.ids[entity] for entity in self._entities],
                 later_id=later.order_id,
+                later_happened_at=later.read_happened_at(),
                 later_seen_at=later.seen_at,
                 later_mask=later.mask,
                 later_amount=later.amount_minor,
@@ -131,6 +134,7 @@ class FeatureEngine:
     def advance_one(
         self,
         order_id: int,
+        placed_at: int,
         seen_at: int,
         amount_minor: int,
         mask: int,
@@ -142,7 +146,7 @@ class FeatureEngine:
         Parameters
         ----------
         order_id : keyed id
-        seen_at : UTC microseconds
+        placed_at, seen_at : UTC microseconds
         amount_minor : minor units
         mask : selector bits
         ids : shape (n_entities,), of `entities`; 0 is not known
@@ -159,7 +163,7 @@ class FeatureEngine:
         """
         out = np.empty((1, self._n_features), np.float32)
         try:
-            self._core.advance_one(order_id, seen_at, amount_minor, mask, ids, own, out)
+            self._core.advance_one(order_id, placed_at, seen_at, amount_minor, mask, ids, own, out)
         except _core.EarlierEventsError as error:
             raise _refuse_earlier(error) from None
         return out
@@ -178,16 +182,17 @@ class FeatureEngine:
         Returns
         -------
         "event": per event that is in a window of some entity; "verdict": with it, of a verdict or correction;
-        "order": per order ever seen; per entity, by its name, per id ever seen, and "hot" and "node" with it, per hot
-        id and per event of one. Arrays double as they grow, and the tables of ids and pairs are a quarter to half full:
-        up to two and a half times as much is taken.
+        "waiting": per event whose order has not come; "order": per order ever seen; per entity, by its name, per id
+        ever seen, and "hot" and "node" with it, per hot id and per event of one. Arrays double as they grow, and the
+        tables of ids and pairs are a quarter to half full: up to two and a half times as much is taken.
         """
         width = {name: array.shape[1] for name, array in self._core.export_state().items()}
         weights = width["log/weights"] if list_weight_columns(self.spec) else 0
         measured = {
-            "event": width["log/events"] + weights,
+            "event": width["log/events"] + width["log/before"] + weights,
             "verdict": width["log/judgements"],
-            "order": width["log/orders"] + width["log/ids"],
+            "waiting": width["log/waiting"],
+            "order": width["log/orders"] + width["log/values"] + width["log/ids"],
         }
         for entity in self._entities:
             group = "groups/members" if entity == "buyer" else f"groups/{entity}"

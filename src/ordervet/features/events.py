@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ordervet.contract.values import floor_minute
 from ordervet.entities import Evidence, PlaceType
 from ordervet.features.spec import EVIDENCE_ENTITIES, SELECTOR_BIT
 from ordervet.late_imports import pa, pc
@@ -28,6 +29,10 @@ _EXCUSED = ("seller", "carrier", "platform")
 
 #: Marks an order to a place of many people: sharing its address links nobody.
 SHARED_PLACE_BIT = 1 << 42
+
+#: Mark refunds that are not a whole order where no amount says how much (definitions W10), and whether one does.
+MINOR_REFUND_BIT, EXCHANGE_BIT, AMOUNT_KNOWN_BIT = 1 << 43, 1 << 44, 1 << 45
+_MINOR_REFUNDS = ("price_protection", "freight")
 SHARED_PLACES = [
     PlaceType.DORMITORY, PlaceType.OFFICE, PlaceType.PICK_UP, PlaceType.WAREHOUSE, PlaceType.CAMPUS,
     PlaceType.HOSPITAL, PlaceType.HOTEL, PlaceType.SHOP,
@@ -60,6 +65,7 @@ class OrderEvents:
     own : shape (n, n_order_columns), float32, the features of the order itself, in the spec's order
     evidence : per entity, shape (n,), int8 codes of `entities.Evidence`: why an id is missing
     mask : shape (n,), int64 selector bits; None stands for plain orders
+    placed_at : shape (n,), UTC microseconds; None stands for `seen_at`
     """
 
     order_id: NDArray[np.uint64]
@@ -69,9 +75,14 @@ class OrderEvents:
     own: NDArray[np.float32]
     evidence: dict[str, NDArray[np.int8]] = field(default_factory=dict)
     mask: NDArray[np.int64] | None = None
+    placed_at: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.order_id)
+
+    def read_placed_at(self) -> NDArray[np.int64]:
+        """Read when the orders were placed, shape (n,)."""
+        return self.seen_at if self.placed_at is None else self.placed_at
 
     def read_mask(self) -> NDArray[np.int64]:
         """Read the selector bits, shape (n,)."""
@@ -87,6 +98,7 @@ class OrderEvents:
             own=self.own[rows],
             evidence={entity: codes[rows] for entity, codes in self.evidence.items()},
             mask=None if self.mask is None else self.mask[rows],
+            placed_at=None if self.placed_at is None else self.placed_at[rows],
         )
 
     @classmethod
@@ -107,6 +119,7 @@ class OrderEvents:
             own=np.concatenate([part.own for part in parts]),
             evidence={name: np.concatenate([part.evidence[name] for part in parts]) for name in parts[0].evidence},
             mask=np.concatenate([part.read_mask() for part in parts]),
+            placed_at=np.concatenate([part.read_placed_at() for part in parts]),
         )
 
 
@@ -121,6 +134,7 @@ class LaterEvents:
     mask : shape (n,), int64 selector bits
     amount_minor : shape (n,), int64; 0 where there is none
     rank : shape (n,), uint8, the order among events at one instant; an order has rank 0
+    happened_at : shape (n,), UTC microseconds; None stands for `seen_at`
     """
 
     order_id: NDArray[np.uint64]
@@ -128,15 +142,22 @@ class LaterEvents:
     mask: NDArray[np.int64]
     amount_minor: NDArray[np.int64]
     rank: NDArray[np.uint8]
+    happened_at: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.order_id)
 
+    def read_happened_at(self) -> NDArray[np.int64]:
+        """Read when the events happened, shape (n,)."""
+        return self.seen_at if self.happened_at is None else self.happened_at
+
     def take(self, rows: NDArray[np.int64]) -> LaterEvents:
         """Pick rows, in the order given."""
+        happened_at = None if self.happened_at is None else self.happened_at[rows]
         return LaterEvents(
-            self.order_id[rows], self.seen_at[rows], self.mask[rows], self.amount_minor[rows], self.rank[rows]
-        )
+            self.order_id[rows], self.seen_at[rows], self.mask[rows], self.amount_minor[rows], self.rank[rows],
+            happened_at,
+        )  # fmt: skip
 
     @classmethod
     def empty(cls) -> LaterEvents:
@@ -153,6 +174,7 @@ class LaterEvents:
             mask=np.concatenate([part.mask for part in parts]),
             amount_minor=np.concatenate([part.amount_minor for part in parts]),
             rank=np.concatenate([part.rank for part in parts]),
+            happened_at=np.concatenate([part.read_happened_at() for part in parts]),
         )
 
 
@@ -177,6 +199,7 @@ def build_order_events(orders: pa.Table, spec: FeatureSpec) -> OrderEvents:
         own=_build_own_features(orders, spec, age_us),
         evidence=evidence | {entity: orders[f"evidence__{entity}"].to_numpy() for entity in known},
         mask=_mask_orders(orders, age_us),
+        placed_at=floor_minute(_read_integers(orders["placed_at"])),
     )
 
 
@@ -200,6 +223,12 @@ def build_later_events(events: KeyedEvents) -> LaterEvents:
                 np.full(corrections.num_rows, RANK_CORRECTION, np.uint8),
             ]
         ),
+        happened_at=np.concatenate(
+            [
+                _read_integers(table[name])
+                for table, name in zip(tables, ("happened_at", "decided_at", "corrected_at"), strict=True)
+            ]
+        ),
     )
 
 
@@ -219,6 +248,11 @@ def _mask_outcomes(outcomes: pa.Table) -> NDArray[np.int64]:
     mask[kind["refund_requested"] & _equals(outcomes["refund_type"], "before_shipping")] |= SELECTOR_BIT[
         "refund_before_shipping"
     ]
+    is_minor = np.logical_or.reduce([_equals(outcomes["refund_type"], name) for name in _MINOR_REFUNDS])
+    mask[is_minor] |= MINOR_REFUND_BIT
+    mask[_equals(outcomes["refund_type"], "exchange")] |= EXCHANGE_BIT
+    is_refund = kind["refund_requested"] | kind["refund_completed"]
+    mask[is_refund & outcomes["amount_minor"].is_valid().to_numpy()] |= AMOUNT_KNOWN_BIT
     is_excused = np.logical_or.reduce([_equals(outcomes["blame"], blame) for blame in _EXCUSED])
     mask[is_excused] |= EXCUSED_BIT
     mask[kind["refund_completed"] & ~is_sellers_fault] |= SELECTOR_BIT["refund_unexcused"]

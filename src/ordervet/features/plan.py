@@ -13,6 +13,7 @@ from ordervet.features.spec import (
     BASELINE_WINDOW,
     BASELINES,
     BURST_WINDOW,
+    FIRST_REFUND_BIT,
     GROUP_KEYS,
     GROUP_MEASURES,
     GROUP_NAMES,
@@ -20,6 +21,7 @@ from ordervet.features.spec import (
     PRIOR_PPM,
     RELATIVE,
     SELECTOR_BIT,
+    SIZED,
     SUM_COLUMNS,
     SYNCHRONY_WINDOW,
     WINDOWLESS,
@@ -37,7 +39,7 @@ _SHARE_OF = {"malicious": "verdict", "innocent": "verdict"}
 
 _WINDOW_RANK = {window: rank for rank, window in enumerate(WINDOWS_US)}
 
-_AMOUNT = -1  # in place of a column of weights
+_AMOUNT, _SIZE = -1, _core.SIZE_SOURCE  # in place of a column of weights
 
 
 class Cell(NamedTuple):
@@ -48,7 +50,8 @@ class Cell(NamedTuple):
     window : a key of ``WINDOWS_US``
     kind : "count" and "sum" of the events of a selector; "distinct" ids of another entity, "known" orders that have one
     column : a selector, or an entity
-    source : of a sum: "amount", or the weight column that is added up, as (selector, baseline)
+    source : of a sum: "amount", "size" of refunds, or the weight column that is added up, as (selector, baseline); of
+        a count: "first" counts the orders that refunds are of
     """
 
     window: str
@@ -155,7 +158,7 @@ def build_groups(spec: FeatureSpec, entities: Sequence[str]) -> _core.GroupPlan 
         buyer=entities.index("buyer"),
         keys=[entities.index(key) for key in GROUP_KEYS],
         address=GROUP_KEYS.index("address"),
-        measures=[SELECTOR_BIT[measure] for measure in GROUP_MEASURES],
+        measures=[FIRST_REFUND_BIT.get(measure, SELECTOR_BIT[measure]) for measure in GROUP_MEASURES],
         columns=[column_of.get(name, -1) for name in GROUP_NAMES],
     )
 
@@ -163,7 +166,11 @@ def build_groups(spec: FeatureSpec, entities: Sequence[str]) -> _core.GroupPlan 
 def _number_cell(cell: Cell, plan: EntityPlan, weights: Sequence[tuple[str, str]]) -> tuple[int, int, int, int]:
     is_of_events = cell.kind in ("count", "sum")
     selected = SELECTOR_BIT[cell.column] if is_of_events else plan.values.index(cell.column)
-    source = weights.index(cell.source) if isinstance(cell.source, tuple) else _AMOUNT
+    if cell.source == "first":
+        selected = FIRST_REFUND_BIT[cell.column]
+    source = _SIZE if cell.source == "size" else _AMOUNT
+    if isinstance(cell.source, tuple):
+        source = weights.index(cell.source)
     return plan.windows.index(cell.window), _core.CELL_KINDS.index(cell.kind), selected, source
 
 
@@ -172,15 +179,15 @@ def _plan_entity(
 ) -> EntityPlan:
     asked = [(at, selector) for at, (selector, baseline) in enumerate(weights) if baseline == entity]
     wanted = {cell for _, a in members for cell in _list_cells(a)}
-    wanted |= {Cell(BASELINE_WINDOW, "count", selector) for _, name in asked for selector in (name, "order")}
+    wanted |= {_weigh(BASELINE_WINDOW, selector) for _, name in asked for selector in (name, "order")}
     cells = tuple(
         sorted(wanted, key=lambda cell: (_WINDOW_RANK[cell.window], cell.kind, cell.column, str(cell.source)))
     )
     clocks = tuple(sorted({a.column for _, a in members if a.statistic in WINDOWLESS}))
     place = {cell: at for at, cell in enumerate(cells)}
     asks = [
-        (at, place[Cell(BASELINE_WINDOW, "count", name)], place[Cell(BASELINE_WINDOW, "count", "order")],
-         SELECTOR_BIT[name], PRIOR_PPM[name])
+        (at, place[_weigh(BASELINE_WINDOW, name)], place[_weigh(BASELINE_WINDOW, "order")], SELECTOR_BIT[name],
+         PRIOR_PPM[name])
         for at, name in asked
     ]  # fmt: skip
     return EntityPlan(
@@ -195,6 +202,11 @@ def _plan_entity(
     )
 
 
+def _weigh(window: str, selector: str) -> Cell:
+    """Name what weighs a selector's events: how many, or of refunds the sum of their sizes."""
+    return Cell(window, "sum", selector, "size") if selector in SIZED else Cell(window, "count", selector)
+
+
 def _list_cells(aggregation: Aggregation) -> list[Cell]:
     """Name the running totals a feature is made of, in the order in which its operation reads them."""
     window, column = aggregation.window, aggregation.column
@@ -205,7 +217,7 @@ def _list_cells(aggregation: Aggregation) -> list[Cell]:
 
     match aggregation.statistic:
         case Statistic.COUNT:
-            return [Cell(window, "count", column)]
+            return [Cell(window, "count", column, "first" if column in SIZED else "")]
         case Statistic.SUM:
             return total(window)[:1]
         case Statistic.MEAN | Statistic.RATIO:
@@ -213,21 +225,21 @@ def _list_cells(aggregation: Aggregation) -> list[Cell]:
         case Statistic.DRIFT:
             return [*total(window), *total(LONG_WINDOW)]
         case Statistic.SHARE:
-            return [Cell(window, "count", column), Cell(window, "count", _SHARE_OF.get(column, "order"))]
+            return [_weigh(window, column), _weigh(window, _SHARE_OF.get(column, "order"))]
         case Statistic.DISTINCT:
             return [Cell(window, "distinct", column)]
         case Statistic.SAMENESS:
             return [Cell(window, "distinct", column), Cell(window, "known", column)]
         case Statistic.BURST:
-            return [Cell(window, "count", column), Cell(BURST_WINDOW, "count", column)]
+            return [_weigh(window, column), _weigh(BURST_WINDOW, column)]
         case Statistic.SYNCHRONY:
-            return [Cell(SYNCHRONY_WINDOW, "count", column), Cell(window, "count", column)]
+            return [_weigh(SYNCHRONY_WINDOW, column), _weigh(window, column)]
         case Statistic.EXCESS:
             return [Cell(window, "sum", column, (column, aggregation.baseline))]
         case Statistic.EXPECTED:
             return [Cell(window, "sum", "order", (column, aggregation.baseline))]
         case Statistic.LIFT:
-            return [Cell(window, "count", column), Cell(window, "sum", "order", (column, aggregation.baseline))]
+            return [_weigh(window, column), Cell(window, "sum", "order", (column, aggregation.baseline))]
         case _:
             return []
 

@@ -27,7 +27,7 @@ from zlib import crc32
 from ordervet.errors import MappingError
 
 #: Raised when the meaning of any feature changes: models made before are refused, not served with other numbers.
-SPEC_PROTOCOL = 1
+SPEC_PROTOCOL = 2
 
 MICROSECONDS = 1_000_000
 WINDOWS_US: dict[str, int] = {
@@ -67,6 +67,14 @@ SELECTORS: tuple[str, ...] = (
     "first_order",  # an order of a buyer of whom no earlier one is known
 )
 SELECTOR_BIT: dict[str, int] = {name: 1 << position for position, name in enumerate(SELECTORS)}
+
+#: Selectors of refunds: an order counts once, and in shares and expectations by the part of its amount.
+SIZED = (
+    "refund_requested", "refund_completed", "refund_only", "refund_before_shipping", "refund_unexcused", "seller_fault",
+)  # fmt: skip
+
+#: Bits that the core sets: this refund is the first of its order that the selector selects.
+FIRST_REFUND_BIT: dict[str, int] = {name: SELECTOR_BIT[name] << 43 for name in SIZED}
 
 #: Selectors of verdicts. They can be taken back, so they have no first and last instant.
 JUDGED = ("verdict", "malicious", "innocent")

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 from ordervet.late_imports import export_lazily
 
 if TYPE_CHECKING:
-    from ordervet.history.identity import IngestStatus
     from ordervet.history.ingest import Ingested
     from ordervet.history.store import Erased, History, check_lasting, is_history
+    from ordervet.history.views import IngestStatus
 
 __all__ = ["Erased", "History", "IngestStatus", "Ingested", "check_lasting", "is_history"]
 
 _find = export_lazily(
     __name__,
-    {"identity": "IngestStatus", "ingest": "Ingested", "store": "Erased History check_lasting is_history"},
+    {"views": "IngestStatus", "ingest": "Ingested", "store": "Erased History check_lasting is_history"},
 )
 
 

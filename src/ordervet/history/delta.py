@@ -17,7 +17,8 @@ import pyarrow.dataset as ds
 from ordervet.entities.keyed import ORDER_ID
 from ordervet.entities.keys import check_key_id
 from ordervet.errors import ForkedError, HistoryError
-from ordervet.history.rows import EVENT_OF, fit_rows, row_schema, sort_rows
+from ordervet.history.rows import EVENT_OF, LatestViews, fit_rows, row_schema, sort_rows
+from ordervet.history.views import DECISION
 from ordervet.storage import sync
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 
     from ordervet.entities.keys import Key
 
-#: Increased when the meaning of rows changes; a store of another protocol is refused.
-STORE_PROTOCOL = 1
+#: Increased when the meaning of rows changes; a store of an unknown protocol is refused. Protocol 1 has no views: every
+#: row is the first view of its event, so that a store of it is read as it is, and is of protocol 2 once it is written.
+STORE_PROTOCOL = 2
+_READABLE_PROTOCOLS = ("1", "2")
 KEY_ID, PROTOCOL = "ordervet.key_id", "ordervet.protocol"
 _MILLISECOND_US = 1_000
 
@@ -38,6 +41,7 @@ _MILLISECOND_US = 1_000
 # times only, never an id.
 _STATISTICS = {"delta.dataSkippingStatsColumns": "seen_at,happened_at"}
 LOG_FOLDER = "_delta_log"
+_IDENTITIES = ("event", "event_id", ORDER_ID, "name_id", "order_uid", "shop_id", "view", "seen_at", "outcome")
 #: How Delta names data files, finished or cut off while being written.
 _DATA_FILE = re.compile(r"^part-.*\.parquet(#\d+)?$")
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
@@ -98,7 +102,7 @@ def check_table(settings: dict[str, str], key: Key, folder: Path) -> None:
             f"{folder.name} was not written by ordervet",
             hint="create a history in a folder of its own: ordervet ingest FILE... --history DIR",
         )
-    if settings.get(PROTOCOL) != str(STORE_PROTOCOL):
+    if settings.get(PROTOCOL) not in _READABLE_PROTOCOLS:
         raise HistoryError(
             f"the history {folder.name} has protocol {settings.get(PROTOCOL)}, expected {STORE_PROTOCOL}",
             hint="create a new history: ordervet ingest FILE... --history DIR",
@@ -106,26 +110,11 @@ def check_table(settings: dict[str, str], key: Key, folder: Path) -> None:
     check_key_id(settings[KEY_ID], key, f"the history {folder.name}")
 
 
-def append_rows(table: DeltaTable, rows: pa.Table, blames: pa.Table) -> None:
-    """Append rows and set the blame of others, in one commit.
-
-    Parameters
-    ----------
-    table : the newest version
-    rows : to append; new extra columns are added to the table
-    blames : ``event_id`` of stored rows, and their new ``blame``
-    """
+def append_rows(table: DeltaTable, rows: pa.Table) -> None:
+    """Append rows, in one commit; new columns are added to the table."""
     from deltalake import write_deltalake
 
-    if blames.num_rows == 0:
-        write_deltalake(table, rows, mode="append", schema_mode="merge", writer_properties=_compression())
-        return
-    source = pa.concat_tables([rows, fit_rows(blames, rows.schema)])
-    merge = table.merge(
-        source, "t.event_id = s.event_id", source_alias="s", target_alias="t", merge_schema=True,
-        writer_properties=_compression(),
-    )  # fmt: skip
-    merge.when_matched_update({"blame": "s.blame"}).when_not_matched_insert_all().execute()
+    write_deltalake(table, rows, mode="append", schema_mode="merge", writer_properties=_compression())
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +214,9 @@ def committing(folder: Path) -> Iterator[DeltaTable]:
     """
     table = load_table(folder)
     first_version, before = table.version(), live_files(table)
+    if table.metadata().configuration.get(PROTOCOL) != str(STORE_PROTOCOL):
+        table.alter.set_table_properties({PROTOCOL: str(STORE_PROTOCOL)}, raise_if_not_exists=False)
+        table.update_incremental()
     yield table
     table.update_incremental()
     if table.version() > first_version:
@@ -232,13 +224,44 @@ def committing(folder: Path) -> Iterator[DeltaTable]:
 
 
 def read_identities(folder: Path, version: int | None = None) -> pa.Table:
-    """Read ``event_id``, ``seen_at`` and ``blame`` of every row of a version, by default the newest."""
-    columns = ["event_id", "seen_at", "blame"]
-    return load_table(folder, version).to_pyarrow_dataset().to_table(columns=columns)
+    """Read what tells every event of a version from others, all views."""
+    dataset = load_table(folder, version).to_pyarrow_dataset()
+    return read_rows(dataset, columns=_IDENTITIES)
+
+
+def is_event() -> ds.Expression:
+    """Leave out rows of decisions."""
+    # NOTE: after a merge the table's schema has string views; files written before have plain strings.
+    return ds.field("event").cast(pa.string()) != pa.scalar(DECISION)
+
+
+def read_rows(
+    dataset: ds.Dataset,
+    columns: Sequence[str] | None = None,
+    is_wanted: ds.Expression | None = None,
+    *,
+    are_decisions_wanted: bool = False,
+) -> pa.Table:
+    """Read rows, all views; columns that an older store lacks are null."""
+    schema = row_schema(dataset.schema.names)
+    if not are_decisions_wanted:
+        is_wanted = is_event() if is_wanted is None else is_wanted & is_event()
+    names = list(columns) if columns is not None else schema.names
+    wanted = pa.schema([schema.field(name) for name in names if name in schema.names])
+    known = [name for name in wanted.names if name in dataset.schema.names]
+    read = fit_rows(dataset.to_table(columns=known, filter=is_wanted), wanted)
+    return pa.table([read[each.name].cast(each.type) for each in wanted], schema=wanted)
+
+
+def read_latest(dataset: ds.Dataset) -> LatestViews:
+    """Read which views count, of the events that were amended."""
+    if "view" not in dataset.schema.names:
+        return LatestViews(row_schema().empty_table())
+    return LatestViews(dataset.to_table(columns=["event_id", "view"], filter=ds.field("view") > 0))
 
 
 def read_arrivals(folder: Path, since_us: int | None = None) -> pa.Table:
-    """Read rows of the newest version in the order seen, including those that wait for their order.
+    """Read the rows that count of the newest version, in the order seen, also those that wait for their order.
 
     Parameters
     ----------
@@ -250,14 +273,15 @@ def read_arrivals(folder: Path, since_us: int | None = None) -> pa.Table:
     shape (n_rows, n_columns), the columns of the store
     """
     dataset = load_table(folder).to_pyarrow_dataset()
+    columns = [name for name in dataset.schema.names if name != DECISION]
     if since_us is None:
-        rows = dataset.to_table()
+        rows = dataset.to_table(columns=columns, filter=is_event())
     else:
         seen_at = row_schema().field("seen_at").type
         since = pa.scalar(floor_time(since_us), pa.int64()).cast(seen_at)
-        rows = dataset.to_table(filter=ds.field("seen_at") >= since)
+        rows = dataset.to_table(columns=columns, filter=(ds.field("seen_at") >= since) & is_event())
         rows = rows.filter(pa.array(np.asarray(rows["seen_at"].cast(pa.int64())) >= since_us))
-    return sort_rows(rows)
+    return sort_rows(read_latest(dataset).keep(rows))
 
 
 def read_columns(folder: Path, of_orders: list[str], of_later: list[str]) -> tuple[pa.Table, pa.Table]:
@@ -269,12 +293,16 @@ def read_columns(folder: Path, of_orders: list[str], of_later: list[str]) -> tup
     of_orders, of_later : names; columns that the store lacks are skipped
     """
     dataset = load_table(folder).to_pyarrow_dataset()
-    # NOTE: after a merge the table's schema has string views; files written before have plain strings.
     is_order = ds.field("event").cast(pa.string()) == pa.scalar(EVENT_OF["orders"])
     known = set(dataset.schema.names)
+    latest = read_latest(dataset)
     orders, later = (
-        dataset.to_table(columns=[name for name in names if name in known], filter=is_wanted)
-        for names, is_wanted in ((of_orders, is_order), (of_later, ~is_order))
+        latest.keep(
+            dataset.to_table(
+                columns=[n for n in dict.fromkeys([*names, "event_id", "view"]) if n in known], filter=is_wanted
+            )
+        )
+        for names, is_wanted in ((of_orders, is_order), (of_later, ~is_order & is_event()))
     )
     return orders, later
 

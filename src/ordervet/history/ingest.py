@@ -21,9 +21,10 @@ from pyarrow import parquet
 
 from ordervet.entities.keyed import KEYED_KINDS, ORDER_ID, count_evidence, key_events
 from ordervet.history import delta
+from ordervet.history.admission import admit, names_of
 from ordervet.history.erased import find_erased
-from ordervet.history.identity import STORED_COLUMNS, admit, identify
-from ordervet.history.rows import fit_rows, row_schema, sort_rows, to_rows, unite_schemas
+from ordervet.history.identity import identify
+from ordervet.history.rows import fit_rows, sort_rows, to_rows, unite_schemas
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 
     from ordervet.contract import EventKind, Events
     from ordervet.entities.keys import Key
-    from ordervet.history.identity import Admission, IngestStatus
+    from ordervet.history.admission import Admission
+    from ordervet.history.views import IngestStatus
+
 _DATED = ("seen_at", "happened_at")
 _ROWS_PER_GROUP = 2**17
 
@@ -47,13 +50,11 @@ class Ingested:
     ----------
     statuses : per kind of event, shape (n_events,), int8 codes of `IngestStatus`
     n_waiting : accepted events whose order is not known yet; they count once it is
-    n_differing : known orders that came with another time or amount; the first one counts
     evidence : entity → "known", "absent", "masked", "unusable" → orders
     """
 
     statuses: dict[EventKind, NDArray[np.int8]]
     n_waiting: int
-    n_differing: int
     evidence: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def count(self, status: IngestStatus) -> int:
@@ -79,56 +80,44 @@ class Batch:
         reports = []
         for of_kinds in self.slices:
             statuses = {kind: admission.statuses[rows] for kind, rows in of_kinds.items()}
-            n_waiting, n_differing = (
-                sum(int(flags[rows].sum()) for rows in of_kinds.values())
-                for flags in (admission.is_waiting, admission.is_differing)
-            )
+            n_waiting = sum(int(admission.is_waiting[rows].sum()) for rows in of_kinds.values())
             evidence = count_evidence(self.rows.slice(of_kinds["orders"].start, len(statuses["orders"])))
-            reports.append(Ingested(statuses, n_waiting, n_differing, evidence))
+            reports.append(Ingested(statuses, n_waiting, evidence))
         return reports
 
 
-def build_batch(parts: Sequence[Events], key: Key) -> Batch:
+def build_batch(parts: Sequence[Events], key: Key, recorded_at: int, first_source: int = 0) -> Batch:
     """Build identified rows from events.
 
     Parameters
     ----------
     parts : one set per source; see `identity.py` on rows that a source repeats
     key : the identifier key
+    recorded_at : time of the ingestion, UTC microseconds
+    first_source : number of the first part
     """
     tables, slices, n_rows = [], [], 0
-    for part in parts:
+    for source, part in enumerate(parts, start=first_source):
         keyed = key_events(part, key)
         rows_of = {kind: to_rows(keyed, kind) for kind in KEYED_KINDS}
         of_kinds: dict[EventKind, slice] = {}
         for kind, rows in rows_of.items():
             of_kinds[kind] = slice(n_rows, n_rows + rows.num_rows)
             n_rows += rows.num_rows
-        tables.append(identify(pa.concat_tables(rows_of.values()), key))
+        rows = identify(pa.concat_tables(rows_of.values()), key)
+        at = rows.schema.get_field_index("recorded_at")
+        recorded = pa.repeat(recorded_at, rows.num_rows).cast(rows.schema.field(at).type)
+        rows = rows.set_column(at, rows.schema.field(at), recorded)
+        tables.append(rows.append_column("source", pa.repeat(source, rows.num_rows)))
         slices.append(of_kinds)
-    schema = unite_schemas(tables)
+    schema = unite_schemas(tables).append(pa.field("source", pa.int64()))
     return Batch(pa.concat_tables([schema.empty_table(), *(fit_rows(table, schema) for table in tables)]), slices)
 
 
 def add_in_memory(stored: pa.Table, admission: Admission) -> pa.Table:
-    """Return the rows of the store as they would be after a commit."""
-    tables = [update_blames(stored, admission.changed), admission.new]
-    schema = unite_schemas(tables)
-    return pa.concat_tables([fit_rows(table, schema) for table in tables])
-
-
-def update_blames(rows: pa.Table, blames: pa.Table) -> pa.Table:
-    """Set the blames of rows.
-
-    Parameters
-    ----------
-    rows : with the columns ``event_id`` and ``blame``
-    blames : only these two columns
-    """
-    at = pc.index_in(rows["event_id"], blames["event_id"].combine_chunks()).combine_chunks()
-    blame = pc.coalesce(blames["blame"].combine_chunks().take(at), rows["blame"])
-    place = rows.schema.get_field_index("blame")
-    return rows.set_column(place, rows.schema.field(place), blame)
+    """Return the rows of the store as they would be after a commit, all views."""
+    schema = unite_schemas([stored, admission.new])
+    return pa.concat_tables([fit_rows(table, schema) for table in (stored, admission.new)])
 
 
 class Staging:
@@ -148,7 +137,8 @@ class Staging:
         self._first: Admission | None = None
         self._files: list[Path] = []
         self._order_ids: list[NDArray[np.int64]] = []
-        self._blames: list[pa.Table] = []
+        self._recorded_at = time.time_ns() // 1_000
+        self._n_parts = 0
         self._column_names: set[str] = set()
 
     def add(self, parts: Sequence[Events]) -> list[Ingested]:
@@ -165,27 +155,26 @@ class Staging:
         if self._first is not None:
             self._write_part(self._first)
             self._first = None
-        batch = build_batch(parts, self._key)
+        batch = build_batch(parts, self._key, self._recorded_at, self._n_parts)
+        self._n_parts += len(parts)
         is_erased = find_erased(self._folder, self._key, batch.rows)
-        admission = admit(batch.rows, self._read_stored(batch.rows), is_erased=is_erased)
-        if self._files or self._blames:
+        admission = admit(batch.rows, self._read_stored(batch.rows), self._key, is_erased=is_erased)
+        if self._files:
             self._write_part(admission)
         else:
             self._first = admission
         return batch.report(admission)
 
     def commit(self) -> None:
-        """Make everything visible, in one commit; blames found for stored outcomes follow in a second one."""
+        """Make everything visible, in one commit."""
         if self._first is not None:
-            if self._first.new.num_rows or self._first.changed.num_rows:
-                delta.append_rows(self._table, sort_rows(self._first.new), self._first.changed)
+            if self._first.new.num_rows:
+                delta.append_rows(self._table, sort_rows(self._first.new))
             return
         if self._files:
             delta.add_files(self._table, [_describe(file) for file in self._files], self._column_names)
             self._files = []
             self._table.update_incremental()
-        if self._blames:
-            delta.append_rows(self._table, row_schema().empty_table(), pa.concat_tables(self._blames))
 
     def drop(self) -> None:
         """Remove what was not committed."""
@@ -193,51 +182,48 @@ class Staging:
             file.unlink(missing_ok=True)
 
     def _write_part(self, admission: Admission) -> None:
-        """Write the new rows of an admission to a data file, and remember its blames."""
-        if admission.changed.num_rows:
-            self._blames.append(admission.changed)
+        """Write the new rows of an admission to a data file."""
         if admission.new.num_rows == 0:
             return
         path = self._folder / f"part-{len(self._files):05}-{secrets.token_hex(16)}.zstd.parquet"
         self._files.append(path)
-        self._order_ids.append(np.unique(admission.new[ORDER_ID].to_numpy()))
+        self._order_ids.append(np.unique(names_of(admission.new)))
         self._column_names |= set(admission.new.column_names)
         parquet.write_table(
             sort_rows(admission.new), path, compression="zstd", compression_level=3, row_group_size=_ROWS_PER_GROUP
         )
 
     def _read_stored(self, rows: pa.Table) -> pa.Table:
-        """Read what `admit` needs to know of the orders of these rows."""
-        found = read_stored(self._table, rows)
-        wanted = np.unique(rows[ORDER_ID].to_numpy())
+        """Read all views of the order ids of these rows."""
+        names = np.unique(names_of(rows))
+        found = read_stored(self._table, names)
         # NOT: all files. Each set would read all those before it again; eight bytes per order avoid that.
-        files = [file for file, ids in zip(self._files, self._order_ids, strict=True) if np.isin(wanted, ids).any()]
-        if files:
-            written = ds.dataset(files).to_table(
-                columns=list(STORED_COLUMNS), filter=ds.field(ORDER_ID).isin(pa.array(wanted))
-            )
-            found = pa.concat_tables([found, written.cast(found.schema)])
-        for blames in self._blames:
-            found = update_blames(found, blames)
-        return found
+        files = [file for file, ids in zip(self._files, self._order_ids, strict=True) if np.isin(names, ids).any()]
+        written = [delta.read_rows(ds.dataset(file), is_wanted=_has_name(names)) for file in files]
+        schema = unite_schemas([found, *written])
+        return pa.concat_tables([fit_rows(table, schema) for table in (found, *written)])
 
 
-def read_stored(table: DeltaTable, rows: pa.Table) -> pa.Table:
-    """Read what `admit` needs to know of the rows in a store.
+def read_stored(table: DeltaTable, names: NDArray[np.int64], *, are_decisions_wanted: bool = False) -> pa.Table:
+    """Read all views of some order ids.
 
     Parameters
     ----------
     table : of the store
-    rows : identified rows
-
-    Returns
-    -------
-    `STORED_COLUMNS` of everything the store has of the orders of these rows
+    names : keyed order ids, without the shop
+    are_decisions_wanted : read also what was decided about them
     """
-    # NOT: by event or time. A merge writes string views, which Arrow cannot compare, and Delta rounds the times in
-    # its log to milliseconds, so that a file with later microseconds would be skipped.
-    is_needed = ds.field(ORDER_ID).isin(pc.unique(rows[ORDER_ID]))
-    return table.to_pyarrow_dataset().to_table(columns=list(STORED_COLUMNS), filter=is_needed)
+    # NOT: by event or time. Delta rounds the times in its log to milliseconds, so that a file with later microseconds
+    # would be skipped.
+    dataset = table.to_pyarrow_dataset()
+    is_wanted = _has_name(names, has_shops="name_id" in dataset.schema.names)
+    return delta.read_rows(dataset, is_wanted=is_wanted, are_decisions_wanted=are_decisions_wanted)
+
+
+def _has_name(names: NDArray[np.int64], *, has_shops: bool = True) -> ds.Expression:
+    wanted = pa.array(names)
+    is_named = ds.field(ORDER_ID).isin(wanted)
+    return is_named | ds.field("name_id").isin(wanted) if has_shops else is_named
 
 
 def _describe(file: Path) -> delta.DataFile:

@@ -6,8 +6,8 @@ its entries, so nothing ever has to be erased from it.
 
     entry(position INTEGER PRIMARY KEY, is_repeat INTEGER, lines BLOB, chain INTEGER)
 
-`is_repeat` marks events that the history had already, and that may add a blame. `chain` is the CRC-32 of the lines that
-begins with the one before it, so that a bit that the disk has lost is found, wherever it was.
+`is_repeat` marks events that may add a blame to one of the history; older versions wrote them. `chain` is the CRC-32 of
+the lines that begins with the one before it, so that a bit that the disk has lost is found, wherever it was.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from ordervet.errors import HistoryError
 from ordervet.history import delta
-from ordervet.history.identity import STORED_COLUMNS, admit
-from ordervet.history.rows import fit_rows, read_lines, sort_rows, unite_schemas
+from ordervet.history.admission import admit, names_of
+from ordervet.history.ingest import read_stored
+from ordervet.history.rows import read_ints, read_lines, sort_rows, views_of
 from ordervet.storage import leave_open_in_children, sync
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from deltalake import DeltaTable
+    from numpy.typing import NDArray
 
+    from ordervet.entities.keys import Key
 
 Durability: TypeAlias = Literal["batch", "always"]
 
@@ -242,12 +243,13 @@ def _explain(error: Exception) -> str:
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
 
 
-def commit_journal(folder: Path) -> None:
+def commit_journal(folder: Path, key: Key) -> None:
     """Commit what scorers that died left in the journal, except what the table has already.
 
     Parameters
     ----------
     folder : of the store; the caller holds the writer's lock
+    key : the identifier key
 
     Raises
     ------
@@ -257,34 +259,45 @@ def commit_journal(folder: Path) -> None:
     journals = list_journals(folder)
     entries = [entry for path in journals for entry in read_journal(path)]
     if entries:
-        commit_entries(folder, entries, is_left_over=True)
+        commit_entries(folder, entries, key, is_left_over=True)
     for path in journals:
         remove_journal(path)
 
 
-def commit_entries(folder: Path, entries: Sequence[Entry], *, is_left_over: bool = False) -> None:
+def commit_entries(folder: Path, entries: Sequence[Entry], key: Key, *, is_left_over: bool = False) -> None:
     """Commit entries of the journal, in one commit.
 
     Parameters
     ----------
     folder : of the store; the caller holds the writer's lock
     entries : in the order they were acknowledged
-    is_left_over : whether the table may have some of them already; if not, only repeats are looked up
+    key : the identifier key
+    is_left_over : whether the table may have some of them already
     """
-    new, repeats = (
-        read_lines(entry.lines for entry in entries if entry.is_repeat is is_repeat) for is_repeat in (False, True)
-    )
+    rows = _record(read_lines(entry.lines for entry in entries if not entry.is_repeat))
     with delta.committing(folder) as table:
-        if not is_left_over and repeats.num_rows == 0:
-            delta.append_rows(table, sort_rows(new), new.slice(0, 0))
-            return
-        schema = unite_schemas([new, repeats])
-        rows = pa.concat_tables([fit_rows(part, schema) for part in (new, repeats)])
-        admission = admit(rows, _read_by_ids(table, rows["event_id"]), is_live=True)
-        if admission.new.num_rows or admission.changed.num_rows:
-            delta.append_rows(table, sort_rows(admission.new), admission.changed)
+        if is_left_over:
+            known = read_stored(table, np.unique(names_of(rows)), are_decisions_wanted=True)
+            rows = rows.filter(pa.array(~np.isin(_number_views(rows), _number_views(known))))
+        if rows.num_rows:
+            delta.append_rows(table, sort_rows(rows))
+        # NOTE: older versions journalled what could add a blame as a repeat.
+        repeats = _record(read_lines(entry.lines for entry in entries if entry.is_repeat))
+        if repeats.num_rows:
+            table.update_incremental()
+            repeats = repeats.append_column("source", pa.array(np.arange(repeats.num_rows)))
+            admission = admit(repeats, read_stored(table, np.unique(names_of(repeats))), key, is_live=True)
+            if admission.new.num_rows:
+                delta.append_rows(table, sort_rows(admission.new))
 
 
-def _read_by_ids(table: DeltaTable, event_ids: pa.ChunkedArray) -> pa.Table:
-    is_asked = ds.field("event_id").isin(pa.array(np.asarray(pc.unique(event_ids))))
-    return table.to_pyarrow_dataset().to_table(columns=list(STORED_COLUMNS), filter=is_asked)
+def _number_views(rows: pa.Table) -> NDArray[np.int64]:
+    """Make one number of each row's identity and view."""
+    with np.errstate(over="ignore"):
+        return read_ints(rows["event_id"]) + views_of(rows) * np.int64(0x5851F42D4C957F2D)
+
+
+def _record(rows: pa.Table) -> pa.Table:
+    """Let events that arrived live be recorded when they did."""
+    at = rows.schema.get_field_index("recorded_at")
+    return rows.set_column(at, rows.schema.field(at), pc.coalesce(rows["recorded_at"], rows["seen_at"]))

@@ -89,7 +89,7 @@ def rotate_key(
     with describe_errors(folder, "written"), WriterLock(folder).held():
         # NOTE: leftovers of a killed rotation are never the history, which is whole before the swap and after.
         shutil.rmtree(beside, ignore_errors=True)
-        commit_journal(folder)
+        commit_journal(folder, old)
         rows = delta.load_table(folder).to_pyarrow_dataset().to_table()
         is_covered, ids = _find_again(rows, orders, old, new)
         if not (is_covered.all() or drop_uncovered):
@@ -201,7 +201,7 @@ def _write_store(folder: Path, rows: pa.Table, key: Key) -> None:
     delta.create_table(folder, key.key_id)
     table = delta.load_table(folder)
     if rows.num_rows:
-        delta.append_rows(table, sort_rows(rows), rows.slice(0, 0).select(["event_id", "blame"]))
+        delta.append_rows(table, sort_rows(rows))
         table.update_incremental()
     sync_table(folder, delta.live_files(table), 0)
     n_written = delta.load_table(folder).to_pyarrow_dataset().count_rows()

@@ -1,9 +1,13 @@
 """The one table of the store: its rows, how keyed events become rows and come back, and rows as JSON lines.
 
-    event        order, outcome, verdict or correction
+    event        order, outcome, verdict or correction; decision: what was decided about a live order
     event_id     keyed identity of the event, see `identity.py`
     id__order    keyed id of the order
+    name_id      keyed id of the order id alone, where `id__order` is another: of a further shop's order of that id
     order_id     as given: the id of an order is not personal
+    view         0 for the first view of the event, 1 for the one that replaced it, ...; the last one counts
+    recorded_at  when this view was ingested
+    as_of        the time at which its source said so, if known
     seen_at      since when it is known
     happened_at  when it was placed, happened, was decided or corrected
     ...          every impersonal contract column; `outcome` and `malice` are the kinds of outcomes and verdicts
@@ -20,11 +24,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic_core import to_json
 
+from ordervet.contract.values import floor_minute
 from ordervet.entities.keyed import ID, KEYED_KINDS, ORDER_ID, KeyedEvents, complete_columns, keyed_schema
 from ordervet.late_imports import pa, pc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -37,12 +42,18 @@ EVENT_OF: dict[EventKind, str] = {
     "corrections": "correction",
 }
 _STORED_NAMES: dict[EventKind, dict[str, str]] = {
-    "orders": {"placed_at": "happened_at"},
-    "outcomes": {"kind": "outcome"},
+    "orders": {"placed_at": "happened_at", "updated_at": "as_of"},
+    "outcomes": {"kind": "outcome", "updated_at": "as_of"},
     "verdicts": {"decided_at": "happened_at", "kind": "malice", "by": "decider"},
     "corrections": {"corrected_at": "happened_at"},
 }
-_FIRST = ("event", "event_id", ORDER_ID, "order_id", "seen_at", "happened_at")
+_FIRST = ("event", "event_id", ORDER_ID, "name_id", "order_id", "view", "recorded_at", "seen_at", "happened_at")
+HAPPENED_AT: dict[EventKind, str] = {
+    "orders": "placed_at",
+    "outcomes": "happened_at",
+    "verdicts": "decided_at",
+    "corrections": "corrected_at",
+}
 _LONGEST_LINE = 1 << 20
 NEVER = np.iinfo(np.int64).max
 """The time of arrival of an unknown order."""
@@ -56,7 +67,14 @@ def row_schema(column_names: Iterable[str] = ()) -> pa.Schema:
     column_names : names among which extras (``number__weight``, ``id__terminal``) are kept; others are ignored
     """
     names = list(column_names)
-    types = {"event": pa.string(), "event_id": pa.int64()}
+    types: dict[str, pa.DataType] = {
+        "event": pa.string(),
+        "event_id": pa.int64(),
+        "name_id": pa.int64(),
+        "view": pa.int32(),
+        "recorded_at": pa.timestamp("us", tz="UTC"),
+        "decision": pa.string(),
+    }
     for kind in KEYED_KINDS:
         for field in keyed_schema(kind, names):
             types[_STORED_NAMES[kind].get(field.name, field.name)] = _stored_type(field)
@@ -96,35 +114,67 @@ def sort_rows(rows: pa.Table) -> pa.Table:
     return rows.sort_by([("seen_at", "ascending"), ("event_id", "ascending")])
 
 
-def to_events(
-    rows: pa.Table,
-    key_id: str,
-    *,
-    orders: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
-    is_tail: bool = False,
-) -> KeyedEvents:
-    """Build keyed events from rows of the store, in the order of the rows.
+def to_events(rows: pa.Table, key_id: str, *, is_tail: bool = False) -> KeyedEvents:
+    """Build keyed events from rows of the store, in the order seen.
 
-    An event of a missing order, or from before its order was seen, is skipped (docs/definitions.md T6).
+    What was known before its order came is seen with it; an event of a missing order, or from before its order was
+    placed, is skipped (docs/definitions.md T6).
 
     Parameters
     ----------
-    rows : of the store
+    rows : of the store, current views only, in the order seen
     key_id : of the key of the ids
-    orders : ids of all orders, and when each was seen, where the rows are only a part; None finds them among the rows
     is_tail : the rows are the newest ones, and an order that is not among them was seen before all of them, or never
     """
     events = split_rows(rows, key_id)
     tables = {kind: getattr(events, kind) for kind in KEYED_KINDS}
-    if orders is None:
-        orders = (read_ints(tables["orders"][ORDER_ID]), read_ints(tables["orders"]["seen_at"]))
+    orders = tables["orders"]
+    place_of = Positions(read_ints(orders[ORDER_ID]))
+    placed_at, order_seen_at = read_ints(orders["placed_at"]), read_ints(orders["seen_at"])
     for kind in KEYED_KINDS[1:]:
-        order_seen_at = find_seen_at(read_ints(tables[kind][ORDER_ID]), *orders)
-        is_usable = read_ints(tables[kind]["seen_at"]) >= order_seen_at
+        table = tables[kind]
+        at = place_of.find(read_ints(table[ORDER_ID]))
+        happened_at, seen_at = read_ints(table[HAPPENED_AT[kind]]), read_ints(table["seen_at"])
+        arrived_at = arrive(happened_at, seen_at, at, placed_at, order_seen_at)
         if is_tail:
-            is_usable |= order_seen_at == NEVER
-        tables[kind] = tables[kind].filter(pa.array(is_usable))
+            arrived_at = np.where(at < 0, seen_at, arrived_at)
+        tables[kind] = _put_arrivals(table, arrived_at, is_moved=(arrived_at != seen_at) & (arrived_at != NEVER))
     return KeyedEvents(**tables, key_id=key_id)
+
+
+def arrive(
+    happened_at: NDArray[np.int64],
+    seen_at: NDArray[np.int64],
+    place: NDArray[np.int64],
+    placed_at: NDArray[np.int64],
+    order_seen_at: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Find since when later events count: since they are known, but not before their order is (T6).
+
+    Parameters
+    ----------
+    happened_at, seen_at : shape (n,), UTC microseconds
+    place : shape (n,), position of the order among the orders; -1: not known
+    placed_at, order_seen_at : shape (n_orders,), UTC microseconds
+
+    Returns
+    -------
+    shape (n,), UTC microseconds; `NEVER` where the order is not known, or was placed in a later minute
+    """
+    known_at = np.append(order_seen_at, NEVER)[place]
+    is_from_before = happened_at < floor_minute(np.append(placed_at, NEVER))[place]
+    waits = seen_at < known_at
+    return np.where((place < 0) | (waits & is_from_before), NEVER, np.maximum(seen_at, known_at))
+
+
+def _put_arrivals(table: pa.Table, arrived_at: NDArray[np.int64], is_moved: NDArray[np.bool_]) -> pa.Table:
+    if is_moved.any():
+        at = table.schema.get_field_index("seen_at")
+        column = pa.array(arrived_at).cast(table.schema.field(at).type)
+        order = np.argsort(arrived_at, kind="stable")
+        table = table.set_column(at, table.schema.field(at), column).take(pa.array(order))
+        arrived_at = arrived_at[order]
+    return table if (arrived_at != NEVER).all() else table.filter(pa.array(arrived_at != NEVER))
 
 
 def split_rows(rows: pa.Table, key_id: str) -> KeyedEvents:
@@ -159,19 +209,44 @@ class Positions:
         return found
 
 
-def find_seen_at(wanted: NDArray[np.int64], ids: NDArray[np.int64], seen_at: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Look up when orders were seen.
+class LatestViews:
+    """Which views of amended events count.
 
     Parameters
     ----------
-    wanted : shape (n,), ids of orders
-    ids, seen_at : shape (n_orders,), of the known orders; of a repeated id the first row counts
-
-    Returns
-    -------
-    shape (n,), UTC microseconds; `NEVER` where the order is not known
+    rows : ``event_id`` and ``view`` of all rows of the store whose view is not the first
     """
-    return np.append(seen_at, NEVER)[Positions(ids).find(wanted)]  # position -1 is NEVER
+
+    def __init__(self, rows: pa.Table) -> None:
+        event_ids, views = read_ints(rows["event_id"]), views_of(rows)
+        order = np.lexsort((views, event_ids))
+        is_last = np.diff(event_ids[order], append=0) != 0
+        is_last[-1:] = True
+        self._ids, self._views = event_ids[order][is_last], views[order][is_last]
+
+    def keep(self, rows: pa.Table | pa.RecordBatch) -> pa.Table | pa.RecordBatch:
+        """Keep the views that count.
+
+        Parameters
+        ----------
+        rows : with the columns ``event_id`` and ``view``
+        """
+        if not len(self._ids) or "view" not in rows.schema.names:
+            return rows
+        event_ids = read_ints(rows["event_id"])
+        at = np.minimum(np.searchsorted(self._ids, event_ids), len(self._ids) - 1)
+        is_replaced = (self._ids[at] == event_ids) & (views_of(rows) < self._views[at])
+        return rows.filter(pa.array(~is_replaced)) if is_replaced.any() else rows
+
+
+def drop_replaced(rows: pa.Table) -> pa.Table:
+    """Keep the views that count of all rows of a store."""
+    return LatestViews(rows).keep(rows)
+
+
+def views_of(rows: pa.Table | pa.RecordBatch) -> NDArray[np.int64]:
+    """Return the numbers of views, shape (n_rows,); rows from before there were views are the first."""
+    return np.asarray(pc.fill_null(pc.cast(rows["view"], pa.int64()), 0))
 
 
 def _stored_type(field: pa.Field[pa.DataType]) -> pa.DataType:
@@ -191,6 +266,26 @@ def read_ints(column: pa.ChunkedArray) -> NDArray[np.int64]:
     return np.asarray(pc.cast(column, pa.int64(), safe=False))
 
 
+def to_plain(table: pa.Table) -> list[dict[str, Any]]:
+    """Give rows as plain values, instants as microseconds."""
+    plain = [column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in table.columns]
+    rows: list[dict[str, Any]] = pa.table(plain, names=table.column_names).to_pylist()
+    return rows
+
+
+def from_plain(rows: Sequence[dict[str, Any]], schema: pa.Schema | None = None) -> pa.Table:
+    """Make a table of plain values; the twin of `to_plain`.
+
+    Parameters
+    ----------
+    rows : column → plain value
+    schema : of the table; None: of the store, with the extras of the rows
+    """
+    wanted = schema or row_schema({name for row in rows for name in row})
+    built = pa.Table.from_pylist(list(rows), schema=pa.schema([(e.name, _plain_type(e.type)) for e in wanted]))
+    return pa.table([built[each.name].cast(each.type) for each in wanted], schema=wanted)
+
+
 def write_line(row: dict[str, Any]) -> bytes:
     """Write one row as a JSON line.
 
@@ -201,18 +296,15 @@ def write_line(row: dict[str, Any]) -> bytes:
     return to_json(row) + b"\n"
 
 
-def write_lines(rows: pa.Table) -> bytes:
-    """Write the rows of a table as JSON lines.
+def list_lines(rows: pa.Table) -> list[tuple[int, bytes]]:
+    """Write the rows of a table as JSON lines, each with the keyed id of its order id alone.
 
     Parameters
     ----------
     rows : shape (n_rows, n_columns), in `row_schema` or with fewer columns
     """
-    plain = [column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in rows.columns]
-    table = pa.table(plain, names=rows.column_names)
-    return b"".join(
-        write_line({name: value for name, value in row.items() if value is not None}) for row in table.to_pylist()
-    )
+    plain = [{name: value for name, value in row.items() if value is not None} for row in to_plain(rows)]
+    return [(row.get("name_id") or row[ORDER_ID], write_line(row)) for row in plain]
 
 
 def read_lines(batches: Iterable[bytes]) -> pa.Table:

@@ -24,7 +24,7 @@ from ordervet.entities.keyed import ORDER_ID
 from ordervet.errors import HistoryError
 from ordervet.history import delta
 from ordervet.history.delta import describe_errors
-from ordervet.history.rows import EVENT_OF, NEVER, Positions, read_ints, sort_rows, to_events
+from ordervet.history.rows import EVENT_OF, NEVER, Positions, arrive, read_ints, sort_rows, to_events, views_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,13 +34,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.entities.keyed import KeyedEvents
+    from ordervet.history.rows import LatestViews
     from ordervet.history.store import History
 
 
-_BLAME_CODES = 1_000_003
-"""Weight of a known blame in the digest: a blame can become known after its event."""
+_VIEW_CODES = 1_000_003
+"""Weight of the number of a view in the digest: what is known of an event can change."""
 
-_TIMELINE_COLUMNS = ["event", "event_id", ORDER_ID, "seen_at", "outcome", "verdict", "blame"]
+_TIMELINE_COLUMNS = ["event", "event_id", ORDER_ID, "view", "seen_at", "happened_at", "outcome", "verdict"]
 _TEXTS = ("order_id", "currency", "item_id", "category", "shop_id", "platform", "campaign", "category__")
 """Columns, or beginnings of their names, that nothing is computed from: their keyed ids are."""
 
@@ -55,10 +56,12 @@ class Timeline:
     Parameters
     ----------
     order_id, order_seen_at : shape (n_orders,), uint64 keyed ids, UTC microseconds
-    later_row, later_seen_at : shape (n_later,), of outcomes, verdicts and corrections: row of the order, time
+    later_row, later_seen_at : shape (n_later,), of outcomes, verdicts and corrections: row of the order, and since when
+        they count
     later_kind : shape (n_later,), int8, positions in `kinds`
     kinds : what happened: an outcome's kind, a verdict, or "correction"
     digest : of all events, hexadecimal; independent of how they were ingested
+    waited : int64 identity of events that were known before their order → from when they count, UTC microseconds
     """
 
     order_id: NDArray[np.uint64]
@@ -68,6 +71,7 @@ class Timeline:
     later_kind: NDArray[np.int8]
     kinds: tuple[str, ...]
     digest: str
+    waited: dict[int, int] = field(default_factory=dict)
 
 
 class HistorySlices:
@@ -87,6 +91,7 @@ class HistorySlices:
         self.until_us = until_us
         self._history = history
         self._positions = Positions(timeline.order_id.view(np.int64))
+        self._latest = _read_latest(history, version)
         with describe_errors(history.path, "read"):
             self._key_id = delta.load_table(history.path).metadata().configuration[delta.KEY_ID]
 
@@ -100,7 +105,7 @@ class HistorySlices:
             The store is damaged, or files of this version have been removed.
         """
         at = history.version if version is None else version
-        builder = _TimelineBuilder()
+        builder = _TimelineBuilder(_read_latest(history, at))
         for batch in _scan(history, at, _TIMELINE_COLUMNS, ds.field("seen_at") < _to_scalar(until_us)):
             builder.add(batch)
         return cls(history, until_us, at, builder.build_timeline())
@@ -136,7 +141,12 @@ class HistorySlices:
         if from_us > np.iinfo(np.int64).min:
             is_wanted &= ds.field("seen_at") >= _to_scalar(delta.floor_time(from_us))
         rows = _read_table(self._history, self.version, is_wanted)
-        return self._to_events(rows.filter(pa.array(read_ints(rows["seen_at"]) >= from_us)))
+        rows = rows.filter(pa.array(read_ints(rows["seen_at"]) >= from_us))
+        waited = [each for each, at in self.timeline.waited.items() if from_us <= at < until_us]
+        if waited:
+            late = _read_table(self._history, self.version, ds.field("event_id").isin(waited))
+            rows = pa.concat_tables([rows, self._put_arrivals(late)])
+        return self._to_events(rows)
 
     def read_in_turn(self, n_orders: int, scratch: Path) -> Iterator[KeyedEvents]:
         """Read all slices, oldest first, without the texts that nothing is computed from.
@@ -163,14 +173,28 @@ class HistorySlices:
             with Spool(scratch, [from_us for from_us, _ in bounds]) as spool:
                 columns = [name for name in _list_columns(self._history, self.version) if not name.startswith(_TEXTS)]
                 for batch in _scan(self._history, self.version, columns, is_wanted):
-                    spool.add(batch, read_ints(batch["seen_at"]))
+                    kept = self._put_arrivals(self._latest.keep(batch))
+                    spool.add(kept, read_ints(kept["seen_at"]))
                 for part in spool.read_slices():
                     yield self._to_events(part)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
+    def _put_arrivals(self, rows: pa.Table | pa.RecordBatch) -> pa.Table | pa.RecordBatch:
+        """Let rows that waited for their order be seen when it came."""
+        if not self.timeline.waited:
+            return rows
+        ids, seen_at = read_ints(rows["event_id"]), read_ints(rows["seen_at"])
+        waited = np.flatnonzero(np.isin(ids, np.fromiter(self.timeline.waited, np.int64)))
+        if not len(waited):
+            return rows
+        arrived_at = seen_at.copy()
+        arrived_at[waited] = [self.timeline.waited[each] for each in ids[waited].tolist()]
+        at = rows.schema.get_field_index("seen_at")
+        return rows.set_column(at, rows.schema.field(at), pa.array(arrived_at).cast(rows.schema.field(at).type))
+
     def _to_events(self, rows: pa.Table) -> KeyedEvents:
-        rows = sort_rows(rows)
+        rows = sort_rows(self._latest.keep(rows))
         place, seen_at = self._positions.find(read_ints(rows[ORDER_ID])), self.timeline.order_seen_at
         known_from = np.where(place >= 0, seen_at[place], NEVER) if len(seen_at) else np.full(len(place), NEVER)
         is_usable = read_ints(rows["seen_at"]) >= known_from
@@ -182,15 +206,21 @@ class HistorySlices:
 class _TimelineBuilder:
     """Collects the timeline batch by batch: a few numbers per event."""
 
+    latest: LatestViews
     ids: list[NDArray[np.int64]] = field(default_factory=list)
+    event_ids: list[NDArray[np.int64]] = field(default_factory=list)
     seen_at: list[NDArray[np.int64]] = field(default_factory=list)
+    happened_at: list[NDArray[np.int64]] = field(default_factory=list)
     what: list[NDArray[np.int8]] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
     sums: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
 
-    def add(self, batch: pa.RecordBatch) -> None:
+    def add(self, all_views: pa.RecordBatch) -> None:
+        batch = self.latest.keep(all_views)
         self.ids.append(read_ints(batch[ORDER_ID]))
+        self.event_ids.append(read_ints(batch["event_id"]))
         self.seen_at.append(read_ints(batch["seen_at"]))
+        self.happened_at.append(read_ints(batch["happened_at"]))
         coded = pc.coalesce(*(batch[name].cast(pa.string()) for name in ("outcome", "verdict", "event")))
         coded = coded.dictionary_encode()
         named = coded.dictionary.to_pylist()
@@ -200,7 +230,10 @@ class _TimelineBuilder:
         self.sums = [(one + other) % 2**64 for one, other in zip(self.sums, _sum_up(batch), strict=True)]
 
     def build_timeline(self) -> Timeline:
-        ids, seen_at = (np.concatenate([*parts, np.zeros(0, np.int64)]) for parts in (self.ids, self.seen_at))
+        none = np.zeros(0, np.int64)
+        ids, event_ids, seen_at, happened_at = (
+            np.concatenate([*parts, none]) for parts in (self.ids, self.event_ids, self.seen_at, self.happened_at)
+        )
         what = np.concatenate([*self.what, np.zeros(0, np.int8)])
         order_code = self.kinds.index(EVENT_OF["orders"]) if EVENT_OF["orders"] in self.kinds else -1
         orders = np.flatnonzero(what == order_code)
@@ -208,30 +241,32 @@ class _TimelineBuilder:
         order_seen_at = seen_at[orders]
         later = np.flatnonzero(what != order_code)
         place = Positions(ids[orders]).find(ids[later])
-        is_usable = place >= 0
-        is_usable[is_usable] = seen_at[later[is_usable]] >= order_seen_at[place[is_usable]]
-        later, place = later[is_usable], place[is_usable]
-        by_time = np.lexsort((ids[later], seen_at[later]))
+        arrived_at = arrive(happened_at[later], seen_at[later], place, happened_at[orders], order_seen_at)
+        waited = np.flatnonzero((arrived_at != seen_at[later]) & (arrived_at != NEVER))
+        is_usable = arrived_at != NEVER
+        by_time = np.lexsort((ids[later], arrived_at))
+        by_time = by_time[is_usable[by_time]]
         kinds = tuple(sorted(set(self.kinds) - {EVENT_OF["orders"]}))
         position = np.array([kinds.index(each) if each in kinds else 0 for each in self.kinds] or [0], np.int8)
         return Timeline(
             order_id=ids[orders].view(np.uint64),
             order_seen_at=order_seen_at,
             later_row=place[by_time],
-            later_seen_at=seen_at[later[by_time]],
+            later_seen_at=arrived_at[by_time],
             later_kind=position[what[later[by_time]]],
             kinds=kinds,
             digest=hashlib.sha256(",".join(map(str, self.sums)).encode()).hexdigest()[:32],
+            waited=dict(zip(event_ids[later[waited]].tolist(), arrived_at[waited].tolist(), strict=True)),
         )
 
 
 def _sum_up(batch: pa.RecordBatch) -> list[int]:
     """Sum up events independent of their order: how many, their ids, and ids mixed with what can change."""
     ids = read_ints(batch["event_id"]).view(np.uint64)
-    has_blame = np.asarray(pc.is_valid(batch["blame"]))
+    views = views_of(batch).view(np.uint64)
     with np.errstate(over="ignore"):
         mixed = (ids ^ (ids >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
-        sums = (ids.sum(), mixed.sum(), (mixed[has_blame] * np.uint64(_BLAME_CODES)).sum())
+        sums = (ids.sum(), mixed.sum(), (mixed * views * np.uint64(_VIEW_CODES)).sum())
     return [len(ids), *(int(part) for part in sums)]
 
 
@@ -242,13 +277,24 @@ def _scan(
         table = delta.load_table(history.path, version)
         # NOTE: read-ahead is minimal, so that memory holds a few batches and not a few files.
         yield from table.to_pyarrow_dataset().to_batches(
-            columns=columns, filter=is_wanted, batch_size=_BATCH_ROWS, batch_readahead=1, fragment_readahead=1
+            columns=columns,
+            filter=is_wanted & delta.is_event(),
+            batch_size=_BATCH_ROWS,
+            batch_readahead=1,
+            fragment_readahead=1,
         )
 
 
 def _read_table(history: History, version: int, is_wanted: ds.Expression) -> pa.Table:
     with _describe_missing_files(history, version):
-        return delta.load_table(history.path, version).to_pyarrow_dataset().to_table(filter=is_wanted)
+        return (
+            delta.load_table(history.path, version).to_pyarrow_dataset().to_table(filter=is_wanted & delta.is_event())
+        )
+
+
+def _read_latest(history: History, version: int) -> LatestViews:
+    with _describe_missing_files(history, version):
+        return delta.read_latest(delta.load_table(history.path, version).to_pyarrow_dataset())
 
 
 def _list_columns(history: History, version: int) -> list[str]:

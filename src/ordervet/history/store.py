@@ -22,14 +22,14 @@ from ordervet.contract.schemas import INSTANT
 from ordervet.entities.keyed import ORDER_ID, key_orders
 from ordervet.errors import HistoryError, KeyMismatchError
 from ordervet.history import delta
+from ordervet.history.admission import admit, names_of
 from ordervet.history.delta import committing, describe_errors, remove_unused
 from ordervet.history.erased import bury, find_erased, lift
 from ordervet.history.handed import forget_handed
-from ordervet.history.identity import STORED_COLUMNS, admit
 from ordervet.history.ingest import Staging, add_in_memory, build_batch, read_stored
 from ordervet.history.journal import commit_journal
 from ordervet.history.lock import LOCK_NAME, WriterLock
-from ordervet.history.rows import fit_rows, row_schema, sort_rows, to_events, unite_schemas
+from ordervet.history.rows import drop_replaced, fit_rows, row_schema, sort_rows, to_events, unite_schemas
 from ordervet.history.snapshots import remove_snapshots
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class History:
     def __init__(self, path: Path, key: Key) -> None:
         self.path = path
         self.lock = WriterLock(path)
-        self._key = key
+        self.key = key
 
     @classmethod
     def open(cls, path: str | Path, key: Key, *, create: bool = False) -> Self:
@@ -158,7 +158,7 @@ class History:
             Another process is writing, or the store cannot be written.
         """
         with self._writing() as table:
-            staging = Staging(self.path, table, self._key)
+            staging = Staging(self.path, table, self.key)
             try:
                 yield staging
                 staging.commit()
@@ -180,16 +180,16 @@ class History:
         HistoryError
             The store is damaged, or no longer has the version.
         """
-        return to_events(sort_rows(self._read_rows(until, version)), self._key.key_id)
+        return to_events(sort_rows(self._read_rows(until, version)), self.key.key_id)
 
     def preview(self, parts: Sequence[Events]) -> tuple[KeyedEvents, list[Ingested]]:
         """Return what `read` and `ingest_all` would return if the parts were ingested; the store is unchanged."""
-        stored = self._read_rows()
-        batch = build_batch(parts, self._key)
-        is_erased = find_erased(self.path, self._key, batch.rows)
-        admission = admit(batch.rows, stored.select(list(STORED_COLUMNS)), is_erased=is_erased)
-        rows = sort_rows(add_in_memory(stored, admission))
-        return to_events(rows, self._key.key_id), batch.report(admission)
+        stored = self._read_rows(all_views=True)
+        batch = build_batch(parts, self.key, time.time_ns() // 1_000)
+        is_erased = find_erased(self.path, self.key, batch.rows)
+        admission = admit(batch.rows, stored, self.key, is_erased=is_erased)
+        rows = sort_rows(drop_replaced(add_in_memory(stored, admission)))
+        return to_events(rows, self.key.key_id), batch.report(admission)
 
     def read_judgements(self) -> tuple[pa.Table, pa.Table]:
         """Read verdicts and corrections alone: order_id, seen_at, verdict and agent."""
@@ -266,10 +266,10 @@ class History:
         """
         with self._writing() as table:
             remove_snapshots(self.path)
-            buyer = _key_buyer(buyer_id, self._key)
+            buyer = _key_buyer(buyer_id, self.key)
             order_ids, names = _find_orders(table, buyer)
             if buyer:
-                bury(self.path, self._key, buyer, order_ids.to_numpy(), time.time_ns() // 1_000)
+                bury(self.path, self.key, buyer, order_ids.to_numpy(), time.time_ns() // 1_000)
             forget_handed(self.path, names)
             n_rows = delta.delete_orders(table, order_ids) if len(order_ids) else 0
             delta.join_files(table)
@@ -289,7 +289,7 @@ class History:
             Another process is writing, or the store cannot be written.
         """
         with self._writing():
-            return lift(self.path, self._key, _key_buyer(buyer_id, self._key))
+            return lift(self.path, self.key, _key_buyer(buyer_id, self.key))
 
     def export(self, path: str | Path) -> int:
         """Write all rows to one Parquet file, which `ingest_export` of any store with the same key accepts.
@@ -303,8 +303,8 @@ class History:
         FileError
             The file cannot be written; an existing one is unchanged.
         """
-        rows = sort_rows(self._read_rows())
-        settings = delta.settings_for(self._key.key_id)
+        rows = sort_rows(self._read_rows(all_views=True))
+        settings = delta.settings_for(self.key.key_id)
         write_table(rows.replace_schema_metadata(settings), check_out_path(path))
         return int(rows.num_rows)
 
@@ -326,15 +326,26 @@ class History:
         """
         rows = read_table(path)
         settings = {name.decode(): value.decode() for name, value in (rows.schema.metadata or {}).items()}
-        delta.check_table(settings, self._key, Path(path))
+        delta.check_table(settings, self.key, Path(path))
         rows = fit_rows(rows, unite_schemas([rows]))
         with self._writing() as table:
-            admission = admit(rows, read_stored(table, rows), is_erased=find_erased(self.path, self._key, rows))
-            if admission.new.num_rows or admission.changed.num_rows:
-                delta.append_rows(table, sort_rows(admission.new), admission.changed)
-        return int(admission.new.num_rows)
+            n_added = 0
+            # NOTE: view after view, since each of them is settled against those before it.
+            for view in pc.unique(pc.fill_null(rows["view"], 0)).sort().to_pylist():
+                of_view = rows.filter(pc.equal(pc.fill_null(rows["view"], 0), view))
+                of_view = of_view.append_column("source", pa.repeat(view, of_view.num_rows))
+                is_erased = find_erased(self.path, self.key, of_view)
+                stored = read_stored(table, np.unique(names_of(of_view)))
+                admission = admit(of_view, stored, self.key, is_erased=is_erased)
+                if admission.new.num_rows:
+                    delta.append_rows(table, sort_rows(admission.new))
+                    table.update_incremental()
+                n_added += admission.new.num_rows
+        return n_added
 
-    def _read_rows(self, until: datetime | str | None = None, version: int | None = None) -> pa.Table:
+    def _read_rows(
+        self, until: datetime | str | None = None, version: int | None = None, *, all_views: bool = False
+    ) -> pa.Table:
         if version is not None and not 0 <= version <= self.version:
             raise HistoryError(
                 f"the history {self.path.name} has no version {version}; the newest is {self.version}",
@@ -345,7 +356,9 @@ class History:
             for _ in range(_READ_ATTEMPTS):
                 try:
                     table = delta.load_table(self.path, version)
-                    return table.to_pyarrow_dataset().to_table(filter=is_seen)
+                    dataset = table.to_pyarrow_dataset()
+                    rows = delta.read_rows(dataset, is_wanted=is_seen)
+                    return rows if all_views else delta.read_latest(dataset).keep(rows)
                 except FileNotFoundError:
                     # NOTE: a vacuum or an erasure removed the files of this version; the newest has its own.
                     if version is not None:
@@ -361,7 +374,7 @@ class History:
         """Yield the newest version to the only writer, and sync what it commits."""
         with describe_errors(self.path, "written"), self.lock.held():
             if not self.lock.is_kept:  # else the journal belongs to a scorer in this process
-                commit_journal(self.path)
+                commit_journal(self.path, self.key)
             with committing(self.path) as table:
                 yield table
 

@@ -7,6 +7,7 @@ all of it on the disk, and what a dead scorer left is committed by the next writ
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -20,20 +21,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.errors import HistoryError, HistoryLockedError
-from ordervet.history.delta import describe_errors, read_arrivals, read_columns, read_identities
-from ordervet.history.identity import KnownEvents, digest_events, has_blame
+from ordervet.history.arrivals import Arrivals
+from ordervet.history.delta import describe_errors, load_table, read_arrivals, read_columns, read_identities
+from ordervet.history.identity import digest_rows
+from ordervet.history.ingest import read_stored
 from ordervet.history.journal import Entry, commit_entries, commit_journal, create_journal
-from ordervet.history.rows import read_ints, row_schema, write_lines
+from ordervet.history.rows import read_ints, row_schema, to_plain, views_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
-    from numpy.typing import NDArray
-
+    from ordervet.history.arrivals import Arrival
     from ordervet.history.identity import Digest
     from ordervet.history.journal import Durability, Journal
     from ordervet.history.store import History
+    from ordervet.history.views import Row
 
 SYNC_S = 0.05
 """With durability "batch", seconds until an acknowledged event is on the disk (longer on a busy one)."""
@@ -88,6 +90,8 @@ class LiveHistory:
         self._flush_lock = threading.RLock()
         self._wake, self._stop = threading.Event(), threading.Event()
         self._n_pending, self._pending_since, self._n_flushes = 0, 0.0, 0
+        self._recent: dict[int, list[bytes]] = {}  # lines by order id: since the last flush
+        self._older: dict[int, list[bytes]] = {}  # and of the one before it, which the table may lack still
         self._pid = os.getpid()
         try:
             history.lock.keep()
@@ -98,8 +102,8 @@ class LiveHistory:
             ) from None
         with describe_errors(self._folder, "written"):
             try:
-                commit_journal(self._folder)
-                self.known = _read_known(self._folder)
+                commit_journal(self._folder, history.key)
+                self._read_arrivals()
                 self._segments = [_Segment(create_journal(self._folder, durability))]
             except BaseException:
                 history.lock.release()
@@ -107,53 +111,30 @@ class LiveHistory:
         self._thread = threading.Thread(target=self._run, name="ordervet history", daemon=True)
         self._thread.start()
 
-    def append(self, rows: pa.Table) -> NDArray[np.bool_]:
-        """Append events: when this returns they are in the journal, each once.
+    def append(self, lines: Sequence[tuple[int, bytes]]) -> None:
+        """Append rows: when this returns all of them are in the journal, or none.
 
         Parameters
         ----------
-        rows : identified rows of the store, one micro-batch; `seen_at` is the time of arrival
-
-        Returns
-        -------
-        shape (n_rows,), whether the event is new; one that is not may still add the blame of an outcome
+        lines : keyed order id alone, and a line of `rows.write_line`
 
         Raises
         ------
         HistoryError
-            The journal cannot be written: none of the new events was accepted.
+            The journal cannot be written: nothing was accepted.
         """
-        event_ids = np.asarray(rows["event_id"]).tolist()
-        is_blamed = has_blame(rows)
-        first = {event_id: row for row, event_id in reversed(list(enumerate(event_ids)))}
-        is_new = np.array([first[each] == row and each not in self.known for row, each in enumerate(event_ids)], bool)
-        # NOTE: blames first. If the disk is full after them, they were accepted and the new events were not.
-        for is_repeat, chosen in ((True, ~is_new & is_blamed), (False, is_new)):
-            if chosen.any():
-                self._write(Entry(is_repeat, write_lines(rows.filter(pa.array(chosen)))), int(chosen.sum()))
-        for row in np.flatnonzero(is_new).tolist():
-            self.known.add(event_ids[row], is_blamed=bool(is_blamed[row]))
-        return is_new
+        self._write(Entry(is_repeat=False, lines=b"".join(line for _, line in lines)), len(lines))
+        for name_id, line in lines:
+            self._recent.setdefault(name_id, []).append(line)
 
-    def append_line(self, event_id: int, line: bytes, *, is_blamed: bool = False) -> bool:
-        """Append one event; see `append`.
-
-        Parameters
-        ----------
-        event_id : its identity
-        line : of `rows.write_line`
-        is_blamed : whether it has a blame
-
-        Returns
-        -------
-        whether it is new; one that is not may still add a blame
-        """
-        is_new = event_id not in self.known
-        if is_new or is_blamed:
-            self._write(Entry(not is_new, line), 1)
-        if is_new:
-            self.known.add(event_id, is_blamed=is_blamed)
-        return is_new
+    def read_standing(self, one: Arrival) -> list[Row]:
+        """Read all rows that there are of an arrival's order id, also those that are not in the table yet."""
+        lines = [line for recent in (self._older, self._recent) for line in recent.get(one.name_id, ())]
+        rows: list[Row] = [json.loads(line) for line in lines]
+        with describe_errors(self._folder, "read"):
+            stored = read_stored(load_table(self._folder), np.array([one.name_id]), are_decisions_wanted=True)
+        known = {(row["event_id"], row.get("view") or 0) for row in rows}
+        return [*(row for row in to_plain(stored) if (row["event_id"], row["view"] or 0) not in known), *rows]
 
     def sync(self) -> None:
         """Sync the journal to the disk."""
@@ -177,17 +158,18 @@ class LiveHistory:
                 with self._append_lock:
                     self._segments.append(following)
                     self._n_pending = 0
+                    self._older, self._recent = self._recent, {}
             done = self._segments[:-1]
             is_left_over = any(segment.is_tried for segment in done)
             for segment in done:
                 segment.is_tried = True
             with self._history.lock.held():
                 entries = [entry for segment in done for entry in segment.entries]
-                commit_entries(self._folder, entries, is_left_over=is_left_over)
+                commit_entries(self._folder, entries, self._history.key, is_left_over=is_left_over)
                 for segment in done:
                     segment.journal.remove()
             self._segments = self._segments[-1:]
-            self.known.settle()
+            self.arrivals.merge()
             self._n_flushes += 1
 
     @contextmanager
@@ -195,10 +177,11 @@ class LiveHistory:
         """Yield the flushed store for a change in bulk; further flushes wait meanwhile."""
         with self._flush_lock:
             self.flush()
+            self._older, self._recent = {}, {}
             try:
                 yield self._history
             finally:
-                self.known = _read_known(self._folder)
+                self._read_arrivals()
 
     def read(self) -> pa.Table:
         """Read all rows of the table in the order seen; `flush` first."""
@@ -226,10 +209,11 @@ class LiveHistory:
         with describe_errors(self._folder, "read"):
             rows = read_identities(self._folder)
             event_ids, seen_at = read_ints(rows["event_id"]), read_ints(rows["seen_at"])
+            views = views_of(rows)
             is_inside = seen_at < last_seen_at
             at_last = np.flatnonzero(seen_at == last_seen_at)
             is_inside[at_last] = np.isin(event_ids[at_last], np.fromiter(ids_at_last, np.int64, len(ids_at_last)))
-            if digest_events(event_ids[is_inside], has_blame(rows)[is_inside]) != digest:
+            if digest_rows(event_ids[is_inside], views[is_inside]) != digest:
                 return None
             if is_inside.all():
                 return row_schema().empty_table()
@@ -252,6 +236,9 @@ class LiveHistory:
                 segment.journal.close()
         finally:
             self._history.lock.release()
+
+    def _read_arrivals(self) -> None:
+        self.arrivals = Arrivals(read_identities(self._folder), self._history.key, self.read_standing)
 
     def _write(self, entry: Entry, n_events: int) -> None:
         with self._append_lock:
@@ -292,8 +279,3 @@ class LiveHistory:
             if self._n_flushes % _COMPACT_EVERY == 0:
                 self._history.compact()
                 self._history.vacuum(keep_days=_KEEP_DAYS)
-
-
-def _read_known(folder: Path) -> KnownEvents:
-    rows = read_identities(folder)
-    return KnownEvents(read_ints(rows["event_id"]), has_blame(rows))

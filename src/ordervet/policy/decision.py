@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from ordervet.policy.codes import Action, DecisionCode, is_guess
 from ordervet.words import format_text
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from ordervet.contract import MaliceKind
     from ordervet.policy.codes import Band
     from ordervet.policy.pacing import Pace
@@ -141,6 +140,29 @@ class Decision:
         row["seen_at"] = None if self.seen_at is None else self.seen_at.isoformat()
         row["pace"] = None if self.pace is None else asdict(self.pace)
         return row
+
+    @classmethod
+    def from_dict(cls, row: dict[str, Any]) -> Self:
+        """Make a decision of what `as_dict` returned; its reasons keep their text, in the language it was in.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            It is something else.
+        """
+        from ordervet.contract import MaliceKind
+        from ordervet.policy.codes import Band
+        from ordervet.policy.pacing import Pace
+        from ordervet.policy.reasons import Reason
+
+        values = {each.name: row[each.name] for each in fields(cls) if each.name in row}
+        for name, kind in (("action", Action), ("band", Band), ("kind", MaliceKind), ("code", DecisionCode)):
+            values[name] = None if row[name] is None else kind(row[name])
+        values["reasons"] = tuple(Reason(**each) for each in row["reasons"])
+        values["missing"], values["applied"] = tuple(row["missing"]), tuple(row["applied"])
+        values["seen_at"] = None if row["seen_at"] is None else datetime.fromisoformat(row["seen_at"])
+        values["pace"] = None if row["pace"] is None else Pace(**row["pace"])
+        return cls(**values)
 
 
 _SETTERS = tuple(getattr(Decision, each.name).__set__ for each in fields(Decision))

@@ -35,8 +35,8 @@ class ArrivalClock:
     def __init__(self, clock: Callable[[], int]) -> None:
         self.last = NEVER
         self._clock = clock
-        self._with_event: set[str] = set()
-        self._with_verdict: set[str] = set()
+        self._with_event: set[str] = set()  # ids of the orders that an event of the present instant is about
+        self._awaited: set[str] = set()  # ids of orders that events wait for
         self._is_behind = False
 
     def note(self, seen_at: int) -> None:
@@ -45,17 +45,26 @@ class ArrivalClock:
 
     def stamp_order(self, order_id: str) -> int:
         """Return the time of an order's arrival."""
-        # NOTE: an event that came before its order does not count; as a tie, a replay would count it.
-        return self._stamp(is_distinct=order_id in self._with_event)
+        at = self._stamp(is_distinct=False)
+        if order_id in self._awaited:
+            self._awaited.discard(order_id)
+            self._with_event.add(order_id)
+        return at
 
-    def stamp_event(self, order_id: str, *, is_verdict: bool) -> int:
-        """Return the time of arrival of an outcome, verdict or correction."""
-        # NOTE: of two verdicts the later one counts; of ties, a replay would choose the milder one (V4).
-        seen_at = self._stamp(is_distinct=is_verdict and order_id in self._with_verdict)
+    def stamp_event(self, order_id: str, *, is_waiting: bool = False) -> int:
+        """Return the time of arrival of an outcome, verdict or correction.
+
+        Parameters
+        ----------
+        order_id : of its order
+        is_waiting : the order has not come yet
+        """
+        # NOTE: of ties, a replay would let the milder verdict stand (V4), and the larger refund come first (W10).
+        at = self._stamp(is_distinct=order_id in self._with_event)
         self._with_event.add(order_id)
-        if is_verdict:
-            self._with_verdict.add(order_id)
-        return seen_at
+        if is_waiting:
+            self._awaited.add(order_id)
+        return at
 
     def _stamp(self, *, is_distinct: bool) -> int:
         now, last = self._clock(), self.last
@@ -69,6 +78,5 @@ class ArrivalClock:
             now = last + (is_behind or is_distinct)
         if now > last:
             self._with_event.clear()
-            self._with_verdict.clear()
             self.last = now
         return now

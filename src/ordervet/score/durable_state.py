@@ -15,30 +15,51 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.contract import Events
-from ordervet.entities import KeyedEvents, key_events
+from ordervet.entities import key_events
 from ordervet.entities.keyed import ID, KEYED_KINDS, ORDER_ID
 from ordervet.errors import HistoryError
-from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
+from ordervet.features import FeatureEngine, build_later_events, build_order_events
 from ordervet.history import IngestStatus
-from ordervet.history.identity import Digest, identify
-from ordervet.history.rows import fit_rows, split_rows, to_events, to_rows, unite_schemas
+from ordervet.history.identity import Digest, digest_rows, identify
+from ordervet.history.rows import (
+    fit_rows,
+    from_plain,
+    list_lines,
+    read_ints,
+    row_schema,
+    split_rows,
+    to_events,
+    to_rows,
+    unite_schemas,
+    write_line,
+)
 from ordervet.history.snapshots import list_snapshots, load_header, load_snapshot, save_snapshot
 from ordervet.history.writer import LiveHistory
-from ordervet.score.clock import NEVER
-from ordervet.score.online_state import OnlineState, advance, advance_one, find_earliest, require_engine
+from ordervet.score.clock import NEVER, now_us
+from ordervet.score.online_state import (
+    NEVER_AHEAD,
+    OnlineState,
+    advance,
+    find_earliest,
+    find_latest,
+    require_engine,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from ordervet.entities import Key
+    from ordervet.entities import Key, KeyedEvents
     from ordervet.features import FeatureSpec
     from ordervet.history import Erased, History
+    from ordervet.history.arrivals import Arrival, Arrivals, Settled
     from ordervet.history.journal import Durability
+    from ordervet.history.views import Row
     from ordervet.score.live_event import LiveEvent
-    from ordervet.score.live_order import KeptOrder, LiveOrder
-    from ordervet.score.online_state import Features
+    from ordervet.score.live_order import KeptOrder
+    from ordervet.score.online_state import Decided, Features
 
 
 SNAPSHOT_AFTER = 500_000
@@ -48,9 +69,9 @@ SNAPSHOT_FROM = 20_000
 """A history with fewer events is replayed in no time, and has no snapshot."""
 
 _log = logging.getLogger("ordervet")
-_OF_ALL = ("event", "event_id", ORDER_ID, "seen_at")
+_OF_ALL = ("event", "event_id", ORDER_ID, "seen_at", "recorded_at")
 _OF_ORDERS = (*_OF_ALL, "happened_at", "amount_minor", "buyer_registered_at", "place_type")
-_OF_LATER = (*_OF_ALL, "outcome", "refund_type", "amount_minor", "blame", "verdict")
+_OF_LATER = (*_OF_ALL, "happened_at", "outcome", "refund_type", "amount_minor", "blame", "verdict")
 
 
 class DurableState(OnlineState):
@@ -64,6 +85,7 @@ class DurableState(OnlineState):
     n_jobs : threads for many events
     durability, flush_after_s, flush_after : as for `LiveHistory`
     snapshot_from, snapshot_after : least number of events for a snapshot, and number of events between two
+    clock : as for `OnlineState`
 
     Raises
     ------
@@ -83,13 +105,15 @@ class DurableState(OnlineState):
         flush_after: int = 20_000,
         snapshot_from: int = SNAPSHOT_FROM,
         snapshot_after: int = SNAPSHOT_AFTER,
+        clock: Callable[[], int] = now_us,
     ) -> None:
-        super().__init__(key, spec, n_jobs=n_jobs)
+        super().__init__(key, spec, n_jobs=n_jobs, clock=clock)
         self.history_version = history.version
         self._folder: Path = history.path
         self._snapshot_from, self._snapshot_after = snapshot_from, snapshot_after
         self._last_seen_at, self._ids_at_last = NEVER, set[int]()
         self._n_new, self._saving = 0, threading.Thread()
+        self._ahead_rows: list[pa.Table] = []  # identities and times of what is held
         self._live = LiveHistory(
             history, durability=durability, flush_after_s=flush_after_s, flush_after=flush_after
         )  # fmt: skip
@@ -107,60 +131,46 @@ class DurableState(OnlineState):
         """Time of the last event in the history, UTC microseconds; None before the first."""
         return None if self._last_seen_at == NEVER else self._last_seen_at
 
-    def add(self, events: KeyedEvents) -> Features | None:
-        """Journal events that arrive now, then add them; see `OnlineState.add`.
+    def keep_decisions(self, decided: Sequence[Decided]) -> None:
+        """Journal what was decided; see `OnlineState.keep_decisions`."""
+        self._live.append([(each.name_id, write_line(each.row)) for each in decided])
 
-        Raises
-        ------
-        HistoryError
-            The journal cannot be written: the events were not accepted.
-        """
-        tables = {kind: to_rows(events, kind) for kind in KEYED_KINDS}
-        schema = unite_schemas(tables.values())
-        rows = identify(pa.concat_tables([fit_rows(table, schema) for table in tables.values()]), self._key)
-        is_new = self._live.append(rows)
-        self._note(rows.filter(pa.array(is_new)))
-        if self._engine is None:
-            return None
-        first, kept = 0, {}
-        for kind, table in tables.items():
-            flags = is_new[first : first + table.num_rows]
-            kept[kind] = getattr(events, kind) if kind == "orders" else getattr(events, kind).filter(pa.array(flags))
-            first += table.num_rows
-        features = advance(self._engine, KeyedEvents(**kept, key_id=events.key_id))
-        self._n_new += int(is_new.sum())
-        if self._n_new >= self._snapshot_after:
-            self.save_snapshot()
-        return features
+    def _keep(self, one: KeptOrder | LiveEvent, settled: Settled, arrived_at: int) -> None:
+        """Journal an arrival."""
+        line = one.line if settled.row is None else write_line(settled.row)
+        self._live.append([(one.name_id, line)])
+        self._live.arrivals.note(one, settled.row)
+        if settled.status is not IngestStatus.ACCEPTED:
+            return
+        event_id = one.event_id if settled.row is None else settled.row["event_id"]
+        if one.seen_at > arrived_at:
+            self._ahead_rows.append(
+                from_plain([{"event_id": event_id, "seen_at": one.seen_at}]).select(["event_id", "seen_at"])
+            )
+        else:
+            self._note_one(one.seen_at, event_id)
 
-    def add_order(self, one: LiveOrder) -> NDArray[np.float32] | None:
-        """Journal one order that arrives now, then add it; see `OnlineState.add_order`.
+    def _keep_rows(self, rows: pa.Table) -> None:
+        """Journal orders that are all new, in one entry."""
+        self._live.append(list_lines(rows))
+        self._live.arrivals.note_all(rows)
+        self._note(rows)
+        self._n_new += rows.num_rows
 
-        Raises
-        ------
-        HistoryError
-            The journal cannot be written: the order was not accepted.
-        """
-        self._acknowledge(one.kept)
-        if self._engine is None:
-            return None
-        features = advance_one(self._engine, one)
-        if self._n_new >= self._snapshot_after:
-            self.save_snapshot()
-        return features
+    def _note_one(self, seen_at: int, event_id: int) -> None:
+        if seen_at > self._last_seen_at:
+            self._last_seen_at, self._ids_at_last = seen_at, set()
+        self._ids_at_last.add(event_id)
+        self._n_new += 1
 
-    def add_event(self, one: LiveEvent) -> None:
-        """Journal one later event that arrives now, then add it; see `OnlineState.add_event`.
+    @property
+    def _arrivals(self) -> Arrivals:
+        return self._live.arrivals
 
-        Raises
-        ------
-        HistoryError
-            The journal cannot be written: the event was not accepted.
-        """
-        if self._acknowledge(one, is_blamed=one.is_blamed) and self._engine is not None:
-            self._engine.advance(OrderEvents.empty(self._engine.spec), one.events)
-            if self._n_new >= self._snapshot_after:
-                self.save_snapshot()
+    def _read_standing(self, one: Arrival) -> list[Row]:
+        return self._live.read_standing(one)
+
+    _is_lasting = True
 
     def add_past(self, events: Events | KeyedEvents) -> Features:
         """Ingest events of any time, those that are new; see `OnlineState.add_past`.
@@ -184,7 +194,8 @@ class DurableState(OnlineState):
             (ingested,) = history.ingest_all([events])
         keyed = key_events(events, self._key)
         n_events = sum(len(statuses) for statuses in ingested.statuses.values())
-        if ingested.count(IngestStatus.ACCEPTED) == n_events and find_earliest(keyed) > self._last_seen_at:
+        is_plain = ingested.count(IngestStatus.ACCEPTED) == n_events and find_latest(keyed) <= self._find_present()
+        if is_plain and find_earliest(keyed) > self._last_seen_at:
             self._note_events(keyed)
             return advance(engine, keyed)
         every = self._replay(engine.spec)
@@ -237,7 +248,7 @@ class DurableState(OnlineState):
             "state": state,
             "last_seen_at": self._last_seen_at,
             "ids_at_last": sorted(self._ids_at_last),
-            "digest": list(self._live.known.digest()),
+            "digest": list(self._live.arrivals.digest() - self._digest_ahead()),
         }
         copies = arrays if waits else {name: array.copy() for name, array in arrays.items()}
         self._saving = threading.Thread(target=self._save, args=(copies, header), daemon=True)
@@ -251,16 +262,6 @@ class DurableState(OnlineState):
         if self._n_new:
             self.save_snapshot(waits=True)
         self._live.close()
-
-    def _acknowledge(self, one: KeptOrder | LiveEvent, *, is_blamed: bool = False) -> bool:
-        """Journal one event if it is new; return whether it is."""
-        is_new = self._live.append_line(one.event_id, one.line, is_blamed=is_blamed)
-        if is_new:
-            if one.seen_at > self._last_seen_at:
-                self._last_seen_at, self._ids_at_last = one.seen_at, set()
-            self._ids_at_last.add(one.event_id)
-            self._n_new += 1
-        return is_new
 
     def _save(self, arrays: dict[str, NDArray[Any]], header: dict[str, Any]) -> None:
         if header["digest"][0] < self._snapshot_from:
@@ -296,6 +297,7 @@ class DurableState(OnlineState):
         snapshot = load_snapshot(path)
         self._engine = FeatureEngine.restore(spec, snapshot.arrays, header["state"], n_jobs=self._n_jobs)
         self._last_seen_at, self._ids_at_last = last_seen_at, ids_at_last
+        tail = self._hold_rows_ahead(tail)
         self._note(tail)
         if tail.num_rows:
             advance(self._engine, to_events(tail, self._key.key_id, is_tail=True))
@@ -304,29 +306,55 @@ class DurableState(OnlineState):
 
     def _replay(self, spec: FeatureSpec) -> Features:
         """Rebuild the state from the whole history; return the features of all its orders."""
-        engine = FeatureEngine(spec, n_jobs=self._n_jobs)
-        features = advance(engine, to_events(self._read_all(), self._key.key_id))
-        self._take_over(engine)
+        rows = self._live.read()
+        features = advance(FeatureEngine(spec, n_jobs=self._n_jobs), to_events(rows, self._key.key_id))
+        self._rebuild(spec)
         return features
 
     def _rebuild(self, spec: FeatureSpec) -> None:
         """Rebuild the state from the whole history."""
-        orders, later = self._live.read_columns(*list_state_columns(spec))
+        self._forget_ahead()
+        orders, later = (self._hold_rows_ahead(rows) for rows in self._live.read_columns(*list_state_columns(spec)))
         self._last_seen_at, self._ids_at_last = NEVER, set()
         self._note(orders)
         self._note(later)
-        self._take_over(build_state(orders, later, spec, self._key.key_id, n_jobs=self._n_jobs))
-
-    def _take_over(self, engine: FeatureEngine) -> None:
-        self._engine = engine
+        self._engine = build_state(orders, later, spec, self._key.key_id, n_jobs=self._n_jobs)
         self._join_saving()
         self.save_snapshot()
 
-    def _read_all(self) -> pa.Table:
-        rows = self._live.read()
+    def _read_all(self) -> None:
+        """Read what there is, without a model."""
+        self._forget_ahead()
         self._last_seen_at, self._ids_at_last = NEVER, set()
-        self._note(rows)
-        return rows
+        self._note(self._hold_rows_ahead(self._live.read()))
+
+    def _forget_ahead(self) -> None:
+        self._ahead, self._ahead_rows, self._next_at = [], [], NEVER_AHEAD
+
+    def _hold_rows_ahead(self, rows: pa.Table) -> pa.Table:
+        """Hold the rows that lie ahead of the clock; return the rest."""
+        # NOTE: what arrived live is not ahead, whatever the clock has done since.
+        recorded_at = read_ints(pc.fill_null(rows["recorded_at"].cast(pa.int64()), 0))
+        is_ahead = (read_ints(rows["seen_at"]) > self._find_present()) & (read_ints(rows["seen_at"]) != recorded_at)
+        if not is_ahead.any():
+            return rows
+        ahead = rows.filter(pa.array(is_ahead))
+        self._ahead_rows.append(ahead.select(["event_id", "seen_at"]))
+        self._hold(split_rows(fit_rows(ahead, unite_schemas([ahead])), self._key.key_id))
+        return rows.filter(pa.array(~is_ahead))
+
+    def _release(self, until: int) -> None:
+        if until < self._next_at:
+            return
+        super()._release(until)
+        rows = pa.concat_tables(self._ahead_rows)
+        is_due = read_ints(rows["seen_at"]) <= until
+        self._note(rows.filter(pa.array(is_due)))
+        self._ahead_rows = [rows.filter(pa.array(~is_due))]
+
+    def _digest_ahead(self) -> Digest:
+        held = pa.concat_tables([row_schema().empty_table().select(["event_id", "seen_at"]), *self._ahead_rows])
+        return digest_rows(read_ints(held["event_id"]))
 
     def _note_events(self, events: KeyedEvents) -> None:
         tables = [to_rows(events, kind) for kind in KEYED_KINDS]
@@ -365,7 +393,7 @@ def build_state(orders: pa.Table, later: pa.Table, spec: FeatureSpec, key_id: st
     the engine, as if it had answered every order
     """
     # SPEED: benchmarks/bench_reopen.py. Features of an order itself are no part of the state, and the engine itself
-    # skips events of unknown orders.
+    # lets events of unknown orders wait.
     bare = replace(spec, names=tuple(name for name in spec.names if not name.startswith("order__")))
     order_events = build_order_events(split_rows(orders, key_id).orders, bare)
     engine = FeatureEngine(spec, n_jobs=n_jobs)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ordervet.contract import MaliceKind, Outcome, Verdict
+from ordervet.contract.values import TRIMMED
 from ordervet.errors import HistoryError
 from ordervet.policy import ACTIONS, BANDS, Action, DecisionCode, DeskMemory, Stage, Standing, name_script
 from ordervet.policy.decision import fill_decision
@@ -147,8 +148,8 @@ class LiveDecider:
     ) -> Decision:
         script = name_script(kind, BANDS[band], _find_stage(one)) if severity != _PASS else None
         return fill_decision(
-            one.order.order_id.strip(), ACTIONS[severity], BANDS[band], p, floor(self._risk_scale(raw)), kind, reasons,
-            script, self._list_missing(one), *self._ids, DecisionCode.SCORED,
+            one.order.order_id.strip(TRIMMED), ACTIONS[severity], BANDS[band], p, floor(self._risk_scale(raw)), kind,
+            reasons, script, self._list_missing(one), *self._ids, DecisionCode.SCORED,
             _EPOCH + timedelta(microseconds=one.seen_at), self._history_version, None, None, (),
         )  # fmt: skip
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ordervet.contract import Correction, Events, Outcome, Verdict, event_schema, validate_events
+from ordervet.contract.values import TRIMMED, to_micros
 from ordervet.entities import key_events
+from ordervet.entities.ids import to_signed
 from ordervet.entities.keyed import KEYED_KINDS, ORDER_ID
 from ordervet.errors import ContractError
 from ordervet.features import LaterEvents, build_later_events
-from ordervet.history.identity import IDENTITY_COLUMNS, UNDECIDED
+from ordervet.history.identity import IDENTITY_COLUMNS
 from ordervet.history.rows import write_line
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     Later = Outcome | Verdict | Correction
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_SIGN, _WRAP = 1 << 63, 1 << 64
 _SEPARATOR = "\x1f"
 
 _KIND_OF: dict[type, EventKind] = {Outcome: "outcomes", Verdict: "verdicts", Correction: "corrections"}
@@ -34,6 +31,12 @@ _COLUMNS: dict[type, dict[str, str]] = {
     Outcome: {"kind": "outcome", "refund_type": "refund_type", "blame": "blame"},
     Verdict: {"verdict": "verdict", "kind": "malice", "by": "decider", "agent": "agent"},
     Correction: {},
+}
+_OF_SHOP = ("order_uid", "shop_id")
+_IDENTIFIERS: dict[type, tuple[str, ...]] = {
+    Outcome: (*_OF_SHOP, "outcome_id", "line_id"),
+    Verdict: _OF_SHOP,
+    Correction: _OF_SHOP,
 }
 
 
@@ -59,6 +62,21 @@ class LiveEvent:
         return int(self.row["event_id"])
 
     @property
+    def name_id(self) -> int:
+        """The keyed id of its order's id alone, as in the store."""
+        return to_signed(self.order_id)
+
+    @property
+    def kind(self) -> str:
+        """What it is: a verdict or correction, or the kind of an outcome."""
+        return str(self.row.get("outcome", self.row["event"]))
+
+    @property
+    def shop(self) -> str:
+        """The shop of its order, or the platform's own id of the order; empty if it names none."""
+        return str(self.row.get("order_uid") or self.row.get("shop_id") or "")
+
+    @property
     def seen_at(self) -> int:
         """Time of arrival, UTC microseconds."""
         return int(self.row["seen_at"])
@@ -68,21 +86,16 @@ class LiveEvent:
         """Its row as a line of the journal."""
         return write_line(self.row)
 
-    @property
-    def is_blamed(self) -> bool:
-        """Whether it has a blame."""
-        return bool(self.row.get("blame", UNDECIDED) != UNDECIDED)
-
-    @cached_property
-    def events(self) -> LaterEvents:
-        """The arrays that features are made of."""
+    def build_events(self, order_id: int) -> LaterEvents:
+        """Build the arrays that features are made of, for the order that it is about."""
         amount = self.row.get("amount_minor", 0)
         return LaterEvents(
-            np.array([self.order_id], np.uint64),
+            np.array([order_id], np.uint64),
             np.array([self.seen_at], np.int64),
             np.array([self.mask], np.int64),
             np.array([amount], np.int64),
             np.array([self.rank], np.uint8),
+            np.array([self.row["happened_at"]], np.int64),
         )
 
 
@@ -102,13 +115,13 @@ class LiveEventReader:
         self._keyer = TextKeyer(key, ("order", "event"))
         self._meanings: dict[tuple[Any, ...], tuple[int, int]] = {}
 
-    def read(self, event: Later, seen_at: int) -> LiveEvent:
+    def read(self, event: Later, arrived_at: int) -> LiveEvent:
         """Key a live event.
 
         Parameters
         ----------
         event : validated
-        seen_at : UTC microseconds
+        arrived_at : UTC microseconds; an inferred outcome that lies ahead, such as a deadline, counts from its own time
 
         Raises
         ------
@@ -119,25 +132,40 @@ class LiveEventReader:
         ----------
         Truth: `key_events`, `history.rows.to_rows` and `history.identity.identify`.
         """
-        name = event.order_id.strip()
+        name = event.order_id.strip(TRIMMED)
         if not name:
             raise ContractError("the event has a blank order id")
-        row: dict[str, Any] = {"event": _EVENT_OF[type(event)], "order_id": name, "seen_at": seen_at}
-        row["happened_at"] = (getattr(event, event.instant_field) - _EPOCH) // _MICROSECOND
+        happened_at = to_micros(getattr(event, event.instant_field))
+        row: dict[str, Any] = {"event": _EVENT_OF[type(event)], "order_id": name, "seen_at": arrived_at}
+        row["happened_at"] = happened_at
+        if isinstance(event, Outcome) and event.is_inferred and happened_at > arrived_at:
+            row |= {"seen_at": happened_at, "recorded_at": arrived_at}
         for field, column in _COLUMNS[type(event)].items():
             value = getattr(event, field)
             if value is not None:
                 row[column] = str(value)
-        if isinstance(event, Outcome) and event.amount_minor is not None:
-            row["amount_minor"] = event.amount_minor
-        details = [str(row.get(column, "")) for column in IDENTITY_COLUMNS]
+        for field in _IDENTIFIERS[type(event)]:
+            if getattr(event, field) is not None:
+                row[field] = getattr(event, field)
+        if isinstance(event, Outcome):
+            if event.amount_minor is not None:
+                row["amount_minor"] = event.amount_minor
+            if event.is_inferred:
+                row["is_inferred"] = True
+            if event.updated_at is not None:
+                row["as_of"] = to_micros(event.updated_at)
+        number = row.get("outcome_id", "")
+        # NOTE: as `identify` has it: a number takes the place of what can change.
+        details = ["" if number and column != "outcome" else str(row.get(column, "")) for column in IDENTITY_COLUMNS]
+        details.append(number)
         order_id, event_id = self._keyer.key([name, _SEPARATOR.join([row["event"], name, *details])])
-        row[ORDER_ID], row["event_id"] = _sign(order_id), _sign(event_id)
+        row[ORDER_ID], row["event_id"] = to_signed(order_id), to_signed(event_id)
         return LiveEvent(row, order_id, *self._find_meaning(event))
 
     def _find_meaning(self, event: Later) -> tuple[int, int]:
         """Return mask and rank of an event, derived once per meaning by way of tables."""
-        meaning = (type(event), *(getattr(event, field) for field in _COLUMNS[type(event)]))
+        has_amount = isinstance(event, Outcome) and event.amount_minor is not None
+        meaning = (type(event), has_amount, *(getattr(event, field) for field in _COLUMNS[type(event)]))
         found = self._meanings.get(meaning)
         if found is None:
             kind = _KIND_OF[type(event)]
@@ -146,8 +174,3 @@ class LiveEventReader:
             later = build_later_events(key_events(Events(**tables), self._key))
             found = self._meanings[meaning] = (int(later.mask[0]), int(later.rank[0]))
         return found
-
-
-def _sign(value: int) -> int:
-    """Return the int64 of the same bits."""
-    return value - _WRAP if value >= _SIGN else value

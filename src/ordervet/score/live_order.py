@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from math import isfinite, nan
 from operator import itemgetter
@@ -14,7 +14,9 @@ from pydantic_core import to_json
 
 from ordervet.contract import Order
 from ordervet.contract.fields import fields_of
+from ordervet.contract.values import TRIMMED, floor_minute, to_micros
 from ordervet.entities import Evidence, PlaceType
+from ordervet.entities.ids import to_signed
 from ordervet.entities.keyed import EVIDENCE, ID, ORDER_ID, PLACE_TYPE, keyed_schema
 from ordervet.errors import ContractError
 from ordervet.features import OrderEvents
@@ -34,9 +36,6 @@ if TYPE_CHECKING:
     #: Returns one own feature of an order.
     Read = Callable[["LiveOrder"], float]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_SIGN, _WRAP = 1 << 63, 1 << 64
 
 _KEPT = tuple(field for field in fields_of(Order) if not field.is_personal and not field.is_extras)
 _TEXTS = tuple(field.name for field in _KEPT if field.kind == "text" and field.name != "order_id")
@@ -63,20 +62,44 @@ class KeptOrder:
     seen_at : time of arrival, UTC microseconds
     """
 
-    __slots__ = ("_categories", "_numbers", "_values", "keyed", "placed_us", "registered_us", "seen_at")
+    __slots__ = (
+        "_categories",
+        "_numbers",
+        "_updated_us",
+        "_values",
+        "keyed",
+        "placed_us",
+        "registered_us",
+        "seen_at",
+        "shop",
+    )
+
+    kind = "order"
 
     def __init__(self, order: Order, keyed: KeyedOrder, seen_at: int) -> None:
         self.keyed, self.seen_at = keyed, seen_at
-        self.placed_us = (order.placed_at - _EPOCH) // _MICROSECOND
+        self.placed_us = to_micros(order.placed_at)
         registered_at = order.buyer_registered_at
-        self.registered_us = None if registered_at is None else (registered_at - _EPOCH) // _MICROSECOND
+        self.registered_us = None if registered_at is None else to_micros(registered_at)
+        self._updated_us = None if order.updated_at is None else to_micros(order.updated_at)
+        self.shop = order.order_uid or order.shop_id or ""
         self._values: tuple[Any, ...] = _read_kept(order.__dict__)
         self._numbers, self._categories = order.numbers, order.categories
 
     @property
     def event_id(self) -> int:
         """Its identity, as in the store."""
-        return _sign(self.keyed.event_id)
+        return to_signed(self.keyed.event_id)
+
+    @property
+    def order_name(self) -> str:
+        """Its order id, as given."""
+        return str(self._values[0]).strip(TRIMMED)
+
+    @property
+    def name_id(self) -> int:
+        """The keyed id of its order id alone, as in the store."""
+        return to_signed(self.keyed.order_id)
 
     @property
     def row(self) -> dict[str, Any]:
@@ -123,21 +146,23 @@ class KeptOrder:
         row: dict[str, Any] = {
             "event": "order",
             "event_id": self.event_id,
-            ORDER_ID: _sign(keyed.order_id),
-            "order_id": order_id.strip(),
+            ORDER_ID: to_signed(keyed.order_id),
+            "order_id": order_id.strip(TRIMMED),
             "seen_at": self.seen_at,
             "happened_at": self.placed_us,
         }
         if self.registered_us is not None:
             row["buyer_registered_at"] = self.registered_us
+        if self._updated_us is not None:
+            row["as_of"] = self._updated_us
         row |= {name: each for name, each in zip(_PLAIN, values, strict=False) if each is not None}
         for name, text in zip(_TEXTS, values[len(_PLAIN) :], strict=True):
-            if text is not None and (trimmed := text.strip()):
+            if text is not None and (trimmed := text.strip(TRIMMED)):
                 row[name] = trimmed
         for name, number in self._numbers.items():
             row[f"number__{name}"] = float(number)
         for name, text in self._categories.items():
-            row[f"category__{name}"] = text.strip()
+            row[f"category__{name}"] = text.strip(TRIMMED)
         row[PLACE_TYPE] = keyed.place_type
         return row
 
@@ -197,14 +222,9 @@ class LiveOrderReader:
         ContractError
             A table could not hold the order: its id is blank, or a number is infinite.
         """
-        if not order.order_id.strip() or (order.numbers and not all(map(isfinite, order.numbers.values()))):
+        if not order.order_id.strip(TRIMMED) or (order.numbers and not all(map(isfinite, order.numbers.values()))):
             raise ContractError("the order has a blank id or an infinite number")
         return LiveOrder(order, KeptOrder(order, self._keyer.key(order), seen_at))
-
-
-def _sign(value: int) -> int:
-    """Return the int64 of the same bits."""
-    return value - _WRAP if value >= _SIGN else value
 
 
 def build_order_arrays(one: LiveOrder, spec: FeatureSpec) -> OrderEvents:
@@ -228,6 +248,7 @@ def build_order_arrays(one: LiveOrder, spec: FeatureSpec) -> OrderEvents:
         own=np.array([list_own_features(one, spec)], np.float32).reshape(1, len(spec.order_columns)),
         evidence={name: np.array([codes.get(name, _ABSENT)], np.int8) for name in entities},
         mask=np.array([find_mask(one)], np.int64),
+        placed_at=np.array([floor_minute(one.kept.placed_us)], np.int64),
     )
 
 

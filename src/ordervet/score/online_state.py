@@ -5,21 +5,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ordervet.contract.values import floor_minute
 from ordervet.entities import KeyedEvents, key_events
-from ordervet.entities.keyed import KEYED_KINDS, complete_columns, keyed_schema
+from ordervet.entities.ids import hash_text, hash_texts, to_signed
+from ordervet.entities.keyed import KEYED_KINDS, ORDER_ID, complete_columns, keyed_schema
 from ordervet.errors import HistoryError, ModelError
 from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
-from ordervet.history.identity import identify
-from ordervet.history.rows import read_lines, to_events, to_rows
-from ordervet.late_imports import pa
+from ordervet.history.arrivals import Arrivals
+from ordervet.history.identity import identify, mix_ids
+from ordervet.history.rows import (
+    drop_replaced,
+    fit_rows,
+    read_ints,
+    read_lines,
+    sort_rows,
+    to_events,
+    to_plain,
+    to_rows,
+    unite_schemas,
+    write_line,
+)
+from ordervet.history.views import DECISION, IngestStatus
+from ordervet.late_imports import pa, pc
+from ordervet.score.clock import NEVER, now_us
 from ordervet.score.live_order import find_mask, list_own_features, pick_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -27,8 +43,16 @@ if TYPE_CHECKING:
     from ordervet.entities import Key
     from ordervet.features import FeatureSpec
     from ordervet.history import Erased, History
+    from ordervet.history.arrivals import Arrival, Settled
+    from ordervet.history.views import Row
     from ordervet.score.live_event import LiveEvent
     from ordervet.score.live_order import KeptOrder, LiveOrder
+
+
+_UNSIGNED = (1 << 64) - 1
+_SKEW_US = 1_000_000
+NEVER_AHEAD = 1 << 62
+"""Later than any event."""
 
 
 class Features:
@@ -51,6 +75,75 @@ class Features:
         return Features(self.orders.take(pa.array(rows)), self.events.take(rows), self.matrix[rows])
 
 
+class Taken(NamedTuple):
+    """What the state made of one order.
+
+    Parameters
+    ----------
+    status : ACCEPTED: it is new; MERGED: a further view of a known order; KNOWN: the same again
+    order_id : keyed id that it is known by, signed
+    matrix : shape (1, n_features), of a new order, and where there is a model
+    standing : the rows that there were of its order id, if they were read
+    """
+
+    status: IngestStatus
+    order_id: int
+    matrix: NDArray[np.float32] | None
+    standing: Sequence[Row]
+
+
+class Decided(NamedTuple):
+    """What was decided about one order.
+
+    Parameters
+    ----------
+    order_id : as given
+    name_id, id : keyed order id alone, and keyed id that it is known by, signed
+    seen_at : the instant whose history was known, UTC microseconds
+    decision : as JSON
+    """
+
+    order_id: str
+    name_id: int
+    id: int
+    seen_at: int
+    decision: bytes
+
+    @property
+    def row(self) -> Row:
+        """Its row of the store."""
+        row = {
+            "event": DECISION,
+            "event_id": mix_ids(self.id, self.seen_at),
+            ORDER_ID: self.id,
+            "order_id": self.order_id,
+            "seen_at": self.seen_at,
+            "happened_at": self.seen_at,
+            "decision": self.decision.decode(),
+        }
+        return row if self.id == self.name_id else row | {"name_id": self.name_id}
+
+
+class _Named:
+    """An order id whose rows are asked for."""
+
+    kind, event_id, shop = "order", 0, ""
+
+    def __init__(self, name_id: int, order_id: str) -> None:
+        self.name_id = to_signed(name_id)
+        self.row = {"order_id": order_id}
+
+
+class _KeptRow(NamedTuple):
+    """A row that is kept as plain values."""
+
+    row: Row
+
+    @property
+    def line(self) -> bytes:
+        return write_line(self.row)
+
+
 class OnlineState:
     """Remembers events as long as the process lives.
 
@@ -60,14 +153,27 @@ class OnlineState:
     spec : the features; None without a model
     n_jobs : threads for many events
     store : a history that is only read; what it holds is known from the start
+    clock : returns the time, UTC microseconds: what lies ahead of it waits
     """
 
-    def __init__(self, key: Key, spec: FeatureSpec | None, *, n_jobs: int = 1, store: History | None = None) -> None:
+    def __init__(
+        self,
+        key: Key,
+        spec: FeatureSpec | None,
+        *,
+        n_jobs: int = 1,
+        store: History | None = None,
+        clock: Callable[[], int] = now_us,
+    ) -> None:
         self.history_version: int | None = None  # of the open store, if any
-        self._key, self._n_jobs = key, n_jobs
+        self._key, self._n_jobs, self._clock = key, n_jobs, clock
         self._engine = FeatureEngine(spec, n_jobs=n_jobs) if spec else None
         self._past: list[KeyedEvents] = []
-        self._past_single: list[KeptOrder | LiveEvent] = []
+        self._past_single: list[KeptOrder | LiveEvent | _KeptRow] = []
+        self._of_name: dict[int, list[KeptOrder | LiveEvent | _KeptRow]] = {}
+        self._found_arrivals: Arrivals | None = None
+        self._ahead: list[KeyedEvents] = []
+        self._next_at = NEVER_AHEAD
         self._store, self._stored = store, list[KeyedEvents]()
         if store is not None:
             self._read_store(store, store.version)
@@ -76,51 +182,118 @@ class OnlineState:
 
     @property
     def last_seen_at(self) -> int | None:
-        """Time of the last event, UTC microseconds; None before the first."""
+        """Time of the last event that counts, UTC microseconds; None before the first."""
         return self._engine.last_seen_at if self._engine else None
 
+    def knows_order(self, name_id: int) -> bool:
+        """Return whether there is an order of this id, of whatever shop.
+
+        Parameters
+        ----------
+        name_id : keyed order id alone, signed
+        """
+        return self._arrivals.knows_order(name_id)
+
     def add(self, events: KeyedEvents) -> Features | None:
-        """Add events that arrive now, none earlier than the last one.
+        """Add new orders that arrive now, none earlier than the last event.
 
         Parameters
         ----------
-        events : `seen_at` is the time of arrival
+        events : orders alone, of ids that are not known; `seen_at` is the time of arrival
 
         Returns
         -------
-        the features of the orders; None without a model
+        their features; None without a model
         """
-        if self._engine is None:
+        if self._engine is None and not self._is_lasting:
             return None
-        self._past.append(events)
-        return advance(self._engine, events)
+        self._release(find_earliest(events))
+        rows = identify(to_rows(events, "orders"), self._key)
+        self._keep_rows(rows)
+        return None if self._engine is None else advance(self._engine, events)
 
-    def add_order(self, one: LiveOrder) -> NDArray[np.float32] | None:
-        """Add one order that arrives now: `add`, without tables.
-
-        Parameters
-        ----------
-        one : not earlier than the last event
-
-        Returns
-        -------
-        shape (1, n_features); None without a model
-        """
-        if self._engine is None:
-            return None
-        self._past_single.append(one.kept)
-        return advance_one(self._engine, one)
-
-    def add_event(self, one: LiveEvent) -> None:
-        """Add one outcome, verdict or correction that arrives now: `add`, without tables.
+    def add_order(self, one: LiveOrder) -> Taken:
+        """Add one order that arrives now, if it is new.
 
         Parameters
         ----------
         one : not earlier than the last event
         """
-        if self._engine is not None:
-            self._past_single.append(one)
-            self._engine.advance(OrderEvents.empty(self._engine.spec), one.events)
+        self._release(one.seen_at)
+        settled = self._arrivals.settle(one.kept)
+        if settled.status is not IngestStatus.KNOWN:
+            self._keep(one.kept, settled, one.seen_at)
+        matrix = None
+        if self._engine is not None and settled.status is IngestStatus.ACCEPTED:
+            matrix = advance_one(self._engine, one, settled.order_id)
+        return Taken(settled.status, settled.order_id, matrix, settled.standing)
+
+    def ask_again(self, orders: pa.Table, seen_at: int) -> Features:
+        """Return the features of known orders as of now, without their own events.
+
+        Parameters
+        ----------
+        orders : keyed, as they are known now
+        seen_at : not earlier than the last event, UTC microseconds
+
+        Raises
+        ------
+        ModelError
+            There is no model.
+        """
+        self._release(seen_at)
+        at = orders.schema.get_field_index("seen_at")
+        field = orders.schema.field(at)
+        asked = orders.set_column(at, field, pa.repeat(seen_at, orders.num_rows).cast(field.type))
+        return advance(require_engine(self._engine), KeyedEvents.of_orders(asked, self._key.key_id))
+
+    def add_event(self, one: LiveEvent, arrived_at: int) -> None:
+        """Add one outcome, verdict or correction that arrives now, if it is new.
+
+        Parameters
+        ----------
+        one : it counts from its `seen_at` on
+        arrived_at : not earlier than the last event, UTC microseconds
+
+        Raises
+        ------
+        HistoryError
+            Several orders have the id of its order.
+        """
+        if self._engine is None and not self._is_lasting:
+            return
+        self._release(arrived_at)
+        settled = self._arrivals.settle(one)
+        if settled.status is IngestStatus.KNOWN:
+            return
+        self._keep(one, settled, arrived_at)
+        if self._engine is None or settled.status is not IngestStatus.ACCEPTED:
+            return
+        events = one.build_events(settled.order_id & _UNSIGNED)
+        if one.seen_at > arrived_at:
+            self._hold(to_events(read_lines([one.line]), self._key.key_id, is_tail=True))
+        else:
+            self._engine.advance(OrderEvents.empty(self._engine.spec), events)
+
+    def keep_decisions(self, decided: Sequence[Decided]) -> None:
+        """Keep what was decided about orders, for whoever sends them again.
+
+        Raises
+        ------
+        HistoryError
+            The journal cannot be written.
+        """
+        for each in decided:
+            self._of_name.setdefault(each.name_id, []).append(_KeptRow(each.row))
+
+    def read_rows(self, order_id: str) -> list[Row]:
+        """Read all rows that there are of an order id, of whatever shop.
+
+        Parameters
+        ----------
+        order_id : as given
+        """
+        return self._read_standing(_Named(hash_text(order_id, self._key, "order"), order_id))
 
     def add_past(self, events: Events | KeyedEvents) -> Features:
         """Add events of any time, each at its place in time, and return the features of the orders among them.
@@ -138,24 +311,31 @@ class OnlineState:
         """
         engine = require_engine(self._engine)
         keyed = events if isinstance(events, KeyedEvents) else key_events(events, self._key)
-        if find_earliest(keyed) >= engine.last_seen_at:
+        self._found_arrivals = None
+        is_ahead = find_latest(keyed) > self._find_present()
+        if find_earliest(keyed) >= engine.last_seen_at and not is_ahead and not self._ahead:
             features = advance(engine, keyed)
         else:
             past = self._list_past()
             _check_new(keyed, past)
-            engine = FeatureEngine(engine.spec, n_jobs=self._n_jobs)
-            every = advance(engine, concat_events([keyed, *past]))
+            whole = FeatureEngine(engine.spec, n_jobs=self._n_jobs)
+            every = advance(whole, concat_events([keyed, *past]))
             features = every.take(np.arange(keyed.orders.num_rows))
-            self._engine = engine
+            if is_ahead or self._ahead:
+                self._past.append(keyed)
+                self.rebuild(engine.spec)
+                return features
+            self._engine = whole
         self._past.append(keyed)
         return features
 
     def rebuild(self, spec: FeatureSpec) -> None:
         """Switch to other features: everything remembered is replayed for them."""
         engine = FeatureEngine(spec, n_jobs=self._n_jobs)
-        if past := self._list_past():
-            advance(engine, concat_events(past))
         self._engine = engine
+        self._ahead, self._next_at = [], NEVER_AHEAD
+        if past := self._list_past():
+            advance(engine, self._hold_ahead(concat_events(past)))
 
     def refresh(self) -> bool:
         """Read the store again if it has a newer version; return whether it had.
@@ -190,30 +370,127 @@ class OnlineState:
     def close(self) -> None:
         """Do nothing: there is nothing to release."""
 
+    _is_lasting = False
+    """Whether events are kept where there is no model."""
+
+    @property
+    def _arrivals(self) -> Arrivals:
+        if self._found_arrivals is None:
+            tables = [self._identify(events) for events in (*self._stored, *self._past)]
+            if self._past_single:
+                tables.append(read_lines(one.line for one in self._past_single))
+            # NOT: a table of nothing. a live order needs no tables.
+            schema = unite_schemas(tables) if tables else None
+            rows = pa.concat_tables([fit_rows(table, schema) for table in tables]) if tables else None
+            self._found_arrivals = Arrivals(rows, self._key, self._read_standing)
+        return self._found_arrivals
+
+    def _read_standing(self, one: Arrival) -> list[Row]:
+        """List all rows that there are of an arrival's order id."""
+        rows = [each.row for each in self._of_name.get(one.name_id, ())]
+        for events in (*self._stored, *self._past):
+            chosen = {
+                kind: getattr(events, kind).filter(pc.equal(getattr(events, kind)["order_id"], one.row["order_id"]))
+                for kind in KEYED_KINDS
+            }
+            if any(table.num_rows for table in chosen.values()):
+                rows += to_plain(self._identify(KeyedEvents(**chosen, key_id=events.key_id)))
+        return rows
+
+    def _identify(self, events: KeyedEvents) -> pa.Table:
+        """Build the rows of keyed events that were settled before."""
+        tables = [to_rows(events, kind) for kind in KEYED_KINDS]
+        rows = identify(pa.concat_tables([fit_rows(table, unite_schemas(tables)) for table in tables]), self._key)
+        own = read_ints(rows[ORDER_ID])
+        names = hash_texts(rows["order_id"], self._key, "order").view(np.int64)
+        is_apart = own != names
+        if not is_apart.any():
+            return rows
+        # NOTE: two shops' orders of one id would have one identity; of these it is that of the order.
+        of_order = is_apart & np.asarray(pc.equal(rows["event"], "order"))
+        event_ids = np.where(of_order, own, read_ints(rows["event_id"]))
+        for name, values in (("event_id", pa.array(event_ids)), ("name_id", pa.array(names, mask=~is_apart))):
+            at = rows.schema.get_field_index(name)
+            rows = rows.set_column(at, rows.schema.field(at), values)
+        return rows
+
+    def _keep(self, one: KeptOrder | LiveEvent, settled: Settled, arrived_at: int) -> None:  # noqa: ARG002 - one signature for all states
+        """Keep an arrival: as it is, or as it was settled."""
+        kept = one if settled.row is None else _KeptRow(settled.row)
+        self._past_single.append(kept)
+        self._of_name.setdefault(one.name_id, []).append(kept)
+        self._arrivals.note(one, settled.row)
+
+    def _keep_rows(self, rows: pa.Table) -> None:
+        """Keep rows of orders that are all new."""
+        for name_id, row in zip(read_ints(rows[ORDER_ID]).tolist(), to_plain(rows), strict=True):
+            kept = _KeptRow({name: value for name, value in row.items() if value is not None})
+            self._past_single.append(kept)
+            self._of_name.setdefault(name_id, []).append(kept)
+        self._arrivals.note_all(rows)
+
+    def _hold_ahead(self, events: KeyedEvents) -> KeyedEvents:
+        """Hold what lies ahead of the clock; return the rest."""
+        now = self._find_present()
+        if find_latest(events) <= now:
+            return events
+        self._hold(select_events(events, lambda seen_at: seen_at > now))
+        return select_events(events, lambda seen_at: seen_at <= now)
+
+    def _find_present(self) -> int:
+        """Return until when events are not ahead; clocks of several machines differ a little."""
+        return self._clock() + _SKEW_US
+
+    def _hold(self, events: KeyedEvents) -> None:
+        self._ahead.append(events)
+        self._next_at = min(self._next_at, find_earliest(events))
+
+    def _release(self, until: int) -> None:
+        """Let what was held count whose time has come."""
+        if until < self._next_at:
+            return
+        held = concat_events(self._ahead)
+        self._ahead, self._next_at = [], NEVER_AHEAD
+        due = select_events(held, lambda seen_at: seen_at <= until)
+        later = select_events(held, lambda seen_at: seen_at > until)
+        if find_latest(later) >= find_earliest(later):
+            self._hold(later)
+        if self._engine is not None:
+            advance(self._engine, due)
+
     def _list_past(self) -> list[KeyedEvents]:
-        """Return everything remembered; events added one by one are only now put into tables."""
-        if self._past_single:
-            lines = [one.line for one in self._past_single]
-            self._past.append(to_events(read_lines(lines), self._key.key_id, is_tail=True))
-            self._past_single = []
-        return [*self._stored, *self._past]
+        """Return everything remembered, as it stands; events that came one by one are only now put into tables."""
+        rows = drop_replaced(read_lines(one.line for one in self._past_single))
+        # NOTE: a further view of what came in bulk stands beside it; the first one counts.
+        firsts = [
+            _event_id_of(one) for one in self._past_single if not (isinstance(one, _KeptRow) and one.row.get("view"))
+        ]
+        rows = sort_rows(rows.filter(pc.is_in(rows["event_id"], pa.array(firsts, pa.int64()))))
+        single = [to_events(rows, self._key.key_id, is_tail=True)] if rows.num_rows else []
+        return [*self._stored, *self._past, *single]
 
     def _read_store(self, store: History, version: int) -> None:
         """Take over a version of the store; events of this scorer that are in it are remembered once."""
         from ordervet.history.delta import read_identities
 
         stored = store.read(version=version)
-        known = np.asarray(read_identities(store.path, version)["event_id"])
-        self._list_past()
-        self._past = [self._drop_known(events, known) for events in self._past]
-        self._stored, self.history_version = [stored], version
+        known = set(read_ints(read_identities(store.path, version)["event_id"]).tolist())
+        self._past_single = [one for one in self._past_single if _event_id_of(one) not in known]
+        self._stored, self.history_version, self._found_arrivals = [stored], version, None
 
-    def _drop_known(self, events: KeyedEvents, known: NDArray[np.int64]) -> KeyedEvents:
-        tables = {}
-        for kind in KEYED_KINDS:
-            ids = np.asarray(identify(to_rows(events, kind), self._key)["event_id"])
-            tables[kind] = getattr(events, kind).filter(pa.array(~np.isin(ids, known)))
-        return KeyedEvents(**tables, key_id=events.key_id)
+
+def _event_id_of(one: KeptOrder | LiveEvent | _KeptRow) -> int:
+    return int(one.row["event_id"]) if isinstance(one, _KeptRow) else one.event_id
+
+
+def find_decision(standing: Sequence[Row], order_id: int) -> str | None:
+    """Find the latest decision about an order among rows; None where there is none, or a person has judged it since."""
+    of_order = [row for row in standing if row[ORDER_ID] == order_id]
+    found = max((row for row in of_order if row["event"] == DECISION), key=lambda row: row["seen_at"], default=None)
+    judged = [row for row in of_order if row["event"] in ("verdict", "correction")]
+    if found is None or any(row["seen_at"] > found["seen_at"] for row in judged):
+        return None
+    return str(found["decision"])
 
 
 def advance(engine: FeatureEngine, events: KeyedEvents) -> Features:
@@ -222,11 +499,11 @@ def advance(engine: FeatureEngine, events: KeyedEvents) -> Features:
     return Features(events.orders, order_events, engine.advance(order_events, build_later_events(events)))
 
 
-def advance_one(engine: FeatureEngine, one: LiveOrder) -> NDArray[np.float32]:
-    """Add one order to a state; return its features, shape (1, n_features)."""
+def advance_one(engine: FeatureEngine, one: LiveOrder, order_id: int) -> NDArray[np.float32]:
+    """Add one order to a state, under a signed id; return its features, shape (1, n_features)."""
     return engine.advance_one(
-        one.keyed.order_id, one.seen_at, one.order.amount_minor, find_mask(one), pick_ids(one, engine.entities),
-        list_own_features(one, engine.spec),
+        order_id & _UNSIGNED, floor_minute(one.kept.placed_us), one.seen_at, one.order.amount_minor, find_mask(one),
+        pick_ids(one, engine.entities), list_own_features(one, engine.spec),
     )  # fmt: skip
 
 
@@ -246,13 +523,26 @@ def concat_events(parts: Sequence[KeyedEvents]) -> KeyedEvents:
     return KeyedEvents(**tables, key_id=parts[0].key_id)
 
 
+def select_events(events: KeyedEvents, is_wanted: Callable[[NDArray[np.int64]], NDArray[np.bool_]]) -> KeyedEvents:
+    """Select events by the time from which they count, UTC microseconds."""
+    tables = {kind: getattr(events, kind) for kind in KEYED_KINDS}
+    chosen = {kind: table.filter(pa.array(is_wanted(read_ints(table["seen_at"])))) for kind, table in tables.items()}
+    return KeyedEvents(**chosen, key_id=events.key_id)
+
+
 def find_earliest(events: KeyedEvents) -> int:
     """Return the time of the earliest event, UTC microseconds."""
-    times = [np.asarray(getattr(events, kind)["seen_at"].cast(pa.int64())) for kind in KEYED_KINDS]
-    return min(int(each.min(initial=1 << 62)) for each in times)
+    return min(int(read_ints(getattr(events, kind)["seen_at"]).min(initial=NEVER_AHEAD)) for kind in KEYED_KINDS)
+
+
+def find_latest(events: KeyedEvents) -> int:
+    """Return the time of the latest event, UTC microseconds."""
+    return max(int(read_ints(getattr(events, kind)["seen_at"]).max(initial=NEVER)) for kind in KEYED_KINDS)
 
 
 def _check_new(keyed: KeyedEvents, past: Sequence[KeyedEvents]) -> None:
+    if not past:
+        return
     known = pa.concat_tables([each.orders.select(["id__order"]) for each in past])["id__order"]
     if np.isin(np.asarray(keyed.orders["id__order"]), np.asarray(known)).any():
         raise HistoryError(

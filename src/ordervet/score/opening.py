@@ -13,7 +13,7 @@ from ordervet.policy import DecisionCode
 from ordervet.score.online_state import OnlineState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ordervet.contract import Events
     from ordervet.entities import Key, KeyedEvents
@@ -77,6 +77,7 @@ def open_state(
     is_read_only: bool,
     n_jobs: int,
     durability: Durability,
+    clock: Callable[[], int],
 ) -> OnlineState:
     """Open the state of a scorer.
 
@@ -86,7 +87,7 @@ def open_state(
     key : the identifier key
     spec : the features; None without a model
     is_read_only : only read the store
-    n_jobs, durability : as for `Scorer.open`
+    n_jobs, durability, clock : as for `Scorer.open`
 
     Raises
     ------
@@ -97,8 +98,8 @@ def open_state(
     if store is not None and not is_read_only:
         from ordervet.score.durable_state import DurableState
 
-        return DurableState(store, key, spec, n_jobs=n_jobs, durability=durability)
-    state = OnlineState(key, spec, n_jobs=n_jobs, store=store)
+        return DurableState(store, key, spec, n_jobs=n_jobs, durability=durability, clock=clock)
+    state = OnlineState(key, spec, n_jobs=n_jobs, store=store, clock=clock)
     if store is None and history is not None and spec is not None:
         state.add_past(_read_past(history))
     return state

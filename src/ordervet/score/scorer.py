@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -9,23 +10,30 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 
 import numpy as np
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from ordervet.contract import Correction, Outcome, Verdict
 from ordervet.contract.one_order import read_order
+from ordervet.contract.values import TRIMMED
 from ordervet.entities import load_key
+from ordervet.entities.ids import hash_text, hash_texts, to_signed
+from ordervet.entities.keyed import ORDER_ID
 from ordervet.errors import ContractError, ForkedError, HistoryError, HistoryLockedError, ModelError, OrdervetError
+from ordervet.history.rows import read_ints
+from ordervet.history.views import DECISION
 from ordervet.late_imports import pa, pc
 from ordervet.model import ForestPredictor, find_live_model
 from ordervet.policy import Action, Decision, DecisionCode, keep_policy, load_policy
 from ordervet.score.clock import ArrivalClock, now_us
 from ordervet.score.live_decision import Desk, LiveDecider
 from ordervet.score.live_order import LiveOrderReader, build_order_arrays
-from ordervet.score.online_state import Features, OnlineState
+from ordervet.score.online_state import Decided, Features, OnlineState, find_decision
 from ordervet.score.opening import (
     check_past,
     find_bundled_models,
@@ -46,6 +54,7 @@ if TYPE_CHECKING:
     from ordervet.model import Model
     from ordervet.policy import DeskMemory, Lang, Pace, Policy
     from ordervet.score.live_event import LiveEventReader
+    from ordervet.score.live_order import LiveOrder
     from ordervet.score.opening import Past
     from ordervet.score.scored_orders import ScoredOrders
     from ordervet.score.shadow import Shadow
@@ -127,7 +136,7 @@ class Scorer:
         self._code_without_model = code_without_model
         self._deadline_ms = deadline_ms
         self._predictor = predictor or (ForestPredictor(model.booster_text) if model else None)
-        self._state = state or OnlineState(key, model.spec if model else None, n_jobs=n_jobs)
+        self._state = state or OnlineState(key, model.spec if model else None, n_jobs=n_jobs, clock=clock)
         self._source, self._checked_s = source, time.monotonic()
         self._shadow = shadow
         self._clock = ArrivalClock(clock)
@@ -190,7 +199,9 @@ class Scorer:
         spec = model.spec if model else None
         state: OnlineState | None = None
         try:
-            state = open_state(history, key, spec, is_read_only=read_only, n_jobs=n_jobs, durability=durability)
+            state = open_state(
+                history, key, spec, is_read_only=read_only, n_jobs=n_jobs, durability=durability, clock=clock
+            )
         except (HistoryLockedError, ForkedError):
             raise
         except (OSError, ContractError, HistoryError) as error:
@@ -214,6 +225,9 @@ class Scorer:
     def score(self, order: Order | dict[str, Any]) -> Decision:
         """Score one order at the time of its arrival, and remember it.
 
+        An order that is sent again (a retry, or with something changed) gets the decision of the first time, and what
+        is new about it is remembered; `rescore` decides anew.
+
         Never raises: a failure is a decision that passes, with a code, counted in `codes` and logged without personal
         data. With a history store, an order that was scored is in the journal.
 
@@ -221,16 +235,26 @@ class Scorer:
         ----------
         order : an Order, or a dict of its fields
         """
-        started = time.perf_counter()
         if os.getpid() != self._pid:
             return self._pass_forked([order])[0]
-        try:
-            checked = read_order(order)
-        except (ContractError, ValidationError):
-            with self._lock:
-                return self._count([self._pass(_find_id(order), DecisionCode.UNSCORED_INVALID_ORDER)])[0]
+        return self._score_checked(order, self._score_one)
+
+    def rescore(self, order: Order | dict[str, Any] | str) -> Decision:
+        """Decide anew about an order that was scored before, by what is known now, and remember the decision.
+
+        Nothing of the order itself counts as history. For after payment, or before shipping, say. An order that is not
+        known is scored. Never raises, as `score`.
+
+        Parameters
+        ----------
+        order : an Order, or a dict of its fields, as it is now; or the id of an order
+        """
+        if os.getpid() != self._pid:
+            return self._pass_forked([{"order_id": order} if isinstance(order, str) else order])[0]
+        if not isinstance(order, str):
+            return self._score_checked(order, self._rescore_one)
         with self._lock:
-            return self._count(self._answer([checked], self._score_one, started))[0]
+            return self._count(self._answer([order], lambda: self._rescore_id(order), time.perf_counter()))[0]
 
     def score_many(self, orders: Sequence[Order | dict[str, Any]]) -> list[Decision]:
         """Score orders that arrive together, in the order given, as `score` would one after the other.
@@ -256,9 +280,13 @@ class Scorer:
             except (ContractError, ValidationError):
                 decisions[row] = self._pass(_find_id(order), DecisionCode.UNSCORED_INVALID_ORDER)
         with self._lock:
-            for batch in _split_repeats(checked):
-                decided = self._answer(list(batch.values()), self._score_together, started)
-                decisions.update(zip(batch, decided, strict=True))
+            fresh, known = self._tell_known(checked)
+            batches = [(batch, self._score_together) for batch in ([fresh] if fresh else [])]
+            for rows, score in (*batches, *(([row], self._score_first) for row in known)):
+                orders_ = [checked[row] for row in rows]
+                names = [each.order_id for each in orders_]
+                decided = self._answer(names, partial(score, orders_), started)
+                decisions.update(zip(rows, decided, strict=True))
             return self._count([decisions[row] for row in range(len(orders))])
 
     def score_table(self, data: object, *, capacity: int | None = None, explain_all: bool = False) -> Any:
@@ -382,8 +410,11 @@ class Scorer:
                 from ordervet.score.live_event import LiveEventReader
 
                 self._event_reader = LiveEventReader(self._key)
-            seen_at = self._clock.stamp_event(event.order_id, is_verdict=not isinstance(event, Outcome))
-            self._state.add_event(self._event_reader.read(event, seen_at))
+            name_id = hash_text(event.order_id.strip(TRIMMED), self._key, "order")
+            arrived_at = self._clock.stamp_event(
+                event.order_id, is_waiting=not self._state.knows_order(to_signed(name_id))
+            )
+            self._state.add_event(self._event_reader.read(event, arrived_at), arrived_at)
             self._desk.note(event)
 
     def observe_payload(
@@ -526,14 +557,26 @@ class Scorer:
             )
         return self._count([self._build_unscored(_find_id(order), DecisionCode.UNSCORED_FORKED) for order in orders])
 
+    def _score_checked(
+        self, order: Order | dict[str, Any], score: Callable[[Order], list[Decision] | None]
+    ) -> Decision:
+        started = time.perf_counter()
+        try:
+            checked = read_order(order)
+        except (ContractError, ValidationError):
+            with self._lock:
+                return self._count([self._pass(_find_id(order), DecisionCode.UNSCORED_INVALID_ORDER)])[0]
+        with self._lock:
+            return self._count(self._answer([checked.order_id], lambda: score(checked), started))[0]
+
     def _answer(
-        self, orders: list[Order], score: Callable[[list[Order]], list[Decision] | None], started: float
+        self, order_ids: list[str], score: Callable[[], list[Decision] | None], started: float
     ) -> list[Decision]:
         """Remember and decide about valid orders; whatever fails, or is late, lets all of them pass."""
         self._check_for_new_model()
         code = DecisionCode.UNSCORED_ERROR
         try:
-            decisions = score(orders)
+            decisions = score()
             code = self._code_without_model
             if decisions is not None:
                 elapsed_ms = (time.perf_counter() - started) * 1_000
@@ -549,32 +592,104 @@ class Scorer:
             code = DecisionCode.UNSCORED_BROKEN_HISTORY
         except Exception as error:  # noqa: BLE001 - fail open: no error of ours may stop an order
             _log.error("scoring failed: %s", type(error).__name__)
-        return [self._pass(order.order_id, code) for order in orders]
+        return [self._pass(order_id, code) for order_id in order_ids]
 
-    def _score_one(self, orders: list[Order]) -> list[Decision] | None:
+    def _score_one(self, order: Order) -> list[Decision] | None:
         """Remember and decide about one order, without tables where the policy allows; None without a model."""
-        (order,) = orders
-        if self._order_reader is None:
-            self._order_reader = LiveOrderReader(self._key)
-        one = self._order_reader.read(order, self._clock.stamp_order(order.order_id))
-        matrix = self._state.add_order(one)
-        if matrix is None or self.model is None:
+        one = self._read_one(order)
+        taken = self._state.add_order(one)
+        if self.model is None:
             return None
+        if taken.matrix is None:
+            told = find_decision(taken.standing, taken.order_id)
+            if told is not None:  # else it is not known from here, or a person has judged it since
+                return [Decision.from_dict(json.loads(told))]
+            return self._decide_again(order.order_id, taken.order_id, one.seen_at)
         decider = self._find_decider()
         if decider.serves and not self._desk.knows(one.order.order_id):
-            decision = decider.decide(one, matrix)
+            decision = decider.decide(one, taken.matrix)
             if decision.action is not Action.PASS:
                 self._desk.hand_on_one(decision.order_id, one.seen_at)
         else:
             events = build_order_arrays(one, self.model.spec)
-            decision = self._decide_live(Features(one.kept.table, events, matrix)).build_decision(0)
+            decision = self._decide_live(Features(one.kept.table, events, taken.matrix)).build_decision(0)
         if self._shadow is not None:
-            features = Features(one.kept.table, build_order_arrays(one, self.model.spec), matrix)
+            features = Features(one.kept.table, build_order_arrays(one, self.model.spec), taken.matrix)
             self._shadow.watch(features, [decision], live=self.model, policy=self.policy)
+        self._keep_decisions([decision], [(one.kept.name_id, taken.order_id, one.seen_at)])
         return [decision]
 
+    def _score_first(self, orders: list[Order]) -> list[Decision] | None:
+        return self._score_one(orders[0])
+
+    def _rescore_one(self, order: Order) -> list[Decision] | None:
+        """Remember what is new about an order, and decide by what is known now; None without a model."""
+        one = self._read_one(order)
+        if not self._state.knows_order(one.kept.name_id):
+            return self._score_one(order)
+        taken = self._state.add_order(one)
+        return None if self.model is None else self._decide_again(order.order_id, taken.order_id, one.seen_at)
+
+    def _rescore_id(self, order_id: str) -> list[Decision] | None:
+        """Decide by what is known now about the order of an id."""
+        rows = [row for row in self._state.read_rows(order_id) if row["event"] == "order"]
+        ids = {row[ORDER_ID] for row in rows}
+        if len(ids) != 1:
+            raise ContractError(f"{len(ids)} orders have this id", hint="pass the order itself, with its shop_id")
+        return (
+            None if self.model is None else self._decide_again(order_id, ids.pop(), self._clock.stamp_order(order_id))
+        )
+
+    def _decide_again(self, order_name: str, order_id: int, seen_at: int) -> list[Decision]:
+        """Decide about a known order by what is known now, but for its own events."""
+        from ordervet.history.rows import drop_replaced, from_plain, sort_rows, to_events
+
+        rows = [row for row in self._state.read_rows(order_name) if row[ORDER_ID] == order_id]
+        known = to_events(sort_rows(drop_replaced(from_plain([row for row in rows if row["event"] != DECISION]))), "")
+        features = self._state.ask_again(known.orders, seen_at)
+        pace = self._desk.find_pace(seen_at, self.policy, self._require_model()[0])
+        scored = self._decide(features, pace=pace, desk=self._desk.recall(seen_at)).at_stages_of(known.outcomes)
+        self._desk.record(seen_at, scored)
+        decision = scored.build_decision(0)
+        self._keep_decisions([decision], [(rows[0].get("name_id") or order_id, order_id, seen_at)])
+        return [decision]
+
+    def _keep_decisions(self, decisions: Sequence[Decision], of: Sequence[tuple[int, int, int]]) -> None:
+        """Keep decisions for whoever sends the orders again; one that cannot be kept is given all the same.
+
+        Parameters
+        ----------
+        of : of each the keyed order id alone, the keyed id of the order, and the instant
+        """
+        kept = [
+            Decided(decision.order_id, name_id, order_id, seen_at, to_json(decision.as_dict()))
+            for decision, (name_id, order_id, seen_at) in zip(decisions, of, strict=True)
+        ]
+        try:
+            self._state.keep_decisions(kept)
+        except HistoryError as error:
+            _log.error("decisions were not kept: %s", error.message)
+
+    def _read_one(self, order: Order) -> LiveOrder:
+        if self._order_reader is None:
+            self._order_reader = LiveOrderReader(self._key)
+        return self._order_reader.read(order, self._clock.stamp_order(order.order_id))
+
+    def _tell_known(self, orders: dict[int, Order]) -> tuple[list[int], list[int]]:
+        """Tell orders that are new from those that are known, or repeat an earlier one; by their positions."""
+        fresh: dict[str, int] = {}
+        known: list[int] = []
+        names = [order.order_id.strip(TRIMMED) for order in orders.values()]
+        ids = hash_texts(pa.array(names, pa.string()), self._key, "order").view(np.int64).tolist()
+        for row, name, name_id in zip(orders, names, ids, strict=True):
+            if name in fresh or self._state.knows_order(name_id):
+                known.append(row)
+            else:
+                fresh[name] = row
+        return list(fresh.values()), known
+
     def _score_together(self, orders: list[Order]) -> list[Decision] | None:
-        """Remember and decide about orders of different ids; None without a model."""
+        """Remember and decide about new orders of different ids; None without a model."""
         from ordervet.contract import validate_events
 
         table = validate_events("orders", orders)
@@ -586,6 +701,8 @@ class Scorer:
         decisions = [scored.build_decision(row) for row in range(len(orders))]
         if self._shadow is not None:
             self._shadow.watch(features, decisions, live=self.model, policy=self.policy)
+        ids = read_ints(features.orders[ORDER_ID]).tolist()
+        self._keep_decisions(decisions, [(each, each, at) for each, at in zip(ids, seen_at, strict=True)])
         return decisions
 
     def _key_orders(self, orders: pa.Table, seen_at_us: list[int]) -> KeyedEvents:
@@ -710,21 +827,3 @@ def _find_id(order: object) -> str:
     """Return the id of whatever was passed as an order; "" if it has none."""
     found = order.get("order_id") if isinstance(order, dict) else getattr(order, "order_id", None)
     return str(found) if isinstance(found, (str, int)) else ""
-
-
-def _split_repeats(orders: dict[int, Order]) -> list[dict[int, Order]]:
-    """Split orders wherever an id repeats, so that each part has it once.
-
-    Parameters
-    ----------
-    orders : by their position in a list, in its order
-    """
-    parts: list[dict[int, Order]] = []
-    seen: set[str] = set()
-    for row, order in orders.items():
-        if not parts or order.order_id in seen:
-            parts.append({})
-            seen = set()
-        parts[-1][row] = order
-        seen.add(order.order_id)
-    return parts

@@ -100,7 +100,7 @@ def test_read_events_leaves_out_events_without_their_order_or_before_it(tmp_path
     assert failures.select(["file", "row", "order_id", "field", "rule"]).to_pylist() == [
         {"file": "outcomes.csv", "row": 4, "order_id": "B", "field": "kind", "rule": "allowed"},
         {"file": "outcomes.csv", "row": 2, "order_id": "Z", "field": "order_id", "rule": "known_order"},
-        {"file": "outcomes.csv", "row": 3, "order_id": "B", "field": "seen_at", "rule": "order_first"},
+        {"file": "outcomes.csv", "row": 3, "order_id": "B", "field": "happened_at", "rule": "order_first"},
     ]
 
 

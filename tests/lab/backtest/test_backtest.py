@@ -214,7 +214,9 @@ def test_engine_equals_pandas_on_windows_that_end_before_the_order(handbook: Han
 @pytest.mark.shared_data
 def test_engine_equals_pandas_on_the_features_that_the_handbooks_authors_ship(handbook: Handbook) -> None:
     """Theirs include the transaction itself: (t - w, t] in whole seconds is what ours sees one second later."""
-    again = replace(handbook.orders, seen_at=handbook.orders.seen_at + 1_000_000)
+    # Asked by somebody who is no order, and so is told of the transaction too.
+    orders, none = handbook.orders, np.zeros(len(handbook.orders), np.int64)
+    again = replace(orders, order_id=~orders.order_id, seen_at=orders.seen_at + 1_000_000, mask=none)
 
     served = FeatureEngine(handbook.spec, n_jobs=2).advance(
         OrderEvents.concat([handbook.orders, again]), handbook.later

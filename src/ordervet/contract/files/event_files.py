@@ -18,6 +18,7 @@ from ordervet.contract.files.pieces import AUTO, FILE_FAILURE_SCHEMA, MAPPED, NA
 from ordervet.contract.files.reader import FileReader
 from ordervet.contract.instants import to_mask
 from ordervet.contract.schemas import MODELS, Events, concat_events
+from ordervet.contract.tables import code_orders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -105,7 +106,7 @@ def read_events(
     failures : shape (n_failures, 6): file (its name), row (from 0), order_id, field, rule, observed. Besides the rules
         of `split_events`: an order whose id an earlier file has with other values breaks "unique" (in an export only if
         it was placed at another time: the platform shows an order as it now is); an event without a good order breaks
-        "known_order"; an event seen before its order was breaks "order_first"
+        "known_order"; an event from before its order was placed breaks "order_first"
 
     Raises
     ------
@@ -224,7 +225,7 @@ def _gather(kind: EventKind, files: Sequence[FilePiece], names: Sequence[str]) -
     if kind != "orders":
         return together
     is_export = np.array([file.format not in {NATIVE, MAPPED} for file in files], bool)
-    codes = _codes(together.table["order_id"])
+    codes = code_orders(together.table)
     is_taken = _later_rows(codes)
     is_later_view = is_taken & is_export[together.files] & _is_same_instant(together.table["placed_at"], codes)
     faults = _faults(_field(kind, "order_id"), "unique", is_taken & ~is_later_view, "an id seen before")
@@ -253,14 +254,15 @@ def _place_codes(files: Micros, rows: Micros) -> Micros:
 def _check_against_orders(
     events: _Gathered, orders: pa.Table, names: Sequence[str], *, are_orders_needed: bool
 ) -> _Gathered:
-    """Leave out events whose order is unknown, if that matters, or was seen only after them."""
+    """Leave out events whose order is unknown, if that matters, or was placed in a later minute."""
     order_rows = pc.index_in(events.table["order_id"], orders["order_id"].combine_chunks())
     is_known = to_mask(order_rows.is_valid()) | (not are_orders_needed)
-    order_seen_at = orders["seen_at"].take(order_rows)
-    is_early = to_mask(pc.less(events.table["seen_at"], order_seen_at))
+    placed_at = pc.floor_temporal(orders["placed_at"].take(order_rows), unit="minute")
+    happened_at = {"outcomes": "happened_at", "verdicts": "decided_at", "corrections": "corrected_at"}[events.kind]
+    is_early = to_mask(pc.less(events.table[happened_at], placed_at))
     faults = [
         *_faults(_field(events.kind, "order_id"), "known_order", ~is_known, "the id of no good order"),
-        *_faults(_field(events.kind, "seen_at"), "order_first", is_early, "a time before its order"),
+        *_faults(_field(events.kind, happened_at), "order_first", is_early, "a time before its order"),
     ]
     return events.without(~is_known | is_early, faults, names)
 

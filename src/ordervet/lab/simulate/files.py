@@ -23,6 +23,12 @@ _OFFSET_US = (
 )  # NOTE: the calendar of simulated years; China has kept UTC+8 without change since 1992
 
 
+_LEFT_OUT = frozenset(
+    {"seen_at", "order_uid", "shop_id", "outcome_id", "line_id", "is_inferred", "updated_at", "status", "agent"}
+)
+"""Columns that say nothing of one merchant's made-up season: when it was seen, of which shop, under which number."""
+
+
 def write_simulation(
     simulation: Simulation,
     folder: Path | str,
@@ -79,7 +85,10 @@ def _put_in_place(scratch: Path, target: Path, ending: str) -> list[Path]:
 
 
 def _write_table(full: pa.Table, path: Path) -> None:
-    table = full.drop_columns([name for name in ("seen_at", "status", "agent") if name in full.column_names])
+    left_out = [
+        name for name in full.column_names if name in _LEFT_OUT and (name == "seen_at" or _is_empty(full[name]))
+    ]
+    table = full.drop_columns(left_out)
     if path.suffix == ".parquet":
         pq.write_table(table, path, compression="zstd")
         return
@@ -90,6 +99,10 @@ def _write_table(full: pa.Table, path: Path) -> None:
         # NOTE: no text of a simulation holds a comma, a quote or a line break; Arrow raises if one ever does.
         options = pa_csv.WriteOptions(include_header=False, quoting_style="none")
         pa_csv.write_csv(plain, file, write_options=options)
+
+
+def _is_empty(column: pa.ChunkedArray[Any]) -> bool:
+    return bool(column.null_count == len(column))
 
 
 def _write_times(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:

@@ -214,10 +214,11 @@ def _write_corrections(verdicts: Verdicts, rows: Ints, order_id: Column) -> pa.T
 
 
 def _build_table(kind: EventKind, columns: dict[str, Column]) -> pa.Table:
-    """Put columns into the canonical schema; every event is seen at its own time."""
+    """Build a table in the canonical schema; every event is seen at its own time, and what is not given is null."""
     schema = event_schema(kind)
     seen_at = next(column for name, column in columns.items() if name.endswith("_at"))
-    return pa.table([seen_at if name == "seen_at" else columns[name] for name in schema.names], schema=schema)
+    given = columns | {"seen_at": seen_at}
+    return pa.table([given.get(each.name, pa.nulls(len(seen_at), each.type)) for each in schema], schema=schema)
 
 
 def _build_times(seconds: Ints) -> Column:

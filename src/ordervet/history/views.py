@@ -8,7 +8,7 @@ as the night's report has it. The rules, by which nothing counts twice and nothi
     which view      the later one as of its own time, and what it leaves open is filled from the other; `amend`
 
 A view that is replaced stays in the store, so that what was known then can be told from what is known now.
-The rules that the history is to follow; it does not yet, and its own identity is `ordervet.history.identity`.
+docs/history.md, "When two rows are one event".
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
+
+from ordervet.contract.values import MINUTE_US, floor_minute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,7 +29,13 @@ Row = dict[str, Any]
 SAME_TIME_US: Final = 120_000_000
 """Two reports of one outcome without a number differ by at most this: a webhook and an export, lost seconds."""
 
-MINUTE_US: Final = 60_000_000
+_DAY_US: Final = 86_400_000_000
+EARLIEST_US: Final = 946_684_800_000_000
+"""The year 2000: whatever is older is a mistake."""
+
+MAX_AHEAD_US: Final = _DAY_US
+MAX_INFERRED_AHEAD_US: Final = 400 * _DAY_US
+"""How far ahead of now an event may lie: one that was told, and an inferred one, such as a deadline."""
 
 BOOKKEEPING: Final = frozenset(
     {"event", "event_id", "view", "recorded_at", "as_of", "seen_at", "name_id", "id__order", "order_id", "source"}
@@ -46,6 +54,9 @@ ITEM_COLUMNS: Final = (
 )
 ADDRESS_COLUMNS: Final = ("id__address", "evidence__address", "id__place", "evidence__place", "place_type")
 _ID, _EVIDENCE, _KNOWN, _ABSENT = "id__", "evidence__", 0, 1
+DECISION: Final = "decision"
+"""The event of a row that holds what was decided about a live order, in the column of the same name."""
+
 _UNDECIDED: Final = "unknown"
 
 
@@ -59,14 +70,15 @@ class IngestStatus(IntEnum):
     KNOWN = 2
     """Nothing new."""
     EARLY = 3
-    """From before its order was seen, and so never used."""
+    """From before its order was placed, and so never used."""
     CONFLICT = 4
     """Another order has this id, and nothing tells the two shops apart."""
     AMBIGUOUS = 5
     """Several orders have this id, and the event does not say which."""
-
-
-SET_ASIDE: Final = frozenset({IngestStatus.EARLY, IngestStatus.CONFLICT, IngestStatus.AMBIGUOUS})
+    OUT_OF_TIME = 6
+    """So far ahead, or behind, that its time must be a mistake."""
+    ERASED = 7
+    """Of a buyer who was erased, and so kept out."""
 
 
 @dataclass
@@ -120,15 +132,18 @@ class _Group:
         self.new: list[Row] = []
         self._make_id = make_id
         self._views: dict[int, list[Row]] = defaultdict(list)
-        for row in sorted(standing, key=lambda row: row.get("view") or 0):
-            self._views[row["event_id"]].append(row)
+        for row in sorted(standing, key=lambda row: (row.get("view") or 0, row["event_id"])):
+            if row["event"] != DECISION:
+                self._views[row["event_id"]].append(row)
         self._orders = {views[-1]["id__order"]: views[-1] for views in self._views.values() if _is_order(views[-1])}
 
     def add_order(self, row: Row) -> IngestStatus:
-        found = next((order for order in self._orders.values() if is_same_order(order, row)), None)
+        same = [order for order in self._orders.values() if is_same_order(order, row)]
+        found = min(same, key=lambda order: int(order["event_id"]), default=None)
         if found is not None:
             return self._add_view(found, row)
-        if not all(_are_told_apart(order, row) for order in self._orders.values()):
+        # NOTE: a live order is there, and is scored; it is kept as an order of its own.
+        if not self._is_live and not all(_are_told_apart(order, row) for order in self._orders.values()):
             return IngestStatus.CONFLICT
         if row["id__order"] in self._orders:
             self._set_apart(row)
@@ -157,7 +172,7 @@ class _Group:
                 self._set_apart(row)  # its shop's order has not come yet
             elif order is not None:
                 self._assign(row, order)
-                if not self._is_live and row["seen_at"] < order["seen_at"]:
+                if not self._is_live and is_from_before(row, order):
                     statuses[at] = IngestStatus.EARLY
                     continue
             if row["event"] == "outcome":
@@ -216,7 +231,8 @@ class _Group:
     def _set_apart(self, row: Row) -> None:
         """Give an order of a further shop, or an event of it, an id of its own."""
         row["name_id"] = row.get("name_id") or row["id__order"]
-        row["id__order"] = self._make_id(f"{row['name_id']}\x1f{row.get('order_uid') or row.get('shop_id')}")
+        told = row.get("order_uid") or row.get("shop_id") or floor_minute(row["happened_at"])
+        row["id__order"] = self._make_id(f"{row['name_id']}\x1f{told}")
 
     def _add_event(self, row: Row) -> None:
         number = 0
@@ -251,12 +267,17 @@ def is_same_order(one: Row, other: Row) -> bool:
     for name in ("order_uid", "shop_id"):
         if one.get(name) and other.get(name):
             return bool(one[name] == other[name])
-    return bool(one["happened_at"] // MINUTE_US == other["happened_at"] // MINUTE_US)
+    return bool(floor_minute(one["happened_at"]) == floor_minute(other["happened_at"]))
 
 
 def _are_told_apart(one: Row, other: Row) -> bool:
     """Tell whether something says that two orders of one order id are of two shops."""
     return any(one.get(name) and other.get(name) for name in ("order_uid", "shop_id"))
+
+
+def is_from_before(row: Row, order: Row) -> bool:
+    """Tell whether a later event happened before its order was placed, to the minute."""
+    return bool(row["happened_at"] < floor_minute(order["happened_at"]))
 
 
 def find_order(row: Row, orders: Sequence[Row]) -> list[Row]:
@@ -376,7 +397,7 @@ def _put_group(merged: Row, names: Sequence[str], view: Row, current: Row) -> No
 def _pick_time(first: Row, second: Row) -> int:
     """Pick when an order was placed: within a minute the later one, which has its seconds."""
     times: tuple[int, int] = (first["happened_at"], second["happened_at"])
-    return max(times) if times[0] // MINUTE_US == times[1] // MINUTE_US else times[0]
+    return max(times) if floor_minute(times[0]) == floor_minute(times[1]) else times[0]
 
 
 def _pick_date(first: Row, second: Row) -> tuple[int, bool | None]:
