@@ -7,6 +7,7 @@ sure of; then the model itself, which is the definition, reads the order or says
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -16,15 +17,17 @@ from pydantic_core import SchemaValidator, core_schema
 
 from ordervet.contract.fields import fields_of
 from ordervet.contract.model import Order, check_entity_name, check_extra_name
-from ordervet.contract.values import FIRST_INSTANT, LAST_INSTANT, TRIMMED, parse_instant
+from ordervet.contract.values import FIRST_INSTANT, LAST_INSTANT, TRIMMED, is_missing, parse_instant
 from ordervet.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ordervet.contract.fields import ContractField
 
 __all__ = ["read_order"]
+
+_OPTIONAL = frozenset(field.name for field in fields_of(Order) if not field.is_required)
+_HALVES = dict.fromkeys(range(0xD800, 0xE000))
+"""Half characters of UTF-16, which no text and no table can hold."""
 
 _HOUR = timedelta(hours=1)
 _MICROSECOND = timedelta(microseconds=1)
@@ -54,9 +57,31 @@ def read_order(order: Order | Mapping[str, Any]) -> Order:
         return order
     try:
         tidy: Order = _build_validator().validate_python(order)
-    except (ValidationError, ContractError):
-        return Order.model_validate(order)
+    except (ValidationError, ContractError, TypeError, ValueError):
+        return _read_untidy(order) if isinstance(order, Mapping) else Order.model_validate(order)
     return tidy
+
+
+def _read_untidy(order: Mapping[str, Any]) -> Order:
+    """Read an order of which nothing is known: clean it, and leave out what an order can do without.
+
+    What is missing (NaT, NaN, a blank text) is not given, as in a table. Half an emoji is dropped. An optional field
+    that breaks the contract is not known: nobody can switch the scoring of an order off with a strange address.
+    """
+    given = {
+        name: value.translate(_HALVES) if isinstance(value, str) else value
+        for name, value in order.items()
+        if not is_missing(value)
+    }
+    for _ in range(2):
+        try:
+            return Order.model_validate(given)
+        except ValidationError as error:
+            faulty = {fault["loc"][0] for fault in error.errors(include_url=False, include_input=False) if fault["loc"]}
+            if not faulty & _OPTIONAL:
+                raise
+            given = {name: value for name, value in given.items() if name not in faulty & _OPTIONAL}
+    return Order.model_validate(given)
 
 
 @cache
