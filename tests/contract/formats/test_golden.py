@@ -563,3 +563,67 @@ def shown(row: dict[str, Any], columns: list[str]) -> tuple[Any, ...]:
 
 def _short(instant: datetime) -> str:
     return f"{instant:%m-%d %H:%M:%S}"
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("tmall_refunds.csv", ["R1", "R2", "R3", "R4", "R5", "R1", "R2", "R4", "R3"]),
+        ("taobao_api_refunds.json", None),
+        ("douyin_after_sales.csv", ["71001", "71002", "71003", "71001", "71002", "71003"]),
+        ("douyin_after_sale_detail.json", ["71009", "71009"]),
+        ("jd_refunds.csv", ["F1", "F2", "F3", "F1", "F3"]),
+        ("pdd_refunds.csv", ["9001", "9002", "9003", "9001", "9003"]),
+        ("wechat_after_sales.json", ["2000000000001", "2000000000001"]),
+        ("woocommerce_api_refunds.json", ["9", "10"]),
+        ("shopify_api_orders.json", [None, None, "71", "72"]),
+        ("shopify_graphql_orders.json", [None, "71"]),
+    ],
+)
+def test_refunds_keep_the_platforms_own_numbers(name: str, numbers: list[str | None] | None) -> None:
+    events, _, _ = read_counted_events([EXPORTS / name], are_orders_needed=False)
+
+    found = events.outcomes["outcome_id"].to_pylist()
+    assert found == numbers if numbers else all(found)
+
+
+def test_an_order_of_one_shop_has_one_id_of_its_own_in_every_shopify_export() -> None:
+    names = ("shopify_orders.csv", "shopify_api_orders.json", "shopify_graphql_orders.json")
+
+    read = [read_counted_events([EXPORTS / name])[0] for name in names]
+
+    assert [events.orders["order_uid"][0].as_py() for events in read] == ["5551001"] * 3
+    assert all(
+        set(events.outcomes["order_uid"].to_pylist()) <= set(events.orders["order_uid"].to_pylist()) for events in read
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "inferred"),
+    [
+        ("tmall_orders_old.csv", {"fulfilled": False, "cancelled_unpaid": True}),
+        ("woocommerce_orders.csv", {"fulfilled": False, "cancelled_unpaid": True, "refund_completed": True}),
+        ("pdd_orders.csv", {"fulfilled": False, "refund_completed": True, "cancelled_unpaid": True}),
+        ("jd_api_orders.json", {"fulfilled": False, "cancelled_unpaid": True}),
+        ("amazon_orders.txt", {"fulfilled": True, "cancelled_unpaid": True}),
+    ],
+)
+def test_a_date_that_is_a_bound_or_a_deadline_is_marked_as_inferred(name: str, inferred: dict[str, bool]) -> None:
+    events, _, _ = read_counted_events([EXPORTS / name])
+
+    assert {row["kind"]: row["is_inferred"] for row in events.outcomes.to_pylist()} == inferred
+
+
+def test_what_a_row_says_is_as_of_its_last_change() -> None:
+    events, _, _ = read_counted_events([EXPORTS / "woocommerce_orders.csv"])
+
+    assert [_short(at) for at in events.orders["updated_at"].to_pylist()] == [
+        "11-14 08:00:00",
+        "11-11 13:05:00",
+        "11-20 13:05:00",
+    ]
+    assert [_short(at) for at in events.outcomes["updated_at"].to_pylist()] == [
+        "11-14 08:00:00",
+        "11-11 13:05:00",
+        "11-20 13:05:00",
+    ]

@@ -338,3 +338,38 @@ def test_an_amount_has_the_minor_units_of_its_currency(tmp_path: Path, currency:
     )
 
     assert (order["currency"], order["amount_minor"]) == (currency.upper(), amount)
+
+
+SHOPIFY = (
+    "Name,Email,Financial Status,Paid at,Currency,Total,Created at,Lineitem quantity,Lineitem name,Cancelled at,Id"
+)
+
+
+@pytest.mark.parametrize("ids", [("5001", "9001"), ("5001", "5001")])
+def test_two_shops_with_one_order_number_have_two_orders(tmp_path: Path, ids: tuple[str, str]) -> None:
+    for name, email, day, number in (("one", "a@example.com", 5, ids[0]), ("two", "b@example.com", 6, ids[1])):
+        row = f"#1001,{email},refunded,2026-01-0{day} 10:00:00 +0000,EUR,50.00,2026-01-0{day} 10:00:00 +0000,1,Scarf,"
+        (tmp_path / f"{name}.csv").write_text(f"{SHOPIFY}\n{row}2026-01-0{day} 11:00:00 +0000,{number}\n", "utf-8")
+
+    events, failures, _ = read_counted_events([tmp_path / "one.csv", tmp_path / "two.csv"])
+
+    if ids[0] == ids[1]:
+        assert failures["rule"].to_pylist() == ["unique"]
+        return
+    assert failures.num_rows == 0
+    assert events.orders["order_uid"].to_pylist() == list(ids)
+    assert {(row["order_uid"], f"{row['happened_at']:%d}") for row in events.outcomes.to_pylist()} == {
+        ("5001", "05"), ("9001", "06"),
+    }  # fmt: skip
+
+
+def test_a_closed_line_is_a_refund_of_that_line_until_its_own_report_comes(tmp_path: Path) -> None:
+    lines = [
+        f"T,{line},甲,36001,1,80.00,75.00,2025-11-11 20:00:01,2025-11-11 20:00:20,2025-11-13 10:00:00,{state},-"
+        for line, state in (("L1", "已完成"), ("L2", "已关闭"))
+    ]
+
+    events, _ = read(tmp_path, "\n".join([DOUYIN, *lines]))
+
+    refund = events.outcomes.to_pylist()[1]
+    assert (refund["kind"], refund["line_id"], refund["is_inferred"]) == ("refund_completed", "L2", True)

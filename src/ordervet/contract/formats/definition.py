@@ -282,10 +282,12 @@ class Nested(StateRules):
     ----------
     columns : where the list is: JSON, or records such as ``amount:5.00|date:2025-08-10`` with ; between them
     id : the number of a record
+    take : as of a source, of its number
     """
 
     columns: Columns = Field(min_length=1)
     id: Columns = []
+    take: Columns = []
 
 
 class Hint(_Section):
@@ -357,8 +359,8 @@ class Format(StateRules):
                 yield f"{name} is missing"
         if self.kind == "outcomes" and not (self.outcomes or self.nested):
             yield "an export of outcomes needs [[outcomes]]"
-        if self.kind == "outcomes" and set(self.fields) - {"order_id"}:
-            yield "an export of outcomes has one field, order_id: the rest are states"
+        if self.kind == "outcomes" and set(self.fields) - {"order_id", "order_uid", "shop_id"}:
+            yield "an export of outcomes has the fields order_id, order_uid and shop_id: the rest are states"
         if self.kind == "verdicts" and self.outcomes:
             yield "a verdict sheet has no [[outcomes]]"
 

@@ -14,6 +14,7 @@ from ordervet.contract.failures import Fault, first_per_field, keep_rows
 from ordervet.contract.fields import fields_of
 from ordervet.contract.files.pieces import Tally
 from ordervet.contract.files.row_source import Block
+from ordervet.contract.formats.definition import UPDATED_AT
 from ordervet.contract.formats.detection import Header
 from ordervet.contract.formats.plans import build_raw, pick_first, plan_fields, read_currencies
 from ordervet.contract.formats.states import (
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from ordervet.contract.instants import Mask, Micros
 
 ORDER_ID = fields_of(MODELS["orders"])[0]
+ORDER_NAMES = ("order_uid", "shop_id")
+"""What tells the orders of one id apart."""
 HAPPENED_AT = next(field for field in fields_of(MODELS["outcomes"]) if field.name == "happened_at")
 
 
@@ -116,7 +119,8 @@ class RowReader:
         header = Header(source.names)
         self.format = fmt
         self.plans = plan_fields(fmt, header)
-        self.fields = (ORDER_ID,) if fmt.kind == "outcomes" else fmt.contract_fields
+        named = tuple(field for field in fmt.contract_fields if field.name in ORDER_NAMES)
+        self.fields = (ORDER_ID, *named) if fmt.kind == "outcomes" else fmt.contract_fields
         self._source = source
         self._zone = zone
         self._skipped: list[Micros] = []
@@ -205,7 +209,7 @@ class RowReader:
             line_ids if self.format.kind == "outcomes" else None,
             read_currencies(block, self.plans),
         )
-        derived = self._read_states(block, rows)
+        batch, derived = self._name_rows(batch, self._read_states(block, rows))
         faults = first_per_field([_lost_digits(raw.lost_ids), *found]) if raw.lost_ids else found
         if derived.unreadable:
             undated = np.array(sorted(derived.unreadable))
@@ -223,7 +227,18 @@ class RowReader:
     def _read_states(self, block: Block, rows: StateRows) -> Derived:
         parts = [self.states.read(block, rows), *(nested.read(block, rows) for nested in self._nested)]
         unreadable = {row: shown for part in parts for row, shown in part.unreadable.items()}
-        return Derived(pa.concat_tables([part.table for part in parts]), unreadable)
+        return Derived(pa.concat_tables([part.table for part in parts]), unreadable, parts[0].updated_at)
+
+    def _name_rows(self, batch: pa.RecordBatch, derived: Derived) -> tuple[pa.RecordBatch, Derived]:
+        """Give outcomes the shop that stands in their row, and orders the time as of when their row is."""
+        if self.format.kind == "outcomes":
+            table, places = derived.table, derived.table["row"]
+            for name in ORDER_NAMES:
+                table = table.set_column(table.column_names.index(name), name, batch.column(name).take(places))
+            return batch, replace(derived, table=table)
+        if derived.updated_at is not None and UPDATED_AT in batch.schema.names:
+            batch = batch.set_column(batch.schema.names.index(UPDATED_AT), UPDATED_AT, derived.updated_at)
+        return batch, derived
 
     def _read_line_amounts(self, block: Block) -> pa.ChunkedArray:
         if not self._line_amount:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from ordervet.contract.failures import FAILURE_SCHEMA, Fault, build_failures, first_per_field, keep_rows
 from ordervet.contract.files.pieces import EventRows, FilePiece, name_failures
 from ordervet.contract.files.whole_orders import close_orders, find_ends
-from ordervet.contract.formats.export_rows import HAPPENED_AT, ORDER_ID, RowReader
+from ordervet.contract.formats.export_rows import HAPPENED_AT, ORDER_ID, ORDER_NAMES, RowReader
 from ordervet.contract.formats.lines import (
     close_lines,
     code_rows,
@@ -135,7 +135,10 @@ def _finish_orders(rows: ExportRows, reader: RowReader) -> _Finished:
     schema = event_schema("orders", orders.column_names)
     main = EventRows("orders", _take(orders.select(schema.names), np.flatnonzero(is_good)), heads[is_good])
     outcomes = rows.outcomes if groups.is_single else _close_lines(rows, reader, with_id, groups, is_repeated)
+    numbers = np.full(len(order_ids), -1)
+    numbers[with_id] = groups.codes
     derived, more = _finish_derived(outcomes, is_good_row, has_lines=not groups.is_single)
+    derived = replace(derived, table=_name_orders(derived.table, orders, numbers[derived.rows]))
     repeated = with_id[is_repeated]
     is_merged = is_good_row
     is_merged[heads] = False
@@ -183,10 +186,10 @@ def _close_lines(rows: ExportRows, reader: RowReader, with_id: Micros, groups: G
         "kind": pc.if_else(is_refund, str(OutcomeKind.REFUND_COMPLETED), kept["kind"]),
         "amount_minor": kept["amount_minor"] if paid is None else pc.if_else(is_refund, paid, kept["amount_minor"]),
         "line_id": pc.if_else(is_refund, rows.line_ids.take(kept["row"]), None),
+        # A message or a report of the refund itself knows its date.
+        "is_inferred": pc.or_kleene(is_refund, kept["is_inferred"]),
     }
-    if "is_inferred" in kept.column_names:  # a message or report of the refund itself knows its date
-        columns["is_inferred"] = pc.or_kleene(is_refund, kept["is_inferred"])
-    for name, column in ((name, column) for name, column in columns.items() if name in kept.column_names):
+    for name, column in columns.items():
         kept = kept.set_column(kept.column_names.index(name), name, column)
     return pa.concat_tables([outcomes.take(pa.array(others)), kept]).take(pa.array(in_order))
 
@@ -200,10 +203,25 @@ def _finish_derived(outcomes: pa.Table, is_good_row: Mask, *, has_lines: bool) -
     good = _take(outcomes, np.flatnonzero(is_good_row[outcomes["row"].to_numpy()]))
     if has_lines:
         same = ("order_id", "kind", "happened_at", "outcome_id", "line_id")
-        keys = code_rows([good[name] for name in same if name in good.column_names])
+        keys = code_rows([good[name] for name in same])
         keys = np.column_stack([keys, count_before(np.column_stack([keys, good["row"].to_numpy()]))])
         good = _take(good, np.sort(np.unique(keys, axis=0, return_index=True)[1]))
     return _check_outcomes(good)
+
+
+def _name_orders(outcomes: pa.Table, orders: pa.Table, numbers: Micros) -> pa.Table:
+    """Fill in the shop and the platform's own id of the orders that outcomes come from.
+
+    Parameters
+    ----------
+    outcomes, orders : of one file
+    numbers : shape (n_outcomes,), of the order of each
+    """
+    places = pa.array(numbers)
+    for name in ORDER_NAMES:
+        named = pc.coalesce(outcomes[name], orders[name].take(places))
+        outcomes = outcomes.set_column(outcomes.column_names.index(name), name, named)
+    return outcomes
 
 
 def _check_outcomes(outcomes: pa.Table) -> tuple[EventRows, list[Fault]]:

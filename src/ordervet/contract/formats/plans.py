@@ -211,7 +211,7 @@ def _read_plan(block: Block, plan: FieldPlan, currencies: pa.Array | None) -> pa
 
 def _read_part(block: Block, names: tuple[str, ...], source: Source) -> pa.Array:
     texts = pick_first(block, names, source.drop)
-    return _take_values(texts, source.take) if source.take and pa.types.is_string(texts.type) else texts
+    return take_values(texts, source.take) if source.take and pa.types.is_string(texts.type) else texts
 
 
 def pick_first(block: Block, names: tuple[str, ...], drop: str | None = None) -> pa.Array:
@@ -232,7 +232,7 @@ def pick_first(block: Block, names: tuple[str, ...], drop: str | None = None) ->
     return column
 
 
-def _take_values(texts: pa.Array, patterns: list[str]) -> pa.Array:
+def take_values(texts: pa.Array, patterns: list[str]) -> pa.Array:
     """Return what the first matching pattern takes of each text, "" where none matches."""
     taken = pa.nulls(len(texts), pa.string())
     for pattern in patterns:

@@ -21,7 +21,7 @@ from ordervet.contract.files.json_rows import flatten_record
 from ordervet.contract.files.row_source import clean_block
 from ordervet.contract.formats.definition import UPDATED_AT
 from ordervet.contract.formats.detection import Header
-from ordervet.contract.formats.plans import compile_patterns, pick_first, read_bare_times
+from ordervet.contract.formats.plans import compile_patterns, pick_first, read_bare_times, take_values
 from ordervet.contract.instants import to_mask
 from ordervet.contract.model import REFUND_KINDS
 from ordervet.contract.schemas import INSTANT, event_schema
@@ -56,10 +56,12 @@ class Derived:
     ----------
     table : canonical outcome columns, and `row`, the row of the block each comes from
     unreadable : row → what stood where its date should be, without anything personal
+    updated_at : shape (n_rows,), as of when each row of the block is; None where the file does not tell
     """
 
     table: pa.Table
     unreadable: dict[int, str | None]
+    updated_at: pa.Array | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ class StateReader:
             filled = [_or_nulls(columns.get(each.name), each, len(dated)) for each in DERIVED_SCHEMA]
             tables.append(pa.table(filled, schema=DERIVED_SCHEMA))
         self._count_undecided(texts, is_reported, block.n_rows)
-        return Derived(pa.concat_tables(tables), unreadable)
+        return Derived(pa.concat_tables(tables), unreadable, updated_at)
 
     def _raw(self, block: Block, name: str) -> pa.Array:
         raw = pick_first(block, self._columns[name])
@@ -286,7 +288,10 @@ class NestedReader:
         header = Header(names)
         reader = StateReader(self._nested, header, self._zone, fmt=self._format, tally=self._tally)
         parents = np.array([row for row, _ in found], np.int64)
-        derived = reader.read(records, rows.take(pa.array(parents), read_ids(records, header.find(self._nested.id))))
+        numbers = read_ids(records, header.find(self._nested.id))
+        if numbers is not None and self._nested.take:
+            numbers = take_values(numbers.fill_null(""), self._nested.take)
+        derived = reader.read(records, rows.take(pa.array(parents), numbers))
         own = derived.table["row"].to_numpy()
         at = derived.table.num_columns - 1
         table = derived.table.set_column(at, DERIVED_SCHEMA.field(at), pa.array(parents[own]))
