@@ -57,8 +57,8 @@ LOOK_ALIKE_SHARES = {
     "safety_claim": 0.006,
     "honest_bad_review": 0.008,
 }
-#: NOT the default: of the fits with seeds 1 to 9, about equal in average precision, the only one of which no scenario of
-#: `ordervet lookalikes` fails at 1,000 and 2,000 orders; at 4,000 it fails one (docs/evaluation.md, "Measured").
+#: NOT the default: of the fits with seeds 1 to 9, about equal in average precision, the only one of which no scenario
+#: of `ordervet lookalikes` fails at 1,000 and 2,000 orders; at 4,000 it fails one (docs/evaluation.md, "Measured").
 FIT_SEED = 1
 #: NOTE: part of the model's id, so that it goes on naming the place where this file stood.
 ABOUT = (
