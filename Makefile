@@ -49,8 +49,8 @@ test: $(TESTING)  ## run the tests, on every core
 test-fast: $(TESTING)  ## run the quick tests, in under a minute
 	@$(PYTEST) $(EVERY_CORE) -m "not slow and not wheel"
 
-test-times: $(TESTING)  ## run the tests one by one, and write down which are slow: tests/slow_tests.txt
-	@$(PYTEST) -q --write-slow-tests
+test-times: $(TESTING)  ## time the tests, and write down which are slow: tests/slow_tests.txt
+	@$(PYTEST) $(EVERY_CORE) -q --write-slow-tests
 
 test-lowest:  ## run the tests on the lowest versions that pyproject.toml admits
 	@mkdir -p .venv-lowest

@@ -182,7 +182,8 @@ def tables(draw: st.DrawFn, kind: EventKind) -> pa.Table:
 
 def split_row_by_row(kind: EventKind, table: pa.Table, zone: str) -> tuple[list[Any], set[tuple[int, str, str]]]:
     """Give what the models say of each row: the good ones as canonical rows, and what broke."""
-    good, broken, seen_ids = [], set(), set()
+    good, broken = [], set()
+    repeats = find_repeats(table.to_pylist(), zone) if kind == "orders" else set()
     for number, row in enumerate(table.to_pylist()):
         event, failed = None, []
         try:
@@ -190,15 +191,46 @@ def split_row_by_row(kind: EventKind, table: pa.Table, zone: str) -> tuple[list[
         except ValidationError as error:
             failed = broken_rules(error)
         broken |= {(number, _flat_name(name), rule) for name, rule in failed}
-        if kind == "orders" and not any(name == "order_id" for name, _ in failed):
-            order_id = parse_text(row["order_id"])
-            if order_id in seen_ids:
-                broken.add((number, "order_id", "unique"))
-                event = None
-            seen_ids.add(order_id)
+        if number in repeats:
+            broken.add((number, "order_id", "unique"))
+            event = None
         if event is not None:
             good.append(event.to_row())
     return good, broken
+
+
+def find_repeats(rows: list[dict[str, Any]], zone: str) -> set[int]:
+    """Find the rows whose order an earlier one has: the same id and shop, or the same minute where no shop is told."""
+    told = [
+        [_read_or_none(row, name, zone) for name in ("order_id", "order_uid", "shop_id", "placed_at")] for row in rows
+    ]
+    names = [(order_id, uid or shop or "") for order_id, uid, shop, _ in told]
+    minutes = [placed_at and placed_at.replace(second=0, microsecond=0) for *_, placed_at in told]
+    seen: set[tuple[Any, Any]] = set()
+    repeats = set()
+    for number, (order_id, shop) in enumerate(names):
+        if order_id is None:
+            continue
+        shops = {other for one, other in names if one == order_id}
+        same = [
+            s for (i, s), m in zip(names, minutes, strict=True) if i == order_id and s and m and m == minutes[number]
+        ]
+        is_told = shop or len(shops) == 1
+        order = (order_id, shop if is_told else same[0] if same else "")
+        if order in seen:
+            repeats.add(number)
+        seen.add(order)
+    return repeats
+
+
+def _read_or_none(row: dict[str, Any], name: str, zone: str) -> Any:
+    """Read one field as the model does; None where it is not given, or broken."""
+    required = {"order_id": "x", "placed_at": "2025-11-11", "amount_minor": 1}
+    try:
+        order = MODELS["orders"].model_validate(required | {name: row.get(name)}, context={"time_zone": zone})
+    except ValidationError:
+        return None
+    return getattr(order, name)
 
 
 def _flat_name(name: str) -> str:

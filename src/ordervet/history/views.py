@@ -172,7 +172,8 @@ class _Group:
                 self._set_apart(row)  # its shop's order has not come yet
             elif order is not None:
                 self._assign(row, order)
-                if not self._is_live and is_from_before(row, order):
+                is_known = row["event_id"] in self._views
+                if not (self._is_live or is_known) and is_from_before(row, order):
                     statuses[at] = IngestStatus.EARLY
                     continue
             if row["event"] == "outcome":
