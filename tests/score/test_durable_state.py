@@ -254,6 +254,23 @@ def test_blame_that_is_found_later_is_kept_and_makes_snapshots_stale(folder: Pat
     assert "is of another state of the history" in caplog.text
 
 
+def test_running_scorer_writes_a_snapshot_every_so_many_events(folder: Path) -> None:
+    clock, rng = Clock(), np.random.default_rng(13)
+    state = open_state(folder, snapshot_after=6)
+    scorer = Scorer(None, load_policy(), KEY, clock=clock, state=state)
+    state._join_saving()
+    before = list_snapshots(folder)
+    for n in range(2):
+        clock.now += HOUR_US
+        scorer.score(draw_order(rng, f"t{n}"))
+        scorer.score_many([draw_order(rng, f"t{n}-{k}") for k in range(2)])
+        scorer.observe(Outcome(order_id=f"t{n}", kind="claim", happened_at="2026-01-15 16:00"))
+    state._join_saving()
+
+    assert list_snapshots(folder) != before
+    scorer.close()
+
+
 def count_restores(folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Tell whether the next scorer opens from a snapshot."""
     replays = []

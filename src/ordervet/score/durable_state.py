@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     from ordervet.history.journal import Durability
     from ordervet.history.views import Row
     from ordervet.score.live_event import LiveEvent
-    from ordervet.score.live_order import KeptOrder
-    from ordervet.score.online_state import Decided, Features
+    from ordervet.score.live_order import KeptOrder, LiveOrder
+    from ordervet.score.online_state import Decided, Features, Taken
 
 
 SNAPSHOT_AFTER = 500_000
@@ -130,6 +130,27 @@ class DurableState(OnlineState):
     def last_seen_at(self) -> int | None:
         """Time of the last event in the history, UTC microseconds; None before the first."""
         return None if self._last_seen_at == NEVER else self._last_seen_at
+
+    def add(self, events: KeyedEvents) -> Features | None:
+        """Journal orders that arrive now, then add them; see `OnlineState.add`."""
+        features = super().add(events)
+        self._save_if_due()
+        return features
+
+    def add_order(self, one: LiveOrder) -> Taken:
+        """Journal one order that arrives now, then add it; see `OnlineState.add_order`."""
+        taken = super().add_order(one)
+        self._save_if_due()
+        return taken
+
+    def add_event(self, one: LiveEvent, arrived_at: int) -> None:
+        """Journal one later event that arrives now, then add it; see `OnlineState.add_event`."""
+        super().add_event(one, arrived_at)
+        self._save_if_due()
+
+    def _save_if_due(self) -> None:
+        if self._n_new >= self._snapshot_after:
+            self.save_snapshot()
 
     def keep_decisions(self, decided: Sequence[Decided]) -> None:
         """Journal what was decided; see `OnlineState.keep_decisions`."""
