@@ -51,20 +51,21 @@ class ArrivalClock:
             self._with_event.add(order_id)
         return at
 
-    def stamp_event(self, order_id: str, *, is_waiting: bool = False) -> int:
+    def stamp_event(self, order_id: str) -> int:
         """Return the time of arrival of an outcome, verdict or correction.
 
         Parameters
         ----------
         order_id : of its order
-        is_waiting : the order has not come yet
         """
         # NOTE: of ties, a replay would let the milder verdict stand (V4), and the larger refund come first (W10).
         at = self._stamp(is_distinct=order_id in self._with_event)
         self._with_event.add(order_id)
-        if is_waiting:
-            self._awaited.add(order_id)
         return at
+
+    def await_order(self, order_id: str) -> None:
+        """Take note that an event waits for its order, and will count with it."""
+        self._awaited.add(order_id)
 
     def _stamp(self, *, is_distinct: bool) -> int:
         now, last = self._clock(), self.last

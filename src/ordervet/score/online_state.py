@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from pydantic_core import to_json
 
 from ordervet.contract.values import floor_minute
 from ordervet.entities import KeyedEvents, key_events
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from ordervet.history import Erased, History
     from ordervet.history.arrivals import Arrival, Settled
     from ordervet.history.views import Row
+    from ordervet.policy import Decision
     from ordervet.score.live_event import LiveEvent
     from ordervet.score.live_order import KeptOrder, LiveOrder
 
@@ -83,13 +85,13 @@ class Taken(NamedTuple):
     status : ACCEPTED: it is new; MERGED: a further view of a known order; KNOWN: the same again
     order_id : keyed id that it is known by, signed
     matrix : shape (1, n_features), of a new order, and where there is a model
-    standing : the rows that there were of its order id, if they were read
+    rows : all that there is of its order id, of an order that is known
     """
 
     status: IngestStatus
     order_id: int
     matrix: NDArray[np.float32] | None
-    standing: Sequence[Row]
+    rows: Sequence[Row] = ()
 
 
 class Decided(NamedTuple):
@@ -97,17 +99,15 @@ class Decided(NamedTuple):
 
     Parameters
     ----------
-    order_id : as given
+    decision : about the order
     name_id, id : keyed order id alone, and keyed id that it is known by, signed
     seen_at : the instant whose history was known, UTC microseconds
-    decision : as JSON
     """
 
-    order_id: str
+    decision: Decision
     name_id: int
     id: int
     seen_at: int
-    decision: bytes
 
     @property
     def row(self) -> Row:
@@ -116,10 +116,10 @@ class Decided(NamedTuple):
             "event": DECISION,
             "event_id": mix_ids(self.id, self.seen_at),
             ORDER_ID: self.id,
-            "order_id": self.order_id,
+            "order_id": self.decision.order_id,
             "seen_at": self.seen_at,
             "happened_at": self.seen_at,
-            "decision": self.decision.decode(),
+            "decision": to_json(self.decision.as_dict()).decode(),
         }
         return row if self.id == self.name_id else row | {"name_id": self.name_id}
 
@@ -170,7 +170,7 @@ class OnlineState:
         self._engine = FeatureEngine(spec, n_jobs=n_jobs) if spec else None
         self._past: list[KeyedEvents] = []
         self._past_single: list[KeptOrder | LiveEvent | _KeptRow] = []
-        self._of_name: dict[int, list[KeptOrder | LiveEvent | _KeptRow]] = {}
+        self._of_name: dict[int, list[KeptOrder | LiveEvent | _KeptRow | Decided]] = {}
         self._found_arrivals: Arrivals | None = None
         self._ahead: list[KeyedEvents] = []
         self._next_at = NEVER_AHEAD
@@ -219,14 +219,17 @@ class OnlineState:
         ----------
         one : not earlier than the last event
         """
+        if self._engine is None and not self._is_lasting:
+            return Taken(IngestStatus.ACCEPTED, one.kept.name_id, None)
         self._release(one.seen_at)
         settled = self._arrivals.settle(one.kept)
         if settled.status is not IngestStatus.KNOWN:
             self._keep(one.kept, settled, one.seen_at)
-        matrix = None
-        if self._engine is not None and settled.status is IngestStatus.ACCEPTED:
-            matrix = advance_one(self._engine, one, settled.order_id)
-        return Taken(settled.status, settled.order_id, matrix, settled.standing)
+        if settled.status is not IngestStatus.ACCEPTED:
+            new = () if settled.row is None else (settled.row,)
+            return Taken(settled.status, settled.order_id, None, (*settled.standing, *new))
+        matrix = None if self._engine is None else advance_one(self._engine, one, settled.order_id)
+        return Taken(settled.status, settled.order_id, matrix)
 
     def ask_again(self, orders: pa.Table, seen_at: int) -> Features:
         """Return the features of known orders as of now, without their own events.
@@ -269,10 +272,11 @@ class OnlineState:
         self._keep(one, settled, arrived_at)
         if self._engine is None or settled.status is not IngestStatus.ACCEPTED:
             return
-        events = one.build_events(settled.order_id & _UNSIGNED)
         if one.seen_at > arrived_at:
-            self._hold(to_events(read_lines([one.line]), self._key.key_id, is_tail=True))
+            line = one.line if settled.row is None else write_line(settled.row)
+            self._hold(to_events(read_lines([line]), self._key.key_id, is_tail=True))
         else:
+            events = one.build_events(settled.order_id & _UNSIGNED)
             self._engine.advance(OrderEvents.empty(self._engine.spec), events)
 
     def keep_decisions(self, decided: Sequence[Decided]) -> None:
@@ -284,7 +288,7 @@ class OnlineState:
             The journal cannot be written.
         """
         for each in decided:
-            self._of_name.setdefault(each.name_id, []).append(_KeptRow(each.row))
+            self._of_name.setdefault(each.name_id, []).append(each)
 
     def read_rows(self, order_id: str) -> list[Row]:
         """Read all rows that there are of an order id, of whatever shop.
@@ -483,9 +487,9 @@ def _event_id_of(one: KeptOrder | LiveEvent | _KeptRow) -> int:
     return int(one.row["event_id"]) if isinstance(one, _KeptRow) else one.event_id
 
 
-def find_decision(standing: Sequence[Row], order_id: int) -> str | None:
+def find_decision(rows: Sequence[Row], order_id: int) -> str | None:
     """Find the latest decision about an order among rows; None where there is none, or a person has judged it since."""
-    of_order = [row for row in standing if row[ORDER_ID] == order_id]
+    of_order = [row for row in rows if row[ORDER_ID] == order_id]
     found = max((row for row in of_order if row["event"] == DECISION), key=lambda row: row["seen_at"], default=None)
     judged = [row for row in of_order if row["event"] in ("verdict", "correction")]
     if found is None or any(row["seen_at"] > found["seen_at"] for row in judged):

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
 
 import numpy as np
 from pydantic import ValidationError
-from pydantic_core import to_json
 
 from ordervet.contract import Correction, Outcome, Verdict
 from ordervet.contract.one_order import read_order
 from ordervet.contract.values import TRIMMED
 from ordervet.entities import load_key
-from ordervet.entities.ids import hash_text, hash_texts, to_signed
+from ordervet.entities.ids import hash_texts
 from ordervet.entities.keyed import ORDER_ID
 from ordervet.errors import ContractError, ForkedError, HistoryError, HistoryLockedError, ModelError, OrdervetError
 from ordervet.history.rows import read_ints
@@ -51,10 +50,10 @@ if TYPE_CHECKING:
     from ordervet.entities import Key, KeyedEvents
     from ordervet.history import Erased, History
     from ordervet.history.journal import Durability
+    from ordervet.history.views import Row
     from ordervet.model import Model
     from ordervet.policy import DeskMemory, Lang, Pace, Policy
     from ordervet.score.live_event import LiveEventReader
-    from ordervet.score.live_order import LiveOrder
     from ordervet.score.opening import Past
     from ordervet.score.scored_orders import ScoredOrders
     from ordervet.score.shadow import Shadow
@@ -252,7 +251,7 @@ class Scorer:
         if os.getpid() != self._pid:
             return self._pass_forked([{"order_id": order} if isinstance(order, str) else order])[0]
         if not isinstance(order, str):
-            return self._score_checked(order, self._rescore_one)
+            return self._score_checked(order, partial(self._score_one, is_anew=True))
         with self._lock:
             return self._count(self._answer([order], lambda: self._rescore_id(order), time.perf_counter()))[0]
 
@@ -410,11 +409,11 @@ class Scorer:
                 from ordervet.score.live_event import LiveEventReader
 
                 self._event_reader = LiveEventReader(self._key)
-            name_id = hash_text(event.order_id.strip(TRIMMED), self._key, "order")
-            arrived_at = self._clock.stamp_event(
-                event.order_id, is_waiting=not self._state.knows_order(to_signed(name_id))
-            )
-            self._state.add_event(self._event_reader.read(event, arrived_at), arrived_at)
+            arrived_at = self._clock.stamp_event(event.order_id)
+            one = self._event_reader.read(event, arrived_at)
+            if not self._state.knows_order(one.name_id):
+                self._clock.await_order(event.order_id)
+            self._state.add_event(one, arrived_at)
             self._desk.note(event)
 
     def observe_payload(
@@ -594,17 +593,24 @@ class Scorer:
             _log.error("scoring failed: %s", type(error).__name__)
         return [self._pass(order_id, code) for order_id in order_ids]
 
-    def _score_one(self, order: Order) -> list[Decision] | None:
-        """Remember and decide about one order, without tables where the policy allows; None without a model."""
-        one = self._read_one(order)
+    def _score_one(self, order: Order, *, is_anew: bool = False) -> list[Decision] | None:
+        """Remember and decide about one order, without tables where the policy allows; None without a model.
+
+        Parameters
+        ----------
+        is_anew : decide about a known order by what is known now, whatever was decided before
+        """
+        if self._order_reader is None:
+            self._order_reader = LiveOrderReader(self._key)
+        one = self._order_reader.read(order, self._clock.stamp_order(order.order_id))
         taken = self._state.add_order(one)
         if self.model is None:
             return None
         if taken.matrix is None:
-            told = find_decision(taken.standing, taken.order_id)
+            told = None if is_anew else find_decision(taken.rows, taken.order_id)
             if told is not None:  # else it is not known from here, or a person has judged it since
                 return [Decision.from_dict(json.loads(told))]
-            return self._decide_again(order.order_id, taken.order_id, one.seen_at)
+            return self._decide_again(taken.rows, taken.order_id, one.seen_at)
         decider = self._find_decider()
         if decider.serves and not self._desk.knows(one.order.order_id):
             decision = decider.decide(one, taken.matrix)
@@ -622,36 +628,33 @@ class Scorer:
     def _score_first(self, orders: list[Order]) -> list[Decision] | None:
         return self._score_one(orders[0])
 
-    def _rescore_one(self, order: Order) -> list[Decision] | None:
-        """Remember what is new about an order, and decide by what is known now; None without a model."""
-        one = self._read_one(order)
-        if not self._state.knows_order(one.kept.name_id):
-            return self._score_one(order)
-        taken = self._state.add_order(one)
-        return None if self.model is None else self._decide_again(order.order_id, taken.order_id, one.seen_at)
-
     def _rescore_id(self, order_id: str) -> list[Decision] | None:
         """Decide by what is known now about the order of an id."""
-        rows = [row for row in self._state.read_rows(order_id) if row["event"] == "order"]
-        ids = {row[ORDER_ID] for row in rows}
+        rows = self._state.read_rows(order_id)
+        ids = {row[ORDER_ID] for row in rows if row["event"] == "order"}
         if len(ids) != 1:
             raise ContractError(f"{len(ids)} orders have this id", hint="pass the order itself, with its shop_id")
-        return (
-            None if self.model is None else self._decide_again(order_id, ids.pop(), self._clock.stamp_order(order_id))
-        )
+        return None if self.model is None else self._decide_again(rows, ids.pop(), self._clock.stamp_order(order_id))
 
-    def _decide_again(self, order_name: str, order_id: int, seen_at: int) -> list[Decision]:
-        """Decide about a known order by what is known now, but for its own events."""
+    def _decide_again(self, rows: Sequence[Row], order_id: int, seen_at: int) -> list[Decision]:
+        """Decide about a known order by what is known now, but for its own events.
+
+        Parameters
+        ----------
+        rows : all that there is of its order id
+        order_id : keyed id that it is known by, signed
+        seen_at : UTC microseconds
+        """
         from ordervet.history.rows import drop_replaced, from_plain, sort_rows, to_events
 
-        rows = [row for row in self._state.read_rows(order_name) if row[ORDER_ID] == order_id]
-        known = to_events(sort_rows(drop_replaced(from_plain([row for row in rows if row["event"] != DECISION]))), "")
+        own = [row for row in rows if row[ORDER_ID] == order_id and row["event"] != DECISION]
+        known = to_events(sort_rows(drop_replaced(from_plain(own))), self._key.key_id)
         features = self._state.ask_again(known.orders, seen_at)
         pace = self._desk.find_pace(seen_at, self.policy, self._require_model()[0])
         scored = self._decide(features, pace=pace, desk=self._desk.recall(seen_at)).at_stages_of(known.outcomes)
         self._desk.record(seen_at, scored)
         decision = scored.build_decision(0)
-        self._keep_decisions([decision], [(rows[0].get("name_id") or order_id, order_id, seen_at)])
+        self._keep_decisions([decision], [(own[0].get("name_id") or order_id, order_id, seen_at)])
         return [decision]
 
     def _keep_decisions(self, decisions: Sequence[Decision], of: Sequence[tuple[int, int, int]]) -> None:
@@ -662,18 +665,13 @@ class Scorer:
         of : of each the keyed order id alone, the keyed id of the order, and the instant
         """
         kept = [
-            Decided(decision.order_id, name_id, order_id, seen_at, to_json(decision.as_dict()))
+            Decided(decision, name_id, order_id, seen_at)
             for decision, (name_id, order_id, seen_at) in zip(decisions, of, strict=True)
         ]
         try:
             self._state.keep_decisions(kept)
         except HistoryError as error:
             _log.error("decisions were not kept: %s", error.message)
-
-    def _read_one(self, order: Order) -> LiveOrder:
-        if self._order_reader is None:
-            self._order_reader = LiveOrderReader(self._key)
-        return self._order_reader.read(order, self._clock.stamp_order(order.order_id))
 
     def _tell_known(self, orders: dict[int, Order]) -> tuple[list[int], list[int]]:
         """Tell orders that are new from those that are known, or repeat an earlier one; by their positions."""
