@@ -11,6 +11,7 @@ import pytest
 from ordervet.entities import Key
 from ordervet.errors import HistoryError
 from ordervet.history.arrivals import Arrivals
+from ordervet.history.identity import digest_event, digest_rows
 from ordervet.history.rows import from_plain
 from ordervet.history.views import IngestStatus, settle
 
@@ -88,3 +89,9 @@ def test_arrivals_are_settled_as_the_rules_settle_them(seed: int) -> None:
         arrivals.note(one, settled.row)
         if rng.random() < 0.2:
             arrivals.merge()
+
+
+def test_event_alone_has_the_digest_that_a_table_has() -> None:
+    event_ids = np.random.default_rng(1).integers(-(2**63), 2**63 - 1, 500)
+
+    assert [digest_event(each) for each in event_ids.tolist()] == [digest_rows(event_ids[[at]]) for at in range(500)]

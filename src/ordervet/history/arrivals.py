@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from ordervet.errors import HistoryError
-from ordervet.history.identity import Digest, digest_rows
+from ordervet.history.identity import Digest, digest_event, digest_rows
 from ordervet.history.rows import read_ints, views_of
 from ordervet.history.views import IngestStatus, settle
 from ordervet.late_imports import pc
@@ -140,7 +140,7 @@ class Arrivals:
                 self._shared_names.add(one.name_id)
             if row is None or row["view"] == 0:
                 event_id = one.event_id if row is None else int(row["event_id"])
-                self._digest += digest_rows(np.array([event_id], np.int64))
+                self._digest += digest_event(event_id)
 
     def digest(self) -> Digest:
         """Return the digest of all rows it was made of, and of the events that came since, as they were first seen."""
