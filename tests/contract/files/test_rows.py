@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import python_calamine
 import xlsxwriter
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -269,6 +269,8 @@ def unzip_member(path: Path, name: str) -> bytes:
 @given(
     texts=st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=8), min_size=1, max_size=5)
 )
+@example([";", ";", "", ""])
+@example(["|"] * 5)
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

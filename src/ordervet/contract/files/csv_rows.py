@@ -241,24 +241,46 @@ def _split_header(head: bytes) -> tuple[str, list[str], int, int]:
     lines = io.StringIO(text, newline="").readlines()
     named = _SEPARATOR_LINE.match(lines[0]) if lines else None
     first = 1 if named else 0
-    found = [
-        _find_header(lines, first, separator)
-        for separator in ((named[1].replace("\\t", "\t"),) if named else SEPARATORS)
-    ]
-    separator, cells, n_lines = max(found, key=lambda each: len(each[1]))
+    separators = (named[1].replace("\\t", "\t"),) if named else SEPARATORS
+    *_, separator, cells, n_lines = max(
+        (_find_header(lines, first, separator) for separator in separators), key=lambda each: (each[:2], len(each[3]))
+    )
     return separator, cells, sum(map(len, lines[:n_lines])) + len(head) - len(text), n_lines
 
 
-def _find_header(lines: list[str], first: int, separator: str) -> tuple[str, list[str], int]:
-    """Find the first row that is filled about as far as rows are: titles above it are not."""
-    reader = csv.reader(lines[first:], delimiter=separator)
+def _find_header(lines: list[str], first: int, separator: str) -> tuple[bool, bool, str, list[str], int]:
+    """Find the first row that is filled about as far as rows are: titles above it are not.
+
+    Returns
+    -------
+    whether most rows are as long as a header of several cells; whether quotation marks enclose whole cells; the
+    separator, the header and the lines down to it
+    """
+    rows, are_quotes_whole = _read_first_rows(lines, first, separator, strict=True)
+    if not are_quotes_whole:
+        rows, _ = _read_first_rows(lines, first, separator, strict=False)
+    if not rows:
+        return False, False, separator, [], len(lines)
+    at = find_header([row for row, _ in rows])
+    header, n_lines = rows[at]
+    width = len(header)
+    n_even = sum(len(row) >= width and not any(row[width:]) for row, _ in rows[at:])
+    is_even = width > 1 and 2 * n_even > len(rows) - at
+    return is_even, are_quotes_whole, separator, header, n_lines
+
+
+def _read_first_rows(
+    lines: list[str], first: int, separator: str, *, strict: bool
+) -> tuple[list[tuple[list[str], int]], bool]:
+    """Return the first rows, each with the lines down to it, and whether they could all be read."""
+    quoting = csv.QUOTE_NONE if separator == "\t" and not strict else csv.QUOTE_MINIMAL  # a mark can be inches
+    reader = csv.reader(lines[first:], delimiter=separator, strict=strict, quoting=quoting)
     rows: list[tuple[list[str], int]] = []
     try:
         rows += ((row, first + reader.line_num) for row in islice((row for row in reader if row), _ROWS_TO_HEADER))
     except csv.Error:
-        rows = rows[:1]
-    at = find_header([row for row, _ in rows])
-    return (separator, *rows[at]) if rows else (separator, [], len(lines))
+        return rows[:1], False
+    return rows, True
 
 
 def _damaged(path: Path) -> FileError:
