@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from ordervet.contract.files.csv_rows import CsvRows
 from ordervet.contract.files.outputs import check_out_path, write_table, write_tables, write_whole
 from ordervet.contract.files.rows import read_table
 from ordervet.errors import FileError
@@ -264,6 +265,21 @@ def test_write_table_writes_a_workbook_with_inert_texts_frozen_header_and_filter
 def unzip_member(path: Path, name: str) -> bytes:
     with zipfile.ZipFile(path) as archive:
         return archive.read(name)
+
+
+@pytest.mark.parametrize(
+    ("lines", "separator"),
+    [
+        (["a;b", "1;2,5", "2;3,7"], ";"),
+        (["id,text", "1,a;b;c", "2,a;b", "3,x"], ","),
+        (["Orders, November;;", "id;amount;placed", "1;2,5;3", "2;3,7;4"], ";"),
+        (["id\tname", '1\t"abc" def', '2\t5"'], "tab"),
+    ],
+)
+def test_separator_is_the_one_that_parts_the_rows_evenly(tmp_path: Path, lines: list[str], separator: str) -> None:
+    (tmp_path / "x.csv").write_text("\n".join(lines), "utf-8")
+
+    assert CsvRows(tmp_path / "x.csv", is_long=False).envelope.startswith(f"separator {separator},")
 
 
 @given(

@@ -242,9 +242,8 @@ def _split_header(head: bytes) -> tuple[str, list[str], int, int]:
     named = _SEPARATOR_LINE.match(lines[0]) if lines else None
     first = 1 if named else 0
     separators = (named[1].replace("\\t", "\t"),) if named else SEPARATORS
-    *_, separator, cells, n_lines = max(
-        (_find_header(lines, first, separator) for separator in separators), key=lambda each: (each[:2], len(each[3]))
-    )
+    found = (_find_header(lines, first, separator) for separator in separators)
+    *_, separator, cells, n_lines = max(found, key=lambda each: (*each[:2], len(each[3]), -each[4]))
     return separator, cells, sum(map(len, lines[:n_lines])) + len(head) - len(text), n_lines
 
 
@@ -264,8 +263,8 @@ def _find_header(lines: list[str], first: int, separator: str) -> tuple[bool, bo
     at = find_header([row for row, _ in rows])
     header, n_lines = rows[at]
     width = len(header)
-    n_even = sum(len(row) >= width and not any(row[width:]) for row, _ in rows[at:])
-    is_even = width > 1 and 2 * n_even > len(rows) - at
+    n_even = sum(len(row) >= width and not any(row[width:]) for row, _ in rows)
+    is_even = width > 1 and 2 * n_even > len(rows)
     return is_even, are_quotes_whole, separator, header, n_lines
 
 
@@ -273,8 +272,10 @@ def _read_first_rows(
     lines: list[str], first: int, separator: str, *, strict: bool
 ) -> tuple[list[tuple[list[str], int]], bool]:
     """Return the first rows, each with the lines down to it, and whether they could all be read."""
-    quoting = csv.QUOTE_NONE if separator == "\t" and not strict else csv.QUOTE_MINIMAL  # a mark can be inches
-    reader = csv.reader(lines[first:], delimiter=separator, strict=strict, quoting=quoting)
+    if separator == "\t" and not strict:  # a quotation mark can be inches
+        reader = csv.reader(lines[first:], delimiter=separator, quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.reader(lines[first:], delimiter=separator, strict=strict)
     rows: list[tuple[list[str], int]] = []
     try:
         rows += ((row, first + reader.line_num) for row in islice((row for row in reader if row), _ROWS_TO_HEADER))
