@@ -181,9 +181,23 @@ def test_damaged_model_is_told_and_not_promoted(ordervet, two: tuple[Path, list[
     assert (models / "live").read_text().strip() == second
 
 
-def test_empty_folder_of_models_is_one_clear_error(ordervet, tmp_path: Path) -> None:
+def test_starter_is_shown_compared_and_listed_like_any_model(ordervet, two: tuple[Path, list[str]]) -> None:
+    models, (first, _) = two
+    (models / "empty").mkdir()
+
+    shown = ordervet("models", "show", "--models", models / "empty", "--json").json
+    listed = ordervet("models", "list", "--models", models / "empty", "--json").json
+    verified = ordervet("models", "verify", "--models", models / "empty")
+    compared = ordervet("models", "compare", "starter", first, "--models", models, "--json").json
+
+    assert [each["model_id"] for each in listed["models"]] == [shown["model_id"]]
+    assert verified.code == 0
+    assert set(compared["measured"]) == {shown["model_id"], first}
+
+
+def test_missing_folder_of_models_is_one_clear_error(ordervet, tmp_path: Path) -> None:
     for arguments in (("show",), ("rollback",), ("verify",), ("compare",), ("promote", "m-none")):
-        ended = ordervet("models", *arguments, "--models", tmp_path)
+        ended = ordervet("models", *arguments, "--models", tmp_path / "none")
 
         assert ended.code == 5
         assert "hint:" in ended.err or "no live model" in ended.err

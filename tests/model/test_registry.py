@@ -10,15 +10,18 @@ import pytest
 
 from ordervet.errors import ModelError
 from ordervet.model import (
+    find_serving_model,
     list_models,
     list_promotions,
     load_serving_model,
+    load_starter,
     promote_model,
     prune_models,
     rollback_model,
     save_model,
 )
 from ordervet.model.registry import find_previous, read_live_id
+from ordervet.model.starter import serves_starter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,9 +58,40 @@ def test_rollback_goes_back_one_promotion_at_a_time(models: Path) -> None:
 
     assert went == [third, second, first]
     assert read_live_id(models) == first
+
+
+def test_rollback_from_the_first_model_goes_back_to_the_starter_and_no_further(models: Path) -> None:
+    rollback_model(models)
+    rollback_model(models)
+
+    starter = rollback_model(models)
+
+    assert starter == load_starter().model_id == read_live_id(models)
+    assert load_serving_model(models)[0].model_id == starter
     with pytest.raises(ModelError, match="no model served"):
         rollback_model(models)
-    assert read_live_id(models) == first
+    assert read_live_id(models) == starter
+
+
+def test_starter_serves_and_is_listed_until_a_model_is_promoted(tmp_path: Path, model: Model) -> None:
+    assert serves_starter(tmp_path)
+    assert not serves_starter(tmp_path / "none")
+    before = list_models(tmp_path)
+    own = save_model(model, tmp_path, card="card").name
+    promote_model(tmp_path, own)
+
+    assert [(each.model_id, each.is_live) for each in before] == [(load_starter().model_id, True)]
+    assert [(each.model_id, each.is_live) for each in list_models(tmp_path)] == [(own, True)]
+    assert find_serving_model(tmp_path) == tmp_path / own
+
+
+def test_starter_is_promoted_by_its_name(models: Path) -> None:
+    third = served(models)[-1]
+
+    promote_model(models, "starter")
+
+    assert read_live_id(models) == load_starter().model_id
+    assert find_previous(models) == third
 
 
 def test_rollback_after_a_new_promotion_goes_back_to_what_that_replaced(models: Path) -> None:

@@ -16,7 +16,7 @@ from ordervet.entities import new_key
 from ordervet.errors import ContractError, HistoryError, ModelError
 from ordervet.features import build_spec
 from ordervet.lab.simulate import write_simulation
-from ordervet.model import FitSettings, TrainingSet, fit_model
+from ordervet.model import FitSettings, TrainingSet, fit_model, load_starter, promote_model, save_model
 from ordervet.policy import Action, DecisionCode, load_policy
 from ordervet.score import Scorer
 
@@ -196,9 +196,22 @@ def test_observe_refuses_what_is_no_event(model: Model, event: Any) -> None:
 
 
 def test_order_passes_when_there_is_no_model(tmp_path: Path) -> None:
-    decision = Scorer.open(tmp_path).score(ORDER)
+    decision = Scorer.open(tmp_path / "none").score(ORDER)
 
     assert (decision.action, decision.code) == (Action.PASS, DecisionCode.UNSCORED_NO_MODEL)
+
+
+def test_starter_scores_until_a_model_is_promoted_and_is_then_replaced(tmp_path: Path, model: Model) -> None:
+    scorer = Scorer.open(tmp_path)
+    first = scorer.score(ORDER)
+    promote_model(tmp_path, save_model(model, tmp_path, card="card").name)
+
+    is_new = scorer.reload_if_changed()
+
+    assert (first.code, first.model_id) == (DecisionCode.SCORED, load_starter().model_id)
+    assert is_new
+    assert scorer.model is not None
+    assert scorer.model.model_id == model.model_id
 
 
 def test_order_passes_when_the_model_is_broken(tmp_path: Path) -> None:
@@ -255,7 +268,7 @@ def test_clock_that_jumps_back_does_not_stop_the_scorer(model: Model) -> None:
 
 def test_table_without_a_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no model to score with"):
-        Scorer.open(tmp_path).score_table(pa.table({}))
+        Scorer.open(tmp_path / "none").score_table(pa.table({}))
 
 
 def test_table_with_bad_rows_is_one_error(model: Model) -> None:

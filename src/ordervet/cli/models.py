@@ -15,8 +15,7 @@ from ordervet.errors import ModelError
 from ordervet.model import (
     Listed,
     check_model,
-    find_live_model,
-    find_model,
+    find_serving_model,
     list_models,
     list_promotions,
     load_model,
@@ -24,6 +23,7 @@ from ordervet.model import (
     prune_models,
     rollback_model,
 )
+from ordervet.model.starter import find_listed_model
 from ordervet.reports.nightly import describe_gate, name_gate
 from ordervet.score.shadow import SHADOW_NAME, compare_shadow
 
@@ -90,7 +90,7 @@ def show(
     Example: ordervet models show --models models
     """
     session = Session(lang, json=json)
-    folder = find_model(models, model_id) if model_id else find_live_model(models)
+    folder = find_listed_model(models, model_id) if model_id else find_serving_model(models)
     model = load_model(folder)
     if json:
         session.print_json({"model_id": model.model_id, "origin": model.origin, "metrics": model.metrics})
@@ -121,8 +121,9 @@ def compare(
     Example: ordervet models compare m-1a2b3c4d5e6f m-6f5e4d3c2b1a --models models
     """
     session = Session(lang, json=json)
-    ids = [one or find_live_model(models).name, *([other] if other else [])]
-    loaded = [load_model(find_model(models, each)) for each in ids]
+    folders = [find_listed_model(models, one) if one else find_serving_model(models)]
+    folders += [find_listed_model(models, other)] if other else []
+    ids, loaded = [folder.name for folder in folders], [load_model(folder) for folder in folders]
     measured = [{name: m.metrics.get(name) for name in _MEASURES} for m in loaded]
     recorded = compare_shadow(shadow or models / SHADOW_NAME, among=ids)
     if json:
@@ -196,7 +197,7 @@ def verify(models: Folder, lang: options.LangOption = None, json: options.Json =
     session = Session(lang, json=json)
     faults = [each.fault for each in list_models(models) if each.fault]
     try:
-        check_model(find_live_model(models))
+        check_model(find_serving_model(models))
     except ModelError as error:
         faults = list(dict.fromkeys([*faults, error.message]))
     if json:
@@ -210,7 +211,7 @@ def verify(models: Folder, lang: options.LangOption = None, json: options.Json =
 
 
 def _print_live(session: Session, models: Path) -> None:
-    live = find_live_model(models).name
+    live = find_serving_model(models).name
     if session.json:
         session.print_json({"live": live})
     else:

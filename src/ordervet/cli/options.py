@@ -47,7 +47,10 @@ FormatsDir = Annotated[Path | None, typer.Option("--formats", help="Folder of yo
 ScriptsDir = Annotated[
     Path | None, typer.Option("--scripts", help="Folder of your own scripts, which replace or add to the shipped ones.")
 ]
-Models = Annotated[Path | None, typer.Option(help="Folder of models; without it, the bundled starter model.")]
+Models = Annotated[
+    Path | None,
+    typer.Option(help="Folder of models; without it, or before the first promotion in it, the bundled starter."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 LangOption = Annotated[
     Literal["zh", "en"] | None,

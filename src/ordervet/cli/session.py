@@ -83,17 +83,16 @@ class Session:
         return self.open_history(folder) if is_history(folder) else None
 
     def load_model(self, models: Path | None = None) -> Model:
-        """Load the live model of a folder, or the bundled starter.
+        """Load the live model of a folder, or the bundled starter where nothing was promoted yet.
 
         Raises
         ------
         ModelError
             It is missing or damaged.
         """
-        from ordervet.model import find_live_model, load_model
-        from ordervet.score import find_bundled_models
+        from ordervet.model import find_serving_model, load_model
 
-        return load_model(find_live_model(models or find_bundled_models()))
+        return load_model(find_serving_model(models))
 
     def load_policy(self, path: Path | None = None) -> Policy:
         """Load a policy, or the default one.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         rollback_model,
     )
     from ordervet.model.settings import FitSettings
+    from ordervet.model.starter import find_bundled_models, find_serving_model, load_starter
 
 __all__ = [
     "Curve",
@@ -35,8 +36,10 @@ __all__ = [
     "Promotion",
     "TrainingSet",
     "check_model",
+    "find_bundled_models",
     "find_live_model",
     "find_model",
+    "find_serving_model",
     "fit_calibration",
     "fit_model",
     "fit_risk_scale",
@@ -45,6 +48,7 @@ __all__ = [
     "load_model",
     "load_serving_forest",
     "load_serving_model",
+    "load_starter",
     "promote_model",
     "prune_models",
     "rollback_model",
@@ -63,5 +67,6 @@ __getattr__ = export_lazily(
             "promote_model prune_models rollback_model"
         ),
         "settings": "FitSettings",
+        "starter": "find_bundled_models find_serving_model load_starter",
     },
 )

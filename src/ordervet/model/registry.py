@@ -25,13 +25,13 @@ from ordervet.model.artefact import (
     LIST_HINT,
     MODEL_ID,
     find_live_model,
-    find_model,
     hold_models_lock,
     load_model,
     remove_leftovers,
     swap_live_pointer,
 )
 from ordervet.model.predictor import ForestPredictor
+from ordervet.model.starter import adopt_starter, find_listed_model, find_starter, serves_starter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,9 +82,10 @@ class Promotion:
 
 
 def list_models(models: Path) -> list[Listed]:
-    """List the models of a folder by id; each is loaded, and its hashes are checked."""
+    """List the models of a folder by id, and the starter while it serves; each is loaded, its hashes are checked."""
     live = read_live_id(models)
-    return [_describe(models / name, is_live=name == live) for name in _list_ids(models)]
+    listed = [_describe(models / name, is_live=name == live) for name in _list_ids(models)]
+    return [*listed, _describe(find_starter(), is_live=True)] if serves_starter(models) else listed
 
 
 def read_live_id(models: Path) -> str | None:
@@ -126,7 +127,7 @@ def promote_model(models: Path, model_id: str, *, why: str = "promoted by hand")
     Parameters
     ----------
     models : the folder of models
-    model_id : of a model in it
+    model_id : of a model in it, or of the starter (``starter``), which is copied into it
     why : goes into the note
 
     Raises
@@ -134,7 +135,11 @@ def promote_model(models: Path, model_id: str, *, why: str = "promoted by hand")
     ModelError
         There is no such model, or it cannot serve; what serves stays.
     """
-    check_model(find_model(models, model_id))
+    folder = find_listed_model(models, model_id)
+    check_model(folder)
+    model_id = folder.name
+    if folder.parent != models:
+        adopt_starter(models)
     with hold_models_lock(models):
         live = read_live_id(models)
         if live != model_id:
@@ -144,7 +149,7 @@ def promote_model(models: Path, model_id: str, *, why: str = "promoted by hand")
 
 
 def rollback_model(models: Path, *, why: str = "rolled back by hand") -> str:
-    """Let the model serve again that served before; again and again, one promotion further back each time.
+    """Let the model serve again that served before; again and again, one promotion further back, last the starter.
 
     Returns
     -------
@@ -156,6 +161,8 @@ def rollback_model(models: Path, *, why: str = "rolled back by hand") -> str:
         Nothing served before, or it cannot serve any more; what serves stays.
     """
     previous = find_previous(models)
+    if previous is None and read_live_id(models) not in (None, find_starter().name):
+        previous = adopt_starter(models)
     if previous is None:
         raise ModelError(f"no model served in {models} before this one", hint=LIST_HINT)
     check_model(models / previous)
@@ -166,7 +173,7 @@ def rollback_model(models: Path, *, why: str = "rolled back by hand") -> str:
 
 
 def find_previous(models: Path) -> str | None:
-    """Find what served before the model that serves; None when nothing is noted."""
+    """Find what served before the model that serves; None when nothing is noted: then it was the starter."""
     live = read_live_id(models)
     return _previous_of(models, live) if live else None
 

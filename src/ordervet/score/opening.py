@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ordervet.entities.keys import EPHEMERAL
 from ordervet.errors import HistoryError, ModelError
-from ordervet.model import find_live_model, load_serving_forest
+from ordervet.model import find_bundled_models as find_bundled_models  # noqa: PLC0414 - found here, too
+from ordervet.model import find_serving_model, load_serving_forest
 from ordervet.policy import DecisionCode
 from ordervet.score.online_state import OnlineState
 
@@ -26,12 +27,6 @@ if TYPE_CHECKING:
     Past = Events | str | Path | Sequence[str | Path]
 
 _log = logging.getLogger("ordervet")
-
-
-def find_bundled_models() -> Path:
-    """Return the folder of the bundled models: inside the package when installed, beside the sources in a checkout."""
-    inside = Path(__file__).resolve().parents[1] / "bundled_models"
-    return inside if inside.is_dir() else Path(__file__).resolve().parents[3] / "models"
 
 
 def warn_of_other_key(model: Model | None, key: Key) -> None:
@@ -53,14 +48,17 @@ def warn_of_other_key(model: Model | None, key: Key) -> None:
 
 
 def load_live(models: Path) -> tuple[Model | None, ForestPredictor | None, DecisionCode]:
-    """Load the live model; without one, return the code that says why every order passes."""
+    """Load what serves: the live model, or the starter before the first promotion.
+
+    Without either, return the code that says why every order passes.
+    """
     try:
-        find_live_model(models)
+        serving = find_serving_model(models)
     except ModelError as error:
         _log.warning("no model: %s", error.message)
         return None, None, DecisionCode.UNSCORED_NO_MODEL
     try:
-        model, predictor, faults = load_serving_forest(models)
+        model, predictor, faults = load_serving_forest(serving.parent)
     except ModelError as error:
         _log.error("broken model: %s", error.message)
         return None, None, DecisionCode.UNSCORED_BROKEN_MODEL

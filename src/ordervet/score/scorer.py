@@ -27,7 +27,7 @@ from ordervet.errors import ContractError, ForkedError, HistoryError, HistoryLoc
 from ordervet.history.rows import read_ints
 from ordervet.history.views import DECISION
 from ordervet.late_imports import pa, pc
-from ordervet.model import ForestPredictor, find_live_model
+from ordervet.model import ForestPredictor, find_bundled_models, find_serving_model
 from ordervet.policy import Action, Decision, DecisionCode, keep_policy, load_policy
 from ordervet.score.clock import ArrivalClock, now_us
 from ordervet.score.live_decision import Desk, LiveDecider
@@ -35,7 +35,6 @@ from ordervet.score.live_order import LiveOrderReader, build_order_arrays
 from ordervet.score.online_state import Decided, Features, OnlineState, find_decision
 from ordervet.score.opening import (
     check_past,
-    find_bundled_models,
     find_store,
     load_live,
     open_state,
@@ -169,7 +168,7 @@ class Scorer:
 
         Parameters
         ----------
-        models : folder with a `live` pointer; None takes the bundled starter model
+        models : folder of models; None, or one in which nothing was promoted yet, takes the bundled starter
         history : folder of a history store, which the scorer extends as its only writer until it is closed; or past
             events, or the files (or a folder of files) that hold them, in native form, which are only read
         read_only : only read the store; what follows is remembered as long as the process lives
@@ -765,7 +764,7 @@ class Scorer:
         if self._source is None:
             return False
         try:
-            if self.model is not None and find_live_model(self._source.models).name == self.model.model_id:
+            if self.model is not None and find_serving_model(self._source.models).name == self.model.model_id:
                 return False
         except ModelError as error:
             _log.error("the live model cannot be found: %s", error.message)
