@@ -40,11 +40,10 @@ class Recorder(DurableState):
 
     served: dict[str, NDArray[np.float32]]
 
-    def add(self, events):
-        features = super().add(events)
-        for row, order_id in enumerate(features.orders["order_id"].to_pylist()):
-            self.served.setdefault(order_id, features.matrix[row].copy())
-        return features
+    def add_new(self, ones):
+        matrices = super().add_new(ones)
+        self.served |= {one.order.order_id: matrix[0].copy() for one, matrix in zip(ones, matrices, strict=True)}
+        return matrices
 
     def add_order(self, one):
         taken = super().add_order(one)

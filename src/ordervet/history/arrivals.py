@@ -125,13 +125,6 @@ class Arrivals:
             kept = {name: value for name, value in kept.items() if value is not None and name != "source"}
         return Settled(status, int(row["id__order"]), kept, standing)
 
-    def note_all(self, rows: pa.Table) -> None:
-        """Take note of rows that are all kept, each the first view of its event."""
-        keys = self._list_all_keys(rows).tolist()
-        with self._lock:
-            self._recent.update(keys)
-            self._digest += digest_rows(read_ints(rows["event_id"]))
-
     def note(self, one: Arrival, row: Row | None = None) -> None:
         """Take note of what is kept of an arrival; the digest has only the first view of an event."""
         with self._lock:

@@ -296,17 +296,6 @@ def write_line(row: dict[str, Any]) -> bytes:
     return to_json(row) + b"\n"
 
 
-def list_lines(rows: pa.Table) -> list[tuple[int, bytes]]:
-    """Write the rows of a table as JSON lines, each with the keyed id of its order id alone.
-
-    Parameters
-    ----------
-    rows : shape (n_rows, n_columns), in `row_schema` or with fewer columns
-    """
-    plain = [{name: value for name, value in row.items() if value is not None} for row in to_plain(rows)]
-    return [(row.get("name_id") or row[ORDER_ID], write_line(row)) for row in plain]
-
-
 def read_lines(batches: Iterable[bytes]) -> pa.Table:
     """Read lines back.
 

@@ -24,7 +24,6 @@ from ordervet.history.identity import Digest, digest_rows, identify
 from ordervet.history.rows import (
     fit_rows,
     from_plain,
-    list_lines,
     read_ints,
     row_schema,
     split_rows,
@@ -131,11 +130,11 @@ class DurableState(OnlineState):
         """Time of the last event in the history, UTC microseconds; None before the first."""
         return None if self._last_seen_at == NEVER else self._last_seen_at
 
-    def add(self, events: KeyedEvents) -> Features | None:
-        """Journal orders that arrive now, then add them; see `OnlineState.add`."""
-        features = super().add(events)
+    def add_new(self, ones: Sequence[LiveOrder]) -> list[NDArray[np.float32]] | None:
+        """Journal new orders that arrive now, in one entry, then add them; see `OnlineState.add_new`."""
+        matrices = super().add_new(ones)
         self._save_if_due()
-        return features
+        return matrices
 
     def add_order(self, one: LiveOrder) -> Taken:
         """Journal one order that arrives now, then add it; see `OnlineState.add_order`."""
@@ -160,6 +159,14 @@ class DurableState(OnlineState):
         """Journal an arrival."""
         line = one.line if settled.row is None else write_line(settled.row)
         self._live.append([(one.name_id, line)])
+        self._note_kept(one, settled, arrived_at)
+
+    def _keep_new(self, ones: Sequence[LiveOrder]) -> None:
+        """Journal new orders, in one entry."""
+        self._live.append([(one.kept.name_id, one.kept.line) for one in ones])
+
+    def _note_kept(self, one: KeptOrder | LiveEvent, settled: Settled, arrived_at: int) -> None:
+        """Note what is journalled of an arrival."""
         self._live.arrivals.note(one, settled.row)
         if settled.status is not IngestStatus.ACCEPTED:
             return
@@ -170,13 +177,6 @@ class DurableState(OnlineState):
             )
         else:
             self._note_one(one.seen_at, event_id)
-
-    def _keep_rows(self, rows: pa.Table) -> None:
-        """Journal orders that are all new, in one entry."""
-        self._live.append(list_lines(rows))
-        self._live.arrivals.note_all(rows)
-        self._note(rows)
-        self._n_new += rows.num_rows
 
     def _note_one(self, seen_at: int, event_id: int) -> None:
         if seen_at > self._last_seen_at:

@@ -16,7 +16,7 @@ from ordervet.entities.ids import hash_text, hash_texts, to_signed
 from ordervet.entities.keyed import KEYED_KINDS, ORDER_ID, complete_columns, keyed_schema
 from ordervet.errors import HistoryError, ModelError
 from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
-from ordervet.history.arrivals import Arrivals
+from ordervet.history.arrivals import Arrivals, Settled
 from ordervet.history.identity import identify, mix_ids
 from ordervet.history.rows import (
     drop_replaced,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from ordervet.entities import Key
     from ordervet.features import FeatureSpec
     from ordervet.history import Erased, History
-    from ordervet.history.arrivals import Arrival, Settled
+    from ordervet.history.arrivals import Arrival
     from ordervet.history.views import Row
     from ordervet.policy import Decision
     from ordervet.score.live_event import LiveEvent
@@ -194,23 +194,27 @@ class OnlineState:
         """
         return self._arrivals.knows_order(name_id)
 
-    def add(self, events: KeyedEvents) -> Features | None:
-        """Add new orders that arrive now, none earlier than the last event.
+    def add_new(self, ones: Sequence[LiveOrder]) -> list[NDArray[np.float32]] | None:
+        """Add orders that arrive now, all of them new and of different ids, one after the other.
 
         Parameters
         ----------
-        events : orders alone, of ids that are not known; `seen_at` is the time of arrival
+        ones : at least one; none earlier than the one before it, or than the last event
 
         Returns
         -------
-        their features; None without a model
+        of each its features, shape (1, n_features); None without a model
         """
         if self._engine is None and not self._is_lasting:
             return None
-        self._release(find_earliest(events))
-        rows = identify(to_rows(events, "orders"), self._key)
-        self._keep_rows(rows)
-        return None if self._engine is None else advance(self._engine, events)
+        self._keep_new(ones)
+        matrices = []
+        for one in ones:
+            self._release(one.seen_at)
+            self._note_kept(one.kept, Settled(IngestStatus.ACCEPTED, one.kept.name_id), one.seen_at)
+            if self._engine is not None:
+                matrices.append(advance_one(self._engine, one, one.kept.name_id))
+        return None if self._engine is None else matrices
 
     def add_order(self, one: LiveOrder) -> Taken:
         """Add one order that arrives now, if it is new.
@@ -418,20 +422,19 @@ class OnlineState:
             rows = rows.set_column(at, rows.schema.field(at), values)
         return rows
 
-    def _keep(self, one: KeptOrder | LiveEvent, settled: Settled, arrived_at: int) -> None:  # noqa: ARG002 - one signature for all states
+    def _keep(self, one: KeptOrder | LiveEvent, settled: Settled, arrived_at: int) -> None:
         """Keep an arrival: as it is, or as it was settled."""
+        self._note_kept(one, settled, arrived_at)
+
+    def _keep_new(self, ones: Sequence[LiveOrder]) -> None:
+        """Keep new orders, all of them or none; each is noted after."""
+
+    def _note_kept(self, one: KeptOrder | LiveEvent, settled: Settled, arrived_at: int) -> None:  # noqa: ARG002 - one signature for all states
+        """Note what is kept of an arrival."""
         kept = one if settled.row is None else _KeptRow(settled.row)
         self._past_single.append(kept)
         self._of_name.setdefault(one.name_id, []).append(kept)
         self._arrivals.note(one, settled.row)
-
-    def _keep_rows(self, rows: pa.Table) -> None:
-        """Keep rows of orders that are all new."""
-        for name_id, row in zip(read_ints(rows[ORDER_ID]).tolist(), to_plain(rows), strict=True):
-            kept = _KeptRow({name: value for name, value in row.items() if value is not None})
-            self._past_single.append(kept)
-            self._of_name.setdefault(name_id, []).append(kept)
-        self._arrivals.note_all(rows)
 
     def _hold_ahead(self, events: KeyedEvents) -> KeyedEvents:
         """Hold what lies ahead of the clock; return the rest."""

@@ -19,14 +19,11 @@ from pydantic import ValidationError
 
 from ordervet.contract import Correction, Outcome, Verdict
 from ordervet.contract.one_order import read_order
-from ordervet.contract.values import TRIMMED
 from ordervet.entities import load_key
-from ordervet.entities.ids import hash_texts
 from ordervet.entities.keyed import ORDER_ID
 from ordervet.errors import ContractError, ForkedError, HistoryError, HistoryLockedError, ModelError, OrdervetError
-from ordervet.history.rows import read_ints
 from ordervet.history.views import DECISION
-from ordervet.late_imports import pa, pc
+from ordervet.late_imports import pc
 from ordervet.model import ForestPredictor, find_bundled_models, find_serving_model
 from ordervet.policy import Action, Decision, DecisionCode, keep_policy, load_policy
 from ordervet.score.clock import ArrivalClock, now_us
@@ -45,14 +42,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
+    from numpy.typing import NDArray
+
     from ordervet.contract import Events, Order
     from ordervet.entities import Key, KeyedEvents
     from ordervet.history import Erased, History
     from ordervet.history.journal import Durability
     from ordervet.history.views import Row
+    from ordervet.late_imports import pa
     from ordervet.model import Model
     from ordervet.policy import DeskMemory, Lang, Pace, Policy
     from ordervet.score.live_event import LiveEventReader
+    from ordervet.score.live_order import LiveOrder
     from ordervet.score.opening import Past
     from ordervet.score.scored_orders import ScoredOrders
     from ordervet.score.shadow import Shadow
@@ -257,7 +258,7 @@ class Scorer:
     def score_many(self, orders: Sequence[Order | dict[str, Any]]) -> list[Decision]:
         """Score orders that arrive together, in the order given, as `score` would one after the other.
 
-        They share one entry of the journal and one pass of the model. Never raises, as `score`.
+        They share one entry of the journal. Never raises, as `score`.
 
         Parameters
         ----------
@@ -270,21 +271,29 @@ class Scorer:
         started = time.perf_counter()
         if os.getpid() != self._pid:
             return self._pass_forked(orders)
-        decisions: dict[int, Decision] = {}
-        checked: dict[int, Order] = {}
-        for row, order in enumerate(orders):
-            try:
-                checked[row] = read_order(order)
-            except (ContractError, ValidationError):
-                decisions[row] = self._pass(_find_id(order), DecisionCode.UNSCORED_INVALID_ORDER)
         with self._lock:
-            fresh, known = self._tell_known(checked)
-            batches = [(batch, self._score_together) for batch in ([fresh] if fresh else [])]
-            for rows, score in (*batches, *(([row], self._score_first) for row in known)):
-                orders_ = [checked[row] for row in rows]
-                names = [each.order_id for each in orders_]
-                decided = self._answer(names, partial(score, orders_), started)
-                decisions.update(zip(rows, decided, strict=True))
+            decisions: dict[int, Decision] = {}
+            new: dict[int, LiveOrder] = {}
+            names: set[str] = set()
+
+            def decide(rows: dict[int, LiveOrder], score: Callable[[], list[Decision] | None]) -> None:
+                order_ids = [one.order.order_id for one in rows.values()]
+                decisions.update(zip(rows, self._answer(order_ids, score, started), strict=True))
+
+            for row, order in enumerate(orders):
+                one = self._read_one(order)
+                if isinstance(one, Decision):
+                    decisions[row] = one
+                elif one.kept.order_name not in names and not self._state.knows_order(one.kept.name_id):
+                    names.add(one.kept.order_name)
+                    new[row] = one
+                else:  # it is decided about after those before it
+                    if new:
+                        decide(new, partial(self._score_new, list(new.values())))
+                        new, names = {}, set()
+                    decide({row: one}, partial(self._score_live, one))
+            if new:
+                decide(new, partial(self._score_new, list(new.values())))
             return self._count([decisions[row] for row in range(len(orders))])
 
     def score_table(self, data: object, *, capacity: int | None = None, explain_all: bool = False) -> Any:
@@ -593,15 +602,31 @@ class Scorer:
         return [self._pass(order_id, code) for order_id in order_ids]
 
     def _score_one(self, order: Order, *, is_anew: bool = False) -> list[Decision] | None:
-        """Remember and decide about one order, without tables where the policy allows; None without a model.
+        return self._score_live(self._read_live(order), is_anew=is_anew)
+
+    def _read_live(self, order: Order) -> LiveOrder:
+        """Key an order at the time of its arrival."""
+        if self._order_reader is None:
+            self._order_reader = LiveOrderReader(self._key)
+        return self._order_reader.read(order, self._clock.stamp_order(order.order_id))
+
+    def _read_one(self, order: Order | dict[str, Any]) -> LiveOrder | Decision:
+        """Check and key one of many orders; whatever is wrong with it lets it pass."""
+        try:
+            return self._read_live(read_order(order))
+        except (ContractError, ValidationError):
+            return self._pass(_find_id(order), DecisionCode.UNSCORED_INVALID_ORDER)
+        except Exception as error:  # noqa: BLE001 - as in `_answer`
+            _log.error("scoring failed: %s", type(error).__name__)
+            return self._pass(_find_id(order), DecisionCode.UNSCORED_ERROR)
+
+    def _score_live(self, one: LiveOrder, *, is_anew: bool = False) -> list[Decision] | None:
+        """Remember and decide about one order; None without a model.
 
         Parameters
         ----------
         is_anew : decide about a known order by what is known now, whatever was decided before
         """
-        if self._order_reader is None:
-            self._order_reader = LiveOrderReader(self._key)
-        one = self._order_reader.read(order, self._clock.stamp_order(order.order_id))
         taken = self._state.add_order(one)
         if self.model is None:
             return None
@@ -610,22 +635,34 @@ class Scorer:
             if told is not None:  # else it is not known from here, or a person has judged it since
                 return [Decision.from_dict(json.loads(told))]
             return self._decide_again(taken.rows, taken.order_id, one.seen_at)
-        decider = self._find_decider()
-        if decider.serves and not self._desk.knows(one.order.order_id):
-            decision = decider.decide(one, taken.matrix)
-            if decision.action is not Action.PASS:
-                self._desk.hand_on_one(decision.order_id, one.seen_at)
-        else:
-            events = build_order_arrays(one, self.model.spec)
-            decision = self._decide_live(Features(one.kept.table, events, taken.matrix)).build_decision(0)
-        if self._shadow is not None:
-            features = Features(one.kept.table, build_order_arrays(one, self.model.spec), taken.matrix)
-            self._shadow.watch(features, [decision], live=self.model, policy=self.policy)
+        decision = self._decide_one(one, taken.matrix)
         self._keep_decisions([decision], [(one.kept.name_id, taken.order_id, one.seen_at)])
         return [decision]
 
-    def _score_first(self, orders: list[Order]) -> list[Decision] | None:
-        return self._score_one(orders[0])
+    def _score_new(self, ones: list[LiveOrder]) -> list[Decision] | None:
+        """Remember and decide about new orders of different ids, one after the other; None without a model."""
+        matrices = self._state.add_new(ones)
+        if self.model is None or matrices is None:
+            return None
+        decisions = [self._decide_one(one, matrix) for one, matrix in zip(ones, matrices, strict=True)]
+        self._keep_decisions(decisions, [(one.kept.name_id, one.kept.name_id, one.seen_at) for one in ones])
+        return decisions
+
+    def _decide_one(self, one: LiveOrder, matrix: NDArray[np.float32]) -> Decision:
+        """Decide about a new order, without tables where the policy allows."""
+        model, _ = self._require_model()
+        decider = self._find_decider()
+        if decider.serves and not self._desk.knows(one.order.order_id):
+            decision = decider.decide(one, matrix)
+            if decision.action is not Action.PASS:
+                self._desk.hand_on_one(decision.order_id, one.seen_at)
+        else:
+            events = build_order_arrays(one, model.spec)
+            decision = self._decide_live(Features(one.kept.table, events, matrix)).build_decision(0)
+        if self._shadow is not None:
+            features = Features(one.kept.table, build_order_arrays(one, model.spec), matrix)
+            self._shadow.watch(features, [decision], live=model, policy=self.policy)
+        return decision
 
     def _rescore_id(self, order_id: str) -> list[Decision] | None:
         """Decide by what is known now about the order of an id."""
@@ -671,47 +708,6 @@ class Scorer:
             self._state.keep_decisions(kept)
         except HistoryError as error:
             _log.error("decisions were not kept: %s", error.message)
-
-    def _tell_known(self, orders: dict[int, Order]) -> tuple[list[int], list[int]]:
-        """Tell orders that are new from those that are known, or repeat an earlier one; by their positions."""
-        fresh: dict[str, int] = {}
-        known: list[int] = []
-        names = [order.order_id.strip(TRIMMED) for order in orders.values()]
-        ids = hash_texts(pa.array(names, pa.string()), self._key, "order").view(np.int64).tolist()
-        for row, name, name_id in zip(orders, names, ids, strict=True):
-            if name in fresh or self._state.knows_order(name_id):
-                known.append(row)
-            else:
-                fresh[name] = row
-        return list(fresh.values()), known
-
-    def _score_together(self, orders: list[Order]) -> list[Decision] | None:
-        """Remember and decide about new orders of different ids; None without a model."""
-        from ordervet.contract import validate_events
-
-        table = validate_events("orders", orders)
-        seen_at = [self._clock.stamp_order(order.order_id) for order in orders]
-        features = self._state.add(self._key_orders(table, seen_at))
-        if features is None or self.model is None:
-            return None
-        scored = self._decide_live(features)
-        decisions = [scored.build_decision(row) for row in range(len(orders))]
-        if self._shadow is not None:
-            self._shadow.watch(features, decisions, live=self.model, policy=self.policy)
-        ids = read_ints(features.orders[ORDER_ID]).tolist()
-        self._keep_decisions(decisions, [(each, each, at) for each, at in zip(ids, seen_at, strict=True)])
-        return decisions
-
-    def _key_orders(self, orders: pa.Table, seen_at_us: list[int]) -> KeyedEvents:
-        """Key orders that arrive at these times."""
-        from ordervet.contract import Events, event_schema
-        from ordervet.entities.keyed import KEYED_KINDS, key_events
-
-        place = orders.schema.get_field_index("seen_at")
-        field = orders.schema.field(place)
-        stamped = orders.set_column(place, field, pa.array(seen_at_us, pa.int64()).cast(field.type))
-        tables = {kind: event_schema(kind).empty_table() for kind in KEYED_KINDS}
-        return key_events(Events(**tables | {"orders": stamped}), self._key)
 
     def _find_decider(self) -> LiveDecider:
         model, predictor = self._require_model()
