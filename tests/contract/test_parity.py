@@ -52,6 +52,9 @@ digits = st.text("0123456789", min_size=1, max_size=20)
 number_texts = st.from_regex(r"[+-]?[0-9]{0,20}(\.[0-9]{0,4})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
 money_texts = st.from_regex(
     r"[+-]?[￥¥$]?[+-]?([0-9]{1,4}(,[0-9]{2,3}){0,3}|[0-9]{1,17})(\.[0-9]{0,5}0{0,3})? ?(元|RMB)?", fullmatch=True
+) | st.from_regex(
+    r"[+-]?(Rp|EUR|R\$)? ?[+-]?([0-9]{1,4}([. '\u00a0][0-9]{2,3}){0,3}|[0-9]{1,17})([,.][0-9]{0,5}0{0,3})? ?(€|kr)?",
+    fullmatch=True,
 )
 instant_texts = st.from_regex(
     r"(19[89][0-9]|20[0-9]{2}|2100|2101|[0-9]{4})[-/][0-3]?[0-9][-/][0-3]?[0-9]"
@@ -299,7 +302,9 @@ def test_money_columns_agree_with_parse_money(text: str, rest: list[str]) -> Non
 @given(
     text=st.one_of(money_texts, digits),
     rest=st.lists(money_texts, max_size=3),
-    codes=st.lists(st.sampled_from(["CNY", "jpy", "JPY", "KWD", "clf", "", "EUR"]), min_size=4, max_size=4),
+    codes=st.lists(
+        st.sampled_from(["CNY", "jpy", "JPY", "KWD", "clf", "", "EUR", "IDR", "vnd"]), min_size=4, max_size=4
+    ),
 )
 @settings(deadline=None)
 def test_money_columns_of_several_currencies_agree_with_parse_money(

@@ -58,6 +58,22 @@ def test_is_missing_takes_nothing_for_missing_that_says_something(value: object)
         ("007 元", 700),
         ("CNY 5", 500),
         ("99.99 RMB", 9999),
+        ("88,00", 8800),
+        ("1,5", 150),
+        ("1.234,56", 123456),
+        ("-1.234.567,8", -123456780),
+        ("1.234.567", 123456700),
+        ("1.234,560", 123456),
+        ("1 234,56 €", 123456),
+        ("1\u202f234,56\u00a0€", 123456),
+        ("1\u00a0234", 123400),
+        ("1'234.50", 123450),
+        ("12,3000", 1230),
+        ("1,234", 123400),
+        ("EUR 88,00", 8800),
+        ("R$ 1.234,56", 123456),
+        ("US $12.50", 1250),
+        ("NT$1,200", 120000),
         (12, 1200),
         (np.int64(12), 1200),
         (12.34, 1234),
@@ -73,12 +89,35 @@ def test_parse_money_is_exact(value: object, minor: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "currency", "minor"),
+    [
+        ("150.000", "IDR", 15_000_000),
+        ("Rp150.000", "idr", 15_000_000),
+        ("Rp 1.150.000", "IDR", 115_000_000),
+        ("150.00", "IDR", 15_000),
+        ("150.000 ₫", "VND", 150_000),
+        ("-1.500", "CLP", -1_500),
+        ("1234", "JPY", 1234),
+        ("1,234", "JPY", 1234),
+        ("88,00", "JPY", 88),
+        ("12,345", "KWD", 12_345_000),
+        ("1.012,345", "KWD", 1_012_345),
+    ],
+)
+def test_parse_money_knows_how_a_currency_is_written(value: str, currency: str, minor: int) -> None:
+    assert parse_money(value, currency) == minor
+
+
+@pytest.mark.parametrize(
     "value",
     [
         "",
         "x",
         "1.234",
-        "1,23",
+        "1,23,456",
+        "1.234,5678",
+        "1234,500",
+        "12.34,56",
         "12,34.5",
         ",5",
         "1,2345",
@@ -112,9 +151,13 @@ def test_parse_money_refuses_what_is_no_exact_amount(value: object) -> None:
 def test_parse_money_reads_back_every_amount_however_it_is_written(minor: int) -> None:
     sign, size = "-" if minor < 0 else "", abs(minor)
 
-    texts = [f"{sign}{size // 100}.{size % 100:02d}", f"{sign}￥{size // 100:,}.{size % 100:02d}元"]
+    whole, cents = size // 100, f"{size % 100:02d}"
+    texts = [f"{sign}{whole}.{cents}", f"{sign}￥{whole:,}.{cents}元", f"{sign}{whole},{cents}"]
+    texts += [f"{sign}{whole:,}".replace(",", apart) + f",{cents} €" for apart in (".", " ", "\u202f")]
 
-    assert [parse_money(each) for each in [*texts, minor / 100, Decimal(minor) / 100]] == [minor] * 4
+    amounts = [parse_money(each) for each in [*texts, minor / 100, Decimal(minor) / 100]]
+
+    assert amounts == [minor] * len(amounts)
 
 
 @pytest.mark.parametrize(

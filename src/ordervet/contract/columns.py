@@ -25,6 +25,7 @@ from ordervet.contract.values import (
     MAX_FLOAT_ERROR,
     MAX_FLOAT_MONEY,
     MAX_MONEY,
+    MONEY_GROUPS,
     MONEY_PATTERN,
     NUMBER_PATTERN,
     TRIMMED,
@@ -37,7 +38,7 @@ from ordervet.contract.values import (
     parse_number,
     parse_text,
 )
-from ordervet.currencies import EXPONENTS
+from ordervet.currencies import DOTTED, EXPONENTS
 from ordervet.errors import ContractError
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
 ReadKind = FieldKind | Literal["money"]  # money: an integer of minor units, written in major units
 Shape = Literal["text", "integer", "number", "boolean", "instant", "exact", "opaque"]
 
+_PRICED = pa.array(sorted(DOTTED | EXPONENTS.keys()))
+"""Currencies whose amounts are not read as those of two decimals are."""
 _MONEY_DECIMAL = pa.decimal128(38, 2)
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _MAX_NARROW = 2**31  # bytes: longer text columns need wide offsets
@@ -172,7 +175,7 @@ def read_column(raw: pa.Array, kind: ReadKind, zone: ZoneInfo) -> ReadColumn:
 
 
 def find_currencies(codes: pa.Array) -> pa.Array | None:
-    """Return the currencies of rows in capital letters, if there is one whose minor unit has not two digits.
+    """Return the currencies of rows in capital letters, if there is one whose amounts are read in a way of their own.
 
     Parameters
     ----------
@@ -180,7 +183,7 @@ def find_currencies(codes: pa.Array) -> pa.Array | None:
     """
     texts = read_column(codes, "text", load_zone("UTC")).values.dictionary_encode()
     upper = pc.ascii_upper(texts.dictionary)
-    return upper.take(texts.indices) if pc.any(pc.is_in(upper, pa.array(list(EXPONENTS)))).as_py() else None
+    return upper.take(texts.indices) if pc.any(pc.is_in(upper, _PRICED)).as_py() else None
 
 
 def read_money(raw: pa.Array, currencies: pa.Array | None, zone: ZoneInfo) -> ReadColumn:
@@ -195,7 +198,7 @@ def read_money(raw: pa.Array, currencies: pa.Array | None, zone: ZoneInfo) -> Re
     read = read_column(raw, "money", zone)
     if currencies is None:
         return read
-    rows = np.flatnonzero(to_mask(pc.is_in(currencies, pa.array(list(EXPONENTS)))))
+    rows = np.flatnonzero(to_mask(pc.is_in(currencies, _PRICED)))
     values = read.values.to_pylist()
     for row, code in zip(rows.tolist(), currencies.take(pa.array(rows)).to_pylist(), strict=True):
         values[row] = _parse_money_or_none(raw[row].as_py(), code)
@@ -336,11 +339,13 @@ def _integer_to_boolean(numbers: pa.Array) -> pa.Array:
 def _text_to_money(texts: pa.Array) -> pa.Array:
     amounts = texts
     if not pc.all(pc.match_substring_regex(texts, r"^[0-9]{1,15}(?:\.[0-9]{1,2})?$")).as_py():
-        amounts = _matching(texts, MONEY_PATTERN)
-        digits = pc.replace_substring_regex(amounts, r"[^0-9.]", "")
-        digits = pc.replace_substring_regex(digits, r"(\.[0-9]{2})0+$", r"\1")
-        is_negative = pc.match_substring(amounts, "-")
-        amounts = pc.if_else(is_negative, pc.binary_join_element_wise("-", digits, ""), digits)
+        found = pc.extract_regex(texts, MONEY_PATTERN)
+        sign, whole, minor = (
+            pc.binary_join_element_wise(*(pc.struct_field(found, name) for name in names), "") for names in MONEY_GROUPS
+        )
+        digits = pc.replace_substring_regex(whole, r"[^0-9]", "")
+        amounts = pc.binary_join_element_wise(digits, pc.utf8_slice_codeunits(minor, 0, 2), ".")
+        amounts = pc.if_else(pc.equal(sign, "-"), pc.binary_join_element_wise("-", amounts, ""), amounts)
     return _unscaled(amounts.cast(_MONEY_DECIMAL))
 
 

@@ -16,7 +16,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from ordervet.currencies import find_exponent
+from ordervet.currencies import CODES, DOTTED, SIGNS, find_exponent
 from ordervet.errors import ContractError
 
 if TYPE_CHECKING:
@@ -45,18 +45,37 @@ MAX_FLOAT_ERROR = 2.0**-50  # relative, four steps of a float: what one or two m
 
 INTEGER_PATTERN = r"^[+-]?[0-9]{1,18}$"
 NUMBER_PATTERN = r"^[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,2})?$"
-_MARK = r"(?:￥|¥|\$|€|£|CNY|RMB)"
+_MARK = rf"(?:{SIGNS}|{'|'.join(CODES)})"
 _MINOR_DIGITS = {2: "[0-9]{1,2}0{0,18}", 3: "[0-9]{1,3}0{0,18}", 0: "0{1,18}", 4: "[0-9]{1,4}0{0,18}"}
+#: After a comma three digits are thousands, so a fraction has fewer or more.
+_MINOR_AFTER_COMMA = {
+    2: "[0-9]{1,2}|[0-9]{2}0{2,18}",
+    3: "[0-9]{1,2}|[0-9]{3}0{1,18}",
+    0: "0{1,2}|0{4,18}",
+    4: "[0-9]{1,2}|[0-9]{4}0{0,18}",
+}
+_APART = "\u00a0\u2009\u202f'\u2019"  # between thousands, whatever the decimal sign
 
 
 def _money_pattern(exponent: int) -> str:
+    """Build the pattern of amounts: 1,234.50 or 1.234,50; groups whole and minor, or their twins of decimal commas."""
+    after, after_comma = _MINOR_DIGITS[exponent], _MINOR_AFTER_COMMA[exponent]
+    groups = r"[0-9]{1,3}(?:[%s][0-9]{3}){1,4}"
+    usual = rf"(?P<whole>[0-9]{{1,15}}|{groups % (',' + _APART)})(?:\.(?P<minor>{after}))?"
+    comma = rf"(?P<whole2>[0-9]{{1,15}}),(?P<minor2>{after_comma})"
+    grouped = rf"(?P<whole3>{groups % ('. ' + _APART)}),(?P<minor3>{after})"
+    dots = r"(?P<whole4>[0-9]{1,3}(?:\.[0-9]{3}){2,4})"
+    space = "[ \u00a0]?"
+    mark = rf"(?:{_MARK}{space})?"
     return (
-        rf"^(?:[+-]?(?:{_MARK} ?)?|{_MARK} ?[+-])"
-        rf"(?:[0-9]{{1,15}}|[0-9]{{1,3}}(?:,[0-9]{{3}}){{1,4}})(?:\.{_MINOR_DIGITS[exponent]})? ?(?:元|CNY|RMB)?$"
+        rf"^(?:(?P<sign>[+-]?){mark}|{mark}(?P<sign2>[+-]))"
+        rf"(?:{usual}|{comma}|{grouped}|{dots}){space}(?:元|{_MARK})?$"
     )
 
 
 MONEY_PATTERN = _money_pattern(2)
+MONEY_GROUPS = (("sign", "sign2"), ("whole", "whole2", "whole3", "whole4"), ("minor", "minor2", "minor3"))
+"""The groups of `MONEY_PATTERN` that are a sign, whole units and their fraction; one of each is filled at most."""
 INSTANT_PATTERN = (
     r"^([0-9]{4})(?:-([0-9]{2})-([0-9]{2})|/([0-9]{1,2})/([0-9]{1,2}))"
     r"(?:[ T]([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?"
@@ -83,6 +102,7 @@ END_OF_OFFSETS = 15 * 60  # minutes: no place on earth is that far from UTC
 _INTEGER = re.compile(INTEGER_PATTERN)
 _NUMBER = re.compile(NUMBER_PATTERN)
 _MONEY = {exponent: re.compile(_money_pattern(exponent)) for exponent in _MINOR_DIGITS}
+_DOTTED_THOUSANDS = re.compile(rf"^([+-]?(?:{_MARK} ?)?[0-9]{{1,3}})\.([0-9]{{3}})( ?(?:{_MARK})?)$")
 _INSTANT = re.compile(INSTANT_PATTERN)
 
 
@@ -180,8 +200,8 @@ def parse_money(value: object, currency: str = "CNY") -> int:
 
     Parameters
     ----------
-    value : a text such as ``￥1,234.50元``; an integer or decimal; or a float that is an amount with two decimals but
-        for the error of float arithmetic (5 * 12.33 is 61.65)
+    value : a text such as ``￥1,234.50元`` or ``1.234,50 €``; an integer or decimal; or a float that is an amount with
+        two decimals but for the error of float arithmetic (5 * 12.33 is 61.65)
     currency : three letters; says how many digits the minor unit has
 
     Returns
@@ -195,9 +215,11 @@ def parse_money(value: object, currency: str = "CNY") -> int:
 
     Examples
     --------
-    >>> parse_money("￥1,234.50元"), parse_money("1234", "JPY"), parse_money("12.345", "KWD")
-    (123450, 1234, 12345)
+    >>> parse_money("￥1,234.50元"), parse_money("1.234,50 €", "EUR"), parse_money("12.345", "KWD")
+    (123450, 123450, 12345)
     """
+    if isinstance(value, str) and currency.upper() in DOTTED:
+        value = _DOTTED_THOUSANDS.sub(r"\1\2\3", value.strip(TRIMMED))
     minor = _money_minor(value, find_exponent(currency))
     if minor is None:
         raise ContractError("not an amount of money, or with more decimals than its currency has")
@@ -322,8 +344,8 @@ def _whole_number(value: object) -> int | None:
 def _money_minor(value: object, exponent: int) -> int | None:
     factor = 10**exponent
     if isinstance(value, str):
-        text = value.strip(TRIMMED)
-        return _money_from_text(text, exponent) if _MONEY[exponent].match(text) else None
+        found = _MONEY[exponent].match(value.strip(TRIMMED))
+        return None if found is None else _money_from_text(found, exponent)
     if isinstance(value, float):
         minor = round(value * factor) if abs(value) <= MAX_FLOAT_MONEY else None
         return minor if minor is not None and abs(minor / factor - value) <= abs(value) * MAX_FLOAT_ERROR else None
@@ -334,10 +356,10 @@ def _money_minor(value: object, exponent: int) -> int | None:
     return None if whole is None or abs(whole) > MAX_MONEY else whole * factor
 
 
-def _money_from_text(text: str, exponent: int) -> int:
-    whole, _, fraction = re.sub(r"[^0-9.]", "", text).partition(".")
-    minor = int(whole + fraction[:exponent].ljust(exponent, "0"))
-    return -minor if "-" in text else minor
+def _money_from_text(found: re.Match[str], exponent: int) -> int:
+    sign, whole, fraction = ("".join(filter(None, found.group(*names))) for names in MONEY_GROUPS)
+    minor = int(re.sub(r"[^0-9]", "", whole) + fraction[:exponent].ljust(exponent, "0"))
+    return -minor if sign == "-" else minor
 
 
 def _read_local(text: str) -> datetime:

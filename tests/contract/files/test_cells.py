@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordervet.contract.files.cells import BLANKS, decode_cells, find_encoding, plain_name, repair_ids
+from ordervet.contract.files.cells import BLANKS, decode_cells, plain_name, repair_ids
+from ordervet.contract.files.opening import find_encoding
 
 SIGNS = st.characters(codec="gb18030", exclude_categories=["Cs"])
 CELLS = st.lists(st.one_of(st.text(SIGNS, max_size=8), st.sampled_from(['="123"', "'0042", "\t77 ", *BLANKS])))
@@ -22,9 +23,9 @@ def decode_one(cell: bytes, encoding: str) -> str:
     return "" if text in BLANKS else text
 
 
-@given(texts=CELLS, encoding=st.sampled_from(["utf-8", "gb18030"]), offset=st.integers(0, 2))
+@given(texts=CELLS, encoding=st.sampled_from(["utf-8", "gb18030", "cp1252"]), offset=st.integers(0, 2))
 def test_decode_cells_equals_the_definition(texts: list[str], encoding: str, offset: int) -> None:
-    cells = [text.encode(encoding) for text in texts]
+    cells = [text.encode(encoding, "replace") for text in texts]
     column = pa.array([*([b"before"] * offset), *cells], pa.binary()).slice(offset)
 
     decoded = decode_cells(column, encoding)  # type: ignore[arg-type]
@@ -32,7 +33,7 @@ def test_decode_cells_equals_the_definition(texts: list[str], encoding: str, off
     assert decoded.to_pylist() == [decode_one(cell, encoding) for cell in cells]
 
 
-@given(cells=st.lists(st.binary(max_size=12)), encoding=st.sampled_from(["utf-8", "gb18030"]))
+@given(cells=st.lists(st.binary(max_size=12)), encoding=st.sampled_from(["utf-8", "gb18030", "cp1252"]))
 def test_decode_cells_takes_any_bytes(cells: list[bytes], encoding: str) -> None:
     decoded = decode_cells(pa.array(cells, pa.binary()), encoding)  # type: ignore[arg-type]
 
@@ -51,6 +52,19 @@ def test_find_encoding_reads_the_first_chunk_that_is_not_ascii(encoding: str) ->
     chunks = [b"order,city\n" * 9, "杭州市余杭区，上海市徐汇区\n".encode(encoding)]
 
     assert find_encoding(chunks) == encoding.removesuffix("-sig")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Jürgen Groß, Münchener Straße 7", "Zoë,", "Élodie d'Haÿ; 3 côte de Liège; 12,50 €", "£12.50", "São João, nº 5"],
+)
+def test_find_encoding_tells_western_letters_from_chinese_ones(text: str) -> None:
+    assert find_encoding([b"order,city\n", text.encode("cp1252")]) == "cp1252"
+
+
+@pytest.mark.parametrize("text", ["镕", "朱镕基，北京", "李喆 a 13812345678 b 王", "宝贝标题：T恤 s码 x 裤"])
+def test_find_encoding_knows_chinese_text_by_its_pairs(text: str) -> None:
+    assert find_encoding([text.encode("gb18030") + "，订单".encode("gb18030")]) == "gb18030"
 
 
 def test_find_encoding_is_not_put_off_by_a_garbled_byte() -> None:

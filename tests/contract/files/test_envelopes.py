@@ -78,6 +78,29 @@ def test_what_stands_above_the_header_is_left_out(tmp_path: Path, plain: Events,
     assert read(path) == plain
 
 
+@pytest.mark.parametrize("is_zipped", [False, True])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_a_western_file_is_read_in_its_own_letters_and_decimals(tmp_path: Path, encoding: str, is_zipped: bool) -> None:
+    header = ["order_number", "date", "status", "order_total", "order_currency", "billing_email", "shipping_name"]
+    texts = ["1042", "2025-11-11 20:00:05", "processing", "1.234,56 €", "EUR", "j@example.org", "Jörg Groß"]
+    dots = [*texts[:3], "1234.56", *texts[4:]]
+    twin, path = tmp_path / "dots.csv", tmp_path / ("commas.csv.gz" if is_zipped else "commas.csv")
+    twin.write_text(write_lines(",", [header, dots]), "utf-8")
+    data = write_lines(";", [header, texts]).encode(encoding)
+    path.write_bytes(gzip.compress(data) if is_zipped else data)
+
+    assert read(path) == read(twin)
+    assert read(path).orders["amount_minor"].to_pylist() == [123456]
+    assert read(path).orders["recipient"].to_pylist() == ["Jörg Groß"]
+
+
+def test_a_file_in_contract_columns_is_read_in_western_letters(tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_bytes("order_id,placed_at,amount_minor,recipient\nA1,2025-11-11 20:00,100,Jörg\n".encode("cp1252"))
+
+    assert read(path).orders["recipient"].to_pylist() == ["Jörg"]
+
+
 @pytest.mark.parametrize("n_at_header", [0, 2])
 @pytest.mark.parametrize("n_at_rows", [0, 1, 3])
 def test_separators_at_the_end_of_rows_say_nothing(

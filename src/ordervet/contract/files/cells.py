@@ -1,12 +1,11 @@
 """Cells as the platforms write them: encodings, quotes for Excel, words for nothing.
 
 A cell stays bytes until it is known which columns are read at all; then each column is decoded as one text. A byte that
-neither encoding knows becomes U+FFFD in its cell, so that one garbled cell does not cost the file.
+its encoding does not know becomes U+FFFD in its cell, so that one garbled cell does not cost the file.
 """
 
 from __future__ import annotations
 
-import codecs
 import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -16,8 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ordervet.contract.files.opening import Encoding
 
 BLANKS = ("-", "--", "—", "——", "/", "null", "NULL", "None", "none", "N/A", "#N/A", "\\N", "0000-00-00 00:00:00")
@@ -38,26 +35,6 @@ def plain_name(name: str) -> str:
     True
     """
     return "".join(unicodedata.normalize("NFKC", name).casefold().translate(_UNSEEN).split())
-
-
-def find_encoding(chunks: Iterable[bytes]) -> Encoding:
-    """Guess whether text is UTF-8 or GB18030, by the first chunk that is not plain ASCII.
-
-    Chinese text in GB18030 is hardly ever UTF-8, while nearly any bytes are GB18030: so it is UTF-8 when more
-    characters can be read as that than cannot.
-
-    Parameters
-    ----------
-    chunks : the text from its beginning, in pieces of any length
-    """
-    for chunk in chunks:
-        if not chunk.isascii():
-            # NOTE: a character that is cut at the end is left out.
-            text = codecs.getincrementaldecoder("utf-8")("replace").decode(chunk)
-            n_unreadable = text.count("\ufffd")
-            n_readable = len(text) - len(text.encode("ascii", "ignore")) - n_unreadable
-            return "utf-8" if n_unreadable < max(n_readable, 1) else "gb18030"
-    return "utf-8"
 
 
 def decode_cells(cells: pa.Array, encoding: Encoding) -> pa.Array:

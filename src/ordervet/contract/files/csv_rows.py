@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ordervet.contract.files.cells import decode_cells, decode_text_cells, find_encoding
+from ordervet.contract.files.cells import decode_cells, decode_text_cells
 from ordervet.contract.files.opening import (
     MAX_ROW,
     damaged_gzip,
+    find_encoding,
     find_exact_encoding,
     iter_bytes,
     open_bytes,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import re
 import zlib
+from itertools import islice
 from typing import IO, TYPE_CHECKING, Literal, cast
 
 from ordervet.errors import FileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 READABLE = (".csv", ".tsv", ".txt", ".jsonl", ".parquet", ".arrow", ".feather", ".xlsx", ".xls")
@@ -21,6 +23,8 @@ TEXTS = (".csv", ".tsv", ".txt", ".json", ".jsonl")
 MAX_ROW = 16 * 2**20  # bytes: no row of a text file may be longer
 _HEAD = 2**20
 _READ_WHOLE = (".json", *SHEETS)  # by their nature; every other kind is also read in pieces
+_ABOVE_ASCII = re.compile(rb"[\x80-\xff]+")
+_MAX_RUNS = 10_000  # of bytes above ASCII, by which an encoding is guessed
 _MAX_WHOLE = 512 * 2**20  # bytes of a file that is always read whole
 _MAX_PIECE = 64 * 2**20  # bytes of plain text; a longer file is read in pieces
 #: About how many times its size a file takes as plain text.
@@ -38,7 +42,7 @@ _MAGIC = {
     b"<": "HTML or XML",
 }
 
-Encoding = Literal["utf-8", "gb18030"]
+Encoding = Literal["utf-8", "gb18030", "cp1252"]
 
 
 def check_ending(path: Path) -> None:
@@ -187,15 +191,41 @@ def read_head(path: Path, wanted: str) -> bytes:
     return head
 
 
+def find_encoding(chunks: Iterable[bytes]) -> Encoding:
+    """Guess whether text is UTF-8, GB18030 or Windows-1252, by the first chunk that is not plain ASCII.
+
+    It is UTF-8 when more characters can be read as that than cannot, for text in the others hardly ever is. Nearly any
+    bytes are GB18030; but Chinese characters fill two bytes above ASCII and stand side by side, while an accented
+    letter fills one and stands between plain ones.
+
+    Parameters
+    ----------
+    chunks : the text from its beginning, in pieces of any length
+    """
+    for chunk in chunks:
+        if not chunk.isascii():
+            # NOTE: a character that is cut at the end is left out.
+            text = codecs.getincrementaldecoder("utf-8")("replace").decode(chunk)
+            n_unreadable = text.count("\ufffd")
+            n_readable = len(text) - len(text.encode("ascii", "ignore")) - n_unreadable
+            if n_unreadable < max(n_readable, 1):
+                return "utf-8"
+            runs = [len(run[0]) for run in islice(_ABOVE_ASCII.finditer(chunk), _MAX_RUNS)]
+            return "cp1252" if 2 * runs.count(1) > len(runs) else "gb18030"
+    return "utf-8"
+
+
 def find_exact_encoding(path: Path) -> Encoding:
     """Find the encoding in which every byte of a text file can be read.
 
     Raises
     ------
     FileError
-        It is neither UTF-8 nor GB18030.
+        It is neither UTF-8 nor GB18030 nor Windows-1252.
     """
-    for encoding in ("utf-8", "gb18030"):
+    guessed = find_encoding(iter_bytes(path))
+    encodings: tuple[Encoding, ...] = ("utf-8", "gb18030" if guessed == "utf-8" else guessed)
+    for encoding in encodings:
         decoder = codecs.getincrementaldecoder(encoding)()
         try:
             for piece in iter_bytes(path):
@@ -204,4 +234,4 @@ def find_exact_encoding(path: Path) -> Encoding:
         except UnicodeDecodeError:
             continue
         return encoding
-    raise FileError(f"{path.name} is neither UTF-8 nor GB18030 text", hint="save it as UTF-8")
+    raise FileError(f"{path.name} is neither UTF-8 nor GB18030 nor Windows-1252 text", hint="save it as UTF-8")
