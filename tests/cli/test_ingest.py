@@ -107,7 +107,7 @@ def test_ingest_says_what_it_did_in_words(ordervet, tmp_path: Path) -> None:
     assert ended.code == 0
     assert "outcomes.csv: 2 rows read = 2 accepted + 0 merged + 0 already known + 0 quarantined" in ended.out
     assert "waiting for their order, to count once it is ingested: 1" in ended.out
-    assert "orders.csv: 1 rows read = 0 accepted + 1 merged + 0 already known + 0 quarantined" in ended.out
+    assert "orders.csv: 1 row read = 0 accepted + 1 merged + 0 already known + 0 quarantined" in ended.out
 
 
 def test_ingest_through_a_mapping_counts_rows_not_events(ordervet, key: Key, tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_part_that_is_left_out_of_a_good_row_is_no_row_set_aside(ordervet, tmp_p
     ended = ordervet("ingest", export, "--history", tmp_path / "history", "--quarantine", tmp_path / "aside.csv")
 
     assert ended.code == 4
-    assert "1 rows read = 1 accepted + 0 merged + 0 already known + 0 quarantined" in ended.out
+    assert "1 row read = 1 accepted + 0 merged + 0 already known + 0 quarantined" in ended.out
     assert "no row was set aside, but parts of rows were skipped (1 lines)" in ended.err
     assert '"happened_at","instant"' in (tmp_path / "aside.csv").read_text("utf-8")
 
@@ -230,9 +230,9 @@ def test_validate_checks_refunds_alone_and_does_not_hint_at_itself(ordervet, tmp
     empty = ordervet("validate", write_lines(tmp_path / "none.csv", [REFUND_HEADER]))
 
     assert (ended.code, empty.code) == (0, 0)
-    assert "1 rows read = 1 accepted" in ended.out
-    assert "good rows: 2 outcomes, 1 verdicts" in ended.out
-    assert "good rows: 0" in empty.out
+    assert "1 row read = 1 accepted" in ended.out
+    assert "2 rows good: 2 outcomes, 1 verdicts" in ended.out
+    assert "0 rows good: 0 orders" in empty.out
     assert "ordervet validate" not in ended.out + ended.err + empty.out + empty.err
 
 

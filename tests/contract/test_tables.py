@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from ordervet.contract import (
     Order,
     event_schema,
+    read_counted_events,
     split_events,
     split_orders,
     to_arrow,
@@ -20,8 +22,12 @@ from ordervet.contract import (
     validate_orders,
 )
 from ordervet.contract.failures import observe, shape_of
+from ordervet.contract.one_order import read_order
 from ordervet.contract.tabular import column_of
 from ordervet.errors import ContractError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EVENING = "2025-11-11 20:00:00"
 
@@ -272,3 +278,31 @@ def test_one_order_id_of_two_shops_is_two_orders_and_of_one_shop_a_duplicate() -
 
     assert good["shop_id"].to_pylist() == ["one", "two", None]
     assert failures.select(["row", "rule"]).to_pylist() == [{"row": 2, "rule": "unique"}, {"row": 3, "rule": "unique"}]
+
+
+@pytest.mark.parametrize("half", ["\udc00", "\ud83d\ud83d"])
+@pytest.mark.parametrize("place", [0, 3, 9])
+def test_half_an_emoji_is_dropped_alike_in_a_file_a_table_a_model_and_live(
+    tmp_path: Path, half: str, place: int
+) -> None:
+    whole = "文三路9号3栋🏠"
+    row = {"order_id": "A1", "placed_at": "2025-11-05 09:00", "amount_minor": 100, "item_id": half}
+    cut = row | {"address": whole[:place] + half + whole[place:]}
+    path = tmp_path / "orders.jsonl"
+    path.write_text(json.dumps(cut) + "\n")
+
+    events, failures, _ = read_counted_events([path])
+    table = validate_orders([cut])
+    live = read_order(cut)
+
+    assert failures.num_rows == 0
+    assert events.orders["address"].to_pylist() == table["address"].to_pylist() == [live.address] == [whole]
+    assert events.orders["item_id"].to_pylist() == table["item_id"].to_pylist() == [live.item_id] == [None]
+    assert Order.model_validate(cut) == live
+
+
+def test_half_an_emoji_is_dropped_from_names_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "orders.jsonl"
+    path.write_text(r'{"order_id":"1","placed_at":"2025-11-05 09:00","amount_minor":100,"item_id\ud83d":"x"}')
+
+    assert read_counted_events([path])[0].orders["item_id"].to_pylist() == ["x"]

@@ -108,7 +108,8 @@ def print_accounts(session: Session, accounts: Iterable[FileAccount]) -> None:
     for each in accounts:
         counts = {"accepted": each.n_accepted, "merged": each.n_merged, "known": each.n_known}
         counts |= {"read": each.n_read, "aside": each.n_quarantined}
-        session.print(session.text("files.account", file=each.file, **counts))
+        account = "files.account_of_one" if each.n_read == 1 else "files.account"
+        session.print(session.text(account, file=each.file, **counts))
         missing = each.missing_evidence.items()
         lacking = [_format_missing(session, name, each) for name, share in missing if share >= _SHOWN_FROM]
         if lacking:

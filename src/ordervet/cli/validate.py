@@ -66,8 +66,11 @@ def validate(
         )
     else:
         print_accounts(session, accounts)
-        good = [session.text(f"files.{kind}", n=n) for kind, n in counts.items() if n]
-        session.print(session.text("files.good") + (join_words(good, session.lang) or "0"))
+        found = {kind: n for kind, n in counts.items() if n} or {"orders": 0}
+        good = [session.text(f"files.{kind}", n=n) for kind, n in found.items()]
+        n_good = sum(each.n_read - each.n_quarantined for each in accounts)
+        rows = "files.good_of_one" if n_good == 1 else "files.good"
+        session.print(session.text(rows, n=n_good, what=join_words(good, session.lang)))
         if n_failed:
             session.print(session.text("files.failures", n=n_failed))
             session.print(build_failure_table(intake.failures))

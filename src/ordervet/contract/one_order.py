@@ -17,7 +17,7 @@ from pydantic_core import SchemaValidator, core_schema
 
 from ordervet.contract.fields import fields_of
 from ordervet.contract.model import Order, check_entity_name, check_extra_name
-from ordervet.contract.values import FIRST_INSTANT, LAST_INSTANT, TRIMMED, is_missing, parse_instant
+from ordervet.contract.values import FIRST_INSTANT, LAST_INSTANT, TRIMMED, drop_halves, is_missing, parse_instant
 from ordervet.errors import ContractError
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["read_order"]
 
 _OPTIONAL = frozenset(field.name for field in fields_of(Order) if not field.is_required)
-_HALVES = dict.fromkeys(range(0xD800, 0xE000))
-"""Half characters of UTF-16, which no text and no table can hold."""
-
 _HOUR = timedelta(hours=1)
 _MICROSECOND = timedelta(microseconds=1)
 _SHORT, _LONG = len("2025-11-11 20:00"), len("2025-11-11 20:00:00")
@@ -69,7 +66,7 @@ def _read_untidy(order: Mapping[str, Any]) -> Order:
     that breaks the contract is not known: nobody can switch the scoring of an order off with a strange address.
     """
     given = {
-        name: value.translate(_HALVES) if isinstance(value, str) else value
+        name: drop_halves(value) if isinstance(value, str) else value
         for name, value in order.items()
         if not is_missing(value)
     }

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from ordervet.contract.model import EXTRA_PREFIXES, Event
-from ordervet.contract.values import is_missing
+from ordervet.contract.values import drop_halves, is_missing
 from ordervet.errors import ContractError
 
 _PREFIX_OF = {extras: prefix for prefix, extras in EXTRA_PREFIXES.items()}
@@ -104,13 +104,13 @@ def flatten_row(row: object) -> Mapping[str, object]:
     return flat
 
 
-def _check_names(names: Iterable[object]) -> None:
+def _check_names(names: Iterable[Any]) -> None:
     counts = Counter(names)
-    twice = sorted(str(name) for name, count in counts.items() if count > 1)
+    if not all(isinstance(name, str) and name == drop_halves(name) for name in counts):
+        raise ContractError("a column name is not a text", hint="name the columns after contract fields")
+    twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
         raise ContractError(f"duplicate columns: {', '.join(twice)}", hint="give every column a name of its own")
-    if not all(isinstance(name, str) for name in counts):
-        raise ContractError("a column name is not a text", hint="name the columns after contract fields")
 
 
 def column_of(values: list[object]) -> pa.Array:
@@ -148,7 +148,7 @@ def _kind_of(value: object) -> str:
     if is_missing(value):
         return ""
     if isinstance(value, str):
-        return "text" if value.isascii() or _is_encodable(value) else "opaque"
+        return "text"
     if isinstance(value, bool) or type(value).__name__ == "bool":  # the second is NumPy's
         return "boolean"
     if isinstance(value, datetime):
@@ -182,16 +182,8 @@ def _kind_of_exact(value: Decimal) -> str:
     return "exact" if is_fitting else "opaque"
 
 
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 _CHILDREN: dict[str, tuple[Any, pa.DataType]] = {
-    "text": (str, pa.string()),
+    "text": (drop_halves, pa.string()),
     "boolean": (bool, pa.bool_()),
     "integer": (int, pa.int64()),
     "number": (float, pa.float64()),

@@ -37,6 +37,7 @@ TRIMMED = "".join(map(chr, range(0x20))) + (
     " \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u200b\u200c\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
 )
+_HALVES = dict.fromkeys(range(0xD800, 0xE000))
 MAX_EXACT_FLOAT = 2**53  # below it every integer is a float of its own
 MAX_DECIMAL = 10**38
 MAX_MONEY = 10**15  # in major units, for whole numbers and texts; the fields have tighter bounds
@@ -111,10 +112,21 @@ def is_missing(value: Any) -> bool:
     if value is None:
         return True
     if isinstance(value, str):
-        return not value.strip(TRIMMED)
+        return not drop_halves(value).strip(TRIMMED)
     if type(value).__name__ == "NAType":  # pandas.NA, which may not be compared
         return True
     return isinstance(value, (float, Decimal, datetime)) and bool(value != value)  # noqa: PLR0124 - NaN and NaT differ from themselves
+
+
+def drop_halves(text: str) -> str:
+    """Drop half characters of UTF-16, as a cut inside an emoji leaves them: no file and no table can hold one."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.translate(_HALVES)
+    return text
 
 
 def parse_text(value: object) -> str:
@@ -126,7 +138,7 @@ def parse_text(value: object) -> str:
         The value is neither a text nor a whole number that is exact (below 2**53 when it is a float).
     """
     if isinstance(value, str):
-        return value.strip(TRIMMED)
+        return drop_halves(value).strip(TRIMMED)
     whole = _whole_number(value)
     if whole is None:
         raise ContractError("not a text")
