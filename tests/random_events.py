@@ -82,6 +82,7 @@ def draw_events(
         mask=np.int64(SELECTOR_BIT["order"])
         | np.where(rng.random(n_orders) < 0.3, SELECTOR_BIT["new_account"], 0)
         | np.where(rng.random(n_orders) < 0.5, SHARED_PLACE_BIT, 0),
+        rate=rng.choice([1.0, 7.12 / 0.85, 7.12 / 1.4739], n_orders, p=[0.7, 0.15, 0.15]),
     )
     about = rng.integers(0, max(n_orders, 1), n_later) if n_orders else np.zeros(0, np.int64)
     kinds = np.array([0b10 << k for k in range(11)] + [JUDGEMENT_BIT] * 6)[rng.integers(0, 17, len(about))]

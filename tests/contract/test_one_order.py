@@ -91,7 +91,8 @@ def read_by_the_model(given: dict[str, Any]) -> Order:
     for name in REQUIRED.keys() & fields.keys():
         if not isinstance(tell(Order.model_validate, REQUIRED | {name: fields[name]}), list):
             required[name] = fields[name]
-    optional = [name for name in fields if name in FIELDS and name not in REQUIRED]
+    # NOT the currency: an amount whose currency nobody knows is not known.
+    optional = [name for name in fields if name in FIELDS and name not in {*REQUIRED, "currency"}]
     for name in optional:
         try:
             Order.model_validate(required | {name: fields[name]})

@@ -19,6 +19,7 @@ def advance_one(engine: FeatureEngine, orders: OrderEvents) -> np.ndarray:
     ids = np.array([orders.ids[entity][0] for entity in engine.entities], np.uint64)
     return engine.advance_one(
         int(orders.order_id[0]), int(orders.seen_at[0]), int(orders.seen_at[0]), int(orders.amount_minor[0]),
+        float(orders.read_rate()[0]),
         int(orders.read_mask()[0]), ids, orders.own[0].tolist(),
     )  # fmt: skip
 

@@ -40,13 +40,19 @@ if TYPE_CHECKING:
 DAY = 86_400
 
 
+def in_reference(amount: str) -> str:
+    """Write what an amount is worth in the currency of the features (W11)."""
+    return f"case when rate = 1 then {amount} else floor({amount} * rate + 0.5)::bigint end"
+
+
 def build_tables(connection: duckdb.DuckDBPyConnection, orders: OrderEvents, later: LaterEvents) -> None:
     """Lay the events out as `orders`, and as `standing`: every event with the instant at which it is taken back."""
     ids = {entity: pa.array(values, mask=values == 0) for entity, values in orders.ids.items()}
     order_table = pa.table(
         {
             "row": np.arange(len(orders)), "id": orders.order_id, "t": orders.seen_at,
-            "placed": orders.read_placed_at(), "x": orders.amount_minor, "mask": orders.read_mask(), **ids,
+            "placed": orders.read_placed_at(), "amount": orders.amount_minor, "rate": orders.read_rate(),
+             "mask": orders.read_mask(), **ids,
         }
     )  # fmt: skip
     later_table = pa.table(
@@ -57,14 +63,14 @@ def build_tables(connection: duckdb.DuckDBPyConnection, orders: OrderEvents, lat
     )  # fmt: skip
     connection.register("order_table", order_table)
     connection.register("later_table", later_table)
-    connection.execute("create table orders as select * from order_table")
+    connection.execute(f"create table orders as select *, {in_reference('amount')} as x from order_table")
     is_minor = f"mask & {MINOR_REFUND_BIT | EXCHANGE_BIT} <> 0"
     of_order = "partition by id, mask & 24 order by t, rank, x desc, mask rows unbounded preceding"
     # What comes before its order waits for it; a refund counts by its part of the order, at most what is left of it.
     connection.execute(f"""
         create table later as
         with known as (
-            select l.*, greatest(told, o.t) as t, o.x as whole
+            select l.*, greatest(told, o.t) as t, o.amount as whole, o.rate
             from later_table l join orders o using (id) where told >= o.t or happened >= o.placed
         ), asked as (
             select *, case
@@ -74,7 +80,7 @@ def build_tables(connection: duckdb.DuckDBPyConnection, orders: OrderEvents, lat
                 else 1000000 end as part
             from known
         )
-        select *, case when mask & 24 = 0 then 1000000
+        select * replace ({in_reference("x")} as x), case when mask & 24 = 0 then 1000000
             else least(sum(part) over ({of_order}), 1000000) - least(sum(part) over ({of_order}) - part, 1000000)
             end as size,
             case when mask & 24 = 0 or {is_minor} then 0 else mask & ~coalesce(bit_or(

@@ -265,12 +265,6 @@ def test_every_reason_is_worded_for_every_statistic(lang: str) -> None:
     assert not [text for text in texts if "{" in text or "  " in text or not text]
 
 
-def test_money_in_another_currency_names_it() -> None:
-    (reasons,) = assign_reasons(["order__value__amount"], [[1.0]], [[1250.0]], currency="EUR")
-
-    assert reasons[0].text == "本单订单金额：EUR 12.50"
-
-
 @pytest.mark.parametrize("value", [4.0, float("nan")])
 def test_reason_can_be_said_in_the_other_language(value: float) -> None:
     names = ["address__distinct__buyer__7d"]

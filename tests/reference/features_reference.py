@@ -5,6 +5,7 @@ Nothing here is shared with the kernel but the spec. Every other path must give 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,14 @@ def list_events(orders: OrderEvents, later: LaterEvents) -> list[PastEvent]:
             seen_at = int(orders.seen_at[row])
         events.append(PastEvent(seen_at, int(later.rank[at]), int(later.mask[at]), int(later.amount_minor[at]), row))
     events.sort(key=lambda event: (event.seen_at, event.rank, -event.amount_minor if event.rank else 0, event.mask))
-    return _measure_refunds(_mark_first_orders(events, orders), orders)
+    measured = _measure_refunds(_mark_first_orders(events, orders), orders)
+    return [replace(event, amount_minor=compute_worth(event.amount_minor, event.order, orders)) for event in measured]
+
+
+def compute_worth(amount: int, row: int, orders: OrderEvents) -> int:
+    """Compute what an amount of an order is worth in the currency of the features (W11)."""
+    rate = float(orders.read_rate()[row])
+    return amount if rate == 1 else min(math.floor(amount * rate + 0.5), 9 * 10**15)
 
 
 def compute_row(
@@ -266,7 +274,7 @@ def _compute_one(aggregation: Aggregation, row: int, now: int, known: list[PastE
     if statistic is Statistic.MEAN:
         return total / n if n else float("nan")
     if statistic is Statistic.RATIO:
-        return int(orders.amount_minor[row]) / (total / n) if total else float("nan")
+        return compute_worth(int(orders.amount_minor[row]), row, orders) / (total / n) if total else float("nan")
     long_total, long_n = _add_up(long_past, SUM_COLUMNS[column])
     return (total / n) / (long_total / long_n) if n and long_total else float("nan")
 

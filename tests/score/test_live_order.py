@@ -53,7 +53,8 @@ def list_orders(merchant: Events) -> list[Order]:
     rows = merchant.orders.slice(0, 60).to_pylist()
     orders = [Order.model_validate({k: v for k, v in row.items() if v is not None}) for row in rows]
     bare = Order(order_id="bare", placed_at="2026-01-15 20:00", amount_minor=0)
-    return [*orders, bare, bare.model_copy(update=EXTRAS)]
+    abroad = bare.model_copy(update={"amount_minor": 12_345, "discount_minor": 5, "currency": "USD"})
+    return [*orders, bare, bare.model_copy(update=EXTRAS), abroad, abroad.model_copy(update={"currency": "KWD"})]
 
 
 def in_a_table(order: Order) -> pa.Table:
@@ -103,6 +104,7 @@ def test_order_alone_has_the_arrays_that_a_table_has(merchant: Events) -> None:
             one, other = getattr(events, name), getattr(expected, name)
             assert (one.dtype, one.shape) == (other.dtype, other.shape)
             assert np.array_equal(one, other, equal_nan=name == "own")
+        assert events.read_rate().tolist() == expected.read_rate().tolist()
         for name in spec.entities:
             assert (events.ids[name], events.evidence[name]) == (expected.ids[name], expected.evidence[name])
 

@@ -17,7 +17,7 @@ from ordervet.errors import ContractError, HistoryError, ModelError
 from ordervet.features import build_spec
 from ordervet.lab.simulate import write_simulation
 from ordervet.model import FitSettings, TrainingSet, fit_model, load_starter, promote_model, save_model
-from ordervet.policy import Action, DecisionCode, load_policy
+from ordervet.policy import Action, DecisionCode, explain_applied, load_policy
 from ordervet.score import Scorer
 
 if TYPE_CHECKING:
@@ -185,6 +185,20 @@ def test_invalid_order_passes_with_its_code(model: Model, order: Any) -> None:
 
     assert (decision.action, decision.code) == (Action.PASS, DecisionCode.UNSCORED_INVALID_ORDER)
     assert scorer.codes[DecisionCode.UNSCORED_INVALID_ORDER] == 1
+
+
+def test_invalid_order_is_named_with_its_fields_and_none_of_their_values(
+    model: Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    scorer = build_scorer(model)
+    order = {"order_id": "t7", "placed_at": "13812345678", "amount_minor": -1, "currency": "XQZ"}
+
+    alone, (together,) = scorer.score(order), scorer.score_many([order])
+
+    assert alone == together
+    assert alone.applied == ("invalid_placed_at", "invalid_amount_minor", "invalid_currency")
+    assert explain_applied("invalid_amount_minor", "en") == "not scored: the field amount_minor is invalid"
+    assert caplog.messages[0] == "order t7 passed unscored: invalid placed_at, amount_minor, currency"
 
 
 @pytest.mark.parametrize("event", ["t1", None, {"order_id": "t1", "kind": "claim"}])

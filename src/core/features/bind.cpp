@@ -42,7 +42,7 @@ class BoundEngine {
 
   void advance(const Column<std::uint64_t>& id, const Column<std::int64_t>& placed_at,
                const Column<std::int64_t>& seen_at, const Column<std::int64_t>& amount,
-               const Column<std::int64_t>& mask, const std::vector<Column<std::uint64_t>>& ids,
+               const Column<double>& rate, const Column<std::int64_t>& mask, const std::vector<Column<std::uint64_t>>& ids,
                const Column<std::uint64_t>& later_id, const Column<std::int64_t>& later_happened_at,
                const Column<std::int64_t>& later_seen_at,
                const Column<std::int64_t>& later_mask, const Column<std::int64_t>& later_amount,
@@ -50,7 +50,7 @@ class BoundEngine {
                const std::optional<Output>& out) {
     const std::size_t n = id.shape(0), n_later = later_id.shape(0);
     if (ids.size() != engine_.n_entities()) throw std::invalid_argument("ids of another number of entities");
-    Orders orders{view(id, n), view(placed_at, n), view(seen_at, n), view(amount, n), view(mask, n), {}};
+    Orders orders{view(id, n), view(placed_at, n), view(seen_at, n), view(amount, n), view(mask, n), view(rate, n), {}};
     for (const Column<std::uint64_t>& each : ids) orders.ids.push_back(view(each, n));
     const LaterEvents later{view(later_id, n_later),   view(later_happened_at, n_later), view(later_seen_at, n_later),
                             view(later_mask, n_later), view(later_amount, n_later),      view(later_rank, n_later)};
@@ -68,8 +68,8 @@ class BoundEngine {
     engine_.advance(orders, later, rows);
   }
 
-  void advance_one(std::uint64_t id, std::int64_t placed_at, std::int64_t seen_at, std::int64_t amount, std::int64_t mask,
-                   const Column<std::uint64_t>& ids, const std::vector<double>& own, const Output& out) {
+  void advance_one(std::uint64_t id, std::int64_t placed_at, std::int64_t seen_at, std::int64_t amount, double rate,
+                   std::int64_t mask, const Column<std::uint64_t>& ids, const std::vector<double>& own, const Output& out) {
     if (own.size() != own_columns_.size()) throw std::invalid_argument("own features of another number");
     const std::span<const std::uint64_t> each = view(ids, engine_.n_entities());
     const std::span<float> row = view_rows(out, 1);
@@ -79,6 +79,7 @@ class BoundEngine {
     one_.placed_at = {&placed_at, 1};
     one_.seen_at = {&seen_at, 1};
     one_.amount = {&amount, 1};
+    one_.rate = {&rate, 1};
     one_.mask = {&mask, 1};
     for (std::size_t at = 0; at < each.size(); ++at) one_.ids[at] = each.subspan(at, 1);
     for (std::size_t at = 0; at < own.size(); ++at) row[own_columns_[at]] = static_cast<float>(own[at]);
@@ -184,7 +185,7 @@ void bind_features(nb::module_& module) {
           nb::arg("n_weights"), nb::arg("prior_orders"), nb::arg("first_order_entity"), nb::arg("hot_from"),
           nb::arg("n_threads"))
       .def("advance", &BoundEngine::advance, nb::kw_only(), nb::arg("order_id"), nb::arg("placed_at"),
-           nb::arg("seen_at"), nb::arg("amount"), nb::arg("mask"), nb::arg("ids"), nb::arg("later_id"),
+           nb::arg("seen_at"), nb::arg("amount"), nb::arg("rate"), nb::arg("mask"), nb::arg("ids"), nb::arg("later_id"),
            nb::arg("later_happened_at"), nb::arg("later_seen_at"), nb::arg("later_mask"), nb::arg("later_amount"), nb::arg("later_rank"), nb::arg("own").none(), nb::arg("out").none())
       .def("advance_one", &BoundEngine::advance_one)
       .def("compact", &BoundEngine::compact)

@@ -158,6 +158,8 @@ void Engine::advance(const Orders& orders, const LaterEvents& later, std::span<f
   }
   if (std::find(orders.id.begin(), orders.id.end(), 0U) != orders.id.end())
     throw std::invalid_argument("an order has no id");
+  if (!std::all_of(orders.rate.begin(), orders.rate.end(), is_rate))
+    throw std::invalid_argument("a currency has an impossible rate");
   check_span(earliest, latest, last_seen_at_, n_orders + n_later);
   sort_by(by_time_, n_orders,
           [&](std::uint32_t one, std::uint32_t other) { return orders.seen_at[one] < orders.seen_at[other]; });
@@ -242,7 +244,7 @@ void Engine::append(const Orders& orders, const LaterEvents& later, const Part& 
       const std::int64_t mask =
           is_new_[order] ? orders.mask[at] | log_->mark_first(seen_at, row) : orders.mask[at] & kSharedPlaceBit;
       out_row_.push_back(are_asked ? static_cast<std::int32_t>(at) : -1);
-      log_->append(seen_at, orders.amount[at], mask, row);
+      log_->append(seen_at, orders.amount[at], mask, row, orders.rate[at]);
       if (is_new_[order] && log_->has_waiting()) {
         for (const Waiting& each : log_->take_waiting(orders.id[at], orders.placed_at[at]))
           due_.push_back({static_cast<std::uint8_t>(each.rank), each.amount, each.mask, row});

@@ -26,12 +26,14 @@ std::uint32_t Log::find_class(std::int64_t mask) {
   return kind;
 }
 
-void Log::append(std::int64_t seen_at, std::int64_t amount, std::int64_t mask, std::int32_t order) {
+void Log::append(std::int64_t seen_at, std::int64_t amount, std::int64_t mask, std::int32_t order, double rate) {
   mask |= mark_refund(mask, order);
   const std::uint32_t kind = find_class(mask);
   const std::uint32_t size = measure(amount, mask, order);
   const auto number = static_cast<std::int32_t>(events.append());
   if (n_weights_ > 0) weights.append();
+  if (mask & kOrderBit) values[order].rate = rate;
+  amount = to_worth(amount, rate);
   Standing& standing = orders[order];
   if (mask & kJudgementBit) {
     const std::size_t judgement = judgements.append();

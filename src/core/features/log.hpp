@@ -4,7 +4,7 @@
 //                 | per entity the event before it in the same slot, -1: none
 //     before      of an event: the one before it of the same order, -1: none, or it has left the log
 //     order       its standing verdict, its latest event | per entity the slot of its id, -1: not known
-//     value       of an order: its amount, and how much of it has been asked back and paid back
+//     value       of an order: its amount, what a unit of it is worth, and how much of it has been asked back and paid back
 //     waiting     a later event of an order that has not come yet; it counts from the order's arrival on
 //     judgement   of a verdict or correction, which has no amount but its number here: what it takes back, and what
 //                 takes it back
@@ -18,6 +18,7 @@
 #include "id_map.hpp"
 #include "plan.hpp"
 
+#include <cmath>
 #include <limits>
 #include <unordered_map>
 
@@ -37,6 +38,9 @@ struct Event {
   std::uint32_t size : 20;  ///< of a refund: its part of the order, parts per million
 };
 
+/// No minor unit is worth more, and no amount of another currency.
+inline constexpr double kMaxRate = 1e9, kMaxWorth = 9e15;
+
 inline constexpr std::size_t kMaxKinds = 1U << 12U;
 
 struct Judgement {
@@ -53,8 +57,9 @@ struct Standing {
 };
 
 struct Value {
-  std::int64_t amount;
-  std::int32_t requested, completed;  ///< parts per million of it
+  std::int64_t amount;                ///< minor units of the order's currency
+  double rate;                        ///< what one of them is worth, minor units of the currency of the features
+  std::int32_t requested, completed;  ///< parts per million of the amount
   std::int64_t refunded;              ///< selectors of its refunds so far
 };
 
@@ -67,6 +72,7 @@ struct Waiting {
 struct Orders {
   std::span<const std::uint64_t> id;
   std::span<const std::int64_t> placed_at, seen_at, amount, mask;
+  std::span<const double> rate;                   ///< what a minor unit of the amount is worth
   std::vector<std::span<const std::uint64_t>> ids;  ///< per entity; 0 is not known
 };
 
@@ -76,6 +82,15 @@ struct LaterEvents {
   std::span<const std::int64_t> happened_at, seen_at, mask, amount;
   std::span<const std::uint8_t> rank;  ///< the order among events of one time
 };
+
+/// Whether a rate can be one: `to_worth` is defined for no other.
+inline bool is_rate(double rate) { return rate > 0 && rate <= kMaxRate; }
+
+/// What an amount is worth, in minor units of the currency of the features; that currency's own stay as they are.
+inline std::int64_t to_worth(std::int64_t amount, double rate) {
+  if (rate == 1) return amount;
+  return static_cast<std::int64_t>(std::min(std::floor(static_cast<double>(amount) * rate + .5), kMaxWorth));
+}
 
 class Log {
  public:
@@ -114,8 +129,11 @@ class Log {
     return by >= 0 && by < bound;
   }
 
-  /// Append an event of a known order.
-  void append(std::int64_t seen_at, std::int64_t amount, std::int64_t mask, std::int32_t order);
+  /// Append an event of a known order; its amount is of the order's currency, whose rate is given with an order.
+  void append(std::int64_t seen_at, std::int64_t amount, std::int64_t mask, std::int32_t order, double rate);
+  void append(std::int64_t seen_at, std::int64_t amount, std::int64_t mask, std::int32_t order) {
+    append(seen_at, amount, mask, order, values[order].rate);
+  }
 
   /// Append an event of an order that is not known yet to those that wait.
   void wait(const Waiting& event);

@@ -145,6 +145,7 @@ void Engine::check_log() const {
   require(judgement == n_judgements, "number of judgements");
   for (std::size_t order = 0; order < n_orders; ++order) {
     const Standing& standing = log.orders[order];
+    require(is_rate(log.values[order].rate), "rate of an order's currency");
     require(is_row(standing.judgement_1 - std::int64_t{1}, n_judgements), "standing verdict of an order");
     require(is_row(standing.kind_1 - std::int64_t{1}, log.masks.size()), "standing verdict of an order");
     require(is_row(standing.latest_1 - std::int64_t{1}, n_events), "latest event of an order");

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import typer
 from pyarrow import csv, parquet
 
@@ -76,11 +75,7 @@ def backtest(
         )  # fmt: skip
         report_step("evaluating")
         n_features, is_simulated = len(intake.spec.names), simulated or known is not None
-        currencies = pc.unique(intake.events.orders["currency"].drop_null()).to_pylist()
-        judged = build_report(
-            results, n_features=n_features, is_simulated=is_simulated, currency=(currencies or ["CNY"])[0],
-            capacity=capacity,
-        )  # fmt: skip
+        judged = build_report(results, n_features=n_features, is_simulated=is_simulated, capacity=capacity)
     splits = [result.as_dict() for result in results]
     if report is not None:
         write_text(build_backtest_page(judged, lang=session.lang), report)

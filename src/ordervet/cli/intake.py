@@ -264,6 +264,7 @@ def _build_spec(mapping: Mapping | None, extras: dict[str, tuple[str, ...]], tim
         names=tuple(names),
         use_defaults=use_defaults,
         time_zone=time_zone,
+        rates=mapping.rates if mapping else {},
     )
 
 

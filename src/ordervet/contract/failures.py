@@ -185,7 +185,7 @@ def expectation(field: ContractField, rule: str) -> str:
         "minimum": f"at least {field.minimum}",
         "maximum": f"at most {field.maximum}",
         "length": f"at most {field.max_length} characters",
-        "pattern": f"a match of {field.pattern}",
+        "pattern": "a currency code of ISO 4217, such as CNY",
         "allowed": f"one of {', '.join(field.allowed)}",
         "only_with": f"nothing unless '{other}' is one of {fitting}",
         "not_before": f"a time not before '{other}'",

@@ -1,6 +1,7 @@
 """A mapping file (TOML) says which column of a foreign table is what, and how its labels become verdicts.
 
 [source]           time_zone
+[rates]            CODE = what a unit of that currency is worth in CNY, such as USD = 7.08
 [order]            contract field = "COLUMN", or { column = "COLUMN", unit = "major" } for money in 元,
                    { column = "DATE", time = "TIME" } for an instant in two columns, or { value = "EUR" } for a constant
 [order.entities]   name = "COLUMN": an extra identity to count by
@@ -36,6 +37,7 @@ from pydantic import (
 from ordervet.contract.fields import fields_of
 from ordervet.contract.model import Decider, EntityName, ExtraName, MaliceKind, Order
 from ordervet.contract.values import DEFAULT_TIME_ZONE, load_zone
+from ordervet.currencies import PER_DOLLAR
 from ordervet.errors import ContractError, MappingError
 
 if TYPE_CHECKING:
@@ -187,6 +189,7 @@ class Mapping(_Section):
     order: OrderSection
     labels: LabelsSection | None = None
     ignore: IgnoreSection = IgnoreSection()
+    rates: dict[Literal[tuple(PER_DOLLAR)], Annotated[float, Field(gt=0, lt=1e6)]] = {}  # type: ignore[valid-type]
     features: dict[str, Any] = {}
     backtest: dict[str, Any] = {}
 

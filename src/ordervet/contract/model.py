@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from ordervet.contract.fields import NotBefore, OnlyWith, Personal, Reads, SameAs, fields_of, same_as
 from ordervet.contract.values import is_missing
+from ordervet.currencies import PER_DOLLAR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,7 +153,7 @@ _Text128 = Annotated[_Text, MaxLen(128)]
 _Personal64 = Annotated[_Text, MaxLen(64), Personal()]
 _Personal128 = Annotated[_Text, MaxLen(128), Personal()]
 _Personal512 = Annotated[_Text, MaxLen(512), Personal()]
-_Currency = Annotated[str, Reads("text", is_upper=True), StringConstraints(pattern=r"^[A-Z]{3}$")]
+_Currency = Annotated[str, Reads("text", is_upper=True), StringConstraints(pattern=f"^({'|'.join(PER_DOLLAR)})$")]
 _Instant = Annotated[datetime, Reads("instant")]
 _Money = Annotated[int, Reads("integer"), Ge(0), Le(10**13)]
 _Number = Annotated[float, Reads("number")]

@@ -23,9 +23,10 @@ from ordervet.errors import ContractError
 if TYPE_CHECKING:
     from ordervet.contract.fields import ContractField
 
-__all__ = ["read_order"]
+__all__ = ["find_fields", "read_order"]
 
-_OPTIONAL = frozenset(field.name for field in fields_of(Order) if not field.is_required)
+#: NOT the currency: without it an amount would be one of yuan.
+_OPTIONAL = frozenset(field.name for field in fields_of(Order) if not field.is_required) - {"currency"}
 _HOUR = timedelta(hours=1)
 _MICROSECOND = timedelta(microseconds=1)
 _SHORT, _LONG = len("2025-11-11 20:00"), len("2025-11-11 20:00:00")
@@ -79,6 +80,15 @@ def _read_untidy(order: Mapping[str, Any]) -> Order:
                 raise
             given = {name: value for name, value in given.items() if name not in faulty & _OPTIONAL}
     return Order.model_validate(given)
+
+
+def find_fields(error: ContractError | ValidationError) -> tuple[str, ...]:
+    """Return the names of the fields that an order failed with, each once; none where the order is no order."""
+    if isinstance(error, ContractError):
+        return ()
+    faults = error.errors(include_url=False, include_input=False)
+    known = {field.name for field in fields_of(Order)}
+    return tuple(dict.fromkeys(str(fault["loc"][0]) for fault in faults if fault["loc"] and fault["loc"][0] in known))
 
 
 @cache

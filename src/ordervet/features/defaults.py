@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
 from ordervet.features.spec import BUILT_IN_ENTITIES, ORDER_VALUES, FeatureSpec, expand_names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: NOT hour and weekday: a model that knows them learns its own weeks, and ranks those of an opening evening worse.
 _ORDER = (
@@ -77,6 +83,7 @@ def build_spec(
     names: tuple[str, ...] = (),
     use_defaults: bool = True,
     time_zone: str = "Asia/Shanghai",
+    rates: Mapping[str, float] = MappingProxyType({}),
 ) -> FeatureSpec:
     """Build the feature spec for the built-in entities and whatever a mapping adds.
 
@@ -86,6 +93,7 @@ def build_spec(
     names : further features, as derived names or brace patterns
     use_defaults : False leaves only `names`
     time_zone : IANA name of the zone in which orders have an hour
+    rates : what a unit of a currency is worth in `currencies.REFERENCE`, where not what `currencies.find_rate` says
 
     Raises
     ------
@@ -106,6 +114,7 @@ def build_spec(
         entities=(*BUILT_IN_ENTITIES, *entities, *categories),
         numbers=numbers,
         time_zone=time_zone,
+        rates=tuple(sorted(rates.items())),
     )
 
 

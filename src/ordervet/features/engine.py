@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ordervet.features.spec import FeatureSpec
 
 #: Raised when the arrays of an exported state change their layout or meaning.
-STATE_PROTOCOL = 7
+STATE_PROTOCOL = 8
 
 #: From so many events on an id keeps running totals. SPEED: benchmarks/bench_features.py.
 HOT_FROM = 8
@@ -117,6 +117,7 @@ class FeatureEngine:
                 placed_at=orders.read_placed_at(),
                 seen_at=orders.seen_at,
                 amount=orders.amount_minor,
+                rate=orders.read_rate(),
                 mask=orders.read_mask(),
                 ids=[orders.ids[entity] for entity in self._entities],
                 later_id=later.order_id,
@@ -137,6 +138,7 @@ class FeatureEngine:
         placed_at: int,
         seen_at: int,
         amount_minor: int,
+        rate: float,
         mask: int,
         ids: NDArray[np.uint64],
         own: Sequence[float],
@@ -148,6 +150,7 @@ class FeatureEngine:
         order_id : keyed id
         placed_at, seen_at : UTC microseconds
         amount_minor : minor units
+        rate : what one of them is worth, as in `OrderEvents`
         mask : selector bits
         ids : shape (n_entities,), of `entities`; 0 is not known
         own : the n_order_columns features of the order itself
@@ -163,7 +166,7 @@ class FeatureEngine:
         """
         out = np.empty((1, self._n_features), np.float32)
         try:
-            self._core.advance_one(order_id, placed_at, seen_at, amount_minor, mask, ids, own, out)
+            self._core.advance_one(order_id, placed_at, seen_at, amount_minor, rate, mask, ids, own, out)
         except _core.EarlierEventsError as error:
             raise _refuse_earlier(error) from None
         return out

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ordervet.contract.values import floor_minute
+from ordervet.currencies import find_rate
 from ordervet.entities import Evidence, PlaceType
 from ordervet.features.spec import EVIDENCE_ENTITIES, SELECTOR_BIT
 from ordervet.late_imports import pa, pc
@@ -45,11 +46,29 @@ _SHARED_PLACE_BITS[SHARED_PLACES] |= SHARED_PLACE_BIT
 #: A buyer's account is new for so long.
 NEW_ACCOUNT_US = 7 * 86_400_000_000
 
+#: No amount of another currency is worth more.
+MAX_WORTH = 9e15
+
 _DAY_US, _MINUTE_US = 86_400_000_000, 60_000_000
 _MANY_ORDERS = 4_096
 
 #: The order among events of one order at one instant: the milder verdict stands, a correction has the last word.
 _RANK_OUTCOME, _RANK_MALICIOUS, _RANK_UNSURE, _RANK_INNOCENT, RANK_CORRECTION = range(1, 6)
+
+
+def to_worth(amount: NDArray[np.int64], rate: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Compute what amounts are worth at their rates, rounded; at a rate of 1 they stay as they are.
+
+    Parameters
+    ----------
+    amount, rate : shape (n,)
+
+    References
+    ----------
+    `to_worth` in src/core/features/log.hpp does the same.
+    """
+    worth = np.minimum(np.floor(amount * rate + 0.5), MAX_WORTH).astype(np.int64)
+    return np.where(rate == 1, amount, worth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +79,13 @@ class OrderEvents:
     ----------
     order_id : shape (n,), uint64 keyed ids
     seen_at : shape (n,), UTC microseconds
-    amount_minor : shape (n,), int64
+    amount_minor : shape (n,), int64, minor units of each order's currency
     ids : per entity of the spec, shape (n,), uint64; 0 is not known
     own : shape (n, n_order_columns), float32, the features of the order itself, in the spec's order
     evidence : per entity, shape (n,), int8 codes of `entities.Evidence`: why an id is missing
     mask : shape (n,), int64 selector bits; None stands for plain orders
     placed_at : shape (n,), UTC microseconds; None stands for `seen_at`
+    rate : shape (n,), what a minor unit is worth in those of the spec's currency; None stands for 1
     """
 
     order_id: NDArray[np.uint64]
@@ -76,9 +96,18 @@ class OrderEvents:
     evidence: dict[str, NDArray[np.int8]] = field(default_factory=dict)
     mask: NDArray[np.int64] | None = None
     placed_at: NDArray[np.int64] | None = None
+    rate: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.order_id)
+
+    def read_rate(self) -> NDArray[np.float64]:
+        """Read what a minor unit of each order is worth, shape (n,)."""
+        return np.ones(len(self)) if self.rate is None else self.rate
+
+    def compute_worth(self) -> NDArray[np.int64]:
+        """Compute what the orders are worth in minor units of the spec's currency, shape (n,)."""
+        return self.amount_minor if self.rate is None else to_worth(self.amount_minor, self.rate)
 
     def read_placed_at(self) -> NDArray[np.int64]:
         """Read when the orders were placed, shape (n,)."""
@@ -99,6 +128,7 @@ class OrderEvents:
             evidence={entity: codes[rows] for entity, codes in self.evidence.items()},
             mask=None if self.mask is None else self.mask[rows],
             placed_at=None if self.placed_at is None else self.placed_at[rows],
+            rate=None if self.rate is None else self.rate[rows],
         )
 
     @classmethod
@@ -120,6 +150,7 @@ class OrderEvents:
             evidence={name: np.concatenate([part.evidence[name] for part in parts]) for name in parts[0].evidence},
             mask=np.concatenate([part.read_mask() for part in parts]),
             placed_at=np.concatenate([part.read_placed_at() for part in parts]),
+            rate=np.concatenate([part.read_rate() for part in parts]),
         )
 
 
@@ -191,16 +222,34 @@ def build_order_events(orders: pa.Table, spec: FeatureSpec) -> OrderEvents:
     ids = dict.fromkeys(spec.entities, np.zeros(n_orders, np.uint64))
     evidence = dict.fromkeys(spec.entities, np.full(n_orders, Evidence.ABSENT, np.int8))
     age_us = _read_account_age_us(orders)
+    rate = _read_rates(orders, spec.find_rate)
     return OrderEvents(
         order_id=orders["id__order"].to_numpy(),
         seen_at=_read_integers(orders["seen_at"]),
         amount_minor=_read_integers(orders["amount_minor"]),
         ids=ids | {entity: orders[f"id__{entity}"].to_numpy() for entity in known},
-        own=_build_own_features(orders, spec, age_us),
+        own=_build_own_features(orders, spec, age_us, rate),
         evidence=evidence | {entity: orders[f"evidence__{entity}"].to_numpy() for entity in known},
         mask=_mask_orders(orders, age_us),
         placed_at=floor_minute(_read_integers(orders["placed_at"])),
+        rate=rate,
     )
+
+
+def read_worth(orders: pa.Table, find_rate: Callable[[str], float] = find_rate) -> NDArray[np.int64]:
+    """Read what orders are worth in minor units of `currencies.REFERENCE`, shape (n,), at rates given or usual."""
+    rate, amount = _read_rates(orders, find_rate), _read_integers(orders["amount_minor"])
+    return amount if rate is None else to_worth(amount, rate)
+
+
+def _read_rates(orders: pa.Table, find_rate: Callable[[str], float]) -> NDArray[np.float64] | None:
+    """Read what a minor unit of each order is worth; None where all are of one that is worth 1."""
+    currencies = orders["currency"].combine_chunks().dictionary_encode()
+    of_code = np.array([find_rate(code) for code in currencies.dictionary.to_pylist()])
+    if np.all(of_code == 1):
+        return None
+    rates: NDArray[np.float64] = of_code[currencies.indices.to_numpy()]
+    return rates
 
 
 def build_later_events(events: KeyedEvents) -> LaterEvents:
@@ -270,7 +319,9 @@ def _read_verdicts(verdicts: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.ui
     return mask, rank.astype(np.uint8)
 
 
-def _build_own_features(orders: pa.Table, spec: FeatureSpec, age_us: NDArray[np.float64]) -> NDArray[np.float32]:
+def _build_own_features(
+    orders: pa.Table, spec: FeatureSpec, age_us: NDArray[np.float64], rate: NDArray[np.float64] | None
+) -> NDArray[np.float32]:
     # SPEED: column after column, and turned at the end, takes half the time of single numbers far apart
     # (bench_path.py).
     own = np.empty((len(spec.order_columns), orders.num_rows), np.float32)
@@ -279,6 +330,8 @@ def _build_own_features(orders: pa.Table, spec: FeatureSpec, age_us: NDArray[np.
         column = f"number__{value}"
         if value == "account_age_days" and source == "value":
             own[at] = age_us / _DAY_US
+        elif source == "value" and value == "amount" and rate is not None:
+            own[at] = to_worth(_read_integers(orders["amount_minor"]), rate)
         elif source == "value":
             own[at] = _read_own_value(orders, value, spec.time_zone)
         elif source == "is":

@@ -24,10 +24,11 @@ from difflib import get_close_matches
 from enum import StrEnum
 from zlib import crc32
 
+from ordervet.currencies import REFERENCE, find_exponent, find_rate
 from ordervet.errors import MappingError
 
 #: Raised when the meaning of any feature changes: models made before are refused, not served with other numbers.
-SPEC_PROTOCOL = 2
+SPEC_PROTOCOL = 3
 
 MICROSECONDS = 1_000_000
 WINDOWS_US: dict[str, int] = {
@@ -223,12 +224,15 @@ class FeatureSpec:
     entities : every entity that exists for the data at hand, built in or mapped
     numbers : mapped numeric columns
     time_zone : IANA name
+    rates : per currency of its own rate, what a unit of it is worth in `currencies.REFERENCE`; the others have those of
+        `currencies.find_rate`
     """
 
     names: tuple[str, ...]
     entities: tuple[str, ...] = BUILT_IN_ENTITIES
     numbers: tuple[str, ...] = ()
     time_zone: str = "Asia/Shanghai"
+    rates: tuple[tuple[str, float], ...] = ()
     aggregations: tuple[tuple[int, Aggregation], ...] = field(init=False, repr=False, compare=False)
     order_columns: tuple[tuple[int, str], ...] = field(init=False, repr=False, compare=False)
     group_columns: tuple[tuple[int, str], ...] = field(init=False, repr=False, compare=False)
@@ -245,7 +249,7 @@ class FeatureSpec:
         object.__setattr__(self, "aggregations", tuple(parsed))
         object.__setattr__(self, "order_columns", tuple(own))
         object.__setattr__(self, "group_columns", tuple(linked))
-        content = repr((self.names, self.entities, self.numbers, self.time_zone))
+        content = repr((self.names, self.entities, self.numbers, self.time_zone, self.rates))
         object.__setattr__(self, "checksum", crc32(content.encode()))
 
     def __hash__(self) -> int:
@@ -254,8 +258,15 @@ class FeatureSpec:
     @property
     def hash(self) -> str:
         """SHA-256 over everything that gives the features their meaning, hexadecimal."""
-        content = {"protocol": SPEC_PROTOCOL, "names": self.names, "time_zone": self.time_zone}
+        content = {"protocol": SPEC_PROTOCOL, "names": self.names, "time_zone": self.time_zone, "rates": self.rates}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def find_rate(self, currency: str) -> float:
+        """Return what a minor unit of a currency is worth, in minor units of `currencies.REFERENCE`."""
+        given = dict(self.rates).get(currency)
+        if given is None:
+            return find_rate(currency)
+        return given * 10.0 ** (find_exponent(REFERENCE) - find_exponent(currency))
 
 
 def parse_name(name: str) -> Aggregation:

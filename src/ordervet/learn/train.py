@@ -150,7 +150,7 @@ def _pick_labelled(prepared: Prepared) -> _Labelled:
     rows = np.flatnonzero(prepared.label >= 0)
     buyer = prepared.orders.ids.get("buyer", np.zeros(len(prepared.orders), np.uint64))
     kind = find_kinds(prepared.keyed)
-    return _Labelled(prepared.pick_labelled(), buyer[rows], prepared.orders.amount_minor[rows], kind[rows])
+    return _Labelled(prepared.pick_labelled(), buyer[rows], prepared.orders.compute_worth()[rows], kind[rows])
 
 
 def _join_labelled(parts: list[_Labelled]) -> _Labelled:

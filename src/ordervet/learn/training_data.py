@@ -117,7 +117,7 @@ def replay_training_data(
         orders = build_order_events(events.orders, spec)
         found = engine.advance(orders, build_later_events(events))
         kept, at = _find_kept(orders, timeline, plan)
-        features[at], amount[at] = found[kept], orders.amount_minor[kept]
+        features[at], amount[at] = found[kept], orders.compute_worth()[kept]
         buyer[at], channel[at] = _ids(orders, "buyer")[kept], _ids(orders, "channel")[kept]
         names |= _name_channels(events)
         kinds |= _list_kinds(events)

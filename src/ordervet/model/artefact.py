@@ -83,6 +83,7 @@ class Model:
                 "entities": list(self.spec.entities),
                 "numbers": list(self.spec.numbers),
                 "time_zone": self.spec.time_zone,
+                "rates": dict(self.spec.rates),
             },
             "calibration": self.calibration.to_lists(),
             "risk_scale": self.risk_scale.to_lists(),
@@ -238,6 +239,7 @@ class _Spec(BaseModel):
     entities: list[str]
     numbers: list[str]
     time_zone: str
+    rates: dict[str, float]
 
 
 class _Kinds(BaseModel):
@@ -284,6 +286,7 @@ def _build_model(manifest: dict[str, Any], booster_text: str, kinds_text: str) -
             entities=tuple(spec["entities"]),
             numbers=tuple(spec["numbers"]),
             time_zone=spec["time_zone"],
+            rates=tuple(sorted(spec["rates"].items())),
         ),
         calibration=Curve.from_lists(manifest["calibration"]),
         risk_scale=Curve.from_lists(manifest["risk_scale"]),

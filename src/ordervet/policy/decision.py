@@ -43,8 +43,8 @@ class Decision:
         had, 0 or 1; else None
     route : who looks at the order, where a rule says so
     applied : codes of what lists and rules found, such as ``deny_phone`` or ``rule_NAME``; of what the desk knew of it,
-        such as ``desk_released``; and ``capacity_full`` where it passes for want of a slot only, ``capacity_beyond``
-        where a person sees it although there was none
+        such as ``desk_released``; ``capacity_full`` where it passes for want of a slot only, ``capacity_beyond``
+        where a person sees it although there was none; and ``invalid_FIELD`` where an order breaks the contract
     code : how the decision came about
 
     Raises
@@ -88,6 +88,7 @@ class Decision:
         missing: tuple[str, ...] = (),
         model_id: str | None = None,
         policy_id: str | None = None,
+        applied: tuple[str, ...] = (),
     ) -> Self:
         """Let an order pass that could not be scored, and say why.
 
@@ -95,7 +96,7 @@ class Decision:
         ----------
         order_id : the order's id
         code : any code but SCORED
-        missing, model_id, policy_id : as in the class, as far as they are known
+        missing, model_id, policy_id, applied : as in the class, as far as they are known
 
         Returns
         -------
@@ -107,8 +108,9 @@ class Decision:
             The code is SCORED.
         """
         return cls(
-            order_id=order_id, action=Action.PASS, missing=missing, model_id=model_id, policy_id=policy_id, code=code
-        )
+            order_id=order_id, action=Action.PASS, missing=missing, model_id=model_id, policy_id=policy_id,
+            applied=applied, code=code,
+        )  # fmt: skip
 
     @property
     def is_kind_guess(self) -> bool:

@@ -111,5 +111,5 @@ def explain_applied(code: str, lang: Lang = "zh") -> str:
     what, _, name = code.partition("_")
     if what in {"desk", "capacity"}:
         return format_text(f"applied.{code}", lang)
-    shown = name if what == "rule" else load_registry().name_entity(name, lang)
+    shown = name if what in {"rule", "invalid"} else load_registry().name_entity(name, lang)
     return format_text(f"applied.{what}", lang, name=shown)

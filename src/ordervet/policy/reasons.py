@@ -89,7 +89,7 @@ class FoundReasons:
     kinds : shape (n_reasons,), which reason, in the ascending order of codes
     columns : shape (n_reasons,), the feature that is quoted
     contributions, values : shape (n_reasons,), log-odds, and the quoted feature's value
-    lang, currency : of the sentences
+    lang : of the sentences
     """
 
     feature_names: tuple[str, ...]
@@ -99,7 +99,6 @@ class FoundReasons:
     contributions: FloatArray
     values: FloatArray
     lang: Lang
-    currency: str
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -115,7 +114,6 @@ class FoundReasons:
                 self.feature_names[self.columns[at]],
                 float(self.values[at]),
                 self.lang,
-                self.currency,
             )
             for at in range(start, stop)
         ]
@@ -133,8 +131,7 @@ class FoundReasons:
         values[np.isnan(self.values)] = None
         quotes = zip(self.kinds.tolist(), self.columns.tolist(), values.tolist(), strict=True)
         written = [
-            write_item(codes[kind], self.feature_names[column], value, self.lang, self.currency)
-            for kind, column, value in quotes
+            write_item(codes[kind], self.feature_names[column], value, self.lang) for kind, column, value in quotes
         ]
         return [" | ".join(written[start:stop]) or None for start, stop in pairwise(self.starts.tolist())]
 
@@ -172,7 +169,6 @@ def assign_reasons(
     values: npt.ArrayLike,
     *,
     lang: Lang = "zh",
-    currency: str = "CNY",
 ) -> list[list[Reason]]:
     """Explain why each order got its score.
 
@@ -187,7 +183,6 @@ def assign_reasons(
     contributions : shape (n_orders, n_features), exact additive contributions, log-odds
     values : shape (n_orders, n_features), the features' values, NaN = not known
     lang : "zh" or "en"
-    currency : currency of the amounts, three capital letters
 
     Returns
     -------
@@ -198,7 +193,7 @@ def assign_reasons(
     PolicyError
         Shapes or names do not fit together, or a contribution is not a finite number.
     """
-    found = find_reasons(feature_names, contributions, values, lang=lang, currency=currency)
+    found = find_reasons(feature_names, contributions, values, lang=lang)
     return [found[row] for row in range(len(found))]
 
 
@@ -208,7 +203,6 @@ def find_reasons(
     values: npt.ArrayLike,
     *,
     lang: Lang = "zh",
-    currency: str = "CNY",
 ) -> FoundReasons:
     """Find what `assign_reasons` says, without the words.
 
@@ -232,7 +226,6 @@ def find_reasons(
         contributions=sums[of_order, kinds],
         values=known[of_order, columns].astype(np.float64),
         lang=lang,
-        currency=currency,
     )
 
 
@@ -258,14 +251,13 @@ def _choose_quotes(
     return columns
 
 
-def describe_reason(reason: Reason, lang: Lang, *, currency: str = "CNY") -> str:
+def describe_reason(reason: Reason, lang: Lang) -> str:
     """Describe a reason in either language, whatever the one it was built in.
 
     Parameters
     ----------
     reason : from assign_reasons; one without a feature keeps its text
     lang : "zh" or "en"
-    currency : currency of the amounts, three capital letters
 
     Returns
     -------
@@ -273,7 +265,7 @@ def describe_reason(reason: Reason, lang: Lang, *, currency: str = "CNY") -> str
     """
     if not reason.feature:
         return reason.text
-    return write_sentence(reason.code, reason.feature, reason.value, lang, currency)
+    return write_sentence(reason.code, reason.feature, reason.value, lang)
 
 
 def list_own_history(feature_names: Sequence[str]) -> tuple[int, ...]:
@@ -383,11 +375,9 @@ def _add_in_order(columns: FloatArray) -> FloatArray:
     return total
 
 
-def build_reason(
-    spec: ReasonSpec, contribution: float, feature: str, value: float, lang: Lang, currency: str
-) -> Reason:
+def build_reason(spec: ReasonSpec, contribution: float, feature: str, value: float, lang: Lang) -> Reason:
     """Build a reason with its sentence, which quotes one of its features."""
-    text = write_sentence(spec.code, feature, value, lang, currency)
+    text = write_sentence(spec.code, feature, value, lang)
     return Reason(spec.code, spec.name, contribution, text, feature, value)
 
 
@@ -480,9 +470,7 @@ class OneReasoner:
         reasons = []
         for group in strong[:MAX_REASONS]:
             at = max(self._columns[group], key=contributions.__getitem__)
-            reasons.append(
-                build_reason(self._specs[group], sums[group], self._names[at], values[at], self._lang, "CNY")
-            )
+            reasons.append(build_reason(self._specs[group], sums[group], self._names[at], values[at], self._lang))
         return tuple(reasons)
 
 

@@ -246,20 +246,20 @@ def load_registry() -> Registry:
 _VALUE: Final = "\0"  # marks the number in a sentence: no name and no wording holds it
 
 
-def write_sentence(code: str, feature: str, value: float, lang: Lang, currency: str) -> str:
+def write_sentence(code: str, feature: str, value: float, lang: Lang) -> str:
     """Write the sentence of a reason."""
     if not math.isfinite(value):
         return _build_sentence(feature, code, lang, None)
     statistic, form = _find_form(feature, value > 1.0)
-    written = format_money(value, lang, currency) if form == "money" else FORMS[form](value, lang)
+    written = format_money(value, lang) if form == "money" else FORMS[form](value, lang)
     return _build_sentence(feature, code, lang, statistic, written == "1").replace(_VALUE, written)
 
 
 # SPEED: most numbers that are quoted are small counts, and come again (bench_path.py).
 @lru_cache(maxsize=65_536)
-def write_item(code: str, feature: str, value: float | None, lang: Lang, currency: str) -> str:
+def write_item(code: str, feature: str, value: float | None, lang: Lang) -> str:
     """Write a reason's code and its sentence; a value of None is not known."""
-    return f"{code} {write_sentence(code, feature, math.nan if value is None else value, lang, currency)}"
+    return f"{code} {write_sentence(code, feature, math.nan if value is None else value, lang)}"
 
 
 # SPEED: a sentence is the same for every order but for its number (two thirds of the time of a single order).

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from ordervet.currencies import REFERENCE
 from ordervet.reports.board import Field
 from ordervet.reports.period import HOUR_US, bound_share
 from ordervet.words import find_words, format_text
@@ -54,7 +55,7 @@ class Setting:
     @property
     def unit(self) -> str:
         """What amounts are counted in."""
-        return format_text("numbers.yuan", self.lang) if self.currencies == ("CNY",) else "+".join(self.currencies)
+        return format_text("numbers.yuan", self.lang)
 
     @property
     def words(self) -> Words:
@@ -77,10 +78,10 @@ class Setting:
     def list_warnings(self) -> tuple[str, ...]:
         """List what to bear in mind with any figure."""
         rescored = self.words["rescored"].format(model=self.model_id)
-        mixed = self.words["mixed"].format(currencies=", ".join(self.currencies))
+        converted = self.words["converted"].format(currencies=", ".join(self.currencies))
         return (
             rescored,
-            *([mixed] if len(self.currencies) > 1 else []),
+            *([converted] if self.currencies != (REFERENCE,) else []),
             *([format_text("notes.simulated", self.lang)] if self.is_simulated else []),
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ordervet.contract.verdicts import find_standing_verdicts
+from ordervet.features.events import read_worth
 from ordervet.policy import ACTIONS, Action
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Period:
     ----------
     orders : shape (n, n_columns), keyed
     placed_us : shape (n,), UTC microseconds
-    amount_minor : shape (n,), minor units
+    amount_minor : shape (n,), fen, at the rates of `currencies`
     p_malicious : shape (n,)
     risk_score : shape (n,), 0 to 1000
     actions : shape (n,), positions in ACTIONS
@@ -163,7 +164,7 @@ def build_period(
     return Period(
         orders=orders.take(pa.array(rows)),
         placed_us=placed_us[rows],
-        amount_minor=orders["amount_minor"].to_numpy()[rows],
+        amount_minor=read_worth(orders)[rows],
         p_malicious=p_malicious[rows],
         risk_score=risk_score[rows],
         actions=actions[rows],

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.contract.verdicts import find_disagreements
+from ordervet.features.events import read_worth
 from ordervet.reports.board import Board, Field, Section
 from ordervet.reports.links import LINKING, find_links, name_key, pseudonym
 from ordervet.words import find_words, format_text
@@ -87,7 +88,7 @@ def build_person(facts: PersonFacts, title: str, setting: Setting) -> Board:
     )
     buyers = orders["id__buyer"].to_numpy()
     summary = words["summary"].format(
-        orders=len(ids), buyers=len(np.unique(buyers[buyers != 0])), amount=_write_money(orders["amount_minor"]),
+        orders=len(ids), buyers=len(np.unique(buyers[buyers != 0])), amount=_write_money(orders),
         unit=setting.unit, outcomes=outcomes.num_rows, verdicts=verdicts.num_rows, corrections=corrections.num_rows,
     )  # fmt: skip
     events = sorted(
@@ -203,8 +204,8 @@ def _list_notes(
         yield words["disagree"].format(order_id=order_id, verdicts=said)
 
 
-def _write_money(amounts: pa.ChunkedArray) -> str:
-    return f"{(pc.sum(amounts).as_py() or 0) / 100:,.2f}"
+def _write_money(orders: pa.Table) -> str:
+    return f"{read_worth(orders).sum() / 100:,.2f}"
 
 
 def _to_us(at: datetime) -> int:

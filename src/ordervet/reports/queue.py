@@ -155,17 +155,13 @@ def _place(order: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
 def _build_item(
     decision: Decision, order: dict[str, Any], scripts: Mapping[str, Script], groups: tuple[int, ...]
 ) -> QueueItem:
-    currency = order.get("currency") or "CNY"
     script = scripts[decision.script or f"{GENERAL}.{Stage.PLACED}"]
     return QueueItem(
         decision=decision,
         order=order,
         stage=Stage(script.id.rpartition(".")[2]),
         script=script,
-        reasons={
-            lang: tuple(describe_reason(reason, lang, currency=currency) for reason in decision.reasons)
-            for lang in LANGS
-        },
+        reasons={lang: tuple(describe_reason(reason, lang) for reason in decision.reasons) for lang in LANGS},
         missing={lang: tuple(explain_missing(code, lang) for code in decision.missing) for lang in LANGS},
         applied={lang: tuple(explain_applied(code, lang) for code in decision.applied) for lang in LANGS},
         groups=groups,

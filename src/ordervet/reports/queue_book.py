@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ordervet.contract import MaliceKind, VerdictValue
+from ordervet.currencies import find_exponent
 from ordervet.policy import STAGES, Band, Stage
 from ordervet.policy.scripts import show_script, write_messages
 from ordervet.reports.links import name_key
@@ -99,10 +100,11 @@ class _Writer:
         if decision.route:
             reasons.append(format_text("notes.route", lang, who=decision.route))
         links = [self._describe_group(at) for at in item.groups]
+        major = order["amount_minor"] / 10 ** find_exponent(order["currency"])
         values: list[object] = [
             rank, find_words("actions", lang)[decision.action], find_words("bands", lang)[band], decision.order_id,
             None, None, None, None, None,
-            order["placed_at"], order["amount_minor"] / 100, decision.name_kind(lang) or None,
+            order["placed_at"], major, decision.name_kind(lang) or None,
             "\n".join(reasons), "\n".join(links), None,
             gentle, firm,
             "\n".join(item.missing[lang]), decision.risk_score, decision.p_malicious,

@@ -85,7 +85,7 @@ def score_batch(
     desk : what was judged and handed on before; None for nothing
     """
     order_ids: list[str] = orders["order_id"].to_pylist()
-    amounts = events.amount_minor
+    amounts = events.compute_worth()
     raw = predictor.predict_raw(features, n_threads=n_threads)
     p = model.calibration(raw)
     forced = find_test_orders(policy, order_ids)

@@ -139,8 +139,8 @@ def compare_policies(
         n_orders=len(rows),
         n_malicious=int((verdicts == _MALICIOUS).sum()),
         n_innocent=int((verdicts == _INNOCENT).sum()),
-        present=_tally(one, inside.amount_minor, verdicts),
-        changed=_tally(other, inside.amount_minor, verdicts),
+        present=_tally(one, inside.compute_worth(), verdicts),
+        changed=_tally(other, inside.compute_worth(), verdicts),
         moves={
             (str(ACTIONS[old]), str(ACTIONS[new])): int(n)
             for (old, new), n in zip(pairs.T.tolist(), counts.tolist(), strict=True)

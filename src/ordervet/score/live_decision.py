@@ -15,10 +15,12 @@ import numpy as np
 from ordervet.contract import MaliceKind, Outcome, Verdict
 from ordervet.contract.values import TRIMMED
 from ordervet.errors import HistoryError
+from ordervet.features.events import read_worth
 from ordervet.policy import ACTIONS, BANDS, Action, DecisionCode, DeskMemory, Stage, Standing, name_script
 from ordervet.policy.decision import fill_decision
 from ordervet.policy.missing import MISSING_ENTITIES, name_missing
 from ordervet.policy.thresholds import Explicit
+from ordervet.score.live_order import compute_worth
 from ordervet.score.stages import STATUS_STAGES
 
 if TYPE_CHECKING:
@@ -118,7 +120,7 @@ class LiveDecider:
         """
         raw = self._predictor.predict_one(matrix)
         p = self._calibration(raw)
-        cuts = self._find_cuts(one.order.amount_minor)
+        cuts = self._find_cuts(compute_worth(one, self.model.spec))
         band = bisect_right(cuts, p)
         severity = self._severities[0][band]
         if band == 0 and severity == _PASS:
@@ -272,9 +274,9 @@ class Desk:
     def record(self, at_us: int, scored: ScoredOrders) -> None:
         """Record what was decided at the last pace, if there was one, and what was handed on."""
         if self._pacer is not None and scored.pace is not None:
-            capacity = self._serves[0].capacity if self._serves else None
-            amounts = scored.orders["amount_minor"].to_numpy()
-            ranks = scored.p_malicious if capacity is None else capacity.rank_orders(scored.p_malicious, amounts)
+            ranks = scored.p_malicious
+            if self._serves and (capacity := self._serves[0].capacity) is not None:
+                ranks = capacity.rank_orders(ranks, read_worth(scored.orders, self._serves[1].spec.find_rate))
             self._pacer.record(at_us, ranks, int(scored.takes_slot.sum()))
         from ordervet.score.desk import list_handed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import lru_cache
-from math import isfinite, nan
+from math import floor, isfinite, nan
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -20,7 +20,7 @@ from ordervet.entities.ids import to_signed
 from ordervet.entities.keyed import EVIDENCE, ID, ORDER_ID, PLACE_TYPE, keyed_schema
 from ordervet.errors import ContractError
 from ordervet.features import OrderEvents
-from ordervet.features.events import NEW_ACCOUNT_US, SHARED_PLACE_BIT, SHARED_PLACES
+from ordervet.features.events import MAX_WORTH, NEW_ACCOUNT_US, SHARED_PLACE_BIT, SHARED_PLACES
 from ordervet.features.spec import EVIDENCE_ENTITIES, SELECTOR_BIT
 from ordervet.late_imports import pa
 
@@ -244,6 +244,7 @@ def build_order_arrays(one: LiveOrder, spec: FeatureSpec) -> OrderEvents:
         order_id=np.array([one.keyed.order_id], np.uint64),
         seen_at=np.array([one.seen_at], np.int64),
         amount_minor=np.array([one.order.amount_minor], np.int64),
+        rate=np.array([find_rate(one, spec)]),
         ids={name: np.array([ids.get(name, 0)], np.uint64) for name in entities},
         own=np.array([list_own_features(one, spec)], np.float32).reshape(1, len(spec.order_columns)),
         evidence={name: np.array([codes.get(name, _ABSENT)], np.int8) for name in entities},
@@ -255,6 +256,27 @@ def build_order_arrays(one: LiveOrder, spec: FeatureSpec) -> OrderEvents:
 def list_own_features(one: LiveOrder, spec: FeatureSpec) -> list[float]:
     """Return the features of the order itself, in the spec's order."""
     return [read(one) for read in _list_readers(spec)]
+
+
+def compute_worth(one: LiveOrder, spec: FeatureSpec) -> int:
+    """Return what an order is worth in minor units of the spec's currency.
+
+    References
+    ----------
+    Truth: `features.events.to_worth`.
+    """
+    amount, rate = one.order.amount_minor, find_rate(one, spec)
+    return amount if rate == 1 else int(min(floor(amount * rate + 0.5), MAX_WORTH))
+
+
+def find_rate(one: LiveOrder, spec: FeatureSpec) -> float:
+    """Return what a minor unit of an order's amount is worth."""
+    return _find_rate(one.order.currency, spec)
+
+
+@lru_cache(maxsize=512)
+def _find_rate(currency: str, spec: FeatureSpec) -> float:
+    return spec.find_rate(currency)
 
 
 def find_mask(one: LiveOrder) -> int:
@@ -277,10 +299,10 @@ def _find_places(names: tuple[str, ...], entities: tuple[str, ...]) -> NDArray[n
 @lru_cache(maxsize=8)
 def _list_readers(spec: FeatureSpec) -> tuple[Read, ...]:
     """Return the readers of a spec's order columns, in its order."""
-    return tuple(_find_reader(name, spec.time_zone) for _, name in spec.order_columns)
+    return tuple(_find_reader(name, spec) for _, name in spec.order_columns)
 
 
-def _find_reader(name: str, time_zone: str) -> Read:
+def _find_reader(name: str, spec: FeatureSpec) -> Read:
     _, source, value = name.split("__", 2)
     if source == "is":
         place_type = int(PlaceType[value.upper()])
@@ -293,15 +315,17 @@ def _find_reader(name: str, time_zone: str) -> Read:
         case "shipping_share":
             return lambda one: _share(one.order.shipping_minor, one.order.amount_minor)
         case "hour":
-            return lambda one: _find_hour(one.kept.placed_us // _MINUTE_US, time_zone)[0]
+            return lambda one: _find_hour(one.kept.placed_us // _MINUTE_US, spec.time_zone)[0]
         case "weekday":
-            return lambda one: _find_hour(one.kept.placed_us // _MINUTE_US, time_zone)[1]
+            return lambda one: _find_hour(one.kept.placed_us // _MINUTE_US, spec.time_zone)[1]
         case "account_age_days":
             return lambda one: _read_account_age_us(one) / _DAY_US
         case "n_unknown":
             return _count_unknown
+        case "amount":
+            return lambda one: compute_worth(one, spec)
         case _:
-            return _find_plain_reader("amount_minor" if value == "amount" else value)
+            return _find_plain_reader(value)
 
 
 def _find_plain_reader(field: str) -> Read:

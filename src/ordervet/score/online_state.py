@@ -33,7 +33,7 @@ from ordervet.history.rows import (
 from ordervet.history.views import DECISION, IngestStatus
 from ordervet.late_imports import pa, pc
 from ordervet.score.clock import NEVER, now_us
-from ordervet.score.live_order import find_mask, list_own_features, pick_ids
+from ordervet.score.live_order import find_mask, find_rate, list_own_features, pick_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -509,8 +509,9 @@ def advance(engine: FeatureEngine, events: KeyedEvents) -> Features:
 def advance_one(engine: FeatureEngine, one: LiveOrder, order_id: int) -> NDArray[np.float32]:
     """Add one order to a state, under a signed id; return its features, shape (1, n_features)."""
     return engine.advance_one(
-        order_id & _UNSIGNED, floor_minute(one.kept.placed_us), one.seen_at, one.order.amount_minor, find_mask(one),
-        pick_ids(one, engine.entities), list_own_features(one, engine.spec),
+        order_id & _UNSIGNED, floor_minute(one.kept.placed_us), one.seen_at, one.order.amount_minor,
+        find_rate(one, engine.spec), find_mask(one), pick_ids(one, engine.entities),
+        list_own_features(one, engine.spec),
     )  # fmt: skip
 
 

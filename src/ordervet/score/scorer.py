@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from ordervet.contract import Correction, Outcome, Verdict
-from ordervet.contract.one_order import read_order
+from ordervet.contract.one_order import find_fields, read_order
 from ordervet.entities import load_key
 from ordervet.entities.keyed import ORDER_ID
 from ordervet.errors import ContractError, ForkedError, HistoryError, HistoryLockedError, ModelError, OrdervetError
@@ -570,9 +570,9 @@ class Scorer:
         started = time.perf_counter()
         try:
             checked = read_order(order)
-        except (ContractError, ValidationError):
+        except (ContractError, ValidationError) as error:
             with self._lock:
-                return self._count([self._pass(_find_id(order), DecisionCode.UNSCORED_INVALID_ORDER)])[0]
+                return self._count([self._pass_invalid(order, error)])[0]
         with self._lock:
             return self._count(self._answer([checked.order_id], lambda: score(checked), started))[0]
 
@@ -614,8 +614,8 @@ class Scorer:
         """Check and key one of many orders; whatever is wrong with it lets it pass."""
         try:
             return self._read_live(read_order(order))
-        except (ContractError, ValidationError):
-            return self._pass(_find_id(order), DecisionCode.UNSCORED_INVALID_ORDER)
+        except (ContractError, ValidationError) as error:
+            return self._pass_invalid(order, error)
         except Exception as error:  # noqa: BLE001 - as in `_answer`
             _log.error("scoring failed: %s", type(error).__name__)
             return self._pass(_find_id(order), DecisionCode.UNSCORED_ERROR)
@@ -799,10 +799,19 @@ class Scorer:
         _log.warning("order passed unscored: %s", code)
         return self._build_unscored(order_id, code)
 
-    def _build_unscored(self, order_id: str, code: DecisionCode) -> Decision:
+    def _pass_invalid(self, order: object, error: ContractError | ValidationError) -> Decision:
+        """Let an order pass that breaks the contract; the decision and the log name the fields, never their values."""
+        fields = find_fields(error)
+        order_id = _find_id(order)
+        _log.warning("order %s passed unscored: invalid %s", order_id or "without id", ", ".join(fields) or "order")
+        applied = tuple(f"invalid_{field}" for field in fields)
+        return self._build_unscored(order_id, DecisionCode.UNSCORED_INVALID_ORDER, applied)
+
+    def _build_unscored(self, order_id: str, code: DecisionCode, applied: tuple[str, ...] = ()) -> Decision:
         return Decision.unscored(
-            order_id, code, model_id=self.model.model_id if self.model else None, policy_id=self.policy.policy_id
-        )
+            order_id, code, model_id=self.model.model_id if self.model else None, policy_id=self.policy.policy_id,
+            applied=applied,
+        )  # fmt: skip
 
     def _count(self, decisions: list[Decision]) -> list[Decision]:
         for decision in decisions:

@@ -156,7 +156,7 @@ def find_candidates(
     decided = decide(
         parts.policy,
         p,
-        amount_minor=events.amount_minor,
+        amount_minor=events.compute_worth(),
         n_orders_known=count_known_orders(parts.model, features),
         p_without_own_history=p,
         overlay=find_overlay(parts.policy, orders, events, features, parts.model.spec),

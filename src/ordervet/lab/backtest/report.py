@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ordervet.currencies import REFERENCE
 from ordervet.errors import ContractError
 from ordervet.learn.evaluation import TestOrders, evaluate_ranking
 from ordervet.learn.intervals import number_buyers
@@ -76,7 +77,7 @@ def build_test_orders(
         raw=raw,
         p_malicious=p_malicious,
         is_malicious=is_malicious,
-        amount_minor=prepared.orders.amount_minor[rows],
+        amount_minor=prepared.orders.compute_worth()[rows],
         day=np.asarray(pc.floor_temporal(local, unit="day").cast(pa.int64()).to_numpy() // 86_400_000_000),
         buyer=number_buyers(prepared.orders.ids["buyer"][rows]),
         parts={name: texts for name, texts in parts.items() if (texts != "").any()},
@@ -110,7 +111,6 @@ def build_report(
     *,
     n_features: int,
     is_simulated: bool,
-    currency: str = "CNY",
     capacity: int | None = None,
 ) -> dict[str, Any]:
     """Evaluate the test orders of all splits together.
@@ -120,7 +120,6 @@ def build_report(
     results : of `run_backtest`, at least one
     n_features : of the model
     is_simulated : whether the data is simulated, as the report says
-    currency : of the amounts, three capital letters
     capacity : orders a day that the desk can look at
 
     Returns
@@ -133,7 +132,7 @@ def build_report(
         "split": ", ".join(result.name for result in results),
         "n_features": n_features,
         "is_simulated": is_simulated,
-        "currency": currency,
+        "currency": REFERENCE,
         "evaluation": evaluate_ranking(join_test_orders([result.tested for result in results]), capacity=capacity),
         "baseline": evaluate_ranking(join_test_orders(baselines), capacity=capacity) if baselines else None,
         "ablation": results[0].ablation,
