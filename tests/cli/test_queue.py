@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -187,3 +188,25 @@ def test_files_are_accounted_for_in_the_locales_language(
     assert "合格 1 行：1 笔订单" in checked.out
     assert "1 行被搁置（1 条）: 用 --quarantine FILE 列出" in brought.err
     assert "历史库现为版本 1" in brought.out
+
+
+@pytest.mark.usefixtures("key")
+def test_orders_are_scored_again_by_what_is_known_now(ordervet, files, models_dir, tmp_path: Path) -> None:
+    ways = [*files, "--models", models_dir, "--lang", "en"]
+    kept = [*ways, "--history", tmp_path / "history", "--all"]
+    ordervet("score", *kept, "--out", tmp_path / "first.jsonl")
+
+    again = ordervet("score", *kept, "--again", "--out", tmp_path / "again.jsonl")
+    early = ordervet("score", *ways, "--again", "--now", "2020-01-01")
+
+    first, second = (read_risks(tmp_path / f"{name}.jsonl") for name in ("first", "again"))
+    assert again.code == 0
+    assert second.keys() == first.keys()
+    assert sum(second[order_id] != first[order_id] for order_id in first) > len(first) / 2
+    assert early.code == 3
+    assert early.err.startswith("error: --now: something is known from 20")
+
+
+def read_risks(path: Path) -> dict[str, float]:
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    return {row["order_id"]: row["p_malicious"] for row in rows}

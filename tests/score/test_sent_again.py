@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
 from ordervet.contract import Outcome, Verdict
@@ -126,6 +127,27 @@ def test_order_is_scored_again_on_purpose_by_what_is_known_now(scorer: Scorer, c
     assert scorer.score(order()).p_malicious == anew.p_malicious
     assert scorer.rescore("unknown").code == "UNSCORED_INVALID_ORDER"
     assert scorer.rescore(order("t9")).code == "SCORED"
+
+
+def test_orders_of_a_history_are_scored_again_as_the_running_scorer_does(
+    reopen: Callable[[], Scorer], clock: Clock, model: Model, tmp_path: Path
+) -> None:
+    with reopen() as scorer:
+        first = scorer.score(order())
+        for n in range(5):
+            clock.now += MINUTE
+            scorer.score(order(f"n{n}"))
+            scorer.observe(Verdict(order_id=f"n{n}", verdict="malicious", decided_at=PLACED))
+        clock.now += MINUTE
+        live = scorer.rescore("t1")
+    events = History.open(tmp_path / "history", KEY).read()
+
+    scored = Scorer(model, load_policy(), KEY).score_events(events, order_ids=pa.array(["t1"]), again_at_us=clock.now)
+
+    assert scored.order_ids == ["t1"]
+    assert scored.p_malicious.tolist() == [live.p_malicious] != [first.p_malicious]
+    with pytest.raises(HistoryError, match="before the last event"):
+        Scorer(model, load_policy(), KEY).score_events(events, again_at_us=PLACED_US)
 
 
 def test_what_was_changed_is_kept_beside_what_was_known(

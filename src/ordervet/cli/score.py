@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,6 +67,14 @@ def score(
     since: Annotated[
         str | None, typer.Option(help="Score only orders placed at or after this time; earlier ones count as history.")
     ] = None,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again",
+            help="Score the orders of the files by what is known now, in place of what was known when each was placed: "
+            "after payment, say, or before shipping.",
+        ),
+    ] = False,
     capacity: Annotated[
         int | None,
         typer.Option(
@@ -76,8 +85,8 @@ def score(
     now: Annotated[
         str | None,
         typer.Option(
-            help="With --history and a capacity: the time it is, which says how much is due; by default that of the "
-            "newest order."
+            help="The time it is: by default that of the newest order, with --again that of the newest event. With "
+            "--history and a capacity it says how much is due."
         ),
     ] = None,
     shifts: Annotated[
@@ -127,7 +136,7 @@ def score(
     model = session.load_model(models)
     started = time.perf_counter()
     is_plain = not (
-        history or mapping or time_zone or shop or since or rules.capacity or hold_list or targets.needs_queue
+        history or mapping or time_zone or shop or since or again or rules.capacity or hold_list or targets.needs_queue
     )
     large = find_streamable(files) if is_plain and format_ in {AUTO, NATIVE} else None
     if large:
@@ -151,10 +160,18 @@ def score(
         first = read_time_us("--since", since, intake.time_zone)
         report_step(f"scoring {intake.events.orders.num_rows if order_ids is None else len(order_ids):,} orders")
         events = intake.events if isinstance(intake.events, KeyedEvents) else key_events(intake.events, session.key)
-        desk = _recall(preview, events, read_time_us("--now", now, intake.time_zone)) if preview else None
+        now_us = read_time_us("--now", now, intake.time_zone)
+        if again:
+            now_us = _find_now(events, now_us)
+        desk = _recall(preview, events, now_us) if preview else None
         scorer = Scorer(model, rules, session.key, lang=session.lang, n_jobs=session.n_threads)
         scored = scorer.score_events(
-            events, since_us=first, order_ids=order_ids, explain_all=all_ and explain_all, desk=desk
+            events,
+            since_us=first,
+            order_ids=order_ids,
+            explain_all=all_ and explain_all,
+            desk=desk,
+            again_at_us=now_us if again else None,
         ).at_stages_of(events.outcomes)
         if preview and desk and not dry_run:
             report_step("ingesting")
@@ -176,6 +193,27 @@ def score(
     _print_found(session, found, shown)
     if found.n_failures:
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
+
+
+def _find_now(events: KeyedEvents, now_us: int | None) -> int:
+    """Find a time after all that is known: the time given, or a microsecond after the newest event.
+
+    Raises
+    ------
+    ContractError
+        Something is known from after the time given.
+    """
+    tables = (events.orders, events.outcomes, events.verdicts, events.corrections)
+    newest_us = max(pc.max(table["seen_at"].cast(pa.int64())).as_py() or 0 for table in tables)
+    if now_us is None:
+        return newest_us + 1
+    if now_us <= newest_us:
+        newest = datetime.fromtimestamp(newest_us / 1e6, UTC).replace(microsecond=0, tzinfo=None)
+        raise ContractError(
+            f"--now: something is known from {newest} UTC, which is not before it",
+            hint="give a later time, or leave --now out",
+        )
+    return now_us
 
 
 def _recall(preview: Preview, events: KeyedEvents, now_us: int | None) -> DeskMemory:

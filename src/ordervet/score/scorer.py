@@ -332,6 +332,7 @@ class Scorer:
         capacity: int | None = None,
         explain_all: bool = False,
         desk: DeskMemory | None = None,
+        again_at_us: int | None = None,
     ) -> ScoredOrders:
         """Score the orders among events in bulk: each sees exactly what was known before its own time.
 
@@ -346,11 +347,15 @@ class Scorer:
         capacity : how many orders can be reviewed
         explain_all : give reasons for every order
         desk : what was judged and handed on before; None for nothing
+        again_at_us : decide by what is known at this time, as `rescore` does, UTC microseconds; None decides by what
+            was known before each order
 
         Raises
         ------
         ModelError
             There is no model.
+        HistoryError
+            Events are known from after `again_at_us`.
         """
         with self._turn():
             features = self._add_past(events)
@@ -359,6 +364,8 @@ class Scorer:
                 if order_ids is not None:
                     is_asked &= np.asarray(pc.is_in(features.orders["order_id"], order_ids))
                 features = features.take(np.flatnonzero(is_asked))
+            if again_at_us is not None:
+                features = self._state.ask_again(features.orders, again_at_us)
             explain_rows = range(len(features.events)) if explain_all else ()
             return self._decide(features, capacity=capacity, explain_rows=explain_rows, desk=desk)
 
