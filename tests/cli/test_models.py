@@ -28,8 +28,10 @@ holdout_days = 14
 n_folds = 2
 [gates]
 n_draws = 50
-max_champion_days = 0.0
-max_loss = 1.0
+ap_margin = -1.0
+money_margin = -1.0
+policy_recall_loss = 1.0
+policy_alerts_times = 100.0
 chance_times = 0.0
 history_margin = -1.0
 calibration_error = 1.0
@@ -95,10 +97,16 @@ def test_dry_run_says_what_would_be_and_writes_nothing(ordervet, shop: Path) -> 
 
 
 def test_retrain_without_ripe_labels_ends_with_code_six(ordervet, shop: Path) -> None:
-    ended = ordervet("retrain", "--history", shop / "history", "--models", shop / "models", "--as-of", "2025-08-01")
+    night = ("retrain", "--history", shop / "history", "--models", shop / "models", "--as-of", "2025-08-01")
+    ended = ordervet(*night, "--metrics", shop / "night.prom")
+    scored = ordervet("score", "--history", shop / "history", "--models", shop / "models", "--json")
 
     assert ended.code == 6
     assert "hint:" in ended.err
+    assert "days of history" in ended.out
+    assert "ordervet_retrain_waiting 1.0" in (shop / "night.prom").read_text()
+    assert list((shop / "models" / "nights").glob("*/report.en.html"))
+    assert scored.code in (0, 2, 3), scored.err
 
 
 @pytest.mark.parametrize(

@@ -206,3 +206,35 @@ def test_chance_is_what_random_rankings_have_on_average(n_malicious: int, n_orde
     found = np.mean([average_precision_score(label, rng.random(n_orders)) for _ in range(1_500)])
 
     assert gates.find_chance_ap(n_malicious, n_orders) == pytest.approx(found, rel=0.06)
+
+
+def build_flagged(n_caught: int, n_mistaken: int) -> np.ndarray:
+    """Flags on so many of the 100 malicious orders, which come first, and of the 9,900 others."""
+    flags = np.zeros(10_000, bool)
+    flags[:n_caught] = True
+    flags[100 : 100 + n_mistaken] = True
+    return flags
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "refused_by"),
+    [
+        ((80, 20), (80, 20), []),
+        ((60, 5), (80, 20), ["policy_recall"]),
+        ((0, 0), (0, 0), ["policy_recall"]),  # nothing is flagged any more
+        ((79, 300), (80, 20), ["policy_alerts"]),
+        ((79, 20), (95, 1_400), []),  # a champion that alerts on 15 % of the orders is held to its riskiest
+    ],
+)
+def test_policy_may_neither_catch_less_nor_alert_on_far_more(
+    new: tuple[int, int], old: tuple[int, int], refused_by: list[str]
+) -> None:
+    is_malicious = np.arange(10_000) < 100
+    champion_raw = np.where(build_flagged(*old), 1.0, 0.0)
+    holdout = Holdout(is_malicious, np.ones(10_000, np.int64), np.ones(10_000, np.int64), np.arange(10_000))
+
+    found = gates.check_policy(
+        build_flagged(*new), build_flagged(*old), champion_raw, holdout, max_recall_loss=0.02, alerts_times=1.5
+    )
+
+    assert [gate.name for gate in found if not gate.passed] == refused_by

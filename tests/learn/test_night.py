@@ -14,17 +14,26 @@ import numpy as np
 import pytest
 
 from night_settings import AS_OF_US, LENIENT
-from ordervet.errors import ModelError, TrainingError
+from ordervet.errors import ModelError
 from ordervet.history import History
 from ordervet.history.slices import HistorySlices
 from ordervet.learn import promotion, records
-from ordervet.learn.night import PROMOTED, REFUSED, RESCALED, WOULD_PROMOTE, run_night
+from ordervet.learn.night import PROMOTED, REFUSED, RESCALED, WAITING, WOULD_PROMOTE, run_night
 from ordervet.learn.night_settings import GateBounds
 from ordervet.learn.prometheus import build_metrics
 from ordervet.learn.ranking import Holdout
 from ordervet.learn.training_data import Plan, TrainingData
 from ordervet.learn.trial import _check_verdicts, _find_money_rate
-from ordervet.model import Curve, find_live_model, list_models, load_model, promote_model, save_model
+from ordervet.model import (
+    Curve,
+    find_live_model,
+    list_models,
+    load_model,
+    load_starter,
+    promote_model,
+    rollback_model,
+    save_model,
+)
 from ordervet.reports.nightly import build_nightly_page
 
 if TYPE_CHECKING:
@@ -88,7 +97,7 @@ def test_next_night_makes_another_model_and_notes_which_one_it_replaced(night, t
 
     assert second.record["champion_id"] == first.record["model_id"]
     assert find_live_model(tmp_path / "models").name == second.record["model_id"]
-    assert [each.fault for each in list_models(tmp_path / "models")] == ["", ""]
+    assert [each.fault for each in list_models(tmp_path / "models")] == ["", "", ""]  # the starter among them
 
 
 def test_refusal_keeps_what_serves_and_says_why(night, tmp_path: Path) -> None:
@@ -134,13 +143,17 @@ def test_champion_of_other_features_is_measured_and_told(night, spec: FeatureSpe
     third = night(2, spec=spec, settings=UNTOLD)
 
     assert second.record["champion_id"] == first.record["model_id"]
-    assert second.record["features_gone"] == [name for name in more.names if name not in fewer.names]
-    assert load_model(tmp_path / "models" / second.record["model_id"]).spec.names == fewer.names
+    before, after = (load_model(tmp_path / "models" / each.record["model_id"]).spec.names for each in (first, second))
+    gone = [name for name in before if name not in after]
+    assert second.record["features_gone"] == gone
+    assert "terminal__count__order__1d" in gone
+    assert set(fewer.names) <= set(after)
     new_buyers = next(gate for gate in second.record["gates"] if gate["name"] == "new_buyer_false_positives")
     assert new_buyers["figure"] is not None
     assert "terminal__count__order__1d" in (second.folder / "report.en.html").read_text()
     new = next(gate for gate in third.record["gates"] if gate["name"] == "features_new")
-    assert (new["passed"], new["figure"]) == (False, len(spec.names) - len(fewer.names))
+    unheard = set(spec.names) - set(fewer.names) - set(load_starter().spec.names)
+    assert (new["passed"], new["figure"]) == (False, len(unheard))
     assert third.record["features_gone"] == []
 
 
@@ -199,7 +212,7 @@ def test_model_without_skill_does_not_serve(night, tmp_path: Path) -> None:
     assert refused.outcome == REFUSED
     failed = [gate["name"] for gate in refused.record["gates"] if not gate["passed"]]
     assert failed == ["skill", "history_gain"]
-    assert not (tmp_path / "models" / "live").exists()
+    assert find_live_model(tmp_path / "models").name == refused.record["starter_id"]
 
 
 def test_dry_run_writes_nothing(night, tmp_path: Path) -> None:
@@ -267,11 +280,44 @@ def test_second_retrain_at_once_is_told_to_wait(night, tmp_path: Path) -> None:
         night()
 
 
-def test_history_without_ripe_malice_is_refused_before_anything_is_written(night, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="malicious"):
-        night(-105)
+def test_starter_serves_with_the_merchants_own_scale_while_there_is_too_little_to_learn_from(
+    night, tmp_path: Path
+) -> None:
+    waiting, next_day = night(-105), night(-104)
 
-    assert list_models(tmp_path / "models") == []
+    assert (waiting.outcome, next_day.outcome) == (WAITING, WAITING)
+    assert [each["what"] for each in waiting.record["missing"]] == ["malicious"]
+    assert waiting.record["missing"][0]["have"] < waiting.record["missing"][0]["need"]
+    assert waiting.record["gates"] == []
+    serves = load_model(find_live_model(tmp_path / "models"))
+    starter = load_starter()
+    assert serves.model_id == waiting.record["starter_id"] == next_day.record["champion_id"]
+    assert (serves.booster_text, serves.calibration.to_lists()) == (
+        starter.booster_text,
+        starter.calibration.to_lists(),
+    )
+    assert serves.risk_scale.to_lists() != starter.risk_scale.to_lists()
+    for lang, said in (("zh", "可学习的数据还不够"), ("en", "too little to learn from")):
+        assert said in (waiting.folder / f"report.{lang}.html").read_text()
+    assert "ordervet_retrain_waiting 1.0" in build_metrics(waiting.record, is_dry_run=False)
+
+
+def test_first_model_replaces_the_starter_which_a_rollback_brings_back(night, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    waiting, first = night(-105), night()
+
+    assert first.outcome == PROMOTED
+    assert first.record["champion_id"] == waiting.record["starter_id"]
+    assert first.record["champion_metrics"]["ap"] is not None
+    assert rollback_model(models) == waiting.record["starter_id"]
+    assert rollback_model(models) == load_starter().model_id
+
+
+def test_first_night_promotes_over_the_starter_and_can_go_back_to_it(night, tmp_path: Path) -> None:
+    first = night()
+
+    assert first.record["is_starter"]
+    assert rollback_model(tmp_path / "models") == first.record["starter_id"] == first.record["champion_id"]
 
 
 def test_sampled_night_keeps_totals(night) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ordervet.errors import ModelError, TrainingError
 from ordervet.model import Curve, fit_calibration, fit_risk_scale
+from ordervet.model.calibration import fit_log_odds, fit_logistic_calibration
 
 VALUES = st.floats(-50, 50, width=32, allow_subnormal=False)
 
@@ -103,3 +104,47 @@ def test_calibration_takes_a_row_of_some_weight_for_as_many_rows() -> None:
 
     repeated = fit_calibration(np.repeat(raw, weight), np.repeat(is_malicious, weight))
     np.testing.assert_allclose(curve(raw), repeated(raw), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("intercept", "slope"), [(-3.0, 1.5), (0.5, 0.2), (-6.0, 4.0)])
+def test_logistic_curve_is_found_again(intercept: float, slope: float) -> None:
+    rng = np.random.default_rng(3)
+    raw = rng.normal(size=200_000)
+    is_malicious = rng.random(len(raw)) < 1 / (1 + np.exp(-intercept - slope * raw))
+
+    found = fit_log_odds(raw, is_malicious)
+
+    assert found == pytest.approx((intercept, slope), rel=0.1)
+
+
+def test_logistic_fit_weighs_rows_like_repeated_ones_and_knows_no_scale() -> None:
+    rng = np.random.default_rng(4)
+    raw, is_malicious = rng.normal(size=400), rng.random(400) < 0.2
+    weight = rng.integers(1, 4, 400)
+
+    weighted = fit_log_odds(raw, is_malicious, weight)
+    repeated = fit_log_odds(np.repeat(raw, weight), np.repeat(is_malicious, weight))
+    scaled = fit_log_odds(raw * 100 + 7, is_malicious, weight)
+
+    # NOTE: the scores are centred by rows, and the ridge of a millionth holds on to that.
+    assert weighted == pytest.approx(repeated, rel=1e-5)
+    assert scaled[1] * 100 == pytest.approx(weighted[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_logistic_calibration_never_falls_and_stays_finite_where_classes_are_apart(sign: int) -> None:
+    raw = np.linspace(-5, 5, 50) * sign
+    is_malicious = np.arange(50) >= 40
+
+    curve = fit_logistic_calibration(raw, is_malicious)
+
+    p = curve(np.linspace(-9, 9, 200))
+    assert (np.diff(p) >= 0).all()
+    assert ((p > 0) & (p < 1)).all()
+
+
+def test_logistic_fit_of_a_score_that_does_not_vary_is_the_share() -> None:
+    intercept, slope = fit_log_odds(np.ones(98), np.arange(98) < 24)
+
+    assert slope == 0
+    assert 1 / (1 + np.exp(-intercept)) == pytest.approx(0.25)

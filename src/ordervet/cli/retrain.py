@@ -36,6 +36,13 @@ if TYPE_CHECKING:
     from ordervet.policy import Policy
 
 
+#: What `--json` says first.
+_DECISION = (
+    "night", "was_done", "as_of", "passed", "missing", "serve_id", "starter_id", "model_id", "champion_id",
+    "is_starter", "superseded_by", "champion_faults",
+)  # fmt: skip
+
+
 def retrain(
     history: options.History,
     models: Annotated[Path, typer.Option(help="Folder of models.", show_default=False)],
@@ -57,11 +64,16 @@ def retrain(
     lang: options.LangOption = None,
     threads: options.Threads = 0,
     json: options.Json = False,
+    details: Annotated[
+        bool, typer.Option("--details", help="With --json: drift, label flow, origin and reasons, too.")
+    ] = False,
 ) -> None:
     """Train on the history, and promote the new model if it passes the gates; else say why not, and change nothing.
 
     Only mature labels are learned from, and only later ones are measured on. Running the same night twice
-    changes nothing; a run that died is resumed by the next. A refusal is a normal end: code 7 and a report.
+    changes nothing; a run that died is resumed by the next. A refusal is a normal end: code 7 and a report;
+    so is too little to learn from: code 6 and a report that says what is missing. The bundled starter serves until
+    a model of your own is better.
 
     Example: ordervet retrain --history history --models models
     """
@@ -92,10 +104,12 @@ def retrain(
     if metrics is not None:
         storage.write_text(metrics, build_metrics(night.record, is_dry_run=dry_run))
     if json:
-        record = night.record | {"outcome": night.outcome, "was_done": night.was_done, "night": night.name}
-        session.print_json(record)
+        session.print_json(_order_record(night, has_details=details))
     else:
         _print_night(session, night, is_simulated=simulated)
+    if night.record["missing"]:
+        session.warn(session.text("hint", hint=session.text("retrain.missing_hint")), style="")
+        raise typer.Exit(ExitCode.REFUSED)
     if not night.record["passed"]:
         raise typer.Exit(ExitCode.REFUSED_BY_GATES)
 
@@ -128,10 +142,36 @@ def build_lookalikes(
     return measure
 
 
+def _order_record(night: Night, *, has_details: bool) -> dict[str, Any]:
+    """Put the decision first, and leave out what only a page of its own can show."""
+    record: dict[str, Any] = {"outcome": night.outcome, "night": night.name, "was_done": night.was_done}
+    record |= night.record
+    first = ["outcome", *(name for name in _DECISION if name in record)]
+    ordered = {name: record[name] for name in first}
+    ordered["refused_by"] = [gate["name"] for gate in record["gates"] if not gate["passed"]]
+    if record["metrics"]:
+        blend = record["origin"]["blend"]
+        ordered |= {"own_share": blend["share"], "num_rounds": blend["num_rounds"]}
+        ordered |= {"ap": record["metrics"]["ap"], "champion_ap": record["champion_metrics"]["ap"]}
+    ordered["is_simulated"] = bool(record["origin"].get("is_simulated"))
+    ordered["gates"] = record["gates"]
+    rest = {name: value for name, value in record.items() if name not in ordered}
+    return ordered | (rest if has_details else {})
+
+
 def _print_night(session: Session, night: Night, *, is_simulated: bool) -> None:
     if night.was_done:
         session.print(session.text("retrain.was_done", name=night.name), style="dim")
     session.print(describe_outcome(night.record, session.lang))
+    if night.record["gates"]:
+        _print_gates(session, night)
+    if night.folder is not None:
+        session.print(session.text("retrain.report", path=night.folder / f"report.{session.lang}.html"))
+    if is_simulated:
+        session.warn(SIMULATED, style="dim")
+
+
+def _print_gates(session: Session, night: Night) -> None:
     table = Table(box=None, pad_edge=False)
     for title in ("gate", "figure", "bound"):
         table.add_column(session.text(f"retrain.{title}"), justify="left" if title == "gate" else "right")
@@ -142,7 +182,3 @@ def _print_night(session: Session, night: Night, *, is_simulated: bool) -> None:
         figures = ["–" if gate[key] is None else f"{gate[key]:.4g}" for key in ("figure", "bound")]
         table.add_row(name, *figures, "✓" if gate["passed"] else "✗", note, style=None if gate["passed"] else "red")
     session.print(table)
-    if night.folder is not None:
-        session.print(session.text("retrain.report", path=night.folder / f"report.{session.lang}.html"))
-    if is_simulated:
-        session.warn(SIMULATED, style="dim")

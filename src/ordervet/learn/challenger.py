@@ -1,15 +1,24 @@
-"""Fit the challenger: trees on all mature orders, calibrated on what trees like them had not seen."""
+"""Fit the challenger: the merchant's own trees beside the starter's, a weighted sum of log-odds.
+
+Own trees are fitted on the past of each later part of the time, and asked about that part. How many rounds they take,
+and how much they weigh beside the starter, is what ranks those parts best; they weigh nothing where that is no better
+than the starter alone beyond noise. The calibration is fitted on the same scores, which no tree knew.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ordervet.errors import TrainingError
+from ordervet.learn.intervals import draw_weights
+from ordervet.learn.ranking import Ranking
 from ordervet.model import ForestPredictor, fit_calibration
 from ordervet.model.binned import BinnedOrders
+from ordervet.model.calibration import fit_log_odds, fit_logistic_calibration
 from ordervet.model.fit import MIN_MALICIOUS
+from ordervet.model.merge import merge_boosters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,45 +29,116 @@ if TYPE_CHECKING:
     from ordervet.model.binned import MatrixView
 
 _ROWS_AT_ONCE = 65_536
+#: Parts that the malicious orders are cut into before anything can be learned: one to fit on, one to measure on.
+MIN_PARTS = 2
+#: How much own trees may weigh, in log-odds, and the shares of the rounds asked for that are tried.
+SHARES = (0.15, 0.3, 0.5, 0.7, 0.85, 1.0)
+ROUND_SHARES = (0.125, 0.25, 0.5, 1.0)
+#: Fewer malicious orders than this are calibrated by two numbers, not by steps.
+_MIN_FOR_STEPS = 200
+_N_DRAWS, _LOWER = 60, 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Labelled orders, the oldest first, and what the starter says of them."""
+
+    view: MatrixView  # the merchant's own features
+    names: tuple[str, ...]  # of those
+    starter_raw: NDArray[np.float64]  # shape (n,), the starter's raw scores
+    is_malicious: NDArray[np.bool_]  # shape (n,)
+    weight: NDArray[np.int64]  # shape (n,), how many orders a row stands for
+    buyer: NDArray[np.int64]  # shape (n,), numbers from 0: what is drawn together
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """How much the two forests weigh."""
+
+    #: starter, own: weights of the raw scores
+    starter: float
+    own: float
+    share: float  # of the own trees in the sum of log-odds, 0 to 1
+    num_rounds: int  # of the own trees
+    #: ap, starter_ap: average precision on the later parts, of the sum and of the starter alone
+    ap: float
+    starter_ap: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Own trees, and how they and the starter's are put together."""
+
+    own_text: str  # LightGBM's text; empty where the own trees weigh nothing
+    blend: Blend
+    calibration: Curve  # of the sum
+
+    def write(self, starter_text: str, names: tuple[str, ...]) -> str:
+        """Write both forests as one, over features that hold those of both."""
+        return merge_boosters([(starter_text, self.blend.starter), *self._own()], names)
+
+    def _own(self) -> list[tuple[str, float]]:
+        return [(self.own_text, self.blend.own)] if self.own_text else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """One later part of the time, scored by trees that were fitted before it."""
+
+    rows: NDArray[np.int64]
+    own_raw: NDArray[np.float64]  # shape (n_rounds_tried, len(rows))
 
 
 def fit_challenger(
-    view: MatrixView,
-    names: tuple[str, ...],
-    is_malicious: NDArray[np.bool_],
-    weight: NDArray[np.int64],
-    settings: FitSettings,
-    *,
-    n_folds: int,
-    n_threads: int,
-    report_step: Callable[[str], None],
-) -> tuple[str, Curve]:
-    """Fit trees on all orders of `view`, the oldest first, and calibrate by cross-fitting over parts of the time.
+    known: Known, settings: FitSettings, *, n_folds: int, n_threads: int, report_step: Callable[[str], None]
+) -> Fitted:
+    """Fit own trees on all orders, and find their weight beside the starter on the later parts of the time.
 
-    Each part of the time is scored by trees that were fitted on the other parts; the calibration is fitted on all these
-    scores together. So the newest orders teach the trees, and no order calibrates trees that know it. `weight` is how
-    many orders a row stands for.
-
-    Returns
-    -------
-    LightGBM's text, and the calibration
-
-    Raises
-    ------
-    TrainingError
-        Too few malicious or innocent orders.
+    Parameters
+    ----------
+    known : with at least `MIN_PARTS` times `MIN_MALICIOUS` malicious orders
+    settings : LightGBM's; `num_rounds` is the most that are tried
+    n_folds : later parts of the time, fewer where there is too little malice for so many
+    n_threads : threads; the result does not depend on it
+    report_step : called with what is being done
     """
-    _check_classes(is_malicious, n_folds)
-    report_step(f"sorting {len(view):,} rows into bins")
-    binned = BinnedOrders(view, names, is_malicious, weight, settings, n_threads=n_threads)
-    fold = split_folds(is_malicious, n_folds)
-    raw = np.empty(len(view), np.float64)
-    for at in range(n_folds):
-        report_step(f"cross-fitting {at + 1} of {n_folds}")
-        inside, outside = np.flatnonzero(fold == at), np.flatnonzero(fold != at)
-        raw[inside] = predict_parts(ForestPredictor(binned.fit(outside)), view, inside, n_threads)
-    report_step(f"fitting on {len(view):,} rows")
-    return binned.fit(), fit_calibration(raw, is_malicious, weight)
+    report_step(f"sorting {len(known.view):,} rows into bins")
+    binned = BinnedOrders(known.view, known.names, known.is_malicious, known.weight, settings, n_threads=n_threads)
+    rounds = tuple(sorted({max(round(settings.num_rounds * share), 1) for share in ROUND_SHARES}))
+    later = _score_later_parts(known, binned, rounds, n_folds=n_folds, n_threads=n_threads, report_step=report_step)
+    blend = find_blend(known, later, rounds)
+    rows = np.concatenate([part.rows for part in later])
+    own_raw = np.concatenate([part.own_raw[rounds.index(blend.num_rounds)] for part in later])
+    raw = blend.starter * known.starter_raw[rows] + blend.own * own_raw
+    is_malicious, weight = known.is_malicious[rows], known.weight[rows]
+    has_many = int(is_malicious.sum()) >= _MIN_FOR_STEPS
+    calibration = (fit_calibration if has_many else fit_logistic_calibration)(raw, is_malicious, weight)
+    if blend.own == 0:
+        return Fitted("", blend, calibration)
+    report_step(f"fitting on {len(known.view):,} rows")
+    return Fitted(binned.fit_stages(None, (blend.num_rounds,))[0], blend, calibration)
+
+
+def find_blend(known: Known, later: list[_Later], rounds: tuple[int, ...]) -> Blend:
+    """Find the rounds and the weight of the own trees that rank the later parts best.
+
+    Both forests' raw scores are first brought to log-odds by one logistic curve each.
+    """
+    rows = np.concatenate([part.rows for part in later])
+    is_malicious, weight = known.is_malicious[rows], known.weight[rows]
+    _, of_starter = fit_log_odds(known.starter_raw[rows], is_malicious, weight)
+    alone = _measure(known, later, [known.starter_raw[part.rows] for part in later])
+    best = Blend(1.0, 0.0, 0.0, rounds[-1], alone, alone)
+    for at, num_rounds in enumerate(rounds):
+        _, of_own = fit_log_odds(np.concatenate([part.own_raw[at] for part in later]), is_malicious, weight)
+        for share in SHARES if of_own > 0 else ():
+            starter, own = (1 - share) * max(of_starter, 0.0), share * of_own
+            ap = _measure(known, later, _sum_up(known, later, at, starter, own))
+            if ap > best.ap:
+                best = Blend(starter, own, share, num_rounds, ap, alone)
+    if best.own > 0 and not _is_surely_better(known, later, rounds, best):
+        return Blend(1.0, 0.0, 0.0, rounds[-1], alone, alone)
+    return best
 
 
 def split_folds(is_malicious: NDArray[np.bool_], n_folds: int) -> NDArray[np.int64]:
@@ -79,12 +159,61 @@ def predict_parts(
     return np.concatenate([*parts, np.zeros(0)])
 
 
-def _check_classes(is_malicious: NDArray[np.bool_], n_folds: int) -> None:
-    n_malicious, n_innocent = int(is_malicious.sum()), int((~is_malicious).sum())
-    wanted = MIN_MALICIOUS * n_folds
-    if min(n_malicious, n_innocent) < wanted:
-        raise TrainingError(
-            f"{n_malicious:,} malicious and {n_innocent:,} innocent orders have mature labels, "
-            f"expected {wanted} of each or more",
-            hint="add verdicts: ordervet ingest VERDICTS --history DIR; or wait until more labels are mature",
+def _score_later_parts(
+    known: Known,
+    binned: BinnedOrders,
+    rounds: tuple[int, ...],
+    *,
+    n_folds: int,
+    n_threads: int,
+    report_step: Callable[[str], None],
+) -> list[_Later]:
+    n_parts = max(min(n_folds + 1, int(known.is_malicious.sum()) // MIN_MALICIOUS), MIN_PARTS)
+    fold = split_folds(known.is_malicious, n_parts)
+    later = []
+    for at in range(1, n_parts):
+        report_step(f"cross-fitting {at} of {n_parts - 1}")
+        past, rows = np.flatnonzero(fold < at), np.flatnonzero(fold == at)
+        texts = binned.fit_stages(past, rounds)
+        own = [predict_parts(ForestPredictor(text), known.view, rows, n_threads) for text in texts]
+        later.append(_Later(rows, np.stack(own)))
+    return later
+
+
+def _sum_up(known: Known, later: list[_Later], at: int, starter: float, own: float) -> list[NDArray[np.float64]]:
+    return [starter * known.starter_raw[part.rows] + own * part.own_raw[at] for part in later]
+
+
+def _measure(known: Known, later: list[_Later], raws: list[NDArray[np.float64]]) -> float:
+    """Return the mean of the parts' average precision, each weighted by its malicious orders."""
+    total = found = 0.0
+    for part, raw in zip(later, raws, strict=True):
+        weight = known.weight[part.rows].astype(np.float64)
+        n_malicious = float(weight[known.is_malicious[part.rows]].sum())
+        total += n_malicious
+        found += n_malicious * Ranking(raw, known.is_malicious[part.rows]).measure_ap(weight)
+    return found / total
+
+
+def _is_surely_better(known: Known, later: list[_Later], rounds: tuple[int, ...], blend: Blend) -> bool:
+    """Return whether a blend ranks better than the starter on most draws of whole buyers."""
+    rng = np.random.default_rng(0)
+    raws = _sum_up(known, later, rounds.index(blend.num_rounds), blend.starter, blend.own)
+    pairs = [
+        (
+            Ranking(raw, known.is_malicious[part.rows]),
+            Ranking(known.starter_raw[part.rows], known.is_malicious[part.rows]),
         )
+        for part, raw in zip(later, raws, strict=True)
+    ]
+    gains = []
+    for _ in range(_N_DRAWS):
+        drawn = draw_weights(known.buyer, rng)
+        gain = 0.0
+        for part, (one, other) in zip(later, pairs, strict=True):
+            weight = drawn[part.rows] * known.weight[part.rows]
+            n_malicious = float(weight[known.is_malicious[part.rows]].sum())
+            if n_malicious > 0:
+                gain += n_malicious * (one.measure_ap(weight) - other.measure_ap(weight))
+        gains.append(gain)
+    return float(np.quantile(gains, _LOWER)) > 0

@@ -78,17 +78,17 @@ def measure_category_psi(before: NDArray[np.uint64], now: NDArray[np.uint64]) ->
 
 
 def measure_attribution_drift(
-    challenger: Contender, champion: Contender | None, data: TrainingData, rows: NDArray[np.int64], n_threads: int
+    challenger: Contender, champion: Contender, data: TrainingData, rows: NDArray[np.int64], n_threads: int
 ) -> dict[str, Any]:
     """Compare the reasons and the leading features of two models on the newest orders that each finds riskiest.
 
     Returns
     -------
     ``reasons``: per reason code, the share of each model's riskiest orders that have it; ``features``: those whose mean
-    absolute contribution differs most, log-odds; without a champion its columns are 0
+    absolute contribution differs most, log-odds
     """
     ours, ours_strength = _explain(challenger, data, rows, n_threads)
-    theirs, their_strength = _explain(champion, data, rows, n_threads) if champion else (Counter(), {})
+    theirs, their_strength = _explain(champion, data, rows, n_threads)
     codes = sorted(set(ours) | set(theirs), key=lambda code: (-max(ours[code], theirs[code]), code))
     names = sorted(
         set(ours_strength) | set(their_strength),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ordervet.contract.files.outputs import drop_nan
+from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
 from ordervet.learn.intervals import draw_intervals
 from ordervet.learn.ranking import Ranking
 
@@ -64,6 +65,47 @@ def check_gain(
         return Gate(name, gain["low"], margin, gain["low"] > margin, "gain", gain)
     least = 0.0 - max_loss  # NOT: -max_loss, which writes a bound of -0
     return Gate(name, gain["gain"], least, gain["gain"] >= least, "gain_over_old", gain)
+
+
+def check_policy(
+    flags: NDArray[np.bool_],
+    champion_flags: NDArray[np.bool_],
+    champion_raw: NDArray[np.float64],
+    holdout: Holdout,
+    *,
+    max_recall_loss: float,
+    alerts_times: float,
+) -> list[Gate]:
+    """Check what the policy would do by the new probabilities: catch as much as before, and not alert on far more.
+
+    A champion that alerts on more than the challenger does, and on more than `FLAGS_PER_MALICIOUS` for each malicious
+    order, is held to its riskiest so many: a catch by alerting on everything is none. A model by which nothing at all
+    is flagged does not pass.
+
+    Parameters
+    ----------
+    flags, champion_flags : shape (n,), what the policy would not pass by either model
+    champion_raw : shape (n,), the champion's ranking
+    holdout : orders that neither was fitted on
+    max_recall_loss : how much less of the malice may be caught
+    alerts_times : at most so many times the champion's alerts, or `FLAGS_PER_MALICIOUS` for each malicious order
+    """
+    weight = holdout.weight.astype(np.float64)
+    is_malicious, n_orders = holdout.is_malicious, float(weight.sum())
+    n_malicious, n_alerts = float(weight[is_malicious].sum()), float(weight[flags].sum())
+    n_before, room = float(weight[champion_flags].sum()), FLAGS_PER_MALICIOUS * n_malicious
+    recall = float(weight[flags & is_malicious].sum()) / n_malicious
+    before = float(weight[champion_flags & is_malicious].sum()) / n_malicious
+    most = max(n_alerts, room)
+    if n_before > most:
+        before = min(before, Ranking(champion_raw, is_malicious).measure_at(most / n_orders, weight)[0])
+    bound = alerts_times * max(n_before, room)
+    values = {"recall": recall, "before": before, "rate": n_alerts / n_orders, "rate_before": n_before / n_orders}
+    lost = before - recall
+    return [
+        Gate("policy_recall", lost, max_recall_loss, lost <= max_recall_loss and n_alerts > 0, "policy", values),
+        Gate("policy_alerts", n_alerts / n_orders, bound / n_orders, n_alerts <= bound, "policy", values),
+    ]
 
 
 def check_calibration(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ordervet.learn.promotion import Lookalikes
     from ordervet.policy import Policy
 
-PROMOTED, REFUSED, RESCALED = "promoted", "refused", "rescaled"
+PROMOTED, REFUSED, RESCALED, WAITING = "promoted", "refused", "rescaled", "waiting"
 WOULD_PROMOTE, WOULD_REFUSE = "would promote", "would refuse"
 
 
@@ -40,8 +40,8 @@ class Night:
     """What a night came to."""
 
     name: str  # of its folder
-    #: "promoted", "refused", or "rescaled": refused, and the serving model's risk score fitted again; in a dry run
-    #: "would promote" or "would refuse"
+    #: "promoted", "refused", "rescaled" (refused, and the serving model's risk score fitted again) or "waiting" (too
+    #: little to learn from: the record's ``missing``); in a dry run "would promote", "would refuse" or "waiting"
     outcome: str
     was_done: bool  # the same night was done before, and nothing was done now
     record: dict[str, Any]  # everything the report shows, as plain values
@@ -78,8 +78,6 @@ def run_night(
 
     Raises
     ------
-    TrainingError
-        There is not enough to learn from.
     HistoryError
         The history cannot be read.
     ModelError
@@ -92,7 +90,7 @@ def run_night(
     name = records.name_night(slices.until_us, _describe_content(task, slices))
     if dry_run:
         _, record = decide_promotion(task, slices, None)
-        outcome = WOULD_PROMOTE if record["passed"] else WOULD_REFUSE
+        outcome = WAITING if record["missing"] else WOULD_PROMOTE if record["passed"] else WOULD_REFUSE
         return Night(name, outcome, was_done=False, record=record, folder=None)
     with records.hold_night_lock(models):
         return _run(task, slices, models / records.NIGHTS / name)
@@ -126,10 +124,13 @@ def _describe_content(task: Task, slices: HistorySlices) -> dict[str, str]:
 
 def _carry_out(models: Path, folder: Path, decision: dict[str, Any]) -> Night:
     """Do what was decided; every step can be repeated."""
-    outcome, serve_id = REFUSED, decision["serve_id"]
+    outcome = WAITING if decision["missing"] else REFUSED
+    starter_id, serve_id = decision["starter_id"], decision["serve_id"]
+    if starter_id is not None and read_live_id(models) is None:
+        promote_model(models, starter_id, why=f"night {folder.name}: the starter serves first")
     if serve_id is not None:
         live = read_live_id(models)
-        if live in (decision["live_id"], serve_id, None):
+        if live in (decision["live_id"], starter_id, serve_id, None):
             promote_model(models, serve_id, why=f"night {folder.name}")
             outcome = PROMOTED if decision["passed"] else RESCALED
         else:

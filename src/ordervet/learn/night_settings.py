@@ -107,6 +107,10 @@ class GateBounds(_Part):
     history_margin: float = 0.0
     max_champion_days: Days = 14.0  # a champion older than this is replaced by a challenger that is not worse
     max_loss: Share = 0.0  # "not worse" is a gain, as measured, of at least minus this
+    #: policy_recall: how much less of the malice the policy may catch by the new probabilities
+    policy_recall_loss: Share = 0.02
+    #: policy_alerts: at most so many times the champion's alerts, or one and a quarter for each malicious order
+    policy_alerts_times: Annotated[float, Ge(1)] = 1.5
     #: alert rate at which the money caught is measured, or 1.25 times the share of malice where that is more
     money_rate: Share = 0.02
     calibration_error: Share = 0.02  # expected calibration error

@@ -9,6 +9,8 @@ _HELP = {
     "ordervet_retrain_cut_off_seconds": "Cut-off of the last night, Unix time.",
     "ordervet_retrain_finished_seconds": "When the last night was finished, Unix time.",
     "ordervet_retrain_passed": "1 when the challenger passed every gate.",
+    "ordervet_retrain_waiting": "1 when there was too little to learn from.",
+    "ordervet_retrain_missing": "How much is missing of what it takes to learn.",
     "ordervet_retrain_gate_passed": "1 when the challenger passed the gate.",
     "ordervet_retrain_gate_figure": "What the gate measured.",
     "ordervet_retrain_metric": "Figures on later, mature orders, of the new and of the serving model.",
@@ -24,10 +26,13 @@ def build_metrics(record: dict[str, Any], *, is_dry_run: bool) -> str:
     if not is_dry_run:
         samples["ordervet_retrain_finished_seconds"].append(({}, _read_seconds(record["finished_at"])))
     samples["ordervet_retrain_passed"].append(({}, float(record["passed"])))
+    samples["ordervet_retrain_waiting"].append(({}, float(bool(record["missing"]))))
+    for each in record["missing"]:
+        samples["ordervet_retrain_missing"].append(({"what": each["what"]}, float(each["need"] - each["have"])))
     for gate in record["gates"]:
         samples["ordervet_retrain_gate_passed"].append(({"gate": gate["name"]}, float(gate["passed"])))
         samples["ordervet_retrain_gate_figure"].append(({"gate": gate["name"]}, gate["figure"]))
-    for model, measured in (("new", record["metrics"]), ("serving", record["champion_metrics"] or {})):
+    for model, measured in (("new", record["metrics"] or {}), ("serving", record["champion_metrics"] or {})):
         for name in ("ap", "auc", "money", "calibration_error"):
             samples["ordervet_retrain_metric"].append(({"model": model, "metric": name}, measured.get(name)))
     for part in ("score", "channel"):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import tempfile
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +14,21 @@ import numpy as np
 
 from ordervet.contract.files.outputs import drop_nan
 from ordervet.entities import load_key
-from ordervet.errors import ModelError, TrainingError
+from ordervet.errors import ModelError
 from ordervet.learn import gates, records
-from ordervet.learn.challenger import fit_challenger, predict_parts
+from ordervet.learn.challenger import MIN_PARTS, Known, fit_challenger, predict_parts
 from ordervet.learn.drift import measure_attribution_drift
 from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS, label_mature_orders, measure_maturity
 from ordervet.learn.train import find_own_columns, format_time
 from ordervet.learn.training_data import plan_training_data, replay_training_data
 from ordervet.learn.trial import WATCHED, Contender, fit_scale, hold_trial, measure_standing_change, split_parts
-from ordervet.model import ForestPredictor, Model, fit_risk_scale, load_serving_model
+from ordervet.model import ForestPredictor, Model, load_serving_model, load_starter
 from ordervet.model.binned import BinnedOrders, MatrixView
+from ordervet.model.calibration import FLAT_SCALE
+from ordervet.model.fit import MIN_MALICIOUS
 from ordervet.model.kinds import fit_kinds, measure_kinds
 from ordervet.model.registry import read_live_id
+from ordervet.model.starter import ranks_as_starter, scale_starter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 
     from ordervet.features import FeatureSpec
     from ordervet.history.slices import HistorySlices, Timeline
+    from ordervet.learn.challenger import Blend
     from ordervet.learn.labels import Labels
     from ordervet.learn.night_settings import NightSettings
     from ordervet.learn.training_data import TrainingData
@@ -66,64 +71,105 @@ class Task:
 def decide_promotion(task: Task, slices: HistorySlices, work: Path | None) -> tuple[list[Model], dict[str, Any]]:
     """Learn a challenger and try it.
 
-    Where `work` is a folder, what took long is kept there for a run that takes over.
+    The champion is what serves, and before the first promotion the bundled starter, with a risk score of the merchant's
+    own quiet days. Where `work` is a folder, what took long is kept there for a run that takes over.
 
     Returns
     -------
-    the challenger, its gates in its manifest, and, where the champion's score is rescaled, the champion with it; and
-    everything the report shows: ``passed``, and ``serve_id``, the model that is to serve, or None to change nothing
-
-    Raises
-    ------
-    TrainingError
-        There is not enough to learn from.
+    the models to register: the challenger, its gates in its manifest, and, where the champion's scale is made or made
+    again, the champion with it; and everything the report shows: ``passed``; ``starter_id``, what is to serve where
+    nothing does; ``serve_id``, the model that is to serve then, or None to change nothing; ``missing``, what there is
+    too little of to learn from, and then there is no challenger
     """
-    settings, n_threads = task.settings, task.n_threads
+    settings = task.settings
     labels = label_mature_orders(slices.timeline, as_of_us=task.as_of_us, maturity=settings.maturity)
     live_id = read_live_id(task.models)
     champion_model, faults = _load_champion(task.models)
-    both = _unite_specs(task.spec, champion_model)
-    names = both.names
+    both = _unite_specs(task.spec, load_starter(), champion_model)
     data = _gather_training_data(task, slices, labels, both, work)
     parts = split_parts(data, as_of_us=task.as_of_us, settings=settings)
-    _check_parts(data, parts, settings)
-    champion = Contender.of(champion_model, names) if champion_model else None
+    installed = _scale_starter(task, data, parts, both.names) if live_id is None else None
+    champion_model = installed or champion_model
+    champion = Contender.of(champion_model, both.names)
+    record = {
+        "as_of": format_time(task.as_of_us),
+        "champion_id": champion_model.model_id,
+        "is_starter": ranks_as_starter(champion_model),
+        "live_id": live_id,
+        "starter_id": installed.model_id if installed else None,
+        "champion_faults": faults,
+        "counts": {part: len(getattr(parts, part)) for part in parts.__slots__},
+        "label_flow": _measure_flow(slices.timeline, labels, task.as_of_us),
+        "maturity_curve": measure_maturity(slices.timeline, labels),
+        "order_days": settings.maturity.order_days,
+        "missing": _find_missing(slices.timeline, labels, data, parts, task),
+    }
+    if record["missing"]:
+        rescaled = None if installed else _rescale_champion(task, champion, data, parts, [])
+        made = [each for each in (installed, rescaled) if each]
+        return made, drop_nan(record | _describe_wait(task, slices, data, rescaled))
+    return _try_challenger(task, slices, data, parts, both.names, champion, installed, record)
+
+
+def _try_challenger(
+    task: Task,
+    slices: HistorySlices,
+    data: TrainingData,
+    parts: Parts,
+    names: tuple[str, ...],
+    champion: Contender,
+    installed: Model | None,
+    record: dict[str, Any],
+) -> tuple[list[Model], dict[str, Any]]:
+    settings, n_threads = task.settings, task.n_threads
     model = _fit(task, slices, data, parts, names)
     challenger = Contender.of(model, names)
     own_raw = _score_by_own_columns(task, data, parts)
     task.report_step("measuring")
     trial = hold_trial(
-        challenger, champion, data, parts, names=names, own_raw=own_raw, settings=settings,
-        n_threads=n_threads, is_champion_old=_is_old(champion_model, task.as_of_us, settings),
+        challenger, champion, data, parts, names=names,
+        known_names=frozenset((*champion.model.spec.names, *load_starter().spec.names)), own_raw=own_raw,
+        settings=settings, policy=task.policy,
+        n_threads=n_threads, is_champion_old=_is_old(champion.model, task.as_of_us, settings),
     )  # fmt: skip
     task.report_step("measuring look-alikes")
     ours = task.measure_lookalikes(model) if task.measure_lookalikes else None
-    theirs = _find_champions_lookalikes(champion_model, task.measure_lookalikes)
+    theirs = _find_champions_lookalikes(champion.model, task.measure_lookalikes)
     verdicts = [*trial.gates, gates.check_lookalikes(*((each or {}).get("rows") for each in (ours, theirs)))]
-    metrics = trial.metrics | _measure_kinds(model, data, parts)
+    metrics = trial.metrics | _measure_kinds(challenger, data, parts)
     model = replace(model, metrics=drop_nan(metrics | {"gates": _describe_gates(verdicts), "lookalikes": ours}))
     passed = all(gate.passed for gate in verdicts)
-    rescaled = None if passed else _rescale_champion(task, champion, data, parts, verdicts)
+    rescaled = None if passed or installed else _rescale_champion(task, champion, data, parts, verdicts)
     serves = model if passed else rescaled
-    record = {
+    record |= {
         "passed": passed,
         "serve_id": serves.model_id if serves else None,
-        "as_of": format_time(task.as_of_us),
         "model_id": model.model_id,
-        "champion_id": champion_model.model_id if champion_model else None,
-        "live_id": live_id,
-        "champion_faults": faults,
-        "features_gone": _find_dropped(task.spec, champion_model),
+        "features_gone": [name for name in champion.model.spec.names if name not in model.spec.names],
         "origin": model.origin,
-        "counts": {part: len(getattr(parts, part)) for part in parts.__slots__},
-        "label_flow": _measure_flow(slices.timeline, labels, task.as_of_us),
-        "maturity_curve": measure_maturity(slices.timeline, labels),
-        "order_days": settings.maturity.order_days,
         "attribution_drift": measure_attribution_drift(challenger, champion, data, parts.fresh, n_threads),
     }
-    return [model, *([rescaled] if rescaled else [])], drop_nan(
-        record | _describe_trial(trial, verdicts, settings.gates.expected)
-    )
+    made = [model, *(each for each in (installed, rescaled) if each)]
+    return made, drop_nan(record | _describe_trial(trial, verdicts, settings.gates.expected))
+
+
+def _describe_wait(task: Task, slices: HistorySlices, data: TrainingData, rescaled: Model | None) -> dict[str, Any]:
+    """Describe a night on which nothing could be learned."""
+    return {
+        "passed": False,
+        "serve_id": rescaled.model_id if rescaled else None,
+        "model_id": None,
+        "features_gone": [],
+        "origin": _describe_history(task, slices) | {"n_labelled": int(data.plan.weight.sum())},
+        "attribution_drift": None,
+        "gates": [],
+        "metrics": None,
+        "champion_metrics": None,
+        "drift": [],
+        "score_psi": None,
+        "channel_psi": None,
+        "us_per_order": None,
+    }
 
 
 def _describe_trial(trial: Trial, verdicts: list[gates.Gate], expected: tuple[str, ...]) -> dict[str, Any]:
@@ -147,31 +193,64 @@ def _describe_trial(trial: Trial, verdicts: list[gates.Gate], expected: tuple[st
     }
 
 
-def _load_champion(models: Path) -> tuple[Model | None, list[str]]:
-    """Load what serves, and say what is wrong with models that should; one that cannot be loaded is no champion."""
+def _load_champion(models: Path) -> tuple[Model, list[str]]:
+    """Load what serves, and say what is wrong with models that should; where none can, the starter."""
+    if read_live_id(models) is None:
+        return load_starter(), []
     try:
         return load_serving_model(models)
     except ModelError as error:
-        return None, [error.message] if read_live_id(models) else []
+        return load_starter(), [error.message]
 
 
-def _find_dropped(spec: FeatureSpec, champion: Model | None) -> list[str]:
-    """Find the champion's features that the challenger does without."""
-    return [name for name in champion.spec.names if name not in spec.names] if champion else []
+def _scale_starter(task: Task, data: TrainingData, parts: Parts, names: tuple[str, ...]) -> Model | None:
+    """Give the starter the risk score of the merchant's own quiet days; None where there are none yet."""
+    if len(parts.scale) == 0:
+        return None
+    raw = Contender.of(load_starter(), names).predict(data, parts.scale, task.n_threads)
+    return scale_starter(raw, as_of=format_time(task.as_of_us))
 
 
-def _unite_specs(spec: FeatureSpec, champion: Model | None) -> FeatureSpec:
-    """Return the features of both models and those that gates look at, the challenger's first.
+def _find_missing(
+    timeline: Timeline, labels: Labels, data: TrainingData, parts: Parts, task: Task
+) -> list[dict[str, Any]]:
+    """List what there is too little of to learn from: what, how much there is, what it takes, in how many days.
 
-    What the history does not know of the champion's stays empty.
+    The days are None where they cannot be told, such as where no verdict has come yet.
     """
-    other = champion.spec if champion else spec
-    return replace(
-        spec,
-        names=_join(_join(spec.names, other.names), WATCHED if "buyer" in spec.entities else ()),
-        entities=_join(spec.entities, other.entities),
-        numbers=_join(spec.numbers, other.numbers),
-    )
+    maturity, label = task.settings.maturity, data.plan.label
+    known_us = task.as_of_us - int(timeline.order_seen_at.min(initial=task.as_of_us))
+    n_days = known_us / DAY_US
+    needed_days = maturity.order_days + task.settings.learning.holdout_days
+    needed = MIN_PARTS * MIN_MALICIOUS
+    per_day = int((labels.verdict == MALICIOUS).sum()) / max(n_days, 1.0)
+    n_malicious = int((label[parts.train] == MALICIOUS).sum())
+    found = [
+        ("days", int(n_days), math.ceil(needed_days), max(needed_days - n_days, 0.0)),
+        ("malicious", n_malicious, needed, (needed - n_malicious) / per_day if per_day else None),
+        ("innocent", int((label[parts.train] == INNOCENT).sum()), needed, None),
+        ("later_malicious", int((label[parts.holdout] == MALICIOUS).sum()), 1, 1 / per_day if per_day else None),
+        ("newest_orders", len(parts.reference), 1, None),
+    ]
+    first = max(needed_days - n_days, 0.0)
+    return [
+        {"what": what, "have": have, "need": need, "days": None if days is None else math.ceil(max(days, first))}
+        for what, have, need, days in found
+        if have < need
+    ]
+
+
+def _unite_specs(spec: FeatureSpec, *models: Model) -> FeatureSpec:
+    """Return the features of the history, of models, and those that gates look at, the history's first.
+
+    What the history does not know of a model's stays empty.
+    """
+    names, entities, numbers = spec.names, spec.entities, spec.numbers
+    for model in models:
+        names, entities = _join(names, model.spec.names), _join(entities, model.spec.entities)
+        numbers = _join(numbers, model.spec.numbers)
+    watched = WATCHED if "buyer" in spec.entities else ()
+    return replace(spec, names=_join(names, watched), entities=entities, numbers=numbers)
 
 
 def _join(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
@@ -197,34 +276,27 @@ def _gather_training_data(
     return data
 
 
-def _check_parts(data: TrainingData, parts: Parts, settings: NightSettings) -> None:
-    n_malicious = int((data.plan.label[parts.holdout] == MALICIOUS).sum())
-    if n_malicious == 0 or len(parts.reference) == 0:
-        raise TrainingError(
-            f"the newest {settings.learning.holdout_days} mature days hold {n_malicious} malicious orders and the "
-            f"newest {settings.learning.reference_days} days {len(parts.reference):,} orders, expected some of both",
-            hint="add the newest orders and verdicts: ordervet ingest FILE... --history DIR",
-        )
-
-
 def _fit(task: Task, slices: HistorySlices, data: TrainingData, parts: Parts, names: tuple[str, ...]) -> Model:
-    spec, settings, n_threads = task.spec, task.settings, task.n_threads
+    settings, n_threads, starter = task.settings, task.n_threads, load_starter()
     plan, rows = data.plan, parts.train
-    columns = np.arange(len(spec.names))  # NOTE: the challenger's features come first, see _unite_specs
     is_malicious = plan.label[rows] == MALICIOUS
-    view = MatrixView(data.features, rows, columns)
-    text, calibration = fit_challenger(
-        view, spec.names, is_malicious, plan.weight[rows], settings.fit, n_folds=settings.learning.n_folds,
-        n_threads=n_threads, report_step=task.report_step,
-    )  # fmt: skip
-    unscaled = Model(text, spec, calibration, fit_risk_scale(np.zeros(1)), {}, {})
+    known = Known(
+        view=MatrixView(
+            data.features, rows, np.arange(len(task.spec.names))
+        ),  # NOTE: they come first, see _unite_specs
+        names=task.spec.names,
+        starter_raw=Contender.of(starter, names).predict(data, rows, n_threads),
+        is_malicious=is_malicious,
+        weight=plan.weight[rows],
+        buyer=data.buyer[rows],
+    )
+    fitted = fit_challenger(
+        known, settings.fit, n_folds=settings.learning.n_folds, n_threads=n_threads, report_step=task.report_step
+    )
+    spec = _choose_spec(task.spec, starter.spec, fitted.blend)
+    unscaled = Model(fitted.write(starter.booster_text, spec.names), spec, fitted.calibration, FLAT_SCALE, {}, {})
     scale = fit_scale(Contender.of(unscaled, names), data, parts.scale, n_threads)
-    origin = task.about | {
-        "as_of": format_time(task.as_of_us),
-        "key_id": load_key().key_id,
-        "history_version": slices.version,
-        "history_digest": slices.timeline.digest,
-        "n_orders": len(slices.timeline.order_id),
+    origin = _describe_history(task, slices) | {
         "n_labelled": int(plan.weight.sum()),
         "n_fitted": int(plan.weight[rows].sum()),
         "n_fitted_rows": len(rows),
@@ -232,17 +304,48 @@ def _fit(task: Task, slices: HistorySlices, data: TrainingData, parts: Parts, na
         "n_malicious": int(is_malicious.sum()),
         "first_order_at": format_time(int(data.seen_at[rows].min())),
         "last_order_at": format_time(int(data.seen_at[parts.holdout].max())),
-        "maturity_days": settings.maturity.order_days,
         "seed": settings.fit.seed,
         "settings": settings.fit.model_dump(mode="json"),
-        "settings_hash": settings.hash,
-        "policy_id": task.policy.policy_id,
+        "blend": asdict(fitted.blend) | {"starter_id": starter.model_id},
         "versions": {each: importlib.metadata.version(each) for each in ("ordervet", "lightgbm", "numpy")},
     }
     task.report_step("fitting the model of kinds")
-    malicious = np.flatnonzero(is_malicious)
-    kinds = fit_kinds(view.take(malicious), data.kind[rows[malicious]], spec.names, settings.fit, n_threads=n_threads)
+    malicious = rows[is_malicious]
+    view = MatrixView(data.features, malicious, _find_columns(spec.names, names))
+    kinds = fit_kinds(view.take(slice(None)), data.kind[malicious], spec.names, settings.fit, n_threads=n_threads)
     return replace(unscaled, risk_scale=scale, origin=origin, kinds=kinds)
+
+
+def _describe_history(task: Task, slices: HistorySlices) -> dict[str, Any]:
+    return task.about | {
+        "as_of": format_time(task.as_of_us),
+        "key_id": load_key().key_id,
+        "history_version": slices.version,
+        "history_digest": slices.timeline.digest,
+        "n_orders": len(slices.timeline.order_id),
+        "maturity_days": task.settings.maturity.order_days,
+        "settings_hash": task.settings.hash,
+        "policy_id": task.policy.policy_id,
+    }
+
+
+def _choose_spec(own: FeatureSpec, starter: FeatureSpec, blend: Blend) -> FeatureSpec:
+    """Return the features that a sum asks for."""
+    if blend.starter == 0:
+        return own
+    if blend.own == 0:
+        return replace(starter, time_zone=own.time_zone)
+    return replace(
+        own,
+        names=_join(own.names, starter.names),
+        entities=_join(own.entities, starter.entities),
+        numbers=_join(own.numbers, starter.numbers),
+    )
+
+
+def _find_columns(wanted: tuple[str, ...], names: tuple[str, ...]) -> NDArray[np.int64]:
+    position = {name: at for at, name in enumerate(names)}
+    return np.array([position[name] for name in wanted], np.int64)
 
 
 def _score_by_own_columns(task: Task, data: TrainingData, parts: Parts) -> NDArray[np.float64] | None:
@@ -261,41 +364,43 @@ def _score_by_own_columns(task: Task, data: TrainingData, parts: Parts) -> NDArr
     return predict_parts(ForestPredictor(binned.fit()), held, np.arange(len(held)), task.n_threads)
 
 
-def _is_old(champion: Model | None, as_of_us: int, settings: NightSettings) -> bool:
-    """Return whether the champion was made too long ago; one that does not say when is old."""
-    made = champion.origin.get("as_of") if champion else None
+def _is_old(champion: Model, as_of_us: int, settings: NightSettings) -> bool:
+    """Return whether the champion was made too long ago; one that does not say when is old, the starter never."""
+    if ranks_as_starter(champion):
+        return False
+    made = champion.origin.get("as_of")
     if not isinstance(made, str):
         return True
     made_us = int(np.datetime64(made.removesuffix("Z"), "us").astype(np.int64))
     return as_of_us - made_us > settings.gates.max_champion_days * DAY_US
 
 
-def _find_champions_lookalikes(champion: Model | None, measure: Lookalikes | None) -> dict[str, Any] | None:
+def _find_champions_lookalikes(champion: Model, measure: Lookalikes | None) -> dict[str, Any] | None:
     """Take them from its manifest, or measure them."""
-    if champion is None or measure is None:
+    if measure is None:
         return None
     known = champion.metrics.get("lookalikes")
     return known if isinstance(known, dict) else measure(champion)
 
 
-def _measure_kinds(model: Model, data: TrainingData, parts: Parts) -> dict[str, Any]:
+def _measure_kinds(challenger: Contender, data: TrainingData, parts: Parts) -> dict[str, Any]:
     """Measure on the holdout how often the kind that the second model names is right."""
-    if model.kinds is None:
+    if challenger.model.kinds is None:
         return {}
     rows = parts.holdout[data.plan.label[parts.holdout] == MALICIOUS]
-    features = np.ascontiguousarray(data.features[rows, : len(model.spec.names)])
-    return {"kinds": measure_kinds(model.kinds, features, data.kind[rows])}
+    features = np.ascontiguousarray(data.features[np.ix_(rows, challenger.columns)])
+    return {"kinds": measure_kinds(challenger.model.kinds, features, data.kind[rows])}
 
 
 def _rescale_champion(
-    task: Task, champion: Contender | None, data: TrainingData, parts: Parts, verdicts: list[gates.Gate]
+    task: Task, champion: Contender, data: TrainingData, parts: Parts, verdicts: list[gates.Gate]
 ) -> Model | None:
     """Fit the champion's risk score again where its thresholds no longer alert what they stand for.
 
     Only the scale changes, never the ranking. Nothing is fitted to contaminated data.
     """
     is_contaminated = any(not gate.passed and gate.name in _CONTAMINATION_GATES for gate in verdicts)
-    if champion is None or is_contaminated or len(parts.scale) == 0:
+    if is_contaminated or len(parts.scale) == 0:
         return None
     bounds = task.settings.gates
     change = measure_standing_change(champion, data, parts.scale, bounds, task.n_threads)

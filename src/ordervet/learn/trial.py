@@ -17,6 +17,7 @@ from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS
 from ordervet.learn.ranking import ALERT_RATES, Holdout, Ranking
 from ordervet.model import ForestPredictor, Predictor, fit_risk_scale
 from ordervet.model.binned import MatrixView
+from ordervet.policy import ACTIONS, Action, decide
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from ordervet.learn.night_settings import GateBounds, NightSettings
     from ordervet.learn.training_data import TrainingData
     from ordervet.model import Curve, Model
+    from ordervet.policy import Policy
 
+_PASS = ACTIONS.index(Action.PASS)
 _N_SELF_CHECK = 2_000
 _N_TIMED = 4_096
 _N_KNOWN = "buyer__count__order__90d"
@@ -76,7 +79,7 @@ class Trial:
     """What was measured."""
 
     metrics: dict[str, Any]  # of the challenger on the holdout
-    champion_metrics: dict[str, Any] | None  # of the champion there; None without one
+    champion_metrics: dict[str, Any]  # of the champion there
     gates: list[Gate]  # verdicts
     drift: list[FeatureDrift]  # per feature, the most drifted first
     #: score_psi, channel_psi: of the challenger's raw score and of the channels
@@ -112,26 +115,30 @@ def split_parts(data: TrainingData, *, as_of_us: int, settings: NightSettings) -
 
 def hold_trial(
     challenger: Contender,
-    champion: Contender | None,
+    champion: Contender,
     data: TrainingData,
     parts: Parts,
     *,
     names: tuple[str, ...],
+    known_names: frozenset[str],
     own_raw: NDArray[np.float64] | None,
     is_champion_old: bool,
     settings: NightSettings,
+    policy: Policy,
     n_threads: int,
 ) -> Trial:
-    """Measure a challenger, beside the champion where there is one.
+    """Measure a challenger beside the champion.
 
     `own_raw` are scores of the holdout by trees fitted like the challenger's on the order's own columns alone, None
-    where there is only one sort of columns. Only `us_per_order` depends on the machine.
+    where there is only one sort of columns. `known_names` are features that are nothing new.
+    Only `us_per_order` depends on the machine.
     """
     bounds = settings.gates
     holdout = _take_holdout(data, parts.holdout)
     raw = challenger.predict(data, parts.holdout, n_threads)
     p = challenger.model.calibration(raw)
-    champion_raw = champion.predict(data, parts.holdout, n_threads) if champion else None
+    champion_raw = champion.predict(data, parts.holdout, n_threads)
+    champion_p = champion.model.calibration(champion_raw)
     gains = _measure_gains(raw, champion_raw, holdout, settings)
     # NOTE: the challenger's features are the first columns.
     drift = _measure_drift(data, parts, challenger.model.spec.names)
@@ -139,9 +146,13 @@ def hold_trial(
     verdicts = [
         *(
             gates.check_gain(
-                name, gains.get(name), margin=margin, is_champion_old=is_champion_old, max_loss=bounds.max_loss
+                name, gains[name], margin=margin, is_champion_old=is_champion_old, max_loss=bounds.max_loss
             )
             for name, margin in (("ap_gain", bounds.ap_margin), ("money_gain", bounds.money_margin))
+        ),
+        *gates.check_policy(
+            _flag(policy, p, holdout), _flag(policy, champion_p, holdout), champion_raw, holdout,
+            max_recall_loss=bounds.policy_recall_loss, alerts_times=bounds.policy_alerts_times,
         ),
         *gates.check_skill(raw, own_raw, holdout, bounds, seed=settings.seed),
         *gates.check_calibration(
@@ -154,7 +165,7 @@ def hold_trial(
         gates.check_at_most("self_check", _count_differing(challenger, data, parts.holdout), 0.0),
         *gates.check_features(
             drift,
-            [name for name in challenger.model.spec.names if champion and name not in champion.model.spec.names],
+            [name for name in challenger.model.spec.names if name not in known_names],
             psi=bounds.drift, constant_share=bounds.constant_share,
             varied_share=bounds.varied_share, expected=bounds.expected,
         ),
@@ -165,11 +176,7 @@ def hold_trial(
     scores = [challenger.predict(data, rows, n_threads) for rows in (_before(parts), parts.fresh)]
     return Trial(
         metrics=measure_holdout(raw, p, holdout, money_rate=rate) | {"gains": gains},
-        champion_metrics=measure_holdout(
-            champion_raw, champion.model.calibration(champion_raw), holdout, money_rate=rate
-        )
-        if champion and champion_raw is not None
-        else None,
+        champion_metrics=measure_holdout(champion_raw, champion_p, holdout, money_rate=rate),
         gates=verdicts,
         drift=sorted(drift, key=lambda each: (-each.psi, each.name)),
         score_psi=measure_psi(*scores),
@@ -253,11 +260,16 @@ def _take_holdout(data: TrainingData, rows: NDArray[np.int64]) -> Holdout:
     )
 
 
+def _flag(policy: Policy, p: NDArray[np.float64], holdout: Holdout) -> NDArray[np.bool_]:
+    """Return which orders the policy would not pass, by their probability alone, however many the desk can look at."""
+    bands = policy.model_copy(update={"capacity": None})
+    flags: NDArray[np.bool_] = decide(bands, p, amount_minor=holdout.amount_minor).actions != _PASS
+    return flags
+
+
 def _measure_gains(
-    raw: NDArray[np.float64], champion_raw: NDArray[np.float64] | None, holdout: Holdout, settings: NightSettings
+    raw: NDArray[np.float64], champion_raw: NDArray[np.float64], holdout: Holdout, settings: NightSettings
 ) -> dict[str, dict[str, float]]:
-    if champion_raw is None:
-        return {}
     bounds = settings.gates
     one, other = Ranking(raw, holdout.is_malicious), Ranking(champion_raw, holdout.is_malicious)
     rate = _find_money_rate(holdout, bounds)
@@ -340,7 +352,7 @@ def _check_alert_rate(
 
 
 def _check_verdicts(
-    champion: Contender | None,
+    champion: Contender,
     data: TrainingData,
     rows: NDArray[np.int64],
     settings: NightSettings,
@@ -348,7 +360,7 @@ def _check_verdicts(
 ) -> Gate:
     bounds = settings.gates
     found = []
-    if champion is not None and len(rows):
+    if len(rows):
         raw = champion.predict(data, rows, n_threads)
         is_risky = champion.model.risk_scale(raw) >= bounds.review_score
         is_malicious, channel = data.plan.verdict[rows] == MALICIOUS, data.channel[rows]

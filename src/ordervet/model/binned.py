@@ -87,19 +87,25 @@ class BinnedOrders:
         ).construct()  # fmt: skip
 
     def fit(self, rows: NDArray[np.int64] | None = None) -> str:
-        """Fit the trees and give them as LightGBM's text, the same bytes on any number of threads.
+        """Fit as many trees as the settings ask for, see `fit_stages`."""
+        return self.fit_stages(rows, (self._settings.num_rounds,))[0]
+
+    def fit_stages(self, rows: NDArray[np.int64] | None, num_rounds: tuple[int, ...]) -> list[str]:
+        """Fit the trees once, and give their beginnings as LightGBM's texts, the same bytes on any number of threads.
 
         Parameters
         ----------
         rows : shape (n_rows,), ascending, what to fit on; None takes all
+        num_rounds : ascending, how many rounds each text holds
         """
         import lightgbm  # noqa: PLC0415 - likewise
 
         # NOTE: declared as a list, and any array of numbers is taken.
         data = self._data if rows is None else self._data.subset(rows)  # type: ignore[arg-type]
-        text = lightgbm.train(self._parameters, data, self._settings.num_rounds).model_to_string()
+        booster = lightgbm.train(self._parameters, data, num_rounds[-1])
+        texts = [booster.model_to_string(num_iteration=each) for each in num_rounds]
         # NOTE: the thread count is the only line that depends on the machine; 0 means "as many as there are".
-        return re.sub(r"^\[num_threads: \d+\]$", "[num_threads: 0]", text, flags=re.MULTILINE)
+        return [re.sub(r"^\[num_threads: \d+\]$", "[num_threads: 0]", text, flags=re.MULTILINE) for text in texts]
 
 
 def _weigh(

@@ -22,6 +22,10 @@ SCORE_PER_TENTH = 250.0
 MAX_RISK_SCORE = 1000.0
 _KNOTS_PER_TENTH = 20
 
+#: Of the logistic fit: steps, the longest of them, when it is close enough, and a ridge that keeps it finite.
+_MOST_STEPS, _LONGEST_STEP, _CLOSE, _RIDGE = 100, 2.0, 1e-10, 1e-6
+_MOST_LOG_ODDS, _N_LOGISTIC_KNOTS = 30.0, 65
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:
@@ -60,6 +64,10 @@ class Curve:
     def from_lists(cls, lists: dict[str, Sequence[float]]) -> Curve:
         """Read the knots back."""
         return cls(np.asarray(lists["x"], np.float64), np.asarray(lists["y"], np.float64))
+
+
+#: The risk score of a model that has none yet.
+FLAT_SCALE = Curve(np.zeros(1), np.zeros(1))
 
 
 def fit_calibration(
@@ -103,6 +111,59 @@ def fit_calibration(
     share = (np.bincount(block, is_malicious * n_orders) + PRIOR_ORDERS * overall) / (size + PRIOR_ORDERS)
     x, first = np.unique(centre, return_index=True)
     return Curve(x, np.maximum.accumulate(share)[first])
+
+
+def fit_log_odds(
+    raw: NDArray[np.float64], is_malicious: NDArray[np.bool_], weight: NDArray[np.int64] | None = None
+) -> tuple[float, float]:
+    """Fit a logistic curve of the label on the raw score, by Newton's method.
+
+    Parameters
+    ----------
+    raw, is_malicious, weight : as for `fit_calibration`
+
+    Returns
+    -------
+    the intercept and the slope, which is 0 where the raw score does not vary
+
+    References
+    ----------
+    Platt, "Probabilistic outputs for support vector machines", 1999, whose targets are used: a class of n orders is no
+    more certain than (n + 1) / (n + 2).
+    """
+    n_orders = np.ones(len(raw)) if weight is None else weight.astype(np.float64)
+    n_malicious = float(n_orders[is_malicious].sum())
+    n_innocent = float(n_orders.sum()) - n_malicious
+    target = np.where(is_malicious, (n_malicious + 1) / (n_malicious + 2), 1 / (n_innocent + 2))
+    centre, spread = float(np.mean(raw)), float(np.std(raw))
+    if spread == 0:
+        return float(np.log((n_malicious + 1) / (n_innocent + 1))), 0.0
+    x = (raw - centre) / spread
+    a, b = float(np.log((n_malicious + 1) / (n_innocent + 1))), 0.0
+    for _ in range(_MOST_STEPS):
+        p = 1 / (1 + np.exp(-np.clip(a + b * x, -_MOST_LOG_ODDS, _MOST_LOG_ODDS)))
+        gap, curve = n_orders * (p - target), n_orders * p * (1 - p)
+        # NOT: matrix products. BLAS adds in an order that depends on the threads it may use.
+        g0, g1 = float(gap.sum()), float((gap * x).sum()) + _RIDGE * b
+        h00, h01, h11 = float(curve.sum()) + _RIDGE, float((curve * x).sum()), float((curve * x * x).sum()) + _RIDGE
+        determinant = h00 * h11 - h01 * h01
+        step_a, step_b = (h11 * g0 - h01 * g1) / determinant, (h00 * g1 - h01 * g0) / determinant
+        shrink = min(1.0, _LONGEST_STEP / max(abs(step_a), abs(step_b), 1e-12))
+        a, b = a - shrink * step_a, b - shrink * step_b
+        if max(abs(step_a), abs(step_b)) < _CLOSE:
+            break
+    return a - b * centre / spread, b / spread
+
+
+def fit_logistic_calibration(
+    raw: NDArray[np.float64], is_malicious: NDArray[np.bool_], weight: NDArray[np.int64] | None = None
+) -> Curve:
+    """Fit a logistic calibration, for orders too few for `fit_calibration`'s steps; a falling curve is flattened."""
+    intercept, slope = fit_log_odds(raw, is_malicious, weight)
+    x = np.linspace(float(raw.min()), float(raw.max()), _N_LOGISTIC_KNOTS) if slope > 0 else np.zeros(1)
+    x = np.unique(x)
+    y = 1 / (1 + np.exp(-np.clip(intercept + max(slope, 0.0) * x, -_MOST_LOG_ODDS, _MOST_LOG_ODDS)))
+    return Curve(x, np.maximum.accumulate(y))
 
 
 def fit_risk_scale(raw: NDArray[np.float64]) -> Curve:

@@ -40,10 +40,23 @@ def build_nightly_page(record: dict[str, Any], *, lang: Lang) -> str:
         "simulated": format_text("notes.simulated", lang) if record["origin"].get("is_simulated") else "",
         "look": _list_findings(record, words, lang) or [words["look_nothing"]],
         "gates": _build_gates(record["gates"], words, lang),
-        "metrics": _build_metrics(record, words),
         "flow": _draw_flow(record["label_flow"], words),
         "maturity": _draw_maturity(curve, words) if curve else "",
         "maturity_note": words["maturity_note"].format(days=f"{record['order_days']:g}"),
+    }
+    return build_page(
+        "nightly.html",
+        lang=lang,
+        title=words["title"],
+        styles=("base.css", "backtest.css", "nightly.css"),
+        values=values | (_build_trial(record, words, lang) if record["metrics"] else {"metrics": None}),
+    )
+
+
+def _build_trial(record: dict[str, Any], words: Words, lang: Lang) -> dict[str, Any]:
+    """Build what there is to see where a new model was learned."""
+    return {
+        "metrics": _build_metrics(record, words),
         "drift": _build_drift(record["drift"], words),
         "drift_note": words["drift_note"].format(
             score=f"{record['score_psi']:.2f}", channel=f"{record['channel_psi']:.2f}"
@@ -59,33 +72,38 @@ def build_nightly_page(record: dict[str, Any], *, lang: Lang) -> str:
             record["attribution_drift"]["features"], "name", words["feature"], words, "{:.3f}"
         ),
     }
-    return build_page(
-        "nightly.html",
-        lang=lang,
-        title=words["title"],
-        styles=("base.css", "backtest.css", "nightly.css"),
-        values=values,
-    )
+
+
+def describe_missing(record: dict[str, Any], lang: Lang) -> list[str]:
+    """Say what a night had too little of to learn from, and how long it will take; empty where it learned."""
+    words = find_words("nightly", lang)
+    return [
+        words["missing"][each["what"]].format(have=f"{each['have']:,}", need=f"{each['need']:,}")
+        + (words["in_days"].format(days=f"{each['days']:,}") if each["days"] else "")
+        for each in record["missing"]
+    ]
 
 
 def describe_outcome(record: dict[str, Any], lang: Lang) -> str:
     """Explain in one sentence what a night came to."""
     words = find_words("nightly", lang)
-    champion = record["champion_id"] or record["live_id"]
+    champion = record["champion_id"]
+    if record["is_starter"]:
+        champion = words["starter"].format(model=champion)
     failed = [words["gate_names"][gate["name"]] for gate in record["gates"] if not gate["passed"]]
-    if not record["passed"]:
-        is_rescaled = record["serve_id"] and not record.get("superseded_by")
-        which = "rescaled" if is_rescaled else "refused" if record["live_id"] else "refused_first"
-    elif record.get("superseded_by"):
-        which = "superseded"
+    if record["missing"]:
+        which = "waiting"
+    elif not record["passed"]:
+        which = "rescaled" if record["serve_id"] and not record.get("superseded_by") else "refused"
     else:
-        which = "promoted" if record["live_id"] else "first"
+        which = "superseded" if record.get("superseded_by") else "promoted"
     said: str = words[which].format(
         model=record["model_id"],
         champion=champion,
         gates=join_words(failed, lang),
         live=record.get("superseded_by"),
         serves=record["serve_id"],
+        missing=join_words(describe_missing(record, lang), lang),
     )
     return said
 
@@ -105,6 +123,14 @@ def describe_gate(gate: dict[str, Any], lang: Lang) -> tuple[str, str]:
 
 def _describe_cutoff(record: dict[str, Any], words: Words) -> str:
     origin, metrics = record["origin"], record["metrics"]
+    if metrics is None:
+        waiting: str = words["cutoff_waiting"].format(
+            as_of=record["as_of"][:16].replace("T", " "),
+            version=origin["history_version"],
+            n_orders=f"{origin['n_orders']:,}",
+            n_labelled=f"{origin['n_labelled']:,}",
+        )
+        return waiting
     said: str = words["cutoff"].format(
         as_of=record["as_of"][:16].replace("T", " "),
         version=origin["history_version"],
@@ -122,6 +148,7 @@ def _list_findings(record: dict[str, Any], words: Words, lang: Lang) -> list[str
         if not gate["passed"]:
             name, note = describe_gate(gate, lang)
             lines.append(words["look_gate"].format(gate=name, note=note) if note else name)
+    lines += describe_missing(record, lang)
     lines += [words["look_fault"].format(fault=fault) for fault in record["champion_faults"]]
     gone = record["features_gone"]
     if gone:
@@ -131,7 +158,7 @@ def _list_findings(record: dict[str, Any], words: Words, lang: Lang) -> list[str
     lines += [
         words[f"look_{part}"].format(psi=f"{record[f'{part}_psi']:.2f}")
         for part in ("score", "channel")
-        if record[f"{part}_psi"] > _SHIFTED
+        if (record[f"{part}_psi"] or 0.0) > _SHIFTED
     ]
     return lines
 
@@ -151,15 +178,15 @@ def _build_gates(gates: list[dict[str, Any]], words: Words, lang: Lang) -> dict[
 
 
 def _build_metrics(record: dict[str, Any], words: Words) -> dict[str, Any]:
-    ours, theirs = record["metrics"], record["champion_metrics"] or {}
-    gains = {"ap": ours["gains"].get("ap_gain"), "money": ours["gains"].get("money_gain")}
+    ours, theirs = record["metrics"], record["champion_metrics"]
+    gains = {"ap": ours["gains"]["ap_gain"], "money": ours["gains"]["money_gain"]}
     rows = []
     for name, key in (("ap", "ap"), ("money", "money"), ("auc", "auc"), ("calibration", "calibration_error")):
         gain = gains.get(name)
         change = f"{gain['gain']:+.4f} [{_number(gain['low'])}, {_number(gain['high'])}]" if gain else ""
         rows.append([words[name], _number(ours[key]), _number(theirs.get(key)), change])
     for at, mine in enumerate(ours["at_alert_rate"]):
-        other = theirs["at_alert_rate"][at] if theirs else {}
+        other = theirs["at_alert_rate"][at]
         for name in ("recall", "precision"):
             title = words[f"{name}_at"].format(rate=f"{mine['alert_rate']:.1%}")
             rows.append([title, _percent(mine[name]), _percent(other.get(name)), ""])

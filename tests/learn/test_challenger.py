@@ -1,0 +1,107 @@
+"""Own trees beside the starter's: what they weigh, and that a sum is what its parts say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ordervet.learn.challenger import Known, fit_challenger, split_folds
+from ordervet.model import FitSettings, ForestPredictor, load_starter
+from ordervet.model.binned import MatrixView
+
+NAMES = ("order__value__amount", "order__number__own")
+QUICK = FitSettings(num_rounds=24, num_leaves=8, min_data_in_leaf=20, protected=())
+
+
+def build_known(*, n: int = 6_000, share: float = 0.05, starter: float, own: float, seed: int = 1) -> Known:
+    """Orders whose malice shows in the starter's score and in a column of the merchant's own, as clearly as asked."""
+    rng = np.random.default_rng(seed)
+    is_malicious = rng.random(n) < share
+    columns = np.column_stack([rng.normal(size=n), rng.normal(size=n) + own * is_malicious]).astype(np.float32)
+    view = MatrixView(columns, np.arange(n), np.arange(2))
+    raw = rng.normal(size=n) + starter * is_malicious - 4
+    return Known(view, NAMES, raw, is_malicious, np.ones(n, np.int64), np.arange(n) // 2)
+
+
+def fit(known: Known, *, n_threads: int = 1):
+    return fit_challenger(known, QUICK, n_folds=3, n_threads=n_threads, report_step=lambda _: None)
+
+
+def test_own_trees_weigh_nothing_where_they_know_nothing() -> None:
+    fitted = fit(build_known(starter=3.0, own=0.0))
+
+    assert (fitted.blend.own, fitted.blend.share, fitted.own_text) == (0.0, 0.0, "")
+    assert fitted.blend.starter == 1.0
+    assert fitted.blend.ap == fitted.blend.starter_ap
+
+
+def test_starter_weighs_nothing_where_it_sees_nothing() -> None:
+    fitted = fit(build_known(starter=0.0, own=3.0))
+
+    assert fitted.blend.share >= 0.7
+    assert fitted.blend.ap > fitted.blend.starter_ap + 0.3
+
+
+def test_both_together_rank_better_than_the_starter_on_orders_that_neither_knew() -> None:
+    known, later = build_known(starter=1.8, own=1.8), build_known(starter=1.8, own=1.8, seed=2)
+    fitted = fit(known)
+
+    own = ForestPredictor(fitted.own_text).predict_raw(later.view.features)
+    raw = fitted.blend.starter * later.starter_raw + fitted.blend.own * own
+
+    assert 0 < fitted.blend.share < 1
+    apart = [measure_ap(each, later.is_malicious) for each in (raw, later.starter_raw, own)]
+    assert apart[0] > max(apart[1:]) + 0.05
+    p = fitted.calibration(raw)
+    assert p.sum() == pytest.approx(later.is_malicious.sum(), rel=0.25)
+
+
+def measure_ap(raw: np.ndarray, is_malicious: np.ndarray) -> float:
+    found = is_malicious[np.argsort(-raw, kind="stable")]
+    return float((np.cumsum(found) / np.arange(1, len(found) + 1))[found].mean())
+
+
+def test_challenger_is_the_same_on_one_and_on_two_threads() -> None:
+    known = build_known(starter=1.8, own=1.8)
+
+    one, two = (fit(known, n_threads=n) for n in (1, 2))
+
+    assert (one.own_text, one.blend) == (two.own_text, two.blend)
+    assert one.calibration.to_lists() == two.calibration.to_lists()
+
+
+@pytest.mark.parametrize("n_malicious", [40, 41, 59])
+def test_few_malicious_orders_are_enough_for_one_later_part(n_malicious: int) -> None:
+    known = build_known(n=3_000, share=0.0, starter=0.0, own=0.0)
+    known.is_malicious[np.linspace(0, 2_999, n_malicious).astype(int)] = True
+
+    fitted = fit(known)
+
+    assert fitted.blend.ap > 0
+    assert np.isfinite(fitted.calibration(known.starter_raw)).all()
+
+
+def test_written_sum_is_what_both_forests_say_apart() -> None:
+    starter = load_starter()
+    known = build_known(starter=1.8, own=1.8)
+    fitted = fit(known)
+    names = (*NAMES, *(name for name in starter.spec.names if name not in NAMES))
+    rows = np.random.default_rng(4).normal(size=(300, len(names))).astype(np.float32) * 5
+
+    merged = ForestPredictor(fitted.write(starter.booster_text, names)).predict_raw(rows)
+
+    of_starter = ForestPredictor(starter.booster_text).predict_raw(
+        np.ascontiguousarray(rows[:, [names.index(name) for name in starter.spec.names]])
+    )
+    of_own = ForestPredictor(fitted.own_text).predict_raw(np.ascontiguousarray(rows[:, :2]))
+    expected = fitted.blend.starter * of_starter + fitted.blend.own * of_own
+    np.testing.assert_allclose(merged, expected, rtol=0, atol=1e-9)
+
+
+def test_folds_hold_equally_many_malicious_orders_in_turn() -> None:
+    is_malicious = np.arange(1_000) % 10 == 0
+
+    fold = split_folds(is_malicious, 4)
+
+    assert (np.diff(fold) >= 0).all()
+    assert np.bincount(fold[is_malicious]).tolist() == [25, 25, 25, 25]
