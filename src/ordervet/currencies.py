@@ -25,6 +25,9 @@ EXPONENTS: Final = {
 DOTTED: Final = frozenset({"CLP", "COP", "IDR", "PYG", "VND"})
 """Currencies whose amounts group thousands with dots and are whole in practice: 150.000 is no amount of 150."""
 
+UNKNOWN: Final = "XXX"
+"""What ISO 4217 writes where no currency is known."""
+
 CODES: Final = (
     *("AED", "ARS", "AUD", "BHD", "BRL", "CAD", "CHF", "CLP", "CNY", "COP", "CZK", "DKK", "EGP", "EUR", "GBP", "HKD"),
     *("HUF", "IDR", "ILS", "INR", "ISK", "JOD", "JPY", "KRW", "KWD", "MOP", "MXN", "MYR", "NOK", "NZD", "OMR", "PEN"),
@@ -66,11 +69,12 @@ PER_DOLLAR: Final = {
     "TJS": 9.45, "TMT": 3.5, "TND": 2.9, "TOP": 2.38, "TRY": 41.32, "TTD": 6.76, "TWD": 30.18, "TZS": 2456,
     "UAH": 41.23, "UGX": 3503, "USD": 1, "UYU": 40.03, "UZS": 12310, "VES": 160.4, "VND": 26240, "VUV": 117.6,
     "WST": 2.73, "XAF": 557.8, "XCD": 2.7, "XCG": 1.79, "XOF": 557.8, "XPF": 101.5, "YER": 239.3, "ZAR": 17.36,
-    "ZMW": 23.8, "ZWG": 26.73,
+    "ZMW": 23.8, "ZWG": 26.73, UNKNOWN: 7.12,
 }
 # fmt: on
 """How many units one US dollar bought in September 2025, as published by exchangerate-api.com, to four digits; KPW and
-SVC are official rates. The codes here are those that an order may have."""
+SVC are official rates. Amounts of no known currency count as they stand. The codes here are those that an order may
+have."""
 
 
 def find_rate(currency: str) -> float:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from ordervet.contract.files.accounts import build_account
 from ordervet.contract.files.pieces import FILE_FAILURE_SCHEMA
+from ordervet.currencies import UNKNOWN
 from ordervet.entities.keyed import count_evidence
 from ordervet.history import IngestStatus
 from ordervet.words import find_words, join_words
@@ -115,15 +116,18 @@ def print_accounts(session: Session, accounts: Iterable[FileAccount]) -> None:
         if lacking:
             what = join_words(lacking, session.lang)
             session.print(session.text("files.lacking", n=each.n_orders, what=what), style="dim")
-        if len(each.currencies) > 1:
-            what = join_words([f"{code} {n:,}" for code, n in each.currencies.items()], session.lang)
+        known = {code: n for code, n in each.currencies.items() if code != UNKNOWN}
+        if len(known) > 1:
+            what = join_words([f"{code} {n:,}" for code, n in known.items()], session.lang)
             session.print(session.text("files.currencies", what=what))
         print_left_out(session, each)
 
 
 def print_left_out(session: Session, found: FileAccount | FileContent) -> None:
-    """Print which outcomes of a file have no date, what to export instead, and which states are unknown."""
+    """Print whose currency is unknown, which outcomes have no date, what to export instead, and unknown states."""
     undated = {name_outcome(kind, session.lang): n for kind, n in found.undated.items()}
+    if UNKNOWN in found.currencies:
+        session.print(session.text("files.no_currency", n=found.currencies[UNKNOWN]))
     for title, counts in (("undated", undated), ("unknown_states", found.unknown_states)):
         if counts:
             what = join_words([f"{n:,} {name}" for name, n in counts.items()], session.lang)

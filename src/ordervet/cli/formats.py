@@ -24,6 +24,7 @@ def formats(
     folder: options.FormatsDir = None,
     format_: options.FormatName = AUTO,
     time_zone: options.TimeZone = None,
+    currency: options.Currency = None,
     lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
@@ -43,7 +44,7 @@ def formats(
                     session.text("formats.unchecked_format", name=each.name, what=_say_unchecked(each, session))
                 )
         return
-    described = describe_file(file, folder, format=format_, time_zone=time_zone)
+    described = describe_file(file, folder, format=format_, time_zone=time_zone, currency=currency)
     if json:
         session.print_json(described.as_dict())
     else:

@@ -37,6 +37,7 @@ def ingest(
     formats: options.FormatsDir = None,
     time_zone: options.TimeZone = None,
     shop: options.Shop = None,
+    currency: options.Currency = None,
     quarantine: Annotated[Path | None, typer.Option(help="Where to write rows that were set aside.")] = None,
     lang: options.LangOption = None,
     json: options.Json = False,
@@ -55,7 +56,7 @@ def ingest(
     with session.progress() as report_step:
         report_step("reading")
         store = session.find_history(history)
-        reader = FileReader(session.load_mapping(mapping), time_zone, formats, format_, shop)
+        reader = FileReader(session.load_mapping(mapping), time_zone, formats, format_, shop, currency)
         groups = reader.iter_groups(expand_folders(files))
         try:
             done = _ingest_groups(

@@ -77,13 +77,14 @@ def read_files(
     formats_dir: Path | None = None,
     time_zone: str | None = None,
     shop: str | None = None,
+    currency: str | None = None,
     are_orders_needed: bool = True,
 ) -> Intake:
     """Read the files of a command; a folder stands for the files in it that are named after a kind of event.
 
     Parameters
     ----------
-    files, mapping_name, format_name, formats_dir, time_zone, shop : as the command's options
+    files, mapping_name, format_name, formats_dir, time_zone, shop, currency : as the command's options
     are_orders_needed : whether there has to be a good order
 
     Raises
@@ -101,6 +102,7 @@ def read_files(
         formats_dir=formats_dir,
         format=format_name,
         shop=shop,
+        currency=currency,
         are_orders_needed=are_orders_needed or None,
     )
     if events.orders.num_rows == 0 and are_orders_needed:
@@ -199,6 +201,7 @@ def preview_files(
     formats_dir: Path | None = None,
     time_zone: str | None = None,
     shop: str | None = None,
+    currency: str | None = None,
 ) -> Preview:
     """Read files as they would be known beside the events of a history.
 
@@ -210,7 +213,7 @@ def preview_files(
     mapping_name : for files with columns of their own
     dry_run : nothing is made
     format_name, formats_dir : of exports
-    time_zone, shop : of files that tell none
+    time_zone, shop, currency : of files that tell none
 
     Raises
     ------
@@ -219,7 +222,7 @@ def preview_files(
     """
     store = session.find_history(folder)
     mapping = session.load_mapping(mapping_name)
-    reader = FileReader(mapping, time_zone, formats_dir, format_name, shop)
+    reader = FileReader(mapping, time_zone, formats_dir, format_name, shop, currency)
     parts = reader.read_whole(expand_folders(files))
     orders = pa.concat_tables([part.events.orders.select(["order_id", "status"]) for part in parts])
     if orders.num_rows == 0:

@@ -43,6 +43,10 @@ Shop = Annotated[
     str | None,
     typer.Option("--shop", help="Shop of the orders in files that name none: two shops can share order ids."),
 ]
+Currency = Annotated[
+    str | None,
+    typer.Option("--currency", help="Currency of orders in files that name none, such as EUR."),
+]
 FormatsDir = Annotated[Path | None, typer.Option("--formats", help="Folder of your own formats.")]
 ScriptsDir = Annotated[
     Path | None, typer.Option("--scripts", help="Folder of your own scripts, which replace or add to the shipped ones.")

@@ -61,6 +61,7 @@ def score(
     formats: options.FormatsDir = None,
     time_zone: options.TimeZone = None,
     shop: options.Shop = None,
+    currency: options.Currency = None,
     models: options.Models = None,
     policy: options.Policy = None,
     scripts: options.ScriptsDir = None,
@@ -136,7 +137,16 @@ def score(
     model = session.load_model(models)
     started = time.perf_counter()
     is_plain = not (
-        history or mapping or time_zone or shop or since or again or rules.capacity or hold_list or targets.needs_queue
+        history
+        or mapping
+        or time_zone
+        or shop
+        or currency
+        or since
+        or again
+        or rules.capacity
+        or hold_list
+        or targets.needs_queue
     )
     large = find_streamable(files) if is_plain and format_ in {AUTO, NATIVE} else None
     if large:
@@ -151,6 +161,7 @@ def score(
         "formats_dir": formats,
         "time_zone": time_zone,
         "shop": shop,
+        "currency": currency,
     }
     with session.progress() as report_step:
         report_step("reading")

@@ -26,6 +26,7 @@ def validate(
     formats: options.FormatsDir = None,
     time_zone: options.TimeZone = None,
     shop: options.Shop = None,
+    currency: options.Currency = None,
     out_path: Annotated[Path | None, typer.Option("--out", help="Where to write the rows that fail.")] = None,
     lang: options.LangOption = None,
     json: options.Json = False,
@@ -46,6 +47,7 @@ def validate(
             formats_dir=formats,
             time_zone=time_zone,
             shop=shop,
+            currency=currency,
             are_orders_needed=False,
         )
     counts = {kind: getattr(intake.events, kind).num_rows for kind in ("orders", "outcomes", "verdicts", "corrections")}

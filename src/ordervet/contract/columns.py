@@ -174,14 +174,16 @@ def read_column(raw: pa.Array, kind: ReadKind, zone: ZoneInfo) -> ReadColumn:
     return ReadColumn(_read_shape(column, shape, kind, zone), is_given)
 
 
-def find_currencies(codes: pa.Array) -> pa.Array | None:
+def find_currencies(codes: pa.Array, default: str | None = None) -> pa.Array | None:
     """Return the currencies of rows in capital letters, if there is one whose amounts are read in a way of their own.
 
     Parameters
     ----------
     codes : shape (n,), any type, as given
+    default : of rows that name none
     """
-    texts = read_column(codes, "text", load_zone("UTC")).values.dictionary_encode()
+    texts = read_column(codes, "text", load_zone("UTC")).values.cast(pa.string())
+    texts = pc.fill_null(texts, default or "").dictionary_encode()
     upper = pc.ascii_upper(texts.dictionary)
     return upper.take(texts.indices) if pc.any(pc.is_in(upper, _PRICED)).as_py() else None
 

@@ -23,6 +23,7 @@ from ordervet.contract.model import check_entity_name, check_extra_name
 from ordervet.contract.schemas import arrow_field, event_schema, extra_prefix, table_fields
 from ordervet.contract.tabular import to_arrow
 from ordervet.contract.values import DEFAULT_TIME_ZONE, load_zone
+from ordervet.currencies import PER_DOLLAR
 from ordervet.errors import ContractError
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def split_events(
     in_major: Collection[str] = (),
     where: str = "the table",
     keeps_codes: bool = False,
+    currency: str | None = None,
 ) -> tuple[pa.Table, pa.Table]:
     """Split events of one kind into good rows and failures.
 
@@ -110,6 +112,7 @@ def split_events(
     in_major : money columns that are written in major units (元), with at most two decimals
     where : what a message calls the table
     keeps_codes : whether columns of texts that are dictionary-encoded may stay so in the good rows
+    currency : of orders that name none, in place of CNY
 
     Returns
     -------
@@ -125,7 +128,7 @@ def split_events(
     table = to_arrow(data)
     if table.num_columns:  # an empty list of rows has no columns, and nothing to complain about
         check_columns(kind, table.column_names, where=where)
-    fields = table_fields(kind, table.column_names)
+    fields = name_currency(table_fields(kind, table.column_names), currency)
     zone = load_zone(time_zone)
     batches, faults, first_row = [], [], 0
     for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
@@ -219,8 +222,7 @@ def read_batch(
     """
     columns: dict[str, pa.Array] = {}
     faults: list[Fault] = []
-    is_priced = bool(in_major) and CURRENCY in batch.schema.names
-    currencies = find_currencies(batch.column(CURRENCY)) if is_priced else None
+    currencies = _find_currencies_of(batch, fields) if in_major else None
     for field in fields:
         arrow_type = arrow_field(field).type
         raw = batch.column(field.name) if field.name in batch.schema.names else None
@@ -244,6 +246,28 @@ def read_batch(
             values = pa.nulls(batch.num_rows, arrow_type)
         columns[field.name] = values if is_partial else _fill_default(values, field, columns)
     return pa.record_batch(list(columns.values()), names=list(columns)), faults
+
+
+def _find_currencies_of(batch: pa.RecordBatch, fields: Sequence[ContractField]) -> pa.Array | None:
+    field = next((each for each in fields if each.name == CURRENCY), None)
+    is_given = CURRENCY in batch.schema.names
+    codes = batch.column(CURRENCY) if is_given else pa.nulls(batch.num_rows, pa.string())
+    return None if field is None else find_currencies(codes, field.default)
+
+
+def name_currency(fields: Sequence[ContractField], currency: str | None) -> tuple[ContractField, ...]:
+    """Let the orders that name no currency have this one; None leaves the fields as they are.
+
+    Raises
+    ------
+    ContractError
+        It is none.
+    """
+    if currency is None:
+        return tuple(fields)
+    if currency not in PER_DOLLAR:
+        raise ContractError(f"there is no currency '{currency[:20]}'", hint="--currency EUR")
+    return tuple(replace(each, default=currency) if each.name == CURRENCY else each for each in fields)
 
 
 def complete_rows(table: pa.Table, fields: Sequence[ContractField]) -> tuple[pa.Table, list[Fault]]:

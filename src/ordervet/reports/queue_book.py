@@ -100,7 +100,8 @@ class _Writer:
         if decision.route:
             reasons.append(format_text("notes.route", lang, who=decision.route))
         links = [self._describe_group(at) for at in item.groups]
-        major = order["amount_minor"] / 10 ** find_exponent(order["currency"])
+        currency = order.get("currency") or "CNY"
+        major = order["amount_minor"] / 10 ** find_exponent(currency)
         values: list[object] = [
             rank, find_words("actions", lang)[decision.action], find_words("bands", lang)[band], decision.order_id,
             None, None, None, None, None,
@@ -110,7 +111,7 @@ class _Writer:
             "\n".join(item.missing[lang]), decision.risk_score, decision.p_malicious,
             order.get("channel"), order.get("platform"),
         ]  # fmt: skip
-        amount_look = f"money:{order.get('currency') or 'CNY'}"
+        amount_look = f"money:{currency}"
         looks = {_AT["band"]: str(band), _AT["action"]: str(band), _AT["amount"]: amount_look}
         looks[_AT["placed_at"]] = f"local_time:{order['placed_at'].isoformat()[-6:]}"
         row = sheet.add_row(values, looks=looks, n_lines=max(2, len(reasons), len(links)))

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from ordervet.contract.files.outputs import check_out_path, write_whole
+from ordervet.currencies import UNKNOWN, find_exponent
 from ordervet.errors import FileError
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ LOOKS: Final[dict[str, dict[str, Any]]] = {
 }  # fmt: skip
 """How cells look, by name; ``money:CNY`` is an amount in major units of a currency, ``local_time:+08:00`` a time."""
 
-_SUFFIXED: Final = {"money": "#,##0.00", "local_time": "yyyy-mm-dd hh:mm"}
 
 _WAKING_SIGNS: Final = ("=", "+", "-", "@", "\t", "\r")
 _MAX_CELL: Final = 32_767  # characters
@@ -77,13 +77,21 @@ class Book:
         """Return a look as a format of this workbook."""
         if name not in self._formats:
             kind, _, suffix = name.partition(":")
-            settings = LOOKS.get(kind) or {"valign": "top", "num_format": f'{_SUFFIXED[kind]} "{suffix}"'}
+            settings = LOOKS.get(kind) or {"valign": "top", "num_format": _write_number_format(kind, suffix)}
             self._formats[name] = self._workbook.add_format({"bottom": 1, "bottom_color": "#e5e7eb"} | settings)
         return self._formats[name]
 
     def add_sheet(self, title: str, columns: Sequence[Column], *, n_fixed: int = 0) -> Sheet:
         """Begin a sheet with its header, which stays in sight, and whose columns can be filtered."""
         return Sheet(self, self._workbook.add_worksheet(title), columns, n_fixed)
+
+
+def _write_number_format(kind: str, suffix: str) -> str:
+    if kind == "local_time":
+        return f'yyyy-mm-dd hh:mm "{suffix}"'
+    n_digits = find_exponent(suffix)
+    amount = "#,##0" + ("." + "0" * n_digits if n_digits else "")
+    return amount if suffix == UNKNOWN else f'{amount} "{suffix}"'
 
 
 class Sheet:

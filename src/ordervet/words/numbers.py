@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from ordervet.currencies import find_exponent
+from ordervet.currencies import UNKNOWN, find_exponent
 from ordervet.words import find_words, format_text
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def format_money(value: float, lang: Lang, currency: str = "CNY") -> str:
 
     Returns
     -------
-    such as ``1,234.50 元``, ``123.5 万元`` or ``CNY 1,234.50``
+    such as ``1,234.50 元``, ``123.5 万元`` or ``CNY 1,234.50``; the number alone where the currency is not known
     """
     exponent = find_exponent(currency)
     major = value / 10.0**exponent
@@ -62,7 +62,8 @@ def format_money(value: float, lang: Lang, currency: str = "CNY") -> str:
         if abs(major) >= _TEN_THOUSANDS_FROM:
             return f"{_trim(f'{major / 10_000.0:,.1f}')} 万元"
         return f"{_round_major(major, exponent).removesuffix('.00')} 元"
-    return f"{currency} {_round_major(major, exponent)}"
+    amount = _round_major(major, exponent)
+    return amount if currency == UNKNOWN else f"{currency} {amount}"
 
 
 def format_seconds(value: float, lang: Lang) -> str:

@@ -82,6 +82,7 @@ def read_events(
     formats_dir: str | Path | None = None,
     format: str | None = None,  # noqa: A002 - what it is
     shop: str | None = None,
+    currency: str | None = None,
 ) -> tuple[Events, pa.Table]:
     """Read the events of several files.
 
@@ -99,6 +100,7 @@ def read_events(
     formats_dir : a folder of further format files
     format : the name of the format of every file ("native" is the contract's own), instead of finding it out
     shop : of events that name none
+    currency : of orders that name none, three capital letters; without it, what their format says, and CNY
 
     Returns
     -------
@@ -119,7 +121,13 @@ def read_events(
         file is wrong.
     """
     events, failures, _ = read_counted_events(
-        paths, mapping=mapping, time_zone=time_zone, formats_dir=formats_dir, format=format, shop=shop
+        paths,
+        mapping=mapping,
+        time_zone=time_zone,
+        formats_dir=formats_dir,
+        format=format,
+        shop=shop,
+        currency=currency,
     )
     return events, failures
 
@@ -132,13 +140,14 @@ def read_counted_events(
     formats_dir: str | Path | None = None,
     format: str | None = None,  # noqa: A002 - what it is
     shop: str | None = None,
+    currency: str | None = None,
     are_orders_needed: bool | None = True,
 ) -> tuple[Events, pa.Table, tuple[FileAccount, ...]]:
     """Read the events of several files, and count what became of the rows of each.
 
     Parameters
     ----------
-    paths, mapping, time_zone, formats_dir, format, shop : as for `read_events`
+    paths, mapping, time_zone, formats_dir, format, shop, currency : as for `read_events`
     are_orders_needed : whether an event whose order is not among the files is set aside; a store that knows more orders
         than these files says False; None means where a file has orders
 
@@ -152,7 +161,7 @@ def read_counted_events(
     FileError, ContractError, MappingError
         As for `read_events`.
     """
-    reader = FileReader(mapping, time_zone, formats_dir, format or AUTO, shop)
+    reader = FileReader(mapping, time_zone, formats_dir, format or AUTO, shop, currency)
     plain = reader.unpack(Path(path) for path in ([paths] if isinstance(paths, str) else paths))
     names = [path.name for path in plain]
     files = reader.read_whole(plain)
@@ -175,6 +184,7 @@ def read_payload(
     time_zone: str | None = None,
     formats_dir: str | Path | None = None,
     shop: str | None = None,
+    currency: str | None = None,
 ) -> Events:
     """Read what a platform's message holds, such as a webhook's payload or one answer of an API.
 
@@ -182,7 +192,7 @@ def read_payload(
     ----------
     payload : JSON text, or what `json.loads` makes of it
     format : the name of a format of documents, such as ``shopify_api_orders``
-    time_zone, formats_dir, shop : as for `read_events`
+    time_zone, formats_dir, shop, currency : as for `read_events`
 
     Raises
     ------
@@ -191,7 +201,7 @@ def read_payload(
     ContractError
         A row of it breaks a rule; the message carries order ids, nothing personal.
     """
-    reader = FileReader(time_zone=time_zone, formats_dir=formats_dir, format=format, shop=shop)
+    reader = FileReader(time_zone=time_zone, formats_dir=formats_dir, format=format, shop=shop, currency=currency)
     piece = reader.read_source(lambda places: PayloadRows(payload, places))
     broken = piece.failures
     if broken.num_rows:

@@ -88,6 +88,7 @@ class FileReader:
     formats_dir : a folder of further formats
     format : a format's name, "native", or "auto" to find it out
     shop : of rows that name none
+    currency : of orders that name none, three capital letters
     """
 
     mapping: Mapping | None = None
@@ -95,6 +96,7 @@ class FileReader:
     formats_dir: str | Path | None = None
     format: str = AUTO
     shop: str | None = None
+    currency: str | None = None
 
     def unpack(self, paths: Iterable[Path]) -> list[Path]:
         """Return the files to be read instead of zipped ones; they stay as long as the reader does."""
@@ -162,7 +164,7 @@ class FileReader:
         source = self._open(path, in_one=in_one)
         how = self._choose(source)
         if isinstance(how, Format):
-            pieces_of_export = iter_exports(source, how, self.time_zone)
+            pieces_of_export = iter_exports(source, how, self.time_zone, self.currency)
             yield from (replace(self._name_shop(piece), number=number) for piece in pieces_of_export)
             return
         pieces = self._iter_whole_orders(source, how) if source.is_long else [RawRows.join([*source.iter_raw_rows()])]
@@ -185,7 +187,7 @@ class FileReader:
         places = [each.json_places for each in self._formats if each.name == self.format]
         source = open_source(places)
         fmt = choose_format(self.format, source.names, self._formats, where=source.path.name)
-        (piece,) = iter_exports(source, fmt, self.time_zone)
+        (piece,) = iter_exports(source, fmt, self.time_zone, self.currency)
         return self._name_shop(piece)
 
     def _name_shop(self, piece: FilePiece) -> FilePiece:
@@ -256,10 +258,10 @@ class FileReader:
     def _check_rows(self, rows: RawRows, how: str, name: str) -> Iterator[EventRows]:
         if how == NATIVE:
             kind, time_zone = kind_of(rows.table.column_names, where=name), self.time_zone or DEFAULT_TIME_ZONE
-            yield _split(kind, rows.table, rows.rows, name, time_zone)
+            yield _split(kind, rows.table, rows.rows, name, time_zone, currency=self.currency)
             return
         mapped = apply_mapping(rows.table, self._known_mapping, where=name)
-        yield _split("orders", mapped.orders, rows.rows, name, mapped.time_zone, mapped.in_major)
+        yield _split("orders", mapped.orders, rows.rows, name, mapped.time_zone, mapped.in_major, self.currency)
         if mapped.verdicts is not None:
             yield _split("verdicts", mapped.verdicts, rows.rows[mapped.verdict_rows], name, mapped.time_zone)
 
@@ -277,10 +279,16 @@ def _fill_shop(table: pa.Table, shop: str) -> pa.Table:
 
 
 def _split(
-    kind: EventKind, table: pa.Table, rows: Micros, name: str, time_zone: str, in_major: Collection[str] = ()
+    kind: EventKind,
+    table: pa.Table,
+    rows: Micros,
+    name: str,
+    time_zone: str,
+    in_major: Collection[str] = (),
+    currency: str | None = None,
 ) -> EventRows:
     """Split rows into good ones and failures, both by their numbers in the file."""
-    good, failures = split_events(kind, table, time_zone=time_zone, in_major=in_major, where=name)
+    good, failures = split_events(kind, table, time_zone=time_zone, in_major=in_major, where=name, currency=currency)
     broken = failures["row"].to_numpy()
     numbered = failures.set_column(0, "row", pa.array(rows[broken]))
     return EventRows(kind, good, np.delete(rows, np.unique(broken)), name_failures(numbered, name))

@@ -298,7 +298,10 @@ class Hint(_Section):
 
 
 class Format(StateRules):
-    """One platform template, or several that differ by the names of their columns only."""
+    """One platform template, or several that differ by the names of their columns only.
+
+    `currency` is that of orders that name none: XXX, in ISO 4217, where it is not known.
+    """
 
     name: str
     title: str
@@ -308,6 +311,7 @@ class Format(StateRules):
     unit: Unit = "major"
     has_epoch: bool = False
     dates: DateOrder | None = None
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "CNY"
     unchecked: Hint | None = None
     fields: dict[str, Sources]
     lines: Lines = Lines()

@@ -121,6 +121,7 @@ def describe_file(
     *,
     format: str | None = None,  # noqa: A002 - what it is
     time_zone: str | None = None,
+    currency: str | None = None,
 ) -> FileDescription:
     """Describe which format a file has, what each of its columns is taken for, and what its rows say.
 
@@ -130,6 +131,7 @@ def describe_file(
     formats_dir : a folder of further format files
     format : the name of a format, instead of finding it out
     time_zone : where times without an offset are read, instead of the format's
+    currency : of orders that name none, instead of the format's
 
     Raises
     ------
@@ -172,7 +174,7 @@ def describe_file(
         unknown=unknown,
         alike=find_alike(unknown, fmt.kind, formats),
         not_found=tuple(field for field in fmt.fields if field not in planned),
-        content=_describe_content(list(iter_exports(source, fmt, time_zone)), fmt.kind),
+        content=_describe_content(list(iter_exports(source, fmt, time_zone, currency)), fmt.kind),
     )
 
 

@@ -27,7 +27,7 @@ from ordervet.contract.formats.states import (
 )
 from ordervet.contract.instants import to_mask
 from ordervet.contract.schemas import MODELS, arrow_field
-from ordervet.contract.tables import read_batch
+from ordervet.contract.tables import name_currency, read_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -113,14 +113,16 @@ class RowReader:
     source : the rows of the file
     fmt : its format
     zone : where times without an offset are read
+    currency : of orders that name none
     """
 
-    def __init__(self, source: RowSource, fmt: Format, zone: ZoneInfo) -> None:
+    def __init__(self, source: RowSource, fmt: Format, zone: ZoneInfo, currency: str) -> None:
         header = Header(source.names)
         self.format = fmt
         self.plans = plan_fields(fmt, header)
         named = tuple(field for field in fmt.contract_fields if field.name in ORDER_NAMES)
-        self.fields = (ORDER_ID, *named) if fmt.kind == "outcomes" else fmt.contract_fields
+        self.fields = name_currency((ORDER_ID, *named) if fmt.kind == "outcomes" else fmt.contract_fields, currency)
+        self._currency = currency
         self._source = source
         self._zone = zone
         self._skipped: list[Micros] = []
@@ -199,7 +201,9 @@ class RowReader:
         return ~to_mask(pc.match_substring_regex(ids, skip)) if is_text else np.ones(block.n_rows, bool)
 
     def _read_block(self, block: Block, numbers: Micros) -> ExportRows:
-        raw = build_raw(block, self.plans, has_epoch=self.format.has_epoch, dates=self.format.dates)
+        raw = build_raw(
+            block, self.plans, has_epoch=self.format.has_epoch, dates=self.format.dates, currency=self._currency
+        )
         is_partial = self.format.kind == "orders"
         batch, found = read_batch(raw.table, self.fields, self._zone, raw.in_major, is_partial=is_partial)
         line_ids = read_ids(block, self._line_id)
@@ -207,7 +211,7 @@ class RowReader:
             batch.column("order_id"),
             batch.column("placed_at") if is_partial else None,
             line_ids if self.format.kind == "outcomes" else None,
-            read_currencies(block, self.plans),
+            read_currencies(block, self.plans, self._currency),
         )
         batch, derived = self._name_rows(batch, self._read_states(block, rows))
         faults = first_per_field([_lost_digits(raw.lost_ids), *found]) if raw.lost_ids else found

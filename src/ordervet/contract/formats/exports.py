@@ -52,7 +52,9 @@ class _Finished:
     merged_rows: Micros
 
 
-def iter_exports(source: RowSource, fmt: Format, time_zone: str | None = None) -> Iterator[FilePiece]:
+def iter_exports(
+    source: RowSource, fmt: Format, time_zone: str | None = None, currency: str | None = None
+) -> Iterator[FilePiece]:
     """Read a file of a format, a long one piece by piece in bounded memory; all rows of an order are in one piece.
 
     A long file is read twice: first its order ids, to know where each order ends, then everything.
@@ -62,13 +64,16 @@ def iter_exports(source: RowSource, fmt: Format, time_zone: str | None = None) -
     source : the rows of the file
     fmt : its format
     time_zone : where times without an offset are read, instead of the format's
+    currency : of orders that name none, instead of the format's
 
     Raises
     ------
     FileError
         The file is damaged as a whole, or changed while it was read.
     """
-    reader = RowReader(source, fmt, load_zone(time_zone or fmt.time_zone))
+    reader = RowReader(
+        source, fmt, load_zone(time_zone or fmt.time_zone), fmt.currency if currency is None else currency
+    )
     ends = find_ends(reader.iter_order_ids()) if source.is_long else None
     if ends is None or not ends.lengths:
         rows = reader.read_all()

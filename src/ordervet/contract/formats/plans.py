@@ -139,7 +139,12 @@ class RawColumns:
 
 
 def build_raw(
-    block: Block, plans: Sequence[FieldPlan], *, has_epoch: bool, dates: DateOrder | None = None
+    block: Block,
+    plans: Sequence[FieldPlan],
+    *,
+    has_epoch: bool,
+    dates: DateOrder | None = None,
+    currency: str | None = None,
 ) -> RawColumns:
     """Build the raw contract columns of a block.
 
@@ -149,11 +154,12 @@ def build_raw(
     plans : of the fields
     has_epoch : whether an instant can be a bare number of seconds or milliseconds since 1970
     dates : whether 05/11/2025 is November or May
+    currency : of rows that name none
     """
     columns: dict[str, pa.Array] = {}
     in_major = set()
     lost_ids: dict[int, str] = {}
-    currencies = read_currencies(block, plans)
+    currencies = read_currencies(block, plans, currency)
     for plan in plans:
         name = plan.field.name
         column = _read_plan(block, plan, currencies)
@@ -181,10 +187,18 @@ def end_days(texts: pa.Array) -> pa.Array:
     return pc.if_else(is_day, pc.binary_join_element_wise(days, "23:59:59", " "), texts)
 
 
-def read_currencies(block: Block, plans: Iterable[FieldPlan]) -> pa.Array | None:
-    """Read the currencies of rows, if there is one whose minor unit has not two digits."""
+def read_currencies(block: Block, plans: Iterable[FieldPlan], default: str | None = None) -> pa.Array | None:
+    """Read the currencies of rows, if there is one whose amounts are read in a way of their own.
+
+    Parameters
+    ----------
+    block : rows of a file
+    plans : of the fields
+    default : of rows that name none
+    """
     plan = next((plan for plan in plans if plan.field.name == CURRENCY), None)
-    return None if plan is None else find_currencies(_read_plan(block, plan, None))
+    codes = pa.nulls(block.n_rows, pa.string()) if plan is None else _read_plan(block, plan, None)
+    return find_currencies(codes, default)
 
 
 def _read_plan(block: Block, plan: FieldPlan, currencies: pa.Array | None) -> pa.Array:
