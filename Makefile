@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest
 EVERY_CORE := --numprocesses auto --dist worksteal
 
 .PHONY: help setup core score test test-fast test-times test-lowest sanitize fuzz fmt lint types layers wheel lock samples \
-	address-tables starter readme bench bench-compare parity browser pictures crash crash-retrain hostile nights check clean
+	address-tables starter readme bench bench-compare parity browser pictures crash crash-retrain crash-serve hostile nights check clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z0-9%.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
@@ -28,7 +28,7 @@ $(SCORING): pyproject.toml $(CONSTRAINTS)
 
 $(TESTING): $(SCORING)
 	@echo "Adding what tests need to $(VENV) (once) ..."
-	@$(PIP) --group learning --group core --group test  # NOT: --editable . again, which would compile the core once more
+	@$(PIP) --group learning --group serving --group core --group test  # NOT: --editable . again, which would compile the core once more
 	@touch $@
 
 $(CHECKING): $(TESTING)
@@ -137,6 +137,9 @@ check: lint types layers test sanitize wheel  ## what CI runs
 
 crash: $(TESTING)  ## kill a scorer 300 times, while it opens, scores, flushes, compacts and erases; nothing may be lost
 	@$(BIN)/python tests/score/crash_driver.py 300
+
+crash-serve: $(TESTING)  ## kill the service 200 times under load; nothing acknowledged may be lost, and all must replay
+	@PYTHONPATH=tests $(BIN)/python tests/crash_serve.py 200
 
 hostile: $(TESTING)  ## read 200,000 mutated exports of all formats: no crash, no hang, all rows add up
 	@PYTHONPATH=tests $(BIN)/python tests/contract/formats/hostile_driver.py 200000

@@ -97,6 +97,13 @@ RUNS: dict[str, tuple[str, ...]] = {
         "0 {buyer} --history {history} --lift",
         "3 {buyer} --history {inputs}/foreign --yes",
     ),
+    "serve": (  # what it serves: tests/serve/test_serving.py
+        "3 --history {out}/none",
+        "3 --history {history} --host 127.0.0.1",
+        "3 --history {history} --socket-mode 9",
+        "3 --history {history} --policy {inputs}/telling.toml",
+        "3 --history {history} --host 127.0.0.1 --token-file {inputs}/bad.csv",
+    ),
     "validate": (
         "4 {inputs}/bad.csv --out {out}/wrong.csv",
         "4 {inputs}/bad.csv --json",

@@ -34,13 +34,13 @@ def test_every_requirement_has_a_locked_version() -> None:
 
     locked = {line.partition("==")[0].lower().replace("_", "-") for line in lines}
 
-    assert {re.split("[<>=]", each)[0].lower() for each in list_requirements(project)} <= locked
+    assert {re.split("[<>=;]", each)[0].lower() for each in list_requirements(project)} <= locked
 
 
 def test_environments_have_every_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
-    needed = {re.split("[<>=]", each)[0] for each in project["project"]["dependencies"]}
+    needed = {re.split("[<>=;]", each)[0] for each in project["project"]["dependencies"]}
 
     groups = project["dependency-groups"]
     assert {*groups["scoring"], *groups["learning"]} == needed

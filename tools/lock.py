@@ -24,9 +24,7 @@ def main() -> None:
     parser.add_argument("--lowest", action="store_true", help="the lowest versions that pyproject.toml admits")
     lowest = parser.parse_args().lowest
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))
-    lines = (
-        [lower(each) for each in project["project"]["dependencies"]] if lowest else resolve(list_requirements(project))
-    )
+    lines = [lower(each) for each in list_for_users(project)] if lowest else resolve(list_requirements(project))
     sys.stdout.write(HEAD.format(python=f"Python {sys.version_info.major}.{sys.version_info.minor}"))
     sys.stdout.writelines(f"{line}\n" for line in sorted(lines, key=str.lower))
 
@@ -35,12 +33,18 @@ def list_requirements(project: dict[str, Any]) -> list[str]:
     """List everything that the project names: for its build, for users, and for each group of contributors' tools."""
     groups = project.get("dependency-groups", {}).values()
     named = [each for group in groups for each in group if isinstance(each, str)]
-    return sorted({*project["build-system"]["requires"], *project["project"]["dependencies"], *named})
+    return sorted({*project["build-system"]["requires"], *list_for_users(project), *named})
+
+
+def list_for_users(project: dict[str, Any]) -> list[str]:
+    """List what users need, with every extra."""
+    extras = project["project"].get("optional-dependencies", {}).values()
+    return [*project["project"]["dependencies"], *(each for extra in extras for each in extra)]
 
 
 def lower(requirement: str) -> str:
     """Return ``name==version`` with the lowest version that a requirement admits."""
-    name, _, rest = requirement.partition(">=")
+    name, _, rest = requirement.partition(";")[0].partition(">=")
     return f"{name}=={rest.partition(',')[0]}"
 
 

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from ordervet.errors import OrdervetError
     from ordervet.policy import Action, Decision, DecisionCode
     from ordervet.score import Scorer
+    from ordervet.serve import AsyncRemoteScorer, RemoteScorer
 
 __all__ = [
     "Action",
+    "AsyncRemoteScorer",
     "Correction",
     "Decision",
     "DecisionCode",
@@ -38,6 +40,7 @@ __all__ = [
     "Order",
     "OrdervetError",
     "Outcome",
+    "RemoteScorer",
     "Scorer",
     "Verdict",
     "read_events",
@@ -52,6 +55,7 @@ _find = export_lazily(
         "errors": "OrdervetError",
         "policy": "Action Decision DecisionCode",
         "score": "Scorer",
+        "serve": "AsyncRemoteScorer RemoteScorer",
     },
 )
 

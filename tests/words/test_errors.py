@@ -57,6 +57,10 @@ CODE = {
     'names = ["buyer__count__order__{1d,7d}"]',
     "--shifts 09:00-18:00,20:00-24:00",
     '{} "2025-11-11 20:00"',
+    "--host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem",
+    "--socket-mode 660",
+    "--tls-cert cert.pem --tls-key key.pem",
+    "openssl rand -hex 32 > token; ordervet serve --host 0.0.0.0 --token-file token",
 }
 
 

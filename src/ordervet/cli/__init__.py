@@ -42,6 +42,7 @@ ENTRIES: dict[str, Entry] = {
     "correct": Entry("correct:correct", "Record an upheld appeal: a verdict no longer counts."),
     "erase": Entry("erase:erase", "Erase a buyer from the history, and keep the buyer out."),
     "campaign": Entry("campaign:campaign_app", "Tables before, during and after a campaign."),
+    "serve": Entry("serve:serve", "Serve one scorer to many workers over HTTP."),
     "validate": Entry("validate:validate", "Check files row by row; nothing is scored."),
     "train": Entry("train:train", "Train a model, and measure it on the newest fifth."),
     "retrain": Entry("retrain:retrain", "Retrain; promote a better model, or keep what is live."),

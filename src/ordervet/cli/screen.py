@@ -55,6 +55,9 @@ EXIT_CODES_HELP = (
     "stays · 130 interrupted"
 )
 
+_OF_SERVE = frozenset({"httptools", "httpx", "starlette", "uvicorn", "uvloop"})
+"""Packages of the extra of that name."""
+
 _CODE_OF: tuple[tuple[type[OrdervetError], ExitCode], ...] = (
     (ModelError, ExitCode.MODEL),
     (TrainingError, ExitCode.REFUSED),
@@ -199,7 +202,8 @@ def run_guarded(command: Callable[[], Any]) -> None:
             raise
         lang = choose_lang()
         message = format_text("cli.not_installed", lang, name=error.name)
-        print_error(format_text("cli.error", lang, message=message), format_text("cli.not_installed_hint", lang))
+        hint = "cli.not_installed_serve" if str(error.name).partition(".")[0] in _OF_SERVE else "cli.not_installed_hint"
+        print_error(format_text("cli.error", lang, message=message), format_text(hint, lang))
         raise SystemExit(ExitCode.INTERNAL) from None
     except Exception as error:
         if os.environ.get("ORDERVET_DEBUG"):

@@ -14,7 +14,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -44,6 +44,21 @@ _COMPACT_EVERY = 100
 _KEEP_DAYS = 7
 
 _log = logging.getLogger("ordervet")
+
+
+class Backlog(NamedTuple):
+    """What is acknowledged and not in the table yet.
+
+    Parameters
+    ----------
+    n_events : how many rows
+    age_s : age of the oldest, seconds; 0 where there are none
+    flushed_s : seconds since the last flush, or since it was opened
+    """
+
+    n_events: int
+    age_s: float
+    flushed_s: float
 
 
 @dataclass(slots=True)
@@ -90,6 +105,7 @@ class LiveHistory:
         self._flush_lock = threading.RLock()
         self._wake, self._stop = threading.Event(), threading.Event()
         self._n_pending, self._pending_since, self._n_flushes = 0, 0.0, 0
+        self._flushed_at = time.monotonic()
         self._recent: dict[int, list[bytes]] = {}  # lines by order id: since the last flush
         self._older: dict[int, list[bytes]] = {}  # and of the one before it, which the table may lack still
         self._pid = os.getpid()
@@ -136,6 +152,12 @@ class LiveHistory:
         known = {(row["event_id"], row.get("view") or 0) for row in rows}
         return [*(row for row in to_plain(stored) if (row["event_id"], row["view"] or 0) not in known), *rows]
 
+    @property
+    def backlog(self) -> Backlog:
+        """What waits to be flushed; of another flush that goes on meanwhile, nothing is told."""
+        now, n_events = time.monotonic(), self._n_pending
+        return Backlog(n_events, now - self._pending_since if n_events else 0.0, now - self._flushed_at)
+
     def sync(self) -> None:
         """Sync the journal to the disk."""
         with self._flush_lock, describe_errors(self._folder, "written"):
@@ -171,6 +193,7 @@ class LiveHistory:
             self._segments = self._segments[-1:]
             self.arrivals.merge()
             self._n_flushes += 1
+            self._flushed_at = time.monotonic()
 
     @contextmanager
     def bulk_change(self) -> Iterator[History]:

@@ -1,9 +1,11 @@
-"""A night as metrics in Prometheus' text format, for the node exporter's textfile collector."""
+"""A night as metrics, for the textfile collector of Prometheus' node exporter."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+
+from ordervet.reports.prometheus import Metric, Sample, format_metrics
 
 _HELP = {
     "ordervet_retrain_cut_off_seconds": "Cut-off of the last night, Unix time.",
@@ -21,37 +23,26 @@ _HELP = {
 
 def build_metrics(record: dict[str, Any], *, is_dry_run: bool) -> str:
     """Return a night's metrics, from its record; what could not be measured is skipped."""
-    samples: dict[str, list[tuple[dict[str, str], float | None]]] = {name: [] for name in _HELP}
-    samples["ordervet_retrain_cut_off_seconds"].append(({}, _read_seconds(record["as_of"])))
+    samples: dict[str, list[Sample]] = {name: [] for name in _HELP}
+    samples["ordervet_retrain_cut_off_seconds"].append(Sample({}, _read_seconds(record["as_of"])))
     if not is_dry_run:
-        samples["ordervet_retrain_finished_seconds"].append(({}, _read_seconds(record["finished_at"])))
-    samples["ordervet_retrain_passed"].append(({}, float(record["passed"])))
-    samples["ordervet_retrain_waiting"].append(({}, float(bool(record["missing"]))))
+        samples["ordervet_retrain_finished_seconds"].append(Sample({}, _read_seconds(record["finished_at"])))
+    samples["ordervet_retrain_passed"].append(Sample({}, float(record["passed"])))
+    samples["ordervet_retrain_waiting"].append(Sample({}, float(bool(record["missing"]))))
     for each in record["missing"]:
-        samples["ordervet_retrain_missing"].append(({"what": each["what"]}, float(each["need"] - each["have"])))
+        samples["ordervet_retrain_missing"].append(Sample({"what": each["what"]}, float(each["need"] - each["have"])))
     for gate in record["gates"]:
-        samples["ordervet_retrain_gate_passed"].append(({"gate": gate["name"]}, float(gate["passed"])))
-        samples["ordervet_retrain_gate_figure"].append(({"gate": gate["name"]}, gate["figure"]))
+        samples["ordervet_retrain_gate_passed"].append(Sample({"gate": gate["name"]}, float(gate["passed"])))
+        samples["ordervet_retrain_gate_figure"].append(Sample({"gate": gate["name"]}, gate["figure"]))
     for model, measured in (("new", record["metrics"] or {}), ("serving", record["champion_metrics"] or {})):
         for name in ("ap", "auc", "money", "calibration_error"):
-            samples["ordervet_retrain_metric"].append(({"model": model, "metric": name}, measured.get(name)))
+            samples["ordervet_retrain_metric"].append(Sample({"model": model, "metric": name}, measured.get(name)))
     for part in ("score", "channel"):
-        samples["ordervet_retrain_psi"].append(({"of": part}, record[f"{part}_psi"]))
+        samples["ordervet_retrain_psi"].append(Sample({"of": part}, record[f"{part}_psi"]))
     for part in ("train", "holdout", "reference"):
-        samples["ordervet_retrain_orders"].append(({"part": part}, float(record["counts"][part])))
-    lines = []
-    for name, found in samples.items():
-        known = [(labels, value) for labels, value in found if value is not None]
-        if known:
-            lines += [f"# HELP {name} {_HELP[name]}", f"# TYPE {name} gauge"]
-            lines += [f"{name}{_write_labels(labels)} {value!r}" for labels, value in known]
-    return "\n".join(lines) + "\n"
+        samples["ordervet_retrain_orders"].append(Sample({"part": part}, float(record["counts"][part])))
+    return format_metrics(Metric(name, "gauge", _HELP[name], found) for name, found in samples.items())
 
 
 def _read_seconds(time: str) -> float:
     return datetime.fromisoformat(time).timestamp()
-
-
-def _write_labels(labels: dict[str, str]) -> str:
-    written = ",".join(f'{name}="{value}"' for name, value in labels.items())
-    return f"{{{written}}}" if written else ""

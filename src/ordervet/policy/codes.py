@@ -59,6 +59,7 @@ class DecisionCode(StrEnum):
     UNSCORED_LATE = "UNSCORED_LATE"
     UNSCORED_ERROR = "UNSCORED_ERROR"
     UNSCORED_FORKED = "UNSCORED_FORKED"
+    UNSCORED_UNREACHABLE = "UNSCORED_UNREACHABLE"
 
     def explain(self, lang: Lang = "zh") -> str:
         """Explain in one sentence what the code means.

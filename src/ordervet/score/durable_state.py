@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from ordervet.history.arrivals import Arrival, Arrivals, Settled
     from ordervet.history.journal import Durability
     from ordervet.history.views import Row
+    from ordervet.history.writer import Backlog
     from ordervet.score.live_event import LiveEvent
     from ordervet.score.live_order import KeptOrder, LiveOrder
     from ordervet.score.online_state import Decided, Features, Taken
@@ -129,6 +130,11 @@ class DurableState(OnlineState):
     def last_seen_at(self) -> int | None:
         """Time of the last event in the history, UTC microseconds; None before the first."""
         return None if self._last_seen_at == NEVER else self._last_seen_at
+
+    @property
+    def backlog(self) -> Backlog:
+        """What is not in the table yet."""
+        return self._live.backlog
 
     def add_new(self, ones: Sequence[LiveOrder]) -> list[NDArray[np.float32]] | None:
         """Journal new orders that arrive now, in one entry, then add them; see `OnlineState.add_new`."""

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ordervet.history import Erased, History
     from ordervet.history.arrivals import Arrival
     from ordervet.history.views import Row
+    from ordervet.history.writer import Backlog
     from ordervet.policy import Decision
     from ordervet.score.live_event import LiveEvent
     from ordervet.score.live_order import KeptOrder, LiveOrder
@@ -184,6 +185,11 @@ class OnlineState:
     def last_seen_at(self) -> int | None:
         """Time of the last event that counts, UTC microseconds; None before the first."""
         return self._engine.last_seen_at if self._engine else None
+
+    @property
+    def backlog(self) -> Backlog | None:
+        """What is not in the table of a store yet; None without a store."""
+        return None
 
     def knows_order(self, name_id: int) -> bool:
         """Return whether there is an order of this id, of whatever shop.

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from ordervet.history import Erased, History
     from ordervet.history.journal import Durability
     from ordervet.history.views import Row
+    from ordervet.history.writer import Backlog
     from ordervet.late_imports import pa
     from ordervet.model import Model
     from ordervet.policy import DeskMemory, Lang, Pace, Policy
@@ -220,6 +221,11 @@ class Scorer:
             deadline_ms=deadline_ms, clock=clock, state=state, source=source, shadow=watcher,
             desk_history=find_store(store, key),
         )  # fmt: skip
+
+    @property
+    def backlog(self) -> Backlog | None:
+        """What is acknowledged and not in the table of the history yet; None without a store."""
+        return self._state.backlog
 
     def score(self, order: Order | dict[str, Any]) -> Decision:
         """Score one order at the time of its arrival, and remember it.
@@ -395,12 +401,67 @@ class Scorer:
             row = ids.index(order_id)
             one = features.take(np.array([row]))
             scored = self._decide(one, explain_rows=[0]).at_stages_of(events.outcomes)
-            model, predictor = self._require_model()
-            shares = predictor.explain(one.matrix)[0, :-1]
-            names = model.spec.names
-            ranked = [at for at in np.argsort(-np.abs(shares), kind="stable") if shares[at] != 0]
-            parts = [(names[at], float(one.matrix[0, at]), float(shares[at])) for at in ranked]
-            return scored.build_decision(0), parts
+            return scored.build_decision(0), self._list_parts(one.matrix)
+
+    def warm_up(self) -> None:
+        """Load what the first order would wait for, such as the tables of addresses; nothing is remembered."""
+        with self._turn():
+            order = read_order(
+                {
+                    "order_id": "none",
+                    "placed_at": "2025-11-11 20:00:00",
+                    "amount_minor": 1,
+                    "address": "杭州市文三路 9 号",
+                }
+            )
+            one = LiveOrderReader(self._key).read(order, 0)
+            if self.model is not None:
+                _, predictor = self._require_model()
+                nothing = np.full((1, len(self.model.spec.names)), np.nan, np.float32)
+                self._find_decider().decide(one, nothing)
+                predictor.explain_one(nothing)
+
+    def explain(self, order_id: str) -> tuple[Decision, list[tuple[str, float, float]]] | None:
+        """Return the last decision about a known order, and what each feature adds to its score by what is known now.
+
+        Where no decision was kept, it is one by what is known now, which is not remembered.
+
+        Parameters
+        ----------
+        order_id : as given
+
+        Returns
+        -------
+        the decision; and per feature its name, value and contribution, as of `explain_events`; None where there is no
+        such order
+
+        Raises
+        ------
+        ContractError
+            Several orders have this id.
+        ModelError
+            There is no model.
+        """
+        with self._turn():
+            self._require_model()
+            rows = self._state.read_rows(order_id)
+            if not any(row["event"] == "order" for row in rows):
+                return None
+            known_by = _find_order(rows)
+            features, known = self._ask_again(rows, known_by, self._clock.stamp_order(order_id))
+            told = find_decision(rows, known_by)
+            if told is not None:
+                decision = Decision.from_dict(json.loads(told))
+            else:
+                decision = self._decide(features, explain_rows=[0]).at_stages_of(known.outcomes).build_decision(0)
+            return decision, self._list_parts(features.matrix)
+
+    def _list_parts(self, matrix: NDArray[np.float32]) -> list[tuple[str, float, float]]:
+        """List what each feature of one order adds to its score, the largest first."""
+        model, predictor = self._require_model()
+        shares = predictor.explain(matrix)[0, :-1]
+        ranked = [at for at in np.argsort(-np.abs(shares), kind="stable") if shares[at] != 0]
+        return [(model.spec.names[at], float(matrix[0, at]), float(shares[at])) for at in ranked]
 
     def observe(self, event: Outcome | Verdict | Correction) -> None:
         """Remember an outcome, verdict or correction from the time of its arrival.
@@ -466,14 +527,14 @@ class Scorer:
         return len(outcomes)
 
     def reload_if_changed(self) -> bool:
-        """Switch to the model that is live now, with its compiled forest and the policy.
+        """Switch to the model that is live now, with its compiled forest, and to the policy as its file is now.
 
         If the new model has other features, its state is built from the history first. Until everything is ready, and
         whenever anything is missing, the old model goes on deciding.
 
         Returns
         -------
-        whether another model decides from now on
+        whether another model or policy decides from now on
 
         Raises
         ------
@@ -674,10 +735,8 @@ class Scorer:
     def _rescore_id(self, order_id: str) -> list[Decision] | None:
         """Decide by what is known now about the order of an id."""
         rows = self._state.read_rows(order_id)
-        ids = {row[ORDER_ID] for row in rows if row["event"] == "order"}
-        if len(ids) != 1:
-            raise ContractError(f"{len(ids)} orders have this id", hint="pass the order itself, with its shop_id")
-        return None if self.model is None else self._decide_again(rows, ids.pop(), self._clock.stamp_order(order_id))
+        known_by = _find_order(rows)
+        return None if self.model is None else self._decide_again(rows, known_by, self._clock.stamp_order(order_id))
 
     def _decide_again(self, rows: Sequence[Row], order_id: int, seen_at: int) -> list[Decision]:
         """Decide about a known order by what is known now, but for its own events.
@@ -688,17 +747,22 @@ class Scorer:
         order_id : keyed id that it is known by, signed
         seen_at : UTC microseconds
         """
-        from ordervet.history.rows import drop_replaced, from_plain, sort_rows, to_events
-
-        own = [row for row in rows if row[ORDER_ID] == order_id and row["event"] != DECISION]
-        known = to_events(sort_rows(drop_replaced(from_plain(own))), self._key.key_id)
-        features = self._state.ask_again(known.orders, seen_at)
+        features, known = self._ask_again(rows, order_id, seen_at)
         pace = self._desk.find_pace(seen_at, self.policy, self._require_model()[0])
         scored = self._decide(features, pace=pace, desk=self._desk.recall(seen_at)).at_stages_of(known.outcomes)
         self._desk.record(seen_at, scored)
         decision = scored.build_decision(0)
-        self._keep_decisions([decision], [(own[0].get("name_id") or order_id, order_id, seen_at)])
+        name_id = next(row.get("name_id") or order_id for row in rows if row[ORDER_ID] == order_id)
+        self._keep_decisions([decision], [(name_id, order_id, seen_at)])
         return [decision]
+
+    def _ask_again(self, rows: Sequence[Row], order_id: int, seen_at: int) -> tuple[Features, KeyedEvents]:
+        """Return the features of a known order as of now, without its own events, and these events."""
+        from ordervet.history.rows import drop_replaced, from_plain, sort_rows, to_events
+
+        own = [row for row in rows if row[ORDER_ID] == order_id and row["event"] != DECISION]
+        known = to_events(sort_rows(drop_replaced(from_plain(own))), self._key.key_id)
+        return self._state.ask_again(known.orders, seen_at), known
 
     def _keep_decisions(self, decisions: Sequence[Decision], of: Sequence[tuple[int, int, int]]) -> None:
         """Keep decisions for whoever sends the orders again; one that cannot be kept is given all the same.
@@ -766,21 +830,32 @@ class Scorer:
     def _reload(self) -> bool:
         if self._source is None:
             return False
-        try:
-            if self.model is not None and find_serving_model(self._source.models).name == self.model.model_id:
-                return False
-        except ModelError as error:
-            _log.error("the live model cannot be found: %s", error.message)
+        found = self._find_new_model(self._source.models)
+        is_named = self._source.policy is not None  # else it changes with the package alone
+        policy = load_policy(self._source.policy) if is_named or found is not None else self.policy
+        if found is None and policy.policy_id == self.policy.policy_id:
             return False
-        model, predictor, _ = load_live(self._source.models)
-        if model is None or (self.model is not None and model.model_id == self.model.model_id):
-            return False
-        policy = load_policy(self._source.policy)
-        if self.model is None or self.model.spec != model.spec:
-            self._state.rebuild(model.spec)
-        self.model, self._predictor, self.policy = model, predictor, policy
+        if found is not None:
+            model, predictor = found
+            if self.model is None or self.model.spec != model.spec:
+                self._state.rebuild(model.spec)
+            self.model, self._predictor = model, predictor
+        self.policy = policy
         self._keep_policy()
         return True
+
+    def _find_new_model(self, models: Path) -> tuple[Model, ForestPredictor] | None:
+        """Load the model that is live now, if it is another one."""
+        try:
+            if self.model is not None and find_serving_model(models).name == self.model.model_id:
+                return None
+        except ModelError as error:
+            _log.error("the live model cannot be found: %s", error.message)
+            return None
+        model, predictor, _ = load_live(models)
+        if model is None or predictor is None or (self.model is not None and model.model_id == self.model.model_id):
+            return None
+        return model, predictor
 
     def _check_for_new_model(self) -> None:
         """Switch to a new live model, if a check is due; whatever fails, the old one goes on."""
@@ -830,6 +905,14 @@ def _open_shadow(models: Path, challenger: str, live: Model | None, file: str | 
     from ordervet.score.shadow import open_shadow
 
     return open_shadow(models, challenger, live, path=None if file is None else Path(file), now_us=at_us)
+
+
+def _find_order(rows: Sequence[Row]) -> int:
+    """Return the keyed id of the one order among rows."""
+    ids = {row[ORDER_ID] for row in rows if row["event"] == "order"}
+    if len(ids) != 1:
+        raise ContractError(f"{len(ids)} orders have this id", hint="pass the order itself, with its shop_id")
+    return int(ids.pop())
 
 
 def _find_id(order: object) -> str:
