@@ -11,6 +11,8 @@ from ordervet.policy.capacity import Capacity, Shift
 from ordervet.policy.pacing import Pacer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 START_US = 1_762_862_400_000_000
@@ -57,6 +59,20 @@ def simulate_evening(seed: int, n_orders: int) -> Evening:
     p = 1.0 / (1.0 + np.exp(-log_odds))
     amount = rng.lognormal(9.2, 0.8, n_orders).astype(np.int64)
     return Evening(START_US + (second * 1e6).astype(np.int64), p, amount, rng.random(n_orders) < p)
+
+
+def draw_day(seed: int, n_orders: int, shares: Sequence[float], first_hour: int = 0) -> Evening:
+    """Draw the orders of a day, or of its evening, that come by the hour as given."""
+    rng = np.random.default_rng(seed)
+    hours = rng.choice(24, n_orders, p=np.array(shares) / sum(shares))
+    seconds = np.sort(3600.0 * (hours + rng.random(n_orders)))
+    seconds = seconds[seconds >= 3600 * first_hour]
+    is_odd = rng.random(len(seconds)) < 0.03
+    log_odds = np.where(is_odd, rng.normal(0.5, 1.5, len(seconds)), rng.normal(-5.0, 1.0, len(seconds)))
+    p = 1.0 / (1.0 + np.exp(-log_odds))
+    midnight_us = START_US - 20 * 3_600_000_000
+    amount = rng.lognormal(9.2, 0.8, len(seconds)).astype(np.int64)
+    return Evening(midnight_us + (seconds * 1e6).astype(np.int64), p, amount, rng.random(len(seconds)) < p)
 
 
 def pace_evening(evening: Evening, capacity: Capacity, batch_size: int = 1) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ from evenings import (
     N_SLOTS,
     START_US,
     cut_afterwards,
+    draw_day,
     make_capacity,
     pace_evening,
     simulate_evening,
@@ -158,6 +159,19 @@ def test_pacing_without_a_plan_still_keeps_to_capacity() -> None:
     evening = simulate_evening(3, 3_000)
 
     assert pace_evening(evening, capacity).sum() <= N_SLOTS
+
+
+@pytest.mark.parametrize(
+    ("shares", "first_hour"),
+    [([1] * 24, 0), ([3, 1, 1, 1, 1, 1, 1, 2, 3, *[5] * 10, 6, 8, 9, 8, 5], 20), ([40, *[1] * 23], 0)],
+)
+def test_pacing_without_a_plan_hands_on_all_that_the_desk_can_take(shares: list[int], first_hour: int) -> None:
+    shift = Shift(start=f"{first_hour:02d}:00", end="24:00")
+    capacity = Capacity(n=20, shifts=(shift,), min_p=0.01)
+
+    handed = [int(pace_evening(draw_day(seed, 1_500, shares, first_hour), capacity).sum()) for seed in range(5)]
+
+    assert handed == [20] * 5
 
 
 def test_next_window_has_slots_of_its_own() -> None:

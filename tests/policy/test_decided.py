@@ -268,3 +268,14 @@ def test_parsed_policy_decides_like_the_shipped_one() -> None:
 
     p = np.linspace(0.0, 1.0, 101)
     assert list_actions(decide(again, p)) == list_actions(decide(policy, p))
+
+
+def test_stage_limits_what_is_asked_and_what_is_limited_takes_a_slot() -> None:
+    policy = load_policy().with_capacity(2)
+    free = policy.model_copy(update={"capacity": policy.capacity.model_copy(update={"count_holds": False})})  # type: ignore[union-attr]
+    review = ACTIONS.index(Action.REVIEW)
+
+    decided = decide(free, [0.99, 0.98, 0.97], strictest=np.array([3, review, review], np.int8))
+
+    assert decided.actions.tolist() == [ACTIONS.index(Action.HOLD), review, review]
+    assert decided.takes_slot.tolist() == [False, True, True]

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ordervet.contract import Verdict
+from ordervet.contract import Outcome, Verdict
 from ordervet.entities import Key
 from ordervet.history import History
 from ordervet.lab.simulate import SimulationSettings, simulate
@@ -141,3 +141,69 @@ def test_a_release_stands_when_the_order_is_sent_again_also_to_the_next_process(
     assert at_once.action is afterwards.action is Action.PASS
     assert "desk_released" in at_once.applied
     assert "desk_released" in afterwards.applied
+
+
+EVERY_ORDER_HELD: Final = """protocol = 1
+name = "holds"
+bands = { by = "explicit", elevated = 0.0, high = 0.0, severe = 0.0 }
+actions = { low = "hold", elevated = "hold", high = "hold", severe = "hold" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "action"),
+    [(None, "hold"), ("unpaid", "hold"), ("paid", "hold"), ("shipped", "review"), ("received", "review")],
+)
+def test_an_order_that_was_shipped_is_never_to_be_held(
+    folder: Path, models_dir: Path, status: str | None, action: str
+) -> None:
+    (folder / "policy.toml").write_text(EVERY_ORDER_HELD, "utf-8")
+    order = {"order_id": "A", "placed_at": "2025-11-11 20:00:00", "amount_minor": 100, "buyer_id": "b"}
+    order |= {} if status is None else {"status": status}
+
+    with Scorer.open(models_dir, policy=folder / "policy.toml") as scorer:
+        one = scorer.score(order)
+        many = scorer.score_many([order | {"order_id": each} for each in ("B", "C")])
+        table = scorer.score_table(pa.Table.from_pylist([order | {"order_id": "D"}]))
+
+    assert [one.action, *(each.action for each in many), *table["action"].to_pylist()] == [action] * 4
+
+
+def test_an_order_that_was_delivered_since_or_judged_malicious_then_is_never_to_be_held(
+    folder: Path, models_dir: Path
+) -> None:
+    (folder / "policy.toml").write_text(EVERY_ORDER_HELD, "utf-8")
+    order = {"order_id": "A", "placed_at": "2025-11-11 20:00:00", "amount_minor": 100, "buyer_id": "b"}
+    clock = Clock()
+    clock.now_us = 1_762_862_400_000_000
+
+    with Scorer.open(models_dir, history=folder / "history", policy=folder / "policy.toml", clock=clock) as scorer:
+        before = scorer.score(order)
+        clock.now_us += DAY_US
+        scorer.observe(Outcome(order_id="A", kind="fulfilled", happened_at="2025-11-12 12:00:00"))
+        after = scorer.rescore("A")
+        clock.now_us += DAY_US
+        scorer.observe(Verdict(order_id="A", verdict="malicious", decided_at="2025-11-12 13:00:00"))
+        judged = scorer.rescore("A")
+
+    assert [before.action, after.action, judged.action] == ["hold", "review", "review"]
+    assert after.script == before.script.replace("placed", "received")
+
+
+def test_an_order_that_is_answered_too_late_uses_no_slot(folder: Path, models_dir: Path) -> None:
+    (folder / "policy.toml").write_text(EVERY_ORDER_HELD + "capacity = { n = 2, min_p = 0.0 }", "utf-8")
+    order = {"order_id": "A", "placed_at": "2025-11-11 20:00:00", "amount_minor": 100, "buyer_id": "b"}
+    clock = Clock()
+    clock.now_us = 1_762_862_400_000_000
+    how: dict[str, Any] = {"history": folder / "history", "policy": folder / "policy.toml", "clock": clock}
+
+    with Scorer.open(models_dir, deadline_ms=0.0, **how) as scorer:
+        late = [scorer.score(order | {"order_id": f"late{number}"}) for number in range(5)]
+    with Scorer.open(models_dir, **how) as scorer:
+        decisions = [scorer.score(order | {"order_id": f"B{number}"}) for number in range(2)]
+        again = scorer.score(order | {"order_id": "late0"})
+
+    assert {each.code for each in late} == {"UNSCORED_LATE"}
+    assert [each.action for each in decisions] == ["hold", "hold"]
+    assert again.action == "pass"
+    assert "capacity_full" in again.applied

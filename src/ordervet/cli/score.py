@@ -183,7 +183,8 @@ def score(
             explain_all=all_ and explain_all,
             desk=desk,
             again_at_us=now_us if again else None,
-        ).at_stages_of(events.outcomes)
+            outcomes=events.outcomes,
+        )
         if preview and desk and not dry_run:
             report_step("ingesting")
             preview.store.ingest_all(preview.parts)

@@ -78,6 +78,9 @@ class DecisionCode(StrEnum):
 STAGES: Final = tuple(Stage)
 """All stages, earliest first."""
 
+STRICTEST: Final = {stage: Action.HOLD if stage in {Stage.PLACED, Stage.PAID} else Action.REVIEW for stage in STAGES}
+"""The strictest action that each stage allows: what has been shipped can be neither held nor confirmed before it is."""
+
 BANDS: Final = tuple(Band)
 """All bands, mildest first: the index is the band's rank."""
 

@@ -72,6 +72,7 @@ def decide(
     overlay: Overlay | None = None,
     pace: Pace | None = None,
     desk: DeskMemory | None = None,
+    strictest: RankArray | None = None,
 ) -> Decided:
     """Return each order of a batch its band and its action.
 
@@ -109,6 +110,7 @@ def decide(
     overlay : what lists and rules say, from build_overlay; None for nothing
     pace : what is handed on at this instant, from a Pacer; takes the place of a capacity
     desk : what was judged and handed on before; None for nothing
+    strictest : shape (n_orders,), index into ACTIONS: what the stage of each order allows at most (`STRICTEST`)
 
     Returns
     -------
@@ -133,12 +135,14 @@ def decide(
         is_open &= ~overlay.is_allowed
         actions = np.maximum(np.where(is_first | is_open, actions, _PASS), overlay.least).astype(np.int8)
         is_first |= overlay.least >= _REVIEW
+    if strictest is not None:
+        actions = np.minimum(actions, strictest).astype(np.int8)
     standings = np.zeros(len(p), np.int8) if desk is None else desk.find_standings(order_ids or ())
     _check_shape("order_ids", standings.shape, len(p))
     marks = np.zeros(len(p), np.int8)
     cut = _choose_capacity(policy, capacity)
     if cut is None and pace is None:
-        return Decided(bands, _settle(actions, standings), marks, standings)
+        return Decided(bands, _settle(actions, standings, strictest), marks, standings)
     ids = _read_ids(order_ids, len(p))
     capacity_of = cut or policy.capacity
     ranks = p_band if capacity_of is None else capacity_of.rank_orders(p_band, amounts)
@@ -162,12 +166,12 @@ def decide(
     marks[~is_looked_at & is_new & (actions != _PASS)] = Mark.FULL
     looked_at = np.maximum(actions, np.where(is_forced, _PASS, _REVIEW))
     final = np.where(is_looked_at, looked_at, np.where(is_new, _PASS, actions)).astype(np.int8)
-    return Decided(bands, _settle(final, standings), marks, standings)
+    return Decided(bands, _settle(final, standings, strictest), marks, standings)
 
 
-def _settle(actions: RankArray, standings: RankArray) -> RankArray:
+def _settle(actions: RankArray, standings: RankArray, strictest: RankArray | None) -> RankArray:
     """Let a person's judgement stand."""
-    settled = np.where(standings == Standing.MALICIOUS, _HOLD, actions)
+    settled = np.where(standings == Standing.MALICIOUS, _HOLD if strictest is None else strictest, actions)
     return np.where(standings == Standing.RELEASED, _PASS, settled).astype(np.int8)
 
 

@@ -11,10 +11,12 @@ At a time t of a window, with
     orders to come    R = f (A - A(t))
     handed on         the share S / R of orders, the riskiest: those above the (1 - S / R) quantile of what came lately
 
-and solved again at each instant, so that an error of plan or quantile is made up by what is left. Scores are remembered
-with a half-life of `MEMORY` orders and, at the start, with a prior. A window never hands on more than its slots, apart
-from orders that go to a person whatever the desk's capacity. Whoever begins in the middle of a window, after a restart
-say, has the slots of the orders still planned for it.
+and solved again at each instant, so that an error of plan or quantile is made up by what is left. Without a plan R is
+the rate of the orders that came lately, half as much counting what is older by 1/24 of a window, times the time left,
+less what chance may keep away; from the middle of a shift on slots are due, which the next order worth a look takes.
+Scores are remembered with a half-life of `MEMORY` orders and, at the start, with a prior. A window never hands on more
+than its slots, apart from orders that go to a person whatever the desk's capacity. Whoever begins in the middle of a
+window, after a restart say, has the slots of the orders still planned for it.
 
 References
 ----------
@@ -27,6 +29,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import log, sqrt
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -48,7 +51,12 @@ _N_BINS: Final = 2048
 _NEVER: Final = -(2**62)
 _MAX_LOGIT: Final = 12.0
 _PRIOR_ORDERS: Final = 200
-# Without a plan, one order in fifty is taken to be worth a look, until orders say otherwise.
+# Without a plan, what is to come is what came lately: half as much counts what is older by this share of a window.
+_RECENT: Final = 1 / 24
+_GUESS: Final = 0.05
+_DUE: Final = 2.25  # slots are due from the middle of a shift on, all of them at 94 % of it
+_CAUTION: Final = 2.0  # standard deviations of the orders to come that chance may keep away
+# Before any came, one order in fifty is taken to be worth a look, until orders say otherwise.
 _PER_SLOT: Final = 50.0
 # Without any score at hand: log-odds of a probability, by the share of orders that lie above.
 _PRIOR_LOGITS: Final = ((0.5, -4.5), (0.1, -3.0), (0.02, -1.5), (0.005, 0.0), (0.001, 2.0))
@@ -114,6 +122,7 @@ class Pacer:
         self._number, self._begun_us = _NEVER, 0
         self._n_slots, self._n_seen, self._n_handed = 0, 0, 0
         self._waiting, self._waiting_at_us = 0.0, 0
+        self._lately, self._lately_at_us, self._came_from_us = 0.0, 0, 0
         is_guess = prior_p is None or capacity.rank_by == "value"
         prior = _guess_prior() if is_guess else np.asarray(prior_p, np.float64)
         np.add.at(self._counts, _find_bins(prior), _PRIOR_ORDERS / max(len(prior), 1))
@@ -135,6 +144,10 @@ class Pacer:
         local_us = self._capacity.read_local(at_us)
         self._begin_window(self._capacity.number_window(local_us), local_us, is_first=False)
         self._n_seen, self._n_handed = n_seen, n_handed
+        self._came_from_us, self._lately_at_us = self._begun_us, local_us
+        half_us = (self._rates.find_edges(self._number)[1] - self._begun_us) * _RECENT
+        passed = max(local_us - self._begun_us, 1) / half_us
+        self._lately = n_seen * (1.0 - 0.5**passed) / (passed * log(2))
 
     def find_pace(self, at_us: int) -> Pace:
         """Describe what to hand on now.
@@ -154,14 +167,39 @@ class Pacer:
             slots = min(slots, int(max(0.0, self._capacity.backlog - self._waiting)))
         if slots == 0:
             return Pace(1.0, 1.0, 0)
-        passed, total = self._rates.measure(self._number, self._begun_us, local_us)
-        share = passed / total if total else 1.0
-        trust = share / (share + self._capacity.plan_weight)
-        to_come = (total - passed) * ((self._n_seen + 1.0) / (passed + 1.0)) ** trust
+        to_come = self._count_planned(local_us) if self._capacity.plan else self._count_usual(local_us)
         least, tie_from = self._find_quantile(min(1.0, left / max(to_come, 1.0)))
         if self._capacity.rank_by == "risk" and least < self._capacity.min_p:
             least, tie_from = self._capacity.min_p, 0.0
         return Pace(least, tie_from, slots)
+
+    def _count_planned(self, local_us: int) -> float:
+        """Count the orders to come by the plan, and by how many came of those planned."""
+        passed, total = self._rates.measure(self._number, self._begun_us, local_us)
+        share = passed / total if total else 1.0
+        trust = share / (share + self._capacity.plan_weight)
+        return float((total - passed) * ((self._n_seen + 1.0) / (passed + 1.0)) ** trust)
+
+    def _count_usual(self, local_us: int) -> float:
+        """Count the orders to come if they go on as they came lately, less what chance may keep away."""
+        start, end = self._rates.find_edges(self._number)
+        passed, total = self._rates.measure(self._number, start, local_us)
+        if self._n_handed < self._n_slots * min(1.0, _DUE * (passed / total - 0.5)):
+            return 0.0
+        half_us = (end - start) * _RECENT
+        lately_us = half_us / log(2) * (1.0 - 0.5 ** ((local_us - self._came_from_us) / half_us))
+        guess = (self._n_slots + 1) * _PER_SLOT / (end - start)
+        rate = (self._lately + guess * half_us * _GUESS) / (lately_us + half_us * _GUESS)
+        to_come = rate * (end - local_us)
+        worth_it = max(to_come * self._find_share_worth_it(), 1e-9)
+        return float(to_come * max(0.0, 1.0 - _CAUTION / sqrt(worth_it)))
+
+    def _find_share_worth_it(self) -> float:
+        """Return the share of remembered scores that a desk looks at, however idle it is."""
+        if self._capacity.rank_by != "risk":
+            return 1.0
+        at = int(_find_bins(np.array([self._capacity.min_p]))[0])
+        return float(self._counts[at:].sum() / self._counts.sum())
 
     def record(self, at_us: int, ranks: npt.ArrayLike, n_handed: int) -> None:
         """Remember orders that were decided about.
@@ -175,9 +213,15 @@ class Pacer:
         self._advance(at_us)
         scores = np.asarray(ranks, np.float64)
         self._n_seen += len(scores)
+        self._lately += len(scores)
         self._n_handed += n_handed
         self._waiting += n_handed
         self._remember(scores)
+
+    def release(self, n_slots: int) -> None:
+        """Give back slots of orders that were not handed on after all."""
+        self._n_handed -= n_slots
+        self._waiting = max(0.0, self._waiting - n_slots)
 
     def _advance(self, at_us: int) -> int:
         """Move to the window of a time; give the local time."""
@@ -188,6 +232,9 @@ class Pacer:
         worked = self._rates.count_worked(self._waiting_at_us, local_us) if self._waiting else 0.0
         self._waiting = max(0.0, self._waiting - worked)
         self._waiting_at_us = local_us
+        start, end = self._rates.find_edges(number)
+        self._lately *= 0.5 ** (max(0, local_us - self._lately_at_us) / ((end - start) * _RECENT))
+        self._lately_at_us = max(self._lately_at_us, local_us)
         return local_us
 
     def _begin_window(self, number: int, local_us: int, *, is_first: bool) -> None:
@@ -195,6 +242,8 @@ class Pacer:
         start, _ = self._rates.find_edges(number)
         self._number, self._n_seen, self._n_handed = number, 0, 0
         self._begun_us = max(start, local_us) if is_first else start
+        if is_first:
+            self._came_from_us = self._begun_us
         (_, whole), (_, rest) = (self._rates.measure(number, each, each) for each in (start, self._begun_us))
         self._n_slots = round(self._windows[number % len(self._windows)].n * (rest / whole if whole else 1.0))
 

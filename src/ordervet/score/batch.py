@@ -12,6 +12,8 @@ from ordervet.contract import MaliceKind
 from ordervet.policy import (
     ACTIONS,
     BANDS,
+    STAGES,
+    STRICTEST,
     Action,
     build_overlay,
     decide,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     )
 
 _PASS = ACTIONS.index(Action.PASS)
+_STRICTEST = np.array([ACTIONS.index(STRICTEST[stage]) for stage in STAGES], np.int8)
 _KINDS = {str(kind): kind for kind in MaliceKind}
 
 
@@ -67,6 +70,7 @@ def score_batch(
     pace: Pace | None = None,
     history_version: int | None = None,
     desk: DeskMemory | None = None,
+    outcomes: pa.Table | None = None,
 ) -> ScoredOrders:
     """Decide about orders from their features.
 
@@ -83,7 +87,9 @@ def score_batch(
     pace : what may be passed to review now, where orders come one by one; replaces a capacity
     history_version : version of the open history store
     desk : what was judged and handed on before; None for nothing
+    outcomes : what has become of the orders since they were placed, which says at which stage they are now
     """
+    stages = find_stages(orders, outcomes)
     order_ids: list[str] = orders["order_id"].to_pylist()
     amounts = events.compute_worth()
     raw = predictor.predict_raw(features, n_threads=n_threads)
@@ -98,7 +104,7 @@ def score_batch(
         return decide(
             policy, p, amount_minor=amounts, kinds=kinds, n_orders_known=n_known, p_without_own_history=p_without,
             order_ids=order_ids, placed_at_us=events.seen_at, capacity=capacity, overlay=overlay, pace=pace,
-            desk=desk,
+            desk=desk, strictest=_STRICTEST[stages],
         )  # fmt: skip
 
     is_thin = n_known < policy.evidence.min_orders
@@ -121,7 +127,7 @@ def score_batch(
         actions=decided.actions,
         standings=decided.standings,
         takes_slot=decided.takes_slot,
-        stages=find_stages(orders),
+        stages=stages,
         reasons=reasons,
         kinds=kinds,
         missing=list_missing(

@@ -16,7 +16,7 @@ from ordervet.contract import MaliceKind, Outcome, Verdict
 from ordervet.contract.values import TRIMMED
 from ordervet.errors import HistoryError
 from ordervet.features.events import read_worth
-from ordervet.policy import ACTIONS, BANDS, Action, DecisionCode, DeskMemory, Stage, Standing, name_script
+from ordervet.policy import ACTIONS, BANDS, STRICTEST, Action, DecisionCode, DeskMemory, Stage, Standing, name_script
 from ordervet.policy.decision import fill_decision
 from ordervet.policy.missing import MISSING_ENTITIES, name_missing
 from ordervet.policy.thresholds import Explicit
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ordervet")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PASS = ACTIONS.index(Action.PASS)
+_STRICTEST = {stage: ACTIONS.index(action) for stage, action in STRICTEST.items()}
 _KIND_ROWS = {None: 0} | {kind: row for row, kind in enumerate(MaliceKind, start=1)}
 _N_REFERENCE = 200
 
@@ -148,7 +149,9 @@ class LiveDecider:
         kind: MaliceKind | None = None,
         reasons: tuple[Reason, ...] = (),
     ) -> Decision:
-        script = name_script(kind, BANDS[band], _find_stage(one)) if severity != _PASS else None
+        stage = _find_stage(one)
+        severity = min(severity, _STRICTEST[stage])
+        script = name_script(kind, BANDS[band], stage) if severity != _PASS else None
         return fill_decision(
             one.order.order_id.strip(TRIMMED), ACTIONS[severity], BANDS[band], p, floor(self._risk_scale(raw)), kind,
             reasons, script, self._list_missing(one), *self._ids, DecisionCode.SCORED,
@@ -281,6 +284,30 @@ class Desk:
         from ordervet.score.desk import list_handed
 
         self.hand_on(list_handed(scored, at_us))
+
+    @property
+    def n_handed(self) -> int:
+        """How many orders were handed on, as far as is remembered."""
+        return len(self._handed)
+
+    def withdraw(self, n_handed: int) -> None:
+        """Take back what was handed on since there were `n_handed`: nobody was told of it."""
+        withdrawn = self._handed[n_handed:]
+        if not withdrawn:
+            return
+        del self._handed[n_handed:]
+        order_ids = {each.order_id for each in withdrawn}
+        for order_id in order_ids:
+            self._standings.pop(order_id, None)
+        if self._pacer is not None:
+            self._pacer.release(sum(each.takes_slot for each in withdrawn))
+        if self._history is not None:
+            from ordervet.history.handed import forget_handed
+
+            try:
+                forget_handed(self._history.path, order_ids)
+            except (OSError, HistoryError) as error:
+                _log.error("what was handed on is not taken back: %s", type(error).__name__)
 
     def hand_on_one(self, order_id: str, at_us: int) -> None:
         """Remember one order that is handed on as it arrives."""

@@ -23,7 +23,6 @@ from ordervet.policy import (
     name_script,
 )
 from ordervet.policy.desk import MARK_CODES, Mark, Standing
-from ordervet.score.stages import find_stages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -174,10 +173,6 @@ class ScoredOrders:
             missing=[self.missing[row] for row in chosen],
             orders=self.orders.take(places),
         )
-
-    def at_stages_of(self, outcomes: pa.Table) -> ScoredOrders:
-        """Take the scripts for what has become of the orders since they were placed; nothing else changes."""
-        return replace(self, stages=find_stages(self.orders, outcomes))
 
     def rank_flagged(self) -> NDArray[np.int64]:
         """Return the rows of flagged orders that nobody judged.

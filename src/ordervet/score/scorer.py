@@ -339,6 +339,7 @@ class Scorer:
         explain_all: bool = False,
         desk: DeskMemory | None = None,
         again_at_us: int | None = None,
+        outcomes: pa.Table | None = None,
     ) -> ScoredOrders:
         """Score the orders among events in bulk: each sees exactly what was known before its own time.
 
@@ -355,6 +356,8 @@ class Scorer:
         desk : what was judged and handed on before; None for nothing
         again_at_us : decide by what is known at this time, as `rescore` does, UTC microseconds; None decides by what
             was known before each order
+        outcomes : what has become of the orders by now: their stages, with scripts and actions to match, are those of
+            now; without it those of when they were placed
 
         Raises
         ------
@@ -373,7 +376,7 @@ class Scorer:
             if again_at_us is not None:
                 features = self._state.ask_again(features.orders, again_at_us)
             explain_rows = range(len(features.events)) if explain_all else ()
-            return self._decide(features, capacity=capacity, explain_rows=explain_rows, desk=desk)
+            return self._decide(features, capacity=capacity, explain_rows=explain_rows, desk=desk, outcomes=outcomes)
 
     def explain_events(
         self, events: Events | KeyedEvents, order_id: str
@@ -400,7 +403,7 @@ class Scorer:
                 )
             row = ids.index(order_id)
             one = features.take(np.array([row]))
-            scored = self._decide(one, explain_rows=[0]).at_stages_of(events.outcomes)
+            scored = self._decide(one, explain_rows=[0], outcomes=events.outcomes)
             return scored.build_decision(0), self._list_parts(one.matrix)
 
     def warm_up(self) -> None:
@@ -453,7 +456,7 @@ class Scorer:
             if told is not None:
                 decision = Decision.from_dict(json.loads(told))
             else:
-                decision = self._decide(features, explain_rows=[0]).at_stages_of(known.outcomes).build_decision(0)
+                decision = self._decide(features, explain_rows=[0], outcomes=known.outcomes).build_decision(0)
             return decision, self._list_parts(features.matrix)
 
     def _list_parts(self, matrix: NDArray[np.float32]) -> list[tuple[str, float, float]]:
@@ -650,6 +653,7 @@ class Scorer:
         """Remember and decide about valid orders; whatever fails, or is late, lets all of them pass."""
         self._check_for_new_model()
         code = DecisionCode.UNSCORED_ERROR
+        n_handed = self._desk.n_handed
         try:
             decisions = score()
             code = self._code_without_model
@@ -658,6 +662,7 @@ class Scorer:
                 if self._deadline_ms is None or elapsed_ms <= self._deadline_ms:
                     return decisions
                 code = DecisionCode.UNSCORED_LATE
+                self._desk.withdraw(n_handed)
         except ContractError:
             code = DecisionCode.UNSCORED_INVALID_ORDER
         except ModelError:
@@ -701,7 +706,10 @@ class Scorer:
         if taken.matrix is None:
             told = None if is_anew else find_decision(taken.rows, taken.order_id)
             if told is not None:  # else it is not known from here, or a person has judged it since
-                return [Decision.from_dict(json.loads(told))]
+                decision = Decision.from_dict(json.loads(told))
+                # NOTE: the desk knows nothing of a decision that came too late.
+                if decision.action is Action.PASS or self._desk.knows(one.order.order_id):
+                    return [decision]
             return self._decide_again(taken.rows, taken.order_id, one.seen_at)
         decision = self._decide_one(one, taken.matrix)
         self._keep_decisions([decision], [(one.kept.name_id, taken.order_id, one.seen_at)])
@@ -749,7 +757,7 @@ class Scorer:
         """
         features, known = self._ask_again(rows, order_id, seen_at)
         pace = self._desk.find_pace(seen_at, self.policy, self._require_model()[0])
-        scored = self._decide(features, pace=pace, desk=self._desk.recall(seen_at)).at_stages_of(known.outcomes)
+        scored = self._decide(features, pace=pace, desk=self._desk.recall(seen_at), outcomes=known.outcomes)
         self._desk.record(seen_at, scored)
         decision = scored.build_decision(0)
         name_id = next(row.get("name_id") or order_id for row in rows if row[ORDER_ID] == order_id)
@@ -802,6 +810,7 @@ class Scorer:
         explain_rows: Sequence[int] = (),
         pace: Pace | None = None,
         desk: DeskMemory | None = None,
+        outcomes: pa.Table | None = None,
     ) -> ScoredOrders:
         from ordervet.score.batch import score_batch
 
@@ -809,7 +818,7 @@ class Scorer:
         return score_batch(
             features.orders, features.events, features.matrix, model=model, predictor=predictor, policy=self.policy,
             lang=self._lang, capacity=capacity, explain_rows=explain_rows, n_threads=self._n_jobs, pace=pace,
-            history_version=self._state.history_version, desk=desk,
+            history_version=self._state.history_version, desk=desk, outcomes=outcomes,
         )  # fmt: skip
 
     def _add_past(self, events: Events | KeyedEvents) -> Features:
