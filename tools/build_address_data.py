@@ -43,6 +43,10 @@ _VARIANTS: Final = {
     "卄": "廿",
     "鍾": "钟",
 }
+_LATIN: Final = dict(
+    zip("ßẞæœøłđðþıŋħĸſ", ("ss", "ss", "ae", "oe", "o", "l", "d", "d", "th", "i", "n", "h", "k", "s"), strict=True)
+)
+"""Latin letters that Unicode does not take apart, as passports write them in plain letters (ICAO Doc 9303, part 3)."""
 _STROKES: Final = "丶丨丿乀亅乚"
 """Bare strokes: characters nobody writes in an address but to break it up."""
 
@@ -124,6 +128,8 @@ def _fold(char: str, simplified: dict[str, str]) -> str:
     point, category = ord(char), unicodedata.category(char)
     if point in _ROMAN:
         return _ROMAN[point]
+    if char.lower() in _LATIN:
+        return _LATIN[char.lower()]
     if char in _STROKES or category in {"Cc", "Cf", "Cs", "Co", "Mn", "Me", "Mc", "Sk", "Lm"}:
         return "" if category != "Cc" else " "
     if category.startswith("Z"):

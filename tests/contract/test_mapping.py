@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 from ordervet.contract import apply_mapping, load_mapping, read_events, shipped_mappings, split_events
+from ordervet.entities import canonical_payment
 from ordervet.errors import MappingError
 
 if TYPE_CHECKING:
@@ -142,6 +143,20 @@ def test_apply_mapping_joins_a_date_and_a_time(tmp_path: Path, times: list[Any],
     assert orders["placed_at"].to_pylist() == instants
 
 
+def test_apply_mapping_makes_a_key_of_a_masked_card_and_its_brand(tmp_path: Path) -> None:
+    text = SMALL.replace('currency = { value = "EUR" }', 'payment_account = { column = "CARD", brand = "BRAND" }')
+    cards = ["434505******9116", "4345 05XX XXXX 9116", "4345051234569116", "tok_77", "434505******9116", None]
+    brands = ["Visa", "VISA", "visa", "Visa", None, "Visa"]
+    table = pa.table({"ID": range(6), "AT": ["2020-01-02"] * 6, "AMOUNT": [1] * 6, "CARD": cards, "BRAND": brands})
+    mapping = mapping_of(text.split("[order.entities]")[0].split("[labels]")[0], tmp_path)
+
+    mapped = apply_mapping(table, mapping)
+
+    accounts = mapped.orders["payment_account"].to_pylist()
+    assert accounts == ["visa 434505 9116"] * 3 + ["tok_77", "434505******9116", None]
+    assert [canonical_payment(account).evidence.name for account in accounts[3:]] == ["KNOWN", "MASKED", "ABSENT"]
+
+
 def test_apply_mapping_names_the_columns_that_are_missing_and_what_is_near(tmp_path: Path) -> None:
     table = pa.table(TABLE).rename_columns(["IDS", *list(TABLE)[1:]]).drop_columns(["FRAUD"])
 
@@ -220,6 +235,12 @@ delay = "a week"
             "quantity is no amount of money",
         ),
         ('currency = { value = "EUR" }', 'item_id = { column = "I", time = "T" }', "item_id is no instant"),
+        ('currency = { value = "EUR" }', 'item_id = { column = "I", brand = "B" }', "item_id is no payment account"),
+        (
+            'currency = { value = "EUR" }',
+            'payment_account = { value = "x", brand = "B" }',
+            "give the column of the card",
+        ),
         ('browser = "BROWSER"', 'terminal = "BROWSER"', "both an entity and a category: terminal"),
         ('delay = "7d"', "", "a label without its time would leak"),
         ('delay = "7d"', 'delay = "7d"\nseen_at = "KNOWN"', "give either a delay or the column seen_at"),

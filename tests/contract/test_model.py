@@ -34,6 +34,7 @@ SECRETS = {
     "address_group": "g-secret",
     "phone": "139secret",
     "phone_group": "p-secret",
+    "country": "secret-land",
     "device_id": "d-secret",
     "ip": "10.0.0.1secret",
     "payment_account": "4111secret",

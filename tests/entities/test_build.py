@@ -92,6 +92,29 @@ def test_a_mapped_extra_may_not_take_the_name_of_another_entity(columns: list[st
         build_entities(orders, KEY)
 
 
+def test_a_shop_of_number_zero_is_none_and_nor_is_an_item() -> None:
+    orders = pa.table({"shop_id": ["0", "00", "7"], "item_id": ["null", "0", "sku"], "entity__till": ["0", "-1", "t"]})
+
+    entities = build_entities(orders, KEY)
+
+    for name in ("shop", "item", "till"):
+        assert entities.evidence[name].tolist() == [Evidence.ABSENT, Evidence.ABSENT, Evidence.KNOWN]
+
+
+def test_phones_are_read_in_the_country_of_their_order() -> None:
+    orders = pa.table(
+        {
+            "phone": ["0170 1234567", "+49 170 1234567", "13812345678", "13812345678", "13812345678", None],
+            "country": ["Germany", None, None, "CN", "US", "DE"],
+        }
+    )
+
+    ids = build_entities(orders, KEY).ids["phone"]
+
+    expected = ["+491701234567", "+491701234567", "+8613812345678", "+8613812345678", "+13812345678", ""]
+    assert ids.tolist() == [hash_text(text, KEY, "phone") for text in expected]
+
+
 def test_entities_show_no_ids() -> None:
     entities = build_entities(pa.table({"buyer_id": ["ada"]}), KEY)
 

@@ -17,6 +17,7 @@ from ordervet.entities import (
     canonical_phone,
     canonical_recipient,
 )
+from ordervet.entities.identities import canonical_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,8 +130,161 @@ def test_a_placeholder_is_no_device(placeholder: str) -> None:
     assert canonical_device(placeholder).evidence is Evidence.UNUSABLE
 
 
-def test_zero_is_a_buyer_s_number_as_any_other() -> None:
-    assert canonical_buyer("0").evidence is Evidence.KNOWN
+NOBODY_VALUES = (
+    *(
+        "0",
+        "00",
+        "000",
+        "0.0",
+        "-1",
+        "-1.0",
+        "-99",
+        "-",
+        "--",
+        "?",
+        "N/A",
+        "#N/A",
+        "null",
+        "NULL",
+        "(null)",
+        "None",
+        "nan",
+    ),
+    *("undefined", "guest", "Guest", "GUEST USER", "guest_user", "guest-checkout", "anonymous", "unknown", "walk-in"),
+    *(
+        "[object Object]",
+        "[object object]",
+        "游客",
+        "匿名",
+        "匿名买家",
+        "匿名用户",
+        "访客",
+        "散客",
+        "未登录用户",
+        "无",
+        "遊客",
+    ),
+    *("'0", '="0"', " 0 ", "\u200b0"),
+)
+
+
+@pytest.mark.parametrize("value", NOBODY_VALUES)
+@pytest.mark.parametrize("canonicalise", [canonical_buyer, canonical_device, canonical_payment, canonical_recipient])
+def test_what_stands_for_nobody_is_no_key(canonicalise: Callable[[str | None], Canonical], value: str) -> None:
+    assert canonicalise(value).evidence in {Evidence.UNUSABLE, Evidence.ABSENT}
+
+
+@pytest.mark.parametrize("value", ["0", "00", "-1", "null", "None", "[object Object]", "undefined", "N/A", "guest"])
+def test_what_stands_for_nothing_is_no_item_or_shop(value: str) -> None:
+    assert canonical_plain(value) == Canonical("", Evidence.ABSENT)
+
+
+@pytest.mark.parametrize(
+    "value", ["10", "b-0", "A0", "guestbook", "nullarbor", "无印良品", "★★", "001x", "-a", "游客小王", "7", "000100"]
+)
+def test_what_only_resembles_nobody_is_a_key(value: str) -> None:
+    assert canonical_buyer(value).text == canonical_plain(value).text == value
+
+
+@pytest.mark.parametrize(
+    ("written", "form"),
+    [
+        ("Ann.Lee@Example.COM", "ann.lee@example.com"),
+        (" ann.lee@example.com ", "ann.lee@example.com"),
+        ("ANN.LEE+shop@example.com", "ann.lee+shop@example.com"),
+        ("Ann.Lee+shop@GMail.com", "annlee@gmail.com"),
+        ("a.n.n.l.e.e@googlemail.com", "annlee@gmail.com"),
+        ("ann.lee+x@outlook.com", "ann.lee@outlook.com"),
+        ("ann-lee+1@icloud.com", "ann-lee@icloud.com"),
+        ("ann.lee+a+b@proton.me", "ann.lee@proton.me"),
+        ("ann+x@fastmail.com", "ann@fastmail.com"),
+        ("ann+x@ya.ru", "ann@ya.ru"),
+        ("mailto:Ann@x.org", "ann@x.org"),
+        ("Ann Lee <Ann@x.org>", "ann@x.org"),
+        ("ＡＮＮ＠x.org", "ann@x.org"),
+        ("12345678@QQ.com", "12345678@qq.com"),
+        ("+x@gmail.com", "+x@gmail.com"),
+    ],
+)
+def test_an_email_address_has_one_form(written: str, form: str) -> None:
+    assert canonical_buyer(written).text == canonical_payment(written).text == form
+
+
+@pytest.mark.parametrize(
+    "written", ["noemail@shop.com", "no-reply@shop.com", "guest@shop.com", "none@none.com", "0@x.de"]
+)
+def test_an_email_address_of_nobody_is_no_key(written: str) -> None:
+    assert canonical_buyer(written).evidence is Evidence.UNUSABLE
+
+
+@pytest.mark.parametrize("written", ["Ann@home", "@Ann", "tb@小店:客服", "Ann @ x.org and Bob @ y.org"])
+def test_a_name_with_an_at_sign_keeps_its_case(written: str) -> None:
+    assert canonical_buyer(written).text == written
+
+
+@pytest.mark.parametrize("code", ["[7839]", "（7839）", "【1204】", "转7839", "-7839", " 13812345678", "(12)"])
+def test_a_privacy_code_is_no_part_of_a_name(code: str) -> None:
+    assert canonical_recipient(f"张小三{code}").text == "张小三"
+
+
+@pytest.mark.parametrize(
+    ("country", "written"),
+    [
+        *(
+            ("DE", text)
+            for text in ("0170 1234567", "+49 170 1234567", "0049 170 1234567", "+49 (0)170/1234567", "491701234567")
+        ),
+        *(("Germany", text) for text in ("0170-1234567", "(0170) 1234567", "tel:+491701234567")),
+    ],
+)
+def test_a_number_has_one_form_in_the_country_of_its_order(country: str, written: str) -> None:
+    assert canonical_phone(written, country).text == "+491701234567"
+
+
+@pytest.mark.parametrize(
+    ("country", "written", "form"),
+    [
+        ("US", "(310) 555-1234", "+13105551234"),
+        ("United States", "1-310-555-1234", "+13105551234"),
+        ("US", "13105551234", "+13105551234"),
+        ("US", "011 49 170 1234567", "+491701234567"),
+        ("GB", "07911 123456", "+447911123456"),
+        ("FR", "06 12 34 56 78", "+33612345678"),
+        ("IT", "06 1234 5678", "+390612345678"),
+        ("ES", "612 34 56 78", "+34612345678"),
+        ("RU", "8 (912) 345-67-89", "+79123456789"),
+        ("AU", "0011 49 170 1234567", "+491701234567"),
+        ("AU", "0412 345 678", "+61412345678"),
+        ("DE", "+86 138 1234 5678", "+8613812345678"),
+        ("CN", "13812345678", "+8613812345678"),
+        ("中国", "138 1234 5678", "+8613812345678"),
+        ("Atlantis", "13812345678", "+8613812345678"),
+        (None, "0049 170 1234567", "+491701234567"),
+        (None, "+86 (0)10 1234 5678", "+861012345678"),
+    ],
+)
+def test_a_number_is_read_as_its_country_dials(country: str | None, written: str, form: str) -> None:
+    assert canonical_phone(written, country).text == form
+
+
+@pytest.mark.parametrize(
+    ("country", "written"),
+    [("US", "310-555-1234 x12"), ("US", "310-555-1234 ext. 12"), ("DE", "12"), ("US", "0000000000"), ("DE", "none")],
+)
+def test_an_extension_or_a_fragment_abroad_is_no_key(country: str, written: str) -> None:
+    assert canonical_phone(written, country).evidence is Evidence.UNUSABLE
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["18412348075（7839）", "18412348075[7839]", "(7839)18412348075", "+8618412348075(12)", "18412348075 转 7839"],
+)
+def test_a_phone_with_a_privacy_code_is_no_key(written: str) -> None:
+    assert canonical_phone(written).evidence is Evidence.UNUSABLE
+
+
+def test_a_remark_in_brackets_does_not_change_a_number() -> None:
+    assert canonical_phone("13812345678（本人）") == canonical_phone("13812345678")
 
 
 @pytest.mark.parametrize(

@@ -22,19 +22,23 @@ KEY = Key(bytes(range(16)))
 KEYER = OrderKeyer(KEY)
 ANY_TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 CHOICES = {
-    "address": ["浙江省杭州市西湖区文三路 99 号 3 栋 502", "北京市海淀区***", "某大学 5 号宿舍楼 301", "*"],
-    "address_group": ["oaid-1"],
-    "phone": ["19900001234", "+86 199-0000-1234", "199****1234", "17012345678-1234", "00000000000"],
-    "phone_group": ["merge-7"],
+    "address": [
+        *("浙江省杭州市西湖区文三路 99 号 3 栋 502", "北京市海淀区***", "某大学 5 号宿舍楼 301", "*"),
+        *("12 Birch Lane, Apt 4, Springfield, IL 62704, US", "Birkenstraße 3, Berlin, DE", "London", "12 Elm **"),
+    ],
+    "address_group": ["oaid-1", "0", "null"],
+    "phone": ["19900001234", "+86 199-0000-1234", "199****1234", "17012345678-1234", "00000000000", "0170 1234567"],
+    "phone_group": ["merge-7", "0", "[object Object]"],
+    "country": ["DE", "China", "Atlantis", "US"],
     "device_id": ["DEV-1", "unknown", "00:00:00", "9774d56d682e549c"],
     "ip": ["203.0.113.7", "203.0.113.*", "10.0.0.1", "2001:db8::1", "::ffff:203.0.113.9", "nonsense"],
     "payment_account": ["Acc-1", "6222****1234"],
     "recipient": ["张三", "张三先生", "张**", "王", "Ms. Zhang"],
-    "buyer_id": ["b-1029", "t**3", "匿名"],
+    "buyer_id": ["b-1029", "t**3", "匿名", "0", "Ann.Lee+1@Gmail.com"],
     "item_id": ["sku-7", "sku\x1f7", "\x1fsku", "\x1e sku\x1c"],
     "category": ["food"],
-    "shop_id": ["s1"],
-    "channel": ["live"],
+    "shop_id": ["s1", "0", "undefined"],
+    "channel": ["live", "none"],
     "campaign": ["1111"],
 }
 
@@ -69,7 +73,9 @@ def test_order_of_any_texts_is_keyed_as_in_a_table(fields: dict[str, str]) -> No
     check({name: text for name, text in fields.items() if name not in ("channel", "campaign") or len(text) <= 64})
 
 
-@pytest.mark.parametrize("extras", [{"terminal": "pos-1"}, {"terminal": "pos-1", "depot": "d"}])
+@pytest.mark.parametrize(
+    "extras", [{"terminal": "pos-1"}, {"terminal": "pos-1", "depot": "d"}, {"terminal": "0", "depot": "null"}]
+)
 def test_order_with_mapped_entities_is_keyed_as_in_a_table(extras: dict[str, str]) -> None:
     check({"entities": extras, "categories": {"colour": "red"}, "ip": "nonsense", "phone": "1"})
 

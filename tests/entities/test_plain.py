@@ -18,7 +18,7 @@ from ordervet.entities import (
     canonical_phone,
     canonical_recipient,
 )
-from ordervet.entities.identities import HONORIFICS, PLACEHOLDER_IDS
+from ordervet.entities.identities import HONORIFICS, PLACEHOLDER_IDS, canonical_plain
 from ordervet.entities.phones import PLACEHOLDER_PHONES
 from ordervet.entities.plain import key_texts, key_texts_slowly
 
@@ -30,11 +30,34 @@ FORMS = (
     canonical_network,
     canonical_payment,
     canonical_phone,
+    canonical_plain,
     canonical_recipient,
 )
 OCTET = st.one_of(st.integers(0, 300).map(str), st.sampled_from(["00", "01", "007", "*"]))
 SIGNS = ["-", ":", "*", "**", "#", "$$", "$", "~", " ", "\u3000", "\x85", "\u200b"]
-WORDS = ["王小明", "樓", "龍", "ａ", "T", "0", "+86", "13812345678", "139", "转", "é", "𠮷", "示家", "İ", "K"]
+WORDS = [
+    "Ann@Gmail.com",
+    "+x@",
+    "='",
+    "[",
+    "guest",
+    "-1",
+    "王小明",
+    "樓",
+    "龍",
+    "ａ",
+    "T",
+    "0",
+    "+86",
+    "13812345678",
+    "139",
+    "转",
+    "é",
+    "𠮷",
+    "示家",
+    "İ",
+    "K",
+]
 PIECE = st.sampled_from([*PLACEHOLDER_IDS, *PLACEHOLDER_PHONES, *HONORIFICS, *SIGNS, *WORDS])
 TEXT = st.one_of(
     st.none(),

@@ -249,6 +249,37 @@ def test_table_of_another_program_or_protocol_is_refused(tmp_path: Path, key: Ke
         History.open(tmp_path / "newer", key)
 
 
+@pytest.mark.parametrize("rules", [None, "1", "3"])
+def test_history_whose_ids_were_made_by_other_rules_is_refused(tmp_path: Path, key: Key, rules: str | None) -> None:
+    settings = {"ordervet.key_id": key.key_id, "ordervet.protocol": "2"} | (
+        {"ordervet.key_rules": rules} if rules else {}
+    )
+    schema = pa.schema([("x", pa.int64())])
+    DeltaTable.create(tmp_path / "old", schema, configuration=settings, raise_if_key_not_exists=False)
+
+    with pytest.raises(HistoryError, match=f"made by the rules {rules or 1} .* by the rules 2"):
+        History.open(tmp_path / "old", key)
+
+
+@pytest.mark.parametrize(
+    ("written", "given"),
+    [
+        ("Ann.Lee+sale@Gmail.com", "annlee@gmail.com"),
+        ("ANN@x.org", " ann@x.org "),
+        ("示家", '="示家"'),
+        ("m-7", "'m-7"),
+        ("m-8", "\ufeffm-8"),
+    ],
+)
+def test_buyer_is_erased_in_any_spelling(history: History, written: str, given: str) -> None:
+    history.ingest(build_events(orders=[order("A", buyer_id=written), order("B", "2025-11-02", buyer_id="else")]))
+
+    erased = history.erase_buyer(given)
+
+    assert erased == Erased(1, 0)
+    assert ids(history.read(), "orders") == ["B"]
+
+
 def test_second_writer_is_told_and_readers_go_on(history: History, key: Key) -> None:
     history.ingest(build_events(orders=[order("A")]))
     second = History.open(history.path, key)

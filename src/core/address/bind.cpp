@@ -36,11 +36,13 @@ void key_addresses(const Tables& tables, const Texts<std::int64_t>& texts, SipKe
     places.flush();
 }
 
-nb::tuple write_texts(const Tables& tables, Bytes text) {
+nb::object write_texts(const Tables& tables, Bytes text) {
     const auto reader = std::make_unique<Reader>(tables);
     nb::bytes door("", 0), place("", 0);
     const auto copy = [](Bytes bytes) { return nb::bytes(bytes.data(), bytes.size()); };
-    key_address(*reader, text, [&](Bytes bytes) { door = copy(bytes); }, [&](Bytes bytes) { place = copy(bytes); });
+    const AddressReading reading = key_address(
+        *reader, text, [&](Bytes bytes) { door = copy(bytes); }, [&](Bytes bytes) { place = copy(bytes); });
+    if (reading.door == Evidence::undecided) return nb::none();
     return nb::make_tuple(door, place);
 }
 
@@ -128,10 +130,10 @@ void bind_address(nb::module_& module) {
                               {view(doors, n), view(places, n), view(door_evidence, n), view(place_evidence, n),
                                view(place_types, n)});
             },
-            "Key every address of a column.")
+            "Key every address of a column; evidence is -1 of those left to the definition.")
         .def(
             "write_texts", [](const Tables& tables, const nb::bytes& text) { return write_texts(tables, view(text)); },
-            "Return the door text and the place text of one address, in UTF-8.");
+            "Return the door text and the place text of one address, in UTF-8; None if it is left to the definition.");
     module.def(
         "build_trie",
         [](Array<const std::uint32_t> points, Array<const std::int64_t> offsets, Array<const std::int32_t> roots,

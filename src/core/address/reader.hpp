@@ -85,6 +85,9 @@ public:
     // Read an address; say whether a platform has hidden part of it.
     bool read(Bytes text);
 
+    // Whether the address has words, and none of them in Chinese characters: it is left to entities/address/western.py.
+    bool is_western() const;
+
     // The kind of place of the address that was read.
     std::int8_t place_type() const;
 
@@ -198,6 +201,7 @@ template <typename HashDoor, typename HashPlace>
 AddressReading key_address(Reader& reader, Bytes text, HashDoor&& hash_door, HashPlace&& hash_place) {
     if (text.empty()) return {Evidence::absent, Evidence::absent, UNKNOWN_PLACE};
     const bool is_hidden = reader.read(text);
+    if (reader.is_western()) return {Evidence::undecided, Evidence::undecided, UNKNOWN_PLACE};
     const std::int8_t place_type = reader.place_type();
     if (is_hidden) return {Evidence::masked, Evidence::masked, place_type};
     const Written written = reader.write();

@@ -8,6 +8,7 @@ namespace {
 
 constexpr std::array<Point, 10> kHanDigits{U'零', U'一', U'二', U'三', U'四', U'五', U'六', U'七', U'八', U'九'};
 constexpr Point kHanTen = U'十';
+constexpr Point kFirstHan = 0x3400, kAfterHan = 0xA000, kFirstRareHan = 0x20000, kAfterRareHan = 0x40000;
 constexpr int kLongestSkipped = 2;  // characters of SKIPPED_NAMES
 
 }  // namespace
@@ -16,6 +17,18 @@ bool Reader::read(Bytes text) {
     const bool is_hidden = fold(text);
     scan();
     return is_hidden;
+}
+
+bool Reader::is_western() const {
+    // SPEED: a loop without an early end looks at several characters at once (bench_addresses.py).
+    bool is_chinese = false, has_words = false;
+    for (std::size_t at = 0; at < std::size_t(n_); ++at) {
+        const Point point = points_[at];
+        const Class kind = class_of(marks_[at]);
+        is_chinese |= (point - kFirstHan < kAfterHan - kFirstHan) | (point - kFirstRareHan < kAfterRareHan - kFirstRareHan) | (kind == NUMERAL);
+        has_words |= (kind == NAME) | (kind == LETTER);
+    }
+    return has_words && !is_chinese;
 }
 
 // Where characters of the classes from low to high end.

@@ -100,11 +100,18 @@ void bind_keys(nb::module_& module) {
         "Write the ids of a column of texts.");
 
     nb::class_<Form>(module, "Form", "What brings a text to its canonical form.");
+    const auto view_all = [](const std::vector<nb::bytes>& texts) {
+        std::vector<Bytes> views;
+        for (const nb::bytes& text : texts) views.push_back(view(text));
+        return views;
+    };
     bind_form<IdForm>(module, "IdForm", "Ids of buyers, devices and accounts.")
-        .def("__init__", [](IdForm* form, bool is_case_kept, const std::vector<nb::bytes>& placeholders) {
-            std::vector<Bytes> views;
-            for (const nb::bytes& placeholder : placeholders) views.push_back(view(placeholder));
-            new (form) IdForm(is_case_kept, views);
+        .def("__init__", [=](IdForm* form, bool is_case_kept, const std::vector<nb::bytes>& placeholders) {
+            new (form) IdForm(is_case_kept, view_all(placeholders));
+        });
+    bind_form<PlainForm>(module, "PlainForm", "Texts that are taken as they are.")
+        .def("__init__", [=](PlainForm* form, const std::vector<nb::bytes>& placeholders) {
+            new (form) PlainForm(view_all(placeholders));
         });
     bind_form<PhoneForm>(module, "PhoneForm", "Mobile numbers of mainland China.").def(nb::init<std::vector<std::int64_t>>());
     bind_form<RecipientForm>(module, "RecipientForm", "Names of two or more Chinese characters.")
@@ -119,7 +126,7 @@ void bind_keys(nb::module_& module) {
             "__init__",
             [](OrderKeyer* keyer, const std::vector<const Form*>& forms, const address::Tables& tables,
                const std::vector<nb::bytes>& secrets) {
-                std::array<const Form*, OrderKeyer::kForms> held{};
+                OrderKeyer::Forms held{};
                 if (forms.size() != held.size()) throw std::invalid_argument("an order has another number of forms");
                 std::ranges::copy(forms, held.begin());
                 new (keyer) OrderKeyer(held, tables, read_keys(secrets));

@@ -16,19 +16,17 @@ constexpr bool is_digit(std::uint8_t byte) { return '0' <= byte && byte <= '9'; 
 
 // What a byte of an id is.
 enum Trait : std::uint8_t {
-    kUnsure = 1,    // white space, a control character or a star
-    kWide = 2,      // part of a character beyond ASCII
-    kUpper = 4,     // a capital letter
-    kTelling = 8,   // a character that no placeholder is made of
+    kUnsure = 1,  // white space, a control character, a star, or the sign of an e-mail address
+    kWide = 2,    // part of a character beyond ASCII
+    kUpper = 4,   // a capital letter
 };
 
 constexpr std::array<std::uint8_t, 256> kTraits = [] {
     std::array<std::uint8_t, 256> traits{};
     for (std::size_t byte = 0; byte < 256; ++byte) {
-        if (byte <= ' ' || byte == '*' || byte == 0x7F) traits[byte] = kUnsure;
+        if (byte <= ' ' || byte == '*' || byte == '@' || byte == 0x7F) traits[byte] = kUnsure;
         else if (byte >= 0x80) traits[byte] = kWide;
         else if ('A' <= byte && byte <= 'Z') traits[byte] = kUpper;
-        else if (byte != '0' && byte != '-' && byte != ':') traits[byte] = kTelling;
     }
     return traits;
 }();
@@ -53,24 +51,42 @@ constexpr std::array<bool, 256> kIsRuled = [] {
 
 }  // namespace
 
-IdForm::IdForm(bool is_case_kept, const std::vector<Bytes>& placeholders) : is_case_kept_(is_case_kept) {
+NobodyFilter::NobodyFilter(const std::vector<Bytes>& placeholders) {
     for (const Bytes placeholder : placeholders) {
-        if (placeholder.empty() || placeholder.size() > kLongestPlaceholder)
-            throw std::invalid_argument("a placeholder has 1 to 31 bytes");
-        suspect_lengths_[placeholder.front()] |= std::uint32_t{1} << placeholder.size();
+        if (placeholder.empty() || placeholder.size() > kLongest)
+            throw std::invalid_argument("a placeholder has 1 to 63 bytes");
+        lengths_[placeholder.front()] |= std::uint64_t{1} << placeholder.size();
     }
+}
+
+bool NobodyFilter::may_be(Bytes text) const {
+    if (text.empty() || text.front() == '-') return true;
+    std::size_t n = 0;
+    std::uint8_t first = 0;
+    bool is_telling = false;
+    for (const std::uint8_t byte : text) {
+        const bool is_upper = 'A' <= byte && byte <= 'Z';
+        if (!is_upper && byte < 0x80 && !is_digit(byte) && !('a' <= byte && byte <= 'z')) continue;
+        if (n++ == 0) first = is_upper ? byte | 0x20 : byte;
+        is_telling |= byte != '0';
+        if (n > kLongest && is_telling) return false;
+    }
+    return !is_telling || lengths_[first] >> n & 1;
+}
+
+Reading PlainForm::read(Bytes text, FormBuffer&) const {
+    if (text.empty()) return kAbsent;
+    return nobody_.may_be(text) ? kUndecided : Reading{Evidence::known, text};
 }
 
 Reading IdForm::read(Bytes text, FormBuffer& buffer) const {
     if (text.empty()) return kAbsent;
-    std::uint8_t first = text.front();
-    if (text.size() > buffer.size() || first == '#' || first == '$' || first == '~') return kUndecided;
+    const std::uint8_t first = text.front();
+    if (text.size() > buffer.size() || first == '#' || first == '$' || first == '~' || first == '=' || first == '\'')
+        return kUndecided;
     std::uint8_t seen = 0;
     for (const std::uint8_t byte : text) seen |= kTraits[byte];
-    if (seen & kUnsure || (seen & kWide && !is_chinese(text))) return kUndecided;
-    if (!is_case_kept_ && !(seen & (kTelling | kUpper | kWide))) return kUndecided;
-    if (kTraits[first] & kUpper) first |= 0x20;
-    if (text.size() <= kLongestPlaceholder && suspect_lengths_[first] >> text.size() & 1) return kUndecided;
+    if (seen & kUnsure || (seen & kWide && !is_chinese(text)) || nobody_.may_be(text)) return kUndecided;
     if (is_case_kept_ || !(seen & kUpper)) return {Evidence::known, text};
     for (std::size_t at = 0; at < text.size(); ++at)
         buffer[at] = kTraits[text[at]] & kUpper ? text[at] | 0x20 : text[at];

@@ -32,17 +32,37 @@ public:
     virtual Reading read(Bytes text, FormBuffer& buffer) const = 0;
 };
 
+// What may stand for nobody: placeholders, and texts of zeros and signs alone; identities.is_nobody decides.
+class NobodyFilter {
+public:
+    // Placeholders are in small letters, without ASCII signs.
+    explicit NobodyFilter(const std::vector<Bytes>& placeholders);
+    bool may_be(Bytes text) const;
+
+private:
+    static constexpr std::size_t kLongest = 63;
+    std::array<std::uint64_t, 256> lengths_{};  // by first byte: bit n is set where a placeholder has n bytes
+};
+
 // Ids of buyers, devices and accounts: without capital letters, unless case tells two ids apart.
 class IdForm final : public Form {
 public:
-    // Placeholders, in lower case, are nobody's id.
-    IdForm(bool is_case_kept, const std::vector<Bytes>& placeholders);
+    IdForm(bool is_case_kept, const std::vector<Bytes>& placeholders) : is_case_kept_(is_case_kept), nobody_(placeholders) {}
     Reading read(Bytes text, FormBuffer& buffer) const override;
 
 private:
-    static constexpr std::size_t kLongestPlaceholder = 31;
     bool is_case_kept_;
-    std::array<std::uint32_t, 256> suspect_lengths_{};  // by first byte: bit n is set where a placeholder has n bytes
+    NobodyFilter nobody_;
+};
+
+// Texts that are taken as they are.
+class PlainForm final : public Form {
+public:
+    explicit PlainForm(const std::vector<Bytes>& placeholders) : nobody_(placeholders) {}
+    Reading read(Bytes text, FormBuffer& buffer) const override;
+
+private:
+    NobodyFilter nobody_;
 };
 
 // Mobile numbers of mainland China: eleven digits; with an extension, a hyphen and up to six more, they are no key.

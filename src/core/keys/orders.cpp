@@ -48,8 +48,7 @@ Bytes trim(Bytes text) {
     return text;
 }
 
-OrderKeyer::OrderKeyer(const std::array<const Form*, kForms>& forms, const address::Tables& tables,
-                       std::vector<SipKey> keys)
+OrderKeyer::OrderKeyer(const Forms& forms, const address::Tables& tables, std::vector<SipKey> keys)
     : forms_(forms), keys_(std::move(keys)), reader_(std::make_unique<address::Reader>(tables)) {
     if (keys_.size() < IN_PLAIN) throw std::invalid_argument("a namespace of orders has no key");
     n_plain_ = keys_.size() - IN_PLAIN;
@@ -60,15 +59,15 @@ std::int8_t OrderKeyer::key(std::span<const Bytes> texts, std::span<std::uint64_
         words[at] = id;
         codes[at] = evidence;
     };
-    const auto put_plain = [&](std::size_t at, Bytes text, SipKey key) {
-        put(at, hash_text(text, key), text.empty() ? Evidence::absent : Evidence::known);
+    const auto put_form = [&](std::size_t at, const Reading& reading, SipKey key) {
+        put(at, reading.evidence == Evidence::known ? hash_text(reading.form, key) : 0, reading.evidence);
     };
-    for (std::size_t at = 0; at < kForms; ++at) {
-        const Reading reading = forms_[at]->read(texts[kTextOf[at]], buffer_);
-        put(at, reading.evidence == Evidence::known ? hash_text(reading.form, keys_[at]) : 0, reading.evidence);
-    }
-    if (!texts[PHONE_GROUP].empty()) put_plain(OF_PHONE, texts[PHONE_GROUP], keys_[IN_PHONE_GROUP]);
-    for (std::size_t at = 0; at < n_plain_; ++at) put_plain(kForms + at, texts[kTexts + at], keys_[IN_PLAIN + at]);
+    for (std::size_t at = 0; at < kForms; ++at) put_form(at, forms_[at]->read(texts[kTextOf[at]], buffer_), keys_[at]);
+    if (!texts[PHONE].empty() && !texts[COUNTRY].empty()) put(OF_PHONE, 0, Evidence::undecided);
+    if (const Reading group = read_plain(texts[PHONE_GROUP]); group.evidence != Evidence::absent)
+        put_form(OF_PHONE, group, keys_[IN_PHONE_GROUP]);
+    for (std::size_t at = 0; at < n_plain_; ++at)
+        put_form(kForms + at, read_plain(texts[kTexts + at]), keys_[IN_PLAIN + at]);
 
     const std::size_t door = kForms + n_plain_, place = door + 1;
     put(door, 0, Evidence::absent);
@@ -78,9 +77,15 @@ std::int8_t OrderKeyer::key(std::span<const Bytes> texts, std::span<std::uint64_
         [&](Bytes text) { words[place] = hash_text(text, keys_[IN_PLACE]); });
     codes[door] = reading.door;
     codes[place] = reading.place;
-    const Bytes group = texts[ADDRESS_GROUP];
-    if (!group.empty()) put_plain(door, group, keys_[IN_DOOR_GROUP]);
-    if (!group.empty() && words[place] == 0) put_plain(place, group, keys_[IN_PLACE_GROUP]);
+    const Reading group = read_plain(texts[ADDRESS_GROUP]);
+    const bool is_open = group.evidence == Evidence::undecided || codes[place] == Evidence::undecided;
+    if (group.evidence != Evidence::absent && is_open) {
+        put(door, 0, Evidence::undecided);
+        put(place, 0, Evidence::undecided);
+    } else if (group.evidence == Evidence::known) {
+        put_form(door, group, keys_[IN_DOOR_GROUP]);
+        if (words[place] == 0) put_form(place, group, keys_[IN_PLACE_GROUP]);
+    }
 
     const Bytes order = texts[ORDER];
     event_.assign("order").push_back(kSeparator);

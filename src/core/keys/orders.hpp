@@ -1,12 +1,12 @@
 // All that one order says of who is involved, keyed in one call.
 //
-//   texts   buyer, device, payment, phone, ip, recipient | phone group, address group, address | order | plain texts …
+//   texts   buyer, device, payment, phone, ip, recipient | phone group, address group, address | order | country | plain …
 //   words   ids of buyer, device, payment, phone, ip, network, recipient | of the plain texts | door, place | 0, order, event
 //   codes   Evidence of each of these but the last three; undecided where the definitions in Python are asked
 //
 // A platform's own equality group, where present, takes the place of a phone and of a door: the platform knows more than
-// a masked text shows. The place still comes from the address where that names one. The event is the text by which
-// history/identity.py knows an order.
+// a masked text shows. The place still comes from the address where that names one. A phone of an order that tells its
+// country is left to the definition. The event is the text by which history/identity.py knows an order.
 
 #pragma once
 
@@ -25,14 +25,16 @@ namespace ordervet {
 
 class OrderKeyer {
 public:
-    enum Text { BUYER, DEVICE, PAYMENT, PHONE, IP, RECIPIENT, PHONE_GROUP, ADDRESS_GROUP, ADDRESS, ORDER, kTexts };
+    enum Text { BUYER, DEVICE, PAYMENT, PHONE, IP, RECIPIENT, PHONE_GROUP, ADDRESS_GROUP, ADDRESS, ORDER, COUNTRY, kTexts };
     enum Entity { OF_BUYER, OF_DEVICE, OF_PAYMENT, OF_PHONE, OF_IP, OF_NETWORK, OF_RECIPIENT, kForms };
+
+    using Forms = std::array<const Form*, kForms + 1>;
 
     // Keys of namespaces in this order; those of the plain texts follow.
     enum Namespace { IN_PHONE_GROUP = kForms, IN_DOOR_GROUP, IN_PLACE_GROUP, IN_DOOR, IN_PLACE, IN_ORDER, IN_EVENT, IN_PLAIN };
 
-    // The forms of the first entities, in their order; they and the tables must outlive the keyer.
-    OrderKeyer(const std::array<const Form*, kForms>& forms, const address::Tables& tables, std::vector<SipKey> keys);
+    // The forms of the first entities, in their order, and that of plain texts; they and the tables must outlive the keyer.
+    OrderKeyer(const Forms& forms, const address::Tables& tables, std::vector<SipKey> keys);
 
     std::size_t n_texts() const { return kTexts + n_plain_; }
     std::size_t n_words() const { return n_codes() + 3; }
@@ -42,7 +44,9 @@ public:
     std::int8_t key(std::span<const Bytes> texts, std::span<std::uint64_t> words, std::span<Evidence> codes);
 
 private:
-    std::array<const Form*, kForms> forms_;
+    Reading read_plain(Bytes text) { return forms_[kForms]->read(text, buffer_); }
+
+    Forms forms_;
     std::vector<SipKey> keys_;
     std::size_t n_plain_;
     std::unique_ptr<address::Reader> reader_;

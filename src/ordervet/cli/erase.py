@@ -9,6 +9,7 @@ import typer
 
 from ordervet.cli import options
 from ordervet.cli.session import Session
+from ordervet.entities import canonical_buyer
 from ordervet.errors import ContractError
 
 
@@ -37,8 +38,10 @@ def erase(
     """
     session = Session(lang, json=json)
     buyer = (sys.stdin.readline() if buyer_id == "-" else buyer_id).strip()
-    if not buyer:
-        raise ContractError("no buyer was given", hint="ordervet erase BUYER --history DIR")
+    if canonical_buyer(buyer).evidence:
+        raise ContractError(
+            "no buyer was given, or what stands for nobody, or a masked name", hint="ordervet erase BUYER --history DIR"
+        )
     if not yes and not lift and not typer.confirm(session.text("erase.ask"), err=True):
         raise typer.Exit(1)
     store = session.open_history(history)

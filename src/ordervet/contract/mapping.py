@@ -3,7 +3,9 @@
 [source]           time_zone
 [rates]            CODE = what a unit of that currency is worth in CNY, such as USD = 7.08
 [order]            contract field = "COLUMN", or { column = "COLUMN", unit = "major" } for money in 元,
-                   { column = "DATE", time = "TIME" } for an instant in two columns, or { value = "EUR" } for a constant
+                   { column = "DATE", time = "TIME" } for an instant in two columns, { value = "EUR" } for a constant;
+                   payment_account = { column = "CARD", brand = "BRAND" } makes a key of a masked card: brand, first six
+                   digits, last four
 [order.entities]   name = "COLUMN": an extra identity to count by
 [order.numbers]    name = "COLUMN": an extra numeric feature
 [order.categories] name = "COLUMN": an extra categorical feature, which enters as point-in-time rates
@@ -74,10 +76,11 @@ class _Section(BaseModel):
 
 
 class FieldSource(_Section):
-    """Where the values of one contract field come from: a column, a date and a time column, or a constant."""
+    """Where the values of one contract field come from: a column, or two that belong together, or a constant."""
 
     column: str | None = None
     time: str | None = None
+    brand: str | None = None
     unit: Literal["minor", "major"] = "minor"
     value: str | int | float | bool | None = None
 
@@ -87,12 +90,14 @@ class FieldSource(_Section):
             raise ValueError("give either a column or a value")
         if self.time is not None and self.column is None:
             raise ValueError("give the column of the date beside that of the time")
+        if self.brand is not None and self.column is None:
+            raise ValueError("give the column of the card beside that of its brand")
         return self
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read."""
-        return tuple(name for name in (self.column, self.time) if name is not None)
+        return tuple(name for name in (self.column, self.time, self.brand) if name is not None)
 
 
 Source = Annotated[FieldSource, BeforeValidator(_read_source)]
@@ -115,6 +120,8 @@ class OrderColumns(_Section):
                 raise ValueError(f"{name} is no amount of money, so it has no unit")
             if source.time is not None and _FIELDS[name].kind != "instant":
                 raise ValueError(f"{name} is no instant, so it has no column of times")
+            if source.brand is not None and name != "payment_account":
+                raise ValueError(f"{name} is no payment account, so it has no column of card brands")
         return self
 
     @property

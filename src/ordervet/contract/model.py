@@ -252,6 +252,7 @@ class Order(Event):
     address_group: _Personal128 | None = None
     phone: _Personal64 | None = None
     phone_group: _Personal128 | None = None
+    country: _Personal64 | None = None
     device_id: _Personal128 | None = None
     ip: _Personal64 | None = None
     payment_account: _Personal128 | None = None

@@ -15,11 +15,12 @@ from ordervet.entities.identities import (
     canonical_ip,
     canonical_network,
     canonical_payment,
+    canonical_plain,
     canonical_recipient,
 )
 from ordervet.entities.ids import hash_texts
-from ordervet.entities.phones import canonical_phone
-from ordervet.entities.plain import key_texts
+from ordervet.entities.phones import canonical_phone, is_foreign
+from ordervet.entities.plain import key_texts, key_texts_slowly
 from ordervet.errors import ContractError
 from ordervet.late_imports import pa, pc
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.entities.buffers import TextColumn
+    from ordervet.entities.evidence import Canonical
     from ordervet.entities.keys import Key
     from ordervet.entities.plain import Canonicalise
 
@@ -54,8 +56,9 @@ PLAIN: Final = {
     "channel": "channel",
     "campaign": "campaign",
 }
-"""Entities whose text is taken as it is: name → column."""
+"""Entities whose text is taken as it is, unless it means nothing: name → column."""
 
+_SEPARATOR: Final = "\x1f"
 _EXTRA_PREFIXES: Final = ("entity__", "category__")
 
 ENTITY_NAMES: Final = (DOOR, PLACE, *CANONICAL, *PLAIN)
@@ -110,7 +113,9 @@ def build_entities(orders: pa.Table, key: Key) -> Entities:
         keyed[name] = _key_canonical(orders, column, canonicalise, key, name)
     for name, column in [*PLAIN.items(), *_extras(orders.column_names).items()]:
         keyed[name] = _key_plain(orders, column, key, name)
-    keyed["phone"] = _prefer(_key_plain(orders, "phone_group", key, "phone group"), keyed["phone"])
+    keyed["phone"] = _prefer(
+        _key_plain(orders, "phone_group", key, "phone group"), _key_phones(orders, key, *keyed["phone"])
+    )
     ids = {name: those for name, (those, _) in keyed.items()}
     evidence = {name: those for name, (_, those) in keyed.items()}
     return Entities(ids, evidence, place_type, key.key_id)
@@ -143,15 +148,29 @@ def _key_places(orders: pa.Table, key: Key, keyed: dict[str, Keyed]) -> NDArray[
     return addresses.place_types
 
 
+def _key_phones(orders: pa.Table, key: Key, ids: NDArray[np.uint64], evidence: NDArray[np.int8]) -> Keyed:
+    """Key again the phones of orders that say they are from abroad: each country has numbers of its own."""
+    if not {"phone", "country"} <= set(orders.column_names) or orders["country"].null_count == len(orders):
+        return ids, evidence
+    countries = pc.unique(orders["country"]).drop_null()
+    abroad = countries.filter(pa.array([is_foreign(country) for country in countries.to_pylist()], pa.bool_()))
+    rows = np.flatnonzero(pc.is_in(orders["country"], abroad))
+    texts = (orders[name].take(pa.array(rows)).cast(pa.large_string()) for name in ("country", "phone"))
+    joined = pc.binary_join_element_wise(*texts, pa.scalar(_SEPARATOR, pa.large_string()))
+
+    def canonicalise(text: str | None) -> Canonical:
+        country, _, phone = (text or "").partition(_SEPARATOR)
+        return canonical_phone(phone, country)
+
+    ids, evidence = ids.copy(), evidence.copy()
+    ids[rows], evidence[rows] = key_texts_slowly(joined, canonicalise, key, "phone")
+    return ids, evidence
+
+
 def _key_plain(orders: pa.Table, column: str, key: Key, namespace: str) -> Keyed:
     if column not in orders.column_names:
         return _absent(len(orders))
-
-    def run(texts: TextColumn) -> Keyed:
-        ids = hash_texts(_trim(texts), key, namespace)
-        return ids, np.where(ids == 0, np.int8(Evidence.ABSENT), np.int8(Evidence.KNOWN))
-
-    return _key_values(orders[column], run)
+    return _key_values(orders[column], lambda texts: key_texts(_trim(texts), canonical_plain, key, namespace))
 
 
 def _key_canonical(orders: pa.Table, column: str, canonicalise: Canonicalise, key: Key, namespace: str) -> Keyed:

@@ -15,11 +15,13 @@ from pathlib import Path
 
 from ordervet.errors import KeyMismatchError
 
-__all__ = ["EPHEMERAL", "Key", "check_key_id", "load_key", "name_key", "new_key", "save_key"]
+__all__ = ["EPHEMERAL", "KEY_RULES", "Key", "check_key_id", "load_key", "name_key", "new_key", "save_key"]
 
 KEY_BYTES = 16
 ENV_KEY = "ORDERVET_KEY"
 ENV_KEY_FILE = "ORDERVET_KEY_FILE"
+KEY_RULES = 2
+"""Increased when the same text can get another id: ids of other rules are not to be compared (docs/addresses.md K4)."""
 EPHEMERAL = "ephemeral"
 """Stands for the id of a key that lived as long as a process."""
 

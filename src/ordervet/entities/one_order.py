@@ -9,14 +9,17 @@ import numpy as np
 
 from ordervet import _core
 from ordervet.entities.address.arrays import load_tables
-from ordervet.entities.address.columns import DOOR, PLACE
+from ordervet.entities.address.columns import DOOR, PLACE, address_forms
 from ordervet.entities.build import CANONICAL, PLAIN
+from ordervet.entities.identities import canonical_plain
+from ordervet.entities.phones import canonical_phone
 from ordervet.entities.plain import form_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.contract import Order
+    from ordervet.entities.evidence import Canonical
     from ordervet.entities.keys import Key
 
 __all__ = ["KeyedOrder", "OrderKeyer", "TextKeyer"]
@@ -31,7 +34,7 @@ _NAMESPACES: Final = (
 
 _read_texts = itemgetter(
     "buyer_id", "device_id", "payment_account", "phone", "ip", "recipient", "phone_group", "address_group", "address",
-    "order_id", *PLAIN.values(),
+    "order_id", "country", *PLAIN.values(),
 )  # fmt: skip
 
 _UNDECIDED: Final = -1
@@ -104,23 +107,40 @@ class OrderKeyer:
         codes, place_type, is_undecided = keyer.key(_read_texts(order.__dict__), tuple(extras.values()), words)
         keyed = KeyedOrder(names, words, codes, place_type)
         if is_undecided:
-            self._key_undecided(keyed, order)
+            self._key_undecided(keyed, order, extras)
         return keyed
 
     def _build(self, extras: tuple[str, ...]) -> tuple[tuple[str, ...], _core.OrderKeyer]:
-        forms = [form_of(CANONICAL[name][1]) for name in _FORMS]
+        forms = [form_of(canonicalise) for canonicalise in (*(CANONICAL[name][1] for name in _FORMS), canonical_plain)]
         subkeys = [self._key.subkey(name) for name in (*_NAMESPACES, *extras)]
         return (*_FORMS, *PLAIN, *extras, DOOR, PLACE), _core.OrderKeyer(forms, load_tables(), subkeys)
 
-    def _key_undecided(self, keyed: KeyedOrder, order: Order) -> None:
+    def _key_undecided(self, keyed: KeyedOrder, order: Order, extras: dict[str, str]) -> None:
         """Key what the core leaves to the definitions."""
-        for at, name in enumerate(_FORMS):
+        doors = address_forms((order.address or "").strip())
+        for at, name in enumerate(keyed.names):
             if keyed.codes[at] != _UNDECIDED:
                 continue
-            column, canonicalise = CANONICAL[name]
-            form = canonicalise(order.__dict__[column])
-            keyed.words[at] = _core.hash_text(form.text.encode(), self._key.subkey(name))
+            namespace, form = _find_form(name, order, extras, *doors[:2])
+            keyed.words[at] = _core.hash_text(form.text.encode(), self._key.subkey(namespace))
             keyed.codes[at] = int(form.evidence)
+        keyed.place_type = int(doors[2])
+
+
+def _find_form(
+    name: str, order: Order, extras: dict[str, str], door: Canonical, place: Canonical
+) -> tuple[str, Canonical]:
+    """Find the namespace and the form of one entity, as `build_entities` has them."""
+    if name in {"phone", DOOR, PLACE}:
+        group = canonical_plain(((order.phone_group if name == "phone" else order.address_group) or "").strip())
+        form = {"phone": canonical_phone(order.phone, order.country), DOOR: door, PLACE: place}[name]
+        is_grouped = not group.evidence and (name != PLACE or bool(form.evidence))
+        return (f"{name} group", group) if is_grouped else (name, form)
+    if name in CANONICAL:
+        column, canonicalise = CANONICAL[name]
+        return name, canonicalise(order.__dict__[column])
+    text = extras[name] if name in extras else order.__dict__[PLAIN[name]]
+    return name, canonical_plain((text or "").strip())
 
 
 class TextKeyer:

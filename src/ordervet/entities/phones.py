@@ -10,34 +10,42 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from ordervet.entities.characters import fold_char, is_cipher
+from ordervet.entities.countries import CHINA, find_country, find_dialling
 from ordervet.entities.evidence import ABSENT, MASKED, UNUSABLE, known
 
 if TYPE_CHECKING:
+    from ordervet.entities.countries import Dialling
     from ordervet.entities.evidence import Canonical
 
-__all__ = ["canonical_phone"]
+__all__ = ["canonical_phone", "is_foreign"]
 
 _MOBILE: Final = re.compile(r"1[3-9]\d{9}")
 _LANDLINE: Final = re.compile(r"0(10|2\d|[3-9]\d\d)(\d{7,8})")
 _SHARED: Final = re.compile(r"(400|800)\d{7}|95\d{3,}|1[0-2]\d{3,4}")
-_COUNTRY_CODE: Final = re.compile(r"^\s*\(?(?:\+|00)?86\)?[-\s]*(?=1[3-9]|0?[1-9]\d{1,2})")
+_CHINA_CODE: Final = re.compile(r"^\s*\(?(?:\+|00)?86[)(]?[-\s]*(?=\(?(?:1[3-9]|0?[1-9]\d{1,2}))")
+_BRACKETED: Final = re.compile(r"[(\[{<]\d{2,6}[)\]}>(]")
+_EXTENSION: Final = re.compile(r"(?:ext?n?|x|#|转|分机)[.:\s]*\d{1,6}\W*$")
+_REMARK: Final = re.compile(r"[(\[][^\d()\[\]]*[)\](]")
+_FORMULA: Final = re.compile(r"^(?:=\s*\"|'|\"|tel:|p:)\s*|\"$")
+_TRUNK_IN_BRACKETS: Final = re.compile(r"\(0[()]")
 _SEPARATORS: Final = re.compile(r"[\s().\-/·_]+")
 PLACEHOLDER_PHONES: Final = frozenset({"13800138000", "13800000000", "13888888888", "13000000000"})
 _INTERNATIONAL: Final = range(7, 16)
 _NATIONAL: Final = range(9, 16)
 
 
-def canonical_phone(text: str | None) -> Canonical:
+def canonical_phone(text: str | None, country: str | None = None) -> Canonical:
     """Bring a phone number to one form.
 
     Parameters
     ----------
     text : a phone number as somebody wrote it: with country code or without, with separators, full-width
+    country : code or name of the order's country, in which a number without a country code is; by default China
 
     Returns
     -------
-    ``+86…`` for a number of mainland China, ``+…`` for another with a country code, digits alone else; masked numbers,
-    virtual ones with an extension, service numbers and fragments are no key
+    ``+`` and country code and number, as ``+86…``; digits alone where the country is not told and the number is none of
+    China's; masked numbers, virtual ones with an extension, service numbers and fragments are no key
 
     References
     ----------
@@ -48,17 +56,78 @@ def canonical_phone(text: str | None) -> Canonical:
     folded = "".join(fold_char(char) for char in text).strip()
     if "*" in folded or is_cipher(folded) or "xxx" in folded:
         return MASKED
-    local = _COUNTRY_CODE.sub("", folded)
-    is_foreign = folded.startswith("+") and local == folded
+    folded = _REMARK.sub("", _FORMULA.sub("", folded))
+    if is_foreign(country) and (dialling := find_dialling(find_country(country))):
+        return _canonical_abroad(folded, dialling)
+    return _canonical_at_home(folded)
+
+
+def is_foreign(country: str | None) -> bool:
+    """Say whether a country is known to be another than China, whose numbers need no country."""
+    return find_country(country) not in {"", CHINA}
+
+
+def _canonical_abroad(folded: str, dialling: Dialling) -> Canonical:
+    """Bring a number of a country whose dialling is known to one form; ``+86…`` there is a number of China."""
+    if _EXTENSION.search(folded):
+        return UNUSABLE
+    plus = folded.startswith(("+", "(+"))
+    digits = _SEPARATORS.sub("", _TRUNK_IN_BRACKETS.sub("", folded).replace("+", "", 1))
+    if not digits.isdigit() or len(set(digits)) == 1:
+        return UNUSABLE
+    if not plus:
+        prefix = next((each for each in (dialling.abroad, "00") if digits.startswith(each)), "")
+        plus, digits = bool(prefix), digits.removeprefix(prefix)
+    if not plus and not _is_international(digits, dialling):
+        national = _drop_trunk(digits, dialling)
+        return known(f"+{dialling.code}{national}") if _fits(national, dialling) else UNUSABLE
+    if digits.startswith(dialling.code):
+        digits = dialling.code + _drop_trunk(digits.removeprefix(dialling.code), dialling)
+    return known(f"+{digits}") if len(digits) in _INTERNATIONAL else UNUSABLE
+
+
+def _drop_trunk(digits: str, dialling: Dialling) -> str:
+    """Drop what stands before a national number at home only; a number is never left too short by it."""
+    bare = digits.removeprefix(dialling.trunk)
+    return bare if _fits(bare, dialling) else digits
+
+
+def _fits(national: str, dialling: Dialling) -> bool:
+    return dialling.shortest <= len(national) <= dialling.longest and len(national) >= _INTERNATIONAL.start - 1
+
+
+def _is_international(digits: str, dialling: Dialling) -> bool:
+    """Say whether digits begin with the country's own code though no plus says so, as in tables that were edited."""
+    if not digits.startswith(dialling.code):
+        return False
+    rest = digits.removeprefix(dialling.code)
+    is_bare = dialling.trunk not in {"", dialling.code} and not digits.startswith(dialling.trunk)
+    return _fits(rest, dialling) and (is_bare or len(digits) > dialling.longest) and len(rest) >= _NATIONAL.start - 1
+
+
+def _canonical_at_home(folded: str) -> Canonical:
+    folded = _TRUNK_IN_BRACKETS.sub("", folded)
+    local = _CHINA_CODE.sub("", folded)
+    is_abroad = folded.startswith("+") and local == folded
+    if not is_abroad and _is_virtual(local):
+        return UNUSABLE
     digits = _SEPARATORS.sub("", local.removeprefix("+"))
     if local != folded and _LANDLINE.fullmatch(f"0{digits}"):
         digits = f"0{digits}"
     if not digits.isdigit():
         # An extension, or a text that is no number.
         return UNUSABLE
-    if is_foreign:
+    if local == folded and digits.startswith("00"):
+        is_abroad, digits = True, digits.removeprefix("00")
+    if is_abroad:
         return known(f"+{digits}") if len(digits) in _INTERNATIONAL else UNUSABLE
     return _canonical_local(local, digits)
+
+
+def _is_virtual(local: str) -> bool:
+    """Say whether a mobile number has a pick-up code in brackets, before or after: 13212345678（1234）."""
+    rest, n_codes = _BRACKETED.subn("", local)
+    return n_codes > 0 and _MOBILE.fullmatch(_SEPARATORS.sub("", rest)) is not None
 
 
 def _canonical_local(local: str, digits: str) -> Canonical:
@@ -76,4 +145,4 @@ def _canonical_local(local: str, digits: str) -> Canonical:
 def _has_extension(local: str, digits: str) -> bool:
     """Say whether a mobile or landline number is followed by further digits after a separator: 13212345678-1234."""
     is_line = _MOBILE.match(digits) or _LANDLINE.match(digits)
-    return bool(is_line) and bool(re.search(r"\D\d{1,6}$", local))
+    return bool(is_line) and bool(re.search(r"\D\d{1,6}\D*$", local))

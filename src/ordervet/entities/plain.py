@@ -14,12 +14,14 @@ from ordervet.entities.buffers import view_texts
 from ordervet.entities.evidence import Canonical
 from ordervet.entities.identities import (
     HONORIFICS,
+    NOBODY,
     PLACEHOLDER_IDS,
     canonical_buyer,
     canonical_device,
     canonical_ip,
     canonical_network,
     canonical_payment,
+    canonical_plain,
     canonical_recipient,
 )
 from ordervet.entities.ids import hash_texts
@@ -101,8 +103,9 @@ def form_of(canonicalise: Canonicalise) -> _core.Form:
     if canonicalise in (canonical_ip, canonical_network):
         return _core.NetworkForm(canonicalise is canonical_network)
     if canonicalise in (canonical_buyer, canonical_device, canonical_payment):
-        placeholders = [text.encode() for text in sorted(PLACEHOLDER_IDS)]
-        return _core.IdForm(canonicalise is canonical_buyer, placeholders)
+        return _core.IdForm(canonicalise is canonical_buyer, [text.encode() for text in sorted(PLACEHOLDER_IDS)])
+    if canonicalise is canonical_plain:
+        return _core.PlainForm([text.encode() for text in sorted(NOBODY)])
     raise AssertionError("every canonical form has its class in the core")
 
 
@@ -114,6 +117,7 @@ def _read_name_characters() -> bytes:
     entries = np.where(pages < 0, points, tables["folds"].astype(np.int64)[np.maximum(pages, 0) << 8 | points & 255])
     folded, second = entries & (1 << MARKS["mark_shift"]) - 1, entries >> MARKS["second_shift"]
     kinds = ((folded == points) & (second == 0) & [char.isalnum() for char in map(chr, _CJK)]).astype(np.uint8)
-    last = [ord(honorific[-1]) - _CJK.start for honorific in HONORIFICS if ord(honorific[-1]) in _CJK]
+    unsure = {text[-1] for text in (*HONORIFICS, *PLACEHOLDER_IDS) if ord(text[-1]) in _CJK}
+    last = [ord(char) - _CJK.start for char in sorted(unsure)]
     kinds[last] *= _NOT_LAST
     return bytes(kinds)

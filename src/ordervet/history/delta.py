@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from ordervet.entities.keyed import ORDER_ID
-from ordervet.entities.keys import check_key_id
+from ordervet.entities.keys import KEY_RULES, check_key_id
 from ordervet.errors import ForkedError, HistoryError
 from ordervet.history.rows import EVENT_OF, LatestViews, fit_rows, row_schema, sort_rows
 from ordervet.history.views import DECISION
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: row is the first view of its event, so that a store of it is read as it is, and is of protocol 2 once it is written.
 STORE_PROTOCOL = 2
 _READABLE_PROTOCOLS = ("1", "2")
-KEY_ID, PROTOCOL = "ordervet.key_id", "ordervet.protocol"
+KEY_ID, PROTOCOL, RULES = "ordervet.key_id", "ordervet.protocol", "ordervet.key_rules"
 _MILLISECOND_US = 1_000
 
 # NOTE: Delta keeps the smallest and largest values of these columns in its log, which erasing does not rewrite:
@@ -61,7 +61,7 @@ def create_table(folder: Path, key_id: str) -> None:
 
 def settings_for(key_id: str) -> dict[str, str]:
     """Build the metadata of a store, or of a copy of its rows."""
-    return {KEY_ID: key_id, PROTOCOL: str(STORE_PROTOCOL)}
+    return {KEY_ID: key_id, PROTOCOL: str(STORE_PROTOCOL), RULES: str(KEY_RULES)}
 
 
 def load_table(folder: Path, version: int | None = None) -> DeltaTable:
@@ -82,7 +82,7 @@ def _check_process() -> None:
 
 
 def check_table(settings: dict[str, str], key: Key, folder: Path) -> None:
-    """Check that a store, or a copy of its rows, has this protocol and this key.
+    """Check that a store, or a copy of its rows, has this protocol, this key and these rules of ids.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def check_table(settings: dict[str, str], key: Key, folder: Path) -> None:
     Raises
     ------
     HistoryError
-        It is no store, or has another protocol.
+        It is no store, or has another protocol, or ids by other rules.
     KeyMismatchError
         It was built with another key.
     """
@@ -106,6 +106,12 @@ def check_table(settings: dict[str, str], key: Key, folder: Path) -> None:
         raise HistoryError(
             f"the history {folder.name} has protocol {settings.get(PROTOCOL)}, expected {STORE_PROTOCOL}",
             hint="create a new history: ordervet ingest FILE... --history DIR",
+        )
+    if settings.get(RULES, "1") != str(KEY_RULES):
+        raise HistoryError(
+            f"the ids of the history {folder.name} were made by the rules {settings.get(RULES, '1')} for addresses, "
+            f"phones and names, and new orders have ids by the rules {KEY_RULES}: nobody would be found again",
+            hint="ingest the files once more, into a new history: ordervet ingest FILE... --history DIR",
         )
     check_key_id(settings[KEY_ID], key, f"the history {folder.name}")
 

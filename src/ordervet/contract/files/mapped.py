@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ordervet.contract.instants import Micros
     from ordervet.contract.mapping import FieldSource, LabelsSection, Mapping
 
+_CARD = r"^([0-9]{6})(?:[0-9]{2,9}|[*xX•.]+)([0-9]{4})$"
 _MICROSECOND = pa.duration("us")
 
 
@@ -111,9 +112,11 @@ def _near(name: str, candidates: Sequence[str]) -> str:
 def _column_of(table: pa.Table, source: FieldSource) -> pa.Array | pa.ChunkedArray:
     if source.column is None:
         return pa.repeat(source.value, table.num_rows)
-    if source.time is None:
-        return table[source.column]
-    return _join_time(table[source.column], table[source.time])
+    if source.time is not None:
+        return _join_time(table[source.column], table[source.time])
+    if source.brand is not None:
+        return _join_brand(table[source.column], table[source.brand])
+    return table[source.column]
 
 
 def _extra_of(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
@@ -128,6 +131,16 @@ def _join_time(dates: pa.ChunkedArray, times: pa.ChunkedArray) -> pa.ChunkedArra
     is_hour = pc.match_substring_regex(time_texts, r"^[0-9]{1,2}$")
     clock = pc.if_else(is_hour, pc.binary_join_element_wise(time_texts, "00", ":"), time_texts)
     return pc.binary_join_element_wise(date_texts, clock, " ")
+
+
+def _join_brand(cards: pa.ChunkedArray, brands: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Write a card, masked or not, as brand, first six and last four digits; one without its brand stays as it is."""
+    card_texts, brand_texts = (_texts_of(column) for column in (cards, brands))
+    bare = pc.replace_substring_regex(card_texts, r"[\s-]", "")
+    shown = pc.replace_substring_regex(bare, _CARD, r"\1 \2")
+    is_card = pc.and_(pc.match_substring_regex(bare, _CARD), pc.is_valid(brand_texts))
+    joined = pc.binary_join_element_wise(pc.ascii_lower(brand_texts), shown, " ")
+    return pc.if_else(pc.fill_null(is_card, fill_value=False), joined, card_texts)
 
 
 def _texts_of(column: pa.ChunkedArray) -> pa.Array:

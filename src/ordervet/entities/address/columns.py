@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ordervet.entities.address.arrays import load_tables
+from ordervet.entities.address.lexicon import PlaceType
+from ordervet.entities.address.parser import parse_address
 from ordervet.entities.buffers import view_texts
+from ordervet.entities.evidence import ABSENT, MASKED, UNUSABLE, known
+from ordervet.entities.ids import hash_texts
+from ordervet.late_imports import pa, pc
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.entities.buffers import TextColumn
+    from ordervet.entities.evidence import Canonical
     from ordervet.entities.keys import Key
 
-__all__ = ["DOOR", "PLACE", "KeyedAddresses", "canonical_texts", "key_addresses"]
+__all__ = ["DOOR", "PLACE", "KeyedAddresses", "address_forms", "canonical_texts", "key_addresses"]
 
 DOOR, PLACE = "address", "place"
 """Namespaces of the ids of door texts and place texts."""
@@ -61,7 +67,44 @@ def key_addresses(column: TextColumn, key: Key) -> KeyedAddresses:
     ids = np.empty((2, n_rows), dtype=np.uint64)
     codes = np.empty((3, n_rows), dtype=np.int8)
     load_tables().key(data, offsets, key.subkey(DOOR), key.subkey(PLACE), *ids, *codes)
+    undecided = np.flatnonzero(codes[0] < 0)
+    if len(undecided):
+        _key_slowly(column.take(pa.array(undecided)), key, undecided, ids, codes)
     return KeyedAddresses(*ids, *codes)
+
+
+def address_forms(text: str) -> tuple[Canonical, Canonical, PlaceType]:
+    """Bring an address to its forms, that of the door and that of the place, by their definition.
+
+    Parameters
+    ----------
+    text : an address
+
+    Returns
+    -------
+    door, place, and what kind of place it is
+    """
+    if not text:
+        return ABSENT, ABSENT, PlaceType.UNKNOWN
+    parsed = parse_address(text)
+    lacking = MASKED if parsed.is_masked else UNUSABLE
+    door, place = (known(text) if text else lacking for text in (parsed.door_text, parsed.place_text))
+    return door, place, parsed.place_type
+
+
+def _key_slowly(
+    column: TextColumn, key: Key, rows: NDArray[np.int64], ids: NDArray[np.uint64], codes: NDArray[np.int8]
+) -> None:
+    """Key rows that the core leaves to the definition, each distinct text once."""
+    encoded = pc.dictionary_encode(column.cast(pa.large_string()))
+    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    doors, places, place_types = zip(*map(address_forms, encoded.dictionary.to_pylist()), strict=True)
+    which = encoded.indices.to_numpy()
+    for at, (namespace, forms) in enumerate(((DOOR, doors), (PLACE, places))):
+        texts = pa.array([form.text for form in forms], pa.large_string())
+        ids[at, rows] = hash_texts(texts, key, namespace)[which]
+        codes[at, rows] = np.array([form.evidence for form in forms], np.int8)[which]
+    codes[2, rows] = np.array(place_types, np.int8)[which]
 
 
 def canonical_texts(text: str) -> tuple[str, str]:
@@ -75,5 +118,8 @@ def canonical_texts(text: str) -> tuple[str, str]:
     -------
     door text and place text, as ``Address.door_text`` and ``Address.place_text``
     """
-    door, place = load_tables().write_texts(text.encode())
-    return door.decode(), place.decode()
+    written = load_tables().write_texts(text.encode())
+    if written is None:
+        door, place, _ = address_forms(text)
+        return door.text, place.text
+    return written[0].decode(), written[1].decode()

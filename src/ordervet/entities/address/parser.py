@@ -24,6 +24,7 @@ from ordervet.entities.address.lexicon import (
 )
 from ordervet.entities.address.numbers import name_number, read_group
 from ordervet.entities.address.regions import read_region
+from ordervet.entities.address.western import is_western, read_western
 from ordervet.entities.characters import fold_text, is_masked
 
 if TYPE_CHECKING:
@@ -82,11 +83,13 @@ def parse_address(text: str) -> Address:
 
     References
     ----------
-    docs/addresses.md A1 to A17.
+    docs/addresses.md A1 to A18.
     """
-    scan = _Scan(fold_text(text))
+    folded, is_hidden = fold_text(text), is_masked(text)
+    if is_western(folded):
+        return _parse_western(text, "".join(folded.chars), is_hidden=is_hidden)
+    scan = _Scan(folded)
     scan.read()
-    is_hidden = is_masked(text)
     divisions = load_divisions()
     province, city, county, town = (
         divisions.all[number].name if number != COUNTRY else ""
@@ -107,6 +110,22 @@ def parse_address(text: str) -> Address:
         is_masked=is_hidden,
         door_text="" if is_hidden else scan.door_text(),
         place_text="" if is_hidden else scan.place_text(),
+    )
+
+
+def _parse_western(text: str, rest: str, *, is_hidden: bool) -> Address:
+    read = read_western(text)
+    return Address(
+        *("", "", "", ""),
+        roads=(),
+        names=(" ".join(read.words),) if read.words else (),
+        numbers=read.numbers,
+        notes=(),
+        rest=rest,
+        place_type=read.place_type,
+        is_masked=is_hidden,
+        door_text="" if is_hidden else read.door_text,
+        place_text="" if is_hidden else read.place_text,
     )
 
 
