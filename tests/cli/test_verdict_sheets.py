@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -72,6 +73,33 @@ def test_today_without_a_time_is_now(ordervet, history: Path, tmp_path: Path) ->
 
     decided_at = read_verdicts(history)["a"]["decided_at"]
     assert timedelta() <= datetime.now(UTC) - decided_at < timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_a_date_without_a_time_is_the_end_of_that_day_in_contract_columns_too(
+    ordervet, history: Path, tmp_path: Path, ending: str
+) -> None:
+    today = datetime.now(EAST).date().isoformat()
+    days = {"a": "2025-11-11", "b": "2025-11-12 00:00", "c": "2025/11/12", "d": today}
+    path = tmp_path / f"verdicts.{ending}"
+    if ending == "csv":
+        lines = ["order_id,verdict,decided_at", *(f"{name},innocent,{day}" for name, day in days.items())]
+    else:
+        rows = ({"order_id": name, "verdict": "innocent", "decided_at": day} for name, day in days.items())
+        lines = list(map(json.dumps, rows))
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    before = datetime.now(UTC)
+
+    ended = ordervet("ingest", path, "--history", history)
+    found = {name: row["seen_at"].astimezone(EAST) for name, row in read_verdicts(history).items()}
+
+    assert ended.code == 0, ended.err
+    assert [found[name].isoformat()[:19] for name in "abc"] == [
+        "2025-11-11T23:59:59",
+        "2025-11-12T00:00:00",
+        "2025-11-12T23:59:59",
+    ]
+    assert before - timedelta(seconds=1) <= found["d"] <= datetime.now(UTC)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from ordervet.entities import Key, new_key
 from ordervet.errors import HistoryError, KeyMismatchError
 from ordervet.features import FeatureEngine, build_later_events, build_order_events, build_spec
 from ordervet.history import History, IngestStatus
+from ordervet.history.handed import HandedOrder, read_handed, record_handed
 from ordervet.history.rotate import rotate_key
 
 if TYPE_CHECKING:
@@ -144,6 +145,25 @@ def test_erased_orders_stay_erased(history: History, key: Key) -> None:
     rotate_key(history.path, key, NEW, [events.orders])
 
     assert ids(History.open(history.path, NEW).read(), "orders") == ["A"]
+
+
+def test_erasures_and_what_was_handed_on_go_over_to_the_new_key(history: History, key: Key) -> None:
+    kept, gone = [order("A", buyer_id="a")], [order("B", buyer_id="b"), order("C", buyer_id="c")]
+    events = build_events(orders=kept + gone)
+    history.ingest(events)
+    for buyer in ("b", "c", "nobody"):
+        history.erase_buyer(buyer)
+    handed = [HandedOrder("A", 1, 2, takes_slot=True)]
+    record_handed(history.path, handed)
+
+    rotated = rotate_key(history.path, key, NEW, [events.orders.slice(0, 2)])
+    there = History.open(history.path, NEW)
+    again = there.ingest(events)
+
+    assert rotated.n_dropped_erasures == 2
+    assert read_handed(history.path) == handed
+    assert sorted(ids(there.read(), "orders")) == ["A", "C"]
+    assert again.count(IngestStatus.ERASED) == 1
 
 
 def test_empty_history_is_rotated(history: History, key: Key) -> None:

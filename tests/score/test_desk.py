@@ -207,3 +207,29 @@ def test_an_order_that_is_answered_too_late_uses_no_slot(folder: Path, models_di
     assert [each.action for each in decisions] == ["hold", "hold"]
     assert again.action == "pass"
     assert "capacity_full" in again.applied
+
+
+@pytest.mark.parametrize("is_one_by_one", [True, False])
+def test_an_erased_buyer_does_not_come_back_live(folder: Path, models_dir: Path, is_one_by_one: bool) -> None:
+    (folder / "policy.toml").write_text(EVERY_ORDER_HELD, "utf-8")
+    old = {"order_id": "A", "placed_at": "2025-11-11 20:00:00", "amount_minor": 100, "buyer_id": "canary"}
+    other = old | {"order_id": "B", "buyer_id": "other"}
+    new = old | {"order_id": "N", "placed_at": "2099-01-01 00:00:00"}
+    how: dict[str, Any] = {"history": folder / "history", "policy": folder / "policy.toml"}
+
+    def score(scorer: Scorer, *orders: dict[str, Any]) -> list[str]:
+        return [str(each.code) for each in (map(scorer.score, orders) if is_one_by_one else scorer.score_many(orders))]
+
+    with Scorer.open(models_dir, **how) as scorer:
+        codes = score(scorer, old, other)
+        scorer.erase_buyer("canary")
+        codes += score(scorer, old, old | {"order_id": "A2"})
+    with Scorer.open(models_dir, **how) as scorer:
+        codes += score(scorer, old, new)
+        scorer.observe(Outcome(order_id="A", kind="fulfilled", happened_at="2025-11-12 12:00:00"))
+    events = History.open(folder / "history", KEY).read()
+
+    assert codes == ["SCORED"] * 6
+    assert sorted(events.orders["order_id"].to_pylist()) == ["B", "N"]
+    assert events.outcomes.num_rows == 0
+    assert not any(b'"A' in path.read_bytes() for path in (folder / "history").glob("*.jsonl"))

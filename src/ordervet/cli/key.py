@@ -113,4 +113,6 @@ def rotate(
     if rotated.n_dropped_orders:
         counts = {"orders": rotated.n_dropped_orders, "later": rotated.n_dropped_later}
         session.print(session.text("key.rotated_without", **counts))
+    if rotated.n_dropped_erasures:
+        session.warn(session.text("key.rotated_unerased", n=rotated.n_dropped_erasures))
     session.print(session.text("key.rotated_next"), style="dim")

@@ -18,6 +18,7 @@ from ordervet.late_imports import pa, pc
 from ordervet.storage import write_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -82,6 +83,78 @@ def find_erased(history: Path, key: Key, rows: pa.Table) -> NDArray[np.bool_] | 
     is_erased |= np.asarray(pc.is_in(pa.array(_hash(orders, key)), buried))
     is_erased |= np.isin(orders, orders[is_erased])
     return is_erased
+
+
+def has_tombstones(history: Path) -> bool:
+    """Return whether a buyer was erased."""
+    return bool(_read(history))
+
+
+class Tombstones:
+    """The erasures of a history, to ask about arrivals one by one.
+
+    Parameters
+    ----------
+    history : its folder
+    key : the identifier key
+    """
+
+    def __init__(self, history: Path, key: Key) -> None:
+        self._key = key
+        self._stones = _read(history)
+        self._orders = {name for stone in self._stones.values() for name in stone["orders"]}
+
+    def cover_order(self, order_id: int, buyer: int, placed_us: int) -> bool:
+        """Return whether an order, by its keyed ids as stored, is of before its buyer was erased.
+
+        References
+        ----------
+        Truth: `find_erased`.
+        """
+        if not self._stones:
+            return False
+        order, name = _hash(np.array([order_id, buyer], np.int64), self._key).tolist()
+        stone = self._stones.get(name)
+        return order in self._orders or (stone is not None and placed_us < stone["erased_at"])
+
+    def cover_event(self, order_id: int) -> bool:
+        """Return whether the order of an event, by its keyed id as stored, was erased."""
+        return bool(self._stones) and _hash(np.array([order_id], np.int64), self._key).item() in self._orders
+
+
+def carry_over(history: Path, old: Key, new: Key, orders: Sequence[tuple[pa.Table, pa.Table]]) -> tuple[str, int]:
+    """Convert the tombstones of a history to another key.
+
+    Parameters
+    ----------
+    history : its folder
+    old, new : the keys
+    orders : the orders of all its sources, each table under the old key and, row by row, under the new one
+
+    Returns
+    -------
+    what the file of tombstones is to hold, "" where there are none; and how many buyers are in none of the tables
+    """
+    stones = _read(history)
+    names: dict[str, str] = {}
+    for before, after in orders:
+        for column in (ORDER_ID, _BUYER):
+            pair = (table[column].cast(pa.uint64(), safe=False).to_numpy().view(np.int64) for table in (before, after))
+            names |= dict(
+                zip(*(_hash(ids, key).tolist() for ids, key in zip(pair, (old, new), strict=True)), strict=True)
+            )
+    kept = {
+        names[name]: stone | {"orders": sorted(names[order] for order in stone["orders"] if order in names)}
+        for name, stone in stones.items()
+        if name in names
+    }
+    return json.dumps(kept) if kept else "", len(stones) - len(kept)
+
+
+def write_tombstones(history: Path, text: str) -> None:
+    """Write what `carry_over` returned."""
+    if text:
+        write_text(history / _FILE, text)
 
 
 def _hash(ids: NDArray[np.int64], key: Key) -> NDArray[Any]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # NOTE: files and folders that begin with an underscore are no data to Delta; no clean-up removes them.
-_FILE: Final = "_handed.jsonl"
+HANDED: Final = "_handed.jsonl"
 
 
 class HandedOrder(NamedTuple):
@@ -44,7 +44,7 @@ def read_handed(history: Path) -> list[HandedOrder]:
     HistoryError
         The file is damaged.
     """
-    path = history / _FILE
+    path = history / HANDED
     if not path.exists():
         return []
     found: dict[str, HandedOrder] = {}
@@ -55,7 +55,7 @@ def read_handed(history: Path) -> list[HandedOrder]:
             found.setdefault(handed.order_id, handed)
     except (ValueError, TypeError):
         raise HistoryError(
-            f"{_FILE} of the history {history.name} is damaged", hint="restore it, or move it away: the queue forgets"
+            f"{HANDED} of the history {history.name} is damaged", hint="restore it, or move it away: the queue forgets"
         ) from None
     return list(found.values())
 
@@ -72,7 +72,7 @@ def record_handed(history: Path, orders: Iterable[HandedOrder], *, syncs: bool =
     lines = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in orders)
     if not lines:
         return
-    path = history / _FILE
+    path = history / HANDED
     is_cut = path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n")
     if is_cut:
         forget_handed(history, ())
@@ -88,5 +88,5 @@ def record_handed(history: Path, orders: Iterable[HandedOrder], *, syncs: bool =
 def forget_handed(history: Path, order_ids: Collection[str]) -> None:
     """Remove orders, as an erasure does, and whatever a crash cut off."""
     kept = [each for each in read_handed(history) if each.order_id not in order_ids]
-    if (history / _FILE).exists():
-        write_text(history / _FILE, "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in kept))
+    if (history / HANDED).exists():
+        write_text(history / HANDED, "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in kept))

@@ -22,6 +22,8 @@ from ordervet.entities.keyed import EVIDENCE, ID, ORDER_ID, complete_columns, ke
 from ordervet.errors import HistoryError, KeyMismatchError
 from ordervet.history import delta
 from ordervet.history.delta import describe_errors, sync_table
+from ordervet.history.erased import carry_over, has_tombstones, write_tombstones
+from ordervet.history.handed import HANDED
 from ordervet.history.identity import identify
 from ordervet.history.journal import commit_journal
 from ordervet.history.lock import WriterLock
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Rotated", "rotate_key"]
 
+POLICIES = "_policies"  # of `ordervet.policy`, which is above
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -51,12 +54,14 @@ class Rotated:
     ----------
     n_orders, n_later : orders and later events in the store under the new key
     n_dropped_orders, n_dropped_later : those dropped, because no file had their orders
+    n_dropped_erasures : erased buyers of whom no file has an order: what held of them cannot be kept out any more
     """
 
     n_orders: int
     n_later: int
     n_dropped_orders: int
     n_dropped_later: int
+    n_dropped_erasures: int
 
 
 def rotate_key(
@@ -98,6 +103,7 @@ def rotate_key(
         rekeyed = _rekey(rows, ids, new).filter(pa.array(kept))
         with _removed_after(beside):
             _write_store(beside, rekeyed, new)
+            n_dropped_erasures = _carry_over(folder, beside, orders, old, new)
             with WriterLock(beside).held():
                 _exchange(beside, folder)
     is_order = _is_order(rows)
@@ -106,6 +112,7 @@ def rotate_key(
         n_later=int((~is_order & kept).sum()),
         n_dropped_orders=int((is_order & ~kept).sum()),
         n_dropped_later=int((~is_order & ~kept).sum()),
+        n_dropped_erasures=n_dropped_erasures,
     )
 
 
@@ -210,6 +217,26 @@ def _write_store(folder: Path, rows: pa.Table, key: Key) -> None:
             f"the new store has {n_written:,} rows, expected {rows.num_rows:,}; nothing was changed",
             hint="check the disk, and run it again",
         )
+
+
+def _carry_over(folder: Path, beside: Path, orders: Sequence[pa.Table], old: Key, new: Key) -> int:
+    """Give the new store what the desk and its policies left beside the old one, and its erasures.
+
+    Returns
+    -------
+    how many erased buyers are in none of the orders
+    """
+    for name in (HANDED, POLICIES):
+        if (folder / name).is_dir():
+            shutil.copytree(folder / name, beside / name)
+        elif (folder / name).exists():
+            shutil.copy2(folder / name, beside / name)
+    if not has_tombstones(folder):
+        return 0
+    raw = [table for table in orders if table.num_rows]
+    text, n_dropped = carry_over(folder, old, new, [(key_orders(each, old), key_orders(each, new)) for each in raw])
+    write_tombstones(beside, text)
+    return n_dropped
 
 
 def _exchange(beside: Path, folder: Path) -> None:

@@ -16,10 +16,12 @@ import pyarrow.compute as pc
 
 from ordervet.contract import Events
 from ordervet.entities import key_events
+from ordervet.entities.ids import to_signed
 from ordervet.entities.keyed import ID, KEYED_KINDS, ORDER_ID
 from ordervet.errors import HistoryError
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
 from ordervet.history import IngestStatus
+from ordervet.history.erased import Tombstones
 from ordervet.history.identity import Digest, digest_rows, identify
 from ordervet.history.rows import (
     fit_rows,
@@ -38,6 +40,7 @@ from ordervet.score.clock import NEVER, now_us
 from ordervet.score.online_state import (
     NEVER_AHEAD,
     OnlineState,
+    Taken,
     advance,
     find_earliest,
     find_latest,
@@ -59,7 +62,7 @@ if TYPE_CHECKING:
     from ordervet.history.writer import Backlog
     from ordervet.score.live_event import LiveEvent
     from ordervet.score.live_order import KeptOrder, LiveOrder
-    from ordervet.score.online_state import Decided, Features, Taken
+    from ordervet.score.online_state import Decided, Features
 
 
 SNAPSHOT_AFTER = 500_000
@@ -110,6 +113,7 @@ class DurableState(OnlineState):
         super().__init__(key, spec, n_jobs=n_jobs, clock=clock)
         self.history_version = history.version
         self._folder: Path = history.path
+        self._erased = Tombstones(history.path, key)
         self._snapshot_from, self._snapshot_after = snapshot_from, snapshot_after
         self._last_seen_at, self._ids_at_last = NEVER, set[int]()
         self._n_new, self._saving = 0, threading.Thread()
@@ -142,14 +146,24 @@ class DurableState(OnlineState):
         self._save_if_due()
         return matrices
 
+    def is_erased(self, one: KeptOrder) -> bool:
+        """Return whether an order is of before its buyer was erased: the history stays without it."""
+        ids = one.keyed.ids
+        return self._erased.cover_order(one.name_id, to_signed(ids.get("buyer", 0)), one.placed_us)
+
     def add_order(self, one: LiveOrder) -> Taken:
-        """Journal one order that arrives now, then add it; see `OnlineState.add_order`."""
+        """Journal one order that arrives now, then add it, except one that was erased; see `OnlineState.add_order`."""
+        if self.is_erased(one.kept):
+            matrix = None if self._engine is None else self.ask_again(one.kept.table, one.seen_at).matrix
+            return Taken(IngestStatus.ERASED, one.kept.name_id, matrix)
         taken = super().add_order(one)
         self._save_if_due()
         return taken
 
     def add_event(self, one: LiveEvent, arrived_at: int) -> None:
-        """Journal one later event that arrives now, then add it; see `OnlineState.add_event`."""
+        """Journal one later event that arrives now, then add it, except of an erased order; see `OnlineState`."""
+        if self._erased.cover_event(one.name_id):
+            return
         super().add_event(one, arrived_at)
         self._save_if_due()
 
@@ -243,6 +257,7 @@ class DurableState(OnlineState):
         self._join_saving()
         with self._live.bulk_change() as history:
             erased = history.erase_buyer(buyer_id)
+        self._erased = Tombstones(self._folder, self._key)
         if self._engine is None:
             self._read_all()
         else:

@@ -200,6 +200,10 @@ class OnlineState:
         """
         return self._arrivals.knows_order(name_id)
 
+    def is_erased(self, one: KeptOrder) -> bool:  # noqa: ARG002 - the same signature for all states
+        """Return whether an order is of before its buyer was erased."""
+        return False
+
     def add_new(self, ones: Sequence[LiveOrder]) -> list[NDArray[np.float32]] | None:
         """Add orders that arrive now, all of them new and of different ids, one after the other.
 

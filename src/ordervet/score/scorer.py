@@ -22,7 +22,7 @@ from ordervet.contract.one_order import find_fields, read_order
 from ordervet.entities import load_key
 from ordervet.entities.keyed import ORDER_ID
 from ordervet.errors import ContractError, ForkedError, HistoryError, HistoryLockedError, ModelError, OrdervetError
-from ordervet.history.views import DECISION
+from ordervet.history.views import DECISION, IngestStatus
 from ordervet.late_imports import pc
 from ordervet.model import ForestPredictor, find_bundled_models, find_serving_model
 from ordervet.policy import Action, Decision, DecisionCode, keep_policy, load_policy
@@ -39,7 +39,7 @@ from ordervet.score.opening import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -290,7 +290,7 @@ class Scorer:
                 one = self._read_one(order)
                 if isinstance(one, Decision):
                     decisions[row] = one
-                elif one.kept.order_name not in names and not self._state.knows_order(one.kept.name_id):
+                elif self._is_plainly_new(one, names):
                     names.add(one.kept.order_name)
                     new[row] = one
                 else:  # it is decided about after those before it
@@ -677,6 +677,11 @@ class Scorer:
     def _score_one(self, order: Order, *, is_anew: bool = False) -> list[Decision] | None:
         return self._score_live(self._read_live(order), is_anew=is_anew)
 
+    def _is_plainly_new(self, one: LiveOrder, names: Collection[str]) -> bool:
+        """Return whether nothing is known of an order, nor of one with its id among some others."""
+        is_known = one.kept.order_name in names or self._state.knows_order(one.kept.name_id)
+        return not is_known and not self._state.is_erased(one.kept)
+
     def _read_live(self, order: Order) -> LiveOrder:
         """Key an order at the time of its arrival."""
         if self._order_reader is None:
@@ -711,7 +716,11 @@ class Scorer:
                 if decision.action is Action.PASS or self._desk.knows(one.order.order_id):
                     return [decision]
             return self._decide_again(taken.rows, taken.order_id, one.seen_at)
+        n_handed = self._desk.n_handed
         decision = self._decide_one(one, taken.matrix)
+        if taken.status is IngestStatus.ERASED:  # nothing is remembered of it
+            self._desk.withdraw(n_handed)
+            return [decision]
         self._keep_decisions([decision], [(one.kept.name_id, taken.order_id, one.seen_at)])
         return [decision]
 

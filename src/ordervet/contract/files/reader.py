@@ -31,8 +31,9 @@ from ordervet.contract.files.unpacking import Unpacker
 from ordervet.contract.files.whole_orders import close_orders, find_ends
 from ordervet.contract.formats.definition import Format
 from ordervet.contract.formats.detection import choose_format, detect_format
-from ordervet.contract.formats.exports import iter_exports
+from ordervet.contract.formats.exports import end_today, iter_exports
 from ordervet.contract.formats.library import list_formats
+from ordervet.contract.formats.plans import end_days
 from ordervet.contract.tables import check_columns, split_events
 from ordervet.contract.values import DEFAULT_TIME_ZONE, load_zone
 from ordervet.errors import FileError, MappingError
@@ -288,7 +289,19 @@ def _split(
     currency: str | None = None,
 ) -> EventRows:
     """Split rows into good ones and failures, both by their numbers in the file."""
+    if kind == "verdicts":
+        table = _end_decided_days(table)
     good, failures = split_events(kind, table, time_zone=time_zone, in_major=in_major, where=name, currency=currency)
     broken = failures["row"].to_numpy()
     numbered = failures.set_column(0, "row", pa.array(rows[broken]))
+    if kind == "verdicts":
+        good = end_today(good)
     return EventRows(kind, good, np.delete(rows, np.unique(broken)), name_failures(numbered, name))
+
+
+def _end_decided_days(verdicts: pa.Table) -> pa.Table:
+    """Read days without a time, as people fill them in, as the ends of these days."""
+    at = verdicts.schema.get_field_index("decided_at")
+    return verdicts.set_column(
+        at, "decided_at", end_days(verdicts["decided_at"].combine_chunks(), is_midnight_none=False)
+    )

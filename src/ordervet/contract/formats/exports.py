@@ -262,7 +262,7 @@ def _finish_outcomes(rows: ExportRows, reader: RowReader) -> _Finished:
 def _finish_verdicts(rows: ExportRows, reader: RowReader) -> _Finished:
     """Keep the rows without a fault; those that nobody has filled in are passed over, and today ends now."""
     del reader
-    rows = replace(rows, table=_end_today(rows.table))
+    rows = replace(rows, table=end_today(rows.table))
     n_rows = rows.table.num_rows
     is_blank = np.ones(n_rows, bool)
     for name in ("verdict", "decided_at"):
@@ -273,7 +273,7 @@ def _finish_verdicts(rows: ExportRows, reader: RowReader) -> _Finished:
     return _Finished(EventRows("verdicts", _take(rows.table, good), good), None, faults, blank)
 
 
-def _end_today(verdicts: pa.Table) -> pa.Table:
+def end_today(verdicts: pa.Table) -> pa.Table:
     """Bring the end of a day that is not over yet back to now."""
     now = pa.scalar(datetime.now(UTC), INSTANT)
     for name in ("decided_at", "seen_at"):

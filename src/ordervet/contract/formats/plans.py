@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _UTC = load_zone("UTC")
 _LEAST_LEAD = 0.1
 _MIDNIGHT = r"[ T]0{1,2}:00(:00)?$"
+_BARE_DAY = r"^\s*[0-9]{4}[-/.年][0-9]{1,2}[-/.月][0-9]{1,2}日?\s*$"
 _DAY = r"^\s*[0-9]{4}[-/.年][0-9]{1,2}[-/.月][0-9]{1,2}日?([ T]0{1,2}:00(:00)?)?\s*$"
 #: Texts that name something: one that lost digits to a spreadsheet must never be taken for another.
 _IDS = frozenset(
@@ -178,11 +179,19 @@ def build_raw(
     return RawColumns(pa.record_batch(columns), frozenset(in_major), lost_ids)
 
 
-def end_days(texts: pa.Array) -> pa.Array:
-    """Read a date without a time, as people fill it in, as the end of that day."""
+def end_days(texts: pa.Array, *, is_midnight_none: bool = True) -> pa.Array:
+    """Read a date without a time, as people fill it in, as the end of that day.
+
+    Parameters
+    ----------
+    texts : shape (n,); other types than texts and dates are left alone
+    is_midnight_none : whether midnight is no time, but what a spreadsheet holds for a date
+    """
+    if pa.types.is_date(texts.type):
+        texts = texts.cast(pa.date32()).cast(pa.string())
     if not pa.types.is_string(texts.type):
         return texts
-    is_day = pc.match_substring_regex(texts, _DAY)
+    is_day = pc.match_substring_regex(texts, _DAY if is_midnight_none else _BARE_DAY)
     days = pc.replace_substring_regex(texts, _MIDNIGHT, "")
     return pc.if_else(is_day, pc.binary_join_element_wise(days, "23:59:59", " "), texts)
 
