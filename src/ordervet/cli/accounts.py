@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ordervet.contract.files.accounts import build_account
 from ordervet.contract.files.pieces import FILE_FAILURE_SCHEMA
 from ordervet.currencies import UNKNOWN
-from ordervet.entities.keyed import count_evidence
 from ordervet.history import IngestStatus
 from ordervet.words import find_words, join_words
 
@@ -27,26 +24,6 @@ if TYPE_CHECKING:
     from ordervet.words import Lang
 
 _SHOWN_FROM = 0.005  # shares below are not worth a word on the screen
-
-
-def count_file_evidence(
-    accounts: Sequence[FileAccount], order_ids: pa.ChunkedArray, keyed_orders: pa.Table
-) -> list[FileAccount]:
-    """Add to the accounts of files what is known of their orders.
-
-    Parameters
-    ----------
-    accounts : file by file, as `read_counted_events` returns them
-    order_ids : shape (n_orders,), of all orders that were read, in the order of the files
-    keyed_orders : the same orders, or some of them, in any order, with the columns ``evidence__NAME``
-    """
-    counted, start = [], 0
-    for each in accounts:
-        own = order_ids.slice(start, each.n_orders)
-        start += each.n_orders
-        orders = keyed_orders.filter(pc.is_in(keyed_orders["order_id"], own.combine_chunks()))
-        counted.append(replace(each, n_orders=orders.num_rows, evidence=count_evidence(orders)))
-    return counted
 
 
 def account_piece(piece: FilePiece, ingested: Ingested) -> FileAccount:
@@ -79,6 +56,7 @@ _SET_ASIDE = {
     IngestStatus.EARLY: ("happened_at", "order_first", "a time before its order"),
     IngestStatus.CONFLICT: ("order_id", "order_id_conflict", "another order has this id: name the shop (--shop)"),
     IngestStatus.OUT_OF_TIME: ("happened_at", "out_of_time", "a time too far ahead, or before the year 2000"),
+    IngestStatus.NO_ORDER: ("order_id", "known_order", "the id of no good order"),
     IngestStatus.AMBIGUOUS: ("order_id", "ambiguous_order", "several orders have this id: name the shop (--shop)"),
 }
 """What the history sets aside: field, rule, and what was observed."""

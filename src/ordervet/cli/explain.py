@@ -19,7 +19,7 @@ from ordervet.cli.session import Session
 from ordervet.contract.files.outputs import check_place, write_text
 from ordervet.contract.files.pieces import AUTO
 from ordervet.contract.values import DEFAULT_TIME_ZONE
-from ordervet.entities import KeyedEvents, key_events
+from ordervet.entities import KeyedEvents
 from ordervet.errors import ContractError
 from ordervet.history.handed import read_handed
 from ordervet.policy import explain_missing
@@ -94,7 +94,7 @@ def explain(
         report_step("reading")
         intake = read_events_of(session, files, history, mapping, format_name=format_, formats_dir=formats)
         report_step("scoring")
-        events = intake.events if isinstance(intake.events, KeyedEvents) else key_events(intake.events, session.key)
+        events = intake.events
         scorer = Scorer(model, session.load_policy(policy), session.key, lang=session.lang, n_jobs=session.n_threads)
         decision, parts = scorer.explain_events(events, order_id)
     row = pc.index(events.orders["order_id"], order_id).as_py()

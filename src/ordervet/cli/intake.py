@@ -10,15 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from ordervet.cli.accounts import account_piece, count_file_evidence, list_failures
-from ordervet.contract import load_mapping, read_counted_events
+from ordervet.cli.accounts import account_piece, list_failures
 from ordervet.contract.files.accounts import sum_accounts
 from ordervet.contract.files.pieces import AUTO, FILE_FAILURE_SCHEMA
-from ordervet.contract.files.reader import FileReader, expand_folders, list_event_files
+from ordervet.contract.files.reader import FileReader, expand_folders
 from ordervet.contract.mapping import Mapping
 from ordervet.contract.values import DEFAULT_TIME_ZONE
+from ordervet.entities.keyed import KEYED_KINDS
 from ordervet.errors import ContractError, MappingError
 from ordervet.features import FeatureSpec, build_spec
+from ordervet.history.ingest import settle_files
+from ordervet.history.views import IngestStatus
 from ordervet.lab.backtest.protocol import Protocol, parse_protocol
 from ordervet.model import FitSettings
 
@@ -27,9 +29,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ordervet.cli.session import Session
-    from ordervet.contract import Events, FileAccount
+    from ordervet.contract import EventKind, Events, FileAccount
+    from ordervet.contract.files.pieces import FilePiece
     from ordervet.entities import KeyedEvents
     from ordervet.history import History
+    from ordervet.history.ingest import Ingested
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,32 +48,22 @@ class Intake:
     protocol : how the mapping wants a backtest done
     time_zone : of naive times, and to show times in
     origin : notes about the data for a model's manifest
-    counts : what became of the rows of each file that was read beside no history
-    accounts : what became of the rows of each file that was read beside a history; `list_accounts` knows both
+    accounts : what became of the rows of each file
+    n_good : per kind of event, how many the files have; events of orders that are in none of them are no `events`
     """
 
-    events: Events | KeyedEvents
+    events: KeyedEvents
     failures: pa.Table
     spec: FeatureSpec
     protocol: Protocol | None
     time_zone: str
     origin: dict[str, Any] = field(default_factory=dict)
-    counts: tuple[FileAccount, ...] = ()
     accounts: list[FileAccount] = field(default_factory=list)
-
-    def list_accounts(self, keyed_orders: pa.Table) -> list[FileAccount]:
-        """Account for the rows of each file.
-
-        Parameters
-        ----------
-        keyed_orders : the orders of the files, with the columns ``evidence__NAME``, in any order
-        """
-        if self.accounts or not self.counts:
-            return self.accounts
-        return count_file_evidence(self.counts, self.events.orders["order_id"], keyed_orders)
+    n_good: dict[EventKind, int] = field(default_factory=dict)
 
 
 def read_files(
+    session: Session,
     files: Sequence[Path],
     mapping_name: str | None,
     *,
@@ -84,6 +78,7 @@ def read_files(
 
     Parameters
     ----------
+    session : of the command
     files, mapping_name, format_name, formats_dir, time_zone, shop, currency : as the command's options
     are_orders_needed : whether there has to be a good order
 
@@ -92,19 +87,15 @@ def read_files(
     ContractError, MappingError
         A file or the mapping is wrong, or there is no good order at all.
     """
-    mapping = load_mapping(mapping_name) if mapping_name else None
+    mapping = session.load_mapping(mapping_name)
     shown_in = mapping.source.time_zone if mapping else time_zone or DEFAULT_TIME_ZONE
-    paths = [path for file in files for path in list_event_files(file)]
-    events, failures, counts = read_counted_events(
-        paths,
-        mapping=mapping,
-        time_zone=time_zone,
-        formats_dir=formats_dir,
-        format=format_name,
-        shop=shop,
-        currency=currency,
-        are_orders_needed=are_orders_needed or None,
+    reader = FileReader(mapping, time_zone, formats_dir, format_name, shop, currency)
+    parts = reader.read_whole(expand_folders(files))
+    has_orders = any(each.kind == "orders" for part in parts for each in part.parts)
+    events, ingested = settle_files(
+        [part.events for part in parts], session.key, are_orders_needed=are_orders_needed or has_orders
     )
+    failures = list_failures(parts, ingested)
     if events.orders.num_rows == 0 and are_orders_needed:
         n = failures.num_rows
         raise ContractError(
@@ -112,10 +103,14 @@ def read_files(
             + (f"; {n:,} rows were set aside" if n else ""),
             hint="ordervet validate FILE... says what is wrong with each row",
         )
-    extras = [name.split("__", 1) for name in events.orders.column_names if "__" in name]
-    spec = _build_spec(mapping, {kind: tuple(n for k, n in extras if k == kind) for kind, _ in extras}, shown_in)
+    spec = _build_spec(mapping, events.extras, shown_in)
     protocol = parse_protocol(mapping.backtest if mapping else {})
-    return Intake(events, failures, spec, protocol, shown_in, counts=counts)
+    n_good = {
+        kind: sum(int((each.statuses[kind] == IngestStatus.ACCEPTED).sum()) for each in ingested)
+        for kind in KEYED_KINDS
+    }
+    accounts = _account(parts, ingested)
+    return Intake(events, failures, spec, protocol, shown_in, accounts=accounts, n_good=n_good)
 
 
 def read_events_of(
@@ -148,7 +143,7 @@ def read_events_of(
             hint="ordervet ingest FILE... --history DIR brings files into the history",
         )
     if folder is None:
-        return read_files(files or [], mapping_name, format_name=format_name, formats_dir=formats_dir)
+        return read_files(session, files or [], mapping_name, format_name=format_name, formats_dir=formats_dir)
     store = session.open_history(folder)
     mapping = session.load_mapping(mapping_name)
     intake = build_history_intake(store.read(), FILE_FAILURE_SCHEMA.empty_table(), mapping)
@@ -235,10 +230,14 @@ def preview_files(
         store.catch_up()  # also tells, before any work, of a scorer that is running on it
     events, ingested = store.preview([part.events for part in parts])
     events = replace(events, orders=_take_status(events.orders, orders))
-    pieces = zip(parts, ingested, strict=True)
-    accounts = sum_accounts((part.number, account_piece(part, each)) for part, each in pieces)
-    intake = replace(build_history_intake(events, list_failures(parts, ingested), mapping), accounts=accounts)
+    intake = build_history_intake(events, list_failures(parts, ingested), mapping)
+    intake = replace(intake, accounts=_account(parts, ingested))
     return Preview(store, [part.events for part in parts], intake, pc.unique(orders["order_id"]))
+
+
+def _account(parts: Sequence[FilePiece], ingested: Sequence[Ingested]) -> list[FileAccount]:
+    pieces = zip(parts, ingested, strict=True)
+    return sum_accounts((part.number, account_piece(part, each)) for part, each in pieces)
 
 
 def _take_status(orders: pa.Table, newest: pa.Table) -> pa.Table:

@@ -24,7 +24,6 @@ from ordervet.contract import check_out_path, write_table
 from ordervet.contract.files.outputs import check_place, write_text
 from ordervet.contract.files.pieces import AUTO, NATIVE
 from ordervet.contract.values import DEFAULT_TIME_ZONE
-from ordervet.entities import KeyedEvents, key_events
 from ordervet.errors import ContractError
 from ordervet.history.handed import record_handed
 from ordervet.policy import ACTIONS, Action, Standing, keep_policy, load_scripts, parse_shifts
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 
     from ordervet.cli.intake import Preview
     from ordervet.contract import FileAccount
+    from ordervet.entities import KeyedEvents
     from ordervet.model import Model
     from ordervet.policy import DeskMemory, Lang, Script, Shift
     from ordervet.reports.holds import HoldCounts
@@ -166,11 +166,11 @@ def score(
     with session.progress() as report_step:
         report_step("reading")
         preview = preview_files(session, files, history, mapping, dry_run=dry_run, **how) if history else None
-        intake = preview.intake if preview else read_files(files, mapping, **how)
+        intake = preview.intake if preview else read_files(session, files, mapping, **how)
         order_ids = preview.order_ids if preview else None
         first = read_time_us("--since", since, intake.time_zone)
         report_step(f"scoring {intake.events.orders.num_rows if order_ids is None else len(order_ids):,} orders")
-        events = intake.events if isinstance(intake.events, KeyedEvents) else key_events(intake.events, session.key)
+        events = intake.events
         now_us = read_time_us("--now", now, intake.time_zone)
         if again:
             now_us = _find_now(events, now_us)
@@ -200,7 +200,7 @@ def score(
         if targets.quarantine and intake.failures.num_rows:
             write_table(intake.failures, targets.quarantine)
         handed = update_hold_list(hold_list, scored, events, rules) if hold_list else None
-    found = _Found(scored, flagged, len(scored), intake.list_accounts(events.orders), intake.failures.num_rows, handed)
+    found = _Found(scored, flagged, len(scored), intake.accounts, intake.failures.num_rows, handed)
     shown = _Shown(model, targets, known_scripts, intake.time_zone, time.perf_counter() - started, top)
     _print_found(session, found, shown)
     if found.n_failures:

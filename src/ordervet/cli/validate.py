@@ -14,7 +14,6 @@ from ordervet.cli.screen import ExitCode
 from ordervet.cli.session import Session
 from ordervet.contract import check_out_path, write_table
 from ordervet.contract.files.pieces import AUTO
-from ordervet.entities.keyed import key_orders
 from ordervet.reports import build_failure_table, count_failures
 from ordervet.words import join_words
 
@@ -41,6 +40,7 @@ def validate(
     with session.progress() as report_step:
         report_step("checking")
         intake = read_files(
+            session,
             files,
             mapping,
             format_name=format_,
@@ -50,16 +50,14 @@ def validate(
             currency=currency,
             are_orders_needed=False,
         )
-    counts = {kind: getattr(intake.events, kind).num_rows for kind in ("orders", "outcomes", "verdicts", "corrections")}
     n_failed = intake.failures.num_rows
     if out_path is not None and n_failed:
         write_table(intake.failures, out_path)
-    keyed = key_orders(intake.events.orders, session.key)
-    accounts = intake.list_accounts(keyed)
+    accounts = intake.accounts
     if json:
         session.print_json(
             {
-                "good": counts,
+                "good": intake.n_good,
                 "files": [each.as_dict() for each in accounts],
                 "n_set_aside": sum(each.n_quarantined for each in accounts),
                 "n_failures": n_failed,
@@ -68,7 +66,7 @@ def validate(
         )
     else:
         print_accounts(session, accounts)
-        found = {kind: n for kind, n in counts.items() if n} or {"orders": 0}
+        found = {kind: n for kind, n in intake.n_good.items() if n} or {"orders": 0}
         good = [session.text(f"files.{kind}", n=n) for kind, n in found.items()]
         n_good = sum(each.n_read - each.n_quarantined for each in accounts)
         rows = "files.good_of_one" if n_good == 1 else "files.good"

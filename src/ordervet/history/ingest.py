@@ -21,10 +21,11 @@ from pyarrow import parquet
 
 from ordervet.entities.keyed import KEYED_KINDS, ORDER_ID, count_evidence, key_events
 from ordervet.history import delta
-from ordervet.history.admission import admit, names_of
+from ordervet.history.admission import Admission, admit, names_of
 from ordervet.history.erased import find_erased
 from ordervet.history.identity import identify
-from ordervet.history.rows import fit_rows, sort_rows, to_rows, unite_schemas
+from ordervet.history.rows import drop_replaced, fit_rows, row_schema, sort_rows, to_events, to_rows, unite_schemas
+from ordervet.history.views import IngestStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,9 +35,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.contract import EventKind, Events
+    from ordervet.entities import KeyedEvents
     from ordervet.entities.keys import Key
-    from ordervet.history.admission import Admission
-    from ordervet.history.views import IngestStatus
 
 _DATED = ("seen_at", "happened_at")
 _ROWS_PER_GROUP = 2**17
@@ -118,6 +118,31 @@ def add_in_memory(stored: pa.Table, admission: Admission) -> pa.Table:
     """Return the rows of the store as they would be after a commit, all views."""
     schema = unite_schemas([stored, admission.new])
     return pa.concat_tables([fit_rows(table, schema) for table in (stored, admission.new)])
+
+
+def settle_files(parts: Sequence[Events], key: Key, *, are_orders_needed: bool) -> tuple[KeyedEvents, list[Ingested]]:
+    """Return what sets of events come to where there is no store: as much as an empty one would have after them.
+
+    Parameters
+    ----------
+    parts : one set per source
+    key : the identifier key
+    are_orders_needed : whether an event whose order is in none of them is set aside
+
+    Returns
+    -------
+    events, and per source what became of its events
+    """
+    batch = build_batch(parts, key, time.time_ns() // 1_000)
+    admission = admit(batch.rows, row_schema().empty_table(), key)
+    new = admission.new
+    if are_orders_needed:
+        is_order = pc.equal(new["event"].cast(pa.string()), "order")
+        orders = new[ORDER_ID].filter(is_order).combine_chunks()
+        new = new.filter(pc.is_in(new[ORDER_ID], orders))
+        statuses = np.where(admission.is_waiting, np.int8(IngestStatus.NO_ORDER), admission.statuses)
+        admission = Admission(statuses, new, np.zeros_like(admission.is_waiting))
+    return to_events(sort_rows(drop_replaced(new)), key.key_id), batch.report(admission)
 
 
 class Staging:

@@ -79,6 +79,8 @@ class IngestStatus(IntEnum):
     """So far ahead, or behind, that its time must be a mistake."""
     ERASED = 7
     """Of a buyer who was erased, and so kept out."""
+    NO_ORDER = 8
+    """Among files alone: its order is in none of them."""
 
 
 @dataclass

@@ -99,7 +99,7 @@ def open_state(
         return DurableState(store, key, spec, n_jobs=n_jobs, durability=durability, clock=clock)
     state = OnlineState(key, spec, n_jobs=n_jobs, store=store, clock=clock)
     if store is None and history is not None and spec is not None:
-        state.add_past(_read_past(history))
+        state.add_past(_read_past(history, key))
     return state
 
 
@@ -144,8 +144,12 @@ def find_store(history: Past | None, key: Key) -> History | None:
     return History.open(history, key) if is_history(history) else None
 
 
-def _read_past(history: Past) -> Events | KeyedEvents:
-    from ordervet.contract import Events, read_events
-    from ordervet.contract.files.reader import list_event_files
+def _read_past(history: Past, key: Key) -> Events | KeyedEvents:
+    from ordervet.contract import Events
+    from ordervet.contract.files.reader import FileReader, list_event_files
+    from ordervet.history.ingest import settle_files
 
-    return history if isinstance(history, Events) else read_events(list_event_files(history))[0]
+    if isinstance(history, Events):
+        return history
+    parts = FileReader().read_whole(list_event_files(history))
+    return settle_files([part.events for part in parts], key, are_orders_needed=True)[0]
