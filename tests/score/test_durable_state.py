@@ -366,7 +366,7 @@ def test_erased_buyer_is_in_no_byte_of_snapshots_and_journal(folder: Path) -> No
 
 
 def test_scorer_without_a_store_refuses_to_erase(model: Model) -> None:
-    with pytest.raises(HistoryError, match="no history store to erase from"):
+    with pytest.raises(HistoryError, match="this scorer has no history store"):
         Scorer(model, load_policy(), KEY).erase_buyer("b")
 
 

@@ -38,6 +38,7 @@ def correct(
     with session.progress() as report_step:
         report_step("reading the history")
         store = session.open_history(history)
+        store.catch_up()
         standing = _find_standing(store.read(), order_id)
         _check_order_of_time(order_id, standing, corrected_at)
         if standing.corrected_at is None:

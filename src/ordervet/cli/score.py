@@ -25,7 +25,6 @@ from ordervet.contract.files.outputs import check_place, write_text
 from ordervet.contract.files.pieces import AUTO, NATIVE
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.errors import ContractError
-from ordervet.history.handed import record_handed
 from ordervet.policy import ACTIONS, Action, Standing, keep_policy, load_scripts, parse_shifts
 from ordervet.reports import build_flag_lines, build_score_summary, name_model
 from ordervet.reports.holds import check_hold_path, describe_holds
@@ -189,7 +188,7 @@ def score(
             report_step("ingesting")
             preview.store.ingest_all(preview.parts)
             keep_policy(rules, preview.store.path)
-            record_handed(preview.store.path, list_handed(scored, desk.now_us))
+            preview.store.record_handed(list_handed(scored, desk.now_us))
         flagged = scored.rank_flagged()
         report_step(f"writing {len(flagged):,} flagged orders")
         if targets.needs_queue:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 _MIN_TOKEN = 16
 _EXTRAS = ("order_ids", "n_orders", "ms")
-SOCKET_NAME = "_service.sock"
-"""In the folder of the history, whatever other sockets there are: the command line finds the service there."""
 
 
 def serve(
@@ -82,6 +80,7 @@ def serve(
     if tls_cert is not None and host is None:
         raise ContractError("TLS is for TCP", hint="--host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem")
     # NOT: at the top. Without the extra there is one line that says how to get it.
+    from ordervet.history.through import SOCKET_NAME
     from ordervet.score import Scorer
     from ordervet.serve.app import ServiceSettings
     from ordervet.serve.listening import Listener, bind_tcp, bind_unix, run_service, take_passed_socket
@@ -93,7 +92,7 @@ def serve(
     )  # fmt: skip
     own = history / SOCKET_NAME
     try:
-        listeners = [Listener(bind_unix(own, mode if socket is None else 0o600))]
+        listeners = [Listener(bind_unix(own, mode if socket is None else 0o600), is_own=True)]
         passed = take_passed_socket()
         if passed is not None:
             listeners.append(Listener(passed))

@@ -153,10 +153,11 @@ class Staging:
     folder : of the store
     table : its newest version; the caller holds the writer's lock
     key : the identifier key
+    files_in : where data files are written
     """
 
-    def __init__(self, folder: Path, table: DeltaTable, key: Key) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, table: DeltaTable, key: Key, *, files_in: Path | None = None) -> None:
+        self._folder, self._files_in = folder, files_in or folder
         self._table = table
         self._key = key
         self._first: Admission | None = None
@@ -177,18 +178,22 @@ class Staging:
         -------
         per part, what happens to its events once everything is committed
         """
+        batch = build_batch(parts, self._key, self._recorded_at, self._n_parts)
+        self._n_parts += len(parts)
+        return batch.report(self.add_rows(batch.rows))
+
+    def add_rows(self, rows: pa.Table) -> Admission:
+        """Ingest rows of `build_batch`, after those added before."""
         if self._first is not None:
             self._write_part(self._first)
             self._first = None
-        batch = build_batch(parts, self._key, self._recorded_at, self._n_parts)
-        self._n_parts += len(parts)
-        is_erased = find_erased(self._folder, self._key, batch.rows)
-        admission = admit(batch.rows, self._read_stored(batch.rows), self._key, is_erased=is_erased)
+        is_erased = find_erased(self._folder, self._key, rows)
+        admission = admit(rows, self._read_stored(rows), self._key, is_erased=is_erased)
         if self._files:
             self._write_part(admission)
         else:
             self._first = admission
-        return batch.report(admission)
+        return admission
 
     def commit(self) -> None:
         """Make everything visible, in one commit."""
@@ -210,7 +215,7 @@ class Staging:
         """Write the new rows of an admission to a data file."""
         if admission.new.num_rows == 0:
             return
-        path = self._folder / f"part-{len(self._files):05}-{secrets.token_hex(16)}.zstd.parquet"
+        path = self._files_in / f"part-{len(self._files):05}-{secrets.token_hex(16)}.zstd.parquet"
         self._files.append(path)
         self._order_ids.append(np.unique(names_of(admission.new)))
         self._column_names |= set(admission.new.column_names)

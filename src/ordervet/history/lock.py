@@ -87,8 +87,8 @@ def _lock(folder: Path) -> BaseFileLock:
         who = f"process {holder}" if holder.isdigit() else "another process"
         raise HistoryLockedError(
             f"the history {folder.name} is being written by {who}",
-            hint="one writer at a time: run it again when the other has finished; reading is always possible "
-            "(score --dry-run, Scorer.open(read_only=True))",
+            hint="one writer at a time: run it again when the other has finished, or let `ordervet serve` write, "
+            "through which others may; reading is always possible (score --dry-run, Scorer.open(read_only=True))",
         )
     with suppress(OSError):  # on a full disk the lock still holds, without a name
         path.write_text(f"{os.getpid()}\n", encoding="ascii")

@@ -25,12 +25,13 @@ from ordervet.history import delta
 from ordervet.history.admission import admit, names_of
 from ordervet.history.delta import committing, describe_errors, remove_unused
 from ordervet.history.erased import bury, find_erased, lift
-from ordervet.history.handed import forget_handed
+from ordervet.history.handed import forget_handed, record_handed
 from ordervet.history.ingest import Staging, add_in_memory, build_batch, read_stored
 from ordervet.history.journal import commit_journal
 from ordervet.history.lock import LOCK_NAME, WriterLock
 from ordervet.history.rows import drop_replaced, fit_rows, row_schema, sort_rows, to_events, unite_schemas
 from ordervet.history.snapshots import remove_snapshots
+from ordervet.history.through import ForwardedStaging, ask_service, has_service, make_incoming, read_incoming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from ordervet.contract import Events
     from ordervet.entities.keyed import KeyedEvents
     from ordervet.entities.keys import Key
+    from ordervet.history.handed import HandedOrder
     from ordervet.history.ingest import Ingested
 
 MAX_KEEP_DAYS = 28
@@ -157,13 +159,43 @@ class History:
         HistoryError
             Another process is writing, or the store cannot be written.
         """
-        with self._writing() as table:
-            staging = Staging(self.path, table, self.key)
+        with self._opening_staging() as staging:
             try:
                 yield staging
                 staging.commit()
             finally:
                 staging.drop()
+
+    @contextmanager
+    def _opening_staging(self) -> Iterator[Staging]:
+        if not self._is_served:
+            with self._writing() as table:
+                yield Staging(self.path, table, self.key)
+            return
+        ask_service(self.path, "flush")
+        with make_incoming(self.path) as files_in:
+            yield ForwardedStaging(self.path, delta.load_table(self.path), self.key, files_in)
+
+    @property
+    def _is_served(self) -> bool:
+        """Whether a service in another process is the writer, so that changes go through it."""
+        return not self.lock.is_kept and has_service(self.path)
+
+    def ingest_incoming(self, name: str) -> None:
+        """Ingest the rows that another process left, in one commit; see `through.py`.
+
+        Parameters
+        ----------
+        name : of the folder that they are in
+
+        Raises
+        ------
+        HistoryError
+            There are none, they are damaged, or the store cannot be written.
+        """
+        with self.staging() as staging:
+            for rows in read_incoming(self.path, name):
+                staging.add_rows(rows)
 
     def read(self, *, until: datetime | str | None = None, version: int | None = None) -> KeyedEvents:
         """Read events in the order they were seen.
@@ -217,11 +249,16 @@ class History:
     def catch_up(self) -> None:
         """Commit what a scorer that died left in the journal; without one, only check that the store can be written.
 
+        A service that is running commits what it has acknowledged.
+
         Raises
         ------
         HistoryError
             Another process is writing, the journal is damaged, or the store cannot be written.
         """
+        if self._is_served:
+            ask_service(self.path, "flush")
+            return
         with self._writing():
             pass
 
@@ -264,6 +301,8 @@ class History:
             Another process is writing, or the store cannot be written. Then erase again: old files may remain
             until a call has returned.
         """
+        if self._is_served:
+            return Erased(**ask_service(self.path, "erase", {"buyer_id": buyer_id}))
         with self._writing() as table:
             remove_snapshots(self.path)
             buyer = _key_buyer(buyer_id, self.key)
@@ -275,6 +314,19 @@ class History:
             delta.join_files(table)
             remove_unused(self.path, delta.live_files(table), keep_days=0)
         return Erased(len(order_ids), n_rows - len(order_ids))
+
+    def record_handed(self, orders: Sequence[HandedOrder]) -> None:
+        """Remember orders that are handed on to the desk.
+
+        Raises
+        ------
+        HistoryError
+            They cannot be remembered.
+        """
+        if self._is_served:
+            ask_service(self.path, "handed", [list(each) for each in orders])
+        else:
+            record_handed(self.path, orders)
 
     def lift_erasure(self, buyer_id: str) -> bool:
         """Let the past orders of an erased buyer in again; nothing comes back by itself.
@@ -288,6 +340,8 @@ class History:
         HistoryError
             Another process is writing, or the store cannot be written.
         """
+        if self._is_served:
+            return bool(ask_service(self.path, "lift", {"buyer_id": buyer_id})["was_erased"])
         with self._writing():
             return lift(self.path, self.key, _key_buyer(buyer_id, self.key))
 

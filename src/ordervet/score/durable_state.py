@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
     from ordervet.entities import Key, KeyedEvents
     from ordervet.features import FeatureSpec
-    from ordervet.history import Erased, History
+    from ordervet.history import History
     from ordervet.history.arrivals import Arrival, Arrivals, Settled
     from ordervet.history.journal import Durability
     from ordervet.history.views import Row
@@ -64,6 +64,8 @@ if TYPE_CHECKING:
     from ordervet.score.live_order import KeptOrder, LiveOrder
     from ordervet.score.online_state import Decided, Features
 
+
+T = TypeVar("T")
 
 SNAPSHOT_AFTER = 500_000
 """A running scorer writes a snapshot every so many events."""
@@ -252,17 +254,17 @@ class DurableState(OnlineState):
         """Return False: the only writer of a store has nothing to read from it."""
         return False
 
-    def erase_buyer(self, buyer_id: str) -> Erased:
-        """Erase a buyer from the history and from the state; see `History.erase_buyer`."""
+    def change_history(self, change: Callable[[History], T]) -> T:
+        """Change the flushed history in bulk, then rebuild the state from it; see `Scorer.change_history`."""
         self._join_saving()
         with self._live.bulk_change() as history:
-            erased = history.erase_buyer(buyer_id)
+            changed = change(history)
         self._erased = Tombstones(self._folder, self._key)
         if self._engine is None:
             self._read_all()
         else:
             self._rebuild(self._engine.spec)
-        return erased
+        return changed
 
     def flush(self) -> None:
         """Write everything acknowledged so far to the table, for other processes to read."""

@@ -223,10 +223,14 @@ class Desk:
         self._serves: tuple[Policy, Model] | None = None
         self._standings: dict[str, Standing] = {}
         self._handed: list[HandedOrder] = []
-        if history is not None:
+        self.recall_again()
+
+    def recall_again(self) -> None:
+        """Recall what was judged and handed on from the store, if there is one."""
+        if self._history is not None:
             from ordervet.score.desk import recall_desk
 
-            known = recall_desk(history.path, *history.read_judgements(), 0)
+            known = recall_desk(self._history.path, *self._history.read_judgements(), 0)
             self._standings, self._handed = dict(known.standings), list(known.handed)
 
     def find_pace(self, at_us: int, policy: Policy, model: Model) -> Pace | None:

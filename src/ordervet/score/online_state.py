@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic_core import to_json
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ordervet.contract import Events
     from ordervet.entities import Key
     from ordervet.features import FeatureSpec
-    from ordervet.history import Erased, History
+    from ordervet.history import History
     from ordervet.history.arrivals import Arrival
     from ordervet.history.views import Row
     from ordervet.history.writer import Backlog
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from ordervet.score.live_event import LiveEvent
     from ordervet.score.live_order import KeptOrder, LiveOrder
 
+
+T = TypeVar("T")
 
 _UNSIGNED = (1 << 64) - 1
 _SKEW_US = 1_000_000
@@ -376,11 +378,9 @@ class OnlineState:
             self.rebuild(self._engine.spec)
         return True
 
-    def erase_buyer(self, buyer_id: str) -> Erased:  # noqa: ARG002 - the same signature for all states
-        """Raise HistoryError: there is no store to erase from."""
-        raise HistoryError(
-            "this scorer has no history store to erase from", hint='Scorer.open(history="DIR") opens one with a store'
-        )
+    def change_history(self, change: Callable[[History], T]) -> T:  # noqa: ARG002 - the same signature for all states
+        """Raise HistoryError: there is no store to change."""
+        raise HistoryError("this scorer has no history store", hint='Scorer.open(history="DIR") opens one with a store')
 
     def flush(self) -> None:
         """Do nothing: there is no store to write to."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex, TypeVar
 
 import numpy as np
 from pydantic import ValidationError
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ordervet.contract import Events, Order
     from ordervet.entities import Key, KeyedEvents
     from ordervet.history import Erased, History
+    from ordervet.history.handed import HandedOrder
     from ordervet.history.journal import Durability
     from ordervet.history.views import Row
     from ordervet.history.writer import Backlog
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
     from ordervet.score.opening import Past
     from ordervet.score.scored_orders import ScoredOrders
     from ordervet.score.shadow import Shadow
+
+T = TypeVar("T")
 
 _log = logging.getLogger("ordervet")
 
@@ -557,8 +560,34 @@ class Scorer:
         HistoryError
             The scorer has no store, or it cannot be written.
         """
+        return self.change_history(lambda history: history.erase_buyer(buyer_id))
+
+    def change_history(self, change: Callable[[History], T]) -> T:
+        """Change the history store in bulk, between two orders: what follows is decided by what it is then.
+
+        Parameters
+        ----------
+        change : called once with the store, of which this scorer stays the writer
+
+        Returns
+        -------
+        what `change` returns
+
+        Raises
+        ------
+        HistoryError
+            The scorer has no store, or it cannot be written.
+        """
         with self._turn():
-            return self._state.erase_buyer(buyer_id)
+            changed = self._state.change_history(change)
+            self._note_last()
+            self._desk.recall_again()
+            return changed
+
+    def hand_on(self, orders: Sequence[HandedOrder]) -> None:
+        """Remember orders that somebody else has handed on to the desk."""
+        with self._turn():
+            self._desk.hand_on(orders)
 
     def flush(self) -> None:
         """Write everything acknowledged so far to the history store, for other processes to read.

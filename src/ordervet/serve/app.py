@@ -7,7 +7,7 @@ import hmac
 import json
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ordervet.errors import ContractError, HistoryError, ModelError, OrdervetError
+from ordervet.history.handed import HandedOrder
 from ordervet.policy import Decision, DecisionCode
 from ordervet.serve.documents import EVENTS, build_openapi
 from ordervet.serve.metrics import ServiceMetrics
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from ordervet.contract import Correction, Outcome, Verdict
+    from ordervet.history import History
     from ordervet.score import Scorer
     from ordervet.words import Lang
 
@@ -39,7 +41,8 @@ _log = logging.getLogger("ordervet.requests")
 MAX_TOGETHER: Final = 1_000
 """Most orders or events of one request."""
 
-_STUCK_S: Final = 60.0
+_CHANGE_S: Final = 3_600.0
+_STUCK_S: Final = 600.0
 _JSON: Final = {"content-type": "application/json"}
 _MAX_ID: Final = 64
 
@@ -87,6 +90,7 @@ class Service:
     Attributes
     ----------
     app : the ASGI application
+    own_app : the same, and what changes the history in bulk for the command line (history/through.py)
     """
 
     def __init__(self, scorer: Scorer, settings: ServiceSettings | None = None) -> None:
@@ -97,20 +101,27 @@ class Service:
         )
         self._metrics = ServiceMetrics()
         self._is_stopping = False
-        self.app = Starlette(
-            routes=[
-                self._route("/v1/score", "POST", self._score),
-                self._route("/v1/rescore", "POST", self._rescore),
-                self._route("/v1/events", "POST", self._observe),
-                self._route("/v1/payloads/{format}", "POST", self._observe_payload),
-                self._route("/v1/orders/{order_id}/explanation", "GET", self._explain),
-                self._route("/healthz", "GET", self._tell_alive),
-                self._route("/readyz", "GET", self._tell_ready),
-                self._route("/metrics", "GET", self._tell_metrics),
-                self._route("/openapi.json", "GET", self._tell_openapi),
-            ],
-            exception_handlers={404: self._refuse_path, 405: self._refuse_path},
-        )
+        routes = [
+            self._route("/v1/score", "POST", self._score),
+            self._route("/v1/rescore", "POST", self._rescore),
+            self._route("/v1/events", "POST", self._observe),
+            self._route("/v1/payloads/{format}", "POST", self._observe_payload),
+            self._route("/v1/orders/{order_id}/explanation", "GET", self._explain),
+            self._route("/healthz", "GET", self._tell_alive),
+            self._route("/readyz", "GET", self._tell_ready),
+            self._route("/metrics", "GET", self._tell_metrics),
+            self._route("/openapi.json", "GET", self._tell_openapi),
+        ]
+        own_routes = [
+            self._route("/history/flush", "POST", self._flush),
+            self._route("/history/ingest", "POST", self._ingest),
+            self._route("/history/handed", "POST", self._hand_on),
+            self._route("/history/erase", "POST", self._erase),
+            self._route("/history/lift", "POST", self._lift),
+        ]
+        refusals = {404: self._refuse_path, 405: self._refuse_path}
+        self.app = Starlette(routes=routes, exception_handlers=refusals)
+        self.own_app = Starlette(routes=[*routes, *own_routes], exception_handlers=refusals)
 
     def start(self) -> None:
         """Start the thread that scores; called in the event loop."""
@@ -232,6 +243,41 @@ class Service:
             )
         self._metrics.count_events(n_events)
         return Response(to_json({"n_events": n_events}), headers=_JSON)
+
+    async def _flush(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's signature
+        return await self._change(lambda scorer: scorer.flush())
+
+    async def _ingest(self, request: Request) -> Response:
+        name = (await self._read_json(request))["folder"]
+
+        def ingest(history: History) -> dict[str, Any]:
+            history.ingest_incoming(name)
+            return {"version": history.version}
+
+        return await self._change(lambda scorer: scorer.change_history(ingest))
+
+    async def _hand_on(self, request: Request) -> Response:
+        orders = [HandedOrder(*each) for each in await self._read_json(request)]
+        return await self._change(lambda scorer: scorer.hand_on(orders))
+
+    async def _erase(self, request: Request) -> Response:
+        buyer_id = (await self._read_json(request))["buyer_id"]
+        return await self._change(lambda scorer: asdict(scorer.erase_buyer(buyer_id)))
+
+    async def _lift(self, request: Request) -> Response:
+        buyer_id = (await self._read_json(request))["buyer_id"]
+        return await self._change(
+            lambda scorer: {"was_erased": scorer.change_history(lambda history: history.lift_erasure(buyer_id))}
+        )
+
+    async def _change(self, change: Callable[[Scorer], dict[str, Any] | None]) -> Response:
+        """Change the history in bulk; orders wait meanwhile, and pass at their deadline."""
+        changed = await self._thread.call(lambda scorer: change(scorer) or {}, _CHANGE_S)
+        if changed is None:
+            raise _RequestError(
+                503, "the history was not changed in time", "run it again: what is brought in counts once"
+            )
+        return Response(to_json(changed), headers=_JSON)
 
     async def _explain(self, request: Request) -> Response:
         order_id = request.path_params["order_id"]

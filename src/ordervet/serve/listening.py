@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from starlette.types import ASGIApp
+
     from ordervet.score import Scorer
     from ordervet.serve.app import ServiceSettings
 
@@ -49,12 +51,14 @@ class Listener(NamedTuple):
     socket : bound
     token : what requests must bring along; None trusts whoever may connect
     cert, key : files for TLS
+    is_own : it is the socket in the folder of the history, where the command line may change the history too
     """
 
     socket: socket.socket
     token: str | None = None
     cert: Path | None = None
     key: Path | None = None
+    is_own: bool = False
 
 
 def bind_unix(path: Path, mode: int = 0o600) -> socket.socket:
@@ -190,7 +194,9 @@ async def _serve(
 
 
 def _build_server(service: Service, listener: Listener) -> _Server:
-    app = service.app if listener.token is None else TokenGuard(service.app, listener.token)
+    app: ASGIApp = service.own_app if listener.is_own else service.app
+    if listener.token is not None:
+        app = TokenGuard(app, listener.token)
     config = uvicorn.Config(
         app, http=BoundedProtocol, ws="none", lifespan="off", log_config=None, log_level="warning", access_log=False,
         server_header=False, date_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=DRAIN_S,
