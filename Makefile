@@ -14,7 +14,8 @@ PYTEST := $(BIN)/python -m pytest
 EVERY_CORE := --numprocesses auto --dist worksteal
 
 .PHONY: help setup core score test test-fast test-times test-lowest sanitize fuzz fmt lint types layers wheel lock samples \
-	address-tables starter readme bench bench-compare parity browser pictures crash crash-retrain crash-serve hostile nights check clean
+	address-tables starter readme bench bench-compare parity browser pictures crash crash-retrain crash-serve \
+	exports hostile nights check clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z0-9%.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
@@ -143,6 +144,9 @@ crash-serve: $(TESTING)  ## kill the service 200 times under load; nothing ackno
 
 hostile: $(TESTING)  ## read 200,000 mutated exports of all formats: no crash, no hang, all rows add up
 	@PYTHONPATH=tests $(BIN)/python tests/contract/formats/hostile_driver.py 200000
+
+exports: $(TESTING)  ## write 500 made-up trade histories as every platform's exports and webhooks; what is read is the truth
+	@PYTHONPATH=tests $(BIN)/python tests/contract/formats/round_trip_driver.py 500
 
 crash-retrain: $(TESTING)  ## kill a retrain 100 times at random times, and fill its disk; what serves must always load
 	@$(BIN)/python benchmarks/crash_retrain.py --kills 100 --full-disks 12
