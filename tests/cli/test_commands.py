@@ -240,7 +240,9 @@ def test_unknown_output_ending_is_refused_before_any_work(ordervet, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_models_folder_without_a_model_has_its_own_exit_code(ordervet, files, tmp_path: Path) -> None:
+def test_models_folder_whose_live_model_is_missing_has_its_own_exit_code(ordervet, files, tmp_path: Path) -> None:
+    (tmp_path / "live").write_text("m-000000000000\n", "utf-8")
+
     ended = ordervet("score", *files, "--models", tmp_path)
 
     assert (ended.code, ended.err.count("error:")) == (5, 1)

@@ -9,12 +9,13 @@ import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from history_events import build_events, order, outcome, plain, verdict
+from history_events import build_events, ids, order, outcome, plain, verdict
+from ordervet.entities import new_key
 from ordervet.history import History
 from ordervet.history.admission import make_id
-from ordervet.history.ingest import build_batch
+from ordervet.history.ingest import build_batch, settle_files
 from ordervet.history.rows import drop_replaced, row_schema, sort_rows, to_events
-from ordervet.history.views import settle
+from ordervet.history.views import IngestStatus, settle
 
 if TYPE_CHECKING:
     import pytest
@@ -96,3 +97,16 @@ def test_history_equals_its_plain_twin(
 
         assert statuses == twin.ingest(parts)
     assert plain(history.read()) == plain(to_events(twin.read(), key.key_id))
+
+
+def test_files_alone_are_settled_alike_whatever_the_key() -> None:
+    orders = [order(f"T{n}", "2025-11-01 10:00", buyer_id=f"b{n % 7}") for n in range(40)]
+    outcomes = [outcome(f"T{n}", "refund_requested", "2025-11-05 10:00") for n in range(0, 50, 3)]
+    parts = [build_events(orders=orders[:25], outcomes=outcomes), build_events(orders=orders[10:])]
+
+    (one, told), (other, _) = (settle_files(parts, new_key(), are_orders_needed=True) for _ in range(2))
+
+    assert ids(one, "orders") == ids(other, "orders") == sorted(each["order_id"] for each in orders)
+    assert ids(one, "outcomes") == ids(other, "outcomes")
+    assert told[0].count(IngestStatus.NO_ORDER) == 3
+    assert told[1].count(IngestStatus.KNOWN) == 15

@@ -142,7 +142,9 @@ def settle_files(parts: Sequence[Events], key: Key, *, are_orders_needed: bool) 
         new = new.filter(pc.is_in(new[ORDER_ID], orders))
         statuses = np.where(admission.is_waiting, np.int8(IngestStatus.NO_ORDER), admission.statuses)
         admission = Admission(statuses, new, np.zeros_like(admission.is_waiting))
-    return to_events(sort_rows(drop_replaced(new)), key.key_id), batch.report(admission)
+    # NOT: `sort_rows`. Without a key of the user's own, ids differ from process to process, and figures must not.
+    rows = drop_replaced(new).sort_by([(name, "ascending") for name in ("seen_at", "order_id", "event_id")])
+    return to_events(rows, key.key_id), batch.report(admission)
 
 
 class Staging:
