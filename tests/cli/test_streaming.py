@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ordervet.cli import score, streaming
+from ordervet.contract import write_table
+from ordervet.contract.files import csv_rows, json_rows, opening, whole_orders
 from ordervet.score.stream import stream_scores
 
 if TYPE_CHECKING:
@@ -38,6 +42,9 @@ def chunks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(score, "find_streamable", lambda files: find(files, min_rows=1))
     monkeypatch.setattr(streaming, "stream_scores", note)
     monkeypatch.setattr(streaming, "CHUNK_ROWS", 300)
+    monkeypatch.setattr(whole_orders, "_ROWS_PER_PIECE", 300)
+    monkeypatch.setattr(csv_rows, "_LONG_BLOCK", 2**15)
+    monkeypatch.setattr(json_rows, "_LINES_AT_ONCE", 300)
     monkeypatch.setattr(streaming, "keep_freed_memory", lambda: True)  # it would last for all tests
     return sizes
 
@@ -76,6 +83,36 @@ def test_chunks_give_what_the_whole_file_gives(orders, chunks, tmp_path: Path, o
     assert in_chunks == whole
     assert in_chunks["n_flagged"] > 10
     assert chunks == [300] * 6 + [200]
+
+
+@pytest.mark.parametrize("options", [[], ["--all"]], ids=["flagged", "all"])
+@pytest.mark.parametrize("fault", ["", "order", "row", "cut"])
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "jsonl"])
+def test_text_goes_in_chunks_as_it_goes_whole(
+    ending, fault, options, orders, chunks, tmp_path: Path, ordervet, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if fault == "order":
+        orders = pa.concat_tables([orders.slice(1_000), orders.slice(0, 1_000)])
+    path = tmp_path / f"orders.{ending}"
+    write_table(orders, path.with_suffix("") if ending == "csv.gz" else path)
+    data = (path.with_suffix("") if ending == "csv.gz" else path).read_bytes()
+    if fault == "row":
+        data += b"only,this\n" if ending != "jsonl" else b'{"order_id": "x", "placed_at": "soon", "amount_minor": 1}\n'
+    data = data[:-9] if fault == "cut" else data
+    path.write_bytes(gzip.compress(data) if ending == "csv.gz" else data)
+    told = []
+
+    for max_piece in (0, 2**40):
+        monkeypatch.setattr(opening, "_MAX_PIECE", max_piece)
+        out = tmp_path / f"{max_piece}.csv"
+        ended = ordervet("score", path, "--models", models_dir, "--json", "--top", 50, "--out", out, *options)
+        said = re.sub(r'"elapsed_s": [0-9.]+', "", ended.out.replace(out.name, ""))
+        told.append((ended.code, said, ended.err, out.read_text("utf-8") if out.exists() else ""))
+
+    assert told[0] == told[1]
+    if not fault:
+        assert sum(chunks) == len(orders)
+        assert len(chunks) > 1
 
 
 @pytest.mark.parametrize("options", [["--all"], ["--all", "--explain-all"]], ids=" ".join)
@@ -154,7 +191,7 @@ def test_a_file_with_faults_is_read_whole(fault, options, orders, tmp_path: Path
     assert in_chunks["n_orders"] == 2_000 - (fault == "row")
 
 
-def test_only_one_parquet_file_of_orders_is_scored_in_chunks(orders, merchant: Events, tmp_path: Path) -> None:
+def test_only_one_file_of_orders_is_scored_in_chunks(orders, merchant: Events, tmp_path: Path) -> None:
     for name, table in {"orders": orders, "outcomes": merchant.outcomes, "odd": pa.table({"x": [1]})}.items():
         pq.write_table(table, tmp_path / f"{name}.parquet")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")

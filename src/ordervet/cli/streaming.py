@@ -1,4 +1,4 @@
-"""Score a large Parquet file of orders in chunks: memory stays bounded, and the next chunk is read meanwhile."""
+"""Score a large file of orders in chunks: memory stays bounded, and the next chunk is read meanwhile."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from ordervet.cli.screen import show_rows
 from ordervet.contract import FileAccount, write_table
 from ordervet.contract.files.accounts import sum_counts, sum_evidence
 from ordervet.contract.files.arrow_rows import CHUNK_ROWS, count_rows, iter_chunks
+from ordervet.contract.files.opening import is_long, iter_bytes
 from ordervet.contract.files.outputs import write_tables
 from ordervet.contract.files.pieces import INSTANT_FIELDS, NATIVE
+from ordervet.contract.files.reader import FileReader
+from ordervet.contract.files.rows import open_rows
 from ordervet.contract.tables import check_columns
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.errors import ContractError, HistoryError
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
     from ordervet.score.stream import ScoredChunk, StreamParts
 
+_TEXTS = (".csv", ".tsv", ".txt", ".csv.gz", ".jsonl")
 MIN_ROWS = 500_000
 """Below this many orders a file is read whole: that is quick, and says more about wrong rows."""
 
@@ -55,22 +59,28 @@ class _NotInChunksError(Exception):
 
 
 def find_streamable(files: Sequence[Path], *, min_rows: int = MIN_ROWS) -> Path | None:
-    """Return the file, if there is just one and it is a large Parquet file of orders in contract columns.
+    """Return the file, if there is just one and it is a large Parquet or text file of orders in contract columns.
 
     Parameters
     ----------
     files : as given on the command line
-    min_rows : what counts as large
+    min_rows : what counts as large of Parquet; of text it is what is read in pieces
     """
-    if len(files) != 1 or files[0].suffix.lower() != ".parquet" or not files[0].is_file():
+    if len(files) != 1 or not files[0].is_file():
         return None
+    path = files[0]
     try:
-        schema, n_rows = pq.read_schema(files[0]), pq.read_metadata(files[0]).num_rows
-        check_columns("orders", schema.names)
+        if path.suffix.lower() == ".parquet":
+            names, is_large = pq.read_schema(path).names, count_rows(path) >= min_rows
+        elif path.name.lower().endswith(_TEXTS) and is_long(path):
+            names, is_large = list(open_rows(path, in_one=False).raw_names), True
+        else:
+            return None
+        check_columns("orders", names)
     except (OSError, pa.ArrowException, ContractError):
         return None
-    is_orders = [name for name in schema.names if name in INSTANT_FIELDS] == ["placed_at"]
-    return files[0] if is_orders and n_rows >= min_rows else None
+    is_orders = [name for name in names if name in INSTANT_FIELDS] == ["placed_at"]
+    return path if is_orders and is_large else None
 
 
 def stream_file(path: Path, parts: StreamParts, out: Path | None = None) -> Streamed | None:
@@ -89,7 +99,7 @@ def stream_file(path: Path, parts: StreamParts, out: Path | None = None) -> Stre
     """
     keep_freed_memory()
     chunks: list[ScoredChunk] = []
-    with show_rows("scoring", count_rows(path)) as advance:
+    with show_rows("scoring", _count_orders(path)) as advance:
         tables = _iter_decided(path, parts, chunks, advance)
         try:
             if out and parts.keeps_all:
@@ -108,17 +118,35 @@ def stream_file(path: Path, parts: StreamParts, out: Path | None = None) -> Stre
     return Streamed(n, scored, account)
 
 
+def _count_orders(path: Path) -> int:
+    """Count the orders of a file; of text its lines, which are about as many."""
+    return (
+        count_rows(path) if path.suffix.lower() == ".parquet" else sum(data.count(b"\n") for data in iter_bytes(path))
+    )
+
+
+def _iter_orders(path: Path) -> Iterator[pa.Table]:
+    """Read the orders of a file in chunks."""
+    if path.suffix.lower() == ".parquet":
+        yield from iter_chunks(path, CHUNK_ROWS)
+        return
+    for piece in FileReader(format=NATIVE).iter_pieces(0, path):
+        if piece.failures.num_rows:
+            raise _NotInChunksError
+        yield from (part.table for part in piece.parts)
+
+
 def _iter_decided(
     path: Path, parts: StreamParts, chunks: list[ScoredChunk], advance: Callable[[int], None]
 ) -> Iterator[pa.Table]:
     """Yield the decisions of a file chunk by chunk, and collect the flagged orders, which are needed at the end."""
     try:
-        for chunk in stream_scores(iter_chunks(path, CHUNK_ROWS), LaterEvents.empty(), parts):
+        for chunk in stream_scores(_iter_orders(path), LaterEvents.empty(), parts):
             chunks.append(replace(chunk, scored=chunk.scored.take(np.flatnonzero(chunk.scored.actions))))
             if parts.keeps_all:
                 yield chunk.scored.build_table()
             advance(chunk.n_orders)
-    except (ContractError, HistoryError):
+    except (ContractError, HistoryError):  # a FileError too: reading it whole says what is wrong
         raise _NotInChunksError from None
     ids = np.concatenate([chunk.order_ids for chunk in chunks])
     ids.sort()
