@@ -306,3 +306,33 @@ def test_half_an_emoji_is_dropped_from_names_in_a_file(tmp_path: Path) -> None:
     path.write_text(r'{"order_id":"1","placed_at":"2025-11-05 09:00","amount_minor":100,"item_id\ud83d":"x"}')
 
     assert read_counted_events([path])[0].orders["item_id"].to_pylist() == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("column", "observed"),
+    [
+        (pa.array([1_762_862_400_000_000, 2**62], pa.timestamp("us")), "<timestamp[us]>"),
+        (pa.array([1_762_862_400_000, 1_500_000_000_000_000], pa.timestamp("ms")), "<timestamp[ms]>"),
+        (pa.array([1_762_862_400, 316_000_000_000], pa.timestamp("s", "UTC")), "<timestamp[s, tz=UTC]>"),
+        (pa.array([20_000, 2**31 - 1], pa.date32()), "<date32[day]>"),
+        (pa.array([20_000 * 86_400_000, -(2**61)], pa.date64()), "<date64[ms]>"),
+        (pa.array([1_762_862_400_000_000, -62_135_596_800_000_000], pa.timestamp("us", "America/New_York")), None),
+    ],
+)
+def test_time_that_python_has_no_year_for_is_one_failed_row(column: pa.Array, observed: str | None) -> None:
+    table = pa.table({"order_id": ["a", "b"], "placed_at": column, "amount_minor": [1, 2]})
+
+    good, failures = split_events("orders", table)
+
+    assert good["order_id"].to_pylist() == ["a"]
+    (failure,) = failures.to_pylist()
+    assert (failure["row"], failure["field"], failure["rule"]) == (1, "placed_at", "instant")
+    assert failure["observed"] == (observed or f"<{column.type}>")
+
+
+def test_unsigned_and_huge_numbers_are_ids_like_others() -> None:
+    rows = [{"order_id": each, "placed_at": "2025-11-11", "amount_minor": 1} for each in (np.uint64(2**63 + 1), "x")]
+    huge = pd.DataFrame({"order_id": pd.Categorical([10**30]), "placed_at": ["2025-11-11"], "amount_minor": [1]})
+
+    assert split_events("orders", rows)[0]["order_id"].to_pylist() == [str(2**63 + 1), "x"]
+    assert split_events("orders", huge)[0]["order_id"].to_pylist() == [str(10**30)]

@@ -66,8 +66,8 @@ def observe(raw: pa.Array, rows: Micros, *, is_personal: bool) -> pa.Array:
     try:
         encoded = raw.take(pa.array(rows)).dictionary_encode()
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # lists, views and unions know one of the two steps only
-        return pa.array([_observe_value(raw[int(row)].as_py(), is_personal) for row in rows], pa.string())
-    shown = [_observe_value(value, is_personal) for value in encoded.dictionary.to_pylist()]
+        return pa.array([_observe(raw[int(row)], is_personal) for row in rows], pa.string())
+    shown = [_observe(value, is_personal) for value in encoded.dictionary]
     return pa.array(shown, pa.string()).take(encoded.indices)
 
 
@@ -89,6 +89,14 @@ def _shape_of_character(character: str) -> str:
     if category[0] == "L":
         return "字" if category == "Lo" else "a"
     return character if character.isascii() and character.isprintable() else "?"
+
+
+def _observe(value: pa.Scalar[Any], is_personal: bool) -> str | None:
+    try:
+        plain = value.as_py()
+    except (OverflowError, ValueError):  # a time that Python has no year for
+        return f"<{value.type}>"
+    return _observe_value(plain, is_personal)
 
 
 def _observe_value(value: Any, is_personal: bool) -> str | None:

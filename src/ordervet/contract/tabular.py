@@ -72,7 +72,7 @@ def _from_series(series: Any) -> pa.Array | pa.ChunkedArray:
         return column_of(series.tolist())
     try:
         return pa.array(series, from_pandas=True)
-    except (pa.ArrowException, TypeError, ValueError):  # periods, intervals and the like have no Arrow counterpart
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):  # periods and the like have no Arrow counterpart
         return column_of(series.tolist())
 
 
@@ -187,7 +187,7 @@ _CHILDREN: dict[str, tuple[Any, pa.DataType]] = {
     "boolean": (bool, pa.bool_()),
     "integer": (int, pa.int64()),
     "number": (float, pa.float64()),
-    "exact": (Decimal, pa.decimal256(76, 38)),
+    "exact": (lambda value: Decimal(int(value)) if isinstance(value, Integral) else value, pa.decimal256(76, 38)),
     "instant": (lambda value: value.astimezone(UTC), pa.timestamp("us", tz="UTC")),
     "local": (lambda value: value, pa.timestamp("us")),
     "date": (lambda value: value, pa.date32()),
