@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest
 EVERY_CORE := --numprocesses auto --dist worksteal
 
 .PHONY: help setup core score test test-fast test-times test-lowest sanitize fuzz fmt lint types layers wheel lock samples \
-	address-tables starter readme bench bench-compare parity browser pictures crash crash-retrain crash-serve \
+	address-tables starter readme bench bench-compare parity parity-policies browser pictures crash crash-retrain crash-serve \
 	exports hostile nights check clean
 
 help:  ## list the commands
@@ -115,6 +115,9 @@ readme: $(TESTING)  ## run the examples of the README
 parity: $(TESTING)  ## prove on 2,000,000 random events that every path gives the same features
 	@$(BIN)/python tests/feature_parity.py 2000000
 	@$(PYTEST) -q tests/features/test_sql_oracle.py
+
+parity-policies: $(TESTING)  ## prove under 2,000 random policies that one order is decided about as in a table
+	@$(BIN)/python tests/policy_parity.py 2000 500
 
 bench: $(TESTING)  ## time every stage; write out/bench.csv and print the table (benchmarks/bench_*.py compare with others)
 	@mkdir -p out

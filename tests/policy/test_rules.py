@@ -65,6 +65,26 @@ def test_expression_holds_where_rule_engine_says_so_row_by_row(text: str, rows: 
     assert holds.tolist() == [slow.matches({**row}) for row in rows]
 
 
+MISSING_ROWS = st.fixed_dictionaries(
+    {
+        "amount_minor": st.sampled_from([math.nan, None, -3.0, 0.0, 1.0, 8.0]),
+        "quantity": st.sampled_from([math.nan, None, 0.0, 1.0, 2.0, 1e308]),
+        "channel": st.sampled_from([None, *CHANNELS]),
+    }
+)
+
+
+@given(conditions(), MISSING_ROWS)
+def test_expression_holds_for_one_order_as_for_a_batch_of_one(text: str, row: dict[str, Any]) -> None:
+    numeric = {name: row[name] for name in ("amount_minor", "quantity") if row[name] is not None}
+    columns = {name: np.array([value]) for name, value in numeric.items()}
+    expression = parse_expression(text.replace("*", "/") if row["quantity"] == 0.0 else text)
+
+    holds = expression.holds(columns | {"channel": np.array([row["channel"], None], object)[:1]}, 1)
+
+    assert expression.holds_for(row.get) == holds[0]
+
+
 @given(conditions(), st.data())
 def test_expression_certain_of_an_unknown_value_is_certain_of_any_value(text: str, data: st.DataObject) -> None:
     row = data.draw(ROWS)[0]

@@ -179,6 +179,13 @@ class Capacity(BaseModel):
         value = p * np.maximum(amount_minor, 0)
         return value / (value + _MIDDLE_MINOR)
 
+    def rank_order(self, p: float, amount_minor: int) -> float:
+        """Return one order's rank; the same as `rank_orders`."""
+        if self.rank_by == "risk":
+            return p
+        value = p * max(amount_minor, 0)
+        return value / (value + _MIDDLE_MINOR)
+
     @cached_property
     def windows(self) -> tuple[Window, ...]:
         """What a day is cut into, by end: each serves the orders placed between the end before and its own."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ordervet.policy.capacity import Capacity
     from ordervet.policy.desk import DeskMemory
-    from ordervet.policy.overlay import Overlay
+    from ordervet.policy.overlay import OneOverlay, Overlay
     from ordervet.policy.pacing import Pace
     from ordervet.policy.policy import Policy
 
@@ -167,6 +167,54 @@ def decide(
     looked_at = np.maximum(actions, np.where(is_forced, _PASS, _REVIEW))
     final = np.where(is_looked_at, looked_at, np.where(is_new, _PASS, actions)).astype(np.int8)
     return Decided(bands, _settle(final, standings, strictest), marks, standings)
+
+
+def decide_one(
+    policy: Policy,
+    p_band: float,
+    action: int,
+    *,
+    is_human: bool,
+    worth_minor: int,
+    order_id: str,
+    overlay: OneOverlay | None,
+    pace: Pace | None,
+    strictest: int,
+) -> tuple[int, Mark]:
+    """Return one live order its action, and what the review capacity did to it.
+
+    Parameters
+    ----------
+    policy : with a capacity only where there is a pace
+    p_band : probability that its band is of, after minimum evidence
+    action : index into ACTIONS: that of its band and kind
+    is_human : whether a person always judges its kind
+    worth_minor, order_id : break ties at the pace
+    overlay : what lists and rules say
+    pace : what is handed on now
+    strictest : index into ACTIONS: what its stage allows
+
+    References
+    ----------
+    Truth: `decide`, of an order that the desk does not know.
+    """
+    is_first, is_open = is_human, not is_human
+    if overlay is not None:
+        is_open &= not overlay.is_allowed
+        action = max(action if is_first or is_open else _PASS, overlay.least)
+        is_first |= overlay.least >= _REVIEW
+    action = min(action, strictest)
+    capacity = policy.capacity
+    if pace is None or capacity is None:
+        return action, Mark.NONE
+    if not capacity.count_holds and action == _HOLD:
+        return action, Mark.FREE
+    if is_first:
+        return action, Mark.NONE if pace.slots > 0 else Mark.BEYOND
+    is_open &= p_band >= capacity.min_p and pace.slots > 0
+    if is_open and pace.admits_one(capacity.rank_order(p_band, worth_minor), order_id):
+        return max(action, _REVIEW), Mark.NONE
+    return _PASS, Mark.NONE if action == _PASS else Mark.FULL
 
 
 def _settle(actions: RankArray, standings: RankArray, strictest: RankArray | None) -> RankArray:

@@ -283,3 +283,25 @@ class KeyLists:
                 at = np.minimum(np.searchsorted(listed, ids[entity]), len(listed) - 1)
                 found[name, entity] = (listed[at] == ids[entity]) & (at_us < expires_us[at]) & (ids[entity] != 0)
         return found
+
+    def find_one(self, ids: Mapping[str, int], at_us: int) -> list[tuple[str, str]]:
+        """Find on which lists one order is, and by which entity, sorted.
+
+        Parameters
+        ----------
+        ids : entity → keyed id, 0 where not known
+        at_us : UTC microseconds
+
+        References
+        ----------
+        Truth: `find`.
+        """
+        found = []
+        for which, (listed, expires_us) in self._tables.items():
+            wanted = ids.get(which[1], 0)
+            if not wanted:
+                continue
+            at = int(listed.searchsorted(np.uint64(wanted)))
+            if at < len(listed) and int(listed[at]) == wanted and at_us < int(expires_us[at]):
+                found.append(which)
+        return sorted(found)

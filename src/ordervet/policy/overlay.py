@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,11 +14,15 @@ from ordervet.words import format_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import date
 
     import numpy.typing as npt
 
     from ordervet.policy.policy import Policy
+    from ordervet.policy.rules import Read
     from ordervet.words import Lang
+
+_PASS = ACTIONS.index(Action.PASS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,15 @@ class Overlay:
     is_allowed: npt.NDArray[np.bool_]
     routes: dict[int, str]
     applied: dict[int, tuple[str, ...]]
+
+
+class OneOverlay(NamedTuple):
+    """What holds for one order whatever its score; see `Overlay`."""
+
+    least: int
+    is_allowed: bool
+    route: str | None
+    applied: tuple[str, ...]
 
 
 def build_overlay(
@@ -84,13 +98,52 @@ def build_overlay(
     for rule in policy.rules:
         is_hit = rule.expression.holds(columns or {}, n_orders)
         if rule.expires is not None:
-            is_hit &= at_us < int(datetime.combine(rule.expires, time(), UTC).timestamp()) * 1_000_000
+            is_hit &= at_us < _read_expiry_us(rule.expires)
         rows = note(f"rule_{rule.name}", is_hit)
         if rule.action is not None:
             least[rows] = np.maximum(least[rows], ACTIONS.index(rule.action))
         for row in rows if rule.route else ():
             routes.setdefault(row, rule.route or "")
     return Overlay(least, is_allowed & ~is_denied, routes, applied)
+
+
+def build_one_overlay(policy: Policy, at_us: int, ids: Mapping[str, int], read: Read) -> OneOverlay | None:
+    """Look one order up in the lists and work out the rules; None where nothing applies.
+
+    Parameters
+    ----------
+    policy : with lists and rules
+    at_us : UTC microseconds
+    ids : entity → keyed id, 0 where not known
+    read : name → its value, as for `Expression.holds_for`
+
+    References
+    ----------
+    Truth: `build_overlay`.
+    """
+    least, is_allowed, is_denied = _PASS, False, False
+    route: str | None = None
+    applied: list[str] = []
+    for name, entity in policy.key_lists.find_one(ids, at_us):
+        applied.append(f"{name}_{entity}")
+        is_denied |= name == "deny"
+        is_allowed |= name == "allow"
+        if name != "allow":
+            least = max(least, ACTIONS.index(policy.lists.deny if name == "deny" else Action.REVIEW))
+    for rule in policy.rules:
+        if not rule.expression.holds_for(read) or (rule.expires is not None and at_us >= _read_expiry_us(rule.expires)):
+            continue
+        applied.append(f"rule_{rule.name}")
+        if rule.action is not None:
+            least = max(least, ACTIONS.index(rule.action))
+        route = route or rule.route
+    return OneOverlay(least, is_allowed and not is_denied, route, tuple(applied)) if applied else None
+
+
+@lru_cache(maxsize=256)
+def _read_expiry_us(expires: date) -> int:
+    """Return when a rule expires, UTC microseconds."""
+    return int(datetime.combine(expires, time(), UTC).timestamp()) * 1_000_000
 
 
 def explain_applied(code: str, lang: Lang = "zh") -> str:

@@ -94,6 +94,10 @@ class Pace:
             is_above[row] = draw_lot(order_ids[row]) >= self.tie_from
         return is_above
 
+    def admits_one(self, rank: float, order_id: str) -> bool:
+        """Return whether one order is handed on; the same as `admits`."""
+        return rank > self.least or (rank == self.least and draw_lot(order_id) >= self.tie_from)
+
 
 def draw_lot(order_id: str) -> float:
     """Draw an order's lot, always the same: it breaks ties where not all of equal probability can be reviewed."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -87,7 +87,15 @@ MAX_LENGTH: Final = 1000
 Columns = Mapping[str, npt.NDArray[Any]]
 Type = Literal["number", "text"]
 Values = tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]  # the value, and whether it is known
-_Node = Callable[[Columns, int], Values]
+Read = Callable[[str], float | str | None]  # the value of a name of one order; None and NaN are not known
+
+
+class _Node(NamedTuple):
+    """A part of a condition, for a batch and for one order; None is not known."""
+
+    many: Callable[[Columns, int], Values]
+    one: Callable[[Read], Any]
+
 
 _COMPARISONS: Final = {
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
@@ -122,8 +130,17 @@ class Expression:
         -------
         shape (n_orders,)
         """
-        values, known = self._run(columns, n_orders)
+        values, known = self._run.many(columns, n_orders)
         return np.broadcast_to(values & known, (n_orders,)).copy()
+
+    def holds_for(self, read: Read) -> bool:
+        """Find whether the condition is certainly true of one order.
+
+        References
+        ----------
+        Truth: `holds`.
+        """
+        return self._run.one(read) is True
 
 
 def find_type(name: str) -> Type | None:
@@ -204,7 +221,10 @@ def _build(node: Any, names: set[str]) -> _Node:  # rule-engine's tree
             return _build_constant(node.value)
         case "UnaryExpression" if node.type in {"not", "uminus"}:
             _require(node.right, "BOOLEAN" if node.type == "not" else "FLOAT")
-            return _apply(np.logical_not if node.type == "not" else np.negative, _build(node.right, names))
+            operand = _build(node.right, names)
+            if node.type == "not":
+                return _apply(np.logical_not, operator.not_, operand)
+            return _apply(np.negative, operator.neg, operand)
         case "LogicExpression":
             _require(node.left, "BOOLEAN")
             _require(node.right, "BOOLEAN")
@@ -251,31 +271,39 @@ def _describe_node(node: Any) -> str:  # rule-engine's tree
 
 
 def _read_column(name: str, *, is_text: bool) -> _Node:
-    def run(columns: Columns, n_orders: int) -> Values:
+    def many(columns: Columns, n_orders: int) -> Values:
         if name not in columns:
             return np.zeros(n_orders), np.zeros(n_orders, bool)
         values = columns[name]
         return values, np.array([value is not None for value in values], bool) if is_text else ~np.isnan(values)
 
-    return run
+    def one(read: Read) -> float | str | None:
+        value = read(name)
+        return None if value != value else value  # noqa: PLR0124 - NaN
+
+    return _Node(many, one)
 
 
 def _build_constant(constant: object) -> _Node:
     values = (np.array(constant), np.array(True))  # noqa: FBT003  # a scalar that is known
-    return lambda _columns, _n_orders: values
+    return _Node(lambda _columns, _n_orders: values, lambda _read: constant)
 
 
-def _apply(function: Callable[[Any], Any], operand: _Node) -> _Node:
-    def run(columns: Columns, n_orders: int) -> Values:
-        values, known = operand(columns, n_orders)
+def _apply(function: Callable[[Any], Any], scalar: Callable[[Any], Any], operand: _Node) -> _Node:
+    def many(columns: Columns, n_orders: int) -> Values:
+        values, known = operand.many(columns, n_orders)
         return function(values), known
 
-    return run
+    def one(read: Read) -> Any:
+        value = operand.one(read)
+        return None if value is None else scalar(value)
+
+    return _Node(many, one)
 
 
 def _combine(function: Callable[[Any, Any], Any], left: _Node, right: _Node) -> _Node:
-    def run(columns: Columns, n_orders: int) -> Values:
-        (one, one_known), (other, other_known) = left(columns, n_orders), right(columns, n_orders)
+    def many(columns: Columns, n_orders: int) -> Values:
+        (one, one_known), (other, other_known) = left.many(columns, n_orders), right.many(columns, n_orders)
         known = one_known & other_known
         with np.errstate(all="ignore"):
             if {one.dtype.kind, other.dtype.kind} & {"O", "U"}:
@@ -284,7 +312,17 @@ def _combine(function: Callable[[Any, Any], Any], left: _Node, right: _Node) -> 
         is_number = values.dtype.kind == "f"
         return values, known & np.isfinite(values) if is_number else known
 
-    return run
+    def one(read: Read) -> Any:
+        first, second = left.one(read), right.one(read)
+        if first is None or second is None:
+            return None
+        try:
+            value = function(first, second)
+        except ZeroDivisionError:
+            return None
+        return value if not isinstance(value, float) or math.isfinite(value) else None
+
+    return _Node(many, one)
 
 
 def _compare_texts(
@@ -297,18 +335,25 @@ def _compare_texts(
 
 
 def _both(left: _Node, right: _Node) -> _Node:
-    def run(columns: Columns, n_orders: int) -> Values:
-        (one, one_known), (other, other_known) = left(columns, n_orders), right(columns, n_orders)
+    def many(columns: Columns, n_orders: int) -> Values:
+        (one, one_known), (other, other_known) = left.many(columns, n_orders), right.many(columns, n_orders)
         is_false = (one_known & ~one.astype(bool)) | (other_known & ~other.astype(bool))
         return ~is_false, (one_known & other_known) | is_false
 
-    return run
+    return _Node(many, lambda read: _join(left.one(read), right.one(read), decisive=False))
 
 
 def _either(left: _Node, right: _Node) -> _Node:
-    def run(columns: Columns, n_orders: int) -> Values:
-        (one, one_known), (other, other_known) = left(columns, n_orders), right(columns, n_orders)
+    def many(columns: Columns, n_orders: int) -> Values:
+        (one, one_known), (other, other_known) = left.many(columns, n_orders), right.many(columns, n_orders)
         is_true = (one_known & one.astype(bool)) | (other_known & other.astype(bool))
         return is_true, (one_known & other_known) | is_true
 
-    return run
+    return _Node(many, lambda read: _join(left.one(read), right.one(read), decisive=True))
+
+
+def _join(one: bool | None, other: bool | None, *, decisive: bool) -> bool | None:
+    """Join two conditions: either decides where it is `decisive`; else both have to be known."""
+    if one is decisive or other is decisive:
+        return decisive
+    return None if one is None or other is None else not decisive

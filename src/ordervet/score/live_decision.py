@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import floor
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,8 +18,13 @@ from ordervet.contract.values import TRIMMED
 from ordervet.errors import HistoryError
 from ordervet.features.events import read_worth
 from ordervet.policy import ACTIONS, BANDS, STRICTEST, Action, DecisionCode, DeskMemory, Stage, Standing, name_script
+from ordervet.policy.decided import decide_one
 from ordervet.policy.decision import fill_decision
+from ordervet.policy.desk import MARK_CODES, Mark
+from ordervet.policy.forcing import PREFIX
 from ordervet.policy.missing import MISSING_ENTITIES, name_missing
+from ordervet.policy.policy import HUMAN_KINDS
+from ordervet.policy.rules import TEXT_FIELDS
 from ordervet.policy.thresholds import Explicit
 from ordervet.score.live_order import compute_worth
 from ordervet.score.stages import STATUS_STAGES
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
     from ordervet.history.handed import HandedOrder
     from ordervet.model import Curve, ForestPredictor, Model
     from ordervet.policy import Decision, Lang, Pace, Pacer, Policy, Reason
+    from ordervet.policy.overlay import OneOverlay
     from ordervet.policy.reasons import OneReasoner
     from ordervet.score.live_order import LiveOrder
     from ordervet.score.scored_orders import ScoredOrders
@@ -76,25 +83,37 @@ class ScalarCurve:
         return low if found < low else min(found, high)
 
 
+class LiveDecided(NamedTuple):
+    """What was decided about one live order.
+
+    Parameters
+    ----------
+    decision : about it
+    takes_slot : whether it is handed on now and takes a slot of the desk
+    rank : of the order for the desk's slots
+    """
+
+    decision: Decision
+    takes_slot: bool
+    rank: float
+
+
 class LiveDecider:
-    """Decides about single orders, if the policy depends on nothing but the order itself.
+    """Decides about single orders that the desk does not know, without tables.
 
     Parameters
     ----------
     model, predictor, policy : what decides
     lang : language of the reasons
     history_version : of the open store
-
-    Attributes
-    ----------
-    serves : whether the policy is one it can apply
     """
 
     def __init__(
         self, model: Model, predictor: ForestPredictor, policy: Policy, lang: Lang, history_version: int | None
     ) -> None:
         self.model, self.policy = model, policy
-        self.serves = not (policy.capacity or policy.lists.entries or policy.rules or policy.allow_test_orders)
+        self._has_overlay = bool(policy.lists.entries or policy.rules)
+        self._place = {name: at for at, name in enumerate(model.spec.names)}
         self._predictor, self._lang, self._history_version = predictor, lang, history_version
         self._calibration, self._risk_scale = ScalarCurve(model.calibration), ScalarCurve(model.risk_scale)
         self._ids = (model.model_id, policy.policy_id)
@@ -107,56 +126,79 @@ class LiveDecider:
         self._missing: dict[tuple[int, ...] | int, tuple[str, ...]] = {}
         self._reasoner: OneReasoner | None = None
 
-    def decide(self, one: LiveOrder, matrix: NDArray[np.float32]) -> Decision:
+    def serves(self, one: LiveOrder) -> bool:
+        """Return whether an order is none of those that always get the decision their id names."""
+        return not self.policy.allow_test_orders or not one.kept.order_name.startswith(PREFIX)
+
+    def decide(self, one: LiveOrder, matrix: NDArray[np.float32], pace: Pace | None = None) -> LiveDecided:
         """Decide about one order; only if `serves`.
 
         Parameters
         ----------
         one : the order
         matrix : shape (1, n_features), its features
+        pace : what is handed on now; only where the policy has a capacity
 
         References
         ----------
         Truth: `score_batch`.
         """
         raw = self._predictor.predict_one(matrix)
-        p = self._calibration(raw)
-        cuts = self._find_cuts(compute_worth(one, self.model.spec))
+        p = p_band = self._calibration(raw)
+        worth = compute_worth(one, self.model.spec)
+        cuts = self._find_cuts(worth)
         band = bisect_right(cuts, p)
-        severity = self._severities[0][band]
-        if band == 0 and severity == _PASS:
-            return self._build(one, raw, p, band, severity)
-        shares = self._predictor.explain_one(matrix)
-        reasoner = self._find_reasoner()
-        sums = reasoner.add_up(shares)
-        if self._is_thin(matrix):
-            without = min(p, self._calibration(raw - reasoner.find_own_history(sums)))
-            band = bisect_right(cuts, without)
-            severity = self._severities[0][band]
-        if severity == _PASS:
-            return self._build(one, raw, p, band, severity)
-        reasons = reasoner.find_reasons(sums, shares, matrix[0].tolist())
-        kind = self._name_kind(matrix, reasons)
-        return self._build(one, raw, p, band, self._severities[_KIND_ROWS[kind]][band], kind, reasons)
-
-    def _build(
-        self,
-        one: LiveOrder,
-        raw: float,
-        p: float,
-        band: int,
-        severity: int,
-        kind: MaliceKind | None = None,
-        reasons: tuple[Reason, ...] = (),
-    ) -> Decision:
+        overlay = self._find_overlay(one, matrix) if self._has_overlay else None
         stage = _find_stage(one)
-        severity = min(severity, _STRICTEST[stage])
-        script = name_script(kind, BANDS[band], stage) if severity != _PASS else None
-        return fill_decision(
-            one.order.order_id.strip(TRIMMED), ACTIONS[severity], BANDS[band], p, floor(self._risk_scale(raw)), kind,
-            reasons, script, self._list_missing(one), *self._ids, DecisionCode.SCORED,
-            _EPOCH + timedelta(microseconds=one.seen_at), self._history_version, None, None, (),
+        act = partial(
+            decide_one, self.policy, worth_minor=worth, order_id=one.kept.order_name, overlay=overlay, pace=pace,
+            strictest=_STRICTEST[stage],
         )  # fmt: skip
+        severity, mark = act(p_band, self._severities[0][band], is_human=False)
+        kind: MaliceKind | None = None
+        reasons: tuple[Reason, ...] = ()
+        if band or severity != _PASS:
+            shares = self._predictor.explain_one(matrix)
+            reasoner = self._find_reasoner()
+            sums = reasoner.add_up(shares)
+            if self._is_thin(matrix):
+                p_band = min(p, self._calibration(raw - reasoner.find_own_history(sums)))
+                band = bisect_right(cuts, p_band)
+                severity, mark = act(p_band, self._severities[0][band], is_human=False)
+            if severity != _PASS:
+                reasons = reasoner.find_reasons(sums, shares, matrix[0].tolist())
+                kind = self._name_kind(matrix, reasons)
+                severity, mark = act(p_band, self._severities[_KIND_ROWS[kind]][band], is_human=kind in HUMAN_KINDS)
+        is_flagged = severity != _PASS
+        applied = () if overlay is None else overlay.applied
+        if MARK_CODES[mark]:
+            applied = (*applied, MARK_CODES[mark])
+        decision = fill_decision(
+            one.kept.order_name, ACTIONS[severity], BANDS[band], p, floor(self._risk_scale(raw)), kind, reasons,
+            name_script(kind, BANDS[band], stage) if is_flagged else None, self._list_missing(one), *self._ids,
+            DecisionCode.SCORED, _EPOCH + timedelta(microseconds=one.seen_at), self._history_version,
+            None if pace is None else replace(pace, slots=int(is_flagged and mark is not Mark.BEYOND)),
+            None if overlay is None else overlay.route, applied,
+        )  # fmt: skip
+        capacity = self.policy.capacity
+        rank = p if capacity is None else capacity.rank_order(p, worth)
+        return LiveDecided(decision, is_flagged and mark is not Mark.FREE, rank)
+
+    def _find_overlay(self, one: LiveOrder, matrix: NDArray[np.float32]) -> OneOverlay | None:
+        """Find what lists and rules say about one order."""
+
+        def read(name: str) -> float | str | None:
+            at = self._place.get(name)
+            if at is not None:
+                return float(matrix[0, at])
+            if name in TEXT_FIELDS:
+                return (one.order.__dict__[name] or "").strip(TRIMMED) or None
+            value: float | None = one.order.__dict__.get(name)
+            return None if value is None else float(value)
+
+        from ordervet.policy.overlay import build_one_overlay  # NOT: at the top. Most policies have neither.
+
+        return build_one_overlay(self.policy, one.seen_at, one.keyed.ids, read)
 
     def _is_thin(self, matrix: NDArray[np.float32]) -> bool:
         """Return whether fewer orders of the buyer are on record than its history needs to count."""
@@ -313,11 +355,15 @@ class Desk:
             except (OSError, HistoryError) as error:
                 _log.error("what was handed on is not taken back: %s", type(error).__name__)
 
-    def hand_on_one(self, order_id: str, at_us: int) -> None:
-        """Remember one order that is handed on as it arrives."""
-        from ordervet.history.handed import HandedOrder
+    def record_one(self, at_us: int, decided: LiveDecided) -> None:
+        """Record what was decided about one order at the last pace, if there was one, and hand it on."""
+        decision = decided.decision
+        if self._pacer is not None and decision.pace is not None:
+            self._pacer.record(at_us, [decided.rank], int(decided.takes_slot))
+        if decision.action is not Action.PASS:
+            from ordervet.history.handed import HandedOrder
 
-        self.hand_on([HandedOrder(order_id, at_us, at_us, takes_slot=True)])
+            self.hand_on([HandedOrder(decision.order_id, at_us, at_us, decided.takes_slot)])
 
     def hand_on(self, orders: Sequence[HandedOrder]) -> None:
         """Remember orders that are handed on now."""

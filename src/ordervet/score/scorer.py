@@ -763,13 +763,13 @@ class Scorer:
         return decisions
 
     def _decide_one(self, one: LiveOrder, matrix: NDArray[np.float32]) -> Decision:
-        """Decide about a new order, without tables where the policy allows."""
+        """Decide about a new order: without tables, but for test orders and those that the desk knows."""
         model, _ = self._require_model()
         decider = self._find_decider()
-        if decider.serves and not self._desk.knows(one.order.order_id):
-            decision = decider.decide(one, matrix)
-            if decision.action is not Action.PASS:
-                self._desk.hand_on_one(decision.order_id, one.seen_at)
+        if decider.serves(one) and not self._desk.knows(one.kept.order_name):
+            decided = decider.decide(one, matrix, self._desk.find_pace(one.seen_at, self.policy, model))
+            self._desk.record_one(one.seen_at, decided)
+            decision = decided.decision
         else:
             events = build_order_arrays(one, model.spec)
             decision = self._decide_live(Features(one.kept.table, events, matrix)).build_decision(0)

@@ -1,0 +1,167 @@
+"""Decides about orders under random policies, one by one and as tables: the same, to the bit.
+
+    python tests/policy_parity.py N_POLICIES N_ORDERS [SEED]
+
+Policies have bands, actions, evidence, kinds of their own, lists, rules, test orders and capacities at random paces;
+orders have random features beside the forest's own thresholds, so that scores spread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections import Counter
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ordervet.contract import MaliceKind, Order, OrderStatus
+from ordervet.entities import Key
+from ordervet.model import ForestPredictor, find_bundled_models, find_serving_model, load_model
+from ordervet.policy import Action, load_policy
+from ordervet.policy.capacity import Capacity, parse_shifts
+from ordervet.policy.lists import ListEntry
+from ordervet.policy.pacing import Pace
+from ordervet.policy.policy import HUMAN_KINDS, BandActions, Evidence, Lists
+from ordervet.policy.rules import Rule
+from ordervet.policy.thresholds import Explicit
+from ordervet.score import score_batch
+from ordervet.score.live_decision import LiveDecider
+from ordervet.score.live_order import LiveOrderReader, build_order_arrays
+
+if TYPE_CHECKING:
+    from ordervet.policy import Decision, Policy
+    from ordervet.score.live_order import LiveOrder
+
+AT_US = 1_762_862_400_000_000
+ACTIONS = list(Action)
+CONDITIONS = (
+    "amount_minor >= 40000",
+    "amount_minor / quantity > 9000",
+    'channel == "live"',
+    'channel in ["app", "live"] and not (quantity >= 2)',
+    "buyer__count__order__90d < 2 or discount_minor * 2 > amount_minor",
+    "order__value__hour >= 20",
+    'not (campaign == "11.11") or amount_minor - shipping_minor > 50000',
+    "order__value__n_unknown + 1 > 3",
+)
+
+
+def draw_orders(n: int, rng: np.random.Generator, predictor: ForestPredictor) -> list[tuple[LiveOrder, np.ndarray]]:
+    """Draw orders with features."""
+    reader = LiveOrderReader(Key(bytes(16)))
+    forest = predictor._forest
+    rows = np.abs(rng.normal(scale=4, size=(n, forest.n_features))).astype(np.float32)
+    for feature in np.unique(forest.feature):
+        rows[:, feature] = rng.choice(forest.threshold[forest.feature == feature], n)
+    rows[rng.random(rows.shape) < rng.random((n, 1))] = np.nan
+    drawn = []
+    for at in range(n):
+        fields: dict[str, Any] = {
+            "order_id": f"T{at}" if rng.random() < 0.95 else f"ORDERVET-TEST-BAND-{['LOW', 'SEVERE'][at % 2]}-{at}",
+            "placed_at": "2025-11-11 20:00",
+            "amount_minor": int(rng.integers(0, 90_000)),
+            "quantity": rng.choice([None, 1, 2, 3]),
+            "discount_minor": rng.choice([None, 0, 30_000]),
+            "shipping_minor": rng.choice([None, 0, 700]),
+            "buyer_id": f"b{rng.integers(9)}",
+            "phone": f"1380001234{rng.integers(9)}",
+            "channel": rng.choice([None, "live", " app ", "search"]),
+            "campaign": rng.choice([None, "11.11"]),
+            "status": rng.choice([None, *map(str, OrderStatus)]),
+        }
+        order = Order.model_validate({name: value for name, value in fields.items() if value is not None})
+        drawn.append((reader.read(order, AT_US + at), rows[at].reshape(1, -1)))
+    return drawn
+
+
+def draw_actions(rng: np.random.Generator) -> BandActions:
+    low, elevated, high, severe = (str(ACTIONS[at]) for at in sorted(rng.integers(0, len(ACTIONS), 4).tolist()))
+    return BandActions(low=low, elevated=elevated, high=high, severe=severe)
+
+
+def draw_policy(rng: np.random.Generator, orders: list[tuple[LiveOrder, np.ndarray]]) -> Policy:
+    """Draw a policy."""
+    chosen: dict[str, Any] = {"actions": draw_actions(rng), "evidence": Evidence(min_orders=int(rng.integers(0, 6)))}
+    if rng.random() < 0.5:
+        kinds = rng.choice(sorted(set(map(str, MaliceKind)) - set(map(str, HUMAN_KINDS))), 3, replace=False)
+        chosen["kinds"] = {MaliceKind(kind): draw_actions(rng) for kind in kinds.tolist()}
+    if rng.random() < 0.8:
+        elevated, high, severe = np.sort(rng.random(3) ** 3).tolist()
+        chosen["bands"] = Explicit(by="explicit", elevated=elevated, high=high, severe=severe)
+    if rng.random() < 0.5:
+        entries = []
+        for _ in range(rng.integers(1, 6)):
+            one, _ = orders[rng.integers(len(orders))]
+            entity = str(rng.choice(["buyer", "phone"]))
+            entries.append(
+                ListEntry(
+                    list=str(rng.choice(["allow", "watch", "deny"])), entity=entity, id=f"{one.keyed.ids[entity]:016x}",
+                    expires=datetime.fromtimestamp(AT_US / 1e6 + int(rng.integers(-9, 9)), UTC), owner="desk",
+                )
+            )  # fmt: skip
+        chosen["lists"] = Lists(entries=tuple(entries), deny=str(rng.choice(["review", "confirm", "hold"])))
+    if rng.random() < 0.5:
+        chosen["rules"] = tuple(
+            Rule(
+                name=f"r{at}", when=when, owner="desk", route=[None, "lead"][rng.integers(2)],
+                action=str(rng.choice(["review", "confirm", "hold"])),
+                expires=[None, date(2025, 11, 1), date(2027, 1, 1)][rng.integers(3)],
+            )
+            for at, when in enumerate(rng.choice(CONDITIONS, rng.integers(1, 4), replace=False).tolist())
+        )  # fmt: skip
+    if rng.random() < 0.5:
+        chosen["capacity"] = Capacity(
+            n=50, min_p=float(rng.choice([0.0, 0.01, 0.3])), rank_by=str(rng.choice(["risk", "value"])),
+            count_holds=bool(rng.integers(2)), shifts=parse_shifts("00:00-24:00") if rng.random() < 0.5 else (),
+        )  # fmt: skip
+    return load_policy().model_copy(update=chosen | {"allow_test_orders": bool(rng.integers(2))})
+
+
+def list_all(decision: Decision) -> tuple[Any, ...]:
+    """List all of a decision, also what plays no part in comparing two."""
+    return decision, decision.history_version, [repr(dataclasses.astuple(each)) for each in decision.reasons]
+
+
+def run(n_policies: int, n_orders: int, seed: int) -> Counter[str]:
+    """Compare; return how often what was decided."""
+    rng = np.random.default_rng(seed)
+    model = load_model(find_serving_model(find_bundled_models()))
+    predictor = ForestPredictor(model.booster_text)
+    orders = draw_orders(n_orders, rng, predictor)
+    seen: Counter[str] = Counter()
+    for _ in range(n_policies):
+        policy = draw_policy(rng, orders)
+        decider = LiveDecider(model, predictor, policy, "en", 7)
+        for one, matrix in orders:
+            if not decider.serves(one):
+                seen["test order"] += 1
+                continue
+            pace = None
+            if policy.capacity is not None:
+                rank = policy.capacity.rank_order(
+                    decider.decide(one, matrix, Pace(1.0, 1.0, 0)).decision.p_malicious, 1
+                )
+                least = rank if rng.random() < 0.3 else float(rng.random() ** 4)
+                pace = Pace(least, float(rng.random()), int(rng.integers(0, 3)))
+            scored = score_batch(
+                one.kept.table, build_order_arrays(one, model.spec), matrix, model=model, predictor=predictor,
+                policy=policy, lang="en", history_version=7, pace=pace,
+            )  # fmt: skip
+
+            decided = decider.decide(one, matrix, pace)
+
+            expected = scored.build_decision(0)
+            assert list_all(decided.decision) == list_all(expected), (policy, decided.decision, expected)
+            assert decided.takes_slot == bool(scored.takes_slot[0])
+            seen[str(expected.action)] += 1
+            seen.update(
+                code.partition("_")[0] if not code.startswith("capacity") else code for code in expected.applied
+            )
+            seen["named"] += expected.kind in set(MaliceKind)
+    return seen
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{dict(run(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0))}\n")
