@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
-from ordervet.learn.challenger import Known, fit_challenger, split_folds
+from ordervet.learn.challenger import Known, find_judged_share, fit_challenger, split_folds
 from ordervet.model import FitSettings, ForestPredictor, load_starter
 from ordervet.model.binned import MatrixView
+
+if TYPE_CHECKING:
+    from ordervet.learn.challenger import Fitted
 
 NAMES = ("order__value__amount", "order__number__own")
 QUICK = FitSettings(num_rounds=24, num_leaves=8, min_data_in_leaf=20, protected=())
@@ -20,10 +26,10 @@ def build_known(*, n: int = 6_000, share: float = 0.05, starter: float, own: flo
     columns = np.column_stack([rng.normal(size=n), rng.normal(size=n) + own * is_malicious]).astype(np.float32)
     view = MatrixView(columns, np.arange(n), np.arange(2))
     raw = rng.normal(size=n) + starter * is_malicious - 4
-    return Known(view, NAMES, raw, is_malicious, np.ones(n, np.int64), np.arange(n) // 2)
+    return Known(view, NAMES, raw, is_malicious, np.ones(n, np.int64), np.arange(n) // 2, is_malicious.copy())
 
 
-def fit(known: Known, *, n_threads: int = 1):
+def fit(known: Known, *, n_threads: int = 1) -> Fitted:
     return fit_challenger(known, QUICK, n_folds=3, n_threads=n_threads, report_step=lambda _: None)
 
 
@@ -47,13 +53,20 @@ def test_both_together_rank_better_than_the_starter_on_orders_that_neither_knew(
     fitted = fit(known)
 
     own = ForestPredictor(fitted.own_text).predict_raw(later.view.features)
-    raw = fitted.blend.starter * later.starter_raw + fitted.blend.own * own
+    raw = sum_up(fitted, later)
 
     assert 0 < fitted.blend.share < 1
     apart = [measure_ap(each, later.is_malicious) for each in (raw, later.starter_raw, own)]
     assert apart[0] > max(apart[1:]) + 0.05
     p = fitted.calibration(raw)
     assert p.sum() == pytest.approx(later.is_malicious.sum(), rel=0.25)
+
+
+def sum_up(fitted: Fitted, known: Known) -> np.ndarray:
+    """The raw scores of both forests together."""
+    raw = fitted.blend.starter * known.starter_raw
+    own = ForestPredictor(fitted.own_text).predict_raw(known.view.features) if fitted.own_text else 0.0
+    return raw + fitted.blend.own * own
 
 
 def measure_ap(raw: np.ndarray, is_malicious: np.ndarray) -> float:
@@ -105,3 +118,30 @@ def test_folds_hold_equally_many_malicious_orders_in_turn() -> None:
 
     assert (np.diff(fold) >= 0).all()
     assert np.bincount(fold[is_malicious]).tolist() == [25, 25, 25, 25]
+
+
+@pytest.mark.parametrize(("judged", "n"), [(0.1, 120_000), (0.3, 20_000), (0.6, 20_000)])
+def test_malice_that_nobody_judged_is_estimated_and_calibrated_for(judged: float, n: int) -> None:
+    known = build_known(n=n, starter=4.5, own=0.0)
+    is_found = known.is_malicious & (np.random.default_rng(5).random(n) < judged)
+    told = replace(known, is_malicious=is_found, is_judged=is_found)
+
+    fitted = fit(told)
+
+    assert fitted.judged_share == pytest.approx(judged, rel=0.2)
+    p = fitted.calibration(sum_up(fitted, known))
+    assert p.sum() == pytest.approx(known.is_malicious.sum(), rel=0.25)
+
+
+def test_nothing_is_corrected_where_the_desk_judges_most_or_finds_innocents_among_the_riskiest_or_judges_few() -> None:
+    raw = -np.arange(1_000.0)
+    is_malicious = np.arange(1_000) < 100
+
+    most = find_judged_share(raw, is_malicious, is_malicious)
+    found = is_malicious & (np.arange(1_000) % 3 == 0)
+    contradicted = find_judged_share(raw, found, np.arange(1_000) % 2 == 0)
+    few = find_judged_share(
+        raw, is_malicious & (np.arange(1_000) % 20 == 0), is_malicious & (np.arange(1_000) % 20 == 0)
+    )
+
+    assert (most, contradicted, few) == (1.0, 1.0, 1.0)

@@ -238,3 +238,65 @@ def test_policy_may_neither_catch_less_nor_alert_on_far_more(
     )
 
     assert [gate.name for gate in found if not gate.passed] == refused_by
+
+
+def test_gain_that_is_not_beyond_noise_is_undecided_with_a_date_and_a_loss_is_decided() -> None:
+    pace = gates.Pace(as_of_us=1_764_547_200_000_000, n_malicious=40, n_days=10.0)  # 2025-12-01
+
+    undecided, loss, won = (
+        gates.check_gain(
+            "ap_gain", GAIN | {"gain": gain, "low": low}, margin=0.0, is_champion_old=False, max_loss=0.0, pace=pace
+        )
+        for gain, low in ((0.1, -0.05), (-0.1, -0.2), (0.1, 0.05))
+    )
+
+    assert [(each.passed, each.is_decided) for each in (undecided, loss, won)] == [
+        (False, False), (False, True), (True, True),
+    ]  # fmt: skip
+    # an interval half as long again as the gain takes two and a quarter times the orders: 50 more, in 13 days
+    assert (undecided.values["more"], undecided.values["by"]) == (51, "2025-12-14")
+
+
+def test_drifted_features_count_where_scores_drift_too() -> None:
+    drift = [FeatureDrift("buyer__age__order", 3.0, 0.1, 0.1)]
+    bounds = {"psi": 2.0, "constant_share": 0.999, "varied_share": 0.98, "expected": ()}
+
+    stays, moves = (
+        gates.check_features(drift, [], **bounds, score_psi=psi, score_drift=0.25)[-1] for psi in (0.1, 0.3)
+    )
+
+    assert (stays.passed, stays.note, moves.passed) == (True, "scores_stay", False)
+
+
+@pytest.mark.parametrize(("n_alerts", "passed"), [(20, True), (28, True), (29, False)])
+def test_unfair_look_alike_counts_where_the_champion_alerts_it_less(n_alerts: int, passed: bool) -> None:
+    row = {"scenario": "family", "is_fair": False, "alert_rate": n_alerts / 1_000, "n_orders": 1_000}
+
+    gate = gates.check_lookalikes([row], [row | {"alert_rate": 0.02}])
+
+    assert gate.passed is passed
+
+
+def test_calibration_that_the_champion_has_less_of_is_no_reason_to_keep_the_champion() -> None:
+    is_malicious, weight = np.arange(1_000) < 100, np.ones(1_000, np.int64)
+    p, worse = np.full(1_000, 0.2), np.full(1_000, 0.6)
+
+    alone = gates.check_calibration(p, is_malicious, weight, error=0.01, bias=0.1)
+    beside = gates.check_calibration(p, is_malicious, weight, error=0.01, bias=0.1, champion_p=worse)
+
+    assert [gate.passed for gate in alone] == [False, False]
+    assert [gate.passed for gate in beside] == [True, True]
+
+
+def test_surely_skilled_model_that_beats_the_champion_need_not_gain_by_its_history() -> None:
+    is_malicious = np.arange(2_000) < 60
+    holdout = Holdout(is_malicious, np.ones(2_000, np.int64), np.ones(2_000, np.int64), np.arange(2_000))
+    perfect, dull = is_malicious * 1.0, np.random.default_rng(1).random(2_000) + 0.12 * is_malicious
+
+    free, no_better, bound = (
+        gates.check_skill(raw, raw, holdout, GateBounds(), seed=1, beats_champion=is_better)[1]
+        for raw, is_better in ((perfect, True), (perfect, False), (dull, True))
+    )
+
+    assert [gate.name for gate in (free, no_better, bound)] == ["history_gain"] * 3
+    assert [gate.passed for gate in (free, no_better, bound)] == [True, False, False]

@@ -128,16 +128,17 @@ def choose_cut_off(as_of: str | None, time_zone: str) -> int:
 
 def build_lookalikes(
     settings: NightSettings, policy: Policy, n_threads: int
-) -> Callable[[Model], dict[str, Any]] | None:
+) -> Callable[[Model, frozenset[str]], dict[str, Any]] | None:
     """Give the look-alike suite as a night asks it; None where the settings leave it out."""
     n_orders = settings.gates.lookalike_orders
     if n_orders == 0:
         return None
 
-    def measure(model: Model) -> dict[str, Any]:
+    def measure(model: Model, lacking: frozenset[str]) -> dict[str, Any]:
         return measure_lookalikes(
-            replace(model, metrics={}), n_orders=n_orders, seed=settings.seed, policy=policy, n_jobs=n_threads
-        ).as_dict()
+            replace(model, metrics={}), n_orders=n_orders, seed=settings.seed, policy=policy, lacking=lacking,
+            n_jobs=n_threads,
+        ).as_dict()  # fmt: skip
 
     return measure
 

@@ -8,7 +8,7 @@ behaviour, not accuracy.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from joblib import Parallel, delayed
 
 from ordervet.contract.files.outputs import drop_nan
 from ordervet.entities import key_events, load_key
+from ordervet.entities.keyed import complete_columns
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
 from ordervet.lab.simulate import SimulationSettings, simulate
 from ordervet.lab.simulate.aftermath import MISTAKEN_FOR
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ordervet.entities import Key
+    from ordervet.entities import Key, KeyedEvents
     from ordervet.lab.simulate import Simulation
     from ordervet.model import Model
     from ordervet.policy import Policy
@@ -147,6 +148,7 @@ def measure_lookalikes(
     seed: int = 20251111,
     scenarios: Sequence[str] = SCENARIOS,
     policy: Policy | None = None,
+    lacking: frozenset[str] = frozenset(),
     n_jobs: int = 1,
 ) -> LookalikeReport:
     """Measure how often a model would have honest look-alikes reviewed, beside plain honest buyers.
@@ -162,12 +164,13 @@ def measure_lookalikes(
     seed : the same seed gives the same orders
     scenarios : names among `SCENARIOS`
     policy : where review begins; None takes the shipped default
+    lacking : entities that are taken away from the simulated orders, such as ``device``: a merchant's own lack them
     n_jobs : threads; the results do not depend on it
     """
     predictor = ForestPredictor(model.booster_text)
     rules, key = policy or load_policy(), load_key()
     scored = Parallel(n_jobs=n_jobs, backend="threading")(
-        delayed(_score_scenario)(name, model, predictor, rules, key, n_orders, seed + SCENARIOS.index(name))
+        delayed(_score_scenario)(name, model, predictor, rules, key, n_orders, seed + SCENARIOS.index(name), lacking)
         for name in scenarios
     )
     plain = np.concatenate([each.is_flagged[each.is_plain] for each in scored])
@@ -179,15 +182,29 @@ def measure_lookalikes(
 
 
 def _score_scenario(
-    name: str, model: Model, predictor: ForestPredictor, policy: Policy, key: Key, n_orders: int, seed: int
+    name: str,
+    model: Model,
+    predictor: ForestPredictor,
+    policy: Policy,
+    key: Key,
+    n_orders: int,
+    seed: int,
+    lacking: frozenset[str],
 ) -> _Scored:
     simulation = simulate(_describe_merchant(name, n_orders, seed))
-    keyed = key_events(simulation.events, key)
+    keyed = _take_away(key_events(simulation.events, key), lacking)
     orders, later = build_order_events(keyed.orders, model.spec), build_later_events(keyed)
     features = FeatureEngine(model.spec).advance(orders, later)
     p = model.calibration(predictor.predict_raw(features))
     actions = decide(policy, p, amount_minor=orders.amount_minor).actions
     return _sort_out(simulation, actions != _PASS)
+
+
+def _take_away(keyed: KeyedEvents, lacking: frozenset[str]) -> KeyedEvents:
+    """Let orders lack entities, as if their columns had never been there."""
+    columns = [f"{part}__{each}" for each in lacking for part in ("id", "evidence")]
+    kept = keyed.orders.drop_columns([each for each in columns if each in keyed.orders.column_names])
+    return replace(keyed, orders=complete_columns(kept, keyed.orders.schema))
 
 
 def _describe_merchant(name: str, n_orders: int, seed: int) -> SimulationSettings:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ordervet.learn.intervals import draw_weights
 from ordervet.learn.ranking import Ranking
-from ordervet.model import ForestPredictor, fit_calibration
+from ordervet.model import Curve, ForestPredictor, fit_calibration
 from ordervet.model.binned import BinnedOrders
 from ordervet.model.calibration import fit_log_odds, fit_logistic_calibration
 from ordervet.model.fit import MIN_MALICIOUS
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ordervet.model import Curve, FitSettings
+    from ordervet.model import FitSettings
     from ordervet.model.binned import MatrixView
 
 _ROWS_AT_ONCE = 65_536
@@ -34,9 +34,13 @@ MIN_PARTS = 2
 #: How much own trees may weigh, in log-odds, and the shares of the rounds asked for that are tried.
 SHARES = (0.15, 0.3, 0.5, 0.7, 0.85, 1.0)
 ROUND_SHARES = (0.125, 0.25, 0.5, 1.0)
-#: Fewer malicious orders than this are calibrated by two numbers, not by steps.
-_MIN_FOR_STEPS = 200
+#: Fewer malicious orders than this are calibrated by two numbers, not by steps: between the means of a few blocks of
+#: which one holds nearly all innocent orders, a line foretells up to twice the malice there is.
+_MIN_FOR_STEPS = 1_000
 _N_DRAWS, _LOWER = 60, 0.2
+#: Of the share that is judged: judged orders among the riskiest to estimate it by, how pure they must be, from when on
+#: nothing is corrected, how far, and the highest probability that comes of it.
+_MIN_JUDGED, _PURE, _MOSTLY_JUDGED, _LEAST_JUDGED, _MOST_P = 5, 0.85, 0.8, 0.05, 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Known:
     is_malicious: NDArray[np.bool_]  # shape (n,)
     weight: NDArray[np.int64]  # shape (n,), how many orders a row stands for
     buyer: NDArray[np.int64]  # shape (n,), numbers from 0: what is drawn together
+    is_judged: NDArray[np.bool_]  # shape (n,), by the desk, one way or the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,8 @@ class Fitted:
 
     own_text: str  # LightGBM's text; empty where the own trees weigh nothing
     blend: Blend
-    calibration: Curve  # of the sum
+    calibration: Curve  # of the sum, by all malice, judged or not
+    judged_share: float  # of the malicious orders, those that were judged, see `find_judged_share`
 
     def write(self, starter_text: str, names: tuple[str, ...]) -> str:
         """Write both forests as one, over features that hold those of both."""
@@ -112,11 +118,44 @@ def fit_challenger(
     raw = blend.starter * known.starter_raw[rows] + blend.own * own_raw
     is_malicious, weight = known.is_malicious[rows], known.weight[rows]
     has_many = int(is_malicious.sum()) >= _MIN_FOR_STEPS
-    calibration = (fit_calibration if has_many else fit_logistic_calibration)(raw, is_malicious, weight)
+    judged_share = find_judged_share(raw, is_malicious, known.is_judged[rows])
+    if has_many:
+        steps = fit_calibration(raw, is_malicious, weight)
+        calibration = Curve(steps.x, np.minimum(steps.y / judged_share, np.maximum(steps.y, _MOST_P)))
+    else:
+        calibration = fit_logistic_calibration(raw, is_malicious, weight, judged_share=judged_share)
     if blend.own == 0:
-        return Fitted("", blend, calibration)
+        return Fitted("", blend, calibration, judged_share)
     report_step(f"fitting on {len(known.view):,} rows")
-    return Fitted(binned.fit_stages(None, (blend.num_rounds,))[0], blend, calibration)
+    return Fitted(binned.fit_stages(None, (blend.num_rounds,))[0], blend, calibration, judged_share)
+
+
+def find_judged_share(raw: NDArray[np.float64], is_malicious: NDArray[np.bool_], is_judged: NDArray[np.bool_]) -> float:
+    """Estimate which share of the malicious orders the desk has judged at all.
+
+    An order that nobody judged is not innocent because a month went by. Among the riskiest orders, half as many as were
+    found malicious (as many, where too few of those are judged), nearly all judged ones are malicious where a desk
+    knows its trade; then so are nearly all of the others there, and the share that is judged is what can be counted.
+    Where the judged ones are not, or are few, or where most are judged anyway, nothing is corrected.
+
+    Returns
+    -------
+    from `_LEAST_JUDGED` to 1
+
+    References
+    ----------
+    Elkan and Noto, "Learning classifiers from only positive and unlabeled data", KDD 2008: the share is constant, and
+    what a classifier says of the labelled is an estimate of it.
+    """
+    riskiest, n_found = np.argsort(-raw, kind="stable"), int(is_malicious.sum())
+    top = riskiest[: n_found // 2]
+    if is_judged[top].sum() < _MIN_JUDGED:
+        top = riskiest[:n_found]
+    n_judged, n_malicious = int(is_judged[top].sum()), int(is_malicious[top].sum())
+    if n_judged < _MIN_JUDGED or n_malicious < _PURE * n_judged:
+        return 1.0
+    share = n_judged / len(top)
+    return 1.0 if share > _MOSTLY_JUDGED else max(share, _LEAST_JUDGED)
 
 
 def find_blend(known: Known, later: list[_Later], rounds: tuple[int, ...]) -> Blend:

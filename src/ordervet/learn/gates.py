@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 #: Standard errors that count as sampling noise.
 _NOISE = 2.0
 _N_CALIBRATION_BINS = 10
+_FURTHEST_DAYS = 3_650
 _N_NAMED = 5
 
 
@@ -44,6 +45,7 @@ class Gate:
     #: what else there is to know, as a code that reports/pages/nightly.toml words; empty when there is nothing
     note: str = ""
     values: dict[str, Any] = field(default_factory=dict)  # what the note's words quote
+    is_decided: bool = True  # False where more labels may still let it pass, as the note says
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what is no finite number is None."""
@@ -51,20 +53,51 @@ class Gate:
         return values
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast labels come, to say when there will be enough."""
+
+    as_of_us: int  # the cut-off, UTC microseconds
+    n_malicious: int  # malicious orders measured on
+    n_days: float  # of which so many days are
+
+    def find_day(self, n_more: int) -> str:
+        """Return the day by which so many more malicious orders will have mature labels, ISO 8601."""
+        days = min(math.ceil(n_more * self.n_days / max(self.n_malicious, 1)), _FURTHEST_DAYS)
+        return str(np.datetime64(self.as_of_us, "us").astype("datetime64[D]") + np.timedelta64(days, "D"))
+
+
 def check_gain(
-    name: str, gain: dict[str, float] | None, *, margin: float, is_champion_old: bool, max_loss: float
+    name: str,
+    gain: dict[str, float] | None,
+    *,
+    margin: float,
+    is_champion_old: bool,
+    max_loss: float,
+    pace: Pace | None = None,
 ) -> Gate:
     """Check that the challenger is better than the champion beyond noise; or, when that is old, not worse.
 
     `gain` is of `intervals.measure_gain`, None without a champion; its lower bound must be above `margin`, or the gain
-    itself, beside an old champion, at least -`max_loss`.
+    itself, beside an old champion, at least -`max_loss`. A gain that is above the margin and not yet beyond noise is
+    not decided: an interval shrinks as the square root of the orders, which `pace` turns into a date.
     """
     if gain is None:
         return Gate(name, None, margin, passed=True, note="no_champion")
+    if not gain["low"] > margin and not is_champion_old and gain["gain"] > margin and pace is not None:
+        times = ((gain["gain"] - gain["low"]) / (gain["gain"] - margin)) ** 2
+        more = max(math.ceil((times - 1) * pace.n_malicious), 1)
+        values = gain | {"more": more, "by": pace.find_day(more)}
+        return Gate(name, gain["low"], margin, passed=False, note="gain_undecided", values=values, is_decided=False)
     if gain["low"] > margin or not is_champion_old:
         return Gate(name, gain["low"], margin, gain["low"] > margin, "gain", gain)
     least = 0.0 - max_loss  # NOT: -max_loss, which writes a bound of -0
     return Gate(name, gain["gain"], least, gain["gain"] >= least, "gain_over_old", gain)
+
+
+def check_no_loss(name: str, gain: dict[str, float], margin: float) -> Gate:
+    """Check that a gain, as measured, is at least `margin`: the challenger need not be better there, only not worse."""
+    return Gate(name, gain["gain"], margin, gain["gain"] >= margin, "no_loss", gain)
 
 
 def check_policy(
@@ -75,6 +108,7 @@ def check_policy(
     *,
     max_recall_loss: float,
     alerts_times: float,
+    judged_share: float = 1.0,
 ) -> list[Gate]:
     """Check what the policy would do by the new probabilities: catch as much as before, and not alert on far more.
 
@@ -89,11 +123,12 @@ def check_policy(
     holdout : orders that neither was fitted on
     max_recall_loss : how much less of the malice may be caught
     alerts_times : at most so many times the champion's alerts, or `FLAGS_PER_MALICIOUS` for each malicious order
+    judged_share : of the malicious orders, those that are known as such
     """
     weight = holdout.weight.astype(np.float64)
     is_malicious, n_orders = holdout.is_malicious, float(weight.sum())
     n_malicious, n_alerts = float(weight[is_malicious].sum()), float(weight[flags].sum())
-    n_before, room = float(weight[champion_flags].sum()), FLAGS_PER_MALICIOUS * n_malicious
+    n_before, room = float(weight[champion_flags].sum()), FLAGS_PER_MALICIOUS * n_malicious / judged_share
     recall = float(weight[flags & is_malicious].sum()) / n_malicious
     before = float(weight[champion_flags & is_malicious].sum()) / n_malicious
     most = max(n_alerts, room)
@@ -109,26 +144,34 @@ def check_policy(
 
 
 def check_calibration(
-    p: NDArray[np.float64], is_malicious: NDArray[np.bool_], weight: NDArray[np.int64], *, error: float, bias: float
+    p: NDArray[np.float64],
+    is_malicious: NDArray[np.bool_],
+    weight: NDArray[np.int64],
+    *,
+    error: float,
+    bias: float,
+    champion_p: NDArray[np.float64] | None = None,
 ) -> list[Gate]:
     """Check that probabilities mean what they say: over all orders, and within each tenth of them by probability.
+
+    What the champion's say less well is no reason to keep the champion.
 
     Parameters
     ----------
     p, is_malicious, weight : shape (n,), on orders the model was not fitted on
+    champion_p : shape (n,), the champion's; None without one
     error : bound of the expected calibration error
     bias : bound of predicted over observed malice less one, beyond sampling noise
     """
-    total, found, foretold = float(weight.sum()), float(weight[is_malicious].sum()), float((weight * p).sum())
-    noise = _NOISE * math.sqrt(float((weight * p * (1 - p)).sum()))
-    beyond = max(abs(foretold - found) - noise, 0.0) / max(found, 1.0)
-    order = np.argsort(p, kind="stable")
-    tenth = np.minimum((np.cumsum(weight[order]) * _N_CALIBRATION_BINS / (total + 1)).astype(int), _N_CALIBRATION_BINS)
-    gaps = np.bincount(tenth, (weight * (p - is_malicious))[order])
-    ece = float(np.abs(gaps).sum() / total)
+    beyond, ece, foretold, found = _measure_calibration(p, is_malicious, weight)
+    most_bias, most_error = bias, error
+    if champion_p is not None:
+        theirs = _measure_calibration(champion_p, is_malicious, weight)
+        most_bias, most_error = max(bias, theirs[0]), max(error, theirs[1])
+    values = {"foretold": foretold, "found": found}
     return [
-        Gate("calibration_bias", beyond, bias, beyond <= bias, "foretold", {"foretold": foretold, "found": found}),
-        Gate("calibration_error", ece, error, ece <= error),
+        Gate("calibration_bias", beyond, most_bias, beyond <= most_bias, "foretold", values),
+        Gate("calibration_error", ece, most_error, ece <= most_error),
     ]
 
 
@@ -191,8 +234,14 @@ def check_features(
     constant_share: float,
     varied_share: float,
     expected: Sequence[str],
+    score_psi: float = math.inf,
+    score_drift: float = 0.0,
 ) -> list[Gate]:
-    """Check that no feature is new, constant or drifted without notice, which `expected` gives by patterns of names."""
+    """Check that no feature is new, constant or drifted without notice, which `expected` gives by patterns of names.
+
+    Features that drift count where the scores do, too: ages only grow, and no score need move for it. `score_psi` is
+    the higher of the two models' population stability indices of the score, `score_drift` its bound.
+    """
     unexpected = [name for name in new if not is_expected(name, expected)]
     frozen = [
         d.name
@@ -201,18 +250,27 @@ def check_features(
     ]
     ranked = sorted((d for d in drifts if not is_expected(d.name, expected)), key=lambda d: (-d.psi, d.name))
     worst = ranked[0].psi if ranked else 0.0
-    over = [d.name for d in ranked if d.psi > psi]
+    over = [d.name for d in ranked if d.psi > psi] if score_psi > score_drift else []
     return [
         Gate("features_new", float(len(unexpected)), 0.0, not unexpected, *_name_some(unexpected)),
         Gate("features_constant", float(len(frozen)), 0.0, not frozen, *_name_some(frozen)),
-        Gate("features_drift", worst, psi, not over, *_name_some(over or [d.name for d in ranked[:1]])),
+        Gate("features_drift", worst, psi, not over, *_describe_drift(over, ranked, psi, score_psi)),
     ]
 
 
 def check_skill(
-    raw: NDArray[np.float64], own_raw: NDArray[np.float64] | None, holdout: Holdout, bounds: GateBounds, *, seed: int
+    raw: NDArray[np.float64],
+    own_raw: NDArray[np.float64] | None,
+    holdout: Holdout,
+    bounds: GateBounds,
+    *,
+    seed: int,
+    beats_champion: bool = False,
 ) -> list[Gate]:
     """Check that a model ranks better than chance, and better than one without the history, both beyond noise.
+
+    One that surely beats the champion (`beats_champion`) and ranks several times better than chance has skill, wherever
+    it comes from.
 
     `raw` are the model's scores, `own_raw` those of a model fitted on the same orders by their own columns alone, None
     where there is none; neither was fitted on the holdout.
@@ -225,7 +283,8 @@ def check_skill(
     found = draw_intervals(
         measures, holdout, confidence_level=bounds.confidence_level, n_draws=bounds.n_draws, seed=seed
     )
-    return [_check_chance(found["ap"], holdout, bounds), _check_history(found, bounds)]
+    skill = _check_chance(found["ap"], holdout, bounds)
+    return [skill, _check_history(found, bounds, times_chance=(skill.figure or 0.0) if beats_champion else 0.0)]
 
 
 def find_chance_ap(n_malicious: int, n_orders: int) -> float:
@@ -268,24 +327,41 @@ def check_at_most(name: str, figure: float | None, bound: float, note: str = "")
 
 
 def check_lookalikes(rows: Sequence[dict[str, Any]] | None, champion: Sequence[dict[str, Any]] | None) -> Gate:
-    """Check that no protected look-alike is alerted beyond its bound, unless the champion alerts it as often.
+    """Check that no protected look-alike is alerted beyond its bound, and more often than by the champion beyond noise.
 
-    Both are the rows of `LookalikeReport.as_dict`; None when they were not measured.
+    Both are the rows of `LookalikeReport.as_dict`, measured on the same orders; None when they were not measured. What
+    the champion does as often is no reason to keep the champion.
     """
     if rows is None:
         return Gate("lookalikes", None, None, passed=True, note="left_out")
     before = {row["scenario"]: row["alert_rate"] or 0.0 for row in champion or ()}
-    unfair = [
-        row["scenario"]
-        for row in rows
-        if not row["is_fair"] and (row["alert_rate"] or 0.0) > before.get(row["scenario"], 0.0)
-    ]
+    unfair = [row["scenario"] for row in rows if not row["is_fair"] and _has_grown(row, before)]
     return Gate("lookalikes", float(len(unfair)), 0.0, not unfair, *_name_some(unfair))
+
+
+def _measure_calibration(
+    p: NDArray[np.float64], is_malicious: NDArray[np.bool_], weight: NDArray[np.int64]
+) -> tuple[float, float, float, float]:
+    """Return the bias beyond noise, the expected calibration error, and malicious orders foretold and found."""
+    total, found, foretold = float(weight.sum()), float(weight[is_malicious].sum()), float((weight * p).sum())
+    noise = _NOISE * math.sqrt(float((weight * p * (1 - p)).sum()))
+    beyond = max(abs(foretold - found) - noise, 0.0) / max(found, 1.0)
+    order = np.argsort(p, kind="stable")
+    tenth = np.minimum((np.cumsum(weight[order]) * _N_CALIBRATION_BINS / (total + 1)).astype(int), _N_CALIBRATION_BINS)
+    gaps = np.bincount(tenth, (weight * (p - is_malicious))[order])
+    return beyond, float(np.abs(gaps).sum() / total), foretold, found
 
 
 def _change_beyond_noise(n_alerts: int, n_orders: int, target: float) -> float:
     noise = _NOISE * math.sqrt((1 - target) / (target * n_orders))
     return max(abs(n_alerts / (target * n_orders) - 1) - noise, 0.0)
+
+
+def _has_grown(row: dict[str, Any], before: dict[str, float]) -> bool:
+    """Return whether a look-alike is alerted more often than by the champion, beyond noise."""
+    rate = before.get(row["scenario"], 0.0)
+    noise = _NOISE * math.sqrt(rate / row["n_orders"]) if row.get("n_orders") else 0.0
+    return bool((row["alert_rate"] or 0.0) > rate + noise)
 
 
 def _less_noise(n_hits: int, n: int) -> float:
@@ -299,6 +375,14 @@ def _name_some(names: Sequence[str]) -> tuple[str, dict[str, Any]]:
     return "names", {"names": ", ".join(names[:_N_NAMED]), "n": len(names)}
 
 
+def _describe_drift(
+    over: Sequence[str], ranked: Sequence[FeatureDrift], psi: float, score_psi: float
+) -> tuple[str, dict[str, Any]]:
+    if ranked and ranked[0].psi > psi and not over:
+        return "scores_stay", {"names": ranked[0].name, "psi": score_psi}
+    return _name_some(over or [d.name for d in ranked[:1]])
+
+
 def _check_chance(ap: dict[str, float], holdout: Holdout, bounds: GateBounds) -> Gate:
     n_malicious, n_orders = int(holdout.weight[holdout.is_malicious].sum()), int(holdout.weight.sum())
     chance = find_chance_ap(n_malicious, n_orders)
@@ -308,11 +392,13 @@ def _check_chance(ap: dict[str, float], holdout: Holdout, bounds: GateBounds) ->
     return Gate("skill", times, bounds.chance_times, times > bounds.chance_times, "chance", values)
 
 
-def _check_history(found: dict[str, dict[str, float]], bounds: GateBounds) -> Gate:
+def _check_history(found: dict[str, dict[str, float]], bounds: GateBounds, *, times_chance: float) -> Gate:
     if "ap_gain" not in found:
         return Gate("history_gain", None, bounds.history_margin, passed=True, note="one_sort_of_columns")
     best = max(found[name]["low"] for name in ("ap_gain", "auc_gain"))
     values = {
         f"{name}_{part}": found[name][part] for name in ("ap_gain", "auc_gain") for part in ("value", "low", "high")
     }
+    if times_chance > bounds.surely_skilled_times and not best > bounds.history_margin:
+        return Gate("history_gain", best, bounds.history_margin, passed=True, note="surely_skilled", values=values)
     return Gate("history_gain", best, bounds.history_margin, best > bounds.history_margin, "history", values)

@@ -71,7 +71,8 @@ def run_night(
     settings : maturity, budgets, bounds
     policy : whose id goes into the manifest; None takes the default
     about : notes about the data for the manifest, such as ``{"is_simulated": True}``
-    measure_lookalikes : from a model to `LookalikeReport.as_dict`; None skips the gate
+    measure_lookalikes : from a model and the entities that the merchant lacks to `LookalikeReport.as_dict`; None skips
+        the gate
     dry_run : nothing is written
     n_threads : threads; the artefact does not depend on it
     report_step : called with what is being done

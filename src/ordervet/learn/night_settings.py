@@ -79,6 +79,8 @@ class Learning(_Part):
     train_days: WholeDays = 365  # mature orders of so many days are learned from
     #: the newest mature days, on which challenger and champion are measured and nothing is learned
     holdout_days: WholeDays = 7
+    #: more days are held out until they hold so many malicious orders, or a third of all there are
+    holdout_malicious: Annotated[int, Ge(0)] = 40
     #: rows of the training matrix; beyond it, orders that nobody judged are sampled and weighted
     max_rows: Rows = 1_000_000
     reference_days: WholeDays = 28  # the newest days, mature or not, that drift is measured against
@@ -97,14 +99,15 @@ class GateBounds(_Part):
     #: of the paired bootstrap: the gain's lower bound is its percentile 100 × (1 − confidence_level)
     confidence_level: Annotated[float, Gt(0.5), Le(0.999), Field(serialization_alias="sureness")] = 0.95
     n_draws: Annotated[int, Ge(50), Le(10_000)] = 200  # of the bootstrap
-    #: ap_margin, money_margin: the lower bound of the gain must be above
-    ap_margin: float = 0.0
-    money_margin: float = 0.0
+    ap_margin: float = 0.0  # the lower bound of the gain in average precision must be above
+    money_margin: float = 0.0  # the gain in money, as measured, must be at least
     #: the lower bound of the average precision must be above so many times that of a random ranking
     chance_times: Annotated[float, Ge(0)] = 1.0
     #: the lower bound of what the history adds to the order's own columns, in average precision or in AUC, must be
     #: above
     history_margin: float = 0.0
+    #: a model whose average precision is surely so many times that of a random ranking need not gain by the history
+    surely_skilled_times: Annotated[float, Ge(1)] = 5.0
     max_champion_days: Days = 14.0  # a champion older than this is replaced by a challenger that is not worse
     max_loss: Share = 0.0  # "not worse" is a gain, as measured, of at least minus this
     #: policy_recall: how much less of the malice the policy may catch by the new probabilities
@@ -131,6 +134,8 @@ class GateBounds(_Part):
     max_us_per_order: Annotated[float, Gt(0)] = 200.0  # scoring time on this machine
     #: population stability index of a feature between the reference days and the newest days
     drift: Annotated[float, Gt(0)] = 2.0
+    #: population stability index of the score, above which drifted features count
+    score_drift: Annotated[float, Ge(0)] = 0.25
     #: constant_share, varied_share: a feature is constant when one value has at least the first share of the newest
     #: days, and had less than the second of the days before
     constant_share: Share = 0.999

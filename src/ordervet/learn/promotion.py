@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from ordervet.learn.trial import Parts, Trial
     from ordervet.policy import Policy
 
-    Lookalikes = Callable[[Model], dict[str, Any]]
+    Lookalikes = Callable[[Model, frozenset[str]], dict[str, Any]]
 
 _N_FLOW_DAYS = 60
 #: Share of the alert rate's bound from which the champion is rescaled, so that the next day is still within it.
@@ -63,7 +63,8 @@ class Task:
     settings: NightSettings  # maturity, budgets, bounds
     policy: Policy  # whose id goes into the manifest
     about: dict[str, Any]  # notes about the data for the manifest
-    measure_lookalikes: Lookalikes | None  # from a model to `LookalikeReport.as_dict`; None skips the gate
+    #: from a model and the entities that the merchant lacks to `LookalikeReport.as_dict`; None skips the gate
+    measure_lookalikes: Lookalikes | None
     n_threads: int  # threads; the artefact does not depend on it
     report_step: Callable[[str], None]  # called with what is being done
 
@@ -133,8 +134,7 @@ def _try_challenger(
         n_threads=n_threads, is_champion_old=_is_old(champion.model, task.as_of_us, settings),
     )  # fmt: skip
     task.report_step("measuring look-alikes")
-    ours = task.measure_lookalikes(model) if task.measure_lookalikes else None
-    theirs = _find_champions_lookalikes(champion.model, task.measure_lookalikes)
+    ours, theirs = _measure_lookalikes(task, model, champion.model, find_lacking(names, data.features[parts.reference]))
     verdicts = [*trial.gates, gates.check_lookalikes(*((each or {}).get("rows") for each in (ours, theirs)))]
     metrics = trial.metrics | _measure_kinds(challenger, data, parts)
     model = replace(model, metrics=drop_nan(metrics | {"gates": _describe_gates(verdicts), "lookalikes": ours}))
@@ -289,6 +289,7 @@ def _fit(task: Task, slices: HistorySlices, data: TrainingData, parts: Parts, na
         is_malicious=is_malicious,
         weight=plan.weight[rows],
         buyer=data.buyer[rows],
+        is_judged=plan.verdict[rows] >= 0,
     )
     fitted = fit_challenger(
         known, settings.fit, n_folds=settings.learning.n_folds, n_threads=n_threads, report_step=task.report_step
@@ -307,6 +308,7 @@ def _fit(task: Task, slices: HistorySlices, data: TrainingData, parts: Parts, na
         "seed": settings.fit.seed,
         "settings": settings.fit.model_dump(mode="json"),
         "blend": asdict(fitted.blend) | {"starter_id": starter.model_id},
+        "judged_share": fitted.judged_share,
         "versions": {each: importlib.metadata.version(each) for each in ("ordervet", "lightgbm", "numpy")},
     }
     task.report_step("fitting the model of kinds")
@@ -375,12 +377,23 @@ def _is_old(champion: Model, as_of_us: int, settings: NightSettings) -> bool:
     return as_of_us - made_us > settings.gates.max_champion_days * DAY_US
 
 
-def _find_champions_lookalikes(champion: Model, measure: Lookalikes | None) -> dict[str, Any] | None:
-    """Take them from its manifest, or measure them."""
+def find_lacking(names: tuple[str, ...], features: NDArray[np.float32]) -> frozenset[str]:
+    """Find the entities of which no order tells anything: all their features are empty."""
+    known = {name.split("__")[0] for at, name in enumerate(names) if not np.isnan(features[:, at]).all()}
+    return frozenset(name.split("__")[0] for name in names) - known
+
+
+def _measure_lookalikes(
+    task: Task, model: Model, champion: Model, lacking: frozenset[str]
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Measure the look-alikes of both models on orders that lack what the merchant's own lack."""
+    measure = task.measure_lookalikes
     if measure is None:
-        return None
+        return None, None
+    told = {"lacking": sorted(lacking)}
     known = champion.metrics.get("lookalikes")
-    return known if isinstance(known, dict) else measure(champion)
+    is_same = isinstance(known, dict) and known.get("lacking") == told["lacking"]
+    return measure(model, lacking) | told, known if is_same else measure(champion, lacking) | told
 
 
 def _measure_kinds(challenger: Contender, data: TrainingData, parts: Parts) -> dict[str, Any]:

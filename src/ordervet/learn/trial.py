@@ -91,7 +91,7 @@ class Trial:
 def split_parts(data: TrainingData, *, as_of_us: int, settings: NightSettings) -> Parts:
     """Split the kept orders by what they are for."""
     learning, plan = settings.learning, data.plan
-    holdout_us = as_of_us - int((settings.maturity.order_days + learning.holdout_days) * DAY_US)
+    holdout_us = _find_holdout(data, as_of_us=as_of_us, settings=settings)
     fresh_us = as_of_us - settings.gates.check_days * DAY_US
     is_mature, is_newest = plan.weight > 0, data.seen_at >= fresh_us
     # NOTE: whole days before the cut-off, so that a day is never cut in two.
@@ -111,6 +111,19 @@ def split_parts(data: TrainingData, *, as_of_us: int, settings: NightSettings) -
         fresh=np.flatnonzero(plan.is_reference & is_newest),
         verdicts=np.flatnonzero(is_judged),
     )
+
+
+def _find_holdout(data: TrainingData, *, as_of_us: int, settings: NightSettings) -> int:
+    """Find from when on mature orders are held out, UTC microseconds.
+
+    These are the newest `holdout_days`, and more where they hold fewer than `holdout_malicious` malicious orders: at
+    most those with a third of all malicious orders, so that enough is left to learn from.
+    """
+    learning, plan = settings.learning, data.plan
+    latest_us = as_of_us - int((settings.maturity.order_days + learning.holdout_days) * DAY_US)
+    malicious = np.sort(data.seen_at[(plan.weight > 0) & (plan.label == MALICIOUS)])
+    n_wanted = min(learning.holdout_malicious, len(malicious) // 3)
+    return latest_us if n_wanted == 0 else min(latest_us, int(malicious[-n_wanted]))
 
 
 def hold_trial(
@@ -143,20 +156,27 @@ def hold_trial(
     # NOTE: the challenger's features are the first columns.
     drift = _measure_drift(data, parts, challenger.model.spec.names)
     us_per_order = _time_scoring(challenger, data, parts.holdout)
+    pace = _find_pace(data, parts.holdout, holdout, settings)
+    judged_share = challenger.model.origin["judged_share"]
     verdicts = [
-        *(
-            gates.check_gain(
-                name, gains[name], margin=margin, is_champion_old=is_champion_old, max_loss=bounds.max_loss
-            )
-            for name, margin in (("ap_gain", bounds.ap_margin), ("money_gain", bounds.money_margin))
+        gates.check_gain(
+            "ap_gain", gains["ap_gain"], margin=bounds.ap_margin, is_champion_old=is_champion_old,
+            max_loss=bounds.max_loss, pace=pace,
         ),
+        gates.check_no_loss("money_gain", gains["money_gain"], bounds.money_margin),
         *gates.check_policy(
-            _flag(policy, p, holdout), _flag(policy, champion_p, holdout), champion_raw, holdout,
+            flag_orders(policy, p, holdout.amount_minor), flag_orders(policy, champion_p, holdout.amount_minor),
+            champion_raw, holdout,
             max_recall_loss=bounds.policy_recall_loss, alerts_times=bounds.policy_alerts_times,
+            judged_share=judged_share,
         ),
-        *gates.check_skill(raw, own_raw, holdout, bounds, seed=settings.seed),
+        *gates.check_skill(
+            raw, own_raw, holdout, bounds, seed=settings.seed,
+            beats_champion=gains["ap_gain"]["low"] > max(bounds.ap_margin, 0.0),
+        ),
         *gates.check_calibration(
-            p, holdout.is_malicious, holdout.weight, error=bounds.calibration_error, bias=bounds.calibration_bias
+            p * judged_share, holdout.is_malicious, holdout.weight, champion_p=champion_p * judged_share,
+            error=bounds.calibration_error, bias=bounds.calibration_bias,
         ),
         *_check_false_positives(challenger, raw, data, parts.holdout, names, settings),
         _check_alert_rate(challenger, data, parts, settings, n_threads),
@@ -168,18 +188,19 @@ def hold_trial(
             [name for name in challenger.model.spec.names if name not in known_names],
             psi=bounds.drift, constant_share=bounds.constant_share,
             varied_share=bounds.varied_share, expected=bounds.expected,
+            score_psi=max(_measure_score_psi(each, data, parts, n_threads) for each in (challenger, champion)),
+            score_drift=bounds.score_drift,
         ),
         _check_verdicts(champion, data, parts.verdicts, settings, n_threads),
         _check_duplicates(data, bounds.duplicates, bounds.check_days),
     ]  # fmt: skip
     rate = _find_money_rate(holdout, bounds)
-    scores = [challenger.predict(data, rows, n_threads) for rows in (_before(parts), parts.fresh)]
     return Trial(
         metrics=measure_holdout(raw, p, holdout, money_rate=rate) | {"gains": gains},
         champion_metrics=measure_holdout(champion_raw, champion_p, holdout, money_rate=rate),
         gates=verdicts,
         drift=sorted(drift, key=lambda each: (-each.psi, each.name)),
-        score_psi=measure_psi(*scores),
+        score_psi=_measure_score_psi(challenger, data, parts, n_threads),
         channel_psi=measure_category_psi(data.channel[_before(parts)], data.channel[parts.fresh]),
         us_per_order=us_per_order,
     )
@@ -260,10 +281,10 @@ def _take_holdout(data: TrainingData, rows: NDArray[np.int64]) -> Holdout:
     )
 
 
-def _flag(policy: Policy, p: NDArray[np.float64], holdout: Holdout) -> NDArray[np.bool_]:
-    """Return which orders the policy would not pass, by their probability alone, however many the desk can look at."""
+def flag_orders(policy: Policy, p: NDArray[np.float64], amount_minor: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which orders a policy would not pass, by their probability alone, however many the desk can look at."""
     bands = policy.model_copy(update={"capacity": None})
-    flags: NDArray[np.bool_] = decide(bands, p, amount_minor=holdout.amount_minor).actions != _PASS
+    flags: NDArray[np.bool_] = decide(bands, p, amount_minor=amount_minor).actions != _PASS
     return flags
 
 
@@ -297,6 +318,18 @@ def _find_money_rate(holdout: Holdout, bounds: GateBounds) -> float:
 def _before(parts: Parts) -> NDArray[np.int64]:
     """Return the quiet reference orders from before the newest days."""
     return np.setdiff1d(parts.reference, parts.fresh)
+
+
+def _measure_score_psi(contender: Contender, data: TrainingData, parts: Parts, n_threads: int) -> float:
+    return measure_psi(*(contender.predict(data, rows, n_threads) for rows in (_before(parts), parts.fresh)))
+
+
+def _find_pace(data: TrainingData, rows: NDArray[np.int64], holdout: Holdout, settings: NightSettings) -> gates.Pace:
+    """Find how fast malicious orders with mature labels come, from those of the holdout."""
+    first_us, last_us = int(data.seen_at[rows].min()), int(data.seen_at[rows].max())
+    as_of_us = last_us + int(settings.maturity.order_days * DAY_US)
+    n_malicious = int(holdout.weight[holdout.is_malicious].sum())
+    return gates.Pace(as_of_us, n_malicious, max((last_us - first_us) / DAY_US, 1.0))
 
 
 def _measure_drift(data: TrainingData, parts: Parts, names: tuple[str, ...]) -> list[FeatureDrift]:

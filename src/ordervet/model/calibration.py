@@ -22,8 +22,8 @@ SCORE_PER_TENTH = 250.0
 MAX_RISK_SCORE = 1000.0
 _KNOTS_PER_TENTH = 20
 
-#: Of the logistic fit: steps, the longest of them, when it is close enough, and a ridge that keeps it finite.
-_MOST_STEPS, _LONGEST_STEP, _CLOSE, _RIDGE = 100, 2.0, 1e-10, 1e-6
+#: Of the logistic fit: steps, when it is close enough, and a ridge that keeps it finite.
+_MOST_STEPS, _CLOSE, _RIDGE = 100, 1e-10, 1e-6
 _MOST_LOG_ODDS, _N_LOGISTIC_KNOTS = 30.0, 65
 
 
@@ -114,13 +114,20 @@ def fit_calibration(
 
 
 def fit_log_odds(
-    raw: NDArray[np.float64], is_malicious: NDArray[np.bool_], weight: NDArray[np.int64] | None = None
+    raw: NDArray[np.float64],
+    is_malicious: NDArray[np.bool_],
+    weight: NDArray[np.int64] | None = None,
+    *,
+    judged_share: float = 1.0,
 ) -> tuple[float, float]:
     """Fit a logistic curve of the label on the raw score, by Newton's method.
 
     Parameters
     ----------
     raw, is_malicious, weight : as for `fit_calibration`
+    judged_share : of the malicious orders, those that are known as such. Each of them stands for 1 / judged_share, all
+        but itself among the orders that count as innocent: its target is that number, and the probabilities add up to
+        all malice
 
     Returns
     -------
@@ -134,7 +141,7 @@ def fit_log_odds(
     n_orders = np.ones(len(raw)) if weight is None else weight.astype(np.float64)
     n_malicious = float(n_orders[is_malicious].sum())
     n_innocent = float(n_orders.sum()) - n_malicious
-    target = np.where(is_malicious, (n_malicious + 1) / (n_malicious + 2), 1 / (n_innocent + 2))
+    target = np.where(is_malicious, (n_malicious + 1) / (n_malicious + 2) / judged_share, 1 / (n_innocent + 2))
     centre, spread = float(np.mean(raw)), float(np.std(raw))
     if spread == 0:
         return float(np.log((n_malicious + 1) / (n_innocent + 1))), 0.0
@@ -144,22 +151,38 @@ def fit_log_odds(
         p = 1 / (1 + np.exp(-np.clip(a + b * x, -_MOST_LOG_ODDS, _MOST_LOG_ODDS)))
         gap, curve = n_orders * (p - target), n_orders * p * (1 - p)
         # NOT: matrix products. BLAS adds in an order that depends on the threads it may use.
-        g0, g1 = float(gap.sum()), float((gap * x).sum()) + _RIDGE * b
+        g0, g1 = float(gap.sum()) + _RIDGE * a, float((gap * x).sum()) + _RIDGE * b
         h00, h01, h11 = float(curve.sum()) + _RIDGE, float((curve * x).sum()), float((curve * x * x).sum()) + _RIDGE
         determinant = h00 * h11 - h01 * h01
         step_a, step_b = (h11 * g0 - h01 * g1) / determinant, (h00 * g1 - h01 * g0) / determinant
-        shrink = min(1.0, _LONGEST_STEP / max(abs(step_a), abs(step_b), 1e-12))
-        a, b = a - shrink * step_a, b - shrink * step_b
         if max(abs(step_a), abs(step_b)) < _CLOSE:
             break
+        shrink, loss = 1.0, _measure_loss(a, b, x, target, n_orders)
+        # NOTE: the loss is convex, and Newton's step may still be too long where it is nearly flat.
+        while shrink > _CLOSE and _measure_loss(a - shrink * step_a, b - shrink * step_b, x, target, n_orders) > loss:
+            shrink /= 2
+        a, b = a - shrink * step_a, b - shrink * step_b
     return a - b * centre / spread, b / spread
 
 
+def _measure_loss(
+    a: float, b: float, x: NDArray[np.float64], target: NDArray[np.float64], n_orders: NDArray[np.float64]
+) -> float:
+    """Return the logistic loss, its ridge with it; a target may be above 1."""
+    log_odds = a + b * x
+    loss = float((n_orders * (np.logaddexp(0.0, log_odds) - target * log_odds)).sum())
+    return loss + _RIDGE / 2 * (a * a + b * b)
+
+
 def fit_logistic_calibration(
-    raw: NDArray[np.float64], is_malicious: NDArray[np.bool_], weight: NDArray[np.int64] | None = None
+    raw: NDArray[np.float64],
+    is_malicious: NDArray[np.bool_],
+    weight: NDArray[np.int64] | None = None,
+    *,
+    judged_share: float = 1.0,
 ) -> Curve:
     """Fit a logistic calibration, for orders too few for `fit_calibration`'s steps; a falling curve is flattened."""
-    intercept, slope = fit_log_odds(raw, is_malicious, weight)
+    intercept, slope = fit_log_odds(raw, is_malicious, weight, judged_share=judged_share)
     x = np.linspace(float(raw.min()), float(raw.max()), _N_LOGISTIC_KNOTS) if slope > 0 else np.zeros(1)
     x = np.unique(x)
     y = 1 / (1 + np.exp(-np.clip(intercept + max(slope, 0.0) * x, -_MOST_LOG_ODDS, _MOST_LOG_ODDS)))

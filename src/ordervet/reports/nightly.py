@@ -91,8 +91,11 @@ def describe_outcome(record: dict[str, Any], lang: Lang) -> str:
     if record["is_starter"]:
         champion = words["starter"].format(model=champion)
     failed = [words["gate_names"][gate["name"]] for gate in record["gates"] if not gate["passed"]]
+    open_gates = [gate for gate in record["gates"] if not gate.get("is_decided", True)]
     if record["missing"]:
         which = "waiting"
+    elif open_gates and len(open_gates) == len(failed) and not record["serve_id"]:
+        which = "undecided"
     elif not record["passed"]:
         which = "rescaled" if record["serve_id"] and not record.get("superseded_by") else "refused"
     else:
@@ -103,6 +106,7 @@ def describe_outcome(record: dict[str, Any], lang: Lang) -> str:
         gates=join_words(failed, lang),
         live=record.get("superseded_by"),
         serves=record["serve_id"],
+        by=max((gate["values"]["by"] for gate in open_gates), default=""),
         missing=join_words(describe_missing(record, lang), lang),
     )
     return said

@@ -1,0 +1,95 @@
+"""The night on merchants that nothing here was made for: what serves beside the starter alone, world by world.
+
+    python benchmarks/foreign_worlds.py [--seeds 1 2 3] [--orders 20000] [--every 10] [--json worlds.json]
+
+Seeds 1 to 6 are for tuning, 101 to 112 are looked at once, at the end (`lab.foreign.HELD_OUT_SEEDS`). Every night is
+the real one; the orders of the seven days after it are measured against the simulation's truth.
+
+Numbers on simulated data prove behaviour, not accuracy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ordervet.entities import Key, key_events
+from ordervet.features import build_spec
+from ordervet.history import History
+from ordervet.lab.foreign import TUNING_SEEDS, build_foreign_world, draw_foreign_settings
+from ordervet.lab.nights import replay_nights, sum_up_nights
+from ordervet.learn.labels import DAY_US
+from ordervet.learn.night_settings import GateBounds, NightSettings
+
+if TYPE_CHECKING:
+    from ordervet.lab.foreign import ForeignWorld
+
+KEY = Key(bytes(range(16)))
+FIRST_NIGHT, DAYS_AFTER = 45, 7
+MEASURES = ("ap", "recall", "precision", "alert_rate")
+
+
+def run_world(world: ForeignWorld, *, every: int, settings: NightSettings) -> dict[str, Any]:
+    keyed = key_events(world.events, KEY)
+    ids = keyed.orders["id__order"].to_numpy().astype(np.uint64).tolist()
+    truth = dict(zip(ids, world.is_malicious.tolist(), strict=True))
+    seen_at = world.events.orders["seen_at"].cast("int64").to_numpy()
+    start_us = int(seen_at.min()) // DAY_US * DAY_US
+    last = world.settings.n_days - DAYS_AFTER
+    cut_offs = [start_us + day * DAY_US for day in range(FIRST_NIGHT, last + 1, every)]
+    with tempfile.TemporaryDirectory(prefix="ordervet-foreign-") as folder:
+        history = History.open(Path(folder) / "history", KEY, create=True)
+        history.ingest(world.events)
+        nights = replay_nights(history, cut_offs, build_spec(), settings=settings, days_after=DAYS_AFTER, truth=truth)
+    return {"nights": [each.as_dict() for each in nights], "summary": sum_up_nights(nights)}
+
+
+def print_world(seed: int, world: ForeignWorld, result: dict[str, Any], took_s: float) -> None:
+    told = world.settings
+    print(
+        f"world {seed}: {len(world.is_malicious):,} orders, {told.base_rate:.2%} malicious, "
+        f"{told.judged_share:.0%} judged, {'western, ' if told.is_western else ''}"
+        f"without {', '.join(sorted(told.lacking)) or 'nothing'} ({took_s:.0f} s)"
+    )
+    for night in result["nights"]:
+        ours, theirs = night["serving"], night["starter"]
+        figures = "  ".join(f"{name} {theirs[name]:.3f} -> {ours[name]:.3f}" for name in MEASURES)
+        why = ", ".join(night["refused_by"] or night["missing"])
+        print(
+            f"  {night['as_of'][:10]} {night['outcome']:9} own {night['own_share']:.2f}  {figures}  {why}", flush=True
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(TUNING_SEEDS))
+    parser.add_argument("--orders", type=int, default=20_000)
+    parser.add_argument("--every", type=int, default=10, help="days from one night to the next")
+    parser.add_argument(
+        "--lookalikes", type=int, default=0, help="simulated orders of each look-alike; 0 skips the gate"
+    )
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    settings = NightSettings(gates=GateBounds(lookalike_orders=options.lookalikes))
+    results = {}
+    for seed in options.seeds:
+        started = time.perf_counter()
+        world = build_foreign_world(draw_foreign_settings(seed, n_orders=options.orders))
+        results[seed] = run_world(world, every=options.every, settings=settings)
+        print_world(seed, world, results[seed], time.perf_counter() - started)
+        if options.json:
+            options.json.write_text(json.dumps(results, indent=1) + "\n")
+    nights = [night for each in results.values() for night in each["nights"] if not np.isnan(night["serving"]["ap"])]
+    gains = np.array([night["serving"]["ap"] - night["starter"]["ap"] for night in nights])
+    print(f"{len(nights)} nights: AP gain over the starter {gains.mean():+.4f} on average, {gains.min():+.4f} at worst")
+    print("Numbers on simulated data prove behaviour, not accuracy.")
+
+
+if __name__ == "__main__":
+    main()

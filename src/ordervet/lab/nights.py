@@ -1,0 +1,218 @@
+"""The nights as they would have been: a history cut off night by night, and what served on the days after each.
+
+Everything is the real night, run in a folder of its own; what serves after it is measured on the next days beside the
+starter alone. The truth is what the whole history knows of those days' orders in the end, or what a simulation says.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ordervet.history.slices import HistorySlices
+from ordervet.learn.labels import DAY_US, MALICIOUS, label_mature_orders
+from ordervet.learn.night import PROMOTED, run_night
+from ordervet.learn.ranking import Ranking
+from ordervet.learn.train import format_time
+from ordervet.learn.training_data import Plan, replay_training_data
+from ordervet.learn.trial import WATCHED, Contender, flag_orders
+from ordervet.model import find_serving_model, load_model, load_starter
+from ordervet.policy import load_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from ordervet.features import FeatureSpec
+    from ordervet.history import History
+    from ordervet.learn.night import Night
+    from ordervet.learn.night_settings import NightSettings
+    from ordervet.learn.training_data import TrainingData
+    from ordervet.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class DaysAfter:
+    """What one model did on the days after a night; NaN where there was nothing to measure."""
+
+    ap: float  # average precision
+    recall: float  # of the malicious orders, the share that the policy would not pass
+    precision: float  # of the orders that it would not pass, the share that is malicious
+    alert_rate: float  # share of the orders that it would not pass
+
+
+@dataclass(frozen=True, slots=True)
+class NightMeasured:
+    """One night, and the days after it."""
+
+    as_of: str  # the cut-off
+    outcome: str  # see `Night`
+    refused_by: tuple[str, ...]  # gates
+    missing: tuple[str, ...]  # what there was too little of
+    model_id: str  # what served afterwards
+    own_share: float  # of the merchant's own trees in it, 0 to 1
+    #: n_orders, n_malicious: of the days after whose truth is known
+    n_orders: int
+    n_malicious: int
+    serving: DaysAfter
+    starter: DaysAfter  # alone, as it is bundled
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+def replay_nights(
+    history: History,
+    cut_offs_us: Sequence[int],
+    spec: FeatureSpec,
+    *,
+    settings: NightSettings,
+    days_after: int = 7,
+    truth: dict[int, bool] | None = None,
+    policy: Policy | None = None,
+    n_threads: int = 1,
+    report_step: Callable[[str], None] = lambda _: None,
+) -> list[NightMeasured]:
+    """Run nights one after the other in a temporary folder of models, and measure what served after each.
+
+    Parameters
+    ----------
+    history : the whole history
+    cut_offs_us : cut-offs, ascending, UTC microseconds
+    spec : the features of the merchant's own trees
+    settings : of every night
+    days_after : days that are measured after each night
+    truth : keyed order id to whether it is malicious; None takes the labels that the whole history knows in the end
+    policy : whose bands flag orders; None takes the default
+    n_threads : threads; the result does not depend on it
+    report_step : called with what is being done
+    """
+    rules, span_us = policy or load_policy(), days_after * DAY_US
+    whole = HistorySlices.open(history, until_us=max(cut_offs_us) + span_us)
+    names = tuple(dict.fromkeys([*spec.names, *load_starter().spec.names, *WATCHED]))
+    with tempfile.TemporaryDirectory(prefix="ordervet-nights-") as folder:
+        root = Path(folder)
+        data = _replay_all(whole, spec, names, settings, root / "sorted", n_threads, report_step)
+        label = _find_truth(whole, settings, truth)
+        starter = Contender.of(load_starter(), names)
+        measured = []
+        for number, as_of_us in enumerate(cut_offs_us, 1):
+            report_step(f"night {number} of {len(cut_offs_us)}")
+            night = run_night(
+                HistorySlices.open(history, until_us=as_of_us), root / "models", spec, settings=settings, policy=rules,
+                n_threads=n_threads,
+            )  # fmt: skip
+            rows = np.flatnonzero((data.seen_at >= as_of_us) & (data.seen_at < as_of_us + span_us) & (label >= 0))
+            serving = Contender.of(load_model(find_serving_model(root / "models")), names)
+            pair = [_measure(each, data, rows, label[rows], rules, n_threads) for each in (serving, starter)]
+            measured.append(_describe(night, serving, label[rows], as_of_us, pair))
+    return measured
+
+
+def sum_up_nights(nights: Sequence[NightMeasured]) -> dict[str, Any]:
+    """Sum up nights: how often something was promoted, and how what served compares with the starter alone."""
+    measured = [each for each in nights if not np.isnan(each.serving.ap)]
+    gains = np.array([each.serving.ap - each.starter.ap for each in measured])
+    recalls = np.array([each.serving.recall - each.starter.recall for each in measured])
+    first = next((number for number, each in enumerate(nights, 1) if each.outcome == PROMOTED), None)
+    return {
+        "nights": len(nights),
+        "promoted": sum(each.outcome == PROMOTED for each in nights),
+        "first_promotion": first,
+        "mean_ap": _mean([each.serving.ap for each in measured]),
+        "mean_starter_ap": _mean([each.starter.ap for each in measured]),
+        "worst_ap_gain": float(gains.min()) if len(gains) else None,
+        "last_ap_gain": float(gains[-1]) if len(gains) else None,
+        "worst_recall_gain": float(recalls.min()) if len(recalls) else None,
+        "mean_recall": _mean([each.serving.recall for each in measured]),
+        "mean_starter_recall": _mean([each.starter.recall for each in measured]),
+        "mean_alert_rate": _mean([each.serving.alert_rate for each in measured]),
+        "mean_starter_alert_rate": _mean([each.starter.alert_rate for each in measured]),
+        "mean_precision": _mean([each.serving.precision for each in measured]),
+        "mean_starter_precision": _mean([each.starter.precision for each in measured]),
+    }
+
+
+def _replay_all(
+    whole: HistorySlices,
+    spec: FeatureSpec,
+    names: tuple[str, ...],
+    settings: NightSettings,
+    scratch: Path,
+    n_threads: int,
+    report_step: Callable[[str], None],
+) -> TrainingData:
+    """Replay the features of every order, as they would have been served."""
+    starter = load_starter().spec
+    both = type(spec)(
+        names=names,
+        entities=tuple(dict.fromkeys([*spec.entities, *starter.entities])),
+        numbers=spec.numbers,
+        time_zone=spec.time_zone,
+    )
+    n = len(whole.timeline.order_id)
+    nothing = np.zeros(n, np.int8)
+    plan = Plan(np.arange(n), nothing, nothing, np.zeros(n, np.int64), np.ones(n, np.int64), np.ones(n, bool))
+    return replay_training_data(
+        whole, both, plan, settings=settings, as_of_us=whole.until_us, scratch=scratch, n_threads=n_threads,
+        report_step=report_step,
+    )  # fmt: skip
+
+
+def _find_truth(whole: HistorySlices, settings: NightSettings, truth: dict[int, bool] | None) -> NDArray[np.int8]:
+    """Return each order's label in the end: 1, 0, or -1 where it is not known."""
+    if truth is not None:
+        return np.array([int(truth[each]) for each in whole.timeline.order_id.tolist()], np.int8)
+    return label_mature_orders(whole.timeline, as_of_us=whole.until_us, maturity=settings.maturity).label
+
+
+def _measure(
+    contender: Contender,
+    data: TrainingData,
+    rows: NDArray[np.int64],
+    label: NDArray[np.int8],
+    policy: Policy,
+    n_threads: int,
+) -> DaysAfter:
+    raw = contender.predict(data, rows, n_threads)
+    flags = flag_orders(policy, contender.model.calibration(raw), data.amount_minor[rows])
+    is_malicious = label == MALICIOUS
+    return DaysAfter(
+        ap=Ranking(raw, is_malicious).measure_ap(np.ones(len(rows))),
+        recall=_divide(int((flags & is_malicious).sum()), int(is_malicious.sum())),
+        precision=_divide(int((flags & is_malicious).sum()), int(flags.sum())),
+        alert_rate=_divide(int(flags.sum()), len(rows)),
+    )
+
+
+def _describe(
+    night: Night, serving: Contender, label: NDArray[np.int8], as_of_us: int, pair: list[DaysAfter]
+) -> NightMeasured:
+    blend = serving.model.origin.get("blend") or {"share": 0.0}
+    return NightMeasured(
+        as_of=format_time(as_of_us),
+        outcome=night.outcome,
+        refused_by=tuple(gate["name"] for gate in night.record["gates"] if not gate["passed"]),
+        missing=tuple(each["what"] for each in night.record["missing"]),
+        model_id=serving.model.model_id,
+        own_share=blend["share"],
+        n_orders=len(label),
+        n_malicious=int((label == MALICIOUS).sum()),
+        serving=pair[0],
+        starter=pair[1],
+    )
+
+
+def _divide(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")
+
+
+def _mean(values: list[float]) -> float | None:
+    known = [each for each in values if not np.isnan(each)]
+    return float(np.mean(known)) if known else None
