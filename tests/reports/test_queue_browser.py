@@ -222,3 +222,19 @@ def test_ten_thousand_orders_open_and_filter_within_a_second(tab: Tab, tmp_path:
     assert max(took) < WITHIN_MS
     assert count(tab) == "100 / 10,000 单"
     assert tab.run("document.querySelectorAll('.row').length") < 60
+
+
+def test_paper_has_every_order_and_all_that_a_card_folds_up(tab: Tab, tmp_path: Path) -> None:
+    show(tab, tmp_path, make_queue(12))
+    folded = "document.querySelectorAll('#card details:not([open])').length"
+    before = tab.run(folded)
+
+    tab.run("window.dispatchEvent(new Event('beforeprint'))")
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    seen = tab.run("[...document.querySelectorAll('#paper tbody tr')].filter(row => row.offsetHeight > 0).length")
+    hidden = tab.run("getComputedStyle(document.getElementById('list')).display")
+    tab.call("Emulation.setEmulatedMedia", media="screen")
+
+    assert before > 0
+    assert tab.run(folded) == 0
+    assert (seen, hidden) == (12, "none")

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 import xlsxwriter
 
 from ordervet.contract import describe_file, list_formats, read_counted_events, read_events
+from ordervet.contract.formats.plans import map_values
 from ordervet.errors import FileError, MappingError
 
 if TYPE_CHECKING:
@@ -332,3 +335,51 @@ def test_status_is_read_from_the_exports_of_other_platforms(name: str, statuses:
     events, _ = read_events([Path(__file__).parent / "exports" / name])
 
     assert events.orders["status"].to_pylist() == statuses
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        (
+            "amazon_orders",
+            "Pending|unpaid Unshipped|paid Shipped|shipped Shipped - Delivered to Buyer|received Cancelled|",
+        ),
+        ("ebay_orders", "Nov-12-25|shipped |"),
+        (
+            "jd_api_orders",
+            "NOT_PAY|unpaid WAIT_SELLER_STOCK_OUT|paid WAIT_GOODS_RECEIVE_CONFIRM|shipped FINISHED_L|received",
+        ),
+        ("jushuitan_orders", "待付款|unpaid 已客审待财审|paid 已发货|shipped 已完成|received 被合并| 取消|"),
+        ("kuaimai_orders", "待付款|unpaid 待打印|paid 已发货|shipped 已签收|received 挂起|"),
+        ("kuaishou_orders", "待付款|unpaid 待发货|paid 待收货|shipped 已签收|received"),
+        ("lazada_orders", "unpaid|unpaid ready_to_ship_pending|paid shipped|shipped delivered|received canceled|"),
+        ("magento_orders", "Pending Payment|unpaid processing|paid complete|shipped closed|"),
+        (
+            "shopee_orders",
+            "Unpaid|unpaid To ship|paid Shipping|shipped Order Received but still open|received Cancelled|",
+        ),
+        ("shopify_api_orders", "pending|unpaid paid|paid fulfilled|shipped voided|"),
+        ("shopify_graphql_orders", "PENDING|unpaid PAID|paid PARTIALLY_FULFILLED|shipped VOIDED|"),
+        ("tiktok_orders", "Unpaid|unpaid Awaiting shipment|paid In transit|shipped Completed|received Canceled|"),
+        ("wangdiantong_orders", "待尾款|unpaid 待客审|paid 已发货|shipped 已完成|received 异常单|"),
+        ("woocommerce_api_orders", "on-hold|unpaid processing|paid completed|shipped refunded|"),
+        ("xiaohongshu_orders", "待支付|unpaid 清关中|paid 待收货|shipped 已签收|received 已关闭|"),
+        ("youzan_orders", "待付款|unpaid 待成团|paid 已发货|shipped 交易完成|received 交易关闭|"),
+    ],
+)
+def test_a_status_says_how_far_an_order_has_come(name: str, texts: str) -> None:
+    fmt = next(each for each in list_formats() if each.name == name)
+    pairs = re.findall(r"(.*?)\|(\w*)(?: |$)", texts)
+
+    found = map_values(pa.array([text for text, _ in pairs]), fmt.fields["status"][0].values)
+
+    assert len(pairs) == texts.count("|")
+    assert found.to_pylist() == [status for _, status in pairs]
+
+
+@pytest.mark.parametrize("fmt", [each for each in list_formats() if each.kind == "orders"], ids=lambda fmt: fmt.name)
+def test_every_format_of_orders_says_how_far_they_have_come(fmt: Format) -> None:
+    (source,) = fmt.fields["status"]
+
+    assert set(source.values.values()) - {""} <= {"unpaid", "paid", "shipped", "received"}
+    assert list(source.values)[-1] == "*"

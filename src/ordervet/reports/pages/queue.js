@@ -225,6 +225,7 @@
   }
 
   function drawPaper() {
+    for (const group of document.querySelectorAll("#card details")) group.open = true;
     const titles = ["rank", "action", "order", "placed", "amount", "suspected", "reasons"];
     const lines = shown.slice(0, MAX_PRINTED).map((i) => make("tr", {},
       make("td", {}, String(i + 1)), make("td", { class: D.bands[D.band[i]].code }, word(D.actions[D.action[i]])),
