@@ -1,8 +1,9 @@
 """Prove and time canonical addresses: python benchmarks/bench_addresses.py.
 
 Makes 50,000 addresses in 300 cities and disguises each by one to three tricks; makes 200,000 pairs that differ in one
-thing; ranks the graded pairs beside the project, if they are there; and times the kernel against its definition on one
-core. Every bound is asserted, every figure printed. ``--quick`` takes a tenth; ``--no-bounds`` prints without asserting
+thing; makes 60,000 Western addresses of ten countries and writes each house in three ways; ranks the graded pairs
+beside the project, if they are there; and times the kernel against its definition on one core. ``--only PART`` runs one
+part. Every bound is asserted, every figure printed. ``--quick`` takes a tenth; ``--no-bounds`` prints without asserting
 the speed, for a machine that is busy.
 """
 
@@ -29,6 +30,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools")]
 from build_similarity_forests import is_fitting_half, read_pairs  # noqa: E402 -- likewise
 
 from entities.address.address_makers import DIFFERENCES, LOW_DANGER, TRICKS, disguise, make_pair, make_parts, write  # noqa: E402 -- found by the line above
+from entities.address.western_makers import COUNTRIES, make_house, write_house  # noqa: E402 -- likewise
 from ordervet.entities import Key, hash_text, key_addresses, parse_address, place_similarity  # noqa: E402 -- likewise
 from ordervet.entities.address.columns import DOOR, PLACE  # noqa: E402 -- likewise
 
@@ -43,12 +45,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the addresses and pairs")
     parser.add_argument("--no-bounds", action="store_true", help="print the speed without asserting it")
+    names = ("recall", "merges", "western", "graded", "speed")
+    parser.add_argument("--only", choices=names, action="append", help="run this part alone; may be repeated")
     options = parser.parse_args()
     share = 10 if options.quick else 1
-    measure_recall(50_000 // share)
-    measure_merges(200_000 // share)
-    measure_graded_pairs()
-    measure_speed(is_asserted=not options.no_bounds)
+    parts = {
+        "recall": lambda: measure_recall(50_000 // share),
+        "merges": lambda: measure_merges(200_000 // share),
+        "western": lambda: measure_western(60_000 // share),
+        "graded": measure_graded_pairs,
+        "speed": lambda: measure_speed(is_asserted=not options.no_bounds),
+    }
+    for name in options.only or names:
+        parts[name]()
 
 
 def measure_recall(n_addresses: int) -> None:
@@ -68,10 +77,13 @@ def measure_recall(n_addresses: int) -> None:
         door, building = share(is_same_door[rows]), share(is_same_place[rows])
         print(f"  with {trick:9} {rows.sum():7,}  same door {door}  same building {building}")
     is_low = np.array([those <= set(LOW_DANGER) for those in tricks])
+    is_kept = np.array(["suffix" not in those for those in tricks])
+    print(f"  without a made-up suffix {is_kept.sum():,}  same door {share(is_same_door[is_kept])}")
     print(f"  low-danger only {is_low.sum():6,}  same door {share(is_same_door[is_low])}")
     print(f"  all        {n_addresses:9,}                      same building {share(is_same_place)}")
     assert is_same_door[is_low].mean() >= 0.99
-    assert is_same_place.mean() >= 0.99
+    assert is_same_door[is_kept].mean() >= 0.98
+    assert is_same_place.mean() >= 0.995
 
 
 def measure_merges(n_pairs: int) -> None:
@@ -90,6 +102,26 @@ def measure_merges(n_pairs: int) -> None:
     assert merged.total() == 0, merged
 
 
+def measure_western(n_houses: int) -> None:
+    """Assert that no two houses are one place, and that a house written in three ways is nearly always one door."""
+    rng = random.Random(4)  # noqa: S311 -- nothing is secret here
+    houses = [make_house(rng, country) for _ in range(n_houses // len(COUNTRIES)) for country in COUNTRIES]
+    plain = key_addresses(pa.array([write_house(house, None) for house in houses]), KEY)
+    others = [key_addresses(pa.array([write_house(house, rng) for house in houses]), KEY) for _ in range(2)]
+    is_one = (plain.doors != 0) & np.all([plain.doors == other.doors for other in others], axis=0)
+    at_place: dict[int, set[object]] = {}
+    for place, house in zip(plain.places.tolist(), houses, strict=True):
+        at_place.setdefault(place, set()).add(replace(house, unit=""))
+    merged = sum(len(those) > 1 for those in at_place.values())
+    print(f"{len(houses):,} Western houses of {len(COUNTRIES)} countries: {merged} places hold two houses")
+    print(f"  one door in three ways {share(is_one)}")
+    for country in COUNTRIES:
+        print(f"    {country} {share(is_one[[house.country == country for house in houses]])}")
+    assert (plain.places != 0).all()
+    assert merged == 0
+    assert is_one.mean() >= 0.95
+
+
 def measure_graded_pairs() -> None:
     from sklearn.metrics import roc_auc_score
 
@@ -100,7 +132,8 @@ def measure_graded_pairs() -> None:
     grades = np.array([grade for _, _, grade in pairs])
     first, second = (key_addresses(pa.array(side), KEY) for side in list(zip(*pairs, strict=True))[:2])
     is_shared = (first.places != 0) & (first.places == second.places)
-    merged = is_shared[grades == 0].mean()
+    merged, found = is_shared[grades == 0].mean(), is_shared[grades == 2].mean()
+    print(f"graded pairs of one place: {found:.3%} of {np.sum(grades == 2):,} share a building key")
     print(f"{len(pairs):,} graded pairs: {merged:.3%} of {np.sum(grades == 0):,} unrelated share a building key")
     similarities = np.array([place_similarity(a, b) for a, b, _ in pairs])
     bigrams = np.array([share_bigrams(a, b) for a, b, _ in pairs])

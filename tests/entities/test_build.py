@@ -115,6 +115,27 @@ def test_phones_are_read_in_the_country_of_their_order() -> None:
     assert ids.tolist() == [hash_text(text, KEY, "phone") for text in expected]
 
 
+def test_a_phone_in_the_address_is_the_phone_where_no_other_is_given() -> None:
+    address = "江苏省扬州市广陵区样板路1号2栋301"
+    orders = pa.table(
+        {
+            "phone": [None, None, "13812345678", None, None, " "],
+            "address": [
+                *(f"样本甲，86-19900000001，{address}", f"{address} 19900000001转7839", f"{address}19900000001"),
+                *(address, None, f"{address} 电话19900000001"),
+            ],
+        }
+    )
+
+    entities = build_entities(orders, KEY)
+
+    expected = ["+8619900000001", "", "+8613812345678", "", "", "+8619900000001"]
+    assert entities.ids["phone"].tolist() == [hash_text(text, KEY, "phone") for text in expected]
+    assert entities.evidence["phone"].tolist() == [
+        Evidence.KNOWN, Evidence.UNUSABLE, Evidence.KNOWN, Evidence.ABSENT, Evidence.ABSENT, Evidence.KNOWN,
+    ]  # fmt: skip
+
+
 def test_entities_show_no_ids() -> None:
     entities = build_entities(pa.table({"buyer_id": ["ada"]}), KEY)
 

@@ -24,6 +24,7 @@ ANY_TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 CHOICES = {
     "address": [
         *("浙江省杭州市西湖区文三路 99 号 3 栋 502", "北京市海淀区***", "某大学 5 号宿舍楼 301", "*"),
+        *("样本甲，86-19900000001，江苏省扬州市广陵区样板路1号", "样板路1号 19900000001转7839", "样板路1号13800138000"),
         *("12 Birch Lane, Apt 4, Springfield, IL 62704, US", "Birkenstraße 3, Berlin, DE", "London", "12 Elm **"),
     ],
     "address_group": ["oaid-1", "0", "null"],

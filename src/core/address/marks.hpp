@@ -56,7 +56,13 @@ inline constexpr int COUNTRY = 0;
 inline constexpr std::int8_t UNKNOWN_PLACE = 0, HOUSEHOLD = 1, VILLAGE = 10;
 
 // The lists of words, each under a root of its own in the trie.
-enum WordList { SKIPPED_REGIONS, TRAPS, UNIT_WORDS, ENDINGS, SKIPPED_NAMES, PLACES, kLists };
+enum WordList {
+    SKIPPED_REGIONS, TRAPS, UNIT_WORDS, ENDINGS, SKIPPED_NAMES, PLACES, CAREFUL_TRAPS, GENERIC_ENDINGS, EXTENSIONS, kLists
+};
+
+// How surely a name is that of a region: divisions.NameKind.
+enum NameKind : int { FULL, SHORT, CAREFUL };
+inline constexpr int kNameKindBits = 2;
 
 // Folded characters of an address beyond this many are not read.
 inline constexpr int kMaxChars = 512;

@@ -9,6 +9,7 @@ namespace ordervet::address {
 namespace {
 
 constexpr int kMaxLetters = 2, kMaxMultiplied = 7, kRoomDigits = 3, kPostcodeDigits = 6, kPhoneDigits = 7;
+constexpr int kFewestOfCode = 3, kMostOfCode = 6;
 
 }  // namespace
 
@@ -21,13 +22,16 @@ int Reader::read_number(int at) {
     if (!read_group(at, last, group)) return -1;
     const Element& first = elements_[0];
     const bool is_postcode = group.unit == NO_UNIT && group.n == 1 && first.n_prefix + first.n_suffix == 0 &&
-                             first.n_digits == kPostcodeDigits;
-    if (is_postcode || first.n_digits >= kPhoneDigits) {
+                             first.n_source == kPostcodeDigits;
+    const bool is_phone = group.is_dialled || first.n_digits >= kPhoneDigits;
+    if (is_postcode || is_phone) {
+        if (is_phone) run_.stop -= ending_of_run(EXTENSIONS);
         close_run(false);
         last_ = NO_UNIT;
         is_after_road_ = false;
-        return group.end;
+        return is_phone && region_ == COUNTRY ? restart(group.end) : group.end;
     }
+    if (group.unit == NO_UNIT && drop_extension(group)) return group.end;
     if (group.unit == NO_UNIT && is_embedded(group, at)) {
         append_number(at, first.source_end);
         close_if_ended(first.source_end);
@@ -38,6 +42,27 @@ int Reader::read_number(int at) {
     ++n_groups_;
     is_after_road_ = false;
     return group.end;
+}
+
+// `_restart`: read the region behind a phone number as if the address began there.
+int Reader::restart(int at) {
+    drop_recipient();
+    while (at < n_ && (kind(at) == SPACE || kind(at) == HYPHEN || kind(at) == COMMA || kind(at) == BREAK)) ++at;
+    const Region region = read_region(at, COUNTRY, n_groups_ == 0 && n_names_ == 0);
+    if (region.end > at) region_ = region.division, rest_at_ = region.end;
+    return region.end;
+}
+
+// `_drop_extension`: drop 转7839, which belongs to a privacy number.
+bool Reader::drop_extension(const Group& group) {
+    const Element& first = elements_[0];
+    const bool is_code = group.n == 1 && first.n_digits > 0 && first.n_prefix + first.n_suffix == 0 &&
+                         kFewestOfCode <= first.n_source && first.n_source <= kMostOfCode;
+    const int length = is_code ? ending_of_run(EXTENSIONS) : 0;
+    if (length == 0) return false;
+    run_.stop -= length;
+    close_run(false);
+    return true;
 }
 
 // SPEED: most numbers are digits and a unit of one character, as in 502室 (bench_addresses.py).
@@ -67,7 +92,18 @@ bool Reader::read_group(int at, Unit last, Group& group) {
     while (kind(group.end) == HYPHEN || kind(group.end) == SPACE) {
         Element& element = elements_[std::size_t(group.n)];
         const int text_start = elements_[std::size_t(group.n - 1)].text.stop;
-        if (!read_element(group.end + 1, element, text_start) || element.n_digits >= kPhoneDigits) break;
+        if (!read_element(group.end + 1, element, text_start)) break;
+        const bool is_postcode = element.n_source == kPostcodeDigits && element.n_prefix + element.n_suffix == 0;
+        if (is_postcode && kind(group.end) == SPACE) break;
+        if (element.n_digits >= kPhoneDigits) {
+            // `_is_code`: 86-, 0571-
+            const Element& first = elements_[0];
+            const bool is_plain = first.is_arabic && first.n_prefix + first.n_suffix == 0;
+            const bool is_area = (first.n_source == 3 || first.n_source == 4) && point(at) == '0';
+            const bool is_china = first.text.size() == 2 && element_points_[0] == '8' && element_points_[1] == '6';
+            group.is_dialled = group.n == 1 && is_plain && kind(group.end) == HYPHEN && (is_area || is_china);
+            break;
+        }
         if (kind(group.end) == HYPHEN) group.is_dashed = true;
         else group.first_with_unit = group.n;
         group.end = element.source_end;

@@ -35,6 +35,7 @@ struct Slice {
 struct Name {
     Slice text;            // of `names`
     bool is_road;
+    bool is_place;         // it ends, or ended before what many names end with was left out, like a location
     int n_groups_before;   // groups of numbers before it
 };
 
@@ -63,6 +64,7 @@ struct Group {
     int word = -1;            // row of unit_words
     bool is_trapped = false;  // a unit word is there but belongs to a name: 三号路
     bool is_dashed = false;
+    bool is_dialled = false;  // the country or area code of a phone number that follows
 };
 
 // A division, and where its name ends.
@@ -110,12 +112,19 @@ private:
     Region read_region(int at, std::int32_t region, bool is_short_allowed) const;
     Region match_region(std::int32_t parent, int at, bool is_short_allowed) const;
     Region match_slot(std::int32_t parent, int at) const;
+    bool names_place(std::int32_t division, int at) const;
+    bool ends_name(int start, int stop, bool is_any) const;
+    bool is_undone(std::int32_t ending, int at) const;
     bool is_in_division(std::int32_t inner, std::int32_t outer) const;
     int longest_word(WordList list, int at) const;
 
     // scan.cpp
     void scan();
     void close_run(bool is_road);
+    bool is_skipped() const;
+    int ending_of_run(WordList list) const;
+    int end_of_aside(int at) const;
+    void drop_recipient();
     void close_if_ended(int next_at);
     void append_raw(int start, int stop);
     void append_number(int start, int stop);
@@ -123,6 +132,8 @@ private:
 
     // numbers.cpp
     int read_number(int at);
+    int restart(int at);
+    bool drop_extension(const Group& group);
     bool read_plain_number(int at, int& end);
     bool read_group(int at, Unit last, Group& group);
     bool read_element(int at, Element& element, int text_start);
@@ -144,7 +155,7 @@ private:
     bool has_seen(Unit unit) const { return units_seen_ >> unit & 1; }
     void sort_names();
     Regions choose_regions(bool has_road) const;
-    void write_names(int first, int stop);
+    void write_names(int first, int stop, bool are_notes = false);
     void write_numbers(Unit unit);
     void write_points(std::span<const Point> points);
     void write_byte(std::uint8_t byte) { out_[std::size_t(n_out_++)] = byte; }

@@ -3,6 +3,11 @@
 #include "address/reader.hpp"
 
 namespace ordervet::address {
+namespace {
+
+constexpr int kShortestCore = 2;
+
+}  // namespace
 
 // The longest word of a list that stands here, 0 for none.
 int Reader::longest_word(WordList list, int at) const {
@@ -46,10 +51,44 @@ Region Reader::match_region(std::int32_t parent, int at, bool is_short_allowed) 
         node = step.node;
         ++end;
         if (step.payload < 0) continue;
-        const bool is_short = step.payload & 1;
-        const bool is_named = is_short ? is_short_allowed && longest_word(TRAPS, end) == 0 : !(mark(end) & FULL_TRAP);
-        if (is_named) best = {step.payload >> 1, end};
+        const int kind = step.payload & ((1 << kNameKindBits) - 1);
+        const std::int32_t division = step.payload >> kNameKindBits;
+        const bool is_named = kind == FULL ? !(mark(end) & FULL_TRAP)
+                                           : is_short_allowed && longest_word(TRAPS, end) == 0 &&
+                                                 (kind == SHORT || names_place(division, end));
+        if (is_named) best = {division, end};
     }
+}
+
+// Whether what follows a district's short name still names a town, a road or a place by itself.
+bool Reader::names_place(std::int32_t division, int at) const {
+    if (longest_word(CAREFUL_TRAPS, at) > 0) return false;
+    if (match_region(division, at, false).end > at) return true;
+    int end = at;
+    while (kind(end) == NAME || kind(end) == NUMERAL) ++end;
+    if (end - at > kShortestCore && mark(end - 1) & ESTATE_ENDING) return true;
+    for (int stop = at + kShortestCore + 1; stop <= end; ++stop)
+        if (ends_name(at + kShortestCore, stop, true)) return true;
+    return false;
+}
+
+// Whether a road's or an estate's ending stands before `stop`, from `start` on: a road's alone, or any that the next
+// character does not undo.
+bool Reader::ends_name(int start, int stop, bool is_any) const {
+    if (!(mark(stop - 1) & NAME_END)) return false;
+    std::int32_t node = tables_.list(ENDINGS);
+    for (int at = stop; at > start;) {
+        const Step step = tables_.trie.follow(node, point(--at));
+        if (step.node < 0) return false;
+        node = step.node;
+        if (step.payload >= 0 && (is_any ? !is_undone(step.payload, stop) : step.payload & 1)) return true;
+    }
+    return false;
+}
+
+// Whether the character at a place undoes an ending before it.
+bool Reader::is_undone(std::int32_t ending, int at) const {
+    return mark(at) & UNDOES_END && tables_.trie.follow(tables_.exceptions[std::size_t(ending >> 1)], point(at)).node >= 0;
 }
 
 bool Reader::is_in_division(std::int32_t inner, std::int32_t outer) const {

@@ -1,6 +1,8 @@
 // The names of a folded address, and the way through it. Truth: entities/address/parser.py; each function here is named
 // after its method of `_Scan`.
 
+#include <algorithm>
+
 #include "address/reader.hpp"
 
 namespace ordervet::address {
@@ -9,7 +11,12 @@ namespace {
 constexpr std::array<Point, 10> kHanDigits{U'零', U'一', U'二', U'三', U'四', U'五', U'六', U'七', U'八', U'九'};
 constexpr Point kHanTen = U'十';
 constexpr Point kFirstHan = 0x3400, kAfterHan = 0xA000, kFirstRareHan = 0x20000, kAfterRareHan = 0x40000;
-constexpr int kLongestSkipped = 2;  // characters of SKIPPED_NAMES
+constexpr int kLongestSkipped = 4;  // characters of SKIPPED_NAMES
+constexpr int kLongestName = 4, kShortestName = 2;  // characters of a person's name, and of any
+constexpr int kFewestOfCode = 3, kMostOfCode = 6, kPrivacyDigits = 4;
+
+bool is_opening(Point point) { return point == '(' || point == '[' || point == '{' || point == '<'; }
+bool is_closing(Point point) { return point == ')' || point == ']' || point == '}' || point == '>'; }
 
 }  // namespace
 
@@ -48,10 +55,16 @@ void Reader::scan() {
     rest_at_ = first.end;
     for (int at = rest_at_; at < n_;) {
         const Class kind = this->kind(at);
-        if (kind == BREAK || kind == COMMA) {
+        if (kind == COMMA) {
             close_run(false);
-            if (kind == BREAK) last_ = NO_UNIT, is_after_road_ = false;
             ++at;
+            continue;
+        }
+        if (kind == BREAK) {
+            close_run(false);
+            const int end = end_of_aside(at);
+            if (end == at) last_ = NO_UNIT, is_after_road_ = false;
+            at = std::max(end, at + 1);
             continue;
         }
         if (kind == HYPHEN || kind == SPACE || kind == HASH) {
@@ -61,6 +74,7 @@ void Reader::scan() {
         if (run_.empty() && (kind == NAME || kind == NUMERAL)) {  // no region begins with a digit or a letter
             const Region region = read_region(at, region_, false);
             if (region.end > at) {
+                if (region_ == COUNTRY) drop_recipient();
                 region_ = region.division;
                 last_ = NO_UNIT;
                 is_after_road_ = false;
@@ -90,17 +104,64 @@ void Reader::scan() {
 
 void Reader::close_run(bool is_road) {
     if (run_.empty()) return;
-    Step step{run_.size() > kLongestSkipped ? -1 : tables_.list(SKIPPED_NAMES), -1};
-    for (int at = run_.start; at < run_.stop && step.node >= 0; ++at)
-        step = tables_.trie.follow(step.node, name_points_[std::size_t(at)]);
-    if (step.payload >= 0) {
+    const bool is_place = name_marks_[std::size_t(run_.stop - 1)] & ESTATE_ENDING;
+    if (!is_road && !is_skipped())
+        if (const int ending = ending_of_run(GENERIC_ENDINGS); run_.size() - ending >= kShortestName) run_.stop -= ending;
+    if (is_skipped()) {
         run_.stop = run_.start;
     } else {
-        names_[std::size_t(n_names_++)] = {run_, is_road, n_groups_};
+        names_[std::size_t(n_names_++)] = {run_, is_road, is_place, n_groups_};
         run_.start = run_.stop;
     }
     last_ = NO_UNIT;
     is_after_road_ = is_road;
+}
+
+// Whether the run names nothing.
+bool Reader::is_skipped() const {
+    Step step{run_.size() > kLongestSkipped ? -1 : tables_.list(SKIPPED_NAMES), -1};
+    for (int at = run_.start; at < run_.stop && step.node >= 0; ++at)
+        step = tables_.trie.follow(step.node, name_points_[std::size_t(at)]);
+    return step.payload >= 0;
+}
+
+// The characters of the longest word of a list that the run ends with.
+int Reader::ending_of_run(WordList list) const {
+    int longest = 0;
+    std::int32_t node = tables_.list(list);
+    for (int at = run_.stop; at > run_.start;) {
+        const Step step = tables_.trie.follow(node, name_points_[std::size_t(--at)]);
+        if (step.node < 0) break;
+        node = step.node;
+        if (step.payload >= 0) longest = run_.stop - at;
+    }
+    return longest;
+}
+
+// Where brackets end that are no part of the address, a privacy code or a road behind the building; else where they begin.
+int Reader::end_of_aside(int at) const {
+    int close = at;
+    while (close < n_ && !is_closing(point(close))) ++close;
+    const int n = close - at - 1;
+    if (!is_opening(point(at)) || n == 0) return at;
+    bool is_number = true, has_number = false, has_road = false;
+    for (int i = at + 1; i < close; ++i) {
+        is_number &= kind(i) == DIGIT;
+        has_number |= kind(i) == DIGIT;
+    }
+    const bool is_before_room = last_ == NUMBER || last_ == LANE || last_ == BUILDING || last_ == STAIR || last_ == FLOOR;
+    if (is_number && point(at) == '[' && kFewestOfCode <= n && n <= kMostOfCode) return std::min(close + 1, n_);
+    if (is_number && n == kPrivacyDigits && !is_before_room) return std::min(close + 1, n_);
+    if (!has_seen(ROOM) && !(has_seen(BUILDING) && has_number)) return at;
+    for (int stop = at + 3; stop <= close; ++stop) has_road |= ends_name(at + 2, stop, false);
+    return has_road ? std::min(close + 1, n_) : at;
+}
+
+// Drop what stands before a phone or the region and can only be a person's name.
+void Reader::drop_recipient() {
+    if (n_groups_ > 0 || n_names_ != 1) return;
+    const Name& name = names_[0];
+    if (!name.is_road && name.text.size() <= kLongestName && !name.is_place) n_names_ = 0;
 }
 
 // `_append`, its second half: close the run if it ends a road or an estate, unless the next character undoes that.
@@ -112,9 +173,7 @@ void Reader::close_if_ended(int next_at) {
         node = step.node;
         --at;
         if (step.payload < 0 || at == run_.start) continue;
-        const std::int32_t exceptions = tables_.exceptions[std::size_t(step.payload >> 1)];
-        const bool is_undone = mark(next_at) & UNDOES_END && tables_.trie.follow(exceptions, point(next_at)).node >= 0;
-        if (!is_undone) {
+        if (!is_undone(step.payload, next_at)) {
             close_run(step.payload & 1);
             return;
         }

@@ -2,9 +2,10 @@
 //
 //   characters   code point -> page -> entry (marks.hpp); page -1: every character of the page stands for itself
 //   trie         words and names of divisions (trie.hpp); what a word means depends on its list:
-//                  a division's names   2 * division, + 1 if the name is short
+//                  a division's names   4 * division + kind of name
 //                  UNIT_WORDS           row of unit_words
-//                  ENDINGS              2 * ending, + 1 if it ends a road; words are read from their last character back
+//                  ENDINGS              2 * ending, + 1 if it ends a road; words are read from their last character
+//                                       back, as are GENERIC_ENDINGS and EXTENSIONS
 //                  PLACES               rank of the kind of place; the lowest wins
 //   divisions    a row per division: 0 is the country
 

@@ -10,8 +10,7 @@ namespace ordervet::address {
 
 bool Reader::is_note(const Name& name) const {
     if (region_ == COUNTRY || name.is_road || n_groups_ == 0 || name.n_groups_before != n_groups_) return false;
-    return name_marks_[std::size_t(name.text.start)] & NOTE_START ||
-           !(name_marks_[std::size_t(name.text.stop - 1)] & ESTATE_ENDING);
+    return name_marks_[std::size_t(name.text.start)] & NOTE_START || !name.is_place;
 }
 
 std::span<const Point> Reader::points_of(const Name& name) const {
@@ -56,15 +55,17 @@ void Reader::write_points(std::span<const Point> points) {
     }
 }
 
-// Write names in order, each once.
-void Reader::write_names(int first, int stop) {
+// Write names in order, each once; of notes not those to the courier.
+void Reader::write_names(int first, int stop, bool are_notes) {
+    std::span<const Point> before;
     for (int position = first; position < stop; ++position) {
-        const auto name = points_of(names_[std::size_t(order_[std::size_t(position)])]);
-        if (position > first) {
-            if (std::ranges::equal(name, points_of(names_[std::size_t(order_[std::size_t(position - 1)])]))) continue;
-            write_byte(',');
-        }
+        const Name& found = names_[std::size_t(order_[std::size_t(position)])];
+        const auto name = points_of(found);
+        const bool is_to_courier = name_marks_[std::size_t(found.text.start)] & NOTE_START && !found.is_place;
+        if ((are_notes && is_to_courier) || std::ranges::equal(name, before)) continue;
+        if (!before.empty()) write_byte(',');
         write_points(name);
+        before = name;
     }
 }
 
@@ -125,7 +126,7 @@ Written Reader::write() {
         if (unit == BUILDING) written.n_place = n_out_;
     }
     write_byte('|');
-    if (!has_seen(ROOM)) write_names(n_places_, n_names_);
+    if (!has_seen(ROOM)) write_names(n_places_, n_names_, true);
     const bool is_door = units_seen_ & ~(1u << SECTION);
     written.n_door = is_door ? n_out_ : 0;
     return written;

@@ -19,7 +19,7 @@ from ordervet.entities.identities import (
     canonical_recipient,
 )
 from ordervet.entities.ids import hash_texts
-from ordervet.entities.phones import canonical_phone, is_foreign
+from ordervet.entities.phones import IN_ADDRESS, canonical_phone, find_phone, is_foreign
 from ordervet.entities.plain import key_texts, key_texts_slowly
 from ordervet.errors import ContractError
 from ordervet.late_imports import pa, pc
@@ -113,9 +113,8 @@ def build_entities(orders: pa.Table, key: Key) -> Entities:
         keyed[name] = _key_canonical(orders, column, canonicalise, key, name)
     for name, column in [*PLAIN.items(), *_extras(orders.column_names).items()]:
         keyed[name] = _key_plain(orders, column, key, name)
-    keyed["phone"] = _prefer(
-        _key_plain(orders, "phone_group", key, "phone group"), _key_phones(orders, key, *keyed["phone"])
-    )
+    phones = _prefer(_key_plain(orders, "phone_group", key, "phone group"), _key_phones(orders, key, *keyed["phone"]))
+    keyed["phone"] = _find_phones(orders, key, *phones)
     ids = {name: those for name, (those, _) in keyed.items()}
     evidence = {name: those for name, (_, those) in keyed.items()}
     return Entities(ids, evidence, place_type, key.key_id)
@@ -152,9 +151,10 @@ def _key_phones(orders: pa.Table, key: Key, ids: NDArray[np.uint64], evidence: N
     """Key again the phones of orders that say they are from abroad: each country has numbers of its own."""
     if not {"phone", "country"} <= set(orders.column_names) or orders["country"].null_count == len(orders):
         return ids, evidence
-    countries = pc.unique(orders["country"]).drop_null()
+    written = orders["country"].cast(pa.large_string())
+    countries = pc.unique(written).drop_null()
     abroad = countries.filter(pa.array([is_foreign(country) for country in countries.to_pylist()], pa.bool_()))
-    rows = np.flatnonzero(pc.is_in(orders["country"], abroad))
+    rows = np.flatnonzero(pc.is_in(written, abroad))
     texts = (orders[name].take(pa.array(rows)).cast(pa.large_string()) for name in ("country", "phone"))
     joined = pc.binary_join_element_wise(*texts, pa.scalar(_SEPARATOR, pa.large_string()))
 
@@ -164,6 +164,19 @@ def _key_phones(orders: pa.Table, key: Key, ids: NDArray[np.uint64], evidence: N
 
     ids, evidence = ids.copy(), evidence.copy()
     ids[rows], evidence[rows] = key_texts_slowly(joined, canonicalise, key, "phone")
+    return ids, evidence
+
+
+def _find_phones(orders: pa.Table, key: Key, ids: NDArray[np.uint64], evidence: NDArray[np.int8]) -> Keyed:
+    """Read the phones of orders that give none of their own in their addresses."""
+    if "address" not in orders.column_names or not (evidence == Evidence.ABSENT).any():
+        return ids, evidence
+    lacking = np.flatnonzero(evidence == Evidence.ABSENT)
+    addresses = orders["address"].take(pa.array(lacking)).cast(pa.large_string())
+    may_have = np.asarray(pc.fill_null(pc.match_substring_regex(addresses, IN_ADDRESS), fill_value=False))
+    rows, addresses = lacking[may_have], addresses.filter(pa.array(may_have))
+    ids, evidence = ids.copy(), evidence.copy()
+    ids[rows], evidence[rows] = key_texts_slowly(addresses, find_phone, key, "phone")
     return ids, evidence
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -100,6 +100,7 @@ def is_masked(text: str) -> bool:
     return is_cipher(text) or any(pair == ("*", "*") for pair in pairwise(folded))
 
 
+@lru_cache(maxsize=65_536)
 def fold_char(char: str) -> str:
     """Fold one character.
 
@@ -118,6 +119,7 @@ def fold_char(char: str) -> str:
     return load_address_data()["folds"].get(char, char)
 
 
+@lru_cache(maxsize=65_536)
 def classify(char: str) -> CharClass:
     """Tell the class of a folded character.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple, TypedDict
 
@@ -52,7 +52,12 @@ def find_country(name: str | None) -> str:
     -------
     code of two letters; "" for any other text
     """
-    folded = "".join(part for char in name or "" for part in fold_char(char) if part.isalnum())
+    return _find_country(name) if name else ""
+
+
+@lru_cache(maxsize=65_536)
+def _find_country(name: str) -> str:
+    folded = "".join(part for char in name for part in fold_char(char) if part.isalnum())
     return _load_countries()["names"].get(folded, "")
 
 

@@ -11,8 +11,9 @@ from ordervet import _core
 from ordervet.entities.address.arrays import load_tables
 from ordervet.entities.address.columns import DOOR, PLACE, address_forms
 from ordervet.entities.build import CANONICAL, PLAIN
+from ordervet.entities.evidence import Evidence
 from ordervet.entities.identities import canonical_plain
-from ordervet.entities.phones import canonical_phone
+from ordervet.entities.phones import canonical_phone, find_phone
 from ordervet.entities.plain import form_of
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ _read_texts = itemgetter(
 )  # fmt: skip
 
 _UNDECIDED: Final = -1
+_PHONE: Final = _FORMS.index("phone")
+_ABSENT: Final = int(Evidence.ABSENT)
 
 
 class KeyedOrder:
@@ -108,6 +111,8 @@ class OrderKeyer:
         keyed = KeyedOrder(names, words, codes, place_type)
         if is_undecided:
             self._key_undecided(keyed, order, extras)
+        if codes[_PHONE] == _ABSENT and order.address is not None:
+            self._put(keyed, _PHONE, "phone", find_phone(order.address))
         return keyed
 
     def _build(self, extras: tuple[str, ...]) -> tuple[tuple[str, ...], _core.OrderKeyer]:
@@ -121,10 +126,12 @@ class OrderKeyer:
         for at, name in enumerate(keyed.names):
             if keyed.codes[at] != _UNDECIDED:
                 continue
-            namespace, form = _find_form(name, order, extras, *doors[:2])
-            keyed.words[at] = _core.hash_text(form.text.encode(), self._key.subkey(namespace))
-            keyed.codes[at] = int(form.evidence)
+            self._put(keyed, at, *_find_form(name, order, extras, *doors[:2]))
         keyed.place_type = int(doors[2])
+
+    def _put(self, keyed: KeyedOrder, at: int, namespace: str, form: Canonical) -> None:
+        keyed.words[at] = _core.hash_text(form.text.encode(), self._key.subkey(namespace))
+        keyed.codes[at] = int(form.evidence)
 
 
 def _find_form(

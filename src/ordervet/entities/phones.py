@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ordervet.entities.countries import Dialling
     from ordervet.entities.evidence import Canonical
 
-__all__ = ["canonical_phone", "is_foreign"]
+__all__ = ["IN_ADDRESS", "canonical_phone", "find_phone", "is_foreign"]
 
 _MOBILE: Final = re.compile(r"1[3-9]\d{9}")
 _LANDLINE: Final = re.compile(r"0(10|2\d|[3-9]\d\d)(\d{7,8})")
@@ -26,6 +26,10 @@ _CHINA_CODE: Final = re.compile(r"^\s*\(?(?:\+|00)?86[)(]?[-\s]*(?=\(?(?:1[3-9]|
 _BRACKETED: Final = re.compile(r"[(\[{<]\d{2,6}[)\]}>(]")
 _EXTENSION: Final = re.compile(r"(?:ext?n?|x|#|转|分机)[.:\s]*\d{1,6}\W*$")
 _REMARK: Final = re.compile(r"[(\[][^\d()\[\]]*[)\](]")
+IN_ADDRESS: Final = r"1[3-9]\d{9}"
+_IN_ADDRESS: Final = re.compile(
+    rf"(?<![\d*])(?:\+?86[- ]?)?({IN_ADDRESS})(?!\d)(\s*(?:转|分机|[-#\[(（【])\s*\d{{2,6}}(?!\d))?"
+)
 _FORMULA: Final = re.compile(r"^(?:=\s*\"|'|\"|tel:|p:)\s*|\"$")
 _TRUNK_IN_BRACKETS: Final = re.compile(r"\(0[()]")
 _SEPARATORS: Final = re.compile(r"[\s().\-/·_]+")
@@ -60,6 +64,27 @@ def canonical_phone(text: str | None, country: str | None = None) -> Canonical:
     if is_foreign(country) and (dialling := find_dialling(find_country(country))):
         return _canonical_abroad(folded, dialling)
     return _canonical_at_home(folded)
+
+
+def find_phone(address: str | None) -> Canonical:
+    """Find the mobile number that somebody wrote into an address.
+
+    Parameters
+    ----------
+    address : as somebody wrote it
+
+    Returns
+    -------
+    the number's form; absent where there is none; one with an extension or a privacy code is no key
+
+    References
+    ----------
+    docs/addresses.md A13.
+    """
+    found = _IN_ADDRESS.search(address or "")
+    if found is None:
+        return ABSENT
+    return UNUSABLE if found[2] else canonical_phone(found[1])
 
 
 def is_foreign(country: str | None) -> bool:

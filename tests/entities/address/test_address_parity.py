@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ordervet.entities import Evidence, Key, parse_address
 from ordervet.entities.address.arrays import build_tables, read_arrays
 from ordervet.entities.address.columns import canonical_texts, key_addresses
-from ordervet.entities.address.divisions import load_divisions
+from ordervet.entities.address.divisions import NameKind, load_divisions
 from ordervet.entities.address.region_slots import build_slots
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def test_regions_in_slots_are_read_as_their_list_has_them() -> None:
     ]  # fmt: skip
     found = [divisions.names[int(head) >> 32][name] for name, (head, _, _) in zip(names, held, strict=True)]
 
-    assert found == [(int(meta) >> 4, False) for meta in held[:, 2]]
+    assert found == [(int(meta) >> 4, NameKind.FULL) for meta in held[:, 2]]
     assert len(held) > 2_500
 
 

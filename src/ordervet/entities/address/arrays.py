@@ -16,9 +16,12 @@ from ordervet import _core
 from ordervet.entities.address.data import load_address_data
 from ordervet.entities.address.divisions import COUNTRY, TOWN, load_divisions
 from ordervet.entities.address.lexicon import (
+    CAREFUL_TRAP_WORDS,
     ESTATE_ENDINGS,
     ESTATE_WORDS,
+    EXTENSION_WORDS,
     FULL_TRAP,
+    GENERIC_ENDINGS,
     NOTE_STARTS,
     NUMERALS,
     PLACE_WORDS,
@@ -51,7 +54,7 @@ VALUES: Final = (*range(10), 10, 100, 1000, 20, 30)
 
 NUMBER_WORD: Final = "号"
 
-SKIPPED_REGION, TRAPS, UNIT_WORDS, ENDINGS, SKIPPED, PLACES, N_LISTS = range(7)
+SKIPPED_REGION, TRAPS, UNIT_WORDS, ENDINGS, SKIPPED, PLACES, CAREFUL_TRAPS, GENERICS, EXTENSIONS, N_LISTS = range(10)
 
 _PAGE: Final = 256
 _N_PAGES: Final = 0x110000 // _PAGE
@@ -139,15 +142,21 @@ def _build_edges(
 
 def _division_words(divisions: Divisions) -> Iterator[tuple[int, str, int]]:
     for parent, below in divisions.names.items():
-        for name, (number, is_short) in below.items():
-            yield parent, name, 2 * number + is_short
+        for name, (number, kind) in below.items():
+            yield parent, name, 4 * number + kind
 
 
 def _lexicon_words(first: int) -> Iterator[tuple[int, str, int]]:
     """List every word of the lexicon with the root of its list and its meaning there."""
-    plain = ((SKIPPED_REGION, SKIPPED_REGION_WORDS), (TRAPS, TRAP_WORDS), (SKIPPED, SKIPPED_NAMES))
+    plain = (
+        *((SKIPPED_REGION, SKIPPED_REGION_WORDS), (TRAPS, TRAP_WORDS), (SKIPPED, SKIPPED_NAMES)),
+        (CAREFUL_TRAPS, CAREFUL_TRAP_WORDS),
+    )
     for index, words in plain:
         yield from ((first + index, word, 0) for word in words)
+    # NOTE: what ends a name is looked up from its last character backwards.
+    for index, words in ((GENERICS, GENERIC_ENDINGS), (EXTENSIONS, EXTENSION_WORDS)):
+        yield from ((first + index, word[::-1], 0) for word in words)
     for number, (word, _) in enumerate(_units()):
         yield first + UNIT_WORDS, word, number
     for rank, words in enumerate(PLACE_WORDS.values()):

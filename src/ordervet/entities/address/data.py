@@ -17,13 +17,14 @@ class AddressData(TypedDict):
     """What the file holds.
 
     source: where it comes from; divisions: one per line, depth by tabs, then name, code and short name; renamed: old
-    province, city and county, then the new ones; folds: character → what it stands for; junk: ranges of code points
-    that only decorate.
+    province, city and county, then the new ones; former: likewise, of all that were renamed or merged since 1981;
+    folds: character → what it stands for; junk: ranges of code points that only decorate.
     """
 
     source: str
     divisions: list[str]
     renamed: list[list[str]]
+    former: list[list[str]]
     folds: dict[str, str]
     junk: list[list[int]]
 

@@ -10,9 +10,12 @@ from enum import IntEnum
 from typing import Final
 
 __all__ = [
+    "CAREFUL_TRAP_WORDS",
     "ESTATE_ENDINGS",
     "ESTATE_WORDS",
+    "EXTENSION_WORDS",
     "FULL_TRAP",
+    "GENERIC_ENDINGS",
     "NOTE_STARTS",
     "NUMERALS",
     "PLACE_WORDS",
@@ -142,8 +145,35 @@ ESTATE_ENDINGS: Final = "区园苑城府馆村厦场寓庄屯湾庭居邸郡墅�
 NOTE_STARTS: Final = "放请送勿麻联电谢"
 """A name after the last number that begins so is a note to the courier."""
 
-SKIPPED_NAMES: Final = ("附", "内", "院内", "院", "楼", "门", "旁", "新", "老")
-"""What is left between two numbers and names nothing."""
+SKIPPED_NAMES: Final = (
+    *("附", "内", "院内", "院", "楼", "门", "旁", "新", "老"),
+    *("收货人", "收件人", "姓名", "地址", "收货地址", "详细地址", "收件地址", "所在地区"),
+    *(
+        "小区",
+        "社区",
+        "生活区",
+        "住宅区",
+        "学生公寓",
+        "学生宿舍",
+        "无",
+        "暂无",
+        "自提",
+        "同上",
+        "无地址",
+        "上门自提",
+        "到店自提",
+    ),
+)
+"""What is left between two numbers, or stands alone, and names nothing."""
+
+GENERIC_ENDINGS: Final = ("小区", "社区", "生活区", "住宅区", "学生公寓", "学生宿舍", "电话", "手机")
+"""Ends of names that are as often left out as written: 阳光(小区); and what announces a phone behind a person."""
+
+EXTENSION_WORDS: Final = (
+    *("转", "分机", "转分机", "分机号"),
+    *("电话", "手机", "手机号", "手机号码", "联系电话", "联系手机", "联系方式", "电话号码"),
+)
+"""Before a number: it is dialled, and belongs to the order or its recipient."""
 
 SKIPPED_REGION_WORDS: Final = ("中国", "市辖区", "省直辖县级行政区划", "省直辖行政区划", "办事处")
 
@@ -158,6 +188,9 @@ TRAP_WORDS: Final = (
     *("花园", "广场", "小区", "大厦", "大学", "饭店", "酒店", "公寓", "医院", "银行", "公馆", "商场", "公园"),
 )
 """A short region name (陕西, 南京) before one of these is part of a road's or an estate's name: 陕西南路, 南京大学."""
+
+CAREFUL_TRAP_WORDS: Final = tuple("湖山江河海塘溪桥门寺塔庙祠宫陵公")
+"""A district's short name before one of these is part of another name: 玄武湖, 余杭塘路."""
 
 PLACE_WORDS: Final = {
     PlaceType.PICK_UP: (

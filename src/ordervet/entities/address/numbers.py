@@ -23,6 +23,8 @@ _ROOM_DIGITS: Final = 3
 _PHONE_DIGITS: Final = 7
 _POSTCODE_DIGITS: Final = 6
 _NAMED_DIGITS: Final = 2
+_AREA_DIGITS: Final = (3, 4)
+_CHINA_CODE: Final = "86"
 _WORDS: Final = {word: unit for unit, words in UNITS.items() for word in words}
 _LONGEST_WORD: Final = max(map(len, _WORDS))
 _NAMED_UNITS: Final = ("巷",)
@@ -44,6 +46,11 @@ class Element(NamedTuple):
         """Whether it is made of letters alone."""
         return self.n_digits == 0
 
+    @property
+    def is_postcode(self) -> bool:
+        """Whether it is six digits alone, of any value."""
+        return self.text.isdigit() and self.n_source == _POSTCODE_DIGITS
+
 
 @dataclass(frozen=True, slots=True)
 class NumberGroup:
@@ -57,6 +64,7 @@ class NumberGroup:
     word : the unit's word
     end : where the text goes on
     is_trapped : a unit's word is there but belongs to a name (三号路)
+    is_dialled : it is the country or area code of a phone number that follows
     """
 
     elements: list[Element]
@@ -65,18 +73,18 @@ class NumberGroup:
     word: str
     end: int
     is_trapped: bool
+    is_dialled: bool
+
+    @property
+    def is_phone(self) -> bool:
+        """Whether it is a phone number, or the code before one."""
+        return self.is_dialled or self.elements[0].n_digits >= _PHONE_DIGITS
 
     @property
     def is_dropped(self) -> bool:
         """Whether it is a phone number or a postcode rather than part of the address."""
-        first = self.elements[0]
-        is_postcode = (
-            self.unit is None
-            and len(self.elements) == 1
-            and first.text.isdigit()
-            and first.n_digits == _POSTCODE_DIGITS
-        )
-        return is_postcode or first.n_digits >= _PHONE_DIGITS
+        is_postcode = self.unit is None and len(self.elements) == 1 and self.elements[0].is_postcode
+        return is_postcode or self.is_phone
 
 
 def read_group(folded: Folded, at: int, last: Unit | None) -> NumberGroup | None:
@@ -95,10 +103,13 @@ def read_group(folded: Folded, at: int, last: Unit | None) -> NumberGroup | None
     first = _read_element(folded, at)
     if first is None:
         return None
-    elements, joiners, end = [first], [], first.end
+    elements, joiners, end, is_dialled = [first], [], first.end, False
     while end < len(folded.chars) and folded.classes[end] in {CharClass.HYPHEN, CharClass.SPACE}:
         element = _read_element(folded, end + 1)
-        if element is None or element.n_digits >= _PHONE_DIGITS:
+        is_postcode = element is not None and element.is_postcode and folded.classes[end] is CharClass.SPACE
+        if element is None or element.n_digits >= _PHONE_DIGITS or is_postcode:
+            is_phone = element is not None and not is_postcode
+            is_dialled = is_phone and len(elements) == 1 and _is_code(folded, first, folded.classes[end])
             break
         elements.append(element)
         joiners.append(folded.classes[end])
@@ -110,8 +121,15 @@ def read_group(folded: Folded, at: int, last: Unit | None) -> NumberGroup | None
         unit = Unit.FLOOR
     if unit is Unit.FLOOR and elements[-1].is_lettered:
         unit = Unit.BUILDING
-    group = NumberGroup(elements, joiners, unit, word, end + len(word), is_trapped)
+    group = NumberGroup(elements, joiners, unit, word, end + len(word), is_trapped, is_dialled)
     return group if _is_number(folded, group, last) else None
+
+
+def _is_code(folded: Folded, first: Element, joiner: CharClass) -> bool:
+    """Whether a number before a phone number is its country's or its area's code: 86-, 0571-."""
+    is_area = first.n_source in _AREA_DIGITS and folded.chars[first.end - first.n_source] == "0"
+    is_plain = first.text.isdigit() and first.is_arabic
+    return is_plain and joiner is CharClass.HYPHEN and (is_area or first.text == _CHINA_CODE)
 
 
 def name_number(chars: list[str]) -> str:

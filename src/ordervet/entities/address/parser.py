@@ -14,6 +14,8 @@ from ordervet.entities.address.divisions import CITY, COUNTRY, COUNTY, PROVINCE,
 from ordervet.entities.address.lexicon import (
     ESTATE_ENDINGS,
     ESTATE_WORDS,
+    EXTENSION_WORDS,
+    GENERIC_ENDINGS,
     NOTE_STARTS,
     PLACE_WORDS,
     ROAD_ENDINGS,
@@ -133,6 +135,7 @@ def _parse_western(text: str, rest: str, *, is_hidden: bool) -> Address:
 class _Name:
     text: str
     is_road: bool
+    is_place: bool
     n_groups_before: int
 
 
@@ -159,8 +162,10 @@ class _Scan:
             kind = self.folded.classes[at]
             if kind is CharClass.BREAK:
                 self._close_run()
-                self.last, self.is_after_road = None, False
-                at += 1
+                end = self._end_of_aside(at)
+                if end == at:
+                    self.last, self.is_after_road = None, False
+                at = max(end, at + 1)
             elif kind is CharClass.COMMA:
                 self._close_run()
                 at += 1
@@ -170,10 +175,26 @@ class _Scan:
                 at = self._read_word(at, kind)
         self._close_run()
 
+    def _end_of_aside(self, at: int) -> int:
+        """Find the end of brackets that are no part of the address: a privacy code, or a road behind the building."""
+        close = next((i for i in range(at, len(self.text)) if self.text[i] in _CLOSING), len(self.text))
+        kinds, inside = self.folded.classes[at + 1 : close], self.text[at + 1 : close]
+        if self.text[at] not in _OPENING or not inside:
+            return at
+        is_number = all(kind is CharClass.DIGIT for kind in kinds)
+        is_code = is_number and len(inside) in _CODE_DIGITS and self.text[at] == "["
+        is_code |= is_number and len(inside) == _PRIVACY_DIGITS and self.last not in _BEFORE_ROOM
+        has_number = CharClass.DIGIT in kinds
+        is_behind = bool(self.numbers[Unit.ROOM]) or (bool(self.numbers[Unit.BUILDING]) and has_number)
+        is_road = is_behind and any(ending in inside[1:] for ending in ROAD_ENDINGS)
+        return min(close + 1, len(self.text)) if is_code or is_road else at
+
     def _read_word(self, at: int, kind: CharClass) -> int:
         if not self.run:
             region, end = read_region(self.text, at, self.region, is_short_allowed=False)
             if end > at:
+                if self.region == COUNTRY:
+                    self._drop_recipient()
                 self.region, self.last, self.is_after_road = region, None, False
                 return end
         if kind is CharClass.NAME:
@@ -195,8 +216,12 @@ class _Scan:
 
     def _read_number(self, at: int, group: NumberGroup) -> int:
         if group.is_dropped:
+            if group.is_phone:
+                self._strip_extension()
             self._close_run()
             self.last, self.is_after_road = None, False
+            return self._restart(group.end) if group.is_phone and self.region == COUNTRY else group.end
+        if group.unit is None and self._drop_extension(group):
             return group.end
         if group.unit is None and self._is_embedded(group):
             end = group.elements[0].end
@@ -207,6 +232,38 @@ class _Scan:
         self.n_groups += 1
         self.is_after_road = False
         return group.end
+
+    def _restart(self, at: int) -> int:
+        """Read the region behind a phone number as if the address began there; the name before it is the recipient."""
+        self._drop_recipient()
+        while at < len(self.text) and self.folded.classes[at] in _SEPARATING:
+            at += 1
+        region, end = read_region(self.text, at, COUNTRY, is_short_allowed=self.n_groups == 0 and not self.names)
+        if end > at:
+            self.region, self.rest_at = region, end
+        return end
+
+    def _drop_recipient(self) -> None:
+        """Drop what stands before a phone or the region and can only be a person's name."""
+        if self.n_groups == 0 and len(self.names) == 1:
+            (name,) = self.names
+            if not name.is_road and len(name.text) <= _NAME_LENGTH and not name.is_place:
+                self.names.clear()
+
+    def _drop_extension(self, group: NumberGroup) -> bool:
+        """Drop 转7839, which belongs to a privacy number."""
+        first = group.elements[0]
+        is_code = len(group.elements) == 1 and first.text.isdigit() and first.n_source in _CODE_DIGITS
+        if not is_code or not self._strip_extension():
+            return False
+        self._close_run()
+        return True
+
+    def _strip_extension(self) -> bool:
+        """Take from the run what only announces a number: 转, 电话."""
+        word = next((word for word in _LONGEST_EXTENSIONS if self.run.endswith(word)), "")
+        self.run = self.run.removesuffix(word)
+        return bool(word)
 
     def _is_embedded(self, group: NumberGroup) -> bool:
         """Whether a bare number is part of a name: 第3中学, 1912街区, 三号路."""
@@ -234,8 +291,13 @@ class _Scan:
     def _close_run(self, *, is_road: bool = False) -> None:
         if not self.run:
             return
+        is_place = self.run[-1] in ESTATE_ENDINGS
+        if self.run not in SKIPPED_NAMES and not is_road:
+            ending = next((ending for ending in GENERIC_ENDINGS if self.run.endswith(ending)), "")
+            if len(self.run) - len(ending) >= _SHORTEST_NAME:
+                self.run = self.run.removesuffix(ending)
         if self.run not in SKIPPED_NAMES:
-            self.names.append(_Name(self.run, is_road, self.n_groups))
+            self.names.append(_Name(self.run, is_road, is_place, self.n_groups))
         self.run = ""
         self.last, self.is_after_road = None, is_road
 
@@ -306,13 +368,14 @@ class _Scan:
         is_last = (
             self.region != COUNTRY and self.n_groups > 0 and name.n_groups_before == self.n_groups and not name.is_road
         )
-        return is_last and (name.text[0] in NOTE_STARTS or name.text[-1] not in ESTATE_ENDINGS)
+        return is_last and (name.text[0] in NOTE_STARTS or not name.is_place)
 
     def door_text(self) -> str:
         names, notes = self.split_notes()
         if not names or not any(self.numbers[unit] for unit in _DOOR_UNITS):
             return ""
-        tail = "" if self.numbers[Unit.ROOM] else ",".join(sorted({note.text for note in notes}))
+        telling = {note.text for note in notes if note.text[0] not in NOTE_STARTS or note.is_place}
+        tail = "" if self.numbers[Unit.ROOM] else ",".join(sorted(telling))
         numbers = [",".join(_unique(self.numbers[unit])) for unit in Unit]
         return "|".join([self._region_text(names, is_place=False), _join(names), *numbers, tail])
 
@@ -349,6 +412,13 @@ class _Scan:
         return PlaceType.VILLAGE if is_village else PlaceType.UNKNOWN
 
 
+_OPENING, _CLOSING = "([{<", ")]}>"
+_CODE_DIGITS = range(3, 7)
+_PRIVACY_DIGITS = 4
+_BEFORE_ROOM = (Unit.NUMBER, Unit.LANE, Unit.BUILDING, Unit.STAIR, Unit.FLOOR)
+_SEPARATING = (CharClass.SPACE, CharClass.HYPHEN, CharClass.COMMA, CharClass.BREAK)
+_LONGEST_EXTENSIONS = sorted(EXTENSION_WORDS, key=len, reverse=True)
+_NAME_LENGTH, _SHORTEST_NAME = 4, 2
 _WORD_KINDS = {
     True: (CharClass.LETTER,),
     False: (CharClass.DIGIT, CharClass.NUMERAL),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ordervet.entities.address.divisions import CITY, COUNTRY, COUNTY
+from ordervet.entities.address.divisions import CITY, COUNTRY, COUNTY, NameKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,9 +62,11 @@ def _list_names(divisions: Divisions) -> Iterator[tuple[int, str, int]]:
     for parent, below in divisions.names.items():
         names = sorted(below)
         for name, following in zip(names, [*names[1:], ""], strict=True):
-            number, is_short = below[name]
+            number, kind = below[name]
             is_direct = divisions.all[number].parent == parent or parent == COUNTRY
-            is_plain = not is_short and is_direct and divisions.all[number].level <= (COUNTY if parent else CITY)
+            is_plain = (
+                kind is NameKind.FULL and is_direct and divisions.all[number].level <= (COUNTY if parent else CITY)
+            )
             is_held = 1 < len(name) <= MAX_LENGTH and max(name) < chr(1 << _BITS)
             if is_plain and is_held and not following.startswith(name):
                 yield parent, name, number

@@ -5,8 +5,16 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from ordervet.entities.address.divisions import COUNTRY, load_divisions
-from ordervet.entities.address.lexicon import FULL_TRAP, SKIPPED_REGION_WORDS, TRAP_WORDS
+from ordervet.entities.address.divisions import COUNTRY, NameKind, load_divisions
+from ordervet.entities.address.lexicon import (
+    CAREFUL_TRAP_WORDS,
+    ESTATE_ENDINGS,
+    ESTATE_WORDS,
+    FULL_TRAP,
+    ROAD_ENDINGS,
+    SKIPPED_REGION_WORDS,
+    TRAP_WORDS,
+)
 
 if TYPE_CHECKING:
     from ordervet.entities.address.divisions import Divisions
@@ -14,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["read_region"]
 
 _LONGEST_TRAP: Final = max(map(len, TRAP_WORDS))
+_SHORTEST_CORE: Final = 2
 
 
 def read_region(text: str, start: int, region: int, *, is_short_allowed: bool) -> tuple[int, int]:
@@ -55,17 +64,37 @@ def _match(divisions: Divisions, parent: int, text: str, at: int, *, is_short_al
     best, best_end = parent, at
     for length in _lengths(parent).get(text[at : at + 1], ()):
         end = at + length
-        number, is_short = names.get(text[at:end], (parent, False))
-        if number == parent:
+        number, kind = names.get(text[at:end], (parent, NameKind.FULL))
+        if number == parent or not (is_short_allowed or kind is NameKind.FULL):
             continue
-        is_trap = _is_trap(text, end) if is_short else text.startswith(FULL_TRAP, end)
-        if not is_trap and (is_short_allowed or not is_short):
+        is_full = kind is NameKind.FULL
+        is_trap = text.startswith(FULL_TRAP, end) if is_full else _is_trap(text, end, TRAP_WORDS)
+        if not is_trap and (kind is not NameKind.CAREFUL or _names_place(divisions, number, text, end)):
             best, best_end = number, end
     return best, best_end
 
 
-def _is_trap(text: str, at: int) -> bool:
-    return any(text[at : at + length] in TRAP_WORDS for length in range(1, _LONGEST_TRAP + 1))
+def _is_trap(text: str, at: int, words: tuple[str, ...]) -> bool:
+    return any(text[at : at + length] in words for length in range(1, _LONGEST_TRAP + 1))
+
+
+def _names_place(divisions: Divisions, number: int, text: str, at: int) -> bool:
+    """Say whether what follows a district's short name still names a town, a road or a place by itself."""
+    if _is_trap(text, at, CAREFUL_TRAP_WORDS):
+        return False
+    if _match(divisions, number, text, at, is_short_allowed=False)[1] > at:
+        return True
+    end = at
+    while end < len(text) and not text[end].isascii():
+        end += 1
+    if end - at > _SHORTEST_CORE and text[end - 1] in ESTATE_ENDINGS:
+        return True
+    return any(
+        text.startswith(ending, stop - len(ending)) and not (text[stop : stop + 1] and text[stop] in exceptions)
+        for endings in (ROAD_ENDINGS, ESTATE_WORDS)
+        for ending, exceptions in endings.items()
+        for stop in range(at + _SHORTEST_CORE + len(ending), end + 1)
+    )
 
 
 @cache

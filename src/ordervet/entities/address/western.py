@@ -12,7 +12,7 @@ keep their order, numbers theirs, so that it does not matter which come first. T
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ordervet.entities.address.lexicon import CharClass, PlaceType, Unit
@@ -62,6 +62,7 @@ _LETTERS: Final = re.compile(r"[^\d]{1,2}")
 _ORDINAL: Final = re.compile(r"(\d+)(?:st|nd|rd|th|er|eme)")
 _MARKED: Final = re.compile(r"([^\d]{2,})(\d.*)")
 _FLOOR: Final = re.compile(r"\d{1,3}(?:[a-z]|st|nd|rd|th)?")
+_DIGIT: Final = re.compile(r"\d")
 _INITIAL: Final = re.compile(r"(?<!\w)([^\W\d_])\.(?=[^\W\d_])")
 _UMLAUT: Final = re.compile(r"([aou])e")
 _REPEATED: Final = frozenset({"bis", "ter", "quater"})
@@ -77,7 +78,7 @@ class _Token(NamedTuple):
 
     @property
     def is_number(self) -> bool:
-        return any(char.isdigit() for char in self.text)
+        return _DIGIT.search(self.text) is not None
 
     @property
     def is_beside(self) -> bool:
@@ -190,10 +191,14 @@ def _split(text: str) -> list[_Token]:
 def _classify(text: str) -> Iterator[tuple[str, CharClass]]:
     """Fold and classify each character that is not decoration, as º, ª and the dots of P.O. are."""
     for raw in _INITIAL.sub(r"\1", text):
-        for char in "" if raw in "ºª" else fold_char(raw):
-            kind = CharClass.COMMA if raw == "\n" else classify(char)
-            if kind not in {CharClass.JUNK, CharClass.STAR}:
-                yield char, kind
+        yield from _classify_one(raw)
+
+
+@lru_cache(maxsize=4096)
+def _classify_one(raw: str) -> tuple[tuple[str, CharClass], ...]:
+    folded = "" if raw in "ºª" else fold_char(raw)
+    kinds = ((char, CharClass.COMMA if raw == "\n" else classify(char)) for char in folded)
+    return tuple((char, kind) for char, kind in kinds if kind not in {CharClass.JUNK, CharClass.STAR})
 
 
 def _split_marked(token: _Token) -> list[_Token]:
@@ -224,8 +229,14 @@ def _drop_persons(tokens: list[_Token]) -> list[_Token]:
 
 def _begins(tokens: list[_Token], at: int, choices: tuple[tuple[str, ...], ...]) -> int:
     """Count the tokens of the first of some phrases that stands here; 0 if none does."""
+    first = tokens[at].text
     return next(
-        (len(words) for words in choices if tuple(token.text for token in tokens[at : at + len(words)]) == words), 0
+        (
+            len(words)
+            for words in choices
+            if words[0] == first and tuple(token.text for token in tokens[at : at + len(words)]) == words
+        ),
+        0,
     )
 
 
@@ -460,6 +471,7 @@ def _is_value(token: _Token, unit: Unit, *, is_first: bool = False) -> bool:
 _SHORT: Final = frozenset(SHORT_FORMS) | frozenset(SHORT_FORMS.values())
 
 
+@lru_cache(maxsize=65_536)
 def shorten(word: str, *, has_umlauts: bool) -> str:
     """Shorten a word to the form that stands for it and its abbreviations.
 
