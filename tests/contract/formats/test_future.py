@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from ordervet.features import FeatureEngine, build_later_events, build_order_eve
 from ordervet.lab.simulate import SimulationSettings, simulate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ordervet.contract import Events, Format
 
 SPEC = build_spec()
@@ -107,6 +110,45 @@ def test_no_column_of_an_order_changes_when_all_of_its_final_states_do(path: Pat
         assert after.orders.drop_columns(AS_OF_NOW).equals(before.orders.drop_columns(AS_OF_NOW))
         outcomes.add(str(after.outcomes.to_pylist()))
     assert len(outcomes) > 1 or not described.states or described.format in STATES_WITHOUT_DATES
+
+
+@pytest.mark.parametrize("path", sorted(EXPORTS.glob("*.json")), ids=lambda path: path.name)
+def test_no_column_of_an_order_changes_when_all_of_the_final_states_of_a_document_do(
+    path: Path, tmp_path: Path
+) -> None:
+    described = describe_file(path)
+    if described.kind != "orders":
+        assert not described.taken.keys() - {"order_id", "shop_id"}
+        return
+    document = json.loads(path.read_text("utf-8"))
+    leaves = [(parent, name) for parent, name, place in walk(document) if place.endswith(tuple(described.states))]
+    values = [parent[name] for parent, name in leaves]
+    before, _, _ = read_counted_events([path], format=described.format)
+    outcomes = {str(before.outcomes.to_pylist())}
+    rng = random.Random(7)  # noqa: S311 - a test's dice
+
+    for number in range(8):
+        for parent, name in leaves:
+            parent[name] = rng.choice(["", *values])
+        other = tmp_path / f"{number}.json"
+        other.write_text(json.dumps(document), "utf-8")
+
+        after, _, _ = read_counted_events([other], format=described.format)
+
+        assert after.orders.drop_columns(AS_OF_NOW).equals(before.orders.drop_columns(AS_OF_NOW))
+        outcomes.add(str(after.outcomes.to_pylist()))
+    assert len(outcomes) > 1
+
+
+def walk(value: Any, place: str = "") -> Iterator[tuple[dict[str, Any], str, str]]:
+    """Walk over the plain values of a document: the object that holds each, its name, and the names down to it."""
+    for each in value if isinstance(value, list) else [value] if isinstance(value, dict) else []:
+        if isinstance(each, dict):
+            for name, inner in each.items():
+                if isinstance(inner, (dict, list)):
+                    yield from walk(inner, f"{place}.{name}")
+                else:
+                    yield each, name, f"{place}.{name}"
 
 
 def test_a_state_without_a_date_is_left_out_and_counted(tmp_path: Path) -> None:
