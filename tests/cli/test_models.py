@@ -237,3 +237,26 @@ def test_models_speak_the_language_asked_for(ordervet, two: tuple[Path, list[str
         assert word in said["zh"][at]
     assert "stricter 1" in said["en"][1]
     assert said["en"][3] == f"model {first} is live\n"
+
+
+def test_replayed_nights_say_what_served_and_why_beside_the_starter(ordervet, shop: Path) -> None:
+    nights = ("backtest", "--history", shop / "history", "--nights", 2, "--every", 6, "--simulated", "--threads", 1)
+    asked = (*nights, "--night-settings", write_settings(shop), "--report", shop / "nights.html")
+
+    told = ordervet(*asked, "--json")
+    printed = ordervet(*asked, "--lang", "zh")
+
+    assert told.code == 0, told.err
+    assert [each["outcome"] for each in told.json["nights"]] == ["promoted", "promoted"]
+    assert told.json["is_simulated"] is True
+    assert {"ap", "recall", "precision", "alert_rate"} == set(told.json["nights"][0]["starter"])
+    assert "已换" in printed.out
+    assert (shop / "nights.html").read_text().count("已换</td>") == 2
+
+
+@pytest.mark.parametrize("more", [(), ("--history", "history", "--truth", "truth.csv"), ("orders.csv",)])
+def test_replayed_nights_take_a_history_and_nothing_else(ordervet, more: tuple[str, ...]) -> None:
+    ended = ordervet("backtest", "--nights", 3, *more)
+
+    assert ended.code == 2
+    assert "--history" in ended.err

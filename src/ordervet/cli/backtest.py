@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -11,16 +11,29 @@ import typer
 from pyarrow import csv, parquet
 
 from ordervet.cli import options
-from ordervet.cli.intake import read_events_of, read_settings
+from ordervet.cli.intake import build_history_intake, read_events_of, read_settings
+from ordervet.cli.retrain import build_lookalikes, choose_cut_off
 from ordervet.cli.session import Session, read_time
-from ordervet.contract.files.outputs import write_text
-from ordervet.contract.files.pieces import AUTO
-from ordervet.errors import ContractError
+from ordervet.contract.files.outputs import drop_nan, write_text
+from ordervet.contract.files.pieces import AUTO, FILE_FAILURE_SCHEMA
+from ordervet.contract.values import DEFAULT_TIME_ZONE
+from ordervet.errors import ContractError, TrainingError
+from ordervet.history.slices import HistorySlices
 from ordervet.lab.backtest.report import build_report, check_truth
 from ordervet.lab.backtest.splits import run_backtest
+from ordervet.lab.nights import replay_nights, sum_up_nights
+from ordervet.learn.labels import DAY_US
+from ordervet.learn.night_settings import load_night_settings
 from ordervet.reports import SIMULATED, average_splits, build_backtest_table
 from ordervet.reports.backtest import build_evaluation_tables, describe_baselines
 from ordervet.reports.backtest_page import build_backtest_page
+from ordervet.reports.nights import build_nights_page, build_nights_table, describe_nights, describe_reasons
+
+if TYPE_CHECKING:
+    from ordervet.learn.night_settings import NightSettings
+
+#: Days that are measured after a replayed night.
+_DAYS_AFTER = 7
 
 
 def backtest(
@@ -46,6 +59,14 @@ def backtest(
         bool, typer.Option(help="Measure baselines too: points and rules, the best single count, no history.")
     ] = False,
     ablation: Annotated[bool, typer.Option(help="Refit without each family of features in turn; slow.")] = False,
+    nights: Annotated[
+        int | None,
+        typer.Option(min=1, help="Replay so many last nights of --history: what served, why not, beside the starter."),
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="With --nights: days from one night to the next.")] = 1,
+    night_settings: Annotated[
+        Path | None, typer.Option(help="With --nights: TOML file as for `ordervet retrain --settings`.")
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page with intervals, parts and plots.")] = None,
     simulated: options.Simulated = False,
     lang: options.LangOption = None,
@@ -56,8 +77,17 @@ def backtest(
 
     With a [backtest] part in the mapping its protocol is followed; otherwise the newest fifth is the test.
 
+    With --nights the retraining itself is replayed, night by night, on a history, and what served after each night is
+    measured on the seven days after it.
+
     Example: ordervet backtest transactions.parquet --mapping handbook.toml --report backtest.html
     """
+    if nights is not None:
+        _check_nights(files, history, truth)
+        session = Session(lang, json=json, threads=threads, leaves_room=True)
+        told = load_night_settings(night_settings)
+        _replay(session, history, mapping, told, nights, every, report, is_simulated=simulated)
+        return
     fit = read_settings(settings)
     known = _read_truth(truth) if truth else None
     session = Session(lang, json=json, threads=threads)
@@ -86,6 +116,60 @@ def backtest(
         if report is not None:
             session.print(session.text("written", path=report))
     session.end_with_rows_set_aside(intake.failures.num_rows)
+
+
+def _check_nights(files: list[Path] | None, history: Path | None, truth: Path | None) -> None:
+    if files or truth is not None or history is None:
+        raise typer.BadParameter("--nights takes --history, and neither files nor --truth")
+
+
+def _replay(
+    session: Session,
+    history: Path | None,
+    mapping: str | None,
+    settings: NightSettings,
+    n_nights: int,
+    every: int,
+    report: Path | None,
+    *,
+    is_simulated: bool,
+) -> None:
+    found, rules = session.load_mapping(mapping), session.load_policy(None)
+    with session.progress() as report_step:
+        report_step("reading the timeline")
+        store = session.open_history(history or Path())
+        last_us = choose_cut_off(None, found.source.time_zone if found else DEFAULT_TIME_ZONE)
+        slices = HistorySlices.open(store, until_us=last_us)
+        seen_at = slices.timeline.order_seen_at
+        intake = build_history_intake(slices.read_first(), FILE_FAILURE_SCHEMA.empty_table(), found)
+        newest_us = last_us - (last_us - int(seen_at.max())) // DAY_US * DAY_US
+        cut_offs = [newest_us - (_DAYS_AFTER + every * back) * DAY_US for back in reversed(range(n_nights))]
+        cut_offs = [each for each in cut_offs if each > seen_at.min()]
+        if not cut_offs:
+            raise TrainingError(
+                f"the history is shorter than the {_DAYS_AFTER} days that are measured after a night",
+                hint="ordervet ingest FILE... --history DIR brings in more",
+            )
+        measured = replay_nights(
+            store, cut_offs, intake.spec, settings=settings, days_after=_DAYS_AFTER, policy=rules,
+            measure_lookalikes=build_lookalikes(settings, rules, session.n_threads), n_threads=session.n_threads,
+            report_step=report_step,
+        )  # fmt: skip
+    nights = drop_nan([each.as_dict() for each in measured])
+    summary = sum_up_nights(measured)
+    if report is not None:
+        write_text(build_nights_page(nights, summary, is_simulated=is_simulated, lang=session.lang), report)
+    if session.json:
+        session.print_json({"summary": summary, "is_simulated": is_simulated, "nights": nights})
+        return
+    session.print(build_nights_table(nights, session.lang))
+    if why := describe_reasons(nights, session.lang):
+        session.print(why)
+    session.print(describe_nights(summary, session.lang))
+    if is_simulated:
+        session.print(SIMULATED, style="dim")
+    if report is not None:
+        session.print(session.text("written", path=report))
 
 
 def _print_backtest(session: Session, splits: list[dict[str, Any]], judged: dict[str, Any], top_k: int | None) -> None:

@@ -82,7 +82,7 @@ def retrain(
         told = told.model_copy(
             update={"gates": told.gates.model_copy(update={"expected": (*told.gates.expected, *accept)})}
         )
-    session = Session(lang, json=json, threads=threads)
+    session = Session(lang, json=json, threads=threads, leaves_room=True)
     found = session.load_mapping(mapping)
     rules = session.load_policy(policy)
     with session.progress() as report_step:

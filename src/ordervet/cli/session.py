@@ -37,12 +37,19 @@ class Session:
     lang : as on the command line; None takes the locale's
     json : print one JSON document instead of text
     threads : as on the command line; 0 takes every processor
+    leaves_room : 0 takes the processors that nothing else is using, and threads that wait for others sleep: a night
+        beside other work would spend most of its time waiting for a turn
     """
 
-    def __init__(self, lang: str | None = None, *, json: bool = False, threads: int = 0) -> None:
+    def __init__(
+        self, lang: str | None = None, *, json: bool = False, threads: int = 0, leaves_room: bool = False
+    ) -> None:
         self.lang: Lang = choose_lang(lang)
         self.json = json
-        self.n_threads = threads or _count_processors()
+        if leaves_room:
+            # NOTE: read when LightGBM is loaded, which is later.
+            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        self.n_threads = threads or (_count_free_processors() if leaves_room else _count_processors())
 
     @cached_property
     def key(self) -> Key:
@@ -198,6 +205,13 @@ def to_us(at: datetime) -> int:
 
     aware = at if at.tzinfo else at.replace(tzinfo=UTC)
     return (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _count_free_processors() -> int:
+    """Count the processors that the last minute's load leaves, at least one."""
+    n_all = _count_processors()
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return max(1, min(n_all, round(n_all - load)))
 
 
 def _count_processors() -> int:

@@ -47,7 +47,7 @@ def train(
     """
     fit = read_settings(settings) or FitSettings()
     origin = ({"about": about} if about else {}) | {"is_simulated": simulated}
-    session = Session(lang, json=json, threads=threads)
+    session = Session(lang, json=json, threads=threads, leaves_room=True)
     with session.progress() as report_step:
         report_step("reading")
         intake = read_events_of(session, files, history, mapping, format_name=format_, formats_dir=formats)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ordervet.history import History
     from ordervet.learn.night import Night
     from ordervet.learn.night_settings import NightSettings
+    from ordervet.learn.promotion import Lookalikes
     from ordervet.learn.training_data import TrainingData
     from ordervet.policy import Policy
 
@@ -76,6 +77,7 @@ def replay_nights(
     days_after: int = 7,
     truth: dict[int, bool] | None = None,
     policy: Policy | None = None,
+    measure_lookalikes: Lookalikes | None = None,
     n_threads: int = 1,
     report_step: Callable[[str], None] = lambda _: None,
 ) -> list[NightMeasured]:
@@ -90,6 +92,7 @@ def replay_nights(
     days_after : days that are measured after each night
     truth : keyed order id to whether it is malicious; None takes the labels that the whole history knows in the end
     policy : whose bands flag orders; None takes the default
+    measure_lookalikes : as for `run_night`
     n_threads : threads; the result does not depend on it
     report_step : called with what is being done
     """
@@ -106,7 +109,7 @@ def replay_nights(
             report_step(f"night {number} of {len(cut_offs_us)}")
             night = run_night(
                 HistorySlices.open(history, until_us=as_of_us), root / "models", spec, settings=settings, policy=rules,
-                n_threads=n_threads,
+                measure_lookalikes=measure_lookalikes, n_threads=n_threads,
             )  # fmt: skip
             rows = np.flatnonzero((data.seen_at >= as_of_us) & (data.seen_at < as_of_us + span_us) & (label >= 0))
             serving = Contender.of(load_model(find_serving_model(root / "models")), names)

@@ -1,0 +1,123 @@
+"""Nights as they would have been, as a table and as a page: what served after each, beside the starter alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from ordervet.reports.nightly import name_gate
+from ordervet.reports.page import build_page
+from ordervet.reports.plots import Line, draw_lines
+from ordervet.words import find_words, format_text, join_words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ordervet.words import Lang
+
+    Words = Mapping[str, Any]
+
+#: Columns of figures: the starter's and what served, in turn.
+_MEASURES = ("ap", "recall", "precision", "alert_rate")
+_SHORT = ("ap", "recall", "alert_rate")
+
+
+def build_nights_table(nights: list[dict[str, Any]], lang: Lang) -> Table:
+    """Build the table for the terminal: one row a night, the starter's figure before that of what served."""
+    words = find_words("nights", lang)
+    table = Table(box=None, pad_edge=False)
+    for name in ("night", "outcome", "own_share", *_SHORT):
+        table.add_column(words[name], justify="left" if name in {"night", "outcome"} else "right", no_wrap=True)
+    for night in nights:
+        pairs = [_pair(night, name) for name in _SHORT]
+        table.add_row(night["as_of"][:10], words["outcomes"][night["outcome"]], f"{night['own_share']:.2f}", *pairs)
+    return table
+
+
+def describe_reasons(nights: list[dict[str, Any]], lang: Lang) -> str:
+    """Say what kept nights from a promotion, and how many; empty where nothing did."""
+    counts = Counter(each for night in nights for each in _list_reasons(night, lang))
+    said = [f"{name} × {n}" for name, n in sorted(counts.items(), key=lambda each: (-each[1], each[0]))]
+    return f"{find_words('nights', lang)['why']}: {join_words(said, lang)}" if said else ""
+
+
+def describe_nights(summary: dict[str, Any], lang: Lang) -> str:
+    """Sum up the nights in a sentence or two."""
+    words = find_words("nights", lang)
+    if summary["mean_ap"] is None:
+        nothing: str = words["nothing_measured"].format(nights=summary["nights"])
+        return nothing
+    said: str = words["summary"].format(**{name: 0 if value is None else value for name, value in summary.items()})
+    return said
+
+
+def build_nights_page(nights: list[dict[str, Any]], summary: dict[str, Any], *, is_simulated: bool, lang: Lang) -> str:
+    """Write the nights as a page that needs nothing but itself.
+
+    Parameters
+    ----------
+    nights : of `NightMeasured.as_dict`, as plain values for JSON
+    summary : of `sum_up_nights`
+    is_simulated : whether the page says so
+    lang : language of the page
+    """
+    words = find_words("nights", lang)
+    values = {
+        "words": words,
+        "summary": describe_nights(summary, lang),
+        "simulated": format_text("notes.simulated", lang) if is_simulated else "",
+        "plot": _draw(nights, words),
+        "nights": {
+            "titles": _list_titles(words),
+            "rows": [_list_cells(night, words, lang) for night in nights],
+            "numbers": tuple(range(3, 10)),
+            "bad": (),
+        },
+    }
+    return build_page(
+        "nights.html",
+        lang=lang,
+        title=words["title"],
+        styles=("base.css", "backtest.css", "nightly.css"),
+        values=values,
+    )
+
+
+def _list_titles(words: Words) -> list[str]:
+    return [words[each] for each in ("night", "outcome", "own_share", "n_orders", "n_malicious", *_MEASURES, "why")]
+
+
+def _list_cells(night: dict[str, Any], words: Words, lang: Lang) -> list[str]:
+    pairs = [_pair(night, name) for name in _MEASURES]
+    return [
+        night["as_of"][:10],
+        words["outcomes"][night["outcome"]],
+        f"{night['own_share']:.2f}",
+        f"{night['n_orders']:,}",
+        f"{night['n_malicious']:,}",
+        *pairs,
+        join_words(_list_reasons(night, lang), lang),
+    ]
+
+
+def _list_reasons(night: dict[str, Any], lang: Lang) -> list[str]:
+    missing = find_words("nightly", lang)["missing_names"]
+    return [*(name_gate(name, lang) for name in night["refused_by"]), *(missing[name] for name in night["missing"])]
+
+
+def _pair(night: dict[str, Any], name: str) -> str:
+    form = "{:.3f}" if name == "ap" else "{:.1%}"
+    one, other = (night[which][name] for which in ("starter", "serving"))
+    return " → ".join("–" if value is None else form.format(value) for value in (one, other))
+
+
+def _draw(nights: list[dict[str, Any]], words: Words) -> Any:
+    known = [night for night in nights if night["serving"]["ap"] is not None]
+    if len(known) < 2:
+        return ""
+    x = [at / (len(known) - 1) for at in range(len(known))]
+    lines = [Line(words[which], x, [night[which]["ap"] for night in known]) for which in ("serving", "starter")]
+    ticks = [known[round(at * (len(known) - 1) / 4)]["as_of"][5:10] for at in range(5)]
+    return draw_lines(lines, x_title=words["night"], y_title=words["ap_of"], x_ticks=ticks, alt=words["ap_of"])
