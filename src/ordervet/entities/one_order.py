@@ -122,12 +122,14 @@ class OrderKeyer:
 
     def _key_undecided(self, keyed: KeyedOrder, order: Order, extras: dict[str, str]) -> None:
         """Key what the core leaves to the definitions."""
-        doors = address_forms((order.address or "").strip())
-        for at, name in enumerate(keyed.names):
-            if keyed.codes[at] != _UNDECIDED:
-                continue
-            self._put(keyed, at, *_find_form(name, order, extras, *doors[:2]))
-        keyed.place_type = int(doors[2])
+        undecided = [at for at, code in enumerate(keyed.codes) if code == _UNDECIDED]
+        # SPEED: an address takes far longer than all else, and the core has often read it (bench_live.py).
+        is_door_open = any(keyed.names[at] in {DOOR, PLACE} for at in undecided)
+        door, place, place_type = address_forms((order.address or "").strip() if is_door_open else "")
+        for at in undecided:
+            self._put(keyed, at, *_find_form(keyed.names[at], order, extras, door, place))
+        if is_door_open:
+            keyed.place_type = int(place_type)
 
     def _put(self, keyed: KeyedOrder, at: int, namespace: str, form: Canonical) -> None:
         keyed.words[at] = _core.hash_text(form.text.encode(), self._key.subkey(namespace))

@@ -127,6 +127,7 @@ class Pacer:
         self._n_slots, self._n_seen, self._n_handed = 0, 0, 0
         self._waiting, self._waiting_at_us = 0.0, 0
         self._lately, self._lately_at_us, self._came_from_us = 0.0, 0, 0
+        self._least_bin = int(_find_bins(np.array([capacity.min_p]))[0])
         is_guess = prior_p is None or capacity.rank_by == "value"
         prior = _guess_prior() if is_guess else np.asarray(prior_p, np.float64)
         np.add.at(self._counts, _find_bins(prior), _PRIOR_ORDERS / max(len(prior), 1))
@@ -202,8 +203,7 @@ class Pacer:
         """Return the share of remembered scores that a desk looks at, however idle it is."""
         if self._capacity.rank_by != "risk":
             return 1.0
-        at = int(_find_bins(np.array([self._capacity.min_p]))[0])
-        return float(self._counts[at:].sum() / self._counts.sum())
+        return float(self._counts[self._least_bin :].sum() / self._counts.sum())
 
     def record(self, at_us: int, ranks: npt.ArrayLike, n_handed: int) -> None:
         """Remember orders that were decided about.
