@@ -12,6 +12,7 @@ import pytest
 
 from chromium import BROWSER, open_browser
 from ordervet.policy import load_scripts
+from ordervet.reports.board import Board, Field, Section, build_board_page
 from ordervet.reports.queue_page import build_queue_page
 from ordervet.reports.scripts_page import build_scripts_page
 from queue_makers import make_hostile_queue, make_queue
@@ -52,6 +53,15 @@ def find_faults(tab: Tab, page: str, path: Path, *, width: int, media: str = "sc
 
 
 def build_page(name: str, lang: Lang) -> str:
+    if name == "board":
+        fields = tuple(
+            Field(f"f{at}", f"Amount held {at}", look) for at, look in enumerate(["text", *["money"] * 9, "wrapped"])
+        )
+        rows = (("general", *range(9), "a long note " * 9),) * 3
+        wide = Section("wide", "By kind", "Read from left to right.", fields, rows, marked=frozenset({1}))
+        return build_board_page(
+            Board("Review", ("a", "b"), ("simulated",), (wide, Section("few", "Few", lines=("a",))), lang=lang)
+        )
     if name == "scripts":
         return build_scripts_page(dict(islice(load_scripts().items(), 5)), lang=lang)
     return build_queue_page(make_hostile_queue() if name == "hostile" else make_queue(10), lang=lang)
@@ -66,6 +76,8 @@ def build_page(name: str, lang: Lang) -> str:
         ("queue", 1280, "print"),
         ("hostile", 390, "screen"),
         ("scripts", 800, "screen"),
+        ("board", 1280, "screen"),
+        ("board", 390, "screen"),
     ],
 )
 def test_axe_finds_nothing_serious(tab: Tab, tmp_path: Path, name: str, width: int, media: str, lang: Lang) -> None:
