@@ -22,6 +22,7 @@ from ordervet.contract import (
     validate_orders,
 )
 from ordervet.contract.failures import observe, shape_of
+from ordervet.contract.model import MAX_EXTRAS
 from ordervet.contract.one_order import read_order
 from ordervet.contract.tabular import column_of
 from ordervet.errors import ContractError
@@ -336,3 +337,14 @@ def test_unsigned_and_huge_numbers_are_ids_like_others() -> None:
 
     assert split_events("orders", rows)[0]["order_id"].to_pylist() == [str(2**63 + 1), "x"]
     assert split_events("orders", huge)[0]["order_id"].to_pylist() == [str(10**30)]
+
+
+def test_extras_of_an_order_are_bounded_alone_and_in_a_table() -> None:
+    plain = {"order_id": "a", "placed_at": "2025-11-11", "amount_minor": 1}
+    many = {f"c{n}": "x" for n in range(MAX_EXTRAS + 1)}
+    table = pa.table({name: [value] for name, value in (plain | {f"category__{n}": "x" for n in many}).items()})
+
+    assert len(read_order(plain | {"categories": dict(list(many.items())[:MAX_EXTRAS])}).categories) == MAX_EXTRAS
+    assert read_order(plain | {"categories": many, "numbers": {"weight": 1.0}}).categories == {}
+    with pytest.raises(ContractError, match="'category__…': 513 columns, expected at most 512"):
+        split_events("orders", table)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rule_engine
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ordervet.policy.rules import MAX_LENGTH, find_type, parse_expression
@@ -78,7 +78,12 @@ MISSING_ROWS = st.fixed_dictionaries(
 def test_expression_holds_for_one_order_as_for_a_batch_of_one(text: str, row: dict[str, Any]) -> None:
     numeric = {name: row[name] for name in ("amount_minor", "quantity") if row[name] is not None}
     columns = {name: np.array([value]) for name, value in numeric.items()}
-    expression = parse_expression(text.replace("*", "/") if row["quantity"] == 0.0 else text)
+    text = text.replace("*", "/") if row["quantity"] == 0.0 else text
+    try:
+        expression = parse_expression(text)
+    except ValueError as error:
+        assume("arithmetic error" not in str(error))  # a constant divided by one that is 0
+        raise
 
     holds = expression.holds(columns | {"channel": np.array([row["channel"], None], object)[:1]}, 1)
 
@@ -140,9 +145,10 @@ def test_expression_is_true_only_of_what_is_known(text: str, expected: list[bool
         ('channel in ["a", 1]', "different kinds"),
         ("amount_minor in []", "empty list"),
         ("amount_minor in [1, quantity]", "more than numbers and texts"),
-        ("amount_minor ** 9 > 1", "is not allowed in a condition: arithmetic pow"),
-        ("9 ** 9 ** 9 ** 9 > amount_minor", "an infinite number"),
-        ('channel =~ "(a+)+$"', "is not allowed in a condition: fuzzy"),
+        ("amount_minor ** 9 > 1", r"is not allowed in a condition: \*\*"),
+        ("9 ** 9 ** 9 ** 9 > amount_minor", r"is not allowed in a condition: \*\*"),
+        ("1e999999 > amount_minor", "an infinite number"),
+        ('channel =~ "(a+)+$"', "is not allowed in a condition: =~"),
         ("channel.length > 1", "is not allowed in a condition: getattribute"),
         ("$range(1000000000) == 1", "."),
         ("[x for x in $range(1000000000)] == [1]", "is not allowed in a condition: comprehension"),

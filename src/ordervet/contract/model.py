@@ -129,6 +129,18 @@ class MaliceKind(StrEnum):
     STOLEN_PAYMENT = "stolen_payment"
 
 
+MAX_EXTRAS = 512
+"""How many entities, numbers and categories of its own an order may have, of each. The longest row that a history
+stores of an order then stays under half a mebibyte."""
+
+
+def check_extras(extras: dict[str, Any]) -> dict[str, Any]:
+    """Check how many extras of one kind an order has."""
+    if len(extras) > MAX_EXTRAS:
+        raise PydanticCustomError("too_many", f"at most {MAX_EXTRAS} of a kind")
+    return extras
+
+
 def check_extra_name(name: str) -> str:
     """Check the name of an extra number: lower-case words joined by single underscores, at most 32 characters."""
     if len(name) > _MAX_EXTRA_NAME or not _EXTRA_NAME.match(name):
@@ -157,6 +169,7 @@ _Currency = Annotated[str, Reads("text", is_upper=True), StringConstraints(patte
 _Instant = Annotated[datetime, Reads("instant")]
 _Money = Annotated[int, Reads("integer"), Ge(0), Le(10**13)]
 _Number = Annotated[float, Reads("number")]
+_FewExtras = AfterValidator(check_extras)
 _YesNo = Annotated[bool, Reads("boolean")]
 ExtraName = Annotated[str, AfterValidator(check_extra_name)]
 EntityName = Annotated[str, AfterValidator(check_entity_name)]
@@ -265,9 +278,9 @@ class Order(Event):
     campaign: _Label | None = None
     is_insured: _YesNo | None = None
     status: Annotated[OrderStatus, Reads("text")] | None = None
-    entities: dict[EntityName, _Personal128] = Field(default_factory=dict)
-    numbers: dict[ExtraName, _Number] = Field(default_factory=dict)
-    categories: dict[EntityName, _Text128] = Field(default_factory=dict)
+    entities: Annotated[dict[EntityName, _Personal128], _FewExtras] = Field(default_factory=dict)
+    numbers: Annotated[dict[ExtraName, _Number], _FewExtras] = Field(default_factory=dict)
+    categories: Annotated[dict[EntityName, _Text128], _FewExtras] = Field(default_factory=dict)
 
 
 class Outcome(Event):

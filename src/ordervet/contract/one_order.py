@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pydantic_core import SchemaValidator, core_schema
 
 from ordervet.contract.fields import fields_of
-from ordervet.contract.model import Order, check_entity_name, check_extra_name
+from ordervet.contract.model import MAX_EXTRAS, Order, check_entity_name, check_extra_name
 from ordervet.contract.values import FIRST_INSTANT, LAST_INSTANT, TRIMMED, drop_halves, is_missing, parse_instant
 from ordervet.errors import ContractError
 
@@ -105,7 +105,8 @@ def _build_schema(field: ContractField) -> core_schema.CoreSchema:
     if field.is_extras:
         check = check_extra_name if field.kind == "number" else check_entity_name
         name = core_schema.no_info_after_validator_function(check, core_schema.str_schema(strict=True))
-        return core_schema.with_default_schema(core_schema.dict_schema(name, schema, strict=True), default_factory=dict)
+        extras = core_schema.dict_schema(name, schema, strict=True, max_length=MAX_EXTRAS)
+        return core_schema.with_default_schema(extras, default_factory=dict)
     if field.default_from:
         other = field.default_from
         return core_schema.with_default_schema(

@@ -7,6 +7,7 @@ that `fields.py` reads off the model.
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from ordervet import _core
 from ordervet.contract.columns import find_currencies, read_column, read_money, take_canonical, view_rows
 from ordervet.contract.failures import Fault, build_failures, failures_error, observe
 from ordervet.contract.instants import to_mask
-from ordervet.contract.model import check_entity_name, check_extra_name
+from ordervet.contract.model import MAX_EXTRAS, check_entity_name, check_extra_name
 from ordervet.contract.schemas import arrow_field, event_schema, extra_prefix, table_fields
 from ordervet.contract.tabular import to_arrow
 from ordervet.contract.values import DEFAULT_TIME_ZONE, load_zone
@@ -169,7 +170,13 @@ def check_columns(kind: EventKind, names: Sequence[str], *, where: str = "the ta
     misnamed = [
         f" - '{name}': {problem}" for name in names if name in known and (problem := _extra_problem(name, names))
     ]
-    problems = [*missing, *unknown, *misnamed]
+    n_extras = Counter(prefix for name in names if (prefix := extra_prefix(name)))
+    too_many = [
+        f" - '{prefix}…': {n:,} columns, expected at most {MAX_EXTRAS}"
+        for prefix, n in n_extras.items()
+        if n > MAX_EXTRAS
+    ]
+    problems = [*missing, *unknown, *misnamed, *too_many]
     if problems:
         columns = "column does" if len(problems) == 1 else "columns do"
         raise ContractError(

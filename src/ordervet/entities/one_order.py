@@ -80,6 +80,10 @@ class KeyedOrder:
         return dict(zip(self.names, self.codes, strict=True))
 
 
+#: So many sets of names of extras are keyed without being prepared again.
+_MAX_KEYERS = 64
+
+
 class OrderKeyer:
     """Keys orders one by one; used by one thread at a time.
 
@@ -105,7 +109,12 @@ class OrderKeyer:
         """
         extras = {**order.entities, **order.categories} if order.entities or order.categories else {}
         more = tuple(extras)
-        names, keyer = self._keyers.get(more) or self._keyers.setdefault(more, self._build(more))
+        found = self._keyers.get(more)
+        if found is None:
+            if len(self._keyers) == _MAX_KEYERS:  # of an order system whose extras have ever new names
+                self._keyers.clear()
+            found = self._keyers[more] = self._build(more)
+        names, keyer = found
         words = np.empty(len(names) + 3, np.uint64)
         codes, place_type, is_undecided = keyer.key(_read_texts(order.__dict__), tuple(extras.values()), words)
         keyed = KeyedOrder(names, words, codes, place_type)

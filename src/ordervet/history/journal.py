@@ -16,6 +16,7 @@ import contextlib
 import logging
 import os
 import re
+import shutil
 import sqlite3
 import zlib
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
@@ -29,11 +30,13 @@ from ordervet.history import delta
 from ordervet.history.admission import admit, names_of
 from ordervet.history.ingest import read_stored
 from ordervet.history.rows import read_ints, read_lines, sort_rows, views_of
-from ordervet.storage import leave_open_in_children, sync
+from ordervet.history.wal_repair import mend_log
+from ordervet.storage import leave_open_in_children, sync, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+    from typing import IO
 
     from numpy.typing import NDArray
 
@@ -50,8 +53,9 @@ _TABLE = (
     "(position INTEGER PRIMARY KEY, is_repeat INTEGER NOT NULL, lines BLOB NOT NULL, chain INTEGER NOT NULL)"
 )
 _INSERT = "INSERT INTO entry (is_repeat, lines, chain) VALUES (?, ?, ?)"
-_READ = "SELECT is_repeat, lines, chain FROM entry ORDER BY position"
-_READ_OLD = "SELECT is_repeat, lines, NULL FROM entry ORDER BY position"
+_ORDER_NAME = re.compile(rb'"order_id":"((?:[^"\\]|\\.){1,64})"')
+_PAGE_SIZE = 4096  # SQLite's own
+_MAX_GAP = 1_000  # positions without a readable entry, after which there are no more
 _WAL_HEADER, _FRAME_HEADER = 32, 24
 
 
@@ -66,6 +70,19 @@ class Entry(NamedTuple):
 
     is_repeat: bool
     lines: bytes
+
+
+class Found(NamedTuple):
+    """What a file of the journal holds.
+
+    Parameters
+    ----------
+    entries : in the order in which they were acknowledged, each as it was written
+    damaged : what is left of the others
+    """
+
+    entries: list[Entry]
+    damaged: list[bytes]
 
 
 class Journal:
@@ -159,10 +176,11 @@ def list_journals(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
 
 
-def read_journal(path: Path) -> list[Entry]:
-    """Read what a scorer left behind when it died, in the order it was acknowledged.
+def read_journal(path: Path) -> Found:
+    """Read what a scorer left behind when it died.
 
-    An entry that was being written at that moment had not been acknowledged; it is skipped with a warning.
+    An entry that was being written at that moment had not been acknowledged; it is skipped with a warning. Where the
+    disk has lost something, the file is kept beside as ``_damaged-NUMBER.sqlite``, and all else is read.
 
     Parameters
     ----------
@@ -171,43 +189,123 @@ def read_journal(path: Path) -> list[Entry]:
     Raises
     ------
     HistoryError
-        The file is damaged.
+        Nothing of the file can be read.
     """
+    _mend(path)
     size = _wal_of(path).stat().st_size if _wal_of(path).exists() else 0
     try:
         with contextlib.closing(_connect(path, "batch")) as connection:
             page = int(connection.execute("PRAGMA page_size").fetchone()[0])
             n_frames = max(int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]), 0)
             is_chained = "chain" in [name for _, name, *_ in connection.execute("PRAGMA table_info(entry)")]
-            found = connection.execute(_READ if is_chained else _READ_OLD).fetchall()
+            rows = _read_rows(connection, is_chained=is_chained)
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        raise _damaged(path, str(error)) from None
-    entries = _check_chain(path, found, is_chained=is_chained)
+        raise _unreadable(path, str(error)) from None
+    found = _check_chain(rows, is_chained=is_chained)
+    if found.damaged:
+        kept = _keep_damaged(path)
+        names = sorted({name for lines in found.damaged for name in _find_order_ids(lines)})
+        _log.error(
+            "the journal of the history %s has lost %d of %d entries to damage, about orders %s; the others are kept, "
+            "and the file is %s",
+            path.parent.name, len(found.damaged), len(rows), ", ".join(names) or "that cannot be read", kept.name,
+        )  # fmt: skip
     if size > _WAL_HEADER and size != _WAL_HEADER + n_frames * (_FRAME_HEADER + page):
         _log.warning(
             "the journal of the history %s ends in a torn entry; its %d whole entries are kept",
-            path.parent.name, len(entries),
+            path.parent.name, len(found.entries),
         )  # fmt: skip
-    return entries
+    return found
 
 
-def _check_chain(path: Path, found: list[tuple[Any, Any, Any]], *, is_chained: bool) -> list[Entry]:
-    """Return the entries, each as it was written; a journal from before there were chains is taken as it is."""
-    chain, entries = 0, []
-    for number, (is_repeat, lines, expected) in enumerate(found, start=1):
-        entry = Entry(bool(is_repeat), lines)
-        chain = _link(entry, chain) if isinstance(lines, bytes) else -1
-        if chain != expected and (is_chained or chain < 0):
-            raise _damaged(path, f"entry {number} of {len(found)} is not what was written")
-        entries.append(entry)
-    return entries
+def _read_rows(connection: sqlite3.Connection, *, is_chained: bool) -> list[tuple[int, Any, Any, Any]]:
+    """Read the entries with their positions; where a page is damaged, each alone."""
+    columns = "position, is_repeat, lines, " + ("chain" if is_chained else "NULL")
+    try:
+        return connection.execute(f"SELECT {columns} FROM entry ORDER BY position").fetchall()  # noqa: S608 - constant
+    except sqlite3.DatabaseError:
+        rows, position, n_missing = [], 1, 0
+        while n_missing < _MAX_GAP:
+            row = None
+            with contextlib.suppress(sqlite3.DatabaseError):
+                one = f"SELECT {columns} FROM entry WHERE position = ?"  # noqa: S608 - constant
+                row = connection.execute(one, (position,)).fetchone()
+            n_missing = 0 if row else n_missing + 1
+            rows.append(row or (position, None, None, None))
+            position += 1
+        rows = rows[: len(rows) - n_missing]
+        if not rows:
+            raise
+        return rows
+
+
+def _check_chain(rows: list[tuple[int, Any, Any, Any]], *, is_chained: bool) -> Found:
+    """Tell entries that are as they were written; a journal from before there were chains is taken as it is.
+
+    An entry is whole where it leads from the chain of the one before it to its own, or, where its own was lost, to that
+    of the next one.
+    """
+    found, before = Found([], []), 0
+    doubtful: tuple[Entry, int] | None = None  # the entry before, and the chain that it would lead to
+    for _, is_repeat, lines, stored in rows:
+        if not isinstance(lines, bytes) or not isinstance(is_repeat, int):
+            found.damaged.append(b"")
+            doubtful = None
+        else:
+            entry = Entry(bool(is_repeat), lines)
+            is_proof = doubtful is not None and _link(entry, doubtful[1]) == stored
+            if is_proof and doubtful is not None:
+                found.entries.append(doubtful[0])
+                found.damaged.pop()
+            if is_proof or not is_chained or _link(entry, before) == stored:
+                found.entries.append(entry)
+                doubtful = None
+            else:
+                found.damaged.append(lines)
+                doubtful = entry, _link(entry, before)
+        before = stored if isinstance(stored, int) else 0
+    return found
 
 
 def _link(entry: Entry, chain: int) -> int:
-    return zlib.crc32(entry.lines, chain ^ entry.is_repeat)
+    return zlib.crc32(entry.lines, chain & 0xFFFFFFFF ^ entry.is_repeat)
 
 
-def _damaged(path: Path, why: str) -> HistoryError:
+def _mend(path: Path) -> None:
+    """Mend the log of a file where the disk has changed something in it, and keep it as it was beside."""
+    log = _wal_of(path)
+    if not log.exists():
+        return
+    content = log.read_bytes()
+    with path.open("rb") as file:
+        head = file.read(18)
+    page_size = int.from_bytes(head[16:18], "big") or _PAGE_SIZE
+    mended = mend_log(content, 65_536 if page_size == 1 else page_size)
+    if mended is not None:
+        kept = _keep_damaged(path)
+        _log.error("the journal of the history %s is damaged; it is kept as %s", path.parent.name, kept.name)
+
+        def write(file: IO[bytes]) -> None:
+            file.write(mended)
+
+        write_file(log, write)
+
+
+def _keep_damaged(path: Path) -> Path:
+    """Copy a file of the journal, and its log, to where nothing removes them."""
+    kept = path.with_name(path.name.replace("_journal", "_damaged"))
+    if not kept.exists():
+        shutil.copyfile(path, kept)
+        if _wal_of(path).exists():
+            shutil.copyfile(_wal_of(path), _wal_of(kept))
+    return kept
+
+
+def _find_order_ids(lines: bytes) -> list[str]:
+    return [name.decode("utf-8", "replace") for name in _ORDER_NAME.findall(lines)]
+
+
+def _unreadable(path: Path, why: str) -> HistoryError:
     return HistoryError(
         f"the journal of the history {path.parent.name} is damaged: {why}",
         hint=f"move {path.name} and its -wal file out of the folder; the history opens without their events",
@@ -254,10 +352,10 @@ def commit_journal(folder: Path, key: Key) -> None:
     Raises
     ------
     HistoryError
-        The journal is damaged.
+        Nothing of a file of the journal can be read.
     """
     journals = list_journals(folder)
-    entries = [entry for path in journals for entry in read_journal(path)]
+    entries = [entry for path in journals for entry in read_journal(path).entries]
     if entries:
         commit_entries(folder, entries, key, is_left_over=True)
     for path in journals:
@@ -274,7 +372,7 @@ def commit_entries(folder: Path, entries: Sequence[Entry], key: Key, *, is_left_
     key : the identifier key
     is_left_over : whether the table may have some of them already
     """
-    rows = _record(read_lines(entry.lines for entry in entries if not entry.is_repeat))
+    rows = _record(_read_entries(folder, [entry for entry in entries if not entry.is_repeat]))
     with delta.committing(folder) as table:
         if is_left_over:
             known = read_stored(table, np.unique(names_of(rows)), are_decisions_wanted=True)
@@ -282,13 +380,36 @@ def commit_entries(folder: Path, entries: Sequence[Entry], key: Key, *, is_left_
         if rows.num_rows:
             delta.append_rows(table, sort_rows(rows))
         # NOTE: older versions journalled what could add a blame as a repeat.
-        repeats = _record(read_lines(entry.lines for entry in entries if entry.is_repeat))
+        repeats = _record(_read_entries(folder, [entry for entry in entries if entry.is_repeat]))
         if repeats.num_rows:
             table.update_incremental()
             repeats = repeats.append_column("source", pa.array(np.arange(repeats.num_rows)))
             admission = admit(repeats, read_stored(table, np.unique(names_of(repeats))), key, is_live=True)
             if admission.new.num_rows:
                 delta.append_rows(table, sort_rows(admission.new))
+
+
+def _read_entries(folder: Path, entries: Sequence[Entry]) -> pa.Table:
+    """Read the rows of entries; a line that is none is set aside, so that it holds up no other."""
+    try:
+        return read_lines(entry.lines for entry in entries)
+    except pa.ArrowInvalid:
+        good, bad = [], []
+        for line in b"".join(entry.lines for entry in entries).splitlines(keepends=True):
+            try:
+                read_lines([line])
+            except pa.ArrowInvalid:
+                bad.append(line)
+            else:
+                good.append(line)
+        with (folder / "_set_aside.jsonl").open("ab") as file:
+            file.writelines(bad)
+        sync(folder / "_set_aside.jsonl", folder)
+        _log.error(
+            "%d events of the history %s cannot be stored, and are set aside in _set_aside.jsonl: orders %s",
+            len(bad), folder.name, ", ".join(sorted({name for line in bad for name in _find_order_ids(line)})),
+        )  # fmt: skip
+        return read_lines(good)
 
 
 def _number_views(rows: pa.Table) -> NDArray[np.int64]:

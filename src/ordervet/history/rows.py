@@ -19,6 +19,8 @@ are not null; times are microseconds, ids the same int64 as in the table.
 
 from __future__ import annotations
 
+import contextlib
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -310,17 +312,36 @@ def read_lines(batches: Iterable[bytes]) -> pa.Table:
     data = b"".join(batches)
     if not data:
         return row_schema().empty_table()
+    try:
+        read = _parse_lines(data, row_schema())
+    except pa.ArrowInvalid:  # an extra that Arrow takes for something else, such as a time, in some lines only
+        read = None
+    names = _list_names(data) if read is None else read.column_names
+    schema = row_schema(names)
+    if read is None or any(pa.types.is_temporal(read[name].type) for name in schema.names):
+        read = _parse_lines(data, schema)
+    return pa.table([pc.cast(read[field.name], field.type) for field in schema], schema=schema)
+
+
+def _parse_lines(data: bytes, schema: pa.Schema) -> pa.Table:
     import pyarrow.json as pj
 
-    plain = pa.schema([(field.name, _plain_type(field.type)) for field in row_schema()])
+    plain = pa.schema([(field.name, _plain_type(field.type)) for field in schema])
     # SPEED: parsed outside the interpreter, so that a flush in the background does not delay orders.
-    read = pj.read_json(
+    return pj.read_json(
         pa.BufferReader(data),
         read_options=pj.ReadOptions(block_size=_LONGEST_LINE),
         parse_options=pj.ParseOptions(explicit_schema=plain),
     )
-    schema = row_schema(read.column_names)
-    return pa.table([pc.cast(read[field.name], field.type) for field in schema], schema=schema)
+
+
+def _list_names(data: bytes) -> set[str]:
+    """List the columns of all lines that can be read."""
+    names: set[str] = set()
+    for line in data.splitlines():
+        with contextlib.suppress(ValueError):
+            names.update(json.loads(line))
+    return names
 
 
 def _plain_type(type_: pa.DataType) -> pa.DataType:

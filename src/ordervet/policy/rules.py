@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -143,6 +144,11 @@ class Expression:
         return self._run.one(read) is True
 
 
+#: A text in quotes, and the signs for powers, shifts and patterns, which can run away.
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'', re.DOTALL)
+_COSTLY = re.compile(r"\*\*|<<|>>|[=!]~~?")
+
+
 def find_type(name: str) -> Type | None:
     """Describe what kind of value a name stands for."""
     if name in TEXT_FIELDS:
@@ -164,6 +170,10 @@ def parse_expression(text: str) -> Expression:
     """Read a condition."""
     if len(text) > MAX_LENGTH:
         raise ValueError(f"is {len(text)} characters long, expected at most {MAX_LENGTH}")
+    # NOTE: before it is parsed. rule-engine works constants out as it reads them, for hours if need be.
+    bare = _QUOTED.sub('""', text)
+    if costly := _COSTLY.search(bare):
+        raise ValueError(f"is not allowed in a condition: {costly[0]}")
     tree = _parse(text)
     names: set[str] = set()
     run = _build(tree, names)

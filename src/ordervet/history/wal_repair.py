@@ -1,0 +1,99 @@
+"""Mend the write-ahead log of a journal in which the disk has changed something.
+
+SQLite sums up each frame of the log together with all before it, and takes a log up to the first frame whose sum is
+wrong: one lost bit would drop every later event. Here each frame is checked alone, from the sum that the frame before
+it carries, so that a damaged frame is told from the whole ones behind it; the sums are then written again. What a
+damaged frame holds is judged by the journal's own chain.
+
+    header   magic, version, size of a page, count, two salts, two sums                          32 bytes
+    frame    page, size of the file after a commit, the two salts, two sums | the page            24 bytes and a page
+
+References
+----------
+The SQLite database file format, section 4.1, "WAL File Format".
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Words = NDArray[np.uint32]
+
+_HEADER, _FRAME_HEADER = 32, 24
+_VERSION = 3_007_000
+#: Sums are of words in the order of bytes that the last bit of the magic number names: 0 is little-endian.
+_MAGIC = 0x377F0682
+_PAGE_SIZES = {1 << power for power in range(9, 17)}
+
+
+def mend_log(log: bytes, page_size: int) -> bytes | None:
+    """Write a log so that SQLite reads all of its whole frames.
+
+    Parameters
+    ----------
+    log : the file
+    page_size : bytes, of the database that the log is of
+
+    Returns
+    -------
+    the log up to its last whole frame; None where nothing stands between SQLite and all of that
+    """
+    if len(log) <= _HEADER or page_size not in _PAGE_SIZES:
+        return None
+    magic, version, page, count, *salts, sum_0, sum_1 = struct.unpack(">8I", log[:_HEADER])
+    n_frames = (len(log) - _HEADER) // (_FRAME_HEADER + page_size)
+    frames = np.frombuffer(log, np.uint8, n_frames * (_FRAME_HEADER + page_size), _HEADER).reshape(n_frames, -1)
+    if n_frames == 0:
+        return None
+    heads = frames[:, :_FRAME_HEADER].copy().view(">u4").astype(np.uint32)
+    common = _find_common(heads[:, 2:4])
+    order = "<u4" if magic & ~1 != _MAGIC or magic == _MAGIC else ">u4"
+    header = struct.pack(">6I", _MAGIC | (order == ">u4"), _VERSION, page_size, count, *common.tolist())
+    head_sum = _sum_up(np.frombuffer(header, order).astype(np.uint32)[None], np.zeros((1, 2), np.uint32))[0]
+    words = np.concatenate([frames[:, :8], frames[:, _FRAME_HEADER:]], axis=1).view(order).astype(np.uint32)
+    sums = heads[:, 4:6]
+    is_of_log = (heads[:, 2:4] == common).all(axis=1)
+    is_whole = is_of_log & (_sum_up(words, np.concatenate([head_sum[None], sums[:-1]])) == sums).all(axis=1)
+    if not is_whole.any():
+        return None
+    n_kept = int(np.flatnonzero(is_whole)[-1]) + 1
+    is_header_whole = (magic, version, page, *salts, sum_0, sum_1) == (
+        _MAGIC | (order == ">u4"), _VERSION, page_size, *common.tolist(), *head_sum.tolist(),
+    )  # fmt: skip
+    if is_header_whole and is_whole[:n_kept].all():
+        return None
+    mended = [header, head_sum.astype(">u4").tobytes()]
+    running = head_sum[None]
+    for number in range(n_kept):
+        running = _sum_up(words[number : number + 1], running)
+        head = np.concatenate([heads[number, :2], common, running[0]])
+        mended += [head.astype(">u4").tobytes(), frames[number, _FRAME_HEADER:].tobytes()]
+    return b"".join(mended)
+
+
+def _find_common(salts: Words) -> Words:
+    values, counts = np.unique(salts, axis=0, return_counts=True)
+    common: Words = values[np.argmax(counts)]
+    return common
+
+
+def _sum_up(words: Words, before: Words) -> Words:
+    """Sum up words as SQLite does, going on from other sums.
+
+    Parameters
+    ----------
+    words : shape (n, n_words), n_words even
+    before : shape (n, 2)
+    """
+    first, second = before[:, 0].copy(), before[:, 1].copy()
+    columns = np.ascontiguousarray(words.T)
+    for at in range(0, len(columns), 2):
+        first += columns[at] + second
+        second += columns[at + 1] + first
+    return np.stack([first, second], axis=1)
