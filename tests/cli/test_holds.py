@@ -6,6 +6,7 @@ import csv
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -21,10 +22,12 @@ VERDICTS = "order_id,verdict,kind,by,decided_at\n"
 
 @pytest.fixture
 def files(merchant: Events, tmp_path: Path) -> list[Path]:
-    paths = []
-    for kind in ("orders", "outcomes"):
-        paths.append(tmp_path / f"{kind}.parquet")
-        write_table(getattr(merchant, kind), paths[-1])
+    """Write orders and what became of them until the last third were placed: these can still be stopped."""
+    placed_at = merchant.orders["placed_at"].sort()
+    known = merchant.outcomes.filter(pc.less(merchant.outcomes["happened_at"], placed_at[2 * len(placed_at) // 3]))
+    paths = [tmp_path / "orders.parquet", tmp_path / "outcomes.parquet"]
+    for table, path in zip((merchant.orders, known), paths, strict=True):
+        write_table(table, path)
     return paths
 
 
