@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -627,3 +629,37 @@ def test_what_a_row_says_is_as_of_its_last_change() -> None:
         "11-11 13:05:00",
         "11-20 13:05:00",
     ]
+
+
+# By hand from the text of the files, in major units: what the buyer pays, and what was taken off it.
+BY_HAND = [
+    ("douyin_orders.csv", "69200000000000011", "45.00 + 1480.00", "3.00 + 2.00 + 10.00 + 10.00"),
+    ("jd_orders.csv", "280000000011", "690.00 + 0.00", "698.00 - 690.00"),
+    ("jushuitan_orders.csv", "2301000000000000017", "300.00", "20.00"),
+    ("kuaimai_orders.csv", "2301000000000000017", "2 * 50.00 - 5.00", "5.00"),
+    ("kuaishou_orders.csv", "2530000000000001", "88.00", "5.00 + 7.00"),
+    ("pdd_orders.csv", "251111-000000000000011", "39.90 + 0.00 - 5.00 - 1.00", "5.00 + 1.00"),
+    ("shopee_orders.csv", "2511110000001A", "90.00 + 2 * 540.00 + 20.00", "10.00 + 2 * 60.00"),
+    ("wangdiantong_orders.csv", "6930162745589599991", "40.00 + 60.00", "10.00"),
+    ("xiaohongshu_orders.csv", "P700000000000000001", "60.00 + 100.00 - 20.00 - 10.00", "20.00 + 10.00"),
+    ("youzan_orders.csv", "E20251111200000000000001", "99.00 + 6.00 - 5.00", "5.00"),
+]
+
+
+@pytest.mark.parametrize(("name", "order_id", "amount", "discount"), BY_HAND)
+def test_amounts_are_those_that_the_text_of_the_file_adds_up_to(
+    name: str, order_id: str, amount: str, discount: str
+) -> None:
+    orders = read_counted_events([EXPORTS / name])[0].orders.to_pylist()
+
+    (found,) = [row for row in orders if row["order_id"] == order_id]
+
+    assert (found["amount_minor"], found["discount_minor"]) == (add_up(amount), add_up(discount))
+
+
+def add_up(text: str) -> int:
+    """Add up an account such as ``2 * 50.00 - 5.00``, in minor units."""
+    total = Decimal(0)
+    for sign, times, each in re.findall(r"([+-]?) ?(?:([0-9]+) \* )?([0-9.]+)", text):
+        total += Decimal(f"{sign}1") * int(times or 1) * Decimal(each)
+    return int(100 * total)
