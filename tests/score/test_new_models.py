@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from contextlib import closing
+from importlib import resources
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ordervet import Scorer
-from ordervet.errors import ModelError
+from ordervet.errors import ModelError, PolicyError
 from ordervet.features import build_spec
 from ordervet.learn.train import learn_model
 from ordervet.model import FitSettings, promote_model, rollback_model, save_model
+from ordervet.policy import load_policy
 from ordervet.score.shadow import SHADOW_NAME, compare_shadow
 
 if TYPE_CHECKING:
@@ -121,6 +124,30 @@ def test_new_model_with_other_features_sees_what_the_old_one_remembered(models: 
     with Scorer.open(alone, clock=clock_from()) as reference:
         expected = [reference.score(order) for order in orders][3:]
     assert [decision.p_malicious for decision in after] == [decision.p_malicious for decision in expected]
+
+
+def test_changed_policy_decides_once_it_is_looked_for_and_one_that_is_wrong_changes_nothing(
+    models: Path, merchant: Events, tmp_path: Path
+) -> None:
+    first, second, third = list_orders(merchant, 3)
+    file = tmp_path / "policy.toml"
+    shipped = resources.files("ordervet.policy").joinpath("default_policy.toml").read_text(encoding="utf-8")
+    file.write_text(shipped, encoding="utf-8")
+    with Scorer.open(models, policy=file, clock=clock_from()) as scorer:
+        before = scorer.score(first)
+        unchanged = scorer.reload_if_changed()
+        file.write_text(re.sub(r"min_orders = \d+", "min_orders = 77", shipped), encoding="utf-8")
+        changed = scorer.reload_if_changed()
+        after = scorer.score(second)
+        file.write_text("protocol = 1", encoding="utf-8")
+        with pytest.raises(PolicyError):
+            scorer.reload_if_changed()
+        still = scorer.score(third)
+
+    assert (unchanged, changed) == (False, True)
+    assert before.policy_id == load_policy().policy_id
+    assert after.policy_id == still.policy_id != before.policy_id
+    assert before.model_id == after.model_id
 
 
 def test_challenger_decides_nothing_and_both_answers_are_recorded(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import threading
 from dataclasses import fields
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -240,6 +242,55 @@ def test_nobody_without_the_token_is_answered(scorer: Scorer) -> None:
             return [each.status_code for each in await asyncio.gather(*asked, *others)]
 
     assert ask(scorer, talk) == [401, 401, 401, 401, 200, 401, 401, 401, 200, 200]
+
+
+def test_new_policy_is_taken_over_while_serving_and_a_wrong_one_is_logged(
+    models_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "policy.toml"
+    shipped = resources.files("ordervet.policy").joinpath("default_policy.toml").read_text(encoding="utf-8")
+    file.write_text(shipped, encoding="utf-8")
+    scorer = Scorer.open(models_dir, policy=file)
+    first_id = scorer.policy.policy_id
+
+    async def wait_until(is_so: Callable[[], bool]) -> None:
+        for _ in range(3_000):
+            if is_so():
+                return
+            await asyncio.sleep(0.01)
+        raise TimeoutError
+
+    async def talk(client: httpx.AsyncClient) -> list[str]:
+        before = (await client.post("/v1/score", json=draw_order(1))).json()["policy_id"]
+        file.write_text(re.sub(r"min_orders = \d+", "min_orders = 77", shipped), encoding="utf-8")
+        await wait_until(lambda: scorer.policy.policy_id != first_id)
+        after = (await client.post("/v1/score", json=draw_order(2))).json()["policy_id"]
+        file.write_text("protocol = 1", encoding="utf-8")
+        await wait_until(lambda: "was not taken over" in caplog.text)
+        return [before, after, (await client.post("/v1/score", json=draw_order(3))).json()["policy_id"]]
+
+    before, after, still = ask(scorer, talk, reload_every_s=0.02)
+
+    assert before == first_id
+    assert after == still != before
+
+
+def test_metrics_tell_of_the_journal_of_a_history(model: Model, tmp_path: Path) -> None:
+    history = History.open(tmp_path / "history", KEY, create=True)
+    scorer = Scorer(model, load_policy(), KEY, state=DurableState(history, KEY, model.spec, flush_after_s=3600.0))
+
+    async def talk(client: httpx.AsyncClient) -> list[str]:
+        await client.post("/v1/score", json=[draw_order(1), draw_order(2)])
+        before = (await client.get("/metrics")).text
+        scorer.flush()
+        return [before, (await client.get("/metrics")).text]
+
+    before, after = (text.splitlines() for text in ask(scorer, talk))
+
+    assert "ordervet_journal_events 4" in before  # two orders, and what was decided about them
+    assert "ordervet_journal_events 0" in after
+    assert "ordervet_journal_lag_seconds 0.0" in after
+    assert [line for line in before if line.startswith("ordervet_flush_age_seconds ")]
 
 
 def test_metrics_count_what_was_answered(scorer: Scorer) -> None:
