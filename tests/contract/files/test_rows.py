@@ -7,6 +7,7 @@ import stat
 import zipfile
 from typing import IO, TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,7 +15,6 @@ import python_calamine
 import xlsxwriter
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from pyarrow import parquet
 
 from ordervet.contract.files.csv_rows import CsvRows
 from ordervet.contract.files.outputs import check_out_path, write_table, write_tables, write_whole
@@ -22,6 +22,7 @@ from ordervet.contract.files.rows import read_table
 from ordervet.errors import FileError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 CSV = "订单编号,buyer\n007,张三\n0010,\n"
@@ -110,7 +111,7 @@ def test_read_table_reads_json_lines_with_nested_extras(tmp_path: Path) -> None:
 def test_read_table_reads_what_arrow_wrote(tmp_path: Path, name: str) -> None:
     table = pa.table({"id": [1, 2], "at": pa.array([0, 1], pa.timestamp("ns", tz="Asia/Shanghai"))})
     if name.endswith("parquet"):
-        parquet.write_table(table, tmp_path / name)
+        pq.write_table(table, tmp_path / name)
     else:
         with pa.ipc.new_file(tmp_path / name, table.schema) as writer:
             writer.write_table(table)
@@ -153,7 +154,7 @@ def test_read_table_reads_a_workbook_as_text_without_making_ids_floats(tmp_path:
         ("a.csv", b"id,b,id\n1,2,3\n", "a.csv: duplicate columns: id"),
         ("a.csv", b'id,b\n1,"2\n3,4\n', "a.csv: a quotation mark is never closed"),
         ("a.csv.gz", b"id\n1\n", "a.csv.gz is not a whole gzip file"),
-        ("a.csv.gz", gzip.compress(b"id\n1\n", mtime=0)[:-6], "a.csv.gz is not a whole gzip file; it looks like gzip"),
+        ("a.csv.gz", gzip.compress(b"id\n1\n", mtime=0)[:-6], "a.csv.gz is damaged"),
         ("a.jsonl", b'{"a": 1}\n{"a": \n', "a.jsonl, line 2: not JSON"),
         ("a.jsonl", b'{"a": 1, "a": 2}\n', "a.jsonl, line 1: not JSON, or a duplicate name"),
         ("a.jsonl", b"[1]\n", "a.jsonl, line 1: not a JSON object"),
@@ -373,3 +374,61 @@ def test_check_out_path_refuses_what_cannot_be_written(tmp_path: Path) -> None:
             check_out_path(path)
     assert check_out_path(tmp_path / "new" / "deep" / "out.csv") == tmp_path / "new" / "deep" / "out.csv"
     assert not (tmp_path / "new").exists()
+
+
+NAMES = ["张三", "李四"] * 20
+
+
+def write_arrow(path: Path, names: pa.Array, change: Callable[[bytes], bytes]) -> Path:
+    table = pa.table({"order_id": [f"o{n}" for n in range(len(names))], "recipient": names})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as file:
+        file.write_table(table)
+    path.write_bytes(change(sink.getvalue().to_pybytes()))
+    return path
+
+
+def replace_once(old: np.ndarray, new: np.ndarray) -> Callable[[bytes], bytes]:
+    def change(data: bytes) -> bytes:
+        assert data.count(old.tobytes()) == 1
+        return data.replace(old.tobytes(), new.tobytes())
+
+    return change
+
+
+@pytest.mark.parametrize("offset", [0x60000000, -0x40000000])
+@pytest.mark.parametrize("at", [20, 40])
+def test_arrow_file_whose_offsets_point_outside_is_refused(tmp_path: Path, offset: int, at: int) -> None:
+    names = pa.array(NAMES)
+    offsets = np.frombuffer(names.buffers()[1], np.int32)[: len(names) + 1]
+    forged = offsets.copy()
+    forged[at] = offset
+    path = write_arrow(tmp_path / "x.arrow", names, replace_once(offsets, forged))
+
+    with pytest.raises(FileError, match=r"x\.arrow is damaged"):
+        read_table(path)
+
+
+def test_arrow_file_whose_dictionary_indices_point_outside_is_refused(tmp_path: Path) -> None:
+    indices = np.full(len(NAMES), 1, np.int32)
+    coded = pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(["x", "y"]))
+    path = write_arrow(tmp_path / "x.arrow", coded, replace_once(indices, np.full(len(NAMES), 10**9, np.int32)))
+
+    with pytest.raises(FileError, match=r"x\.arrow is damaged"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("is_coded", [False, True])
+@pytest.mark.parametrize("ending", ["arrow", "parquet"])
+def test_texts_that_are_not_utf8_are_read_as_in_text_files(tmp_path: Path, ending: str, is_coded: bool) -> None:
+    raw = pa.array([name.encode("gb18030") for name in NAMES])
+    texts = pa.Array.from_buffers(pa.string(), len(raw), raw.buffers())
+    table = pa.table({"order_id": NAMES, "recipient": texts.dictionary_encode() if is_coded else texts})
+    path = tmp_path / f"x.{ending}"
+    if ending == "parquet":
+        pq.write_table(table, path)
+    else:
+        with pa.ipc.new_file(path, table.schema) as file:
+            file.write_table(table)
+
+    assert read_table(path)["recipient"].to_pylist() == NAMES

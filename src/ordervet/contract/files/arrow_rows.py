@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ordervet.contract.files.opening import empty_error, open_bytes, read_bytes, wrong_format
+from ordervet.contract.files.cells import decode_text_cells
+from ordervet.contract.files.opening import empty_error, find_encoding, open_bytes, read_bytes, wrong_format
 from ordervet.contract.files.row_source import RowSource, clean_block
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class ArrowRows(RowSource):
             n_batches = 0
             for batch in batches:
                 for start in range(0, max(batch.num_rows, 1), _ROWS_AT_ONCE):
-                    yield self.check_table(pa.Table.from_batches([batch.slice(start, _ROWS_AT_ONCE)]))
+                    piece = pa.Table.from_batches([batch.slice(start, _ROWS_AT_ONCE)])
+                    yield self.check_table(validate_table(piece))
                     n_batches += 1
             if not n_batches:
                 yield self.check_table(schema.empty_table())
@@ -72,10 +74,10 @@ class ArrowRows(RowSource):
         source = pa.BufferReader(read_bytes(self.path))
         try:
             if self._kind == "Parquet":
-                return self.check_table(parquet.ParquetFile(source).read())
+                return self.check_table(validate_table(parquet.ParquetFile(source).read()))
             is_file = self._head.startswith(b"ARROW1")
             reader = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
-            return self.check_table(reader.read_all())
+            return self.check_table(validate_table(reader.read_all()))
         except (pa.ArrowException, OSError):
             raise wrong_format(self.path, f"a whole {self._kind} file", self._head) from None
 
@@ -92,6 +94,40 @@ class ArrowRows(RowSource):
             return file.schema, (file.get_batch(at) for at in range(file.num_record_batches))
         stream = pa.ipc.open_stream(source)
         return stream.schema, iter(stream)
+
+
+def validate_table(table: pa.Table) -> pa.Table:
+    """Validate all that native code trusts in a table from outside: offsets, indices of dictionaries, UTF-8.
+
+    Texts in another encoding are read as those of text files are.
+
+    Raises
+    ------
+    pyarrow.ArrowException
+        An offset or an index points outside.
+    """
+    try:
+        table.validate(full=True)
+    except pa.ArrowInvalid:
+        columns = [
+            pa.chunked_array([_decode(chunk) for chunk in column.chunks], column.type) for column in table.columns
+        ]
+        table = pa.table(columns, names=table.column_names)
+        table.validate(full=True)
+    return table
+
+
+def _decode(texts: pa.Array) -> pa.Array:
+    """Decode texts that are not UTF-8; others, and what is no text, stay as they are."""
+    if pa.types.is_dictionary(texts.type):
+        return pa.DictionaryArray.from_arrays(texts.indices, _decode(texts.dictionary))
+    if texts.type not in (pa.string(), pa.large_string()):
+        return texts
+    raw = (
+        texts.cast(pa.large_binary()).cast(pa.binary()) if texts.type == pa.large_string() else texts.cast(pa.binary())
+    )
+    raw.validate(full=True)
+    return decode_text_cells(raw, find_encoding(each for each in raw.to_pylist() if each)).cast(texts.type)
 
 
 def count_rows(path: Path) -> int:
@@ -148,6 +184,9 @@ def iter_chunks(path: Path, rows: int) -> Iterator[pa.Table]:
         coded = find_coded_columns(file.metadata, file.schema_arrow) if are_parts_large else []
     # SPEED: reading on threads of its own takes time from those that score; pages that are fetched ahead of the whole
     # file stay in memory.
-    with parquet.ParquetFile(path, memory_map=True, pre_buffer=False, read_dictionary=coded) as file:
-        for batch in file.iter_batches(rows, use_threads=False):
-            yield pa.Table.from_batches([batch])
+    try:
+        with parquet.ParquetFile(path, memory_map=True, pre_buffer=False, read_dictionary=coded) as file:
+            for batch in file.iter_batches(rows, use_threads=False):
+                yield validate_table(pa.Table.from_batches([batch]))
+    except (pa.ArrowException, OSError):
+        raise wrong_format(path, "a whole Parquet file", b"") from None

@@ -96,6 +96,8 @@ def empty_error(path: Path) -> FileError:
 def wrong_format(path: Path, wanted: str, data: bytes) -> FileError:
     """Build the error for a file that is not what its ending says, naming what it looks like."""
     looks = _looks_like(data)
+    if looks and looks in wanted:
+        return FileError(f"{path.name} is damaged", hint="export it again")
     message = f"{path.name} is not {wanted}" + (f"; it looks like {looks}" if looks else "")
     return FileError(message, hint="export it again, or give it the ending of what it is")
 
