@@ -151,7 +151,7 @@ def test_erasures_and_what_was_handed_on_go_over_to_the_new_key(history: History
     kept, gone = [order("A", buyer_id="a")], [order("B", buyer_id="b"), order("C", buyer_id="c")]
     events = build_events(orders=kept + gone)
     history.ingest(events)
-    for buyer in ("b", "c", "nobody"):
+    for buyer in ("b", "c", "stranger"):
         history.erase_buyer(buyer)
     handed = [HandedOrder("A", 1, 2, takes_slot=True)]
     record_handed(history.path, handed)
