@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ordervet.contract import Outcome, Verdict
+from ordervet.contract import Events, Outcome, Verdict, validate_orders
 from ordervet.entities import Key
 from ordervet.history import History
 from ordervet.lab.simulate import SimulationSettings, simulate
 from ordervet.policy import Action
 from ordervet.score import Scorer
+from ordervet.score.replay import replay_decision
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -233,3 +235,24 @@ def test_an_erased_buyer_does_not_come_back_live(folder: Path, models_dir: Path,
     assert sorted(events.orders["order_id"].to_pylist()) == ["B", "N"]
     assert events.outcomes.num_rows == 0
     assert not any(b'"A' in path.read_bytes() for path in (folder / "history").glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("then", [None, "paid"])
+def test_a_decision_is_replayed_at_the_stage_the_order_was_in(folder: Path, models_dir: Path, then: str | None) -> None:
+    (folder / "policy.toml").write_text(EVERY_ORDER_HELD, "utf-8")
+    order = {"order_id": "A", "placed_at": "2025-11-11 20:00:00", "amount_minor": 100, "buyer_id": "b"}
+    order |= {} if then is None else {"status": then}
+    clock = Clock()
+    clock.now_us = 1_762_862_400_000_000
+    with Scorer.open(models_dir, history=folder / "history", policy=folder / "policy.toml", clock=clock) as scorer:
+        decision = scorer.score(order)
+        model, policy = scorer.model, scorer.policy
+    later = order | {"status": "received", "updated_at": "2025-11-14 20:00:00"}
+    history = History.open(folder / "history", KEY)
+    history.ingest(replace(Events.empty(), orders=validate_orders([later])))
+
+    events = history.read()
+
+    assert model is not None
+    assert events.orders["status"].to_pylist() == ["received"]
+    assert replay_decision(decision, events, model, policy) == decision

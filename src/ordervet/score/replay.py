@@ -13,6 +13,7 @@ from ordervet.features import FeatureEngine, build_later_events, build_order_eve
 from ordervet.model import ForestPredictor
 from ordervet.policy import DecisionCode
 from ordervet.score.batch import score_batch
+from ordervet.score.stages import STATUS_STAGES
 
 if TYPE_CHECKING:
     from ordervet.entities import KeyedEvents
@@ -58,7 +59,7 @@ def replay_decision(
     order_events = build_order_events(orders, model.spec)
     features = FeatureEngine(model.spec).advance(order_events, build_later_events(events))
     return score_batch(
-        orders.take(pa.array(rows)),
+        _at_stage_of(decision, orders.take(pa.array(rows))),
         order_events.take(rows),
         features[rows],
         model=model,
@@ -68,3 +69,20 @@ def replay_decision(
         pace=decision.pace,
         history_version=decision.history_version,
     ).build_decision(0)
+
+
+def _at_stage_of(decision: Decision, order: pa.Table) -> pa.Table:
+    """Put an order back to the stage it was in: a later export may have told of its shipping.
+
+    Parameters
+    ----------
+    decision : whose script names the stage; one without a script passes at any stage
+    order : shape (1, n_columns), as it is known now
+    """
+    if decision.script is None:
+        return order
+    stage = decision.script.rpartition(".")[2]
+    status = next((str(status) for status, of in STATUS_STAGES.items() if of == stage), None)
+    at = order.schema.get_field_index("status")
+    field = order.schema.field(at)
+    return order.set_column(at, field, pa.array([status], pa.string()).cast(field.type))
