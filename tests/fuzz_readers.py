@@ -27,6 +27,7 @@ with atheris.instrument_imports(include=["ordervet.history", "ordervet.model"]):
     from ordervet.history import journal, rows, snapshots
     from ordervet.model import artefact, forest, predictor
 
+from ordervet.entities import Key
 from ordervet.entities.address.arrays import load_tables
 from ordervet.entities.build import CANONICAL
 from ordervet.entities.plain import form_of
@@ -124,7 +125,7 @@ def read_states(data: bytes) -> None:
 
 def read_snapshots(data: bytes) -> None:
     with edited_folder(save_snapshot(), data) as folder, contextlib.suppress(HistoryError):
-        snapshots.load_snapshot(folder)
+        snapshots.load_snapshot(folder, Key(SECRET))
 
 
 def read_journals(data: bytes) -> None:
@@ -201,7 +202,7 @@ def draw_state() -> tuple[dict[str, NDArray[Any]], dict[str, Any], tuple[Any, An
 @cache
 def save_snapshot() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as store:
-        folder = snapshots.save_snapshot(Path(store), draw_state()[0], {"last_seen_at": 7})
+        folder = snapshots.save_snapshot(Path(store), draw_state()[0], {"last_seen_at": 7}, Key(SECRET))
         return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from history_events import build_events, ids, order
 from ordervet.entities import Key
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    import pytest
 
 KEY = Key(bytes(range(16)))
 N_FLIPS, N_JOURNAL_FLIPS = 2_000, 300
@@ -56,16 +57,25 @@ def count_refused(path: Path, n_flips: int, read: Callable[[], bool]) -> int:
 def test_flipped_bit_of_a_snapshot_is_found(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     arrays = {name: rng.integers(0, 256, (50, width), np.uint8) for name, width in (("ids", 8), ("events", 28))}
-    folder = save_snapshot(tmp_path, arrays, {"last_seen_at": 7})
+    folder = save_snapshot(tmp_path, arrays, {"last_seen_at": 7}, KEY)
 
     def read() -> bool:
-        got = load_snapshot(folder)
+        got = load_snapshot(folder, KEY)
         return got.header == {"last_seen_at": 7} and all(
             np.array_equal(got.arrays[name], arrays[name]) for name in arrays
         )
 
     assert count_refused(folder / "header.json", N_FLIPS // 2, read) > 0.99 * N_FLIPS // 2  # the last line's end
     assert count_refused(folder / "arrays.bin", N_FLIPS // 2, read) > 0.9 * N_FLIPS // 2  # but for what aligns
+
+
+def test_snapshot_that_another_key_has_sealed_is_refused(tmp_path: Path) -> None:
+    folder = save_snapshot(tmp_path, {"ids": np.zeros((3, 8), np.uint8)}, {}, Key(bytes(range(1, 17))))
+    text, _ = (folder / "header.json").read_text("ascii").splitlines()
+    (folder / "header.json").write_text(f"{text}\n{sha256(text.encode()).hexdigest()}\n", "ascii")
+
+    with pytest.raises(HistoryError, match="is damaged"):
+        load_snapshot(folder, KEY)
 
 
 def test_flipped_bit_of_a_journal_costs_no_other_entry(tmp_path: Path) -> None:

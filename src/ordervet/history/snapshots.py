@@ -1,14 +1,16 @@
 """Snapshots: a state built from the history, saved beside it so that the next scorer need not build it again.
 
-    _snapshots/NUMBER/header.json     what the state covers; offset, type, shape, digest of each array; its own digest
+    _snapshots/NUMBER/header.json     what the state covers; offset, type, shape, digest of each array; its own seal
     _snapshots/NUMBER/arrays.bin      the arrays, concatenated
 
 A snapshot is written to a temporary folder, synced and renamed. It is optional: whoever cannot read one, or finds that
-it is stale, replays the history. This module does not know what a state is: arrays and a header go in and come back.
+it is stale, replays the history. The seal is made with the identifier key: nobody without it can make a snapshot that
+is believed. This module does not know what a state is: arrays and a header go in and come back.
 """
 
 from __future__ import annotations
 
+import hmac
 import json
 import math
 import shutil
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SNAPSHOT_PROTOCOL = 1
+    from ordervet.entities.keys import Key
+
+SNAPSHOT_PROTOCOL = 2
 """Increased when the layout on disk changes; older snapshots are ignored."""
 
 FOLDER = "_snapshots"
@@ -50,7 +54,7 @@ class Snapshot(NamedTuple):
     header: dict[str, Any]
 
 
-def save_snapshot(store: Path, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> Path:
+def save_snapshot(store: Path, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any], key: Key) -> Path:
     """Write a snapshot, whole or not at all, and remove all but the newest.
 
     Parameters
@@ -58,6 +62,7 @@ def save_snapshot(store: Path, arrays: Mapping[str, NDArray[Any]], header: Mappi
     store : folder of the store; the caller holds the writer's lock
     arrays : by name
     header : whatever JSON can hold
+    key : the identifier key, which seals it
 
     Returns
     -------
@@ -75,7 +80,7 @@ def save_snapshot(store: Path, arrays: Mapping[str, NDArray[Any]], header: Mappi
     beside.mkdir()
     try:
         listed = _write_arrays(beside / _ARRAYS, arrays)
-        _write_header(beside / _HEADER, {"protocol": SNAPSHOT_PROTOCOL, "header": dict(header), "arrays": listed})
+        _write_header(beside / _HEADER, {"protocol": SNAPSHOT_PROTOCOL, "header": dict(header), "arrays": listed}, key)
         sync(beside)
         older = list_snapshots(store)
         place = folder / f"{int(older[0].name) + 1 if older else 1:08d}"
@@ -97,26 +102,26 @@ def list_snapshots(store: Path) -> list[Path]:
     return sorted((path for path in folder.iterdir() if path.name.isdigit()), reverse=True)
 
 
-def load_header(snapshot: Path) -> dict[str, Any]:
+def load_header(snapshot: Path, key: Key) -> dict[str, Any]:
     """Read the header of a snapshot.
 
     Raises
     ------
     HistoryError
-        It is damaged, or has another protocol.
+        It is damaged, was not sealed with this key, or has another protocol.
     """
-    return dict(_read_listing(snapshot)["header"])
+    return dict(_read_listing(snapshot, key)["header"])
 
 
-def load_snapshot(snapshot: Path) -> Snapshot:
+def load_snapshot(snapshot: Path, key: Key) -> Snapshot:
     """Read a snapshot and verify every bit of it; its arrays may be changed without changing the file.
 
     Raises
     ------
     HistoryError
-        It is damaged, or has another protocol.
+        It is damaged, was not sealed with this key, or has another protocol.
     """
-    listing = _read_listing(snapshot)
+    listing = _read_listing(snapshot, key)
     try:
         # SPEED: mapped rather than read, since new memory costs more than all the rest. Copy-on-write: later changes
         # to the arrays stay in memory.
@@ -183,17 +188,21 @@ def _digest(array: NDArray[Any]) -> str:
     return hashed.hexdigest()
 
 
-def _write_header(path: Path, content: dict[str, Any]) -> None:
+def _write_header(path: Path, content: dict[str, Any], key: Key) -> None:
     text = json.dumps(content)
-    write_text(path, f"{text}\n{sha256(text.encode()).hexdigest()}\n")
+    write_text(path, f"{text}\n{_seal(text, key)}\n")
 
 
-def _read_listing(snapshot: Path) -> dict[str, Any]:
+def _seal(text: str, key: Key) -> str:
+    return hmac.new(key.subkey("snapshot"), text.encode(), sha256).hexdigest()
+
+
+def _read_listing(snapshot: Path, key: Key) -> dict[str, Any]:
     try:
-        text, digest = (snapshot / _HEADER).read_bytes().decode("ascii").rstrip("\n").rsplit("\n", 1)
+        text, seal = (snapshot / _HEADER).read_bytes().decode("ascii").rstrip("\n").rsplit("\n", 1)
     except (OSError, ValueError):
         raise _damaged(snapshot) from None
-    if sha256(text.encode()).hexdigest() != digest:
+    if not hmac.compare_digest(_seal(text, key), seal):
         raise _damaged(snapshot)
     content: dict[str, Any] = json.loads(text)
     if content["protocol"] != SNAPSHOT_PROTOCOL:

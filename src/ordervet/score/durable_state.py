@@ -311,7 +311,7 @@ class DurableState(OnlineState):
         if header["digest"][0] < self._snapshot_from:
             return
         try:
-            save_snapshot(self._folder, arrays, header)
+            save_snapshot(self._folder, arrays, header, self._key)
         except OSError as error:
             _log.error("the snapshot of the history %s cannot be written: %s", self._folder.name, error.strerror)
 
@@ -331,14 +331,14 @@ class DurableState(OnlineState):
         return False
 
     def _restore_from(self, path: Path, spec: FeatureSpec) -> bool:
-        header = load_header(path)
+        header = load_header(path, self._key)
         if (header["key_id"], header["spec_hash"]) != (self._key.key_id, spec.hash):
             return False
         last_seen_at, ids_at_last = header["last_seen_at"], set(header["ids_at_last"])
         tail = self._live.read_tail(last_seen_at, ids_at_last, Digest(*header["digest"]))
         if tail is None:
             return False
-        snapshot = load_snapshot(path)
+        snapshot = load_snapshot(path, self._key)
         self._engine = FeatureEngine.restore(spec, snapshot.arrays, header["state"], n_jobs=self._n_jobs)
         self._last_seen_at, self._ids_at_last = last_seen_at, ids_at_last
         tail = self._hold_rows_ahead(tail)
