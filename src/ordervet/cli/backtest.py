@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
@@ -61,7 +62,7 @@ def backtest(
     ablation: Annotated[bool, typer.Option(help="Refit without each family of features in turn; slow.")] = False,
     nights: Annotated[
         int | None,
-        typer.Option(min=1, help="Replay so many last nights of --history: what served, why not, beside the starter."),
+        typer.Option(min=1, help="Replay the last nights of --history whose next days have mature labels."),
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="With --nights: days from one night to the next.")] = 1,
     night_settings: Annotated[
@@ -142,16 +143,18 @@ def _replay(
         slices = HistorySlices.open(store, until_us=last_us)
         seen_at = slices.timeline.order_seen_at
         intake = build_history_intake(slices.read_first(), FILE_FAILURE_SCHEMA.empty_table(), found)
-        newest_us = last_us - (last_us - int(seen_at.max())) // DAY_US * DAY_US
-        cut_offs = [newest_us - (_DAYS_AFTER + every * back) * DAY_US for back in reversed(range(n_nights))]
+        wait_days = math.ceil(settings.maturity.order_days) + _DAYS_AFTER
+        newest_us = last_us - ((last_us - int(seen_at.max())) // DAY_US + wait_days) * DAY_US
+        cut_offs = [newest_us - every * back * DAY_US for back in reversed(range(n_nights))]
         cut_offs = [each for each in cut_offs if each > seen_at.min()]
         if not cut_offs:
             raise TrainingError(
-                f"the history is shorter than the {_DAYS_AFTER} days that are measured after a night",
+                f"the history is shorter than the {wait_days} days after which a night can be measured",
                 hint="ordervet ingest FILE... --history DIR brings in more",
             )
         measured = replay_nights(
-            store, cut_offs, intake.spec, settings=settings, days_after=_DAYS_AFTER, policy=rules,
+            store, cut_offs, intake.spec, settings=settings, days_after=_DAYS_AFTER, known_until_us=last_us,
+            policy=rules,
             measure_lookalikes=build_lookalikes(settings, rules, session.n_threads), n_threads=session.n_threads,
             report_step=report_step,
         )  # fmt: skip

@@ -75,6 +75,7 @@ def replay_nights(
     *,
     settings: NightSettings,
     days_after: int = 7,
+    known_until_us: int | None = None,
     truth: dict[int, bool] | None = None,
     policy: Policy | None = None,
     measure_lookalikes: Lookalikes | None = None,
@@ -90,6 +91,8 @@ def replay_nights(
     spec : the features of the merchant's own trees
     settings : of every night
     days_after : days that are measured after each night
+    known_until_us : what the whole history knew at this time is the truth, UTC microseconds; None is the last measured
+        day's end
     truth : keyed order id to whether it is malicious; None takes the labels that the whole history knows in the end
     policy : whose bands flag orders; None takes the default
     measure_lookalikes : as for `run_night`
@@ -97,7 +100,7 @@ def replay_nights(
     report_step : called with what is being done
     """
     rules, span_us = policy or load_policy(), days_after * DAY_US
-    whole = HistorySlices.open(history, until_us=max(cut_offs_us) + span_us)
+    whole = HistorySlices.open(history, until_us=known_until_us or max(cut_offs_us) + span_us)
     names = tuple(dict.fromkeys([*spec.names, *load_starter().spec.names, *WATCHED]))
     with tempfile.TemporaryDirectory(prefix="ordervet-nights-") as folder:
         root = Path(folder)

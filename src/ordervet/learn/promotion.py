@@ -21,14 +21,22 @@ from ordervet.learn.drift import measure_attribution_drift
 from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS, label_mature_orders, measure_maturity
 from ordervet.learn.train import find_own_columns, format_time
 from ordervet.learn.training_data import plan_training_data, replay_training_data
-from ordervet.learn.trial import WATCHED, Contender, fit_scale, hold_trial, measure_standing_change, split_parts
+from ordervet.learn.trial import (
+    WATCHED,
+    Contender,
+    fit_scale,
+    flag_orders,
+    hold_trial,
+    measure_standing_change,
+    split_parts,
+)
 from ordervet.model import ForestPredictor, Model, load_serving_model, load_starter
 from ordervet.model.binned import BinnedOrders, MatrixView
 from ordervet.model.calibration import FLAT_SCALE
 from ordervet.model.fit import MIN_MALICIOUS
 from ordervet.model.kinds import fit_kinds, measure_kinds
 from ordervet.model.registry import read_live_id
-from ordervet.model.starter import ranks_as_starter, scale_starter
+from ordervet.model.starter import find_shift, ranks_as_starter, scale_starter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,11 +212,16 @@ def _load_champion(models: Path) -> tuple[Model, list[str]]:
 
 
 def _scale_starter(task: Task, data: TrainingData, parts: Parts, names: tuple[str, ...]) -> Model | None:
-    """Give the starter the risk score of the merchant's own quiet days; None where there are none yet."""
+    """Give the starter risk score and thresholds of the merchant's own quiet days; None where there are none yet."""
     if len(parts.scale) == 0:
         return None
-    raw = Contender.of(load_starter(), names).predict(data, parts.scale, task.n_threads)
-    return scale_starter(raw, as_of=format_time(task.as_of_us))
+    starter = load_starter()
+    raw, amount = (
+        Contender.of(starter, names).predict(data, parts.scale, task.n_threads),
+        data.amount_minor[parts.scale],
+    )
+    shift = find_shift(lambda by: float(flag_orders(task.policy, starter.calibration(raw - by), amount).mean()))
+    return scale_starter(raw, as_of=format_time(task.as_of_us), shift=shift)
 
 
 def _find_missing(

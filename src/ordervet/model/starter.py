@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from ordervet.errors import ModelError
 from ordervet.model.artefact import find_live_model, find_model, hold_models_lock, load_model
-from ordervet.model.calibration import fit_risk_scale
+from ordervet.model.calibration import Curve, fit_risk_scale
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 #: What `models` commands call it, whatever its id.
 STARTER = "starter"
+#: Share of a merchant's quiet orders that the starter may alert at the policy's bands before a label says otherwise:
+#: malice is 0.2 to 7 % of orders, so more than this are not.
+MOST_ALERTS = 0.08
+_MOST_SHIFT, _N_HALVINGS = 40.0, 40
 #: In the origin of a model that ranks as the starter does: the starter's id.
 _RANKS_AS = "starter_id"
 
@@ -81,17 +87,42 @@ def ranks_as_starter(model: Model) -> bool:
     return model.origin.get(_RANKS_AS) is not None or model.model_id == load_starter().model_id
 
 
-def scale_starter(raw: NDArray[np.float64], *, as_of: str) -> Model:
+def scale_starter(raw: NDArray[np.float64], *, as_of: str, shift: float = 0.0) -> Model:
     """Build the starter with the risk score of a merchant's own quiet days; no label is needed.
 
     Parameters
     ----------
     raw : shape (n,), the starter's raw scores of orders of quiet days, at least one
     as_of : the cut-off, ISO 8601
+    shift : log-odds by which a score must be higher for the same probability, at least 0; see `find_shift`
     """
     starter = load_starter()
-    origin = starter.origin | {_RANKS_AS: starter.model_id, "rescaled_as_of": as_of}
-    return replace(starter, risk_scale=fit_risk_scale(raw), origin=origin)
+    calibration = Curve(starter.calibration.x + shift, starter.calibration.y)
+    origin = starter.origin | {_RANKS_AS: starter.model_id, "rescaled_as_of": as_of, "shift": shift}
+    return replace(starter, calibration=calibration, risk_scale=fit_risk_scale(raw), origin=origin)
+
+
+def find_shift(measure_alert_rate: Callable[[float], float]) -> float:
+    """Find the smallest shift of the starter's log-odds by which no more than `MOST_ALERTS` of the orders are alerted.
+
+    A merchant whose orders merely look unlike those it was made from, such as by columns that are missing, would else
+    have a tenth of them held. A shift of log-odds is what another share of malice does to probabilities.
+
+    Parameters
+    ----------
+    measure_alert_rate : from a shift to the share of orders that would be alerted, never rising
+
+    References
+    ----------
+    Saerens et al., "Adjusting the outputs of a classifier to new a priori probabilities", 2002.
+    """
+    low, high = 0.0, _MOST_SHIFT
+    if measure_alert_rate(low) <= MOST_ALERTS:
+        return low
+    for _ in range(_N_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if measure_alert_rate(middle) <= MOST_ALERTS else (middle, high)
+    return high
 
 
 def adopt_starter(models: Path) -> str:
