@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ordervet.entities.address.divisions import CITY, COUNTRY, COUNTY, NameKind
+from ordervet.entities.address.divisions import CITY, COUNTRY, COUNTY, NameKind, fold_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,9 +64,8 @@ def _list_names(divisions: Divisions) -> Iterator[tuple[int, str, int]]:
         for name, following in zip(names, [*names[1:], ""], strict=True):
             number, kind = below[name]
             is_direct = divisions.all[number].parent == parent or parent == COUNTRY
-            is_plain = (
-                kind is NameKind.FULL and is_direct and divisions.all[number].level <= (COUNTY if parent else CITY)
-            )
+            is_today = kind is NameKind.FULL and fold_name(divisions.all[number].name) == name
+            is_plain = is_today and is_direct and divisions.all[number].level <= (COUNTY if parent else CITY)
             is_held = 1 < len(name) <= MAX_LENGTH and max(name) < chr(1 << _BITS)
             if is_plain and is_held and not following.startswith(name):
                 yield parent, name, number
