@@ -72,7 +72,7 @@ def run(n_kills: int, seed: int) -> str:
         for kill in range(n_kills + 1):
             started = time.monotonic()
             service = ServiceProcess(history, "--lang", "en")
-            assert service.wait_until_ready(), service.process.communicate()[1]
+            assert service.wait_until_ready(), service.describe_end()
             ready_s.append(time.monotonic() - started)
             if not threads:
                 threads = [

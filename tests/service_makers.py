@@ -82,9 +82,14 @@ class ServiceProcess:
                 text += part
         return text.decode()
 
+    def describe_end(self) -> str:
+        """Describe how it ended."""
+        errors = self.process.communicate()[1]
+        return f"exit {self.process.returncode}: {errors}"
+
     def __enter__(self) -> Self:
         self.said = self.wait_until_ready()
-        assert self.said, self.process.communicate()[1]
+        assert self.said, self.describe_end()
         return self
 
     def __exit__(self, *_: object) -> None:

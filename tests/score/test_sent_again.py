@@ -241,3 +241,22 @@ def test_what_was_told_counts_from_its_arrival_whatever_its_clock_says(scorer: S
     clock.now += MINUTE
 
     assert count(scorer, "buyer__count__claim__90d", order("t2")) == 1
+
+
+def test_explaining_an_order_tells_its_decision_and_changes_none_that_follows(
+    scorer: Scorer, model: Model, clock: Clock
+) -> None:
+    plain = Scorer(model, load_policy(), KEY, clock=clock)
+    explained = {}
+    for n in range(20):
+        one = order(f"t{n}", buyer_id=f"b{n % 3}", amount_minor=1_000 * n)
+        decision = scorer.score(one)
+        assert decision == plain.score(one)
+        if n % 2:
+            explained[n] = scorer.explain(f"t{n - 1}")
+        clock.now += 1_000_000 * (n % 3)
+
+    assert {n: found[0].order_id for n, found in explained.items() if found} == {n: f"t{n - 1}" for n in explained}
+    assert all(found and found[0] == plain.score(order(f"t{n - 1}")) for n, found in explained.items())
+    assert all(found and found[1] for found in explained.values())
+    assert scorer.explain("nobody") is None
