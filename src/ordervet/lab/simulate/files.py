@@ -24,7 +24,18 @@ _OFFSET_US = (
 
 
 _LEFT_OUT = frozenset(
-    {"seen_at", "order_uid", "shop_id", "outcome_id", "line_id", "is_inferred", "updated_at", "status", "agent"}
+    {
+        "seen_at",
+        "order_uid",
+        "shop_id",
+        "outcome_id",
+        "line_id",
+        "is_inferred",
+        "updated_at",
+        "status",
+        "agent",
+        "country",
+    }
 )
 """Columns that say nothing of one merchant's made-up season: when it was seen, of which shop, under which number."""
 
