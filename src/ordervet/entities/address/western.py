@@ -56,7 +56,7 @@ _SEPARATORS: Final = {
     CharClass.HASH: "#",
     CharClass.SPACE: " ",
 }
-_LONGEST_COUNTRY, _LONGEST_STATE = 6, 3
+_LONGEST_COUNTRY, _LONGEST_STATE, _LONGEST_STATE_CODE = 6, 3, 3
 _POSTCODE_DIGITS: Final = 4
 _LETTERS: Final = re.compile(r"[^\d]{1,2}")
 _ORDINAL: Final = re.compile(r"(\d+)(?:st|nd|rd|th|er|eme)")
@@ -251,7 +251,19 @@ def _take_country(tokens: list[_Token]) -> tuple[str, list[_Token]]:
         country = find_country("".join(token.text for token in tokens[-length:]))
         if country:
             return country, tokens[:-length]
-    return "", tokens
+    return _infer_country(tokens), tokens
+
+
+def _infer_country(tokens: list[_Token]) -> str:
+    """Tell the country where a state's code and a postal code of the same country end the address: IL 62704."""
+    for country, states in STATES.items():
+        pattern = _postcode_of(country)
+        for length in (1, 2):
+            state = tokens[-length - 1].text if len(tokens) > length + 1 else ""
+            is_state = state in states and len(state) <= _LONGEST_STATE_CODE
+            if pattern and is_state and pattern.fullmatch(_join_code(tokens[-length:])):
+                return country
+    return ""
 
 
 def _take_postcode(tokens: list[_Token], country: str) -> tuple[str, list[_Token]]:
