@@ -133,6 +133,16 @@ def test_refusal_rescales_the_thresholds_of_what_serves_and_not_its_ranking(nigh
     assert serves.risk_scale.to_lists() != stale.risk_scale.to_lists()
 
 
+def test_merchants_own_features_are_nothing_new_beside_the_starter(night, spec: FeatureSpec) -> None:
+    own = replace(spec, names=(*spec.names, "terminal__count__order__1d"), entities=(*spec.entities, "terminal"))
+
+    first = night(spec=own, settings=UNTOLD)
+
+    new = next(gate for gate in first.record["gates"] if gate["name"] == "features_new")
+    assert first.record["is_starter"]
+    assert (new["passed"], new["figure"]) == (True, 0.0)
+
+
 def test_champion_of_other_features_is_measured_and_told(night, spec: FeatureSpec, tmp_path: Path) -> None:
     more = replace(spec, names=(*spec.names, "terminal__count__order__1d"), entities=(*spec.entities, "terminal"))
     left_out = ("device__", "buyer__count__order__90d")

@@ -137,7 +137,7 @@ def _try_challenger(
     task.report_step("measuring")
     trial = hold_trial(
         challenger, champion, data, parts, names=names,
-        known_names=frozenset((*champion.model.spec.names, *load_starter().spec.names)), own_raw=own_raw,
+        known_names=_list_known_names(task.spec, champion.model), own_raw=own_raw,
         settings=settings, policy=task.policy,
         n_threads=n_threads, is_champion_old=_is_old(champion.model, task.as_of_us, settings),
     )  # fmt: skip
@@ -377,6 +377,12 @@ def _score_by_own_columns(task: Task, data: TrainingData, parts: Parts) -> NDArr
     )
     held = MatrixView(data.features, parts.holdout, own)
     return predict_parts(ForestPredictor(binned.fit()), held, np.arange(len(held)), task.n_threads)
+
+
+def _list_known_names(spec: FeatureSpec, champion: Model) -> frozenset[str]:
+    """List the features that are nothing new: the champion's, the starter's and, on a first model, all of them."""
+    names = (*champion.spec.names, *load_starter().spec.names)
+    return frozenset((*names, *spec.names) if ranks_as_starter(champion) else names)
 
 
 def _is_old(champion: Model, as_of_us: int, settings: NightSettings) -> bool:
