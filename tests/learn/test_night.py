@@ -123,7 +123,10 @@ def test_refusal_rescales_the_thresholds_of_what_serves_and_not_its_ranking(nigh
 
     rescaled = night(1, settings=STRICT.model_copy(update={"gates": told}))
     contaminated = night(
-        2, settings=STRICT.model_copy(update={"gates": told.model_copy(update={"expected": (), "drift": 1e-6})})
+        2,
+        settings=STRICT.model_copy(
+            update={"gates": told.model_copy(update={"expected": (), "drift": 1e-6, "score_drift": 0.0})}
+        ),
     )
 
     assert (rescaled.outcome, contaminated.outcome) == (RESCALED, REFUSED)

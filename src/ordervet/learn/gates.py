@@ -240,7 +240,7 @@ def check_features(
     """Check that no feature is new, constant or drifted without notice, which `expected` gives by patterns of names.
 
     Features that drift count where the scores do, too: ages only grow, and no score need move for it. `score_psi` is
-    the higher of the two models' population stability indices of the score, `score_drift` its bound.
+    the population stability index of the challenger's score, `score_drift` its bound.
     """
     unexpected = [name for name in new if not is_expected(name, expected)]
     frozen = [

@@ -156,6 +156,7 @@ def hold_trial(
     # NOTE: the challenger's features are the first columns.
     drift = _measure_drift(data, parts, challenger.model.spec.names)
     us_per_order = _time_scoring(challenger, data, parts.holdout)
+    score_psi = measure_psi(*(challenger.predict(data, rows, n_threads) for rows in (_before(parts), parts.fresh)))
     pace = _find_pace(data, parts.holdout, holdout, settings)
     judged_share = challenger.model.origin["judged_share"]
     verdicts = [
@@ -188,8 +189,7 @@ def hold_trial(
             [name for name in challenger.model.spec.names if name not in known_names],
             psi=bounds.drift, constant_share=bounds.constant_share,
             varied_share=bounds.varied_share, expected=bounds.expected,
-            score_psi=max(_measure_score_psi(each, data, parts, n_threads) for each in (challenger, champion)),
-            score_drift=bounds.score_drift,
+            score_psi=score_psi, score_drift=bounds.score_drift,
         ),
         _check_verdicts(champion, data, parts.verdicts, settings, n_threads),
         _check_duplicates(data, bounds.duplicates, bounds.check_days),
@@ -200,7 +200,7 @@ def hold_trial(
         champion_metrics=measure_holdout(champion_raw, champion_p, holdout, money_rate=rate),
         gates=verdicts,
         drift=sorted(drift, key=lambda each: (-each.psi, each.name)),
-        score_psi=_measure_score_psi(challenger, data, parts, n_threads),
+        score_psi=score_psi,
         channel_psi=measure_category_psi(data.channel[_before(parts)], data.channel[parts.fresh]),
         us_per_order=us_per_order,
     )
@@ -318,10 +318,6 @@ def _find_money_rate(holdout: Holdout, bounds: GateBounds) -> float:
 def _before(parts: Parts) -> NDArray[np.int64]:
     """Return the quiet reference orders from before the newest days."""
     return np.setdiff1d(parts.reference, parts.fresh)
-
-
-def _measure_score_psi(contender: Contender, data: TrainingData, parts: Parts, n_threads: int) -> float:
-    return measure_psi(*(contender.predict(data, rows, n_threads) for rows in (_before(parts), parts.fresh)))
 
 
 def _find_pace(data: TrainingData, rows: NDArray[np.int64], holdout: Holdout, settings: NightSettings) -> gates.Pace:
