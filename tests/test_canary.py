@@ -125,7 +125,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "models show": ("0 --models {mine}", "5 --models {out}/none"),
     "models compare": ("0 --models {mine}",),
     "models promote": ("0 {model} --models {mine}",),
-    "models rollback": ("5 --models {mine}",),
+    "models rollback": ("0 --models {mine}",),
     "models prune": ("0 --models {mine}",),
     "models verify": ("0 --models {mine}",),
     "backtest": ("0 {all} --settings {inputs}/fit.toml", "6 --history {history} --settings {inputs}/fit.toml --json"),

@@ -55,7 +55,8 @@ NobodyFilter::NobodyFilter(const std::vector<Bytes>& placeholders) {
     for (const Bytes placeholder : placeholders) {
         if (placeholder.empty() || placeholder.size() > kLongest)
             throw std::invalid_argument("a placeholder has 1 to 63 bytes");
-        lengths_[placeholder.front()] |= std::uint64_t{1} << placeholder.size();
+        const bool has_digit = std::ranges::any_of(placeholder, [](std::uint8_t byte) { return '1' <= byte && byte <= '9'; });
+        lengths_[has_digit][placeholder.front()] |= std::uint64_t{1} << placeholder.size();
     }
 }
 
@@ -63,15 +64,16 @@ bool NobodyFilter::may_be(Bytes text) const {
     if (text.empty() || text.front() == '-') return true;
     std::size_t n = 0;
     std::uint8_t first = 0;
-    bool is_telling = false;
+    bool is_telling = false, has_digit = false;
     for (const std::uint8_t byte : text) {
         const bool is_upper = 'A' <= byte && byte <= 'Z';
         if (!is_upper && byte < 0x80 && !is_digit(byte) && !('a' <= byte && byte <= 'z')) continue;
         if (n++ == 0) first = is_upper ? byte | 0x20 : byte;
         is_telling |= byte != '0';
+        has_digit |= '1' <= byte && byte <= '9';
         if (n > kLongest && is_telling) return false;
     }
-    return !is_telling || lengths_[first] >> n & 1;
+    return !is_telling || lengths_[has_digit][first] >> n & 1;
 }
 
 Reading PlainForm::read(Bytes text, FormBuffer&) const {

@@ -41,7 +41,8 @@ public:
 
 private:
     static constexpr std::size_t kLongest = 63;
-    std::array<std::uint64_t, 256> lengths_{};  // by first byte: bit n is set where a placeholder has n bytes
+    // By first byte, of those without and with a digit other than 0: bit n is set where a placeholder has n bytes.
+    std::array<std::array<std::uint64_t, 256>, 2> lengths_{};
 };
 
 // Ids of buyers, devices and accounts: without capital letters, unless case tells two ids apart.

@@ -182,8 +182,8 @@ def test_long_json_lines_of_an_export_give_what_they_give_whole(tmp_path: Path) 
             '{"order_id": "a", "placed_at": "2025-11-11", "amount_minor": 1}\n[1]\n',
             "line 2: not a JSON",
         ),
-        ("orders.parquet", "PAR1 cut off", "not a whole Parquet file"),
-        ("orders.arrow", "ARROW1 cut off", "not a whole Arrow file"),
+        ("orders.parquet", "PAR1 cut off", "is damaged"),
+        ("orders.arrow", "ARROW1 cut off", "is damaged"),
         ("orders.csv", "订单编号,备注\n1,2\n", "matches no known format"),
     ],
 )
