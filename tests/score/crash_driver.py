@@ -68,17 +68,20 @@ class Plan:
     steps: list[Step] = field(default_factory=list)
 
     def ids_after(self, n: int) -> list[int]:
-        """The identities in the history after n steps; what comes after its order was erased waits there."""
+        """The identities in the history after n steps; what comes after its order was erased stays out."""
         there: list[tuple[int, int]] = []
         orders: set[int] = set()
+        gone: set[int] = set()
         for at, step in enumerate(self.steps[:n]):
             if step.kind == "erase":
                 erased = {order for order in orders if buyer_of(order) == step.about}
                 orders -= erased
+                gone |= erased
                 there = [(about, event_id) for about, event_id in there if about not in erased]
             elif step.event is not None:
                 orders |= {at} if step.kind == "order" else set()
-                there.append((step.about, step.event_id))
+                if step.about not in gone:
+                    there.append((step.about, step.event_id))
         return sorted(event_id for _, event_id in there)
 
 
