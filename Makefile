@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest
 EVERY_CORE := --numprocesses auto --dist worksteal
 
 .PHONY: help setup core score test test-fast test-times test-lowest sanitize fuzz fmt lint types layers wheel lock samples \
-	address-tables starter readme bench bench-compare parity parity-policies browser pictures crash crash-retrain crash-serve \
+	address-tables starter readme bench bench-compare parity parity-policies browser chromium pictures crash crash-retrain crash-serve \
 	exports hostile nights check clean
 
 help:  ## list the commands
@@ -133,6 +133,11 @@ wheel: $(TESTING)  ## build the wheel without a compiler of the machine, audit i
 browser: $(TESTING)  ## look at the pages in a real headless Chromium (apt-get install chromium)
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { echo "there is no Chromium: apt-get install chromium"; exit 1; }
 	@$(PYTEST) tests -k browser -rs
+
+chromium:  ## install Chromium where it is missing, for the tests that look at pages (Debian, as root)
+	@command -v chromium >/dev/null || \
+		{ apt-get update && apt-get install --yes --no-install-recommends chromium fonts-noto-cjk; } >/dev/null 2>&1 || \
+		echo "WARNING: Chromium could not be installed; the tests that look at pages say by name what they skip"
 
 pictures: $(TESTING)  ## take the guides' pictures again, from a simulated merchant (needs Chromium)
 	@PYTHONPATH=tests $(BIN)/python docs/pictures/take_pictures.py

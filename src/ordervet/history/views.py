@@ -327,7 +327,9 @@ def amend(current: Row, row: Row, *, replaced: Sequence[Row] = ()) -> Row | None
     the view that stands from now on; None where `row` says nothing new
     """
     if _is_covered(row, current):
-        return None
+        # NOTE: that it was still so at a later time is news: else what was said between the two would win, come late.
+        is_news = None not in (row.get("as_of"), current.get("as_of")) and row["as_of"] > current["as_of"]
+        return current | {"as_of": row["as_of"], "recorded_at": row["recorded_at"]} if is_news else None
     wins = _is_later(row, current)
     is_dated = row.get("as_of") is not None and current.get("as_of") is not None and row["as_of"] > current["as_of"]
     if wins and not is_dated and any(_is_covered(row, view) for view in replaced):

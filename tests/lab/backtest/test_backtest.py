@@ -171,7 +171,9 @@ def roll(frame: pd.DataFrame, key: str, column: str, window: str, closed: str) -
         # pandas sees of the rows of one instant only those above it in the file; the definition sees all of them.
         times = [frame[key], frame["TX_DATETIME"]]
         result = np.stack([pd.Series(values).groupby(times).transform("last") for values in result])
-    return np.nan_to_num(result[0]), np.nan_to_num(result[1])
+    result = np.nan_to_num(result)
+    result[:, frame[key] == 0] = np.nan  # an id of 0 is nobody's
+    return result[0], result[1]
 
 
 @dataclass
