@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import configparser
+import gc
 import importlib.util
 import json
 import os
@@ -35,6 +36,12 @@ FORMS = DOCS / "embedding"
 OUTCOME = {"kind": "claim", "happened_at": "2026-01-16 09:00"}
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning", "ignore::DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def _collect_sockets() -> Iterator[None]:
+    yield
+    gc.collect()  # here, where the warning is expected, not in a test of another file
 
 
 @pytest.fixture(scope="module")

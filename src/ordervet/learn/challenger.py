@@ -34,6 +34,9 @@ MIN_PARTS = 2
 #: How much own trees may weigh, in log-odds, and the shares of the rounds asked for that are tried.
 SHARES = (0.15, 0.3, 0.5, 0.7, 0.85, 1.0)
 ROUND_SHARES = (0.125, 0.25, 0.5, 1.0)
+#: Own trees weigh at most the part of so many malicious orders that they were measured on: what a few dozen of them
+#: show does not always hold.
+_MALICIOUS_FOR_ALL = 200
 #: Fewer malicious orders than this are calibrated by two numbers, not by steps: between the means of a few blocks of
 #: which one holds nearly all innocent orders, a line foretells up to twice the malice there is.
 _MIN_FOR_STEPS = 1_000
@@ -165,12 +168,13 @@ def find_blend(known: Known, later: list[_Later], rounds: tuple[int, ...]) -> Bl
     """
     rows = np.concatenate([part.rows for part in later])
     is_malicious, weight = known.is_malicious[rows], known.weight[rows]
+    most = int(is_malicious.sum()) / _MALICIOUS_FOR_ALL
     _, of_starter = fit_log_odds(known.starter_raw[rows], is_malicious, weight)
     alone = _measure(known, later, [known.starter_raw[part.rows] for part in later])
     best = Blend(1.0, 0.0, 0.0, rounds[-1], alone, alone)
     for at, num_rounds in enumerate(rounds):
         _, of_own = fit_log_odds(np.concatenate([part.own_raw[at] for part in later]), is_malicious, weight)
-        for share in SHARES if of_own > 0 else ():
+        for share in [each for each in SHARES if each <= most] if of_own > 0 else ():
             starter, own = (1 - share) * max(of_starter, 0.0), share * of_own
             ap = _measure(known, later, _sum_up(known, later, at, starter, own))
             if ap > best.ap:

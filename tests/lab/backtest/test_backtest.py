@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from ordervet.contract import Events, load_mapping, read_events
+from ordervet.currencies import find_rate
 from ordervet.entities import new_key
 from ordervet.entities.keyed import key_events
 from ordervet.errors import ContractError, MappingError, TrainingError
@@ -198,7 +199,7 @@ def handbook(shared_data: Path) -> Handbook:
     spec = build_spec(use_defaults=False, entities=("terminal",), names=names, time_zone="UTC")
     keyed = key_events(events, new_key())
     frame = pd.read_parquet(path, columns=["TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT", "TX_FRAUD"])
-    frame["minor"] = np.rint(frame["TX_AMOUNT"] * 100)
+    frame["minor"] = np.floor(np.rint(frame["TX_AMOUNT"] * 100) * find_rate("EUR") + 0.5)
     return Handbook(frame, spec, build_order_events(keyed.orders, spec), build_later_events(keyed))
 
 
