@@ -204,8 +204,9 @@ def _find_covered(rows: pa.Table, standing: pa.Table) -> Mask:
             continue
         is_equal = np.asarray(pc.fill_null(pc.equal(own, views[name]), fill_value=False))
         is_covered &= is_equal | ~_is_given(rows, name)
-    is_news = pc.fill_null(pc.greater(rows["as_of"], views["as_of"]), fill_value=False)
-    return is_covered & ~np.asarray(is_news)
+    is_news = np.asarray(pc.fill_null(pc.greater(rows["as_of"], views["as_of"]), fill_value=False))
+    is_covered &= ~is_news
+    return is_covered
 
 
 def _is_given(rows: pa.Table, name: str) -> Mask:
