@@ -167,6 +167,8 @@ def test_line_that_cannot_be_stored_is_set_aside_with_its_order_and_holds_up_no_
     assert sorted(ids(stored, "orders")) == ["T0", "T2"]
     assert (tmp_path / "history" / "_set_aside.jsonl").read_bytes() == poisoned
     assert "orders T1" in caplog.text
+    History.open(tmp_path / "history", KEY).erase_buyer("nobody-1")
+    assert not (tmp_path / "history" / "_set_aside.jsonl").exists()
 
 
 def test_category_that_looks_like_a_time_in_some_lines_stays_a_text() -> None:

@@ -54,6 +54,7 @@ _TABLE = (
 )
 _INSERT = "INSERT INTO entry (is_repeat, lines, chain) VALUES (?, ?, ?)"
 _ORDER_NAME = re.compile(rb'"order_id":"((?:[^"\\]|\\.){1,64})"')
+_SET_ASIDE = "_set_aside.jsonl"
 _PAGE_SIZE = 4096  # SQLite's own
 _MAX_GAP = 1_000  # positions without a readable entry, after which there are no more
 _WAL_HEADER, _FRAME_HEADER = 32, 24
@@ -301,6 +302,17 @@ def _keep_damaged(path: Path) -> Path:
     return kept
 
 
+def remove_kept(folder: Path) -> None:
+    """Remove what is kept of damaged files, and what was set aside: an erased buyer may be in it.
+
+    Parameters
+    ----------
+    folder : of the store; the caller holds the writer's lock
+    """
+    for path in (*folder.glob("_damaged-*"), folder / _SET_ASIDE):
+        path.unlink(missing_ok=True)
+
+
 def _find_order_ids(lines: bytes) -> list[str]:
     return [name.decode("utf-8", "replace") for name in _ORDER_NAME.findall(lines)]
 
@@ -402,12 +414,13 @@ def _read_entries(folder: Path, entries: Sequence[Entry]) -> pa.Table:
                 bad.append(line)
             else:
                 good.append(line)
-        with (folder / "_set_aside.jsonl").open("ab") as file:
+        with (folder / _SET_ASIDE).open("ab") as file:
             file.writelines(bad)
-        sync(folder / "_set_aside.jsonl", folder)
+        sync(folder / _SET_ASIDE, folder)
+        names = sorted({name for line in bad for name in _find_order_ids(line)})
         _log.error(
-            "%d events of the history %s cannot be stored, and are set aside in _set_aside.jsonl: orders %s",
-            len(bad), folder.name, ", ".join(sorted({name for line in bad for name in _find_order_ids(line)})),
+            "%d events of the history %s cannot be stored, and are set aside in %s: orders %s",
+            len(bad), folder.name, _SET_ASIDE, ", ".join(names),
         )  # fmt: skip
         return read_lines(good)
 

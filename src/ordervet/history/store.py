@@ -27,7 +27,7 @@ from ordervet.history.delta import committing, describe_errors, remove_unused
 from ordervet.history.erased import bury, find_erased, lift
 from ordervet.history.handed import forget_handed, record_handed
 from ordervet.history.ingest import Staging, add_in_memory, build_batch, read_stored
-from ordervet.history.journal import commit_journal
+from ordervet.history.journal import commit_journal, remove_kept
 from ordervet.history.lock import LOCK_NAME, WriterLock
 from ordervet.history.rows import drop_replaced, fit_rows, row_schema, sort_rows, to_events, unite_schemas
 from ordervet.history.snapshots import remove_snapshots
@@ -305,6 +305,7 @@ class History:
             return Erased(**ask_service(self.path, "erase", {"buyer_id": buyer_id}))
         with self._writing() as table:
             remove_snapshots(self.path)
+            remove_kept(self.path)
             buyer = _key_buyer(buyer_id, self.key)
             order_ids, names = _find_orders(table, buyer)
             if buyer:
