@@ -17,7 +17,7 @@ from night_settings import AS_OF_US, LENIENT
 from ordervet.errors import ModelError
 from ordervet.history import History
 from ordervet.history.slices import HistorySlices
-from ordervet.learn import promotion, records
+from ordervet.learn import challenger, promotion, records
 from ordervet.learn.night import PROMOTED, REFUSED, RESCALED, WAITING, WOULD_PROMOTE, run_night
 from ordervet.learn.night_settings import GateBounds
 from ordervet.learn.prometheus import build_metrics
@@ -146,7 +146,13 @@ def test_merchants_own_features_are_nothing_new_beside_the_starter(night, spec: 
     assert (new["passed"], new["figure"]) == (True, 0.0)
 
 
-def test_champion_of_other_features_is_measured_and_told(night, spec: FeatureSpec, tmp_path: Path) -> None:
+def test_champion_of_other_features_is_measured_and_told(
+    night, spec: FeatureSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def weigh_both(_known: object, _later: object, rounds: tuple[int, ...]) -> challenger.Blend:
+        return challenger.Blend(1.0, 1.0, 0.5, rounds[-1], 0.5, 0.4)
+
+    monkeypatch.setattr(challenger, "find_blend", weigh_both)  # with own trees, whatever they gain on so few orders
     more = replace(spec, names=(*spec.names, "terminal__count__order__1d"), entities=(*spec.entities, "terminal"))
     left_out = ("device__", "buyer__count__order__90d")
     fewer = replace(spec, names=tuple(name for name in spec.names if not name.startswith(left_out)))
