@@ -130,7 +130,7 @@ def read_snapshots(data: bytes) -> None:
 
 def read_journals(data: bytes) -> None:
     with edited_folder(write_journal(), data) as folder, contextlib.suppress(HistoryError):
-        entries = journal.read_journal(folder / "_journal-00000001.sqlite")
+        entries = journal.read_journal(folder / "_journal-00000001.sqlite").entries
         rows.read_lines(entry.lines for entry in entries)
 
 
