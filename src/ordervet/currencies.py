@@ -7,7 +7,11 @@ confuses a model and a tenth does not. A mapping can give other rates (``[rates]
 
 from __future__ import annotations
 
-from typing import Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 EXPONENTS: Final = {
     **dict.fromkeys(
@@ -77,13 +81,18 @@ SVC are official rates. Amounts of no known currency count as they stand. The co
 have."""
 
 
-def find_rate(currency: str) -> float:
+def find_rate(currency: str, given: Mapping[str, float] = MappingProxyType({})) -> float:
     """Return what a minor unit of a currency is worth, in minor units of `REFERENCE`.
+
+    Parameters
+    ----------
+    currency : its code
+    given : what a unit of some currencies is worth in `REFERENCE`, where not what `PER_DOLLAR` says
 
     Raises
     ------
     KeyError
         The code is none of `PER_DOLLAR`.
     """
-    units = PER_DOLLAR[REFERENCE] / PER_DOLLAR[currency]
+    units = given.get(currency) or PER_DOLLAR[REFERENCE] / PER_DOLLAR[currency]
     return units * 10.0 ** (find_exponent(REFERENCE) - find_exponent(currency))

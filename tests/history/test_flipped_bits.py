@@ -85,7 +85,7 @@ def test_flipped_bit_of_a_journal_costs_no_other_entry(tmp_path: Path) -> None:
     journal.close()  # SQLite moves the entries from the log, which has checksums, to the table, which has none
     n_lost, n_unreadable = [], 0
 
-    for _ in flip_bits(journal.path, N_JOURNAL_FLIPS):
+    for _ in flip_bits(journal.path, N_FLIPS):
         try:
             found = read_journal(journal.path)
         except HistoryError:
@@ -96,9 +96,9 @@ def test_flipped_bit_of_a_journal_costs_no_other_entry(tmp_path: Path) -> None:
         n_lost.append(len(ENTRIES) - len(found.entries))
         assert len(found.damaged) >= n_lost[-1]
 
-    assert sum(n == 1 for n in n_lost) > 0.6 * N_JOURNAL_FLIPS
-    assert sum(n > 1 for n in n_lost) < 0.05 * N_JOURNAL_FLIPS  # the page's own list of what is where
-    assert n_unreadable < 0.02 * N_JOURNAL_FLIPS
+    assert sum(n == 1 for n in n_lost) > 0.6 * N_FLIPS
+    assert sum(n > 1 for n in n_lost) < 0.05 * N_FLIPS  # the page's own list of what is where
+    assert n_unreadable < 0.02 * N_FLIPS
     assert (tmp_path / "_damaged-00000001.sqlite").exists()
 
 

@@ -26,6 +26,7 @@ from ordervet.policy import DecisionCode, load_policy
 from ordervet.score import Scorer
 from ordervet.score.durable_state import DurableState
 from ordervet.score.shadow import ShadowLog
+from service_makers import draw_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,17 +69,6 @@ def folder(tmp_path: Path) -> Path:
 def keyed(monkeypatch: pytest.MonkeyPatch) -> Key:
     monkeypatch.setenv("ORDERVET_KEY", KEY.to_hex())
     return KEY
-
-
-def draw_order(number: int) -> dict[str, Any]:
-    return {
-        "order_id": f"t{number}",
-        "placed_at": "2026-01-15 16:00",
-        "amount_minor": 100 + number,
-        "buyer_id": f"b{number % 20}",
-        "phone": f"1990000{number % 7:04d}",
-        "address": f"杭州市西湖区文三路{number % 5}号",
-    }
 
 
 def open_scorer(folder: Path, *, flush_after_s: float = 3600.0) -> Scorer:

@@ -31,6 +31,7 @@ from ordervet.reports.holds import check_hold_path, describe_holds
 from ordervet.score import Scorer
 from ordervet.score.desk import list_handed, recall_desk
 from ordervet.score.hold_lists import update_hold_list
+from ordervet.score.online_state import find_latest
 from ordervet.score.stream import open_parts
 
 if TYPE_CHECKING:
@@ -214,8 +215,7 @@ def _find_now(events: KeyedEvents, now_us: int | None) -> int:
     ContractError
         Something is known from after the time given.
     """
-    tables = (events.orders, events.outcomes, events.verdicts, events.corrections)
-    newest_us = max(pc.max(table["seen_at"].cast(pa.int64())).as_py() or 0 for table in tables)
+    newest_us = find_latest(events)
     if now_us is None:
         return newest_us + 1
     if now_us <= newest_us:

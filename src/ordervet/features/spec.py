@@ -24,7 +24,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from zlib import crc32
 
-from ordervet.currencies import REFERENCE, find_exponent, find_rate
+from ordervet.currencies import find_rate
 from ordervet.errors import MappingError
 
 #: Raised when the meaning of any feature changes: models made before are refused, not served with other numbers.
@@ -263,10 +263,7 @@ class FeatureSpec:
 
     def find_rate(self, currency: str) -> float:
         """Return what a minor unit of a currency is worth, in minor units of `currencies.REFERENCE`."""
-        given = dict(self.rates).get(currency)
-        if given is None:
-            return find_rate(currency)
-        return given * 10.0 ** (find_exponent(REFERENCE) - find_exponent(currency))
+        return find_rate(currency, dict(self.rates))
 
 
 def parse_name(name: str) -> Aggregation:

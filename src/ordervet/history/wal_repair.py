@@ -55,11 +55,15 @@ def mend_log(log: bytes, page_size: int) -> bytes | None:
     common = _find_common(heads[:, 2:4])
     order = "<u4" if magic & ~1 != _MAGIC or magic == _MAGIC else ">u4"
     header = struct.pack(">6I", _MAGIC | (order == ">u4"), _VERSION, page_size, count, *common.tolist())
-    head_sum = _sum_up(np.frombuffer(header, order).astype(np.uint32)[None], np.zeros((1, 2), np.uint32))[0]
+    (head_sum,) = _sum_up(np.frombuffer(header, order).astype(np.uint32)[None])
     words = np.concatenate([frames[:, :8], frames[:, _FRAME_HEADER:]], axis=1).view(order).astype(np.uint32)
+    # NOTE: the sums are linear in those before them: what a frame adds, and those before it times a matrix.
+    added = _sum_up(words)
+    step = _sum_up(np.zeros((2, words.shape[1]), np.uint32), np.eye(2, dtype=np.uint32))
     sums = heads[:, 4:6]
     is_of_log = (heads[:, 2:4] == common).all(axis=1)
-    is_whole = is_of_log & (_sum_up(words, np.concatenate([head_sum[None], sums[:-1]])) == sums).all(axis=1)
+    before = np.concatenate([head_sum[None], sums[:-1]])
+    is_whole = is_of_log & (added + before @ step == sums).all(axis=1)
     if not is_whole.any():
         return None
     n_kept = int(np.flatnonzero(is_whole)[-1]) + 1
@@ -69,10 +73,10 @@ def mend_log(log: bytes, page_size: int) -> bytes | None:
     if is_header_whole and is_whole[:n_kept].all():
         return None
     mended = [header, head_sum.astype(">u4").tobytes()]
-    running = head_sum[None]
+    running = head_sum
     for number in range(n_kept):
-        running = _sum_up(words[number : number + 1], running)
-        head = np.concatenate([heads[number, :2], common, running[0]])
+        running = added[number] + running @ step
+        head = np.concatenate([heads[number, :2], common, running])
         mended += [head.astype(">u4").tobytes(), frames[number, _FRAME_HEADER:].tobytes()]
     return b"".join(mended)
 
@@ -83,15 +87,15 @@ def _find_common(salts: Words) -> Words:
     return common
 
 
-def _sum_up(words: Words, before: Words) -> Words:
+def _sum_up(words: Words, before: Words | None = None) -> Words:
     """Sum up words as SQLite does, going on from other sums.
 
     Parameters
     ----------
     words : shape (n, n_words), n_words even
-    before : shape (n, 2)
+    before : shape (n, 2); None stands for zeros
     """
-    first, second = before[:, 0].copy(), before[:, 1].copy()
+    first, second = np.zeros((2, len(words)), np.uint32) if before is None else before.T.copy()
     columns = np.ascontiguousarray(words.T)
     for at in range(0, len(columns), 2):
         first += columns[at] + second

@@ -349,7 +349,7 @@ def _choose_spec(own: FeatureSpec, starter: FeatureSpec, blend: Blend) -> Featur
     if blend.starter == 0:
         return own
     if blend.own == 0:
-        return replace(starter, time_zone=own.time_zone)
+        return replace(starter, time_zone=own.time_zone, rates=own.rates)
     return replace(
         own,
         names=_join(own.names, starter.names),

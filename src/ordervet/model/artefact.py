@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 #: Raised when the manifest's shape or meaning changes. A reader takes exactly its own number: bump it, write the change
-#: into CHANGELOG.md, and say there how an older model is made anew.
+#: into CHANGELOG.md, and say there how an older model is made again.
 MODEL_PROTOCOL = 1
 
 MODEL_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

@@ -234,7 +234,7 @@ class Scorer:
         """Score one order at the time of its arrival, and remember it.
 
         An order that is sent again (a retry, or with something changed) gets the decision of the first time, and what
-        is new about it is remembered; `rescore` decides anew.
+        is new about it is remembered; `rescore` decides again.
 
         Never raises: a failure is a decision that passes, with a code, counted in `codes` and logged without personal
         data. With a history store, an order that was scored is in the journal.
@@ -248,7 +248,7 @@ class Scorer:
         return self._score_checked(order, self._score_one)
 
     def rescore(self, order: Order | dict[str, Any] | str) -> Decision:
-        """Decide anew about an order that was scored before, by what is known now, and remember the decision.
+        """Decide about an order that was scored before by what is known now, and remember the decision.
 
         Nothing of the order itself counts as history. For after payment, or before shipping, say. An order that is not
         known is scored. Never raises, as `score`.
@@ -260,7 +260,7 @@ class Scorer:
         if os.getpid() != self._pid:
             return self._pass_forked([{"order_id": order} if isinstance(order, str) else order])[0]
         if not isinstance(order, str):
-            return self._score_checked(order, partial(self._score_one, is_anew=True))
+            return self._score_checked(order, partial(self._score_one, is_again=True))
         with self._lock:
             return self._count(self._answer([order], lambda: self._rescore_id(order), time.perf_counter()))[0]
 
@@ -703,8 +703,8 @@ class Scorer:
             _log.error("scoring failed: %s", type(error).__name__)
         return [self._pass(order_id, code) for order_id in order_ids]
 
-    def _score_one(self, order: Order, *, is_anew: bool = False) -> list[Decision] | None:
-        return self._score_live(self._read_live(order), is_anew=is_anew)
+    def _score_one(self, order: Order, *, is_again: bool = False) -> list[Decision] | None:
+        return self._score_live(self._read_live(order), is_again=is_again)
 
     def _is_plainly_new(self, one: LiveOrder, names: Collection[str]) -> bool:
         """Return whether nothing is known of an order, nor of one with its id among some others."""
@@ -727,18 +727,18 @@ class Scorer:
             _log.error("scoring failed: %s", type(error).__name__)
             return self._pass(_find_id(order), DecisionCode.UNSCORED_ERROR)
 
-    def _score_live(self, one: LiveOrder, *, is_anew: bool = False) -> list[Decision] | None:
+    def _score_live(self, one: LiveOrder, *, is_again: bool = False) -> list[Decision] | None:
         """Remember and decide about one order; None without a model.
 
         Parameters
         ----------
-        is_anew : decide about a known order by what is known now, whatever was decided before
+        is_again : decide about a known order by what is known now, whatever was decided before
         """
         taken = self._state.add_order(one)
         if self.model is None:
             return None
         if taken.matrix is None:
-            told = None if is_anew else find_decision(taken.rows, taken.order_id)
+            told = None if is_again else find_decision(taken.rows, taken.order_id)
             if told is not None:  # else it is not known from here, or a person has judged it since
                 decision = Decision.from_dict(json.loads(told))
                 # NOTE: the desk knows nothing of a decision that came too late.

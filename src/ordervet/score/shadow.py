@@ -227,7 +227,8 @@ class Shadow:
         if live.model_id not in self._columns:
             position = {name: at for at, name in enumerate(live.spec.names)}
             found = [position.get(name, -1) for name in self.model.spec.names]
-            fits = min(found, default=-1) >= 0 and live.spec.time_zone == self.model.spec.time_zone
+            settings = [(each.time_zone, each.rates) for each in (live.spec, self.model.spec)]
+            fits = min(found, default=-1) >= 0 and settings[0] == settings[1]
             self._columns[live.model_id] = np.array(found, np.int64) if fits else None
         return self._columns[live.model_id]
 

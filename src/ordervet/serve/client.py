@@ -215,7 +215,7 @@ class RemoteScorer(_Exchanges):
         return self._never_raise(orders, lambda: self._run(self._exchange_scores("/v1/score", orders)))
 
     def rescore(self, order: Order | dict[str, Any] | str) -> Decision:
-        """Decide anew about an order, or the id of one; see `Scorer.rescore`."""
+        """Decide again about an order, or the id of one; see `Scorer.rescore`."""
         asked = {"order_id": order} if isinstance(order, str) else order
         return self._never_raise([asked], lambda: self._run(self._exchange_scores("/v1/rescore", [asked])))[0]
 
@@ -312,7 +312,7 @@ class AsyncRemoteScorer(_Exchanges):
         return await self._score(orders, "/v1/score")
 
     async def rescore(self, order: Order | dict[str, Any] | str) -> Decision:
-        """Decide anew about an order, or the id of one; see `Scorer.rescore`."""
+        """Decide again about an order, or the id of one; see `Scorer.rescore`."""
         return (await self._score([{"order_id": order} if isinstance(order, str) else order], "/v1/rescore"))[0]
 
     async def observe(self, event: Outcome | Verdict | Correction) -> None:

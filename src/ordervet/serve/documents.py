@@ -177,7 +177,7 @@ def build_openapi(version: str) -> dict[str, Any]:
                 body={"oneOf": [_refer(Order), many]}, examples={"one": _ORDER, "many": [_ORDER]}, answer=_DECISION,
             )},
             "/v1/rescore": {"post": _operation(
-                "rescore", "Decide anew by what is known now: the order as it is, or its order_id alone.",
+                "rescore", "Decide again by what is known now: the order as it is, or its order_id alone.",
                 _refer(DecisionDocument), "400 401 408 413 422 429", parameters=[deadline],
                 body={"oneOf": [_refer(Order), {
                     "type": "object", "properties": {"order_id": {"type": "string"}}, "required": ["order_id"],

@@ -123,7 +123,7 @@ def build_tables() -> dict[str, NDArray[Any]]:
 
 
 def save_tables() -> None:
-    """Write the tables anew, after a change of words, divisions or layout: make address-tables."""
+    """Write the tables again, after a change of words, divisions or layout: make address-tables."""
     np.savez_compressed(TABLES_FILE, **build_tables())  # type: ignore[arg-type]  # no table is named allow_pickle
 
 
