@@ -18,7 +18,9 @@ import os
 import re
 import shutil
 import sqlite3
+import tempfile
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -31,12 +33,10 @@ from ordervet.history.admission import admit, names_of
 from ordervet.history.ingest import read_stored
 from ordervet.history.rows import read_ints, read_lines, sort_rows, views_of
 from ordervet.history.wal_repair import mend_log
-from ordervet.storage import leave_open_in_children, sync, write_file
+from ordervet.storage import leave_open_in_children, sync
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
-    from typing import IO
 
     from numpy.typing import NDArray
 
@@ -54,7 +54,7 @@ _TABLE = (
 )
 _INSERT = "INSERT INTO entry (is_repeat, lines, chain) VALUES (?, ?, ?)"
 _ORDER_NAME = re.compile(rb'"order_id":"((?:[^"\\]|\\.){1,64})"')
-_SET_ASIDE = "_set_aside.jsonl"
+_SET_ASIDE, _MENDING = "_set_aside.jsonl", "_mending-"
 _PAGE_SIZE = 4096  # SQLite's own
 _MAX_GAP = 1_000  # positions without a readable entry, after which there are no more
 _WAL_HEADER, _FRAME_HEADER = 32, 24
@@ -84,6 +84,19 @@ class Found(NamedTuple):
 
     entries: list[Entry]
     damaged: list[bytes]
+
+
+class _Read(NamedTuple):
+    """What one reading of a file gave.
+
+    Parameters
+    ----------
+    whole : by the chain that an entry leads to, its position and itself
+    damaged : by position, what is left of an entry
+    """
+
+    whole: dict[int, tuple[int, Entry]]
+    damaged: dict[int, bytes]
 
 
 class Journal:
@@ -192,7 +205,48 @@ def read_journal(path: Path) -> Found:
     HistoryError
         Nothing of the file can be read.
     """
-    _mend(path)
+    logs = _list_logs(path)
+    found = _unite([_read(path)] if not logs else [_read_copy(path, log) for log in logs])
+    if logs and not (found.entries or found.damaged):
+        raise _unreadable(path, "none of its entries can be read")
+    if logs or found.damaged:
+        kept = _keep_damaged(path)
+        names = sorted({name for lines in found.damaged for name in _find_order_ids(lines)})
+        _log.error(
+            "the journal of the history %s is damaged: %d of %d entries are lost (orders: %s); the others are read, "
+            "and the file is kept as %s",
+            path.parent.name, len(found.damaged), len(found.damaged) + len(found.entries),
+            ", ".join(names) or "not known", kept.name,
+        )  # fmt: skip
+    return found
+
+
+def _list_logs(path: Path) -> list[bytes]:
+    """List what the log of a file can be taken for, where the disk has changed something in it; else nothing."""
+    log = _wal_of(path)
+    if not log.exists():
+        return []
+    with path.open("rb") as file:
+        head = file.read(18)
+    page_size = int.from_bytes(head[16:18], "big") or _PAGE_SIZE
+    content = log.read_bytes()
+    mended = mend_log(content, 65_536 if page_size == 1 else page_size)
+    return [content, *mended] if mended else []
+
+
+def _read_copy(path: Path, log: bytes) -> _Read:
+    """Read a file with another log than its own."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=_MENDING) as folder:
+        copy = Path(shutil.copy(path, folder))
+        _wal_of(copy).write_bytes(log)
+        try:
+            return _read(copy, is_copy=True)
+        except HistoryError:
+            return _Read({}, {})
+
+
+def _read(path: Path, *, is_copy: bool = False) -> _Read:
+    """Read the entries of a file, and tell those that are as they were written."""
     size = _wal_of(path).stat().st_size if _wal_of(path).exists() else 0
     try:
         with contextlib.closing(_connect(path, "batch")) as connection:
@@ -202,21 +256,23 @@ def read_journal(path: Path) -> Found:
             rows = _read_rows(connection, is_chained=is_chained)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise _unreadable(path, str(error)) from None
-    found = _check_chain(rows, is_chained=is_chained)
-    if found.damaged:
-        kept = _keep_damaged(path)
-        names = sorted({name for lines in found.damaged for name in _find_order_ids(lines)})
-        _log.error(
-            "the journal of the history %s has lost %d of %d entries to damage, about orders %s; the others are kept, "
-            "and the file is %s",
-            path.parent.name, len(found.damaged), len(rows), ", ".join(names) or "that cannot be read", kept.name,
-        )  # fmt: skip
-    if size > _WAL_HEADER and size != _WAL_HEADER + n_frames * (_FRAME_HEADER + page):
+    if not is_copy and size > _WAL_HEADER and size != _WAL_HEADER + n_frames * (_FRAME_HEADER + page):
         _log.warning(
             "the journal of the history %s ends in a torn entry; its %d whole entries are kept",
-            path.parent.name, len(found.entries),
+            path.parent.name, len(rows),
         )  # fmt: skip
-    return found
+    return _check_chain(rows, is_chained=is_chained)
+
+
+def _unite(parts: list[_Read]) -> Found:
+    """Put together what several readings of one file gave; the chain tells which entries are the same."""
+    whole = {chain: placed for part in reversed(parts) for chain, placed in part.whole.items()}
+    damaged = {position: lines for part in reversed(parts) for position, lines in part.damaged.items()}
+    places = {position for position, _ in whole.values()}
+    n_positions = max({*places, *damaged}, default=0)
+    entries = [entry for _, entry in sorted(whole.values(), key=lambda placed: placed[0])]
+    lost = [damaged.get(position, b"") for position in range(1, n_positions + 1) if position not in places]
+    return Found(entries, lost)
 
 
 def _read_rows(connection: sqlite3.Connection, *, is_chained: bool) -> list[tuple[int, Any, Any, Any]]:
@@ -240,56 +296,36 @@ def _read_rows(connection: sqlite3.Connection, *, is_chained: bool) -> list[tupl
         return rows
 
 
-def _check_chain(rows: list[tuple[int, Any, Any, Any]], *, is_chained: bool) -> Found:
+def _check_chain(rows: list[tuple[int, Any, Any, Any]], *, is_chained: bool) -> _Read:
     """Tell entries that are as they were written; a journal from before there were chains is taken as it is.
 
     An entry is whole where it leads from the chain of the one before it to its own, or, where its own was lost, to that
     of the next one.
     """
-    found, before = Found([], []), 0
-    doubtful: tuple[Entry, int] | None = None  # the entry before, and the chain that it would lead to
-    for _, is_repeat, lines, stored in rows:
+    read, before = _Read({}, {}), 0
+    doubtful: tuple[int, Entry, int] | None = None  # the entry before, and the chain that it would lead to
+    for position, is_repeat, lines, stored in rows:
         if not isinstance(lines, bytes) or not isinstance(is_repeat, int):
-            found.damaged.append(b"")
+            read.damaged[position] = b""
             doubtful = None
         else:
             entry = Entry(bool(is_repeat), lines)
-            is_proof = doubtful is not None and _link(entry, doubtful[1]) == stored
+            is_proof = doubtful is not None and _link(entry, doubtful[2]) == stored
             if is_proof and doubtful is not None:
-                found.entries.append(doubtful[0])
-                found.damaged.pop()
+                read.whole[doubtful[2]] = doubtful[:2]
+                del read.damaged[doubtful[0]]
             if is_proof or not is_chained or _link(entry, before) == stored:
-                found.entries.append(entry)
+                read.whole[stored if is_chained else position] = (position, entry)
                 doubtful = None
             else:
-                found.damaged.append(lines)
-                doubtful = entry, _link(entry, before)
+                read.damaged[position] = lines
+                doubtful = position, entry, _link(entry, before)
         before = stored if isinstance(stored, int) else 0
-    return found
+    return read
 
 
 def _link(entry: Entry, chain: int) -> int:
     return zlib.crc32(entry.lines, chain & 0xFFFFFFFF ^ entry.is_repeat)
-
-
-def _mend(path: Path) -> None:
-    """Mend the log of a file where the disk has changed something in it, and keep it as it was beside."""
-    log = _wal_of(path)
-    if not log.exists():
-        return
-    content = log.read_bytes()
-    with path.open("rb") as file:
-        head = file.read(18)
-    page_size = int.from_bytes(head[16:18], "big") or _PAGE_SIZE
-    mended = mend_log(content, 65_536 if page_size == 1 else page_size)
-    if mended is not None:
-        kept = _keep_damaged(path)
-        _log.error("the journal of the history %s is damaged; it is kept as %s", path.parent.name, kept.name)
-
-        def write(file: IO[bytes]) -> None:
-            file.write(mended)
-
-        write_file(log, write)
 
 
 def _keep_damaged(path: Path) -> Path:
@@ -311,6 +347,8 @@ def remove_kept(folder: Path) -> None:
     """
     for path in (*folder.glob("_damaged-*"), folder / _SET_ASIDE):
         path.unlink(missing_ok=True)
+    for left in folder.glob(f"{_MENDING}*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _find_order_ids(lines: bytes) -> list[str]:

@@ -32,7 +32,7 @@ _MAGIC = 0x377F0682
 _PAGE_SIZES = {1 << power for power in range(9, 17)}
 
 
-def mend_log(log: bytes, page_size: int) -> bytes | None:
+def mend_log(log: bytes, page_size: int) -> tuple[bytes, bytes] | None:
     """Write a log so that SQLite reads all of its whole frames.
 
     Parameters
@@ -42,43 +42,64 @@ def mend_log(log: bytes, page_size: int) -> bytes | None:
 
     Returns
     -------
-    the log up to its last whole frame; None where nothing stands between SQLite and all of that
+    the log up to its last whole frame twice: with what damaged frames hold, and with their pages as the frames before
+    have them; None where nothing stands between SQLite and all of that
     """
     if len(log) <= _HEADER or page_size not in _PAGE_SIZES:
         return None
-    magic, version, page, count, *salts, sum_0, sum_1 = struct.unpack(">8I", log[:_HEADER])
     n_frames = (len(log) - _HEADER) // (_FRAME_HEADER + page_size)
-    frames = np.frombuffer(log, np.uint8, n_frames * (_FRAME_HEADER + page_size), _HEADER).reshape(n_frames, -1)
     if n_frames == 0:
         return None
+    magic, _, _, count, *_ = struct.unpack(">8I", log[:_HEADER])
+    frames = np.frombuffer(log, np.uint8, n_frames * (_FRAME_HEADER + page_size), _HEADER).reshape(n_frames, -1)
     heads = frames[:, :_FRAME_HEADER].copy().view(">u4").astype(np.uint32)
-    common = _find_common(heads[:, 2:4])
-    order = "<u4" if magic & ~1 != _MAGIC or magic == _MAGIC else ">u4"
-    header = struct.pack(">6I", _MAGIC | (order == ">u4"), _VERSION, page_size, count, *common.tolist())
+    salts = _find_common(heads[:, 2:4])
+    order = ">u4" if magic == _MAGIC + 1 else "<u4"
+    header = struct.pack(">6I", _MAGIC | (order == ">u4"), _VERSION, page_size, count, *salts.tolist())
     (head_sum,) = _sum_up(np.frombuffer(header, order).astype(np.uint32)[None])
-    words = np.concatenate([frames[:, :8], frames[:, _FRAME_HEADER:]], axis=1).view(order).astype(np.uint32)
-    # NOTE: the sums are linear in those before them: what a frame adds, and those before it times a matrix.
-    added = _sum_up(words)
-    step = _sum_up(np.zeros((2, words.shape[1]), np.uint32), np.eye(2, dtype=np.uint32))
-    sums = heads[:, 4:6]
-    is_of_log = (heads[:, 2:4] == common).all(axis=1)
-    before = np.concatenate([head_sum[None], sums[:-1]])
-    is_whole = is_of_log & (added + before @ step == sums).all(axis=1)
+    header += head_sum.astype(">u4").tobytes()
+    added, step = _sum_up_frames(frames, order)
+    before = np.concatenate([head_sum[None], heads[:-1, 4:6]])
+    is_of_log = (heads[:, 2:4] == salts).all(axis=1)
+    is_whole = is_of_log & (added + before @ step == heads[:, 4:6]).all(axis=1)
     if not is_whole.any():
         return None
-    n_kept = int(np.flatnonzero(is_whole)[-1]) + 1
-    is_header_whole = (magic, version, page, *salts, sum_0, sum_1) == (
-        _MAGIC | (order == ">u4"), _VERSION, page_size, *common.tolist(), *head_sum.tolist(),
-    )  # fmt: skip
-    if is_header_whole and is_whole[:n_kept].all():
+    kept = frames[: int(np.flatnonzero(is_whole)[-1]) + 1]
+    if header == log[:_HEADER] and is_whole[: len(kept)].all():
         return None
-    mended = [header, head_sum.astype(">u4").tobytes()]
-    running = head_sum
-    for number in range(n_kept):
+    # Where a frame is damaged, the newest whole frame of its page.
+    newest, pages = list(range(len(kept))), {}
+    for number, page in enumerate(heads[: len(kept), 0].tolist()):
+        if is_whole[number]:
+            pages[page] = number
+        newest[number] = pages.get(page, number)
+    earlier = kept.copy()
+    earlier[:, _FRAME_HEADER:] = kept[newest, _FRAME_HEADER:]
+    return _write(header, kept, order), _write(header, earlier, order)
+
+
+def _write(header: bytes, frames: NDArray[np.uint8], order: str) -> bytes:
+    """Write a log of these frames, with the salts and sums that belong to its header."""
+    salts, running = np.frombuffer(header, ">u4").astype(np.uint32)[4:].reshape(2, 2)
+    added, step = _sum_up_frames(frames, order)
+    written = [header]
+    for number, frame in enumerate(frames):
         running = added[number] + running @ step
-        head = np.concatenate([heads[number, :2], common, running])
-        mended += [head.astype(">u4").tobytes(), frames[number, _FRAME_HEADER:].tobytes()]
-    return b"".join(mended)
+        ends = np.concatenate([salts, running]).astype(">u4").tobytes()
+        written += [frame[:8].tobytes(), ends, frame[_FRAME_HEADER:].tobytes()]
+    return b"".join(written)
+
+
+def _sum_up_frames(frames: NDArray[np.uint8], order: str) -> tuple[Words, Words]:
+    """Sum up each frame alone.
+
+    Returns
+    -------
+    what each adds, shape (n, 2), and the matrix, shape (2, 2), that the sums before a frame are multiplied by: they are
+    linear in those
+    """
+    words = np.concatenate([frames[:, :8], frames[:, _FRAME_HEADER:]], axis=1).view(order).astype(np.uint32)
+    return _sum_up(words), _sum_up(np.zeros((2, words.shape[1]), np.uint32), np.eye(2, dtype=np.uint32))
 
 
 def _find_common(salts: Words) -> Words:
