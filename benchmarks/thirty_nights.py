@@ -2,7 +2,8 @@
 
     python benchmarks/thirty_nights.py [--orders 850000] [--json nights.json] [--keep DIR]
 
-A merchant is simulated, and brought into a history night by night. Every night the real retrain runs; then the orders
+A merchant is simulated, and brought into a history night by night. The bundled model serves first. Every night the
+real retrain runs; then the orders
 of the next day are scored by the model that serves. Printed: per night the outcome, the alert rate at a fixed threshold
 and the recall on the new kind; for every promotion whether the new model was better than the old on the seven days
 after it, by the simulator's truth; and nights with contaminated data, each of which must be refused.
@@ -57,32 +58,6 @@ THRESHOLDS = (150.0, 250.0)
 REVIEW_RATE = 0.05
 CONTAMINATED_NIGHTS = (8, 20, 28)
 CONTAMINATED_DAYS = 3
-#: Those that carry most of the bundled model's gain, and the order's own columns: a third of the built-in ones, so that
-#: thirty nights take their time in minutes.
-NAMES = (
-    "order__value__{amount,quantity,n_lines,discount_share,shipping_share,hour,account_age_days,is_insured}",
-    "order__is__{household,pick_up}",
-    "buyer__count__{order,malicious}__90d",
-    "buyer__share__{refund_requested,refund_only,cancelled_unpaid}__90d",
-    "buyer__{age,recency}__order",
-    "buyer__{sum,ratio}__amount__90d",
-    "buyer__distinct__device__30d",
-    "{address,phone,device,ip,recipient,payment}__distinct__buyer__30d",
-    "{address,place,phone,device,ip,payment}__age__order",
-    "{address,place,phone,device,ip}__count__order__30d",
-    "{address,place}__share__malicious__90d",
-    "place__share__new_account__30d",
-    "place__count__malicious__90d",
-    "item__sameness__{ip,device,place}__1h",
-    "item__burst__order__{10m,1h}",
-    "item__share__{new_account,cancelled_unpaid}__1h",
-    "item__{share__refund_requested,mean__amount}__30d",
-    "channel__share__{refund_requested,cancelled_unpaid}__30d",
-    "channel__{burst__order,share__new_account}__1h",
-    "{shop,category}__share__refund_requested__30d",
-    "group__share__malicious",
-    "group__count__malicious",
-)
 KINDS = ("orders", "outcomes", "verdicts", "corrections")
 SETTINGS = NightSettings(
     maturity=Maturity(order_days=9.0, verdict_days={"malicious": 0.5}),
@@ -121,7 +96,7 @@ def build_world(n_orders: int, seed: int, key: Key) -> World:
     appears = to_us(night_of(FIRST_SEEN))
     tables, truth = unseen_kind.take_over_regulars(simulation, since_us=appears, seed=seed)
     events = Events(**tables)
-    keyed, spec = key_events(events, key), build_spec(use_defaults=False, names=NAMES)
+    keyed, spec = key_events(events, key), build_spec()
     orders = build_order_events(keyed.orders, spec)
     features = FeatureEngine(spec, n_jobs=2).advance(orders, build_later_events(keyed))
     is_new = np.asarray(pc.equal(pc.fill_null(truth["kind"], ""), unseen_kind.KIND))

@@ -57,7 +57,8 @@ def take_over_regulars(simulation: Simulation, *, since_us: int, seed: int) -> t
     columns = {"order_id": ids.take(pa.array(told)), "decided_at": times, "seen_at": times}
     columns |= {name: pa.repeat(value, len(told)) for name, value in _VERDICT.items()}
     verdicts = _without(simulation.verdicts, ids)
-    new = pa.table({name: columns[name] for name in verdicts.column_names}).cast(verdicts.schema)
+    nobody = pa.nulls(len(told))
+    new = pa.table({name: columns.get(name, nobody) for name in verdicts.column_names}).cast(verdicts.schema)
     return {
         "orders": _put(_put(orders, "shipping_minor", shipping), "n_lines", n_lines),
         "outcomes": simulation.outcomes,
