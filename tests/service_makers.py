@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from ordervet.entities import Key
-from ordervet.history import History
 from ordervet.serve.app import Service, ServiceSettings
 
 if TYPE_CHECKING:
@@ -59,11 +58,9 @@ class ServiceProcess:
     """
 
     def __init__(self, history: Path, *options: str, **environment: str) -> None:
-        if not history.exists():
-            History.open(history, KEY, create=True)
         self.socket = history / "_service.sock"
         self.address = f"unix:{self.socket}"
-        command = [sys.executable, "-m", "ordervet", "serve", "--history", str(history), "--json", *options]
+        command = [sys.executable, "-m", "ordervet", "serve", "--history", str(history), "--create", "--json", *options]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env=os.environ | {"ORDERVET_KEY": KEY.to_hex()} | environment,

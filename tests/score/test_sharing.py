@@ -337,3 +337,23 @@ def test_missing_or_empty_history_is_an_error_by_its_name(models_dir: Path, tmp_
         Scorer.open(models_dir, history=str(tmp_path / "empty"), read_only=read_only)
     with pytest.raises(HistoryError, match=r"there is no history .*orders\.csv"):
         Scorer.open(models_dir, history=[tmp_path / "orders.csv"], read_only=read_only)
+
+
+@pytest.mark.usefixtures("keyed")
+def test_new_shop_begins_with_an_empty_history_if_asked(models_dir: Path, tmp_path: Path, caplog) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "orders.csv").write_text("order_id,placed_at,amount_minor\nT1,2026-01-15 16:00,100\n")
+    folder = tmp_path / "new" / "history"
+
+    with Scorer.open(models_dir, history=folder, create=True) as scorer:
+        first = scorer.score(draw_order(1))
+    said = [record.getMessage() for record in caplog.records if "an empty one was created" in record.getMessage()]
+    with Scorer.open(models_dir, history=folder, create=True) as scorer:
+        again = scorer.score(draw_order(1))
+
+    assert again == first
+    assert said == [f"there was no history in {folder}: an empty one was created"]
+    with pytest.raises(HistoryError, match="files has other files in it"):
+        Scorer.open(models_dir, history=tmp_path / "files", create=True)
+    with pytest.raises(HistoryError, match="only a folder can become a history"):
+        Scorer.open(models_dir, history=[tmp_path / "files" / "orders.csv"], create=True)

@@ -203,6 +203,22 @@ def test_services_that_are_killed_lose_nothing() -> None:
     assert "2 kills" in kill_services(n_kills=2, seed=1)
 
 
+def test_mistyped_history_does_not_become_a_new_one(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "orders.csv").write_text("order_id,placed_at,amount_minor\nT1,2026-01-15 16:00,100\n")
+    runs = [
+        subprocess.run(
+            [sys.executable, "-m", "ordervet", "serve", "--history", str(tmp_path / name), "--lang", "en"],
+            capture_output=True, text=True, check=False, env=os.environ | {"ORDERVET_KEY": KEY.to_hex()},
+        )
+        for name in ("histroy", "files")
+    ]  # fmt: skip
+
+    assert [each.returncode for each in runs] == [3, 3]
+    assert ["ordervet serve --create" in each.stderr for each in runs] == [True, True]
+    assert not (tmp_path / "histroy").exists()
+
+
 def test_missing_extra_is_one_line_that_says_how_to_get_it(tmp_path: Path) -> None:
     code = "import sys; sys.modules['uvicorn'] = None; from ordervet.cli import run; sys.argv[1:] = sys.argv[1:]; run()"
     History.open(tmp_path / "h", KEY, create=True)

@@ -28,6 +28,9 @@ def serve(
     history: options.History,
     models: options.Models = None,
     policy: options.Policy = None,
+    create: Annotated[
+        bool, typer.Option("--create", help="Begin with an empty history if there is none in the folder.")
+    ] = False,
     socket: Annotated[
         Path | None, typer.Option(help="Unix socket for workers; by default _service.sock in the history.")
     ] = None,
@@ -80,15 +83,20 @@ def serve(
     if tls_cert is not None and host is None:
         raise ContractError("TLS is for TCP", hint="--host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem")
     # NOT: at the top. Without the extra there is one line that says how to get it.
+    from ordervet.history import is_history
     from ordervet.history.through import SOCKET_NAME
     from ordervet.score import Scorer
+    from ordervet.score.opening import build_missing_history
     from ordervet.serve.app import ServiceSettings
     from ordervet.serve.listening import Listener, bind_tcp, bind_unix, run_service, take_passed_socket
 
+    # NOTE: a folder of files is a past that is only read; what is served there would be kept nowhere.
+    if not create and not is_history(history):
+        raise build_missing_history(history)
     started = time.monotonic()
     scorer = Scorer.open(
         models, history=history, policy=policy, lang=session.lang, n_jobs=session.n_threads, durability=durability,
-        challenger=challenger,
+        challenger=challenger, create=create,
     )  # fmt: skip
     own = history / SOCKET_NAME
     try:

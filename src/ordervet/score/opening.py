@@ -123,10 +123,35 @@ def check_past(history: Past | None) -> None:
     for path in map(Path, [history] if isinstance(history, (str, Path)) else history):
         if path.exists() and (not path.is_dir() or is_history(path) or list_event_files(path)):
             continue
-        raise HistoryError(
-            f"the folder {path} holds no history" if path.exists() else f"there is no history {path}",
-            hint="create one: ordervet ingest FILE... --history DIR; or open the scorer without history=",
-        )
+        raise build_missing_history(path)
+
+
+def build_missing_history(path: Path) -> HistoryError:
+    """Build the error about a folder that holds no history."""
+    return HistoryError(
+        f"the folder {path} holds no history" if path.exists() else f"there is no history {path}",
+        hint="create one: ordervet ingest FILE... --history DIR; an empty one: Scorer.open(create=True), "
+        "ordervet serve --create",
+    )
+
+
+def create_history(history: Past | None, key: Key) -> None:
+    """Create an empty history in a folder that has none; say so, as its name may be mistyped.
+
+    Raises
+    ------
+    HistoryError
+        It is no folder, holds other files, or cannot be written.
+    KeyMismatchError
+        The key lives only as long as this process.
+    """
+    from ordervet.history import History, is_history
+
+    if not isinstance(history, (str, Path)):
+        raise HistoryError("only a folder can become a history", hint='Scorer.open(history="history", create=True)')
+    if not is_history(history):
+        History.open(history, key, create=True)
+        _log.warning("there was no history in %s: an empty one was created", history)
 
 
 def find_store(history: Past | None, key: Key) -> History | None:

@@ -32,6 +32,7 @@ from ordervet.score.live_order import LiveOrderReader, build_order_arrays
 from ordervet.score.online_state import Decided, Features, OnlineState, find_decision
 from ordervet.score.opening import (
     check_past,
+    create_history,
     find_store,
     load_live,
     open_state,
@@ -157,6 +158,7 @@ class Scorer:
         *,
         history: Past | None = None,
         read_only: bool = False,
+        create: bool = False,
         durability: Durability = "batch",
         policy: str | Path | None = None,
         lang: Lang = "zh",
@@ -177,6 +179,7 @@ class Scorer:
         history : folder of a history store, which the scorer extends as its only writer until it is closed; or past
             events, or the files (or a folder of files) that hold them, in native form, which are only read
         read_only : only read the store; what follows is remembered as long as the process lives
+        create : create an empty store where there is none, and log that; the folder must be empty or missing
         durability : acknowledged events survive a crash of the process; with "always" also one of the machine, with
             "batch" a twentieth of a second later (docs/history.md)
         policy : a policy file; None takes the default
@@ -198,6 +201,8 @@ class Scorer:
         model, predictor, code = load_live(folder)
         key = load_key()
         rules = load_policy(policy)
+        if create:
+            create_history(history, key)
         check_past(history)
         spec = model.spec if model else None
         state: OnlineState | None = None
