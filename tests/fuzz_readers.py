@@ -45,6 +45,8 @@ SECRET = bytes(16)
 TEXTS = [
     "浙江省杭州市西湖区文三路99號3栋2单元502（放门口）", "北京市海淀区***", "##cipher", "~aZ9+/=~", "张三先生",
     "江苏省南京市场八一巷3一2一502", "上海市徐汇区陕西南路180弄2号301室", "村民小组廿三号千千千千", "𠮷野家 A-12 5f",
+    "12 Main St Apt 4, Springfield, IL 62704-1234, US", "c/o Lee (2nd floor), P.O. Box 7, London SW1A 1AA, UK",
+    "Muehlenstraße 3 a/5, 10115 Berlin, DE", "5/12 High St, Perth WA 6000", "3호 12동 No. 9 de Julio 5 bis #4-2/b",
     "19900001234", "17012345678-1234", "+86 199 0000 1234", "203.0.113.7", "unknown",
 ]  # fmt: skip
 _EDIT = struct.Struct("<HIi")  # which array or file, which place in it, and what to write there

@@ -60,6 +60,7 @@ class OrderKeyer:
 ADDRESS_MARKS: dict[str, int]
 ADDRESS_CLASSES: tuple[str, ...]
 ADDRESS_UNITS: tuple[str, ...]
+WESTERN_LISTS: list[str]
 
 class AddressTables:
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None: ...
@@ -75,7 +76,8 @@ class AddressTables:
         place_evidence: NDArray[np.int8],
         place_types: NDArray[np.int8],
     ) -> None: ...
-    def write_texts(self, text: bytes) -> tuple[bytes, bytes] | None: ...
+    def write_texts(self, text: bytes) -> tuple[bytes, bytes]: ...
+    def read_western(self, text: bytes) -> tuple[bytes, bytes, bytes, list[tuple[int, bytes]], int]: ...
 
 def build_trie(
     points: NDArray[np.uint32],

@@ -36,14 +36,22 @@ void key_addresses(const Tables& tables, const Texts<std::int64_t>& texts, SipKe
     places.flush();
 }
 
-nb::object write_texts(const Tables& tables, Bytes text) {
+nb::tuple write_texts(const Tables& tables, Bytes text) {
     const auto reader = std::make_unique<Reader>(tables);
     nb::bytes door("", 0), place("", 0);
     const auto copy = [](Bytes bytes) { return nb::bytes(bytes.data(), bytes.size()); };
-    const AddressReading reading = key_address(
-        *reader, text, [&](Bytes bytes) { door = copy(bytes); }, [&](Bytes bytes) { place = copy(bytes); });
-    if (reading.door == Evidence::undecided) return nb::none();
+    key_address(*reader, text, [&](Bytes bytes) { door = copy(bytes); }, [&](Bytes bytes) { place = copy(bytes); });
     return nb::make_tuple(door, place);
+}
+
+nb::tuple read_western(const Tables& tables, Bytes text) {
+    const auto reader = std::make_unique<WesternReader>(tables);
+    const auto copy = [](std::string_view bytes) { return nb::bytes(bytes.data(), bytes.size()); };
+    const WesternAddress read = reader->read(text);
+    nb::list numbers;
+    for (const WesternReader::Number& number : reader->numbers())
+        numbers.append(nb::make_tuple(int{number.unit}, copy(reader->text_of(number))));
+    return nb::make_tuple(copy(read.door), copy(read.place), copy(read.words), numbers, int{read.place_type});
 }
 
 // The arrays of tables.npz by name, and how their elements are read.
@@ -69,6 +77,10 @@ Tables load_tables(const nb::dict& arrays) {
     find("unit_words", found.unit_words);
     find("place_types", found.place_types);
     find("values", found.values);
+    find("western_lists", found.western.lists);
+    find("western_values", found.western.values);
+    find("western_offsets", found.western.offsets);
+    find("western_bytes", found.western.bytes);
     return Tables(found);
 }
 
@@ -98,6 +110,12 @@ nb::tuple list_classes() {
     return nb::make_tuple("NAME", "DIGIT", "NUMERAL", "LETTER", "SPACE", "HYPHEN", "BREAK", "HASH", "STAR", "JUNK", "COMMA");
 }
 
+nb::list list_western() {
+    nb::list names;
+    for (const char* name : kWesternLists) names.append(name);
+    return names;
+}
+
 nb::tuple list_units() {
     return nb::make_tuple("NUMBER", "LANE", "SECTION", "GROUP", "BUILDING", "STAIR", "FLOOR", "ROOM");
 }
@@ -114,6 +132,7 @@ void bind_address(nb::module_& module) {
     module.attr("ADDRESS_MARKS") = list_marks();
     module.attr("ADDRESS_CLASSES") = list_classes();
     module.attr("ADDRESS_UNITS") = list_units();
+    module.attr("WESTERN_LISTS") = list_western();
     nb::class_<Tables>(module, "AddressTables", "The words and divisions that addresses are read by.")
         .def("__init__", [](Tables* tables, const nb::dict& arrays) { new (tables) Tables(load_tables(arrays)); })
         .def(
@@ -130,10 +149,13 @@ void bind_address(nb::module_& module) {
                               {view(doors, n), view(places, n), view(door_evidence, n), view(place_evidence, n),
                                view(place_types, n)});
             },
-            "Key every address of a column; evidence is -1 of those left to the definition.")
+            "Key every address of a column.")
         .def(
             "write_texts", [](const Tables& tables, const nb::bytes& text) { return write_texts(tables, view(text)); },
-            "Return the door text and the place text of one address, in UTF-8; None if it is left to the definition.");
+            "Return the door text and the place text of one address, in UTF-8.")
+        .def(
+            "read_western", [](const Tables& tables, const nb::bytes& text) { return read_western(tables, view(text)); },
+            "Return door text, place text, words, numbers with their units, and kind of place of a western address.");
     module.def(
         "build_trie",
         [](Array<const std::uint32_t> points, Array<const std::int64_t> offsets, Array<const std::int32_t> roots,

@@ -1,32 +1,12 @@
 // From bytes to folded characters. Truth: entities/characters.py.
 
 #include "address/reader.hpp"
+#include "text/utf8.hpp"
 
 namespace ordervet::address {
 namespace {
 
 constexpr Point kHanOne = U'一';
-
-struct Decoded {
-    Point point;
-    std::size_t end;
-};
-
-// Decode one character of UTF-8. Arrow's text is valid; of other bytes no more is asked than that all are read.
-inline Decoded decode(Bytes text, std::size_t at) {
-    const Point first = text[at];
-    const std::size_t n_left = text.size() - at;
-    const auto next = [&](std::size_t i) { return static_cast<Point>(text[at + i] & 0x3F); };
-    // SPEED: most characters are Chinese (bench_addresses.py)
-    if (0xE0 <= first && first < 0xF0 && n_left > 2) return {(first & 0x0F) << 12 | next(1) << 6 | next(2), at + 3};
-    if (first < 0x80) return {first, at + 1};
-    if (first < 0xE0 && n_left > 1) return {(first & 0x1F) << 6 | next(1), at + 2};
-    if (first >= 0xF0 && n_left > 3) {
-        const Point point = (first & 0x07) << 18 | next(1) << 12 | next(2) << 6 | next(3);
-        return {point < 0x110000 ? point : 0, at + 4};
-    }
-    return {0, text.size()};
-}
 
 // Whether a platform has put a cipher in place of a text: characters.is_cipher.
 bool is_cipher(Bytes text) {

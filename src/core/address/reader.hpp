@@ -19,6 +19,7 @@
 #include <span>
 
 #include "address/tables.hpp"
+#include "address/western.hpp"
 #include "evidence.hpp"
 #include "text/texts.hpp"
 
@@ -82,13 +83,17 @@ struct Written {
 
 class Reader {
 public:
-    explicit Reader(const Tables& tables) : tables_(tables) {}
+    explicit Reader(const Tables& tables) : western(tables), tables_(tables) {}
 
-    // Read an address; say whether a platform has hidden part of it.
-    bool read(Bytes text);
+    // Fold an address, before all else; say whether a platform has hidden part of it.
+    bool fold(Bytes text);
 
-    // Whether the address has words, and none of them in Chinese characters: it is left to entities/address/western.py.
+    // Whether the folded address has words, and none of them in Chinese characters: `western` reads it.
     bool is_western() const;
+    WesternReader western;
+
+    // Read the folded address.
+    void scan();
 
     // The kind of place of the address that was read.
     std::int8_t place_type() const;
@@ -102,7 +107,6 @@ public:
 
 private:
     // fold.cpp
-    bool fold(Bytes text);
     void put(Point point, Mark mark) {
         points_[std::size_t(n_)] = point;
         marks_[std::size_t(n_++)] = mark;
@@ -119,7 +123,6 @@ private:
     int longest_word(WordList list, int at) const;
 
     // scan.cpp
-    void scan();
     void close_run(bool is_road);
     bool is_skipped() const;
     int ending_of_run(WordList list) const;
@@ -211,15 +214,22 @@ struct AddressReading {
 template <typename HashDoor, typename HashPlace>
 AddressReading key_address(Reader& reader, Bytes text, HashDoor&& hash_door, HashPlace&& hash_place) {
     if (text.empty()) return {Evidence::absent, Evidence::absent, UNKNOWN_PLACE};
-    const bool is_hidden = reader.read(text);
-    if (reader.is_western()) return {Evidence::undecided, Evidence::undecided, UNKNOWN_PLACE};
+    const bool is_hidden = reader.fold(text);
+    const auto find_evidence = [](bool is_known) { return is_known ? Evidence::known : Evidence::unusable; };
+    if (reader.is_western()) {
+        const WesternAddress read = reader.western.read(text);
+        if (is_hidden) return {Evidence::masked, Evidence::masked, read.place_type};
+        if (!read.door.empty()) hash_door(to_bytes(read.door));
+        if (!read.place.empty()) hash_place(to_bytes(read.place));
+        return {find_evidence(!read.door.empty()), find_evidence(!read.place.empty()), read.place_type};
+    }
+    reader.scan();
     const std::int8_t place_type = reader.place_type();
     if (is_hidden) return {Evidence::masked, Evidence::masked, place_type};
     const Written written = reader.write();
     if (written.n_door > 0) hash_door(reader.door_text(written));
     if (written.n_place > 0) hash_place(reader.place_text(written));
-    const auto tell = [](int n) { return n > 0 ? Evidence::known : Evidence::unusable; };
-    return {tell(written.n_door), tell(written.n_place), place_type};
+    return {find_evidence(written.n_door > 0), find_evidence(written.n_place > 0), place_type};
 }
 
 }  // namespace ordervet::address

@@ -20,12 +20,6 @@ bool is_closing(Point point) { return point == ')' || point == ']' || point == '
 
 }  // namespace
 
-bool Reader::read(Bytes text) {
-    const bool is_hidden = fold(text);
-    scan();
-    return is_hidden;
-}
-
 bool Reader::is_western() const {
     bool has_words = false;
     for (int at = 0; at < n_; ++at) {

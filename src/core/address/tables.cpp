@@ -35,6 +35,7 @@ Tables::Tables(const TableArrays& arrays)
       starts(copy(arrays.starts)),
       exceptions(copy(arrays.exceptions)),
       place_types(copy(arrays.place_types)),
+      western(arrays.western),
       pages_(copy(arrays.pages)),
       folds_(copy_large(arrays.folds)) {
     const std::size_t n_divisions = arrays.parents.size(), n_nodes = arrays.nodes.size();

@@ -8,6 +8,7 @@
 //                                       back, as are GENERIC_ENDINGS and EXTENSIONS
 //                  PLACES               rank of the kind of place; the lowest wins
 //   divisions    a row per division: 0 is the country
+//   western      words of addresses in other characters (western_words.hpp)
 
 #pragma once
 
@@ -19,6 +20,7 @@
 
 #include "address/marks.hpp"
 #include "address/trie.hpp"
+#include "address/western_words.hpp"
 
 namespace ordervet::address {
 
@@ -63,6 +65,7 @@ struct TableArrays {
     std::span<const std::int64_t> nodes, values;
     std::span<const std::uint8_t> starts, codes, town_bytes;
     std::span<const std::int8_t> levels, traits, place_types;
+    WesternArrays western;
 };
 
 class Tables {
@@ -91,6 +94,7 @@ public:
     std::vector<std::int8_t> place_types;  // per rank
     std::vector<RegionSlot> region_slots;
     int region_slot_shift;
+    WesternWords western;
     std::array<std::int64_t, 16> values{};  // of numerals
 
 private:

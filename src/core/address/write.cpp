@@ -5,6 +5,7 @@
 #include <ranges>
 
 #include "address/reader.hpp"
+#include "text/utf8.hpp"
 
 namespace ordervet::address {
 
@@ -36,23 +37,7 @@ void Reader::sort_names() {
 }
 
 void Reader::write_points(std::span<const Point> points) {
-    for (const Point point : points) {
-        if (point < 0x80) {
-            write_byte(std::uint8_t(point));
-        } else if (point < 0x800) {
-            write_byte(std::uint8_t(0xC0 | point >> 6));
-            write_byte(std::uint8_t(0x80 | (point & 0x3F)));
-        } else if (point < 0x10000) {
-            write_byte(std::uint8_t(0xE0 | point >> 12));
-            write_byte(std::uint8_t(0x80 | (point >> 6 & 0x3F)));
-            write_byte(std::uint8_t(0x80 | (point & 0x3F)));
-        } else {
-            write_byte(std::uint8_t(0xF0 | point >> 18));
-            write_byte(std::uint8_t(0x80 | (point >> 12 & 0x3F)));
-            write_byte(std::uint8_t(0x80 | (point >> 6 & 0x3F)));
-            write_byte(std::uint8_t(0x80 | (point & 0x3F)));
-        }
-    }
+    for (const Point point : points) encode(point, [this](std::uint8_t byte) { write_byte(byte); });
 }
 
 // Write names in order, each once; of notes not those to the courier.

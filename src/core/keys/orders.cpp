@@ -78,8 +78,7 @@ std::int8_t OrderKeyer::key(std::span<const Bytes> texts, std::span<std::uint64_
     codes[door] = reading.door;
     codes[place] = reading.place;
     const Reading group = read_plain(texts[ADDRESS_GROUP]);
-    const bool is_open = group.evidence == Evidence::undecided || codes[place] == Evidence::undecided;
-    if (group.evidence != Evidence::absent && is_open) {
+    if (group.evidence == Evidence::undecided) {
         put(door, 0, Evidence::undecided);
         put(place, 0, Evidence::undecided);
     } else if (group.evidence == Evidence::known) {
@@ -92,7 +91,7 @@ std::int8_t OrderKeyer::key(std::span<const Bytes> texts, std::span<std::uint64_
     event_.append(order.begin(), order.end()).append(kEmptyDetails, kSeparator);
     words[place + 1] = 0;
     words[place + 2] = hash_text(order, keys_[IN_ORDER]);
-    words[place + 3] = hash_text({reinterpret_cast<const std::uint8_t*>(event_.data()), event_.size()}, keys_[IN_EVENT]);
+    words[place + 3] = hash_text(to_bytes(event_), keys_[IN_EVENT]);
     return reading.place_type;
 }
 

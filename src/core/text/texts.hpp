@@ -9,10 +9,13 @@
 #include <cstdint>
 #include <span>
 #include <stdexcept>
+#include <string_view>
 
 namespace ordervet {
 
 using Bytes = std::span<const std::uint8_t>;
+
+inline Bytes to_bytes(std::string_view text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
 
 // Texts whose offsets have been checked.
 template <typename Offset>

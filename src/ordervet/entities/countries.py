@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypedDict
 
 from ordervet.entities.characters import fold_char
 
-__all__ = ["CHINA", "COUNTRIES_FILE", "Dialling", "find_country", "find_dialling"]
+__all__ = ["CHINA", "COUNTRIES_FILE", "Dialling", "find_country", "find_dialling", "load_countries"]
 
 COUNTRIES_FILE: Final = Path(__file__).with_name("countries.json")
 CHINA: Final = "CN"
@@ -58,7 +58,7 @@ def find_country(name: str | None) -> str:
 @lru_cache(maxsize=65_536)
 def _find_country(name: str) -> str:
     folded = "".join(part for char in name for part in fold_char(char) if part.isalnum())
-    return _load_countries()["names"].get(folded, "")
+    return load_countries()["names"].get(folded, "")
 
 
 @cache
@@ -73,11 +73,17 @@ def find_dialling(country: str) -> Dialling | None:
     -------
     None for a text that is no country
     """
-    found = _load_countries()["phones"].get(country)
+    found = load_countries()["phones"].get(country)
     return Dialling(*found) if found else None
 
 
 @cache
-def _load_countries() -> _Countries:
+def load_countries() -> _Countries:
+    """Read the shipped table of countries, once per process.
+
+    Returns
+    -------
+    dialling, and countries by every name that `find_country` knows, folded, without spaces and signs
+    """
     countries: _Countries = json.loads(COUNTRIES_FILE.read_text(encoding="utf-8"))
     return countries

@@ -10,10 +10,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from western_reference import read_western
 
 from entities.address.western_makers import COUNTRIES, make_house, write_house
 from ordervet.entities import Evidence, Key, PlaceType, Unit, hash_text, key_addresses, parse_address
+from ordervet.entities.address.arrays import load_tables
 from ordervet.entities.address.columns import DOOR, PLACE
+from ordervet.entities.characters import MAX_CHARS
 
 KEY = Key(bytes(range(16)))
 
@@ -157,6 +160,88 @@ def test_houses_made_by_grammar_are_places_of_their_own_and_keep_their_door() ->
 
 def replace_unit(house: object) -> str:
     return repr(house).partition("unit=")[0] + repr(house).partition("city=")[2]
+
+
+WORDS = (
+    *(
+        "12",
+        "5/12",
+        "3a",
+        "70000",
+        "3rd",
+        "IL",
+        "62704",
+        "62704-1234",
+        "SW1A 1AA",
+        "US",
+        "DE",
+        "United",
+        "Kingdom",
+        "AT",
+    ),
+    *("Birken", "straße", "Muehlen", "Main", "St", "Rue", "de", "Calle", "Highway", "weg", "17.", "Juni", "9", "Julio"),
+    *(
+        "Apt",
+        "apt4",
+        "#",
+        "No.",
+        "Floor",
+        "F",
+        "og",
+        "동",
+        "호",
+        "Top",
+        "A",
+        "b",
+        "bis",
+        "P.O.",
+        "Box",
+        "BP",
+        "Postfach",
+    ),
+    *("c/o", "attn", "One", "д", "ул", "(", ")", ",", "-", "/", ".", "|", "\n", " ", "º", "ß", "½", "☃", "*"),
+)
+
+
+def read_by_core(text: str) -> tuple[object, ...]:
+    door, place, words, numbers, place_type = load_tables().read_western(text.encode("utf-8", "surrogatepass"))
+    counted: dict[Unit, list[str]] = {}
+    for unit, number in numbers:
+        counted.setdefault(Unit(unit), []).append(number.decode())
+    texts = [each.decode("utf-8", "surrogatepass") for each in (door, place, words)]
+    return (*texts, {unit: tuple(values) for unit, values in counted.items()}, place_type)
+
+
+def read_by_twin(text: str) -> tuple[object, ...]:
+    read = read_western(text)
+    return read.door_text, read.place_text, " ".join(read.words), read.numbers, read.place_type
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    text=st.lists(st.sampled_from(WORDS) | st.text(max_size=3), max_size=14).map("".join)
+    | st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join)
+    | st.text(max_size=40)
+)
+def test_core_equals_its_twin_on_any_text(text: str) -> None:
+    assert read_by_core(text) == read_by_twin(text)
+
+
+def test_core_equals_its_twin_on_houses_made_by_grammar() -> None:
+    rng = random.Random(5)
+    houses = [make_house(rng, country) for country in COUNTRIES for _ in range(30)]
+
+    texts = [write_house(house, way) for house in houses for way in (None, rng)]
+
+    assert [read_by_core(text) for text in texts] == [read_by_twin(text) for text in texts]
+
+
+@pytest.mark.parametrize("unit", ["12 ", "a", "(", "ß", "12/", "Apt 4,", "P.O. Box ", "한", "-1"])
+def test_a_long_text_is_read_to_a_bound(unit: str) -> None:
+    text = "12 Main St, " + unit * MAX_CHARS
+
+    assert read_by_core(text) == read_by_twin(text)
+    assert read_by_core(text + " 12 Elm St") == read_by_core(text)
 
 
 @settings(max_examples=200, deadline=None)

@@ -35,6 +35,7 @@ from ordervet.entities.address.lexicon import (
     CharClass,
 )
 from ordervet.entities.address.region_slots import build_slots
+from ordervet.entities.address.western_arrays import build_western
 from ordervet.entities.characters import classify, fold_char
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def build_tables() -> dict[str, NDArray[Any]]:
     the word lists; exceptions: for each ending, the root of the characters that undo it; parents, levels, traits: of
     divisions (traits: 1 district, 2 subdistrict); codes: six digits of each division; town_bytes, town_offsets: names
     of towns in UTF-8; unit_words: for each unit word what it counts, its last character, and whether it is 号, 巷 or a
-    word for stairs; place_types: in order of rank; values: of numerals.
+    word for stairs; place_types: in order of rank; values: of numerals; and those of `build_western`.
     """
     divisions = load_divisions()
     pages, folds = _build_folds()
@@ -119,6 +120,7 @@ def build_tables() -> dict[str, NDArray[Any]]:
         "unit_words": _unit_words(),
         "place_types": np.array(list(PLACE_WORDS), dtype=np.int8),
         "values": np.array(VALUES, dtype=np.int64),
+        **build_western(),
     }
 
 

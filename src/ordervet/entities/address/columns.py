@@ -12,8 +12,6 @@ from ordervet.entities.address.lexicon import PlaceType
 from ordervet.entities.address.parser import parse_address
 from ordervet.entities.buffers import view_texts
 from ordervet.entities.evidence import ABSENT, MASKED, UNUSABLE, known
-from ordervet.entities.ids import hash_texts
-from ordervet.late_imports import pa, pc
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,9 +65,6 @@ def key_addresses(column: TextColumn, key: Key) -> KeyedAddresses:
     ids = np.empty((2, n_rows), dtype=np.uint64)
     codes = np.empty((3, n_rows), dtype=np.int8)
     load_tables().key(data, offsets, key.subkey(DOOR), key.subkey(PLACE), *ids, *codes)
-    undecided = np.flatnonzero(codes[0] < 0)
-    if len(undecided):
-        _key_slowly(column.take(pa.array(undecided)), key, undecided, ids, codes)
     return KeyedAddresses(*ids, *codes)
 
 
@@ -92,21 +87,6 @@ def address_forms(text: str) -> tuple[Canonical, Canonical, PlaceType]:
     return door, place, parsed.place_type
 
 
-def _key_slowly(
-    column: TextColumn, key: Key, rows: NDArray[np.int64], ids: NDArray[np.uint64], codes: NDArray[np.int8]
-) -> None:
-    """Key rows that the core leaves to the definition, each distinct text once."""
-    encoded = pc.dictionary_encode(column.cast(pa.large_string()))
-    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
-    doors, places, place_types = zip(*map(address_forms, encoded.dictionary.to_pylist()), strict=True)
-    which = encoded.indices.to_numpy()
-    for at, (namespace, forms) in enumerate(((DOOR, doors), (PLACE, places))):
-        texts = pa.array([form.text for form in forms], pa.large_string())
-        ids[at, rows] = hash_texts(texts, key, namespace)[which]
-        codes[at, rows] = np.array([form.evidence for form in forms], np.int8)[which]
-    codes[2, rows] = np.array(place_types, np.int8)[which]
-
-
 def canonical_texts(text: str) -> tuple[str, str]:
     """Make the door text and the place text of one address with the core: for the parity test and for debugging.
 
@@ -118,8 +98,5 @@ def canonical_texts(text: str) -> tuple[str, str]:
     -------
     door text and place text, as ``Address.door_text`` and ``Address.place_text``
     """
-    written = load_tables().write_texts(text.encode())
-    if written is None:
-        door, place, _ = address_forms(text)
-        return door.text, place.text
-    return written[0].decode(), written[1].decode()
+    door, place = load_tables().write_texts(text.encode())
+    return door.decode(), place.decode()

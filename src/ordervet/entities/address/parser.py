@@ -1,4 +1,4 @@
-"""The definition of canonical addresses, in plain Python.
+"""The definition of canonical addresses in Chinese characters, in plain Python.
 
 ``parse_address`` takes an address apart: region, names, numbers by what they count. From the parts come two canonical
 texts: the door text (everything down to the room) and the place text (everything down to the building). Two addresses
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ordervet.entities.address.arrays import load_tables
 from ordervet.entities.address.divisions import CITY, COUNTRY, COUNTY, PROVINCE, TOWN, load_divisions
 from ordervet.entities.address.lexicon import (
     ESTATE_ENDINGS,
@@ -26,7 +27,6 @@ from ordervet.entities.address.lexicon import (
 )
 from ordervet.entities.address.numbers import name_number, read_group
 from ordervet.entities.address.regions import read_region
-from ordervet.entities.address.western import is_western, read_western
 from ordervet.entities.characters import fold_text, is_masked
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def parse_address(text: str) -> Address:
     docs/addresses.md A1 to A18.
     """
     folded, is_hidden = fold_text(text), is_masked(text)
-    if is_western(folded):
+    if _is_western(folded):
         return _parse_western(text, "".join(folded.chars), is_hidden=is_hidden)
     scan = _Scan(folded)
     scan.read()
@@ -115,20 +115,35 @@ def parse_address(text: str) -> Address:
     )
 
 
+def _is_western(folded: Folded) -> bool:
+    """Whether an address has words, and none of them in Chinese characters."""
+    kinds = set(folded.classes)
+    is_chinese = CharClass.NUMERAL in kinds or any(ord(char) in points for char in folded.chars for points in _HAN)
+    return not is_chinese and bool(kinds & {CharClass.LETTER, CharClass.NAME})
+
+
 def _parse_western(text: str, rest: str, *, is_hidden: bool) -> Address:
-    read = read_western(text)
+    """Take the parts from the core, whose slow twin is tests/reference/western_reference.py."""
+    door, place, words, numbers, place_type = load_tables().read_western(text.encode("utf-8", "surrogatepass"))
+    counted: dict[Unit, list[str]] = {}
+    for unit, number in numbers:
+        counted.setdefault(Unit(unit), []).append(_decode(number))
     return Address(
         *("", "", "", ""),
         roads=(),
-        names=(" ".join(read.words),) if read.words else (),
-        numbers=read.numbers,
+        names=(_decode(words),) if words else (),
+        numbers={unit: tuple(counted[unit]) for unit in Unit if unit in counted},
         notes=(),
         rest=rest,
-        place_type=read.place_type,
+        place_type=PlaceType(place_type),
         is_masked=is_hidden,
-        door_text="" if is_hidden else read.door_text,
-        place_text="" if is_hidden else read.place_text,
+        door_text="" if is_hidden else _decode(door),
+        place_text="" if is_hidden else _decode(place),
     )
+
+
+def _decode(text: bytes) -> str:
+    return text.decode("utf-8", "surrogatepass")
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,6 +427,7 @@ class _Scan:
         return PlaceType.VILLAGE if is_village else PlaceType.UNKNOWN
 
 
+_HAN = (range(0x3400, 0xA000), range(0x20000, 0x40000))
 _OPENING, _CLOSING = "([{<", ")]}>"
 _CODE_DIGITS = range(3, 7)
 _PRIVACY_DIGITS = 4

@@ -1,4 +1,4 @@
-"""The words of addresses that are not written in Chinese characters: data alone, read by ``western.py``.
+"""The words of addresses that are not written in Chinese characters: data alone, which the core reads as arrays.
 
 Words stand as folded text: small letters, no accents, ß as ss. Sources: USPS Publication 28, appendix C (streets,
 units, directions, states); Canada Post, Addressing Guidelines; Australia Post, AS 4590; AFNOR NF Z10-011 (voies); INE,
@@ -21,8 +21,10 @@ __all__ = [
     "PLACE_WORDS",
     "POSTCODES",
     "POSTFIX_UNITS",
+    "REPEATED",
     "ROAD_PREFIXES",
     "ROAD_SUFFIXES",
+    "ROAD_TYPES",
     "SHORT_FORMS",
     "STATES",
     "SUFFIXES",
@@ -31,6 +33,7 @@ __all__ = [
     "UNIT_FIRST",
     "UNIT_WORDS",
     "WORD_NUMBERS",
+    "ZIP_DIGITS",
 ]
 
 
@@ -126,6 +129,9 @@ SHORT_FORMS: Final = {
     for long in longs.split()
 }
 """A word → the form that stands for it and its other abbreviations."""
+
+ROAD_TYPES: Final = frozenset(SHORT_FORMS.values()) | {"rue", "quai", "cours"}
+"""What may stand before a road's name, as ``SHORT_FORMS`` has it."""
 
 JOINED: Final = {"strasse": "str", "str": "str", "straat": "str"}
 """A word that is joined to the one before it: Goethe-Straße is Goethestr."""
@@ -276,31 +282,36 @@ stycznia lutego marca kwietnia czerwca lipca sierpnia wrzesnia pazdziernika list
 MONTHS: Final = frozenset(_MONTHS.split())
 """A number before one of these is a day, and part of a road's name: Straße des 17. Juni, 9 de Julio."""
 
+REPEATED: Final = frozenset({"bis", "ter", "quater"})
+"""Behind a house number, these are part of it: 5 bis."""
+
 CARE_OF: Final = (("c", "o"), ("attn",), ("att",), ("z", "hd"), ("z", "h"))
 """A part of an address that begins so names a person."""
 
 _DIGITS = {
-    r"\d{5}": "DE FR ES IT FI MX TR MY ID TH KR UA HR EE LT MC SM RS ME CU MA EG SA",
-    r"\d{4}": "AT CH BE DK NO AU NZ HU LU BG SI LV ZA PH LI TN CY GE BD",
-    r"\d{3}\d{2}": "SE CZ SK GR",
-    r"\d{3}\d{3}": "RU SG IN RO KZ BY VN CO EC",
+    "#####": "DE FR ES IT FI MX TR MY ID TH KR UA HR EE LT MC SM RS ME CU MA EG SA SE CZ SK GR",
+    "####": "AT CH BE DK NO AU NZ HU LU BG SI LV ZA PH LI TN CY GE BD",
+    "######": "RU SG IN RO KZ BY VN CO EC",
 }
 POSTCODES: Final = {
-    **{country: pattern for pattern, countries in _DIGITS.items() for country in countries.split()},
-    "US": r"\d{5}(?:-?\d{4})?",
-    "PR": r"\d{5}(?:-?\d{4})?",
-    "CA": r"[a-z]\d[a-z]\d[a-z]\d",
-    "GB": r"[a-z]{1,2}\d[a-z\d]?\d[a-z]{2}",
-    "IE": r"[a-z]\d[\dw][a-z\d]{4}",
-    "NL": r"\d{4}[a-z]{2}",
-    "PL": r"\d{2}-?\d{3}",
-    "PT": r"\d{4}-?\d{3}",
-    "BR": r"\d{5}-?\d{3}",
-    "JP": r"\d{3}-?\d{4}",
-    "IL": r"\d{7}|\d{5}",
-    "AR": r"[a-z]?\d{4}(?:[a-z]{3})?",
+    **{country: (mask,) for mask, countries in _DIGITS.items() for country in countries.split()},
+    "US": ("#####", "#####-####"),
+    "PR": ("#####", "#####-####"),
+    "CA": ("@#@#@#",),
+    "GB": ("@##@@", "@#?#@@", "@@##@@", "@@#?#@@"),
+    "IE": ("@##????", "@#w????"),
+    "NL": ("####@@",),
+    "PL": ("##-###",),
+    "PT": ("####-###",),
+    "BR": ("#####-###",),
+    "JP": ("###-####",),
+    "IL": ("#######", "#####"),
+    "AR": ("####", "@####", "####@@@", "@####@@@"),
 }
-"""Country → its postal codes, written without spaces."""
+"""Country → its postal codes, written without spaces: # a digit, @ a letter, ? either, - a dash that may be missing."""
+
+ZIP_DIGITS: Final = {"US": 5, "PR": 5}
+"""Where a postal code may go on with digits that tell the house, how many stand before these."""
 
 _US = """al alabama;ak alaska;az arizona;ar arkansas;ca california;co colorado;ct connecticut;de delaware;
 dc districtofcolumbia;fl florida;ga georgia;hi hawaii;id idaho;il illinois;in indiana;ia iowa;ks kansas;ky kentucky;

@@ -1,4 +1,4 @@
-"""Addresses that are not written in Chinese characters: house number and road, in the order of any country.
+"""The slow twin of the core's western addresses: house number and road, in the order of any country.
 
     12 Birch Lane, Apt 4, Springfield, IL 62704, US
       tokens    12 birch lane | apt 4 | springfield | il 62704 | us
@@ -12,8 +12,7 @@ keep their order, numbers theirs, so that it does not matter which come first. T
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ordervet.entities.address.lexicon import CharClass, PlaceType, Unit
 from ordervet.entities.address.western_words import (
@@ -26,8 +25,10 @@ from ordervet.entities.address.western_words import (
     PLACE_WORDS,
     POSTCODES,
     POSTFIX_UNITS,
+    REPEATED,
     ROAD_PREFIXES,
     ROAD_SUFFIXES,
+    ROAD_TYPES,
     SHORT_FORMS,
     STATES,
     SUFFIXES,
@@ -36,18 +37,11 @@ from ordervet.entities.address.western_words import (
     UNIT_FIRST,
     UNIT_WORDS,
     WORD_NUMBERS,
+    ZIP_DIGITS,
 )
-from ordervet.entities.characters import classify, fold_char
-from ordervet.entities.countries import find_country
+from ordervet.entities.characters import MAX_CHARS, classify, fold_char
+from ordervet.entities.countries import load_countries
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from ordervet.entities.characters import Folded
-
-__all__ = ["WesternAddress", "is_western", "read_western"]
-
-_HAN: Final = (range(0x3400, 0xA000), range(0x20000, 0x40000))
 _PARTS: Final = frozenset({CharClass.LETTER, CharClass.DIGIT, CharClass.NAME})
 _SEPARATORS: Final = {
     CharClass.COMMA: ",",
@@ -63,10 +57,8 @@ _ORDINAL: Final = re.compile(r"(\d+)(?:st|nd|rd|th|er|eme)")
 _MARKED: Final = re.compile(r"([^\d]{2,})(\d.*)")
 _FLOOR: Final = re.compile(r"\d{1,3}(?:[a-z]|st|nd|rd|th)?")
 _DIGIT: Final = re.compile(r"\d")
-_INITIAL: Final = re.compile(r"(?<!\w)([^\W\d_])\.(?=[^\W\d_])")
 _UMLAUT: Final = re.compile(r"([aou])e")
-_REPEATED: Final = frozenset({"bis", "ter", "quater"})
-_ZIP_AND_FOUR: Final = re.compile(r"(\d{5})-?\d{4}")
+_WORDS: Final = (CharClass.LETTER, CharClass.NAME)
 
 
 class _Token(NamedTuple):
@@ -128,20 +120,8 @@ class WesternAddress(NamedTuple):
         return "|".join([self.region, " ".join(self.words), *numbers])
 
 
-def is_western(folded: Folded) -> bool:
-    """Say whether an address has words, and none of them in Chinese characters.
-
-    Parameters
-    ----------
-    folded : the folded text
-    """
-    kinds = set(folded.classes)
-    is_chinese = CharClass.NUMERAL in kinds or any(ord(char) in points for char in folded.chars for points in _HAN)
-    return not is_chinese and bool(kinds & {CharClass.LETTER, CharClass.NAME})
-
-
 def read_western(text: str) -> WesternAddress:
-    """Read an address that `is_western`.
+    """Read an address that has words, and none of them in Chinese characters.
 
     Parameters
     ----------
@@ -188,17 +168,20 @@ def _split(text: str) -> list[_Token]:
     return tokens
 
 
-def _classify(text: str) -> Iterator[tuple[str, CharClass]]:
+def _classify(text: str) -> list[tuple[str, CharClass]]:
     """Fold and classify each character that is not decoration, as º, ª and the dots of P.O. are."""
-    for raw in _INITIAL.sub(r"\1", text):
-        yield from _classify_one(raw)
+    folded = [char for raw in text if raw not in "ºª" for char in fold_char(raw)]
+    kinds = ((char, classify(char)) for char in folded)
+    chars = [(char, kind) for char, kind in kinds if kind not in {CharClass.JUNK, CharClass.STAR}][:MAX_CHARS]
+    return [char for at, char in enumerate(chars) if not _is_dot_of_initial(chars, at)]
 
 
-@lru_cache(maxsize=4096)
-def _classify_one(raw: str) -> tuple[tuple[str, CharClass], ...]:
-    folded = "" if raw in "ºª" else fold_char(raw)
-    kinds = ((char, CharClass.COMMA if raw == "\n" else classify(char)) for char in folded)
-    return tuple((char, kind) for char, kind in kinds if kind not in {CharClass.JUNK, CharClass.STAR})
+def _is_dot_of_initial(chars: list[tuple[str, CharClass]], at: int) -> bool:
+    """Whether a dot stands behind a single letter and before another."""
+    if chars[at][0] != "." or at == 0 or at + 1 == len(chars):
+        return False
+    is_single = at == 1 or chars[at - 2][1] not in _PARTS
+    return is_single and chars[at - 1][1] in _WORDS and chars[at + 1][1] in _WORDS
 
 
 def _split_marked(token: _Token) -> list[_Token]:
@@ -248,7 +231,7 @@ def _find_place_type(tokens: list[_Token]) -> PlaceType:
 def _take_country(tokens: list[_Token]) -> tuple[str, list[_Token]]:
     """Take the country's name or code from the end, unless nothing else is there."""
     for length in range(min(_LONGEST_COUNTRY, len(tokens) - 1), 0, -1):
-        country = find_country("".join(token.text for token in tokens[-length:]))
+        country = load_countries()["names"].get("".join(token.text for token in tokens[-length:]), "")
         if country:
             return country, tokens[:-length]
     return _infer_country(tokens), tokens
@@ -257,27 +240,24 @@ def _take_country(tokens: list[_Token]) -> tuple[str, list[_Token]]:
 def _infer_country(tokens: list[_Token]) -> str:
     """Tell the country where a state's code and a postal code of the same country end the address: IL 62704."""
     for country, states in STATES.items():
-        pattern = _postcode_of(country)
         for length in (1, 2):
             state = tokens[-length - 1].text if len(tokens) > length + 1 else ""
             is_state = state in states and len(state) <= _LONGEST_STATE_CODE
-            if pattern and is_state and pattern.fullmatch(_join_code(tokens[-length:])):
+            if is_state and _is_postcode(_join_code(tokens[-length:]), country):
                 return country
     return ""
 
 
 def _take_postcode(tokens: list[_Token], country: str) -> tuple[str, list[_Token]]:
     """Take the last postal code behind the first word, and with it the state, which it tells."""
-    pattern = _postcode_of(country)
     first_word = next((at for at, token in enumerate(tokens) if not token.is_number), len(tokens))
-    for end in range(len(tokens), first_word + 1, -1) if pattern else ():
+    for end in range(len(tokens), first_word + 1, -1):
         for start in range(max(end - 2, first_word + 1), end):
             code = _join_code(tokens[start:end])
-            if pattern and pattern.fullmatch(code) and not _is_house(tokens, start, end):
+            if _is_postcode(code, country) and not _is_house(tokens, start, end):
                 before, after = _drop_state(tokens[:start], tokens[end:], country)
                 after[:1] = [token._replace(before=",") for token in after[:1]]
-                code = _ZIP_AND_FOUR.sub(r"\1", code) if country in STATES else code
-                return code.replace("-", ""), before + after
+                return code.replace("-", "")[: ZIP_DIGITS.get(country)], before + after
     return "", tokens
 
 
@@ -296,7 +276,7 @@ def _is_house(tokens: list[_Token], start: int, end: int) -> bool:
 
 def _is_road(token: _Token) -> bool:
     word = shorten(token.text, has_umlauts=False)
-    return word in _ROAD_TYPES or word.endswith(ROAD_SUFFIXES)
+    return word in ROAD_TYPES or word.endswith(ROAD_SUFFIXES)
 
 
 def _join_code(tokens: list[_Token]) -> str:
@@ -307,9 +287,13 @@ def _join_code(tokens: list[_Token]) -> str:
     return first.text + "".join(("-" if token.is_dashed else "") + token.text for token in rest)
 
 
-@cache
-def _postcode_of(country: str) -> re.Pattern[str] | None:
-    return re.compile(POSTCODES[country]) if country in POSTCODES else None
+def _is_postcode(code: str, country: str) -> bool:
+    return any(_fits(mask, code) for mask in POSTCODES.get(country, ()))
+
+
+def _fits(mask: str, code: str) -> bool:
+    parts = {"#": "[0-9]", "@": "[a-z]", "?": "[0-9a-z]", "-": "-?"}
+    return re.fullmatch("".join(parts.get(char, char) for char in mask), code) is not None
 
 
 def _drop_state(before: list[_Token], after: list[_Token], country: str) -> tuple[list[_Token], list[_Token]]:
@@ -376,7 +360,8 @@ class _Reading:
         if token.is_number and (is_floor or (after.text in POSTFIX_UNITS and (after.is_beside or after.is_dashed))):
             unit = Unit.FLOOR if is_floor else POSTFIX_UNITS[after.text]
             if not after.text.isascii() or is_floor or not _is_value(self._at(at + 2), unit):
-                self._add(unit, _ORDINAL.sub(r"\1", token.text))
+                ordinal = _ORDINAL.fullmatch(token.text)
+                self._add(unit, ordinal[1] if ordinal else token.text)
                 return at + 2
         end = at
         if token.text in UNIT_WORDS:
@@ -428,7 +413,7 @@ class _Reading:
             self._add(Unit.ROOM, text)
             return end
         text, end = self._join_letter(at) if self.words else self._join_dashed(at)
-        if self._at(end).text in _REPEATED and (self._at(end).is_beside or self._at(end).is_dashed):
+        if self._at(end).text in REPEATED and (self._at(end).is_beside or self._at(end).is_dashed):
             text, end = text + self._at(end).text, end + 1
         house, slash, unit = text.partition("/")
         if slash and self.country in UNIT_BEHIND_SLASH:
@@ -452,7 +437,7 @@ class _Reading:
             self._add(Unit.NUMBER, WORD_NUMBERS[token.text])
             self.has_house = True
             return 1
-        if token.text in PARTICLES and self.words and self.words[-1] in _ROAD_TYPES and after.is_beside:
+        if token.text in PARTICLES and self.words and self.words[-1] in ROAD_TYPES and after.is_beside:
             return at + 1
         word = shorten(token.text, has_umlauts=self.country in UMLAUTS)
         if self.words and token.text in JOINED and (token.is_beside or token.is_dashed):
@@ -461,9 +446,6 @@ class _Reading:
             self.words.append(word)
         self.is_after_prefix = word in ROAD_PREFIXES and after.is_number and after.is_beside
         return at + 1
-
-
-_ROAD_TYPES: Final = frozenset(SHORT_FORMS.values()) | {"rue", "quai", "cours"}
 
 
 def _is_letter(token: _Token) -> bool:
@@ -483,7 +465,6 @@ def _is_value(token: _Token, unit: Unit, *, is_first: bool = False) -> bool:
 _SHORT: Final = frozenset(SHORT_FORMS) | frozenset(SHORT_FORMS.values())
 
 
-@lru_cache(maxsize=65_536)
 def shorten(word: str, *, has_umlauts: bool) -> str:
     """Shorten a word to the form that stands for it and its abbreviations.
 
