@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest
 EVERY_CORE := --numprocesses auto --dist worksteal
 
 .PHONY: help setup core score test test-fast test-times test-lowest sanitize fuzz fmt lint types layers wheel lock samples \
-	address-tables starter readme bench bench-compare parity parity-policies browser chromium pictures crash crash-retrain crash-serve \
+	address-tables starter readme bench bench-compare parity parity-policies browser chromium databases pictures crash crash-retrain crash-serve \
 	exports hostile nights check clean
 
 help:  ## list the commands
@@ -29,7 +29,7 @@ $(SCORING): pyproject.toml $(CONSTRAINTS)
 
 $(TESTING): $(SCORING)
 	@echo "Adding what tests need to $(VENV) (once) ..."
-	@$(PIP) --group learning --group serving --group core --group test  # NOT: --editable . again, which would compile the core once more
+	@$(PIP) --group learning --group serving --group databases --group core --group test  # NOT: --editable . again, which would compile the core once more
 	@touch $@
 
 $(CHECKING): $(TESTING)
@@ -138,6 +138,10 @@ chromium:  ## install Chromium where it is missing, for the tests that look at p
 	@command -v chromium >/dev/null || \
 		{ apt-get update && apt-get install --yes --no-install-recommends chromium fonts-noto-cjk; } >/dev/null 2>&1 || \
 		echo "WARNING: Chromium could not be installed; the tests that look at pages say by name what they skip"
+
+databases:  ## install MariaDB where it is missing, for the tests that read one (Debian, as root)
+	@PATH="$$PATH:/usr/sbin"; command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null || \
+		{ apt-get update && apt-get install --yes --no-install-recommends mariadb-server-core mariadb-client-core; } >/dev/null
 
 pictures: $(TESTING)  ## take the guides' pictures again, from a simulated merchant (needs Chromium)
 	@PYTHONPATH=tests $(BIN)/python docs/pictures/take_pictures.py

@@ -2,7 +2,8 @@
 
 OrdervetError
 ├── ContractError        a row, table or file breaks the contract
-│   └── FileError        a file is missing, empty, or not what its ending says
+│   ├── FileError        a file is missing, empty, or not what its ending says
+│   └── SourceError      a database or object store cannot be reached, or lacks what is asked of it
 ├── MappingError         a mapping file is wrong
 ├── KeyMismatchError     an identifier key is missing, malformed or not the one a store was made with
 ├── HistoryError         events contradict the rule of time
@@ -43,6 +44,10 @@ class ContractError(OrdervetError):
 
 class FileError(ContractError):
     """A file is missing, empty, unreadable, or not what its ending says."""
+
+
+class SourceError(ContractError):
+    """A database or an object store cannot be reached, or does not have what is asked of it."""
 
 
 class MappingError(OrdervetError):

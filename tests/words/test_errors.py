@@ -46,7 +46,7 @@ def test_every_translated_line_is_raised() -> None:
     assert load_translations().keys() - find_lines(SOURCE) == set()
 
 
-@pytest.mark.parametrize("room", ["cli", "contract/files", "contract/formats"])
+@pytest.mark.parametrize("room", ["cli", "contract/files", "contract/formats", "contract/sources"])
 def test_every_line_about_commands_and_files_is_translated(room: str) -> None:
     assert find_lines(SOURCE / room) - load_translations().keys() - CODE == set()
 
@@ -60,6 +60,8 @@ CODE = {
     "--host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem",
     "--socket-mode 660",
     "--tls-cert cert.pem --tls-key key.pem",
+    'url = "postgresql://reader@host:5432/shop", or mysql://reader@host:3306/shop',
+    "overlap = {}",
     "openssl rand -hex 32 > token; ordervet serve --host 0.0.0.0 --token-file token",
 }
 

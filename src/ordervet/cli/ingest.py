@@ -1,7 +1,8 @@
-"""The command ingest: bring files into the history."""
+"""The command ingest: bring files, or what is new in a database, into the history."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,16 +14,19 @@ from ordervet.cli import options
 from ordervet.cli.accounts import account_piece, format_set_aside, list_failures, print_accounts
 from ordervet.cli.screen import ExitCode
 from ordervet.cli.session import Session
+from ordervet.cli.sources import SourceReader, check_only_source
 from ordervet.contract import check_out_path, write_table
 from ordervet.contract.files.accounts import sum_accounts
 from ordervet.contract.files.pieces import AUTO, FILE_FAILURE_SCHEMA
-from ordervet.contract.files.reader import FileReader, expand_folders
+from ordervet.contract.files.reader import FileReader, expand_folders, group_pieces
 from ordervet.contract.verdicts import find_disagreements
+from ordervet.errors import ContractError, HistoryLockedError, SourceError
 from ordervet.history import IngestStatus
 from ordervet.words import find_words, join_words
+from ordervet.words.errors import translate_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from ordervet.contract import FileAccount
     from ordervet.contract.files.pieces import FilePiece
@@ -30,8 +34,12 @@ if TYPE_CHECKING:
 
 
 def ingest(
-    files: options.Files,
     history: Annotated[Path, typer.Option(help="Folder of the history; created if missing.", show_default=False)],
+    files: options.FilesOrSource = None,
+    source: options.Source = None,
+    follow: Annotated[
+        float | None, typer.Option(min=1, help="With --source: go on, and read what is new every so many seconds.")
+    ] = None,
     mapping: options.Mapping = None,
     format_: options.FormatName = AUTO,
     formats: options.FormatsDir = None,
@@ -48,24 +56,87 @@ def ingest(
     interruption, run the same command again. Personal data stays outside: the history holds ids made with the key in
     ORDERVET_KEY or ORDERVET_KEY_FILE.
 
+    With --source, what is new in a shop's database is read: from where the last run has read it to, which the history
+    keeps in the same commit as the rows.
+
     Example: ordervet ingest orders.csv refunds.csv --history history
     """
     if quarantine is not None:
         check_out_path(quarantine)
     session = Session(lang, json=json)
-    with session.progress() as report_step:
-        report_step("reading")
-        store = session.find_history(history)
+    store = session.find_history(history)
+    if source is None:
+        if not files or follow is not None:
+            raise ContractError("give files, or a --source to follow", hint="ordervet ingest FILE... --history DIR")
         reader = FileReader(session.load_mapping(mapping), time_zone, formats, format_, shop, currency)
-        groups = reader.iter_groups(expand_folders(files))
+        with session.progress() as report_step:
+            report_step("reading")
+            groups = reader.iter_groups(expand_folders(files))
+            done = _ingest_groups(session, groups, _Target(store, history, quarantine), {}, report_step)
+        _report(session, done, history, quarantine)
+    else:
+        check_only_source(
+            files=files,
+            **{
+                "--mapping": mapping,
+                "--format": format_ != AUTO,
+                "--time-zone": time_zone,
+                "--shop": shop,
+                "--currency": currency,
+            },
+        )
+        done = _ingest_source(session, SourceReader.open(source, "ingest", formats), history, quarantine, follow)
+    if done.failures.num_rows:
+        raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where rows go.
+
+    Parameters
+    ----------
+    store : the history, if there is one already
+    folder : of the history
+    quarantine : where to write rows that were set aside
+    failures : set aside earlier, which the quarantine keeps
+    """
+
+    store: History | None
+    folder: Path
+    quarantine: Path | None
+    failures: pa.Table | None = None
+
+
+def _ingest_source(
+    session: Session, reader: SourceReader, history: Path, quarantine: Path | None, follow: float | None
+) -> _Ingested:
+    """Ingest what is new in a source, once or again and again."""
+    failures: pa.Table | None = None
+    is_first = True
+    while True:
         try:
-            done = _ingest_groups(
-                groups, lambda: store or session.open_history(history, create=True), quarantine, report_step
-            )
-        except KeyboardInterrupt:
-            session.warn(session.text("files.as_it_was"), style="")
-            raise
-    if json:
+            with session.progress() as report_step:
+                store = session.find_history(history)
+                reads = reader.read(store, report_step)
+                target = _Target(store, history, quarantine, failures)
+                groups = group_pieces(reader.iter_pieces(reads))
+                done = _ingest_groups(session, groups, target, reader.list_positions(reads), report_step)
+        except (SourceError, HistoryLockedError) as error:
+            if is_first:
+                raise
+            session.warn(translate_error(error.message, session.lang))
+        else:
+            is_first = False
+            failures = done.all_failures
+            _report(session, done, history, quarantine)
+        if follow is None:
+            return done
+        time.sleep(follow)
+
+
+def _report(session: Session, done: _Ingested, history: Path, quarantine: Path | None) -> None:
+    if session.json:
         session.print_json(
             {
                 "history": str(history),
@@ -81,8 +152,6 @@ def ingest(
         print_accounts(session, done.accounts)
         _print_notes(done, session)
         _print_set_aside(done, quarantine, session)
-    if done.failures.num_rows:
-        raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +164,29 @@ class _Ingested:
     n_waiting: int
     n_erased: int
     disagreements: dict[str, dict[str, str]]
+    all_failures: pa.Table
 
 
 def _ingest_groups(
+    session: Session,
     groups: Iterator[list[FilePiece]],
-    open_store: Callable[[], History],
-    quarantine: Path | None,
+    target: _Target,
+    positions: Mapping[str, int],
+    report_step: Callable[[str], None],
+) -> _Ingested:
+    """Ingest all groups, or none of them."""
+    try:
+        return _ingest_all(session, groups, target, positions, report_step)
+    except KeyboardInterrupt:
+        session.warn(session.text("files.as_it_was"), style="")
+        raise
+
+
+def _ingest_all(
+    session: Session,
+    groups: Iterator[list[FilePiece]],
+    target: _Target,
+    positions: Mapping[str, int],
     report_step: Callable[[str], None],
 ) -> _Ingested:
     """Ingest group after group; rows set aside are written first, so that nothing is ingested without them."""
@@ -109,7 +195,7 @@ def _ingest_groups(
     judged: set[str] = set()
     n_waiting = n_erased = 0
     group = next(groups, [])
-    store = open_store()
+    store = target.store or session.open_history(target.folder, create=True)
     with store.staging() as staging:
         while group:
             report_step(f"ingesting {group[-1].name}: {sum(each.n_read for _, each in accounts):,} rows so far")
@@ -121,10 +207,23 @@ def _ingest_groups(
             n_erased += sum(each.count(IngestStatus.ERASED) for each in ingested)
             pa.default_memory_pool().release_unused()
             group = next(groups, [])
+        staging.move_on(positions)
         failed = pa.concat_tables(failures).combine_chunks()
-        if quarantine is not None and failed.num_rows:
-            write_table(failed, quarantine)
-    return _Ingested(store, sum_accounts(accounts), failed, n_waiting, n_erased, _find_disagreements(store, judged))
+        all_failed = _unite_failures(target.failures, failed)
+        if target.quarantine is not None and failed.num_rows:
+            write_table(all_failed, target.quarantine)
+    disagreements = _find_disagreements(store, judged)
+    return _Ingested(store, sum_accounts(accounts), failed, n_waiting, n_erased, disagreements, all_failed)
+
+
+def _unite_failures(earlier: pa.Table | None, failed: pa.Table) -> pa.Table:
+    """Unite what was set aside in several rounds; what an overlap has read again stands there once."""
+    if earlier is None:
+        return failed
+    names = [name for name in failed.column_names if name != "row"]
+    known = set(map(tuple, (row.values() for row in earlier.select(names).to_pylist())))
+    is_new = [tuple(row.values()) not in known for row in failed.select(names).to_pylist()]
+    return pa.concat_tables([earlier, failed.filter(pa.array(is_new, pa.bool_()))]).combine_chunks()
 
 
 def _find_disagreements(store: History, order_ids: set[str]) -> dict[str, dict[str, str]]:

@@ -15,6 +15,13 @@ Files = Annotated[
         show_default=False,
     ),
 ]
+FilesOrSource = Annotated[
+    list[Path] | None, typer.Argument(help="Files as for `ordervet validate`; or give --source.", show_default=False)
+]
+Source = Annotated[
+    Path | None,
+    typer.Option(help="TOML file that names a database and what to read of it; see docs/sources.md."),
+]
 History = Annotated[Path, typer.Option("--history", help="Folder of the history.", show_default=False)]
 HistoryFolder = Annotated[
     Path | None, typer.Option("--history", help="Folder of the history that `ordervet ingest` fills.")

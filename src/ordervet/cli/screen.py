@@ -55,8 +55,11 @@ EXIT_CODES_HELP = (
     "stays · 130 interrupted"
 )
 
-_OF_SERVE = frozenset({"httptools", "httpx", "starlette", "uvicorn", "uvloop"})
-"""Packages of the extra of that name."""
+_OF_EXTRA = {
+    **dict.fromkeys(("httptools", "httpx", "starlette", "uvicorn", "uvloop"), "serve"),
+    **dict.fromkeys(("psycopg", "pymysql", "sqlalchemy"), "db"),
+}
+"""Package → the extra that brings it."""
 
 _CODE_OF: tuple[tuple[type[OrdervetError], ExitCode], ...] = (
     (ModelError, ExitCode.MODEL),
@@ -202,8 +205,9 @@ def run_guarded(command: Callable[[], Any]) -> None:
             raise
         lang = choose_lang()
         message = format_text("cli.not_installed", lang, name=error.name)
-        hint = "cli.not_installed_serve" if str(error.name).partition(".")[0] in _OF_SERVE else "cli.not_installed_hint"
-        print_error(format_text("cli.error", lang, message=message), format_text(hint, lang))
+        extra = _OF_EXTRA.get(str(error.name).partition(".")[0])
+        hint = "cli.not_installed_extra" if extra else "cli.not_installed_hint"
+        print_error(format_text("cli.error", lang, message=message), format_text(hint, lang, extra=extra))
         raise SystemExit(ExitCode.INTERNAL) from None
     except Exception as error:
         if os.environ.get("ORDERVET_DEBUG"):

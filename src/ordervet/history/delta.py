@@ -22,10 +22,10 @@ from ordervet.history.views import DECISION
 from ordervet.storage import sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from deltalake import DeltaTable, WriterProperties
+    from deltalake import CommitProperties, DeltaTable, WriterProperties
     from deltalake.transaction import RemoveAction
 
     from ordervet.entities.keys import Key
@@ -41,6 +41,8 @@ _MILLISECOND_US = 1_000
 # times only, never an id.
 _STATISTICS = {"delta.dataSkippingStatsColumns": "seen_at,happened_at"}
 LOG_FOLDER = "_delta_log"
+_POSITION = "ordervet.position/"
+"""Before the name of a source: Delta keeps one whole number per name, with the rows of the same commit."""
 _IDENTITIES = ("event", "event_id", ORDER_ID, "name_id", "order_uid", "shop_id", "view", "seen_at", "outcome")
 #: How Delta names data files, finished or cut off while being written.
 _DATA_FILE = re.compile(r"^part-.*\.parquet(#\d+)?$")
@@ -116,11 +118,36 @@ def check_table(settings: dict[str, str], key: Key, folder: Path) -> None:
     check_key_id(settings[KEY_ID], key, f"the history {folder.name}")
 
 
-def append_rows(table: DeltaTable, rows: pa.Table) -> None:
-    """Append rows, in one commit; new columns are added to the table."""
+def append_rows(table: DeltaTable, rows: pa.Table, positions: Mapping[str, int] | None = None) -> None:
+    """Append rows, in one commit; new columns are added to the table.
+
+    Parameters
+    ----------
+    table : the newest version
+    rows : to be appended
+    positions : how far the sources of these rows are read, committed with them
+    """
     from deltalake import write_deltalake
 
-    write_deltalake(table, rows, mode="append", schema_mode="merge", writer_properties=_compression())
+    write_deltalake(
+        table,
+        rows,
+        mode="append",
+        schema_mode="merge",
+        writer_properties=_compression(),
+        commit_properties=_with_positions(positions or {}),
+    )
+
+
+def _with_positions(positions: Mapping[str, int]) -> CommitProperties:
+    from deltalake import CommitProperties, Transaction
+
+    return CommitProperties(app_transactions=[Transaction(_POSITION + name, at) for name, at in positions.items()])
+
+
+def read_position(table: DeltaTable, name: str) -> int | None:
+    """Return how far a source is read in a version; None if it never was."""
+    return table.transaction_version(_POSITION + name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +168,12 @@ class DataFile:
     statistics: str
 
 
-def add_files(table: DeltaTable, files: Sequence[DataFile], column_names: Iterable[str]) -> None:
+def add_files(
+    table: DeltaTable,
+    files: Sequence[DataFile],
+    column_names: Iterable[str],
+    positions: Mapping[str, int] | None = None,
+) -> None:
     """Add data files to a store, in one commit.
 
     Parameters
@@ -149,6 +181,7 @@ def add_files(table: DeltaTable, files: Sequence[DataFile], column_names: Iterab
     table : the newest version
     files : in the store's folder
     column_names : of their rows; new extra columns are added first, in a commit of their own
+    positions : how far the sources of these rows are read, committed with them
     """
     from deltalake.schema import Schema
     from deltalake.transaction import AddAction
@@ -162,7 +195,13 @@ def add_files(table: DeltaTable, files: Sequence[DataFile], column_names: Iterab
         AddAction(each.name, each.size, {}, each.written_at_ms, data_change=True, stats=each.statistics)
         for each in files
     ]
-    table.create_write_transaction(actions, mode="append", schema=table.schema(), partition_by=[])
+    table.create_write_transaction(
+        actions,
+        mode="append",
+        schema=table.schema(),
+        partition_by=[],
+        commit_properties=_with_positions(positions or {}),
+    )
 
 
 def delete_orders(table: DeltaTable, order_ids: pa.Array[pa.Int64Scalar]) -> int:

@@ -28,7 +28,7 @@ from ordervet.history.rows import drop_replaced, fit_rows, row_schema, sort_rows
 from ordervet.history.views import IngestStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from deltalake import DeltaTable
@@ -168,6 +168,7 @@ class Staging:
         self._recorded_at = time.time_ns() // 1_000
         self._n_parts = 0
         self._column_names: set[str] = set()
+        self._positions: dict[str, int] = {}
 
     def add(self, parts: Sequence[Events]) -> list[Ingested]:
         """Ingest some sets of events, after those added before.
@@ -197,14 +198,23 @@ class Staging:
             self._first = admission
         return admission
 
+    def move_on(self, positions: Mapping[str, int]) -> None:
+        """Note how far sources are read with what was added; it is committed with it.
+
+        Parameters
+        ----------
+        positions : name of a source → how far
+        """
+        known = {name: delta.read_position(self._table, name) for name in positions}
+        self._positions |= {name: at for name, at in positions.items() if at != known[name]}
+
     def commit(self) -> None:
         """Make everything visible, in one commit."""
-        if self._first is not None:
-            if self._first.new.num_rows:
-                delta.append_rows(self._table, sort_rows(self._first.new))
-            return
-        if self._files:
-            delta.add_files(self._table, [_describe(file) for file in self._files], self._column_names)
+        if self._first is not None and self._first.new.num_rows:
+            delta.append_rows(self._table, sort_rows(self._first.new), self._positions)
+        elif self._files or self._positions:
+            files = [_describe(file) for file in self._files]
+            delta.add_files(self._table, files, self._column_names, self._positions)
             self._files = []
             self._table.update_incremental()
 

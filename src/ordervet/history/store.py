@@ -31,10 +31,17 @@ from ordervet.history.journal import commit_journal, remove_kept
 from ordervet.history.lock import LOCK_NAME, WriterLock
 from ordervet.history.rows import drop_replaced, fit_rows, row_schema, sort_rows, to_events, unite_schemas
 from ordervet.history.snapshots import remove_snapshots
-from ordervet.history.through import ForwardedStaging, ask_service, has_service, make_incoming, read_incoming
+from ordervet.history.through import (
+    ForwardedStaging,
+    ask_service,
+    has_service,
+    make_incoming,
+    read_incoming,
+    read_incoming_positions,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from deltalake import DeltaTable
@@ -196,6 +203,14 @@ class History:
         with self.staging() as staging:
             for rows in read_incoming(self.path, name):
                 staging.add_rows(rows)
+            staging.move_on(read_incoming_positions(self.path, name))
+
+    def read_positions(self, names: Iterable[str]) -> dict[str, int]:
+        """Read how far sources are read, those that are read at all; see `Staging.move_on`."""
+        with describe_errors(self.path, "read"):
+            table = delta.load_table(self.path)
+            found = {name: delta.read_position(table, name) for name in names}
+        return {name: at for name, at in found.items() if at is not None}
 
     def read(self, *, until: datetime | str | None = None, version: int | None = None) -> KeyedEvents:
         """Read events in the order they were seen.

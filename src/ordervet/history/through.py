@@ -4,7 +4,8 @@ A service listens at a socket in the folder of its history. What another process
 there, and left in a folder beside the table, without personal data; the service admits and commits it in its own turn.
 
     _service.sock        the socket
-    _incoming-…/         rows on their way in: 00000.arrow, …; gone once they are in, or given up
+    _incoming-…/         rows on their way in: 00000.arrow, …, and how far their sources are read with them:
+                         positions.json; gone once they are in, or given up
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ SOCKET_NAME: Final = "_service.sock"
 """In the folder of a history that a service is writing."""
 
 _INCOMING: Final = "_incoming-"
+_POSITIONS: Final = "positions.json"
 _CONNECT_S: Final = 5.0
 _ANSWER_S: Final = 3_600.0
 _STALE_S: Final = 86_400.0
@@ -124,7 +126,9 @@ class ForwardedStaging(Staging):
 
     def commit(self) -> None:
         """Let the service commit everything."""
-        if self._n_sets:
+        if self._positions:
+            (self._files_in / _POSITIONS).write_text(json.dumps(self._positions), encoding="utf-8")
+        if self._n_sets or self._positions:
             ask_service(self._folder, "ingest", {"folder": self._files_in.name})
 
 
@@ -171,3 +175,27 @@ def read_incoming(folder: Path, name: str) -> Iterator[pa.Table]:
                 f"the rows for the history {folder.name} are damaged: {type(error).__name__}",
                 hint="ingest the files again",
             ) from None
+
+
+def read_incoming_positions(folder: Path, name: str) -> dict[str, int]:
+    """Read how far sources are read with the rows that were left for the service.
+
+    Parameters
+    ----------
+    folder : of the history
+    name : of the folder that the rows are in, which `read_incoming` accepts
+
+    Raises
+    ------
+    HistoryError
+        They are damaged.
+    """
+    path = folder / name / _POSITIONS
+    if not path.is_file():
+        return {}
+    try:
+        return {str(source): int(at) for source, at in json.loads(path.read_bytes()).items()}
+    except (ValueError, TypeError, AttributeError):
+        raise HistoryError(
+            f"the rows for the history {folder.name} are damaged: {path.name}", hint="ingest the files again"
+        ) from None

@@ -26,7 +26,7 @@ _READ_WHOLE = (".json", *SHEETS)  # by their nature; every other kind is also re
 _ABOVE_ASCII = re.compile(rb"[\x80-\xff]+")
 _MAX_RUNS = 10_000  # of bytes above ASCII, by which an encoding is guessed
 _MAX_WHOLE = 512 * 2**20  # bytes of a file that is always read whole
-_MAX_PIECE = 64 * 2**20  # bytes of plain text; a longer file is read in pieces
+MAX_PIECE = 64 * 2**20  # bytes of plain text; a longer file is read in pieces
 #: About how many times its size a file takes as plain text.
 _EXPANSION = {".csv": 1, ".tsv": 1, ".txt": 1, ".csv.gz": 8, ".jsonl": 1, ".parquet": 8, ".arrow": 1, ".feather": 2}
 # How other formats begin; a text file never does.
@@ -74,7 +74,7 @@ def is_long(path: Path) -> bool:
     name = path.name.lower()
     expansion = next((times for ending, times in _EXPANSION.items() if name.endswith(ending)), 0)
     try:
-        return path.stat().st_size * expansion > _MAX_PIECE
+        return path.stat().st_size * expansion > MAX_PIECE
     except OSError as error:
         raise open_error(path, error) from None
 

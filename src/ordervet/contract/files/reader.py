@@ -135,18 +135,16 @@ class FileReader:
         numbered = list(enumerate(plain))
         if any(is_long(path) for path in plain):
             numbered.sort(key=lambda each: not self._holds_orders(each[1]))
-        group: list[FilePiece] = []
+        yield from group_pieces(self._iter_used(numbered))
+
+    def _iter_used(self, numbered: Iterable[tuple[int, Path]]) -> Iterator[FilePiece]:
+        """Read files one after the other, and check at the end that the mapping was used."""
         formats: set[str] = set()
         for number, path in numbered:
             for piece in self.iter_pieces(number, path):
-                group.append(piece)
                 formats.add(piece.format)
-                if sum(each.n_rows for each in group) >= _ROWS_PER_GROUP:
-                    yield group
-                    group = []
+                yield piece
         self._check_use(formats)
-        if group:
-            yield group
 
     def iter_pieces(self, number: int, path: Path, *, in_one: bool = False) -> Iterator[FilePiece]:
         """Read one file, a long one piece by piece in bounded memory; all rows of an order are in one piece.
@@ -162,7 +160,10 @@ class FileReader:
         FileError, ContractError, MappingError
             As for `read_events`; or a long file changed while it was read.
         """
-        source = self._open(path, in_one=in_one)
+        yield from self.iter_pieces_of(number, self._open(path, in_one=in_one))
+
+    def iter_pieces_of(self, number: int, source: RowSource) -> Iterator[FilePiece]:
+        """Read rows that are open already, as `iter_pieces` does."""
         how = self._choose(source)
         if isinstance(how, Format):
             pieces_of_export = iter_exports(source, how, self.time_zone, self.currency)
@@ -170,8 +171,8 @@ class FileReader:
             return
         pieces = self._iter_whole_orders(source, how) if source.is_long else [RawRows.join([*source.iter_raw_rows()])]
         for rows in pieces:
-            parts = tuple(self._check_rows(rows, how, path.name))
-            yield self._name_shop(FilePiece(path.name, how, parts, len(rows.rows), number=number))
+            parts = tuple(self._check_rows(rows, how, source.path.name))
+            yield self._name_shop(FilePiece(source.path.name, how, parts, len(rows.rows), number=number))
 
     def read_source(self, open_source: Callable[[Sequence[JsonPlaces]], RowSource]) -> FilePiece:
         """Read rows that are no file, by the format that is named.
@@ -271,6 +272,18 @@ class FileReader:
         if self.mapping is None:
             raise AssertionError("a file is read through a mapping only where there is one")
         return self.mapping
+
+
+def group_pieces(pieces: Iterable[FilePiece]) -> Iterator[list[FilePiece]]:
+    """Gather pieces until they are enough rows for one step of an ingestion."""
+    group: list[FilePiece] = []
+    for piece in pieces:
+        group.append(piece)
+        if sum(each.n_rows for each in group) >= _ROWS_PER_GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def _fill_shop(table: pa.Table, shop: str) -> pa.Table:

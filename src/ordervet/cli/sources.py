@@ -1,0 +1,90 @@
+"""A shop's database from the command line: its queries become pieces as files do, and how far they are read is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ordervet.contract.sources.definition import load_source
+from ordervet.contract.sources.pieces import iter_query_pieces, load_query_mapping
+from ordervet.contract.sources.query import read_queries
+from ordervet.errors import ContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from ordervet.contract.files.pieces import FilePiece
+    from ordervet.contract.sources.definition import Source
+    from ordervet.contract.sources.query import ReadQuery
+    from ordervet.history import History
+
+
+@dataclass(frozen=True)
+class SourceReader:
+    """Reads a source from where a command has read it to.
+
+    Parameters
+    ----------
+    source : what to read
+    command : each command goes on from its own positions: what was ingested may still have to be scored
+    formats_dir : a folder of further formats
+    """
+
+    source: Source
+    command: str
+    formats_dir: Path | None = None
+
+    @classmethod
+    def open(cls, path: Path, command: str, formats_dir: Path | None = None) -> SourceReader:
+        """Open a source file; whatever is wrong with it or its mappings is an error before any work.
+
+        Raises
+        ------
+        SourceError, MappingError
+            As for `load_source` and `load_mapping`.
+        """
+        source = load_source(path)
+        source.build_url()
+        for query in source.query:
+            load_query_mapping(source, query)
+        return cls(source, command, formats_dir)
+
+    def read(self, store: History | None, report_step: Callable[[str], None]) -> list[ReadQuery]:
+        """Read what is new since the positions in a history; all there is where it has none.
+
+        Raises
+        ------
+        SourceError
+            As for `read_queries`.
+        """
+        names = {self._name(query.name): query.name for query in self.source.query}
+        known = store.read_positions(names) if store is not None else {}
+        return read_queries(self.source, {names[name]: at for name, at in known.items()}, report_step)
+
+    def iter_pieces(self, reads: Sequence[ReadQuery], *, in_one: bool = False) -> Iterator[FilePiece]:
+        """Check what was read, piece by piece; see `iter_query_pieces`."""
+        return iter_query_pieces(self.source, reads, formats_dir=self.formats_dir, in_one=in_one)
+
+    def list_positions(self, reads: Sequence[ReadQuery]) -> dict[str, int]:
+        """List how far the source is read, as the history keeps it."""
+        return {self._name(each.query.name): each.position for each in reads if each.position is not None}
+
+    def _name(self, query: str) -> str:
+        return f"{self.command}/{self.source.name}/{query}"
+
+
+def check_only_source(**others: object) -> None:
+    """Refuse what a source file says itself.
+
+    Raises
+    ------
+    ContractError
+        One of the options, or a file, is given beside the source.
+    """
+    given = ", ".join(name for name, value in others.items() if value)
+    if given:
+        raise ContractError(
+            f"--source does not go together with {given}",
+            hint="say it in the source file, or ingest files by themselves",
+        )

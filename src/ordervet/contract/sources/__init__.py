@@ -1,0 +1,1 @@
+"""Orders where they lie: in a shop's database, and decisions back into one."""
