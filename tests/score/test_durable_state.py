@@ -84,6 +84,7 @@ def draw_order(rng: np.random.Generator, name: str) -> dict[str, Any]:
         "order_id": name,
         "placed_at": "2026-01-15 16:00",
         "amount_minor": int(rng.integers(100, 90_000)),
+        "currency": ["CNY", "USD", "JPY"][int(rng.integers(3))],
         "buyer_id": f"b{rng.integers(6)}",
         "phone": f"1990000{rng.integers(4):04d}",
         "device_id": f"dev{rng.integers(5)}",

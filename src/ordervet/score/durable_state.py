@@ -75,7 +75,7 @@ SNAPSHOT_FROM = 20_000
 
 _log = logging.getLogger("ordervet")
 _OF_ALL = ("event", "event_id", ORDER_ID, "seen_at", "recorded_at")
-_OF_ORDERS = (*_OF_ALL, "happened_at", "amount_minor", "buyer_registered_at", "place_type")
+_OF_ORDERS = (*_OF_ALL, "happened_at", "amount_minor", "currency", "buyer_registered_at", "place_type")
 _OF_LATER = (*_OF_ALL, "happened_at", "outcome", "refund_type", "amount_minor", "blame", "verdict")
 
 
