@@ -1,6 +1,6 @@
 """What a night costs: time and peak memory of `ordervet retrain` on histories of several sizes.
 
-    python benchmarks/bench_retrain.py [--orders 1000000 5000000] [--threads 2] [--keep DIR] [--few]
+    python benchmarks/bench_retrain.py [--orders 1000000 5000000] [--threads 2] [--keep DIR]
 
 Each history is made of simulated merchants, brought in by `History.ingest`, in one process, and retrained on by the
 command in another, with the built-in features and default settings but for the look-alikes, whose cost does not depend
@@ -21,7 +21,6 @@ from datetime import date
 from pathlib import Path
 
 import pyarrow.compute as pc
-from thirty_nights import NAMES
 
 from ordervet.contract import Events
 from ordervet.entities import Key
@@ -42,8 +41,7 @@ from ordervet.features import FeatureEngine, build_spec
 from ordervet.learn.night import run_night
 from ordervet.learn.night_settings import NightSettings
 
-names = json.loads(sys.argv[5])
-spec = build_spec(use_defaults=False, names=names) if names else build_spec()
+spec = build_spec()
 folder, models, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
 base = NightSettings()
 settings = base.model_copy(update={"gates": base.gates.model_copy(update={"lookalike_orders": 0})})
@@ -99,11 +97,7 @@ def main() -> None:
     parser.add_argument("--orders", type=int, nargs="+", default=[1_000_000, 5_000_000])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="keep the histories here, and use those that are there")
-    parser.add_argument(
-        "--few", action="store_true", help="with the features of thirty_nights.py, not the built-in ones"
-    )
     options = parser.parse_args()
-    names = json.dumps(NAMES if options.few else [])
     with tempfile.TemporaryDirectory(prefix="ordervet-bench-") as scratch:
         for n_orders in options.orders:
             folder = (options.keep or Path(scratch)) / f"history-{n_orders}"
@@ -113,7 +107,7 @@ def main() -> None:
                 print(f"brought in within {time.perf_counter() - started:.0f} s", file=sys.stderr)
             models = Path(scratch) / f"models-{n_orders}"
             ended = subprocess.run(
-                [sys.executable, "-c", NIGHT, str(folder), str(models), str(options.threads), str(CUT_OFF_US), names],
+                [sys.executable, "-c", NIGHT, str(folder), str(models), str(options.threads), str(CUT_OFF_US)],
                 stdout=subprocess.PIPE,
                 text=True,
                 check=True,

@@ -17,7 +17,7 @@ from ordervet.features import build_spec
 from ordervet.history import History
 from ordervet.history.snapshots import list_snapshots
 from ordervet.policy import DecisionCode, load_policy
-from ordervet.score import Scorer
+from ordervet.score import Scorer, durable_state
 from ordervet.score.durable_state import DurableState
 from ordervet.score.online_state import OnlineState
 
@@ -170,6 +170,40 @@ def test_what_was_acknowledged_is_there_once_when_the_scorer_was_never_closed(mo
     assert not list(folder.glob("_journal*"))
 
 
+@pytest.mark.parametrize("at_once", [10**9, -1], ids=["at once", "beside"])
+def test_state_with_amended_events_is_that_of_the_table(
+    model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, at_once: int
+) -> None:
+    monkeypatch.setattr(durable_state, "AT_ONCE", at_once)
+    monkeypatch.setattr(durable_state, "REST", 0)
+    clock, rng = Clock(), np.random.default_rng(20)
+    scorer = open_scorer(model, folder, clock, flush_after_s=3600)
+    for at in range(6):
+        drive(scorer, clock, rng, 4 * at, 4)
+        edited = draw_later(rng, f"t{rng.integers(4 * at + 4)}", int(rng.integers(90)))
+        for n in (1, 2) if isinstance(edited, Outcome) else ():
+            scorer.observe(edited.model_copy(update={"amount_minor": 7_000 * n, "outcome_id": "edited"}))
+        scorer.score(draw_order(rng, f"t{4 * rng.integers(at + 1)}"))
+    state, deadline = scorer._state, time.monotonic() + 30
+    assert isinstance(state, DurableState)
+    while (state._recount or state._n_amended) and time.monotonic() < deadline:
+        state._count_amended()
+    scorer.flush()
+
+    past = History.open(folder, KEY).read()
+    expected = OnlineState(KEY, model.spec, clock=clock)
+    expected.add_past(past)
+    clock.now += HOUR_US
+    again = expected.ask_again(past.orders, clock.now).matrix
+    assert np.array_equal(scorer._state.ask_again(past.orders, clock.now).matrix, again, equal_nan=True)
+    with caplog.at_level(logging.INFO, logger="ordervet"):
+        scorer.close()
+        scorer = open_scorer(model, folder, clock)
+    assert "ignored" not in caplog.text
+    assert np.array_equal(scorer._state.ask_again(past.orders, clock.now).matrix, again, equal_nan=True)
+    scorer.close()
+
+
 def abandon(scorer: Scorer) -> None:
     """Leave the history as a process does that is killed: journal and all."""
     live = scorer._state._live  # type: ignore[attr-defined]
@@ -235,7 +269,7 @@ def test_past_table_is_brought_in_once_and_scored_as_of_its_own_instant(model: M
     assert History.open(folder, KEY).read().orders.num_rows == 121
 
 
-def test_blame_that_is_found_later_is_kept_and_makes_snapshots_stale(folder: Path, caplog) -> None:
+def test_blame_that_is_found_later_is_kept_and_counts_in_the_next_snapshot(folder: Path, caplog) -> None:
     outcome = {"order_id": "t1", "kind": "refund_completed", "happened_at": "2026-01-15 17:00"}
     first = open_state(folder)
     scorer = Scorer(None, load_policy(), KEY, clock=Clock(), state=first)
@@ -248,10 +282,16 @@ def test_blame_that_is_found_later_is_kept_and_makes_snapshots_stale(folder: Pat
     second.close()
 
     with caplog.at_level(logging.INFO):
-        open_state(folder).close()
+        third = open_state(folder)
 
-    assert History.open(folder, KEY).read().outcomes["blame"].to_pylist() == ["buyer"]
-    assert "is of another state of the history" in caplog.text
+    past = History.open(folder, KEY).read()
+    assert past.outcomes["blame"].to_pylist() == ["buyer"]
+    assert "is of another state of the history" not in caplog.text
+    replayed = OnlineState(KEY, SPEC, clock=lambda: LATER_US)
+    replayed.add_past(past)
+    expected = replayed.ask_again(past.orders, LATER_US).matrix
+    assert np.array_equal(third.ask_again(past.orders, LATER_US).matrix, expected, equal_nan=True)
+    third.close()
 
 
 def test_running_scorer_writes_a_snapshot_every_so_many_events(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from ordervet.contract import Outcome, Verdict
+from ordervet.contract import Events, Outcome, Verdict, validate_events
 from ordervet.entities import Key
 from ordervet.errors import HistoryError
 from ordervet.history import History
@@ -260,3 +260,48 @@ def test_explaining_an_order_tells_its_decision_and_changes_none_that_follows(
     assert all(found and found[0] == plain.score(order(f"t{n - 1}")) for n, found in explained.items())
     assert all(found and found[1] for found in explained.values())
     assert scorer.explain("nobody") is None
+
+
+@pytest.mark.parametrize("is_bulk", [False, True])
+def test_edited_refund_counts_as_it_was_edited(scorer: Scorer, clock: Clock, *, is_bulk: bool) -> None:
+    told = {"order_id": "t1", "kind": "refund_requested", "outcome_id": "r1", "happened_at": PLACED}
+    first, name = Outcome(**told, amount_minor=4_000), "buyer__share__refund_requested__90d"
+    clock.now += MINUTE
+    if is_bulk:
+        empty = Events.empty()
+        orders, outcomes = validate_events("orders", [order()]), validate_events("outcomes", [first])
+        scorer.score_events(Events(orders, outcomes, empty.verdicts, empty.corrections))
+    else:
+        scorer.score(order())
+        scorer.observe(first)
+    clock.now += MINUTE
+    assert count(scorer, name, order("t2")) == pytest.approx(0.4)
+    clock.now += MINUTE
+    scorer.observe(Outcome(**told, amount_minor=10_000))
+    clock.now += MINUTE
+
+    assert count(scorer, name, order("t3")) == pytest.approx(0.5)
+
+
+def test_edited_address_counts_for_orders_that_follow(scorer: Scorer, clock: Clock) -> None:
+    name, disguise = "address__distinct__buyer__90d", "浙江省杭州市西湖区文三路 9 号 1 幢 101 室"
+    scorer.score(order())
+    clock.now += MINUTE
+    scorer.score(order(address=disguise))
+    clock.now += MINUTE
+
+    assert count(scorer, name, order("t2", buyer_id="zoe", phone="19900002222", address=disguise)) == 1
+
+
+def test_what_says_nothing_new_builds_no_state_again(
+    scorer: Scorer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"order_id": "t1", "kind": "refund_requested", "outcome_id": "r1", "happened_at": PLACED}
+    scorer.score(order())
+    scorer.observe(Outcome(**told, amount_minor=4_000))
+    monkeypatch.setattr(type(scorer._state), "rebuild", lambda *_: pytest.fail("built again"))
+    clock.now += MINUTE
+    scorer.observe(Outcome(**told, amount_minor=4_000, updated_at="2026-01-15 16:01"))
+    scorer.observe(Outcome(**told))
+
+    scorer.score(order(currency="CNY"))

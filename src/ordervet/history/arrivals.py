@@ -79,6 +79,10 @@ class Arrivals:
     rows : of `delta.read_identities`, in any order; None: there are none
     key : the identifier key
     read_standing : arrival → all views that there are of its order id, as plain values
+
+    Attributes
+    ----------
+    amended : digest of the views that came since and replace others; `digest` is without them
     """
 
     def __init__(self, rows: pa.Table | None, key: Key, read_standing: Callable[[Arrival], Sequence[Row]]) -> None:
@@ -88,7 +92,7 @@ class Arrivals:
         self._settling: set[int] = set()
         self._recent: set[int] = set()
         self._shared_names: set[int] = set()
-        self._digest = Digest(0, 0)
+        self._digest, self.amended = Digest(0, 0), Digest(0, 0)
         self._sorted = np.zeros(0, np.uint64)
         if rows is not None:
             self._digest = digest_rows(read_ints(rows["event_id"]), views_of(rows))
@@ -126,13 +130,15 @@ class Arrivals:
         return Settled(status, int(row["id__order"]), kept, standing)
 
     def note(self, one: Arrival, row: Row | None = None) -> None:
-        """Take note of what is kept of an arrival; the digest has only the first view of an event."""
+        """Take note of what is kept of an arrival."""
         with self._lock:
             self._recent.update(self._list_keys(one))
             if row is not None and row.get("name_id"):
                 self._shared_names.add(one.name_id)
-            if row is None or row["view"] == 0:
-                event_id = one.event_id if row is None else int(row["event_id"])
+            event_id, view = (one.event_id, 0) if row is None else (int(row["event_id"]), int(row["view"]))
+            if view:
+                self.amended += digest_event(event_id, view)
+            else:
                 self._digest += digest_event(event_id)
 
     def digest(self) -> Digest:

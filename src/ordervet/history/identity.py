@@ -123,9 +123,9 @@ def digest_rows(event_ids: NDArray[np.int64], views: NDArray[np.int64] | None = 
     return Digest(len(event_ids), int(_mix(ids).sum()))
 
 
-def digest_event(event_id: int) -> Digest:
-    """Digest the first view of one event: `digest_rows`, without arrays."""
-    value = event_id & _MASK
+def digest_event(event_id: int, view: int = 0) -> Digest:
+    """Digest one view of one event: `digest_rows`, without arrays."""
+    value = (event_id + view * _VIEW) & _MASK
     mixed = ((value ^ (value >> 29)) * _MIX) & _MASK
     return Digest(1, mixed ^ (mixed >> 32))
 

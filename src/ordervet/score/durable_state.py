@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,6 +47,7 @@ from ordervet.score.online_state import (
     find_latest,
     require_engine,
 )
+from ordervet.score.recount import AT_ONCE, REST, RETRY_S, Built, Recount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -120,6 +122,8 @@ class DurableState(OnlineState):
         self._last_seen_at, self._ids_at_last = NEVER, set[int]()
         self._n_new, self._saving = 0, threading.Thread()
         self._ahead_rows: list[pa.Table] = []  # identities and times of what is held
+        self._recount: Recount | None = None
+        self._counted = Digest(0, 0)  # of the amended views that count
         self._live = LiveHistory(
             history, durability=durability, flush_after_s=flush_after_s, flush_after=flush_after
         )  # fmt: skip
@@ -205,6 +209,8 @@ class DurableState(OnlineState):
             self._last_seen_at, self._ids_at_last = seen_at, set()
         self._ids_at_last.add(event_id)
         self._n_new += 1
+        if self._recount is not None:
+            self._recount.noted.add(event_id)
 
     @property
     def _arrivals(self) -> Arrivals:
@@ -292,7 +298,7 @@ class DurableState(OnlineState):
             "state": state,
             "last_seen_at": self._last_seen_at,
             "ids_at_last": sorted(self._ids_at_last),
-            "digest": list(self._live.arrivals.digest() - self._digest_ahead()),
+            "digest": list(self._live.arrivals.digest() + self._counted - self._digest_ahead()),
         }
         copies = arrays if waits else {name: array.copy() for name, array in arrays.items()}
         self._saving = threading.Thread(target=self._save, args=(copies, header), daemon=True)
@@ -302,6 +308,8 @@ class DurableState(OnlineState):
 
     def close(self) -> None:
         """Flush everything to the table, write a snapshot, and release the history."""
+        if self._recount is not None:
+            self._recount.join()
         self._join_saving()
         if self._n_new:
             self.save_snapshot(waits=True)
@@ -358,13 +366,84 @@ class DurableState(OnlineState):
     def _rebuild(self, spec: FeatureSpec) -> None:
         """Rebuild the state from the whole history."""
         self._forget_ahead()
+        self._recount, self._n_amended = None, 0
         orders, later = (self._hold_rows_ahead(rows) for rows in self._live.read_columns(*list_state_columns(spec)))
+        self._counted = self._live.arrivals.amended
         self._last_seen_at, self._ids_at_last = NEVER, set()
         self._note(orders)
         self._note(later)
         self._engine = build_state(orders, later, spec, self._key.key_id, n_jobs=self._n_jobs)
         self._join_saving()
         self.save_snapshot()
+
+    def _apply(self, act: Callable[[FeatureEngine], T]) -> T:
+        if self._recount is not None:
+            self._recount.missed.append(act)
+        return super()._apply(act)
+
+    def _count_amended(self) -> None:
+        """Build the state again if views were amended since: a large one beside the one in use; see `OnlineState`."""
+        if self._recount is not None:
+            if self._recount.is_done:
+                self._take_recount(self._recount)
+        elif self._n_amended and time.monotonic() >= self._rests_until:
+            engine = require_engine(self._engine)
+            if self._live.arrivals.digest().n_rows > AT_ONCE:
+                self._recount = self._start_recount(engine.spec)
+                return
+            try:
+                self.rebuild(engine.spec)
+            except HistoryError as error:  # what was amended is kept all the same
+                self._rests_until = time.monotonic() + RETRY_S
+                _log.error("amended events do not count yet: %s", error.message)
+
+    def _start_recount(self, spec: FeatureSpec) -> Recount:
+        """Build the state again in the background, as it is now, by the views that will stand then."""
+        last_seen_at, ids_at_last = self._last_seen_at, pa.array(sorted(self._ids_at_last), pa.int64())
+        self._n_amended = 0
+        amended = self._live.arrivals.amended
+
+        def is_in(rows: pa.Table) -> NDArray[np.bool_]:
+            seen_at = read_ints(rows["seen_at"])
+            is_at_last = np.asarray(pc.is_in(rows["event_id"], ids_at_last))
+            return np.where(seen_at == last_seen_at, is_at_last, seen_at < last_seen_at)
+
+        def build() -> Built:
+            self._live.flush()
+            parts = self._live.read_columns(*list_state_columns(spec))
+            orders, later = (rows.filter(pa.array(is_in(rows))) for rows in parts)
+            others = [rows.filter(pa.array(~is_in(rows))) for rows in parts]
+            engine = build_state(orders, later, spec, self._key.key_id, n_jobs=self._n_jobs)
+            return Built(engine, others, amended)
+
+        return Recount(build)
+
+    def _take_recount(self, recount: Recount) -> None:
+        """Let a state that was built in the background take over."""
+        self._recount = None
+        try:
+            built = recount.take()
+        except Exception as error:  # noqa: BLE001 - orders are scored by the state in use
+            self._n_amended += 1
+            self._rests_until = time.monotonic() + RETRY_S
+            _log.error("amended events do not count yet: %s", getattr(error, "message", type(error).__name__))
+            return
+        self._rests_until = time.monotonic() + REST * recount.took_s
+        ahead = [self._find_ahead(rows, recount.noted) for rows in built.others]
+        if any((read_ints(rows["seen_at"]) <= built.engine.last_seen_at).any() for rows in ahead):
+            self._n_amended += 1  # an event was moved into the time since; the next one has it
+            return
+        self._engine, self._counted = built.engine, built.amended
+        if not recount.keeps_ahead:
+            self._forget_ahead()
+            for rows in ahead:
+                self._hold_rows(rows)
+
+    def _find_ahead(self, rows: pa.Table, noted: set[int]) -> pa.Table:
+        """Find what has not arrived one by one since."""
+        is_live = read_ints(rows["seen_at"]) == read_ints(pc.fill_null(rows["recorded_at"].cast(pa.int64()), 0))
+        is_noted = np.asarray(pc.is_in(rows["event_id"], pa.array(sorted(noted), pa.int64())))
+        return rows.filter(pa.array(~(is_live | is_noted)))
 
     def _read_all(self) -> None:
         """Read what there is, without a model."""
@@ -382,15 +461,25 @@ class DurableState(OnlineState):
         is_ahead = (read_ints(rows["seen_at"]) > self._find_present()) & (read_ints(rows["seen_at"]) != recorded_at)
         if not is_ahead.any():
             return rows
-        ahead = rows.filter(pa.array(is_ahead))
-        self._ahead_rows.append(ahead.select(["event_id", "seen_at"]))
-        self._hold(split_rows(fit_rows(ahead, unite_schemas([ahead])), self._key.key_id))
+        self._hold_rows(rows.filter(pa.array(is_ahead)))
         return rows.filter(pa.array(~is_ahead))
+
+    def _hold_rows(self, rows: pa.Table) -> None:
+        if rows.num_rows:
+            self._ahead_rows.append(rows.select(["event_id", "seen_at"]))
+            self._hold(split_rows(fit_rows(rows, unite_schemas([rows])), self._key.key_id))
+
+    def _hold(self, events: KeyedEvents) -> None:
+        if self._recount is not None:
+            self._recount.keeps_ahead = True
+        super()._hold(events)
 
     def _release(self, until: int) -> None:
         if until < self._next_at:
             return
         super()._release(until)
+        if self._recount is not None:
+            self._recount.keeps_ahead = True
         rows = pa.concat_tables(self._ahead_rows)
         is_due = read_ints(rows["seen_at"]) <= until
         self._note(rows.filter(pa.array(is_due)))
@@ -409,6 +498,8 @@ class DurableState(OnlineState):
         """Note the last time of arrival, and the events of that very microsecond."""
         if rows.num_rows == 0:
             return
+        if self._recount is not None:
+            self._recount.noted.update(read_ints(rows["event_id"]).tolist())
         seen_at = np.asarray(rows["seen_at"].cast(pa.int64()))
         last = int(seen_at.max())
         if last > self._last_seen_at:

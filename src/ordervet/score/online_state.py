@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic_core import to_json
@@ -28,12 +29,14 @@ from ordervet.history.rows import (
     to_plain,
     to_rows,
     unite_schemas,
+    views_of,
     write_line,
 )
 from ordervet.history.views import DECISION, IngestStatus
 from ordervet.late_imports import pa, pc
 from ordervet.score.clock import NEVER, now_us
 from ordervet.score.live_order import find_mask, find_rate, list_own_features, pick_ids
+from ordervet.score.recount import AT_ONCE, REST, is_amended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
 
     from ordervet.contract import Events
     from ordervet.entities import Key
-    from ordervet.features import FeatureSpec
+    from ordervet.features import FeatureSpec, LaterEvents
     from ordervet.history import History
     from ordervet.history.arrivals import Arrival
     from ordervet.history.views import Row
@@ -177,6 +180,7 @@ class OnlineState:
         self._found_arrivals: Arrivals | None = None
         self._ahead: list[KeyedEvents] = []
         self._next_at = NEVER_AHEAD
+        self._n_amended, self._rests_until = 0, 0.0
         self._store, self._stored = store, list[KeyedEvents]()
         if store is not None:
             self._read_store(store, store.version)
@@ -219,13 +223,14 @@ class OnlineState:
         """
         if self._engine is None and not self._is_lasting:
             return None
+        self._count_amended()
         self._keep_new(ones)
         matrices = []
         for one in ones:
             self._release(one.seen_at)
             self._note_kept(one.kept, Settled(IngestStatus.ACCEPTED, one.kept.name_id), one.seen_at)
             if self._engine is not None:
-                matrices.append(advance_one(self._engine, one, one.kept.name_id))
+                matrices.append(self._apply(_add_one(one, one.kept.name_id)))
         return None if self._engine is None else matrices
 
     def add_order(self, one: LiveOrder) -> Taken:
@@ -237,14 +242,16 @@ class OnlineState:
         """
         if self._engine is None and not self._is_lasting:
             return Taken(IngestStatus.ACCEPTED, one.kept.name_id, None)
+        self._count_amended()
         self._release(one.seen_at)
         settled = self._arrivals.settle(one.kept)
         if settled.status is not IngestStatus.KNOWN:
             self._keep(one.kept, settled, one.seen_at)
         if settled.status is not IngestStatus.ACCEPTED:
+            self._note_amended(settled)
             new = () if settled.row is None else (settled.row,)
             return Taken(settled.status, settled.order_id, None, (*settled.standing, *new))
-        matrix = None if self._engine is None else advance_one(self._engine, one, settled.order_id)
+        matrix = None if self._engine is None else self._apply(_add_one(one, settled.order_id))
         return Taken(settled.status, settled.order_id, matrix)
 
     def ask_again(self, orders: pa.Table, seen_at: int) -> Features:
@@ -260,6 +267,7 @@ class OnlineState:
         ModelError
             There is no model.
         """
+        self._count_amended()
         self._release(seen_at)
         at = orders.schema.get_field_index("seen_at")
         field = orders.schema.field(at)
@@ -281,19 +289,21 @@ class OnlineState:
         """
         if self._engine is None and not self._is_lasting:
             return
+        self._count_amended()
         self._release(arrived_at)
         settled = self._arrivals.settle(one)
         if settled.status is IngestStatus.KNOWN:
             return
         self._keep(one, settled, arrived_at)
+        if settled.status is not IngestStatus.ACCEPTED:
+            self._note_amended(settled)
         if self._engine is None or settled.status is not IngestStatus.ACCEPTED:
             return
         if one.seen_at > arrived_at:
             line = one.line if settled.row is None else write_line(settled.row)
             self._hold(to_events(read_lines([line]), self._key.key_id, is_tail=True))
         else:
-            events = one.build_events(settled.order_id & _UNSIGNED)
-            self._engine.advance(OrderEvents.empty(self._engine.spec), events)
+            self._apply(_add_later(one.build_events(settled.order_id & _UNSIGNED)))
 
     def keep_decisions(self, decided: Sequence[Decided]) -> None:
         """Keep what was decided about orders, for whoever sends them again.
@@ -473,31 +483,62 @@ class OnlineState:
         if find_latest(later) >= find_earliest(later):
             self._hold(later)
         if self._engine is not None:
-            advance(self._engine, due)
+            self._apply(lambda engine: advance(engine, due))
+
+    def _apply(self, act: Callable[[FeatureEngine], T]) -> T:
+        """Let the state take something in."""
+        return act(require_engine(self._engine))
+
+    def _note_amended(self, settled: Settled) -> None:
+        """Let a further view of a known event count, in place of the one before."""
+        if self._engine is not None and is_amended(settled):
+            self._n_amended += 1
+            self._count_amended()
+
+    def _count_amended(self) -> None:
+        """Build the state again if views were amended since, and a large one has rested."""
+        if not self._n_amended or self._engine is None or time.monotonic() < self._rests_until:
+            return
+        started, self._n_amended = time.monotonic(), 0
+        self.rebuild(self._engine.spec)
+        if self._arrivals.digest().n_rows > AT_ONCE:
+            self._rests_until = started + (1 + REST) * (time.monotonic() - started)
 
     def _list_past(self) -> list[KeyedEvents]:
         """Return everything remembered, as it stands; events that came one by one are only now put into tables."""
-        rows = drop_replaced(read_lines(one.line for one in self._past_single))
-        # NOTE: a further view of what came in bulk stands beside it; the first one counts.
-        firsts = [
-            _event_id_of(one) for one in self._past_single if not (isinstance(one, _KeptRow) and one.row.get("view"))
-        ]
-        rows = sort_rows(rows.filter(pc.is_in(rows["event_id"], pa.array(firsts, pa.int64()))))
+        rows = sort_rows(drop_replaced(read_lines(one.line for one in self._past_single)))
         single = [to_events(rows, self._key.key_id, is_tail=True)] if rows.num_rows else []
-        return [*self._stored, *self._past, *single]
+        amended = [_event_id_of(one) for one in self._past_single if _view_of(one)]
+        bulk = [self._drop_events(events, amended) if amended else events for events in (*self._stored, *self._past)]
+        return [*bulk, *single]
+
+    def _drop_events(self, events: KeyedEvents, event_ids: Sequence[int]) -> KeyedEvents:
+        """Drop events that later views replace."""
+        is_kept = pa.array(~np.isin(read_ints(self._identify(events)["event_id"]), np.array(event_ids, np.int64)))
+        kept, at = {}, 0
+        for kind in KEYED_KINDS:
+            table = getattr(events, kind)
+            kept[kind] = table.filter(is_kept[at : at + table.num_rows])
+            at += table.num_rows
+        return KeyedEvents(**kept, key_id=events.key_id)
 
     def _read_store(self, store: History, version: int) -> None:
         """Take over a version of the store; events of this scorer that are in it are remembered once."""
         from ordervet.history.delta import read_identities
 
         stored = store.read(version=version)
-        known = set(read_ints(read_identities(store.path, version)["event_id"]).tolist())
-        self._past_single = [one for one in self._past_single if _event_id_of(one) not in known]
+        rows = read_identities(store.path, version)
+        known = set(zip(read_ints(rows["event_id"]).tolist(), views_of(rows).tolist(), strict=True))
+        self._past_single = [one for one in self._past_single if (_event_id_of(one), _view_of(one)) not in known]
         self._stored, self.history_version, self._found_arrivals = [stored], version, None
 
 
 def _event_id_of(one: KeptOrder | LiveEvent | _KeptRow) -> int:
     return int(one.row["event_id"]) if isinstance(one, _KeptRow) else one.event_id
+
+
+def _view_of(one: KeptOrder | LiveEvent | _KeptRow) -> int:
+    return int(one.row.get("view") or 0) if isinstance(one, _KeptRow) else 0
 
 
 def find_decision(rows: Sequence[Row], order_id: int) -> str | None:
@@ -523,6 +564,14 @@ def advance_one(engine: FeatureEngine, one: LiveOrder, order_id: int) -> NDArray
         find_rate(one, engine.spec), find_mask(one), pick_ids(one, engine.entities),
         list_own_features(one, engine.spec),
     )  # fmt: skip
+
+
+def _add_one(one: LiveOrder, order_id: int) -> Callable[[FeatureEngine], NDArray[np.float32]]:
+    return lambda engine: advance_one(engine, one, order_id)
+
+
+def _add_later(events: LaterEvents) -> Callable[[FeatureEngine], Any]:
+    return lambda engine: engine.remember(OrderEvents.empty(engine.spec), events)
 
 
 def require_engine(engine: FeatureEngine | None) -> FeatureEngine:
