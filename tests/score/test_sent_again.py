@@ -305,3 +305,27 @@ def test_what_says_nothing_new_builds_no_state_again(
     scorer.observe(Outcome(**told))
 
     scorer.score(order(currency="CNY"))
+
+
+def test_edit_that_cannot_be_counted_yet_is_kept_and_counts_later(
+    reopen: Callable[[], Scorer], clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = {"order_id": "t1", "kind": "refund_requested", "outcome_id": "r1", "happened_at": PLACED}
+    name, scorer = "buyer__share__refund_requested__90d", reopen()
+    scorer.score(order())
+    scorer.observe(Outcome(**told, amount_minor=4_000))
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ordervet.history.delta.sync_table", fail)
+    clock.now += MINUTE
+    scorer.observe(Outcome(**told, amount_minor=10_000))
+    assert count(scorer, name, order("t2")) == pytest.approx(0.4)
+    monkeypatch.undo()
+    scorer._state._rests_until = 0.0
+    clock.now += MINUTE
+
+    assert count(scorer, name, order("t3")) == pytest.approx(0.5)
+    assert caplog.text.count("amended events do not count yet") == 1
+    scorer.close()

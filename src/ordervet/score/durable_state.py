@@ -47,7 +47,7 @@ from ordervet.score.online_state import (
     find_latest,
     require_engine,
 )
-from ordervet.score.recount import AT_ONCE, REST, RETRY_S, Built, Recount
+from ordervet.score.recount import REST, RETRY_S, Built, Recount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -124,6 +124,7 @@ class DurableState(OnlineState):
         self._ahead_rows: list[pa.Table] = []  # identities and times of what is held
         self._recount: Recount | None = None
         self._counted = Digest(0, 0)  # of the amended views that count
+        self._is_failing = False  # they could not be counted the last time
         self._live = LiveHistory(
             history, durability=durability, flush_after_s=flush_after_s, flush_after=flush_after
         )  # fmt: skip
@@ -365,9 +366,10 @@ class DurableState(OnlineState):
 
     def _rebuild(self, spec: FeatureSpec) -> None:
         """Rebuild the state from the whole history."""
+        parts = self._live.read_columns(*list_state_columns(spec))
         self._forget_ahead()
         self._recount, self._n_amended = None, 0
-        orders, later = (self._hold_rows_ahead(rows) for rows in self._live.read_columns(*list_state_columns(spec)))
+        orders, later = (self._hold_rows_ahead(rows) for rows in parts)
         self._counted = self._live.arrivals.amended
         self._last_seen_at, self._ids_at_last = NEVER, set()
         self._note(orders)
@@ -386,16 +388,22 @@ class DurableState(OnlineState):
         if self._recount is not None:
             if self._recount.is_done:
                 self._take_recount(self._recount)
-        elif self._n_amended and time.monotonic() >= self._rests_until:
+        elif self._n_amended and not (self._rests() and (self._is_large or self._is_failing)):
             engine = require_engine(self._engine)
-            if self._live.arrivals.digest().n_rows > AT_ONCE:
+            if self._is_large:
                 self._recount = self._start_recount(engine.spec)
                 return
             try:
-                self.rebuild(engine.spec)
-            except HistoryError as error:  # what was amended is kept all the same
-                self._rests_until = time.monotonic() + RETRY_S
-                _log.error("amended events do not count yet: %s", error.message)
+                super()._count_amended()
+                self._is_failing = False
+            except HistoryError as error:
+                self._put_off(error)
+
+    def _put_off(self, error: Exception) -> None:
+        """Count amended views later; orders are scored by the state in use, and nothing is lost."""
+        self._n_amended, self._is_failing = self._n_amended + 1, True
+        self._rests_until = time.monotonic() + RETRY_S
+        _log.error("amended events do not count yet: %s", getattr(error, "message", type(error).__name__))
 
     def _start_recount(self, spec: FeatureSpec) -> Recount:
         """Build the state again in the background, as it is now, by the views that will stand then."""
@@ -423,12 +431,10 @@ class DurableState(OnlineState):
         self._recount = None
         try:
             built = recount.take()
-        except Exception as error:  # noqa: BLE001 - orders are scored by the state in use
-            self._n_amended += 1
-            self._rests_until = time.monotonic() + RETRY_S
-            _log.error("amended events do not count yet: %s", getattr(error, "message", type(error).__name__))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not fail the order that comes
+            self._put_off(error)
             return
-        self._rests_until = time.monotonic() + REST * recount.took_s
+        self._rests_until, self._is_failing = time.monotonic() + REST * recount.took_s, False
         ahead = [self._find_ahead(rows, recount.noted) for rows in built.others]
         if any((read_ints(rows["seen_at"]) <= built.engine.last_seen_at).any() for rows in ahead):
             self._n_amended += 1  # an event was moved into the time since; the next one has it

@@ -289,7 +289,6 @@ class OnlineState:
         """
         if self._engine is None and not self._is_lasting:
             return
-        self._count_amended()
         self._release(arrived_at)
         settled = self._arrivals.settle(one)
         if settled.status is IngestStatus.KNOWN:
@@ -490,19 +489,26 @@ class OnlineState:
         return act(require_engine(self._engine))
 
     def _note_amended(self, settled: Settled) -> None:
-        """Let a further view of a known event count, in place of the one before."""
+        """Let a further view of a known event count, in place of the one before; of many at once by the next order."""
         if self._engine is not None and is_amended(settled):
             self._n_amended += 1
-            self._count_amended()
+            if not self._rests():
+                self._count_amended()
 
     def _count_amended(self) -> None:
-        """Build the state again if views were amended since, and a large one has rested."""
-        if not self._n_amended or self._engine is None or time.monotonic() < self._rests_until:
+        """Build the state again if views were amended since, a large one only after it has rested."""
+        if not self._n_amended or self._engine is None or (self._rests() and self._is_large):
             return
         started, self._n_amended = time.monotonic(), 0
         self.rebuild(self._engine.spec)
-        if self._arrivals.digest().n_rows > AT_ONCE:
-            self._rests_until = started + (1 + REST) * (time.monotonic() - started)
+        self._rests_until = started + (1 + REST) * (time.monotonic() - started)
+
+    def _rests(self) -> bool:
+        return time.monotonic() < self._rests_until
+
+    @property
+    def _is_large(self) -> bool:
+        return self._arrivals.digest().n_rows > AT_ONCE
 
     def _list_past(self) -> list[KeyedEvents]:
         """Return everything remembered, as it stands; events that came one by one are only now put into tables."""
