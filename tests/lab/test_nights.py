@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from ordervet.entities import Key, key_events
 from ordervet.features import build_spec
 from ordervet.history import History
 from ordervet.lab.foreign import build_foreign_world, draw_foreign_settings
-from ordervet.lab.nights import replay_nights, sum_up_nights
+from ordervet.lab.nights import STANDING_RATE, replay_nights, sum_up_nights
 from ordervet.learn.labels import DAY_US
 from ordervet.learn.night_settings import GateBounds, Learning, Maturity, NightSettings
 from ordervet.model import FitSettings, load_starter
@@ -73,10 +74,11 @@ def test_nights_tell_what_served_and_how_it_did_beside_the_starter(world: Foreig
     early, *later = nights
     assert (early.outcome, early.own_share) == ("waiting", 0.0)
     assert "malicious" in early.missing
-    assert early.serving == early.starter
+    assert replace(early.serving, standing_rate=0.0) == replace(early.starter, standing_rate=0.0)
     assert all(each.n_malicious > 0 for each in later)
     summed = sum_up_nights(nights)
     assert summed["nights"] == 3
+    assert summed["mean_standing_rate"] == pytest.approx(STANDING_RATE, rel=0.35)
     assert summed["mean_ap"] >= summed["mean_starter_ap"] - 0.01
     seen_at = world.events.orders["seen_at"].cast("int64").to_numpy()
     within = (seen_at >= cut_offs[1]) & (seen_at < cut_offs[1] + 7 * DAY_US)

@@ -34,6 +34,7 @@ from ordervet.model import (
     rollback_model,
     save_model,
 )
+from ordervet.policy import load_policy
 from ordervet.reports.nightly import build_nightly_page
 
 if TYPE_CHECKING:
@@ -336,6 +337,20 @@ def test_first_night_promotes_over_the_starter_and_can_go_back_to_it(night, tmp_
 
     assert first.record["is_starter"]
     assert rollback_model(tmp_path / "models") == first.record["starter_id"] == first.record["champion_id"]
+
+
+def test_new_model_alerts_no_more_than_the_malice_there_is_takes(night) -> None:
+    greedy = load_policy()
+    greedy = greedy.model_copy(update={"bands": greedy.bands.model_copy(update={"elevated": 1e-6, "high": 1e-5})})
+
+    plain, held = night(dry_run=True).record, night(dry_run=True, policy=greedy).record
+
+    most = held["origin"]["most_alerts"]
+    found = {gate["name"]: gate["figure"] for gate in held["gates"]}
+    assert plain["origin"]["shift"] == 0.0
+    assert held["origin"]["shift"] > 1.0
+    assert 0 < found["policy_alerts"] <= 1.5 * most < 0.2
+    assert held["metrics"]["ap"] == plain["metrics"]["ap"]
 
 
 def test_sampled_night_keeps_totals(night) -> None:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ordervet.history.slices import HistorySlices
+from ordervet.learn.gates import find_target_rate
 from ordervet.learn.labels import DAY_US, MALICIOUS, label_mature_orders
 from ordervet.learn.night import PROMOTED, run_night
 from ordervet.learn.ranking import Ranking
 from ordervet.learn.train import format_time
 from ordervet.learn.training_data import Plan, replay_training_data
-from ordervet.learn.trial import WATCHED, Contender, flag_orders
+from ordervet.learn.trial import WATCHED, Contender, find_quiet_days, flag_orders
 from ordervet.model import find_serving_model, load_model, load_starter
 from ordervet.policy import load_policy
 
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
     from ordervet.policy import Policy
 
 
+#: A threshold on the risk score, and the share of a quiet day's orders that it stands for.
+STANDING_SCORE = 250.0
+STANDING_RATE = find_target_rate(STANDING_SCORE)
+
+
 @dataclass(frozen=True, slots=True)
 class DaysAfter:
     """What one model did on the days after a night; NaN where there was nothing to measure."""
@@ -45,6 +51,7 @@ class DaysAfter:
     recall: float  # of the malicious orders, the share that the policy would not pass
     precision: float  # of the orders that it would not pass, the share that is malicious
     alert_rate: float  # share of the orders that it would not pass
+    standing_rate: float  # on quiet days, share of the orders above the risk score that stands for `STANDING_RATE`
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,8 @@ def replay_nights(
             )  # fmt: skip
             rows = np.flatnonzero((data.seen_at >= as_of_us) & (data.seen_at < as_of_us + span_us) & (label >= 0))
             serving = Contender.of(load_model(find_serving_model(root / "models")), names)
-            pair = [_measure(each, data, rows, label[rows], rules, n_threads) for each in (serving, starter)]
+            quiet = _find_quiet_rows(data, as_of_us, span_us, settings)
+            pair = [_measure(each, data, rows, label[rows], quiet, rules, n_threads) for each in (serving, starter)]
             measured.append(_describe(night, serving, label[rows], as_of_us, pair))
     return measured
 
@@ -140,6 +148,7 @@ def sum_up_nights(nights: Sequence[NightMeasured]) -> dict[str, Any]:
         "mean_starter_recall": _mean([each.starter.recall for each in measured]),
         "mean_alert_rate": _mean([each.serving.alert_rate for each in measured]),
         "mean_starter_alert_rate": _mean([each.starter.alert_rate for each in measured]),
+        "mean_standing_rate": _mean([each.serving.standing_rate for each in measured]),
         "mean_precision": _mean([each.serving.precision for each in measured]),
         "mean_starter_precision": _mean([each.starter.precision for each in measured]),
     }
@@ -178,22 +187,35 @@ def _find_truth(whole: HistorySlices, settings: NightSettings, truth: dict[int, 
     return label_mature_orders(whole.timeline, as_of_us=whole.until_us, maturity=settings.maturity).label
 
 
+def _find_quiet_rows(data: TrainingData, as_of_us: int, span_us: int, settings: NightSettings) -> NDArray[np.int64]:
+    """Find the orders of the days after a night that are no campaign, by the days before it and after it."""
+    day = (data.seen_at - as_of_us) // DAY_US
+    around = (day >= -settings.learning.reference_days) & (day < span_us // DAY_US)
+    days, counts = np.unique(day[around], return_counts=True)
+    by_day = dict(zip(days.tolist(), counts.tolist(), strict=True))
+    quiet = [each for each in find_quiet_days(by_day, settings.learning.loud_factor) if each >= 0]
+    return np.flatnonzero(np.isin(day, quiet))
+
+
 def _measure(
     contender: Contender,
     data: TrainingData,
     rows: NDArray[np.int64],
     label: NDArray[np.int8],
+    quiet: NDArray[np.int64],
     policy: Policy,
     n_threads: int,
 ) -> DaysAfter:
     raw = contender.predict(data, rows, n_threads)
     flags = flag_orders(policy, contender.model.calibration(raw), data.amount_minor[rows])
+    standing = contender.model.risk_scale(contender.predict(data, quiet, n_threads)) >= STANDING_SCORE
     is_malicious = label == MALICIOUS
     return DaysAfter(
         ap=Ranking(raw, is_malicious).measure_ap(np.ones(len(rows))),
         recall=_divide(int((flags & is_malicious).sum()), int(is_malicious.sum())),
         precision=_divide(int((flags & is_malicious).sum()), int(flags.sum())),
         alert_rate=_divide(int(flags.sum()), len(rows)),
+        standing_rate=_divide(int(standing.sum()), len(quiet)),
     )
 
 

@@ -7,6 +7,7 @@ than the starter alone beyond noise. The calibration is fitted on the same score
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,8 @@ _N_DRAWS, _LOWER = 60, 0.2
 #: Of the share that is judged: judged orders among the riskiest to estimate it by, how pure they must be, from when on
 #: nothing is corrected, how far, and the highest probability that comes of it.
 _MIN_JUDGED, _PURE, _MOSTLY_JUDGED, _LEAST_JUDGED, _MOST_P = 5, 0.85, 0.8, 0.05, 0.95
+#: Standard errors by which a smaller part of the riskiest orders must be judged more.
+_SURELY = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +139,12 @@ def fit_challenger(
 def find_judged_share(raw: NDArray[np.float64], is_malicious: NDArray[np.bool_], is_judged: NDArray[np.bool_]) -> float:
     """Estimate which share of the malicious orders the desk has judged at all.
 
-    An order that nobody judged is not innocent because a month went by. Among the riskiest orders, half as many as were
-    found malicious (as many, where too few of those are judged), nearly all judged ones are malicious where a desk
-    knows its trade; then so are nearly all of the others there, and the share that is judged is what can be counted.
-    Where the judged ones are not, or are few, or where most are judged anyway, nothing is corrected.
+    An order that nobody judged is not innocent because a month went by. Among the riskiest orders, at most half as many
+    as were found malicious (as many, where too few of those are judged), nearly all judged ones are malicious where a
+    desk knows its trade; then so are nearly all of the others there, and the share that is judged is what can be
+    counted. A ranking that is not so good has innocents among them, the fewer the higher: where of the riskiest quarter
+    or eighth surely more are judged, those count. Where the judged ones are not malicious, or are few, or where most are
+    judged anyway, nothing is corrected.
 
     Returns
     -------
@@ -151,14 +156,20 @@ def find_judged_share(raw: NDArray[np.float64], is_malicious: NDArray[np.bool_],
     what a classifier says of the labelled is an estimate of it.
     """
     riskiest, n_found = np.argsort(-raw, kind="stable"), int(is_malicious.sum())
-    top = riskiest[: n_found // 2]
-    if is_judged[top].sum() < _MIN_JUDGED:
-        top = riskiest[:n_found]
-    n_judged, n_malicious = int(is_judged[top].sum()), int(is_malicious[top].sum())
-    if n_judged < _MIN_JUDGED or n_malicious < _PURE * n_judged:
-        return 1.0
-    share = n_judged / len(top)
-    return 1.0 if share > _MOSTLY_JUDGED else max(share, _LEAST_JUDGED)
+    tops = [riskiest[: n_found // part] for part in (2, 4, 8)]
+    if is_judged[tops[0]].sum() < _MIN_JUDGED:
+        tops = [riskiest[:n_found]]
+    share = 0.0
+    for top in tops:
+        n_judged, n_malicious = int(is_judged[top].sum()), int(is_malicious[top].sum())
+        if n_judged < _MIN_JUDGED:
+            continue
+        if n_malicious < _PURE * n_judged:
+            return 1.0
+        of_top = n_judged / len(top)
+        if share == 0.0 or of_top - _SURELY * math.sqrt(of_top * (1 - of_top) / len(top)) > share:
+            share = of_top
+    return 1.0 if share > _MOSTLY_JUDGED or share == 0.0 else max(share, _LEAST_JUDGED)
 
 
 def find_blend(known: Known, later: list[_Later], rounds: tuple[int, ...]) -> Blend:

@@ -18,6 +18,7 @@ from ordervet.errors import ModelError
 from ordervet.learn import gates, records
 from ordervet.learn.challenger import MIN_PARTS, Known, fit_challenger, predict_parts
 from ordervet.learn.drift import measure_attribution_drift
+from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
 from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS, label_mature_orders, measure_maturity
 from ordervet.learn.train import find_own_columns, format_time
 from ordervet.learn.training_data import plan_training_data, replay_training_data
@@ -32,7 +33,7 @@ from ordervet.learn.trial import (
 )
 from ordervet.model import ForestPredictor, Model, load_serving_model, load_starter
 from ordervet.model.binned import BinnedOrders, MatrixView
-from ordervet.model.calibration import FLAT_SCALE
+from ordervet.model.calibration import FLAT_SCALE, Curve
 from ordervet.model.fit import MIN_MALICIOUS
 from ordervet.model.kinds import fit_kinds, measure_kinds
 from ordervet.model.registry import read_live_id
@@ -309,6 +310,7 @@ def _fit(task: Task, slices: HistorySlices, data: TrainingData, parts: Parts, na
     )
     spec = _choose_spec(task.spec, starter.spec, fitted.blend)
     unscaled = Model(fitted.write(starter.booster_text, spec.names), spec, fitted.calibration, FLAT_SCALE, {}, {})
+    unscaled, shift, most_alerts = _hold_alerts(task, unscaled, data, parts, names)
     scale = fit_scale(Contender.of(unscaled, names), data, parts.scale, n_threads)
     origin = _describe_history(task, slices) | {
         "n_labelled": int(plan.weight.sum()),
@@ -322,6 +324,8 @@ def _fit(task: Task, slices: HistorySlices, data: TrainingData, parts: Parts, na
         "settings": settings.fit.model_dump(mode="json"),
         "blend": asdict(fitted.blend) | {"starter_id": starter.model_id},
         "judged_share": fitted.judged_share,
+        "most_alerts": most_alerts,
+        "shift": shift,
         "versions": {each: importlib.metadata.version(each) for each in ("ordervet", "lightgbm", "numpy")},
     }
     task.report_step("fitting the model of kinds")
@@ -329,6 +333,24 @@ def _fit(task: Task, slices: HistorySlices, data: TrainingData, parts: Parts, na
     view = MatrixView(data.features, malicious, _find_columns(spec.names, names))
     kinds = fit_kinds(view.take(slice(None)), data.kind[malicious], spec.names, settings.fit, n_threads=n_threads)
     return replace(unscaled, risk_scale=scale, origin=origin, kinds=kinds)
+
+
+def _hold_alerts(
+    task: Task, model: Model, data: TrainingData, parts: Parts, names: tuple[str, ...]
+) -> tuple[Model, float, float]:
+    """Shift a new model's log-odds until the policy alerts on quiet days what the malice there takes, and no more.
+
+    What malice there is on the newest quiet days, mature or not, the model itself foretells.
+
+    Returns
+    -------
+    the model; the shift, 0 where it alerts no more; and the share of orders that it may alert
+    """
+    raw = Contender.of(model, names).predict(data, parts.reference, task.n_threads)
+    amount = data.amount_minor[parts.reference]
+    most = min(FLAGS_PER_MALICIOUS * float(model.calibration(raw).mean()), 1.0)
+    shift = find_shift(lambda by: float(flag_orders(task.policy, model.calibration(raw - by), amount).mean()), most)
+    return replace(model, calibration=Curve(model.calibration.x + shift, model.calibration.y)), shift, most
 
 
 def _describe_history(task: Task, slices: HistorySlices) -> dict[str, Any]:

@@ -102,26 +102,27 @@ def scale_starter(raw: NDArray[np.float64], *, as_of: str, shift: float = 0.0) -
     return replace(starter, calibration=calibration, risk_scale=fit_risk_scale(raw), origin=origin)
 
 
-def find_shift(measure_alert_rate: Callable[[float], float]) -> float:
-    """Find the smallest shift of the starter's log-odds by which no more than `MOST_ALERTS` of the orders are alerted.
+def find_shift(measure_alert_rate: Callable[[float], float], most: float = MOST_ALERTS) -> float:
+    """Find the smallest shift of log-odds by which no more than a share of the orders are alerted.
 
-    A merchant whose orders merely look unlike those it was made from, such as by columns that are missing, would else
-    have a tenth of them held. A shift of log-odds is what another share of malice does to probabilities.
+    A merchant whose orders merely look unlike those that a model was made from, such as by columns that are missing,
+    would else have a tenth of them held. A shift of log-odds is what another share of malice does to probabilities.
 
     Parameters
     ----------
     measure_alert_rate : from a shift to the share of orders that would be alerted, never rising
+    most : the share
 
     References
     ----------
     Saerens et al., "Adjusting the outputs of a classifier to new a priori probabilities", 2002.
     """
     low, high = 0.0, _MOST_SHIFT
-    if measure_alert_rate(low) <= MOST_ALERTS:
+    if measure_alert_rate(low) <= most:
         return low
     for _ in range(_N_HALVINGS):
         middle = (low + high) / 2
-        low, high = (low, middle) if measure_alert_rate(middle) <= MOST_ALERTS else (middle, high)
+        low, high = (low, middle) if measure_alert_rate(middle) <= most else (middle, high)
     return high
 
 
