@@ -23,7 +23,7 @@ from ordervet.policy import Action, load_policy
 from ordervet.policy.capacity import Capacity, parse_shifts
 from ordervet.policy.lists import ListEntry
 from ordervet.policy.pacing import Pace
-from ordervet.policy.policy import HUMAN_KINDS, BandActions, Evidence, Lists
+from ordervet.policy.policy import HUMAN_KINDS, Audit, BandActions, Evidence, Lists
 from ordervet.policy.rules import Rule
 from ordervet.policy.thresholds import Explicit
 from ordervet.score import score_batch
@@ -116,6 +116,8 @@ def draw_policy(rng: np.random.Generator, orders: list[tuple[LiveOrder, np.ndarr
             n=50, min_p=float(rng.choice([0.0, 0.01, 0.3])), rank_by=str(rng.choice(["risk", "value"])),
             count_holds=bool(rng.integers(2)), shifts=parse_shifts("00:00-24:00") if rng.random() < 0.5 else (),
         )  # fmt: skip
+    if rng.random() < 0.5:
+        chosen["audit"] = Audit(share=float(rng.choice([0.05, 0.5])))
     return load_policy().model_copy(update=chosen | {"allow_test_orders": bool(rng.integers(2))})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,8 +28,10 @@ from ordervet.policy import (
     parse_policy,
 )
 from ordervet.policy.codes import DecisionCode
+from ordervet.policy.desk import Mark
 from ordervet.policy.lists import ListEntry
 from ordervet.policy.overlay import Overlay
+from ordervet.policy.policy import Audit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -207,7 +210,8 @@ def test_policy_refuses_rules_that_are_wrong(rules: str, message: str) -> None:
 def overlays(draw: st.DrawFn, n: int) -> Overlay:
     least = draw(st.lists(st.integers(0, len(ACTIONS) - 1), min_size=n, max_size=n))
     allowed = draw(st.lists(st.booleans(), min_size=n, max_size=n))
-    return Overlay(np.array(least, np.int8), np.array(allowed), {}, {})
+    drawn = draw(st.none() | st.lists(st.booleans(), min_size=n, max_size=n))
+    return Overlay(np.array(least, np.int8), np.array(allowed), {}, {}, None if drawn is None else np.array(drawn))
 
 
 @given(st.data())
@@ -252,6 +256,47 @@ def test_what_lists_and_rules_found_is_said_in_both_languages(code: str) -> None
 
     assert zh != en
     assert all(len(text) > 8 for text in (zh, en))
+
+
+def test_audit_shows_a_person_a_random_share_of_what_passes_and_of_nothing_else() -> None:
+    policy, n = parse_policy(POLICY + "[audit]\nshare = 0.25\n"), 4_000
+    ids = {"order": np.random.default_rng(1).integers(0, 2**64, n, np.uint64)}
+    p = np.tile([0.01, 0.3, 0.9], n)[:n]
+    overlay = build_overlay(policy, np.full(n, NOW_US), ids=ids)
+
+    with_audit, without = decide(policy, p, overlay=overlay), decide(policy, p)
+
+    is_audited = with_audit.marks == Mark.AUDIT
+    assert (with_audit.bands == without.bands).all()
+    assert (with_audit.actions[~is_audited] == without.actions[~is_audited]).all()
+    assert {ACTIONS[at] for at in with_audit.actions[is_audited]} == {Action.REVIEW}
+    assert is_audited[p < 0.05].mean() == pytest.approx(0.25, abs=0.03)
+    assert not is_audited[p >= 0.2].any()
+
+
+def test_audit_takes_slots_of_a_capacity_and_makes_none() -> None:
+    overlay = Overlay(np.zeros(4, np.int8), np.zeros(4, bool), {}, {}, np.array([True, True, False, False]))
+
+    decided = [decide(load_policy(), [0.01, 0.02, 0.5, 0.6], overlay=overlay, capacity=n) for n in (0, 1, 3, 4)]
+
+    review = [[ACTIONS[at] is Action.REVIEW for at in each.actions] for each in decided]
+    assert review == [[False] * 4, [False, True, False, False], [True, True, False, True], [True] * 4]
+    assert decided[2].marks.tolist() == [Mark.AUDIT, Mark.AUDIT, Mark.FULL, Mark.NONE]
+    assert decided[0].marks.tolist() == [Mark.NONE, Mark.NONE, Mark.FULL, Mark.FULL]
+
+
+def test_allowed_order_is_not_audited() -> None:
+    overlay = Overlay(np.zeros(1, np.int8), np.ones(1, bool), {}, {}, np.ones(1, bool))
+
+    assert decide(load_policy(), [0.01], overlay=overlay).marks.tolist() == [Mark.NONE]
+
+
+def test_policy_without_an_audit_keeps_its_id() -> None:
+    policy = load_policy()
+
+    settings = policy.model_dump_json(exclude={"name", "audit"})
+    assert policy.policy_id == hashlib.sha256(settings.encode()).hexdigest()[:12]
+    assert policy.model_copy(update={"audit": Audit(share=0.01)}).policy_id != policy.policy_id
 
 
 def test_policy_id_follows_lists_and_is_worked_out_once() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,8 +35,8 @@ def test_book_has_a_sheet_per_stage_and_every_order_once(tmp_path: Path, lang: s
     rows = [row for name in book.sheet_names[:5] for row in book.get_sheet_by_name(name).to_python()[1:]]
     assert sorted(row[3] for row in rows) == [item.decision.order_id for item in queue.items]
     assert [row[0] for row in rows] != sorted(row[0] for row in rows)
-    assert all(row[12] and row[14] and row[15] and row[16] for row in rows)
-    assert sum("legal" in row[12] for row in rows) == 12
+    assert all(row[13] and row[15] and row[16] and row[17] for row in rows)
+    assert sum("legal" in row[13] for row in rows) == 12
 
 
 def test_book_keeps_the_header_filters_and_offers_verdicts(tmp_path: Path) -> None:
@@ -49,6 +50,20 @@ def test_book_keeps_the_header_filters_and_offers_verdicts(tmp_path: Path) -> No
     assert "恶意,正常,存疑" in sheet
     assert "仅退款滥用,空包/调包/买新退旧,虚假退货" in sheet
     assert "FECACA" in styles
+
+
+def test_book_fills_in_who_decides_on_orders_of_the_audit(tmp_path: Path) -> None:
+    queue = make_queue(2)
+    first, *rest = queue.items
+    audited = replace(first, decision=replace(first.decision, applied=("audit",)))
+    write_queue_book(replace(queue, items=[audited, *rest]), tmp_path / "queue.xlsx", lang="en")
+
+    book = python_calamine.CalamineWorkbook.from_path(tmp_path / "queue.xlsx")
+    rows = [row for name in book.sheet_names[:5] for row in book.get_sheet_by_name(name).to_python()[1:]]
+    assert {row[3]: row[8] for row in rows if len(row) > 8} == {
+        first.decision.order_id: "audit",
+        rest[0].decision.order_id: "",
+    }
 
 
 def test_book_lists_passed_orders_when_asked(tmp_path: Path) -> None:

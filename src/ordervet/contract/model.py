@@ -105,11 +105,12 @@ class VerdictValue(StrEnum):
 
 
 class Decider(StrEnum):
-    """Who decided."""
+    """Who decided; ``audit`` is the desk on an order of the random audit, which would have passed."""
 
     DESK = "desk"
     PLATFORM = "platform"
     RULE = "rule"
+    AUDIT = "audit"
 
 
 class MaliceKind(StrEnum):

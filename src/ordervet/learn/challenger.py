@@ -143,8 +143,8 @@ def find_judged_share(raw: NDArray[np.float64], is_malicious: NDArray[np.bool_],
     as were found malicious (as many, where too few of those are judged), nearly all judged ones are malicious where a
     desk knows its trade; then so are nearly all of the others there, and the share that is judged is what can be
     counted. A ranking that is not so good has innocents among them, the fewer the higher: where of the riskiest quarter
-    or eighth surely more are judged, those count. Where the judged ones are not malicious, or are few, or where most are
-    judged anyway, nothing is corrected.
+    or eighth surely more are judged, those count. Where the judged ones are not malicious, or are few, or where most
+    are judged anyway, nothing is corrected.
 
     Returns
     -------

@@ -130,18 +130,26 @@ def decide(
     actions: RankArray = policy.severities[named, bands]
     is_first = np.isin(named, _HUMAN_RANKS)
     is_open = ~is_first
+    is_drawn, is_audited = np.zeros(len(p), bool), np.zeros(len(p), bool)
     if overlay is not None:
         _check_shape("overlay", overlay.least.shape, len(p))
         is_open &= ~overlay.is_allowed
         actions = np.maximum(np.where(is_first | is_open, actions, _PASS), overlay.least).astype(np.int8)
-        is_first |= overlay.least >= _REVIEW
+        is_forced_on = is_first | (overlay.least >= _REVIEW)
+        if overlay.is_drawn is not None:
+            is_drawn = overlay.is_drawn & is_open & ~is_forced_on
+            is_audited = is_drawn & (actions == _PASS)
+            actions[is_audited] = _REVIEW
+        is_first = is_forced_on | is_drawn
     if strictest is not None:
         actions = np.minimum(actions, strictest).astype(np.int8)
     standings = np.zeros(len(p), np.int8) if desk is None else desk.find_standings(order_ids or ())
     _check_shape("order_ids", standings.shape, len(p))
     marks = np.zeros(len(p), np.int8)
     cut = _choose_capacity(policy, capacity)
+    is_known = np.isin(standings, (Standing.NEW, Standing.HANDED))
     if cut is None and pace is None:
+        marks[is_audited & is_known] = Mark.AUDIT
         return Decided(bands, _settle(actions, standings, strictest), marks, standings)
     ids = _read_ids(order_ids, len(p))
     capacity_of = cut or policy.capacity
@@ -159,12 +167,17 @@ def decide(
     elif cut is not None:
         windows, slots = _count_slots(cut, placed_at_us, len(p), desk)
     chosen, beyond = _choose(rank, is_open, is_first, windows, slots)
-    marks[beyond] = Mark.BEYOND
+    marks[beyond[~is_drawn[beyond]]] = Mark.BEYOND
+    left_out = beyond[is_drawn[beyond]]  # an audit takes slots, and never makes any
+    is_first[left_out] = False
+    actions[is_audited & ~is_first & is_new] = _PASS
+    is_audited &= actions != _PASS
     is_forced = is_first | (marks == Mark.FREE)
     is_looked_at = is_forced | (standings == Standing.HANDED)
     is_looked_at[chosen] = True
     marks[~is_looked_at & is_new & (actions != _PASS)] = Mark.FULL
     looked_at = np.maximum(actions, np.where(is_forced, _PASS, _REVIEW))
+    marks[is_audited & is_known] = Mark.AUDIT
     final = np.where(is_looked_at, looked_at, np.where(is_new, _PASS, actions)).astype(np.int8)
     return Decided(bands, _settle(final, standings, strictest), marks, standings)
 
@@ -198,17 +211,23 @@ def decide_one(
     ----------
     Truth: `decide`, of an order that the desk does not know.
     """
-    is_first, is_open = is_human, not is_human
+    is_first, is_open, is_drawn = is_human, not is_human, False
     if overlay is not None:
         is_open &= not overlay.is_allowed
         action = max(action if is_first or is_open else _PASS, overlay.least)
         is_first |= overlay.least >= _REVIEW
+        is_drawn = overlay.is_drawn and is_open and not is_first
+    is_audited = is_drawn and action == _PASS
     action = min(action, strictest)
     capacity = policy.capacity
+    if is_audited and (pace is None or pace.slots > 0):
+        return _REVIEW, Mark.AUDIT
     if pace is None or capacity is None:
         return action, Mark.NONE
     if not capacity.count_holds and action == _HOLD:
         return action, Mark.FREE
+    if is_drawn and pace.slots > 0:
+        return max(action, _REVIEW), Mark.NONE
     if is_first:
         return action, Mark.NONE if pace.slots > 0 else Mark.BEYOND
     is_open &= p_band >= capacity.min_p and pace.slots > 0

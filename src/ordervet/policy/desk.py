@@ -33,19 +33,23 @@ class Mark(IntEnum):
     """What a review capacity did to an order, if anything.
 
     FULL: it passes because the desk has no slot left. BEYOND: a person sees it although there is none. FREE: it is
-    held, which takes no slot under this policy.
+    held, which takes no slot under this policy. AUDIT: it would pass, and a person sees it as part of the audit.
     """
 
     NONE = 0
     FULL = 1
     BEYOND = 2
     FREE = 3
+    AUDIT = 4
 
 
 STANDING_CODES: Final = ("", "desk_handed", "desk_released", "desk_malicious", "desk_unsure")
 """By `Standing`, the code in a decision's ``applied``."""
 
-MARK_CODES: Final = ("", "capacity_full", "capacity_beyond", "")
+AUDIT: Final = "audit"
+"""The code of an order of the audit in a decision's ``applied``, and who decided in a verdict on one."""
+
+MARK_CODES: Final = ("", "capacity_full", "capacity_beyond", "", AUDIT)
 """By `Mark`, the code in a decision's ``applied``."""
 
 

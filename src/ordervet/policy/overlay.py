@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ordervet.words import Lang
 
 _PASS = ACTIONS.index(Action.PASS)
+#: What the keyed ids of the orders themselves are called among those of entities.
+ORDER = "order"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,14 @@ class Overlay:
     is_allowed : shape (n_orders,): the score raises no alarm; rules, the deny list and kinds a person judges still do
     routes : row → who looks at the order
     applied : row → codes of what was found, such as ``deny_phone``, ``allow_buyer``, ``rule_NAME``
+    is_drawn : shape (n_orders,): drawn for the audit, should it pass; None where the policy has none
     """
 
     least: npt.NDArray[np.int8]
     is_allowed: npt.NDArray[np.bool_]
     routes: dict[int, str]
     applied: dict[int, tuple[str, ...]]
+    is_drawn: npt.NDArray[np.bool_] | None = None
 
 
 class OneOverlay(NamedTuple):
@@ -50,6 +54,7 @@ class OneOverlay(NamedTuple):
     is_allowed: bool
     route: str | None
     applied: tuple[str, ...]
+    is_drawn: bool = False
 
 
 def build_overlay(
@@ -67,7 +72,7 @@ def build_overlay(
     ----------
     policy : with lists and rules
     at_us : shape (n_orders,), UTC microseconds: entries and rules count before they expire
-    ids : entity → shape (n_orders,), keyed ids, 0 where not known
+    ids : entity → shape (n_orders,), keyed ids, 0 where not known; those of the orders as `ORDER`, for an audit
     columns : order fields and features that rules read, as for `Expression.holds`
 
     Returns
@@ -104,10 +109,13 @@ def build_overlay(
             least[rows] = np.maximum(least[rows], ACTIONS.index(rule.action))
         for row in rows if rule.route else ():
             routes.setdefault(row, rule.route or "")
-    return Overlay(least, is_allowed & ~is_denied, routes, applied)
+    is_drawn = None if policy.audit is None else (ids or {})[ORDER] < np.uint64(policy.audit.below)
+    return Overlay(least, is_allowed & ~is_denied, routes, applied, is_drawn)
 
 
-def build_one_overlay(policy: Policy, at_us: int, ids: Mapping[str, int], read: Read) -> OneOverlay | None:
+def build_one_overlay(
+    policy: Policy, at_us: int, ids: Mapping[str, int], read: Read, order_id: int
+) -> OneOverlay | None:
     """Look one order up in the lists and work out the rules; None where nothing applies.
 
     Parameters
@@ -116,6 +124,7 @@ def build_one_overlay(policy: Policy, at_us: int, ids: Mapping[str, int], read: 
     at_us : UTC microseconds
     ids : entity → keyed id, 0 where not known
     read : name → its value, as for `Expression.holds_for`
+    order_id : its keyed id
 
     References
     ----------
@@ -137,7 +146,10 @@ def build_one_overlay(policy: Policy, at_us: int, ids: Mapping[str, int], read: 
         if rule.action is not None:
             least = max(least, ACTIONS.index(rule.action))
         route = route or rule.route
-    return OneOverlay(least, is_allowed and not is_denied, route, tuple(applied)) if applied else None
+    is_drawn = policy.audit is not None and order_id < policy.audit.below
+    if not applied and not is_drawn:
+        return None
+    return OneOverlay(least, is_allowed and not is_denied, route, tuple(applied), is_drawn)
 
 
 @lru_cache(maxsize=256)
@@ -162,7 +174,7 @@ def explain_applied(code: str, lang: Lang = "zh") -> str:
     from ordervet.policy.registry import load_registry
 
     what, _, name = code.partition("_")
-    if what in {"desk", "capacity"}:
+    if what in {"desk", "capacity", "audit"}:
         return format_text(f"applied.{code}", lang)
     shown = name if what in {"rule", "invalid"} else load_registry().name_entity(name, lang)
     return format_text(f"applied.{what}", lang, name=shown)

@@ -113,6 +113,24 @@ class Lists(BaseModel):
         return self
 
 
+class Audit(BaseModel):
+    """A random sample of orders that would pass, for a person to judge: what is missed can be known by it alone.
+
+    Parameters
+    ----------
+    share : of the orders that bands, lists and rules would let pass, drawn by their keyed ids
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    share: Annotated[float, Field(gt=0.0, le=0.5)]
+
+    @property
+    def below(self) -> int:
+        """The keyed order ids below this number are drawn: an id is as good as a random number of 64 bits."""
+        return int(self.share * 2**64)
+
+
 class Handover(BaseModel):
     """How orders to stop are handed to the ERP or the carrier.
 
@@ -143,6 +161,7 @@ class Policy(BaseModel):
     lists : keys that are let through or stopped whatever the score
     rules : conditions that make a decision stricter or route it; of several routes the first counts
     handover : how orders to stop are handed over
+    audit : which share of the orders that pass a person judges all the same; None for none
     allow_test_orders : whether orders with a documented test id get the decision their id names; see docs/testing.md
     """
 
@@ -158,6 +177,7 @@ class Policy(BaseModel):
     lists: Lists = Lists()
     rules: Annotated[tuple[Rule, ...], Field(strict=False, max_length=MAX_RULES)] = ()
     handover: Handover = Handover()
+    audit: Audit | None = None
     allow_test_orders: bool = False
 
     # What was worked out, and for which object: a copy with other settings works it out again.
@@ -241,7 +261,8 @@ class Policy(BaseModel):
             raise build_error("the capacity asked for", list_problems(error, Capacity), hint=_HINT) from None
 
     def _hash_settings(self) -> str:
-        settings = self.model_dump_json(exclude={"name"})
+        # NOTE: without an audit the id is what it was before there were any.
+        settings = self.model_dump_json(exclude={"name"} if self.audit else {"name", "audit"})
         return hashlib.sha256(settings.encode()).hexdigest()[:12]
 
     def _recall(self, name: str, build: Callable[[], _T]) -> _T:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ordervet.contract import MaliceKind, VerdictValue
 from ordervet.currencies import find_exponent
 from ordervet.policy import STAGES, Band, Stage
+from ordervet.policy.desk import AUDIT
 from ordervet.policy.scripts import show_script, write_messages
 from ordervet.reports.links import name_key
 from ordervet.reports.sheets import Column, write_book
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _LOOKS: Final[dict[str, tuple[int, str]]] = {
     "rank": (6, "text"), "action": (10, "text"), "band": (10, "text"), "order_id": (22, "text"),
     "verdict": (11, "entry"), "kind": (22, "entry"), "decided_at": (17, "entry_time"), "agent": (10, "entry"),
-    "note": (16, "entry"), "placed_at": (23, "instant"), "amount": (14, "text"),
+    "by": (8, "entry"), "note": (16, "entry"), "placed_at": (23, "instant"), "amount": (14, "text"),
     "suspected": (24, "text"), "reasons": (64, "wrapped"),
     "linked": (32, "wrapped"), "script": (24, "text"), "gentle": (48, "wrapped"), "firm": (48, "wrapped"),
     "missing": (28, "wrapped"), "risk_score": (8, "count"), "p_malicious": (9, "share"), "channel": (14, "text"),
@@ -104,7 +105,7 @@ class _Writer:
         major = order["amount_minor"] / 10 ** find_exponent(currency)
         values: list[object] = [
             rank, find_words("actions", lang)[decision.action], find_words("bands", lang)[band], decision.order_id,
-            None, None, None, None, None,
+            None, None, None, None, self._words["audit"] if AUDIT in decision.applied else None, None,
             order["placed_at"], major, decision.name_kind(lang) or None,
             "\n".join(reasons), "\n".join(links), None,
             gentle, firm,

@@ -24,9 +24,10 @@ from ordervet.policy import (
     list_own_history,
     own_history_log_odds,
 )
-from ordervet.policy.desk import MARK_CODES, STANDING_CODES
+from ordervet.policy.desk import MARK_CODES, STANDING_CODES, Mark
 from ordervet.policy.forcing import PREFIX
 from ordervet.policy.missing import MISSING_ENTITIES
+from ordervet.policy.overlay import ORDER
 from ordervet.policy.rules import TEXT_FIELDS
 from ordervet.score.live_decision import count_known_orders
 from ordervet.score.scored_orders import RowReasons, ScoredOrders
@@ -109,10 +110,12 @@ def score_batch(
 
     is_thin = n_known < policy.evidence.min_orders
     p_without = _discount_own_history(p, raw, model, explainer, run, is_thin)
-    is_flagged = run(p_without).actions != _PASS
+    first = run(p_without)
+    is_flagged = first.actions != _PASS
     rows = np.union1d(np.flatnonzero(is_flagged), np.asarray([*explain_rows, *forced], np.int64))
     reasons = RowReasons(rows, explainer.find_reasons(rows))
-    kinds = _name_kinds(model, features, np.flatnonzero(is_flagged), reasons)
+    # NOTE: an order of the audit is suspected of nothing.
+    kinds = _name_kinds(model, features, np.flatnonzero(is_flagged & (first.marks != Mark.AUDIT)), reasons)
     named: list[MaliceKind | None] = [None] * len(p)
     for row, kind in kinds.items():
         named[row] = kind
@@ -248,9 +251,9 @@ def find_overlay(
 
     Returns
     -------
-    Overlay, shape (n_orders,); None without lists and rules
+    Overlay, shape (n_orders,); None without lists, rules and an audit
     """
-    if not policy.lists.entries and not policy.rules:
+    if not policy.lists.entries and not policy.rules and policy.audit is None:
         return None
     columns = _read_columns(policy, orders, features, spec)
     return build_overlay(policy, events.seen_at, ids=_read_ids(policy, orders), columns=columns)
@@ -276,6 +279,8 @@ def find_test_orders(policy: Policy, order_ids: Sequence[str]) -> dict[int, Test
 
 def _read_ids(policy: Policy, orders: pa.Table) -> dict[str, NDArray[np.uint64]]:
     entities = {entry.entity for entry in policy.lists.entries}
+    if policy.audit is not None:
+        entities.add(ORDER)
     names = [f"id__{entity}" for entity in sorted(entities) if f"id__{entity}" in orders.column_names]
     return {name.removeprefix("id__"): orders[name].to_numpy() for name in names}
 

@@ -112,7 +112,7 @@ class LiveDecider:
         self, model: Model, predictor: ForestPredictor, policy: Policy, lang: Lang, history_version: int | None
     ) -> None:
         self.model, self.policy = model, policy
-        self._has_overlay = bool(policy.lists.entries or policy.rules)
+        self._has_overlay = bool(policy.lists.entries or policy.rules or policy.audit)
         self._place = {name: at for at, name in enumerate(model.spec.names)}
         self._predictor, self._lang, self._history_version = predictor, lang, history_version
         self._calibration, self._risk_scale = ScalarCurve(model.calibration), ScalarCurve(model.risk_scale)
@@ -167,6 +167,7 @@ class LiveDecider:
                 severity, mark = act(p_band, self._severities[0][band], is_human=False)
             if severity != _PASS:
                 reasons = reasoner.find_reasons(sums, shares, matrix[0].tolist())
+            if severity != _PASS and mark is not Mark.AUDIT:
                 kind = self._name_kind(matrix, reasons)
                 severity, mark = act(p_band, self._severities[_KIND_ROWS[kind]][band], is_human=kind in HUMAN_KINDS)
         is_flagged = severity != _PASS
@@ -198,7 +199,7 @@ class LiveDecider:
 
         from ordervet.policy.overlay import build_one_overlay  # NOT: at the top. Most policies have neither.
 
-        return build_one_overlay(self.policy, one.seen_at, one.keyed.ids, read)
+        return build_one_overlay(self.policy, one.seen_at, one.keyed.ids, read, one.keyed.order_id)
 
     def _is_thin(self, matrix: NDArray[np.float32]) -> bool:
         """Return whether fewer orders of the buyer are on record than its history needs to count."""
