@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest
 EVERY_CORE := --numprocesses auto --dist worksteal
 
 .PHONY: help setup core score test test-fast test-times test-lowest sanitize fuzz fmt lint types layers wheel lock samples \
-	address-tables starter readme bench bench-compare parity parity-policies browser chromium databases pictures crash crash-retrain crash-serve \
+	address-tables starter readme bench bench-compare parity parity-policies browser chromium databases pictures crash crash-retrain crash-serve crash-sources \
 	exports hostile nights check clean
 
 help:  ## list the commands
@@ -153,6 +153,9 @@ crash: $(TESTING)  ## kill a scorer 300 times, while it opens, scores, flushes, 
 
 crash-serve: $(TESTING)  ## kill the service 200 times under load; nothing acknowledged may be lost, and all must replay
 	@PYTHONPATH=tests $(BIN)/python tests/crash_serve.py 200
+
+crash-sources: $(TESTING)  ## kill what reads a database, and the database, 50 times each kind; nothing may be lost or count twice
+	@PYTHONPATH=tests $(BIN)/python tests/crash_sources.py 50
 
 hostile: $(TESTING)  ## read 200,000 mutated exports of all formats: no crash, no hang, all rows add up
 	@PYTHONPATH=tests $(BIN)/python tests/contract/formats/hostile_driver.py 200000

@@ -257,3 +257,60 @@ def test_neither_people_nor_the_password_are_kept_anywhere(ordervet, shop: Shop,
     assert ended.code == 4, ended.err
     assert find_marks((ended.out + ended.err).encode()) == set()
     assert find_marks_in(tmp_path) == {}
+
+
+def fill(shop: Shop, n: int, first: int = 0) -> None:
+    times = [f"'2025-11-11 {at // 3600:02}:{at // 60 % 60:02}:{at % 60:02}'" for at in range(first, first + n)]
+    shop.run(*(order(f"T{at}", time, time, buyer=f"'b{at % 7}'") for at, time in enumerate(times, start=first)))
+
+
+def decided(shop: Shop, columns: str = "order_id, action, code, model_id") -> list[tuple[object, ...]]:
+    return shop.server.run(f"SELECT {columns} FROM ordervet_decisions ORDER BY order_id")
+
+
+def test_decisions_go_back_into_their_table_once(ordervet, shop: Shop) -> None:
+    shop.server.run("DROP TABLE IF EXISTS ordervet_decisions")
+    fill(shop, 30)
+    shop.source.write_text(shop.source.read_text(encoding="utf-8").replace('"1h"', '"10s"'), encoding="utf-8")
+    score = ("score", "--source", shop.source, "--sink", shop.source, "--history", shop.history, "--json")
+
+    first = ordervet(*score)
+    written = decided(shop)
+    fill(shop, 3, first=30)
+    second = ordervet(*score)
+    nothing = ordervet(*score)
+
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    assert first.json["n_orders"] == 30
+    assert len(written) == 30
+    assert {row[0] for row in decided(shop)} == {f"T{at}" for at in range(33)}
+    assert set(written) <= set(decided(shop))
+    assert nothing.code == 0, nothing.err
+    assert {row[2] for row in decided(shop)} == {"SCORED"}
+
+
+def test_a_table_that_could_have_an_order_twice_is_refused(ordervet, shop: Shop) -> None:
+    fill(shop, 2)
+    shop.server.run(
+        "DROP TABLE IF EXISTS ordervet_decisions",
+        "CREATE TABLE ordervet_decisions (shop_id varchar(9), order_id varchar(40), action varchar(9))",
+    )
+
+    ended = ordervet("score", "--source", shop.source, "--sink", shop.source, "--history", shop.history)
+
+    assert (ended.code, "is not unique by shop and order" in ended.err) == (3, True), ended.err
+    assert not History.open(shop.history, KEY).read_positions(["score/shop/orders"])
+
+
+def test_a_table_of_theirs_gets_the_columns_that_it_has(ordervet, shop: Shop) -> None:
+    fill(shop, 2)
+    shop.server.run(
+        "DROP TABLE IF EXISTS ordervet_decisions",
+        "CREATE TABLE ordervet_decisions (order_id varchar(40) PRIMARY KEY, action varchar(9), band text, note int)",
+        "INSERT INTO ordervet_decisions VALUES ('T1', 'hold', 'high', 7)",
+    )
+
+    ended = ordervet("score", "--source", shop.source, "--sink", shop.source, "--history", shop.history)
+
+    assert ended.code == 0, ended.err
+    assert decided(shop, "order_id, action, note") == [("T0", "pass", None), ("T1", "pass", 7)]

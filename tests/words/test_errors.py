@@ -54,6 +54,7 @@ def test_every_line_about_commands_and_files_is_translated(room: str) -> None:
 #: Commands, settings and code, in which there is nothing to translate.
 CODE = {
     "ordervet ingest FILE... --history DIR",
+    "ordervet score FILE... --history DIR",
     'names = ["buyer__count__order__{1d,7d}"]',
     "--shifts 09:00-18:00,20:00-24:00",
     '{} "2025-11-11 20:00"',

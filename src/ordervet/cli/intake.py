@@ -73,6 +73,7 @@ def read_files(
     shop: str | None = None,
     currency: str | None = None,
     are_orders_needed: bool = True,
+    pieces: Sequence[FilePiece] = (),
 ) -> Intake:
     """Read the files of a command; a folder stands for the files in it that are named after a kind of event.
 
@@ -81,6 +82,7 @@ def read_files(
     session : of the command
     files, mapping_name, format_name, formats_dir, time_zone, shop, currency : as the command's options
     are_orders_needed : whether there has to be a good order
+    pieces : in place of files, the queries of a source
 
     Raises
     ------
@@ -90,7 +92,7 @@ def read_files(
     mapping = session.load_mapping(mapping_name)
     shown_in = mapping.source.time_zone if mapping else time_zone or DEFAULT_TIME_ZONE
     reader = FileReader(mapping, time_zone, formats_dir, format_name, shop, currency)
-    parts = reader.read_whole(expand_folders(files))
+    parts = list(pieces) or reader.read_whole(expand_folders(files))
     has_orders = any(each.kind == "orders" for part in parts for each in part.parts)
     events, ingested = settle_files(
         [part.events for part in parts], session.key, are_orders_needed=are_orders_needed or has_orders
@@ -99,7 +101,7 @@ def read_files(
     if events.orders.num_rows == 0 and are_orders_needed:
         n = failures.num_rows
         raise ContractError(
-            f"there is no order to work on in {', '.join(path.name for path in files)}"
+            f"there is no order to work on in {', '.join(part.name for part in parts)}"
             + (f"; {n:,} rows were set aside" if n else ""),
             hint="ordervet validate FILE... says what is wrong with each row",
         )
@@ -197,6 +199,7 @@ def preview_files(
     time_zone: str | None = None,
     shop: str | None = None,
     currency: str | None = None,
+    pieces: Sequence[FilePiece] = (),
 ) -> Preview:
     """Read files as they would be known beside the events of a history.
 
@@ -209,6 +212,7 @@ def preview_files(
     dry_run : nothing is made
     format_name, formats_dir : of exports
     time_zone, shop, currency : of files that tell none
+    pieces : in place of files, the queries of a source
 
     Raises
     ------
@@ -218,7 +222,7 @@ def preview_files(
     store = session.find_history(folder)
     mapping = session.load_mapping(mapping_name)
     reader = FileReader(mapping, time_zone, formats_dir, format_name, shop, currency)
-    parts = reader.read_whole(expand_folders(files))
+    parts = list(pieces) or reader.read_whole(expand_folders(files))
     orders = pa.concat_tables([part.events.orders.select(["order_id", "status"]) for part in parts])
     if orders.num_rows == 0:
         raise ContractError(

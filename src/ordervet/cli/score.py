@@ -19,10 +19,13 @@ from ordervet.cli.accounts import format_set_aside, print_accounts
 from ordervet.cli.intake import preview_files, read_files
 from ordervet.cli.screen import ExitCode
 from ordervet.cli.session import Session, read_time_us
+from ordervet.cli.sources import SourceReader, check_only_source
 from ordervet.cli.streaming import find_streamable, stream_file
 from ordervet.contract import check_out_path, write_table
 from ordervet.contract.files.outputs import check_place, write_text
 from ordervet.contract.files.pieces import AUTO, NATIVE
+from ordervet.contract.sources.definition import load_source
+from ordervet.contract.sources.sink import write_decisions
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.errors import ContractError
 from ordervet.policy import ACTIONS, Action, Standing, keep_policy, load_scripts, parse_shifts
@@ -35,13 +38,15 @@ from ordervet.score.online_state import find_latest
 from ordervet.score.stream import open_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from ordervet.cli.intake import Preview
     from ordervet.contract import FileAccount
+    from ordervet.contract.files.pieces import FilePiece
     from ordervet.entities import KeyedEvents
+    from ordervet.history import History
     from ordervet.model import Model
     from ordervet.policy import DeskMemory, Lang, Script, Shift
     from ordervet.reports.holds import HoldCounts
@@ -51,8 +56,13 @@ if TYPE_CHECKING:
 
 
 def score(
-    files: options.Files,
+    files: options.FilesOrSource = None,
     history: options.HistoryFolder = None,
+    source: options.Source = None,
+    sink: Annotated[
+        Path | None,
+        typer.Option(help="TOML file that names a table, into which the decisions about all orders scored go."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="With --history: do not ingest the files; the history stays as it is.")
     ] = False,
@@ -126,11 +136,29 @@ def score(
     Every order is scored by what was known before it was placed, wherever it stands in the files. With a history,
     what it holds is known too; only the orders of the files are scored, and then the files are ingested.
 
+    With --source, orders are read from a shop's database; with --sink, decisions go back into a table of one.
+
     A queue.xlsx has one sheet per stage and columns for verdicts; filled in, `ordervet ingest` takes it back.
 
     Example: ordervet score orders.csv --history history --capacity 300 --out queue.xlsx --report queue.html
     """
     session = Session(lang, json=json, threads=threads)
+    files = files or []
+    if source is not None:
+        check_only_source(
+            files=files,
+            **{
+                "--mapping": mapping,
+                "--format": format_ != AUTO,
+                "--time-zone": time_zone,
+                "--shop": shop,
+                "--currency": currency,
+            },
+        )
+    elif not files:
+        raise ContractError("give files, or a --source", hint="ordervet score FILE... --history DIR")
+    queries = SourceReader.open(source, "score", formats) if source else None
+    sink_table = load_source(sink) if sink else None
     targets = _check_targets(out_path, report, hold_list, quarantine)
     rules = session.load_policy(policy).with_capacity(capacity, _read_shifts(shifts))
     known_scripts = load_scripts(scripts)
@@ -146,6 +174,8 @@ def score(
         or again
         or rules.capacity
         or hold_list
+        or source
+        or sink
         or targets.needs_queue
     )
     large = find_streamable(files) if is_plain and format_ in {AUTO, NATIVE} else None
@@ -159,12 +189,22 @@ def score(
     how: dict[str, Any] = {
         "format_name": format_,
         "formats_dir": formats,
-        "time_zone": time_zone,
+        "time_zone": time_zone if queries is None else queries.source.time_zone,
         "shop": shop,
         "currency": currency,
     }
+    positions: dict[str, int] = {}
     with session.progress() as report_step:
         report_step("reading")
+        if queries is not None:
+            store = session.find_history(history) if history else None
+            reads = queries.read(store, report_step)
+            how["pieces"] = list(queries.iter_pieces(reads, in_one=True))
+            positions = queries.list_positions(reads)
+            mapping = queries.mapping_name
+            if not any(piece.events.orders.num_rows for piece in how["pieces"]) and store is not None:
+                _take_on_without_orders(session, store, how["pieces"], positions, dry_run=dry_run)
+                return
         preview = preview_files(session, files, history, mapping, dry_run=dry_run, **how) if history else None
         intake = preview.intake if preview else read_files(session, files, mapping, **how)
         order_ids = preview.order_ids if preview else None
@@ -185,9 +225,15 @@ def score(
             again_at_us=now_us if again else None,
             outcomes=events.outcomes,
         )
+        if sink_table is not None:
+            # NOTE: before the history knows how far the source is read: an interruption in between writes them again.
+            report_step(f"writing {len(scored):,} decisions")
+            write_decisions(sink_table, scored.build_table().append_column("shop_id", scored.orders["shop_id"]))
         if preview and desk and not dry_run:
             report_step("ingesting")
-            preview.store.ingest_all(preview.parts)
+            with preview.store.staging() as staging:
+                staging.add(preview.parts)
+                staging.move_on(positions)
             keep_policy(rules, preview.store.path)
             preview.store.record_handed(list_handed(scored, desk.now_us))
         flagged = scored.rank_flagged()
@@ -205,6 +251,20 @@ def score(
     _print_found(session, found, shown)
     if found.n_failures:
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
+
+
+def _take_on_without_orders(
+    session: Session, store: History, pieces: Sequence[FilePiece], positions: dict[str, int], *, dry_run: bool
+) -> None:
+    """Ingest what a source has where no order of it is new, and say so."""
+    if not dry_run:
+        with store.staging() as staging:
+            staging.add([piece.events for piece in pieces])
+            staging.move_on(positions)
+    if session.json:
+        session.print_json({"n_orders": 0, "n_flagged": 0, "flagged": []})
+    else:
+        session.print(session.text("score.nothing_new"))
 
 
 def _find_now(events: KeyedEvents, now_us: int | None) -> int:

@@ -66,6 +66,12 @@ class SourceReader:
         """Check what was read, piece by piece; see `iter_query_pieces`."""
         return iter_query_pieces(self.source, reads, formats_dir=self.formats_dir, in_one=in_one)
 
+    @property
+    def mapping_name(self) -> str | None:
+        """The first mapping of its queries, which may also have features and rates."""
+        names = (each.mapping for each in self.source.query if each.mapping is not None)
+        return next((str(beside) if (beside := self.source.folder / name).is_file() else name for name in names), None)
+
     def list_positions(self, reads: Sequence[ReadQuery]) -> dict[str, int]:
         """List how far the source is read, as the history keeps it."""
         return {self._name(each.query.name): each.position for each in reads if each.position is not None}
