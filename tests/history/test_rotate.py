@@ -190,7 +190,7 @@ def test_journals_and_snapshots_go_with_the_old_key(history: History, key: Key, 
     rotate_key(history.path, key, NEW, [season.orders])
 
     left = {name for name in list_names(history.path) if not name.startswith("part-")}
-    assert left == {"_delta_log", "_writer.lock"}
+    assert left == {"_delta_log", "_digests.txt", "_writer.lock"}
 
 
 def test_history_stays_as_it_is_where_folders_cannot_change_places(

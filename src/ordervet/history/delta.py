@@ -17,12 +17,19 @@ import pyarrow.dataset as ds
 from ordervet.entities.keyed import ORDER_ID
 from ordervet.entities.keys import KEY_RULES, check_key_id
 from ordervet.errors import ForkedError, HistoryError
+from ordervet.history.digests import (
+    check_files,
+    describe_damage,
+    forget_digests,
+    read_digests,
+    record_digests,
+)
 from ordervet.history.rows import EVENT_OF, LatestViews, fit_rows, row_schema, sort_rows
 from ordervet.history.views import DECISION
 from ordervet.storage import sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from deltalake import CommitProperties, DeltaTable, WriterProperties
@@ -46,6 +53,8 @@ _POSITION = "ordervet.position/"
 _IDENTITIES = ("event", "event_id", ORDER_ID, "name_id", "order_uid", "shop_id", "view", "seen_at", "outcome")
 #: How Delta names data files, finished or cut off while being written.
 _DATA_FILE = re.compile(r"^part-.*\.parquet(#\d+)?$")
+_LOG_FILE = re.compile(rf"(?:{LOG_FOLDER}/)?(\d{{20}})\.(?:json|checkpoint\..*parquet|checkpoint\.parquet)")
+_LAST_CHECKPOINT = "_last_checkpoint"
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _DAY_MS = 86_400_000
 _OPENED_BY: dict[str, int] = {}
@@ -59,6 +68,7 @@ def create_table(folder: Path, key_id: str) -> None:
 
     settings = settings_for(key_id) | _STATISTICS
     DeltaTable.create(folder, row_schema(), mode="ignore", configuration=settings, raise_if_key_not_exists=False)
+    sync_table(folder, ())
 
 
 def settings_for(key_id: str) -> dict[str, str]:
@@ -67,11 +77,70 @@ def settings_for(key_id: str) -> dict[str, str]:
 
 
 def load_table(folder: Path, version: int | None = None) -> DeltaTable:
-    """Open a version of a store, by default the newest."""
+    """Open a version of a store, by default the newest.
+
+    Raises
+    ------
+    HistoryError
+        The log is not as it was written.
+    """
     _check_process()
     from deltalake import DeltaTable
 
+    _check_log(folder, version)
     return DeltaTable(folder, version=version)
+
+
+def open_dataset(folder: Path, table: DeltaTable) -> ds.Dataset:
+    """Open the rows of a version.
+
+    Parameters
+    ----------
+    folder : of the store
+    table : the version
+
+    Raises
+    ------
+    HistoryError
+        A data file is not as it was written.
+    """
+    _check_data(folder, table)
+    return table.to_pyarrow_dataset()
+
+
+def list_log(folder: Path, version: int | None = None) -> list[str]:
+    """List the files of the log that a version is read from, by their names in the store."""
+    log = folder / LOG_FOLDER
+    try:
+        first = int(json.loads((log / _LAST_CHECKPOINT).read_bytes())["version"])
+    except (OSError, ValueError, TypeError, LookupError):
+        first = 0
+    if version is not None and version < first:
+        first = 0
+    versions = {each.name: _version_of(each.name) for each in (os.scandir(log) if log.is_dir() else ())}
+    last = max(versions.values(), default=-1) if version is None else version
+    return sorted(f"{LOG_FOLDER}/{name}" for name, number in versions.items() if first <= number <= last)
+
+
+def _check_data(folder: Path, table: DeltaTable) -> None:
+    sizes = read_sizes(table)
+    # NOTE: sizes also of files without a digest. One that is cut off ends the process, where Arrow's threads read it.
+    check_files(folder, sizes, sizes)
+
+
+def list_missing(folder: Path, log: Collection[str]) -> list[str]:
+    """List the files of the log that have a digest, are of later versions than all of some others, and are missing."""
+    last = max(map(_version_of, log), default=-1)
+    newer = sorted(name for name in read_digests(folder).of if _version_of(name) > last)
+    return [name for name in newer if not (folder / name).exists()]  # a writer may have added one since
+
+
+def _check_log(folder: Path, version: int | None) -> None:
+    names = list_log(folder, version)
+    check_files(folder, names)
+    # NOTE: without its last file a log would be that of an earlier version.
+    if version is None and names and (missing := list_missing(folder, names)):
+        raise describe_damage(folder, missing, is_missing=True)
 
 
 def _check_process() -> None:
@@ -204,8 +273,9 @@ def add_files(
     )
 
 
-def delete_orders(table: DeltaTable, order_ids: pa.Array[pa.Int64Scalar]) -> int:
+def delete_orders(folder: Path, table: DeltaTable, order_ids: pa.Array[pa.Int64Scalar]) -> int:
     """Delete all rows of some orders; return how many rows."""
+    _check_data(folder, table)
     # NOTE: a merge, because the log keeps the condition of a delete, with all its ids.
     merge = table.merge(
         pa.table({ORDER_ID: order_ids}), f"t.{ORDER_ID} = s.{ORDER_ID}", source_alias="s", target_alias="t",
@@ -214,9 +284,21 @@ def delete_orders(table: DeltaTable, order_ids: pa.Array[pa.Int64Scalar]) -> int
     return int(merge.when_matched_delete().execute()["num_target_rows_deleted"])
 
 
-def join_files(table: DeltaTable) -> None:
+def join_files(folder: Path, table: DeltaTable) -> None:
     """Compact small files into larger ones."""
+    _check_data(folder, table)  # else damage would get a digest of its own
     table.optimize.compact(writer_properties=_compression())
+
+
+def read_sizes(table: DeltaTable) -> dict[str, int]:
+    """Return the data files of a version, and how many bytes each has."""
+    actions = pa.table(table.get_add_actions(flatten=True))
+    return dict(zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True))
+
+
+def count_rows(table: DeltaTable) -> int:
+    """Count the rows of a version by its log."""
+    return sum(pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist())
 
 
 def live_files(table: DeltaTable) -> set[str]:
@@ -258,20 +340,17 @@ def committing(folder: Path) -> Iterator[DeltaTable]:
     folder : of the store; the caller holds the writer's lock
     """
     table = load_table(folder)
-    first_version, before = table.version(), live_files(table)
     if table.metadata().configuration.get(PROTOCOL) != str(STORE_PROTOCOL):
         table.alter.set_table_properties({PROTOCOL: str(STORE_PROTOCOL)}, raise_if_not_exists=False)
         table.update_incremental()
     yield table
     table.update_incremental()
-    if table.version() > first_version:
-        sync_table(folder, live_files(table) - before, first_version)
+    sync_table(folder, live_files(table))
 
 
 def read_identities(folder: Path, version: int | None = None) -> pa.Table:
     """Read what tells every event of a version from others, all views."""
-    dataset = load_table(folder, version).to_pyarrow_dataset()
-    return read_rows(dataset, columns=_IDENTITIES)
+    return read_rows(open_dataset(folder, load_table(folder, version)), columns=_IDENTITIES)
 
 
 def is_event() -> ds.Expression:
@@ -317,7 +396,7 @@ def read_arrivals(folder: Path, since_us: int | None = None) -> pa.Table:
     -------
     shape (n_rows, n_columns), the columns of the store
     """
-    dataset = load_table(folder).to_pyarrow_dataset()
+    dataset = open_dataset(folder, load_table(folder))
     columns = [name for name in dataset.schema.names if name != DECISION]
     if since_us is None:
         rows = dataset.to_table(columns=columns, filter=is_event())
@@ -337,7 +416,7 @@ def read_columns(folder: Path, of_orders: list[str], of_later: list[str]) -> tup
     folder : of the store
     of_orders, of_later : names; columns that the store lacks are skipped
     """
-    dataset = load_table(folder).to_pyarrow_dataset()
+    dataset = open_dataset(folder, load_table(folder))
     is_order = ds.field("event").cast(pa.string()) == pa.scalar(EVENT_OF["orders"])
     known = set(dataset.schema.names)
     latest = read_latest(dataset)
@@ -374,11 +453,14 @@ def describe_errors(folder: Path, action: Literal["read", "written"]) -> Iterato
         if action == "read":
             raise HistoryError(
                 f"the history {folder.name} cannot be read: {_explain(error)}",
-                hint="check its path and permissions; if it is damaged, restore its folder from a backup",
+                hint="check its path and permissions; if it is damaged: ordervet history verify --history DIR --repair",
             ) from None
+        is_of_system = isinstance(error, OSError) or _OS_ERROR.search(str(error))
         raise HistoryError(
             f"the history {folder.name} cannot be written: {_explain(error)}; its last version is unchanged",
-            hint="free some space, or check the permissions of its folder",
+            hint="free some space, or check the permissions of its folder"
+            if is_of_system
+            else "if it is damaged: ordervet history verify --history DIR --repair",
         ) from None
 
 
@@ -387,10 +469,20 @@ def list_data_files(folder: Path) -> set[str]:
     return {entry.name for entry in os.scandir(folder) if _DATA_FILE.match(entry.name)}
 
 
-def sync_table(folder: Path, names: set[str], first_version: int) -> None:
-    """Sync data files, and the log from a version on, so that they survive a power cut."""
-    logs = [path for path in (folder / LOG_FOLDER).glob("*.json") if _version_of(path) >= first_version]
-    sync(*(folder / name for name in names), *logs, folder / LOG_FOLDER, folder)
+def sync_table(folder: Path, names: Collection[str]) -> None:
+    """Sync data files and the log, so that they survive a power cut, and then record their digests.
+
+    What has a digest is on the disk. What has none is new, or was left by a writer that died or could not sync.
+
+    Parameters
+    ----------
+    folder : of the store; the caller holds the writer's lock
+    names : of the data files
+    """
+    new = {*names, *list_log(folder)} - set(read_digests(folder).of)
+    if new:
+        sync(*(folder / name for name in sorted(new)), folder / LOG_FOLDER, folder)
+        record_digests(folder, new)
 
 
 def remove_unused(folder: Path, live: set[str], keep_days: float) -> list[str]:
@@ -414,6 +506,7 @@ def remove_unused(folder: Path, live: set[str], keep_days: float) -> list[str]:
     unused = sorted(list_data_files(folder) - live - recent)
     for name in unused:
         (folder / name).unlink(missing_ok=True)
+    forget_digests(folder)
     return unused
 
 
@@ -426,8 +519,10 @@ def _read_removals(folder: Path) -> Iterator[tuple[str, int]]:
                 yield removal["path"], removal["deletionTimestamp"]
 
 
-def _version_of(log: Path) -> int:
-    return int(log.stem) if log.stem.isdigit() else -1
+def _version_of(name: str) -> int:
+    """Return the version of a file of the log, which may stand behind its folder; -1 for any other file."""
+    found = _LOG_FILE.fullmatch(name)
+    return int(found[1]) if found else -1
 
 
 def _explain(error: Exception) -> str:

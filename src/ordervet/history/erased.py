@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ordervet.entities.keys import Key
 
 # NOTE: files and folders that begin with an underscore are no data to Delta; no clean-up removes them.
-_FILE: Final = "_erased.json"
+ERASED: Final = "_erased.json"
 _BUYER: Final = "id__buyer"
 
 
@@ -45,7 +45,7 @@ def bury(history: Path, key: Key, buyer: int, order_ids: NDArray[np.int64], eras
     (name,) = _hash(np.array([buyer], np.int64), key).tolist()
     known = stones.get(name, {"orders": []})
     stones[name] = {"erased_at": erased_at, "orders": sorted({*known["orders"], *_hash(order_ids, key).tolist()})}
-    write_text(history / _FILE, json.dumps(stones))
+    write_text(history / ERASED, json.dumps(stones))
 
 
 def lift(history: Path, key: Key, buyer: int) -> bool:
@@ -53,7 +53,7 @@ def lift(history: Path, key: Key, buyer: int) -> bool:
     stones = _read(history)
     found = stones.pop(_hash(np.array([buyer], np.int64), key).tolist()[0], None)
     if found is not None:
-        write_text(history / _FILE, json.dumps(stones))
+        write_text(history / ERASED, json.dumps(stones))
     return found is not None
 
 
@@ -154,7 +154,7 @@ def carry_over(history: Path, old: Key, new: Key, orders: Sequence[tuple[pa.Tabl
 def write_tombstones(history: Path, text: str) -> None:
     """Write what `carry_over` returned."""
     if text:
-        write_text(history / _FILE, text)
+        write_text(history / ERASED, text)
 
 
 def _hash(ids: NDArray[np.int64], key: Key) -> NDArray[Any]:
@@ -165,13 +165,13 @@ def _hash(ids: NDArray[np.int64], key: Key) -> NDArray[Any]:
 
 
 def _read(history: Path) -> dict[str, dict[str, Any]]:
-    path = history / _FILE
+    path = history / ERASED
     if not path.exists():
         return {}
     try:
         stones: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         raise HistoryError(
-            f"{_FILE} of the history {history.name} is damaged", hint="restore it: erased buyers would come back"
+            f"{ERASED} of the history {history.name} is damaged", hint="restore it: erased buyers would come back"
         ) from None
     return stones

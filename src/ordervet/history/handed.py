@@ -85,6 +85,18 @@ def record_handed(history: Path, orders: Iterable[HandedOrder], *, syncs: bool =
         sync(history)
 
 
+def mend_handed(history: Path, damaged: bytes) -> None:
+    """Write again those lines of a damaged file that can be read."""
+    kept = []
+    for line in damaged.splitlines(keepends=True):
+        try:
+            HandedOrder(*json.loads(line.decode()))
+        except (ValueError, TypeError):
+            continue
+        kept.append(line.decode())
+    write_text(history / HANDED, "".join(kept))
+
+
 def forget_handed(history: Path, order_ids: Collection[str]) -> None:
     """Remove orders, as an erasure does, and whatever a crash cut off."""
     kept = [each for each in read_handed(history) if each.order_id not in order_ids]

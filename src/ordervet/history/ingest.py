@@ -238,7 +238,7 @@ class Staging:
     def _read_stored(self, rows: pa.Table) -> pa.Table:
         """Read all views of the order ids of these rows."""
         names = np.unique(names_of(rows))
-        found = read_stored(self._table, names)
+        found = read_stored(self._folder, self._table, names)
         # NOT: all files. Each set would read all those before it again; eight bytes per order avoid that.
         files = [file for file, ids in zip(self._files, self._order_ids, strict=True) if np.isin(names, ids).any()]
         written = [delta.read_rows(ds.dataset(file), is_wanted=_has_name(names)) for file in files]
@@ -246,18 +246,20 @@ class Staging:
         return pa.concat_tables([fit_rows(table, schema) for table in (found, *written)])
 
 
-def read_stored(table: DeltaTable, names: NDArray[np.int64], *, are_decisions_wanted: bool = False) -> pa.Table:
+def read_stored(
+    folder: Path, table: DeltaTable, names: NDArray[np.int64], *, are_decisions_wanted: bool = False
+) -> pa.Table:
     """Read all views of some order ids.
 
     Parameters
     ----------
-    table : of the store
+    folder, table : of the store
     names : keyed order ids, without the shop
     are_decisions_wanted : read also what was decided about them
     """
     # NOT: by event or time. Delta rounds the times in its log to milliseconds, so that a file with later microseconds
     # would be skipped.
-    dataset = table.to_pyarrow_dataset()
+    dataset = delta.open_dataset(folder, table)
     is_wanted = _has_name(names, has_shops="name_id" in dataset.schema.names)
     return delta.read_rows(dataset, is_wanted=is_wanted, are_decisions_wanted=are_decisions_wanted)
 

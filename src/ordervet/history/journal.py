@@ -205,11 +205,8 @@ def read_journal(path: Path) -> Found:
     HistoryError
         Nothing of the file can be read.
     """
-    logs = _list_logs(path)
-    found = _unite([_read(path)] if not logs else [_read_copy(path, log) for log in logs])
-    if logs and not (found.entries or found.damaged):
-        raise _unreadable(path, "none of its entries can be read")
-    if logs or found.damaged:
+    found, is_mended = _read_all(path)
+    if is_mended or found.damaged:
         kept = _keep_damaged(path)
         names = sorted({name for lines in found.damaged for name in _find_order_ids(lines)})
         _log.error(
@@ -219,6 +216,34 @@ def read_journal(path: Path) -> Found:
             ", ".join(names) or "not known", kept.name,
         )  # fmt: skip
     return found
+
+
+def inspect_journal(path: Path, scratch: Path) -> Found:
+    """Read a file of the journal as `read_journal` does, but change nothing.
+
+    Parameters
+    ----------
+    path : a file of the journal, which may be in use
+    scratch : a folder for a copy
+
+    Raises
+    ------
+    HistoryError
+        Nothing of the file can be read.
+    """
+    copy = Path(shutil.copy(path, scratch))
+    if _wal_of(path).exists():
+        shutil.copy(_wal_of(path), scratch)
+    return _read_all(copy, is_copy=True)[0]
+
+
+def _read_all(path: Path, *, is_copy: bool = False) -> tuple[Found, bool]:
+    """Read a file in all ways that its log can be taken; return also whether the log is damaged."""
+    logs = _list_logs(path)
+    found = _unite([_read(path, is_copy=is_copy)] if not logs else [_read_copy(path, log) for log in logs])
+    if logs and not (found.entries or found.damaged):
+        raise _unreadable(path, "none of its entries can be read")
+    return found, bool(logs)
 
 
 def _list_logs(path: Path) -> list[bytes]:
@@ -425,7 +450,7 @@ def commit_entries(folder: Path, entries: Sequence[Entry], key: Key, *, is_left_
     rows = _record(_read_entries(folder, [entry for entry in entries if not entry.is_repeat]))
     with delta.committing(folder) as table:
         if is_left_over:
-            known = read_stored(table, np.unique(names_of(rows)), are_decisions_wanted=True)
+            known = read_stored(folder, table, np.unique(names_of(rows)), are_decisions_wanted=True)
             rows = rows.filter(pa.array(~np.isin(_number_views(rows), _number_views(known))))
         if rows.num_rows:
             delta.append_rows(table, sort_rows(rows))
@@ -434,7 +459,7 @@ def commit_entries(folder: Path, entries: Sequence[Entry], key: Key, *, is_left_
         if repeats.num_rows:
             table.update_incremental()
             repeats = repeats.append_column("source", pa.array(np.arange(repeats.num_rows)))
-            admission = admit(repeats, read_stored(table, np.unique(names_of(repeats))), key, is_live=True)
+            admission = admit(repeats, read_stored(folder, table, np.unique(names_of(repeats))), key, is_live=True)
             if admission.new.num_rows:
                 delta.append_rows(table, sort_rows(admission.new))
 

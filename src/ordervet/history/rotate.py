@@ -95,17 +95,17 @@ def rotate_key(
         # NOTE: leftovers of a killed rotation are never the history, which is whole before the swap and after.
         shutil.rmtree(beside, ignore_errors=True)
         commit_journal(folder, old)
-        rows = delta.load_table(folder).to_pyarrow_dataset().to_table()
+        rows = delta.open_dataset(folder, delta.load_table(folder)).to_table()
         is_covered, ids = _find_again(rows, orders, old, new)
         if not (is_covered.all() or drop_uncovered):
             raise _uncovered(rows, is_covered, orders, old, folder)
         kept = _keep_with_orders(rows, is_covered)
         rekeyed = _rekey(rows, ids, new).filter(pa.array(kept))
-        with _removed_after(beside):
-            _write_store(beside, rekeyed, new)
+        with removed_after(beside):
+            write_store(beside, rekeyed, new)
             n_dropped_erasures = _carry_over(folder, beside, orders, old, new)
             with WriterLock(beside).held():
-                _exchange(beside, folder)
+                exchange_folders(beside, folder)
     is_order = _is_order(rows)
     return Rotated(
         n_orders=int((is_order & kept).sum()),
@@ -203,15 +203,16 @@ def _rekey(rows: pa.Table, ids: dict[str, NDArray[np.int64]], key: Key) -> pa.Ta
     return identify(fit_rows(pa.table(columns), schema), key)
 
 
-def _write_store(folder: Path, rows: pa.Table, key: Key) -> None:
+def write_store(folder: Path, rows: pa.Table, key: Key) -> None:
+    """Write rows to a new store, and count what it has."""
     folder.mkdir()
     delta.create_table(folder, key.key_id)
     table = delta.load_table(folder)
     if rows.num_rows:
         delta.append_rows(table, sort_rows(rows))
         table.update_incremental()
-    sync_table(folder, delta.live_files(table), 0)
-    n_written = delta.load_table(folder).to_pyarrow_dataset().count_rows()
+    sync_table(folder, delta.live_files(table))
+    n_written = delta.open_dataset(folder, delta.load_table(folder)).count_rows()
     if n_written != rows.num_rows:
         raise HistoryError(
             f"the new store has {n_written:,} rows, expected {rows.num_rows:,}; nothing was changed",
@@ -239,7 +240,8 @@ def _carry_over(folder: Path, beside: Path, orders: Sequence[pa.Table], old: Key
     return n_dropped
 
 
-def _exchange(beside: Path, folder: Path) -> None:
+def exchange_folders(beside: Path, folder: Path) -> None:
+    """Put a new store in the place of the old one, in one step."""
     try:
         swap_folders(beside, folder)
     except OSError as error:
@@ -250,7 +252,8 @@ def _exchange(beside: Path, folder: Path) -> None:
 
 
 @contextmanager
-def _removed_after(folder: Path) -> Iterator[None]:
+def removed_after(folder: Path) -> Iterator[None]:
+    """Remove a folder after the block, whatever happens in it."""
     try:
         yield
     finally:

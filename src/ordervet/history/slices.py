@@ -274,9 +274,9 @@ def _scan(
     history: History, version: int, columns: list[str] | None, is_wanted: ds.Expression
 ) -> Iterator[pa.RecordBatch]:
     with _describe_missing_files(history, version):
-        table = delta.load_table(history.path, version)
+        dataset = delta.open_dataset(history.path, delta.load_table(history.path, version))
         # NOTE: read-ahead is minimal, so that memory holds a few batches and not a few files.
-        yield from table.to_pyarrow_dataset().to_batches(
+        yield from dataset.to_batches(
             columns=columns,
             filter=is_wanted & delta.is_event(),
             batch_size=_BATCH_ROWS,
@@ -287,19 +287,19 @@ def _scan(
 
 def _read_table(history: History, version: int, is_wanted: ds.Expression) -> pa.Table:
     with _describe_missing_files(history, version):
-        return (
-            delta.load_table(history.path, version).to_pyarrow_dataset().to_table(filter=is_wanted & delta.is_event())
+        return delta.open_dataset(history.path, delta.load_table(history.path, version)).to_table(
+            filter=is_wanted & delta.is_event()
         )
 
 
 def _read_latest(history: History, version: int) -> LatestViews:
     with _describe_missing_files(history, version):
-        return delta.read_latest(delta.load_table(history.path, version).to_pyarrow_dataset())
+        return delta.read_latest(delta.open_dataset(history.path, delta.load_table(history.path, version)))
 
 
 def _list_columns(history: History, version: int) -> list[str]:
     with _describe_missing_files(history, version):
-        names: list[str] = delta.load_table(history.path, version).to_pyarrow_dataset().schema.names
+        names: list[str] = delta.open_dataset(history.path, delta.load_table(history.path, version)).schema.names
     return names
 
 

@@ -241,7 +241,7 @@ class History:
     def read_judgements(self) -> tuple[pa.Table, pa.Table]:
         """Read verdicts and corrections alone: order_id, seen_at, verdict and agent."""
         with describe_errors(self.path, "read"):
-            stored = delta.load_table(self.path).to_pyarrow_dataset()
+            stored = delta.open_dataset(self.path, delta.load_table(self.path))
             names = [name for name in ("event", *_OF_JUDGEMENTS) if name in stored.schema.names]
             rows = stored.to_table(columns=names, filter=~_IS_ORDER)
         # NOT: a filter of the dataset. A merge writes string views, which Arrow cannot compare.
@@ -254,7 +254,7 @@ class History:
         """Count the orders that were seen since a time."""
         wanted = _IS_ORDER & (ds.field("seen_at") >= pa.scalar(since, INSTANT))
         with describe_errors(self.path, "read"):
-            return int(delta.load_table(self.path).to_pyarrow_dataset().count_rows(filter=wanted))
+            return int(delta.open_dataset(self.path, delta.load_table(self.path)).count_rows(filter=wanted))
 
     def list_files(self) -> list[Path]:
         """List the Parquet files of the newest version, for any engine that reads them."""
@@ -280,7 +280,7 @@ class History:
     def compact(self) -> None:
         """Compact small files into larger ones; the content is unchanged."""
         with self._writing() as table:
-            delta.join_files(table)
+            delta.join_files(self.path, table)
 
     def vacuum(self, *, keep_days: float = 7.0) -> int:
         """Remove files that no version of the last days uses, and leftovers of killed writers.
@@ -322,12 +322,12 @@ class History:
             remove_snapshots(self.path)
             remove_kept(self.path)
             buyer = _key_buyer(buyer_id, self.key)
-            order_ids, names = _find_orders(table, buyer)
+            order_ids, names = _find_orders(self.path, table, buyer)
             if buyer:
                 bury(self.path, self.key, buyer, order_ids.to_numpy(), time.time_ns() // 1_000)
             forget_handed(self.path, names)
-            n_rows = delta.delete_orders(table, order_ids) if len(order_ids) else 0
-            delta.join_files(table)
+            n_rows = delta.delete_orders(self.path, table, order_ids) if len(order_ids) else 0
+            delta.join_files(self.path, table)
             remove_unused(self.path, delta.live_files(table), keep_days=0)
         return Erased(len(order_ids), n_rows - len(order_ids))
 
@@ -405,7 +405,7 @@ class History:
                 of_view = rows.filter(pc.equal(pc.fill_null(rows["view"], 0), view))
                 of_view = of_view.append_column("source", pa.repeat(view, of_view.num_rows))
                 is_erased = find_erased(self.path, self.key, of_view)
-                stored = read_stored(table, np.unique(names_of(of_view)))
+                stored = read_stored(self.path, table, np.unique(names_of(of_view)))
                 admission = admit(of_view, stored, self.key, is_erased=is_erased)
                 if admission.new.num_rows:
                     delta.append_rows(table, sort_rows(admission.new))
@@ -425,8 +425,7 @@ class History:
         with describe_errors(self.path, "read"):
             for _ in range(_READ_ATTEMPTS):
                 try:
-                    table = delta.load_table(self.path, version)
-                    dataset = table.to_pyarrow_dataset()
+                    dataset = delta.open_dataset(self.path, delta.load_table(self.path, version))
                     rows = delta.read_rows(dataset, is_wanted=is_seen)
                     return rows if all_views else delta.read_latest(dataset).keep(rows)
                 except FileNotFoundError:
@@ -490,9 +489,10 @@ def _key_buyer(buyer_id: str, key: Key) -> int:
     return int(keyed["id__buyer"].to_numpy().view(np.int64)[0])
 
 
-def _find_orders(table: DeltaTable, buyer: int) -> tuple[pa.Array[pa.Int64Scalar], set[str]]:
+def _find_orders(folder: Path, table: DeltaTable, buyer: int) -> tuple[pa.Array[pa.Int64Scalar], set[str]]:
     """Find the orders of a buyer: their keyed ids, and their ids."""
     if not buyer:
         return pa.array([], pa.int64()), set()
-    found = table.to_pyarrow_dataset().to_table(columns=[ORDER_ID, "order_id"], filter=ds.field("id__buyer") == buyer)
+    dataset = delta.open_dataset(folder, table)
+    found = dataset.to_table(columns=[ORDER_ID, "order_id"], filter=ds.field("id__buyer") == buyer)
     return pc.unique(found[ORDER_ID]), set(found["order_id"].to_pylist())

@@ -148,7 +148,9 @@ class LiveHistory:
         lines = [line for recent in (self._older, self._recent) for line in recent.get(one.name_id, ())]
         rows: list[Row] = [json.loads(line) for line in lines]
         with describe_errors(self._folder, "read"):
-            stored = read_stored(load_table(self._folder), np.array([one.name_id]), are_decisions_wanted=True)
+            stored = read_stored(
+                self._folder, load_table(self._folder), np.array([one.name_id]), are_decisions_wanted=True
+            )
         known = {(row["event_id"], row.get("view") or 0) for row in rows}
         return [*(row for row in to_plain(stored) if (row["event_id"], row["view"] or 0) not in known), *rows]
 

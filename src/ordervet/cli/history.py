@@ -1,0 +1,87 @@
+"""The commands about a history: verify."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ordervet.cli import options
+from ordervet.cli.screen import EXIT_CODES_HELP, ExitCode
+from ordervet.cli.session import Session
+
+history_app = typer.Typer(
+    help="Check a history for damage, and repair it.",
+    no_args_is_help=True,
+    epilog=EXIT_CODES_HELP,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+
+@history_app.callback()
+def main() -> None:
+    """Check a history for damage, and repair it."""
+
+
+@history_app.command("verify", epilog=EXIT_CODES_HELP)
+def verify(
+    history: options.History,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Repair what is damaged; no other process may be writing.")
+    ] = False,
+    backup: Annotated[
+        Path | None, typer.Option(help="An earlier copy of the folder, which --repair takes whole files from.")
+    ] = None,
+    lang: options.LangOption = None,
+    json: options.Json = False,
+) -> None:
+    """Check every file of a history: data, log, journal, snapshots, digests. What stays damaged ends with code 3.
+
+    Without --repair nothing is changed.
+
+    Example: ordervet history verify --history history --repair --backup /backup/history
+    """
+    # NOT: at the top. Only whoever has a history waits for the import.
+    from ordervet.history.damage import check_history, repair_history
+    from ordervet.history.erased import ERASED
+
+    session = Session(lang, json=json)
+    with session.progress() as report_step:
+        report_step("checking")
+        checked = check_history(history, session.key)
+        repaired = None
+        if repair and any(each.is_fault for each in checked):
+            report_step("repairing")
+            repaired = repair_history(history, session.key, backup)
+            checked = check_history(history, session.key)
+    faults = [each for each in checked if each.is_fault]
+    if json:
+        session.print_json(
+            {
+                "history": str(history),
+                "files": [asdict(each) for each in checked],
+                "n_damaged": len(faults),
+                "repaired": None if repaired is None else asdict(repaired),
+            }
+        )
+    else:
+        if repaired is not None:
+            session.print(session.text("history.repaired", restored=len(repaired.restored), rows=repaired.n_rows))
+            if repaired.kept:
+                session.print(session.text("history.kept", names=", ".join(repaired.kept)))
+            if repaired.n_lost:
+                session.warn(session.text("history.lost", n=repaired.n_lost))
+            if repaired.n_lost is None:
+                session.warn(session.text("history.lost_unknown"))
+            if ERASED in repaired.restored:
+                session.warn(session.text("history.erasures"))
+        for each in faults:
+            text = "damaged_journal" if each.kind == "journal" and each.n_lost else each.state
+            session.warn(session.text(f"history.{text}", name=each.name, n=each.n_lost), style="red")
+        n_believed = sum(each.state == "believed" for each in checked)
+        session.print(session.text("history.checked", n=len(checked), faults=len(faults), believed=n_believed))
+    if faults:
+        raise typer.Exit(ExitCode.BAD_INPUT)
