@@ -134,9 +134,8 @@ def find_damaged(folder: Path, names: Iterable[str], sizes: Mapping[str, int] | 
     _CHECKED.update(
         (path, signature) for (_, path, signature), now in zip(unchecked, found, strict=True) if now == signature[-1]
     )
-    return [
-        name for (name, _, signature), now in zip(unchecked, found, strict=True) if now not in (signature[-1], None)
-    ]
+    pairs = zip(unchecked, found, strict=True)
+    return damaged + [name for (name, _, signature), now in pairs if now not in (signature[-1], None)]
 
 
 def record_digests(folder: Path, names: Collection[str]) -> None:
