@@ -92,6 +92,11 @@ RUNS: dict[str, tuple[str, ...]] = {
         "0 --ring {order} --history {history} --models {models} --json",
     ),
     "correct": ("0 {order} --history {history}", "3 {order} --history {inputs}/foreign", "3 none --history {history}"),
+    "history verify": (
+        "0 --history {history} --json",
+        "0 --history {history} --repair --backup {long}",
+        "3 --history {inputs}",
+    ),
     "erase": (
         "0 {buyer} --history {history} --yes --json",
         "0 {buyer} --history {history} --lift",
@@ -218,7 +223,7 @@ def write_wrong_files(folder: Path) -> None:
     )
     (folder / "telling.toml").write_text(f'[order]\norder_id = "{MARKS["phone"]}"\nplaced_at = "{MARKS["address"]}"\n')
     (folder / "night.toml").write_text(NIGHT)
-    (folder / "new.key").write_text("07" * 16)
+    (folder / "new.key").write_text(bytes(range(7, 23)).hex())
     (folder / "fit.toml").write_text("num_rounds = 3\nnum_leaves = 7\nmin_data_in_leaf = 20\n")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,3 +69,13 @@ def test_swap_exchanges_two_folders(tmp_path: Path) -> None:
 
     assert (tmp_path / "one" / "other").exists()
     assert (tmp_path / "other" / "one").exists()
+
+
+def test_file_in_the_place_of_a_private_one_is_as_private(tmp_path: Path) -> None:
+    path = tmp_path / "secret.json"
+    path.write_text("{}")
+    path.chmod(0o600)
+
+    storage.write_text(path, "[]")
+
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("[]", 0o600)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import secrets
-from contextlib import contextmanager
+import stat
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 from weakref import WeakSet
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from ordervet.errors import OrdervetError
 
+PRIVATE, PRIVATE_FOLDER = 0o640, 0o750
+"""Modes of what holds ids: only the owner writes, and others than the group read nothing."""
 DRAFT_PATTERN = ".*.part"
 """Matches what a writer that was killed leaves beside the file it was writing."""
 
@@ -84,13 +87,14 @@ def hold_lock(path: Path, refusal: OrdervetError, *, wait_s: float = 0.0) -> Ite
         lock.release()
 
 
-def write_file(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+def write_file(path: Path, write: Callable[[IO[bytes]], None], *, mode: int = 0o666) -> None:
     """Write a file beside its place, sync it to the disk and rename it; on any error nothing changes.
 
     Parameters
     ----------
     path : where the file goes; its folder is created if need be
     write : called once with the open file
+    mode : of a new file, less what the umask takes; a file that is replaced keeps its own
 
     Raises
     ------
@@ -100,7 +104,11 @@ def write_file(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with draft.open("xb+") as file:
+        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb+") as file:
+            if hasattr(os, "fchmod"):
+                with suppress(FileNotFoundError):
+                    os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -110,13 +118,18 @@ def write_file(path: Path, write: Callable[[IO[bytes]], None]) -> None:
         draft.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, mode: int = 0o666) -> None:
     """Write a text file as UTF-8, whole or not at all; see `write_file`."""
 
     def write(file: IO[bytes]) -> None:
         file.write(text.encode())
 
-    write_file(path, write)
+    write_file(path, write, mode=mode)
+
+
+def create_private(path: Path) -> None:
+    """Create an empty file that others than its owner and group cannot read, unless there is one."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, PRIVATE))
 
 
 def sync(*paths: Path) -> None:

@@ -23,7 +23,7 @@ DOOR = "南京市江宁区中山路5号3栋502"
 
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ORDERVET_KEY", "07" * 16)
+    monkeypatch.setenv("ORDERVET_KEY", bytes(range(7, 23)).hex())
 
 
 @pytest.fixture

@@ -323,7 +323,7 @@ def test_unknown_script_is_one_error_that_lists_the_known_ones(ordervet) -> None
 
 
 def test_address_gives_the_same_keys_for_one_door_written_two_ways(ordervet, monkeypatch) -> None:
-    monkeypatch.setenv("ORDERVET_KEY", "00" * 16)
+    monkeypatch.setenv("ORDERVET_KEY", bytes(range(16)).hex())
 
     one = ordervet("address", "浙江省杭州市西湖区文三路99号3栋502", "--json").json
     other = ordervet("address", "杭州市西湖区文三路99號三幢502室", "--json").json

@@ -143,7 +143,7 @@ def test_ingest_of_a_bad_file_makes_nothing(ordervet, tmp_path: Path) -> None:
 def test_ingest_with_another_key_is_refused(ordervet, monkeypatch, tmp_path: Path) -> None:
     orders = write(tmp_path, "orders.csv", *ORDERS)
     ordervet("ingest", orders, "--history", tmp_path / "history")
-    monkeypatch.setenv("ORDERVET_KEY", "00" * 16)
+    monkeypatch.setenv("ORDERVET_KEY", bytes(range(16, 32)).hex())
 
     ended = ordervet("ingest", orders, "--history", tmp_path / "history")
 

@@ -214,7 +214,7 @@ def test_missing_folder_of_models_is_one_clear_error(ordervet, tmp_path: Path) -
 def test_models_speak_the_language_asked_for(ordervet, two: tuple[Path, list[str]]) -> None:
     models, (first, second) = two
     log = ShadowLog(models / SHADOW_NAME)
-    log.add([ShadowRecord("A", 1, second, first, 0.1, 0.9, 100, 800, "low", "high", "pass", "hold")])
+    log.add([ShadowRecord(1, second, first, 0.1, 0.9, 100, 800, "low", "high", "pass", "hold")])
     log.close()
     asked = ("--models", models, "--lang")
 

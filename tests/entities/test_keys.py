@@ -54,7 +54,7 @@ def test_new_keys_differ() -> None:
 def test_load_key_prefers_the_file_named_then_the_variable_then_the_variable_s_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by_path, by_variable, by_variable_file = (Key(bytes([n]) * 16) for n in range(3))
+    by_path, by_variable, by_variable_file = (Key(bytes(range(n, n + 16))) for n in range(3))
     save_key(by_path, tmp_path / "a")
     save_key(by_variable_file, tmp_path / "b")
     monkeypatch.setenv("ORDERVET_KEY_FILE", str(tmp_path / "b"))
@@ -88,6 +88,16 @@ def test_load_key_refuses_a_malformed_key_and_does_not_repeat_it(
 
     assert f" {text}" not in str(by_variable.value)
     assert f" {text}" not in str(by_file.value)
+
+
+@pytest.mark.parametrize("text", ["00" * 16, "ab" * 16, "0123456789abcdef" * 2, "00000000000000000000000000000001"])
+def test_load_key_refuses_a_weak_key(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("ORDERVET_KEY", text)
+
+    with pytest.raises(KeyMismatchError, match="holds a weak key") as refused:
+        load_key()
+
+    assert text not in str(refused.value)
 
 
 def test_load_key_names_a_file_that_is_missing(tmp_path: Path) -> None:

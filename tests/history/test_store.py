@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 from typing import TYPE_CHECKING
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
@@ -17,7 +19,10 @@ from history_events import KINDS, build_events, ids, order, outcome, plain, verd
 from ordervet.entities import Key, key_events, load_key
 from ordervet.errors import FileError, HistoryError, KeyMismatchError
 from ordervet.history import Erased, History, delta, is_history
+from ordervet.history.handed import HandedOrder
+from ordervet.history.journal import Entry, create_journal
 from ordervet.history.lock import WriterLock
+from ordervet.history.snapshots import save_snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -354,3 +359,21 @@ def test_kinds_are_all_there_in_an_empty_history(history: History) -> None:
 
     assert [getattr(read, kind).num_rows for kind in KINDS] == [0, 0, 0, 0]
     assert read.extras == {"entity": (), "category": (), "number": ()}
+
+
+def test_files_with_ids_are_not_for_everybody_whatever_the_umask(tmp_path: Path, key: Key) -> None:
+    before = os.umask(0)
+    try:
+        history = History.open(tmp_path / "history", key, create=True)
+        history.ingest(build_events(orders=[order("A")]))
+        history.record_handed([HandedOrder("A", 1, 2, takes_slot=True)])
+        history.erase_buyer("b1")
+        save_snapshot(history.path, {"ids": np.zeros(3, np.int64)}, {}, key)
+        create_journal(history.path, "batch").append(Entry(is_repeat=False, lines=b"{}\n"))
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE(history.path.stat().st_mode) == 0o750
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in history.path.glob("_*") if path.is_file()}
+    assert {mode for name, mode in modes.items() if name != "_writer.lock"} == {0o640}
+    assert {"_digests.txt", "_erased.json", "_handed.jsonl", "_journal-00000001.sqlite-wal"} < set(modes)

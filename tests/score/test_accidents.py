@@ -226,3 +226,32 @@ def test_event_before_its_order_and_verdicts_of_one_instant_are_served_as_a_repl
 
     assert read.outcomes["order_id"].to_pylist() == ["t1"]
     assert read.orders["seen_at"].cast("int64").to_pylist() == [START_US, START_US]
+
+
+def test_folder_that_vanishes_under_a_scorer_is_noticed_and_service_resumes_with_it(folder: Path) -> None:
+    scorer = open_scorer(folder)
+    codes = [scorer.score(draw_order("before")).code]
+    folder.rename(folder.with_name("elsewhere"))
+
+    codes += [scorer.score(draw_order(f"gone-{n}")).code for n in range(2)]
+    with pytest.raises(HistoryError, match="the journal of the history history is gone; the event was not accepted"):
+        scorer.observe(Outcome(order_id="before", kind="claim", happened_at="2026-01-15 17:00"))
+    with pytest.raises(HistoryError):
+        scorer.flush()
+    folder.with_name("elsewhere").rename(folder)
+    codes.append(scorer.score(draw_order("after")).code)
+    scorer.close()
+
+    refused = DecisionCode.UNSCORED_BROKEN_HISTORY
+    assert codes == [DecisionCode.UNSCORED_NO_MODEL, refused, refused, DecisionCode.UNSCORED_NO_MODEL]
+    assert sorted(read_orders(folder)) == ["after", "before"]
+
+
+def test_folder_that_was_removed_and_made_again_is_another(folder: Path) -> None:
+    scorer = open_scorer(folder)
+    scorer.score(draw_order("before"))
+    shutil.rmtree(folder)
+    History.open(folder, KEY, create=True)
+
+    assert scorer.score(draw_order("t")).code is DecisionCode.UNSCORED_BROKEN_HISTORY
+    scorer.close()

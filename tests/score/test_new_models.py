@@ -6,6 +6,7 @@ import re
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import astuple, fields
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from ordervet.features import build_spec
 from ordervet.learn.train import learn_model
 from ordervet.model import FitSettings, promote_model, rollback_model, save_model
 from ordervet.policy import load_policy
-from ordervet.score.shadow import SHADOW_NAME, compare_shadow
+from ordervet.score.shadow import SHADOW_NAME, ShadowLog, ShadowRecord, compare_shadow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,12 +165,26 @@ def test_challenger_decides_nothing_and_both_answers_are_recorded(
     assert decisions == expected
     with closing(sqlite3.connect(models / SHADOW_NAME)) as records:
         rows = records.execute("SELECT * FROM shadow ORDER BY seen_at").fetchall()
-    assert [row[0] for row in rows] == [order["order_id"] for order in orders]
-    assert {row[2:4] for row in rows} == {(pair[1].model_id, pair[0].model_id)}
-    assert [row[4] for row in rows] == [decision.p_malicious for decision in expected]
+    assert {row[1:3] for row in rows} == {(pair[1].model_id, pair[0].model_id)}
+    assert [row[3] for row in rows] == [decision.p_malicious for decision in expected]
     (compared,) = compare_shadow(models / SHADOW_NAME, among=[pair[0].model_id])
     assert compared["n_orders"] == 40
     assert compared["n_other_action"] == compared["n_stricter"] + compared["n_milder"]
+
+
+def test_shadow_keeps_no_order_ids_that_an_older_version_wrote(tmp_path: Path) -> None:
+    path = tmp_path / SHADOW_NAME
+    record = ShadowRecord(1, "m-1", "m-2", 0.1, 0.9, 100, 800, "low", "high", "pass", "hold")
+    with closing(sqlite3.connect(path)) as old, old:
+        old.execute(f"CREATE TABLE shadow (order_id, {', '.join(field.name for field in fields(ShadowRecord))})")
+        old.execute(f"INSERT INTO shadow VALUES ('ORDER-1', {', '.join('?' * 11)})", astuple(record))
+
+    log = ShadowLog(path)
+    log.add([record])
+    log.close()
+
+    assert b"ORDER-1" not in path.read_bytes()
+    assert compare_shadow(path, among=["m-1"])[0]["n_orders"] == 2
 
 
 def test_challenger_whose_features_the_live_model_lacks_is_refused(models: Path, merchant: Events) -> None:

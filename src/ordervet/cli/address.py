@@ -40,8 +40,6 @@ def address(
     Example: ordervet address "浙江省杭州市西湖区文三路99号3栋502"
     """
     session = Session(lang, json=json)
-    if session.key.is_ephemeral:
-        session.warn(session.text("key.no_lasting_key"), style="dim")
     if compare is not None:
         if text is None:
             raise typer.BadParameter("it compares a second address with a first: ordervet address TEXT --compare TEXT")

@@ -57,13 +57,11 @@ def show_id(
     Example: ordervet key id
     """
     session = Session(lang, json=json)
-    key = load_key(path)
+    key = load_key(path) if path else session.key
     if json:
         session.print_json({"key_id": key.key_id, "is_ephemeral": key.is_ephemeral})
     else:
         session.print(key.key_id)
-    if key.is_ephemeral:
-        session.warn(session.text("key.no_key"))
 
 
 @key_app.command("rotate", epilog=EXIT_CODES_HELP)

@@ -53,7 +53,7 @@ class Session:
 
     @cached_property
     def key(self) -> Key:
-        """The key of the ids, from the environment.
+        """The key of the ids, from the environment; without one, a line says what that means.
 
         Raises
         ------
@@ -62,7 +62,10 @@ class Session:
         """
         from ordervet.entities import load_key
 
-        return load_key()
+        key = load_key()
+        if key.is_ephemeral:
+            self.warn(self.text("key.no_key"), style="dim")
+        return key
 
     def open_history(self, folder: Path, *, create: bool = False) -> History:
         """Open the history in a folder.

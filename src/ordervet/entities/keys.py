@@ -18,6 +18,8 @@ from ordervet.errors import KeyMismatchError
 __all__ = ["EPHEMERAL", "KEY_RULES", "Key", "check_key_id", "load_key", "name_key", "new_key", "save_key"]
 
 KEY_BYTES = 16
+_MIN_DISTINCT = 9
+"""A random key has fewer different bytes once in 10**10: it repeats what somebody typed."""
 ENV_KEY = "ORDERVET_KEY"
 ENV_KEY_FILE = "ORDERVET_KEY_FILE"
 KEY_RULES = 2
@@ -202,5 +204,10 @@ def _parse_key(text: str, where: str) -> Key:
         raise KeyMismatchError(
             f"{where} does not hold an identifier key: {len(text)} characters, expected {2 * KEY_BYTES} hexadecimal",
             hint="make a key with: ordervet key new",
+        )
+    if len(set(secret)) < _MIN_DISTINCT:
+        raise KeyMismatchError(
+            f"{where} holds a weak key: {len(set(secret))} different bytes of {KEY_BYTES}",
+            hint="make a random key with: ordervet key new",
         )
     return Key(secret)

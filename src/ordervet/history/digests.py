@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ordervet.errors import HistoryError
-from ordervet.storage import write_file
+from ordervet.storage import PRIVATE, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -177,7 +177,7 @@ def _rewrite(folder: Path, digests: dict[str, bytes]) -> None:
     def write(file: IO[bytes]) -> None:
         file.write(_format(digests))
 
-    write_file(folder / DIGESTS, write)
+    write_file(folder / DIGESTS, write, mode=PRIVATE)
 
 
 def _format(digests: dict[str, bytes]) -> bytes:

@@ -15,7 +15,7 @@ from ordervet.entities.ids import hash_texts
 from ordervet.entities.keyed import ORDER_ID
 from ordervet.errors import HistoryError
 from ordervet.late_imports import pa, pc
-from ordervet.storage import write_text
+from ordervet.storage import PRIVATE, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ def bury(history: Path, key: Key, buyer: int, order_ids: NDArray[np.int64], eras
     (name,) = _hash(np.array([buyer], np.int64), key).tolist()
     known = stones.get(name, {"orders": []})
     stones[name] = {"erased_at": erased_at, "orders": sorted({*known["orders"], *_hash(order_ids, key).tolist()})}
-    write_text(history / ERASED, json.dumps(stones))
+    write_text(history / ERASED, json.dumps(stones), mode=PRIVATE)
 
 
 def lift(history: Path, key: Key, buyer: int) -> bool:
@@ -53,7 +53,7 @@ def lift(history: Path, key: Key, buyer: int) -> bool:
     stones = _read(history)
     found = stones.pop(_hash(np.array([buyer], np.int64), key).tolist()[0], None)
     if found is not None:
-        write_text(history / ERASED, json.dumps(stones))
+        write_text(history / ERASED, json.dumps(stones), mode=PRIVATE)
     return found is not None
 
 
@@ -154,7 +154,7 @@ def carry_over(history: Path, old: Key, new: Key, orders: Sequence[tuple[pa.Tabl
 def write_tombstones(history: Path, text: str) -> None:
     """Write what `carry_over` returned."""
     if text:
-        write_text(history / ERASED, text)
+        write_text(history / ERASED, text, mode=PRIVATE)
 
 
 def _hash(ids: NDArray[np.int64], key: Key) -> NDArray[Any]:

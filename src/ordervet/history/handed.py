@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ordervet.errors import HistoryError
-from ordervet.storage import sync, write_text
+from ordervet.storage import create_private, sync, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -76,6 +76,7 @@ def record_handed(history: Path, orders: Iterable[HandedOrder], *, syncs: bool =
     is_cut = path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n")
     if is_cut:
         forget_handed(history, ())
+    create_private(path)
     with path.open("a", encoding="utf-8") as file:
         file.write(lines)
         file.flush()

@@ -33,7 +33,7 @@ from ordervet.history.admission import admit, names_of
 from ordervet.history.ingest import read_stored
 from ordervet.history.rows import read_ints, read_lines, sort_rows, views_of
 from ordervet.history.wal_repair import mend_log
-from ordervet.storage import leave_open_in_children, sync
+from ordervet.storage import create_private, leave_open_in_children, sync
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,6 +112,7 @@ class Journal:
     def __init__(self, path: Path, durability: Durability) -> None:
         self.path = path
         self._connection = _connect(path, durability)
+        self._inode = path.stat().st_ino
         self._chain = 0
         self._wal: int | None = None
         leave_open_in_children(self)
@@ -122,8 +123,9 @@ class Journal:
         Raises
         ------
         HistoryError
-            The disk is full, or the file cannot be written; the entry is not in the journal.
+            The disk is full, or the file is gone or cannot be written; the entry is not in the journal.
         """
+        self._check_place()
         chain = _link(entry, self._chain)
         try:
             self._connection.execute(_INSERT, (*entry, chain))
@@ -134,6 +136,18 @@ class Journal:
                 hint="free some space, or check the permissions of its folder; then send the event again",
             ) from None
         self._chain = chain
+
+    def _check_place(self) -> None:
+        """Check that the file is still where the next writer will look for it; SQLite writes on into a removed one."""
+        try:
+            is_there = self.path.stat().st_ino == self._inode
+        except OSError:
+            is_there = False
+        if not is_there:
+            raise HistoryError(
+                f"the journal of the history {self.path.parent.name} is gone; the event was not accepted",
+                hint="bring its folder back, or open the scorer again; then send the event again",
+            )
 
     def sync(self) -> None:
         """Sync all entries to the disk."""
@@ -394,6 +408,7 @@ def remove_journal(path: Path) -> None:
 
 
 def _connect(path: Path, durability: Durability) -> sqlite3.Connection:
+    create_private(path)  # SQLite gives its log the mode of the file
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         # SPEED: exclusive locking needs no shared memory; the writer's lock keeps others out anyway.
@@ -477,6 +492,7 @@ def _read_entries(folder: Path, entries: Sequence[Entry]) -> pa.Table:
                 bad.append(line)
             else:
                 good.append(line)
+        create_private(folder / _SET_ASIDE)
         with (folder / _SET_ASIDE).open("ab") as file:
             file.writelines(bad)
         sync(folder / _SET_ASIDE, folder)

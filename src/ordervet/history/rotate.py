@@ -29,7 +29,7 @@ from ordervet.history.journal import commit_journal
 from ordervet.history.lock import WriterLock
 from ordervet.history.rows import Positions, fit_rows, sort_rows, unite_schemas
 from ordervet.history.store import History, check_lasting
-from ordervet.storage import swap_folders
+from ordervet.storage import PRIVATE_FOLDER, swap_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -205,7 +205,7 @@ def _rekey(rows: pa.Table, ids: dict[str, NDArray[np.int64]], key: Key) -> pa.Ta
 
 def write_store(folder: Path, rows: pa.Table, key: Key) -> None:
     """Write rows to a new store, and count what it has."""
-    folder.mkdir()
+    folder.mkdir(mode=PRIVATE_FOLDER)
     delta.create_table(folder, key.key_id)
     table = delta.load_table(folder)
     if rows.num_rows:

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ordervet.errors import HistoryError
-from ordervet.storage import sync, write_file, write_text
+from ordervet.storage import PRIVATE_FOLDER, sync, write_file, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +74,7 @@ def save_snapshot(store: Path, arrays: Mapping[str, NDArray[Any]], header: Mappi
         It cannot be written; existing ones are unchanged.
     """
     folder = store / FOLDER
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
     beside = folder / _BESIDE
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()

@@ -39,6 +39,7 @@ from ordervet.history.through import (
     read_incoming,
     read_incoming_positions,
 )
+from ordervet.storage import PRIVATE_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -471,7 +472,8 @@ def check_lasting(key: Key, folder: Path) -> None:
 def _create(folder: Path, key: Key) -> None:
     """Create an empty store, in a folder without other files, which could be taken for the store's."""
     with describe_errors(folder, "written"):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         if any(entry.name != LOCK_NAME for entry in folder.iterdir()):
             raise HistoryError(
                 f"{folder.name} has other files in it, so no history is created there", hint="name a new folder"

@@ -200,6 +200,8 @@ class Scorer:
         folder = Path(models) if models else find_bundled_models()
         model, predictor, code = load_live(folder)
         key = load_key()
+        if key.is_ephemeral:
+            _log.warning("no ORDERVET_KEY is set: ids last as long as this process (ordervet key new makes a key)")
         rules = load_policy(policy)
         if create:
             create_history(history, key)

@@ -1,6 +1,6 @@
 """A challenger in shadow mode: it scores what the champion scores, decides nothing, and both answers are recorded.
 
-One row per order in a SQLite file: order id, time, the two models' ids, probabilities, risk scores, bands, actions.
+One row per order in a SQLite file: time, the two models' ids, probabilities, risk scores, bands, actions.
 Rows older than `KEEP_DAYS` are removed. Errors here are logged, and never reach a decision.
 """
 
@@ -18,7 +18,7 @@ from ordervet.errors import ModelError
 from ordervet.model import ForestPredictor, check_model
 from ordervet.policy import ACTIONS, Action
 from ordervet.score.batch import score_batch
-from ordervet.storage import leave_open_in_children
+from ordervet.storage import create_private, leave_open_in_children
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,6 @@ class ShadowRecord:
 
     Parameters
     ----------
-    order_id : as given
     seen_at : time of arrival, UTC microseconds
     champion_id, challenger_id : the models; the champion decided
     p_champion, p_challenger : probabilities of malice
@@ -50,7 +49,6 @@ class ShadowRecord:
     band_champion, band_challenger, action_champion, action_challenger : the resulting bands and actions
     """
 
-    order_id: str
     seen_at: int
     champion_id: str
     challenger_id: str
@@ -77,11 +75,16 @@ class ShadowLog:
 
     def __init__(self, path: Path) -> None:
         # NOTE: no fsync. A power cut may lose the last records, but no decision waits for the disk.
+        create_private(path)
         self._connection = sqlite3.connect(path, isolation_level=None, timeout=0.2)
         try:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=OFF")
             self._connection.execute(f"CREATE TABLE IF NOT EXISTS shadow ({', '.join(_COLUMNS)})")
+            known = [name for _, name, *_ in self._connection.execute("PRAGMA table_info(shadow)")]
+            if "order_id" in known:  # of older versions; no erasure would find it here
+                self._connection.execute("PRAGMA secure_delete=ON")
+                self._connection.execute("ALTER TABLE shadow DROP COLUMN order_id")
         except sqlite3.Error:
             self.close()
             raise
@@ -270,7 +273,6 @@ def open_shadow(models: Path, challenger: str, live: Model | None, *, path: Path
 
 def _record(one: Decision, other: Decision, seen_at: int) -> ShadowRecord:
     return ShadowRecord(
-        order_id=one.order_id,
         seen_at=seen_at,
         champion_id=str(one.model_id),
         challenger_id=str(other.model_id),
