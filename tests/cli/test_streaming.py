@@ -103,7 +103,7 @@ def test_text_goes_in_chunks_as_it_goes_whole(
     told = []
 
     for max_piece in (0, 2**40):
-        monkeypatch.setattr(opening, "_MAX_PIECE", max_piece)
+        monkeypatch.setattr(opening, "MAX_PIECE", max_piece)
         out = tmp_path / f"{max_piece}.csv"
         ended = ordervet("score", path, "--models", models_dir, "--json", "--top", 50, "--out", out, *options)
         said = re.sub(r'"elapsed_s": [0-9.]+', "", ended.out.replace(out.name, ""))

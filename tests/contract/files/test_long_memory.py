@@ -33,7 +33,7 @@ def read(path):
     return totals
 
 pa.set_memory_pool(pa.system_memory_pool())
-opening._MAX_PIECE, csv_rows._LONG_BLOCK, whole_orders._ROWS_PER_PIECE = 0, 2**18, 2**12
+opening.MAX_PIECE, csv_rows._LONG_BLOCK, whole_orders._ROWS_PER_PIECE = 0, 2**18, 2**12
 read(sys.argv[1])
 before = peak_mib()
 print(json.dumps({"totals": read(sys.argv[2]), "growth_mib": peak_mib() - before}))

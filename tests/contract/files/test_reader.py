@@ -33,7 +33,7 @@ FAST = settings(max_examples=12, deadline=None, suppress_health_check=[HealthChe
 
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "_MAX_PIECE", 0)
+    monkeypatch.setattr(opening, "MAX_PIECE", 0)
     monkeypatch.setattr(arrow_rows, "_ROWS_AT_ONCE", 16)
     monkeypatch.setattr(json_rows, "_LINES_AT_ONCE", 16)
     monkeypatch.setattr(csv_rows, "_LONG_BLOCK", 2**11)
