@@ -43,6 +43,9 @@ STORE_PROTOCOL = 2
 _READABLE_PROTOCOLS = ("1", "2")
 KEY_ID, PROTOCOL, RULES = "ordervet.key_id", "ordervet.protocol", "ordervet.key_rules"
 _MILLISECOND_US = 1_000
+#: SPEED: a row group is the least that is read of one order (places.py). All rows are read a tenth more slowly than in
+#: groups of four times as many.
+ROWS_PER_GROUP = 2**15
 
 # NOTE: Delta keeps the smallest and largest values of these columns in its log, which erasing does not rewrite:
 # times only, never an id.
@@ -328,7 +331,7 @@ def has_table(folder: Path) -> bool:
 def _compression() -> WriterProperties:
     from deltalake import WriterProperties
 
-    return WriterProperties(compression="ZSTD", compression_level=3)
+    return WriterProperties(compression="ZSTD", compression_level=3, max_row_group_size=ROWS_PER_GROUP)
 
 
 @contextmanager

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from ordervet.entities.keys import Key
 
 _DATED = ("seen_at", "happened_at")
-_ROWS_PER_GROUP = 2**17
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +231,7 @@ class Staging:
         self._order_ids.append(np.unique(names_of(admission.new)))
         self._column_names |= set(admission.new.column_names)
         parquet.write_table(
-            sort_rows(admission.new), path, compression="zstd", compression_level=3, row_group_size=_ROWS_PER_GROUP
+            sort_rows(admission.new), path, compression="zstd", compression_level=3, row_group_size=delta.ROWS_PER_GROUP
         )
 
     def _read_stored(self, rows: pa.Table) -> pa.Table:

@@ -24,8 +24,8 @@ from ordervet.errors import HistoryError, HistoryLockedError
 from ordervet.history.arrivals import Arrivals
 from ordervet.history.delta import describe_errors, load_table, read_arrivals, read_columns, read_identities
 from ordervet.history.identity import digest_rows
-from ordervet.history.ingest import read_stored
 from ordervet.history.journal import Entry, commit_entries, commit_journal, create_journal
+from ordervet.history.places import Places
 from ordervet.history.rows import read_ints, row_schema, to_plain, views_of
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ class LiveHistory:
         self._flushed_at = time.monotonic()
         self._recent: dict[int, list[bytes]] = {}  # lines by order id: since the last flush
         self._older: dict[int, list[bytes]] = {}  # and of the one before it, which the table may lack still
+        self._places = Places()
         self._pid = os.getpid()
         try:
             history.lock.keep()
@@ -148,9 +149,7 @@ class LiveHistory:
         lines = [line for recent in (self._older, self._recent) for line in recent.get(one.name_id, ())]
         rows: list[Row] = [json.loads(line) for line in lines]
         with describe_errors(self._folder, "read"):
-            stored = read_stored(
-                self._folder, load_table(self._folder), np.array([one.name_id]), are_decisions_wanted=True
-            )
+            stored = self._places.read(self._folder, load_table(self._folder), one.name_id)
         known = {(row["event_id"], row.get("view") or 0) for row in rows}
         return [*(row for row in to_plain(stored) if (row["event_id"], row["view"] or 0) not in known), *rows]
 
