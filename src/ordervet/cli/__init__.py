@@ -41,7 +41,7 @@ ENTRIES: dict[str, Entry] = {
     "explain": Entry("explain:explain", "Explain one order's score: decision, reasons, parts."),
     "correct": Entry("correct:correct", "Record an upheld appeal: a verdict no longer counts."),
     "erase": Entry("erase:erase", "Erase a buyer from the history, and keep the buyer out."),
-    "history": Entry("history:history_app", "Check a history for damage; repair it."),
+    "history": Entry("history:history_app", "Check a history for damage, repair it; publish it."),
     "campaign": Entry("campaign:campaign_app", "Tables before, during and after a campaign."),
     "serve": Entry("serve:serve", "Serve one scorer to many workers over HTTP."),
     "validate": Entry("validate:validate", "Check files row by row; nothing is scored."),

@@ -1,4 +1,4 @@
-"""The commands about a history: verify."""
+"""The commands about a history: verify, publish."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ordervet.cli.screen import EXIT_CODES_HELP, ExitCode
 from ordervet.cli.session import Session
 
 history_app = typer.Typer(
-    help="Check a history for damage, and repair it.",
+    help="Check a history for damage, repair it, and publish it.",
     no_args_is_help=True,
     epilog=EXIT_CODES_HELP,
     rich_markup_mode=None,
@@ -23,7 +23,7 @@ history_app = typer.Typer(
 
 @history_app.callback()
 def main() -> None:
-    """Check a history for damage, and repair it."""
+    """Check a history for damage, repair it, and publish it."""
 
 
 @history_app.command("verify", epilog=EXIT_CODES_HELP)
@@ -85,3 +85,39 @@ def verify(
         session.print(session.text("history.checked", n=len(checked), faults=len(faults), believed=n_believed))
     if faults:
         raise typer.Exit(ExitCode.BAD_INPUT)
+
+
+@history_app.command("publish", epilog=EXIT_CODES_HELP)
+def publish(
+    to: Annotated[str, typer.Argument(help="Where to: s3://BUCKET/FOLDER, oss://…, az://… or file:///FOLDER.")],
+    history: options.History,
+    snapshots: Annotated[bool, typer.Option("--snapshots", help="Publish the saved states of scorers too.")] = False,
+    lang: options.LangOption = None,
+    json: options.Json = False,
+) -> None:
+    """Publish the newest version as a Delta table elsewhere; only files that are new travel.
+
+    Whoever reads it sees a whole version at any time. Run it again and again, also while a service is writing.
+    Credentials come from the environment; the published rows have keyed ids, like the history.
+
+    Example: ordervet history publish s3://data/ordervet --history history
+    """
+    # NOT: at the top. Only whoever publishes waits for the import.
+    from ordervet.history.publish import publish as publish_history
+    from ordervet.object_stores import find_place
+
+    session = Session(lang, json=json)
+    place = find_place(to)
+    store = session.open_history(history)
+    with session.progress() as report_step:
+        report_step("publishing")
+        done = publish_history(store, place, with_snapshots=snapshots)
+    if json:
+        session.print_json({"history": str(history), "to": to} | asdict(done))
+        return
+    counts = {"version": done.version, "live": done.n_live, "new": done.n_files, "mib": done.n_bytes / 2**20}
+    session.print(session.text("publish.done", to=to, **counts))
+    if done.n_removed:
+        session.print(session.text("publish.removed", n=done.n_removed))
+    if snapshots:
+        session.print(session.text("publish.snapshots", n=done.n_snapshots))

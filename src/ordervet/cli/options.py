@@ -11,7 +11,8 @@ Files = Annotated[
     list[Path],
     typer.Argument(
         help="Orders, outcomes, verdicts and corrections: CSV, JSONL, Parquet, Arrow or xlsx, in any order; each is "
-        "recognised by its columns. A folder stands for its files named orders…, outcomes…, verdicts…, corrections….",
+        "recognised by its columns. A folder stands for its files named orders…, outcomes…, verdicts…, corrections…. "
+        "Files and folders may lie in an object store: s3://BUCKET/FOLDER/orders.csv.",
         show_default=False,
     ),
 ]

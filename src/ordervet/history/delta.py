@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deltalake import CommitProperties, DeltaTable, WriterProperties
-    from deltalake.transaction import RemoveAction
+    from deltalake.transaction import AddAction, RemoveAction
 
     from ordervet.entities.keys import Key
 
@@ -256,17 +256,13 @@ def add_files(
     positions : how far the sources of these rows are read, committed with them
     """
     from deltalake.schema import Schema
-    from deltalake.transaction import AddAction
 
     known = {field.name for field in table.schema().fields}
     extras = [field for field in Schema.from_arrow(row_schema(column_names)).fields if field.name not in known]
     if extras:
         table.alter.add_columns(extras)
         table.update_incremental()
-    actions: list[AddAction | RemoveAction] = [
-        AddAction(each.name, each.size, {}, each.written_at_ms, data_change=True, stats=each.statistics)
-        for each in files
-    ]
+    actions: list[AddAction | RemoveAction] = [_to_add(each) for each in files]
     table.create_write_transaction(
         actions,
         mode="append",
@@ -467,9 +463,72 @@ def describe_errors(folder: Path, action: Literal["read", "written"]) -> Iterato
         ) from None
 
 
+def open_copy(address: str, options: dict[str, str]) -> DeltaTable | None:
+    """Open a published copy of a store; None where there is none."""
+    _check_process()
+    from deltalake import DeltaTable
+
+    return DeltaTable(address, storage_options=options) if DeltaTable.is_deltatable(address, options) else None
+
+
+def commit_copy(
+    address: str,
+    options: dict[str, str],
+    copy: DeltaTable | None,
+    table: DeltaTable,
+    new: Sequence[DataFile],
+    gone: Sequence[str],
+    version: int,
+) -> None:
+    """Let a copy have the files of a version, in one commit; nothing is committed where it has them already.
+
+    Parameters
+    ----------
+    address, options : of the copy
+    copy : as it is; None where there is none
+    table : the store in that version; new columns are added first, in a commit of their own
+    new : data files, which are there
+    gone : names of data files that the version does not use
+    version : its number
+    """
+    from deltalake import CommitProperties, DeltaTable
+    from deltalake.transaction import RemoveAction
+
+    if copy is None:
+        # NOTE: version 0, as that of the store itself, is empty.
+        settings: dict[str, str | None] = {**table.metadata().configuration}
+        copy = DeltaTable.create(
+            address, table.schema(), configuration=settings, storage_options=options, raise_if_key_not_exists=False
+        )
+    known = {field.name for field in copy.schema().fields}
+    extras = [field for field in table.schema().fields if field.name not in known]
+    if extras:
+        copy.alter.add_columns(extras)
+        copy.update_incremental()
+    at_ms = time.time_ns() // 1_000_000
+    actions: list[AddAction | RemoveAction] = [_to_add(each) for each in new]
+    actions += [RemoveAction(name, True, at_ms) for name in gone]  # noqa: FBT003 - positional in deltalake
+    if actions:
+        noted = CommitProperties(custom_metadata={"ordervet.version": str(version)})
+        copy.create_write_transaction(
+            actions, mode="append", schema=copy.schema(), partition_by=[], commit_properties=noted
+        )
+
+
+def _to_add(file: DataFile) -> AddAction:
+    from deltalake.transaction import AddAction
+
+    return AddAction(file.name, file.size, {}, file.written_at_ms, data_change=True, stats=file.statistics)
+
+
+def is_data_file(name: str) -> bool:
+    """Return whether a name is one that Delta gives to data files."""
+    return _DATA_FILE.match(name) is not None
+
+
 def list_data_files(folder: Path) -> set[str]:
     """Return the names of the data files in a store's folder, in use or not."""
-    return {entry.name for entry in os.scandir(folder) if _DATA_FILE.match(entry.name)}
+    return {entry.name for entry in os.scandir(folder) if is_data_file(entry.name)}
 
 
 def sync_table(folder: Path, names: Collection[str]) -> None:

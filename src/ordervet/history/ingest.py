@@ -212,7 +212,7 @@ class Staging:
         if self._first is not None and self._first.new.num_rows:
             delta.append_rows(self._table, sort_rows(self._first.new), self._positions)
         elif self._files or self._positions:
-            files = [_describe(file) for file in self._files]
+            files = [describe_file(file) for file in self._files]
             delta.add_files(self._table, files, self._column_names, self._positions)
             self._files = []
             self._table.update_incremental()
@@ -269,7 +269,7 @@ def _has_name(names: NDArray[np.int64], *, has_shops: bool = True) -> ds.Express
     return is_named | ds.field("name_id").isin(wanted) if has_shops else is_named
 
 
-def _describe(file: Path) -> delta.DataFile:
+def describe_file(file: Path) -> delta.DataFile:
     """Describe a data file for Delta's log: its size, its rows, its first and last times."""
     times = parquet.read_table(file, columns=list(_DATED))
     spans = {name: pc.min_max(times[name]) for name in _DATED}

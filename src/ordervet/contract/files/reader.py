@@ -37,6 +37,7 @@ from ordervet.contract.formats.plans import end_days
 from ordervet.contract.tables import check_columns, split_events
 from ordervet.contract.values import DEFAULT_TIME_ZONE, load_zone
 from ordervet.errors import FileError, MappingError
+from ordervet.object_stores import find_address, find_place, list_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -53,10 +54,16 @@ SHOP = "shop_id"
 
 
 def list_event_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
-    """List files; of a folder, those named after a kind of event (orders.csv, outcomes-november.parquet)."""
+    """List files; of a folder, those named after a kind of event (orders.csv, outcomes-november.parquet).
+
+    Addresses of an object store (s3://…) are paths too.
+    """
     if not isinstance(paths, (str, Path)):
         return [Path(path) for path in paths]
     folder = Path(paths)
+    if address := find_address(folder):
+        found = list_files(find_place(address))
+        return [Path(each.address) for each in found if len(found) == 1 or each.name.startswith(_FILE_STEMS)]
     return sorted(p for p in folder.iterdir() if p.name.startswith(_FILE_STEMS)) if folder.is_dir() else [folder]
 
 

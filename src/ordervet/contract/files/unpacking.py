@@ -1,4 +1,7 @@
-"""Zipped files and UTF-16 text become plain files in a private folder of their own, which goes away with the reader."""
+"""Zipped files, UTF-16 text and files of object stores become plain files in a private folder of their own.
+
+It goes away with the reader.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from typing import TYPE_CHECKING, cast
 
 from ordervet.contract.files.opening import TEXTS, check_ending, is_readable, open_error, wrong_format
 from ordervet.errors import FileError
+from ordervet.object_stores import fetch_file, find_address, find_place
 
 if TYPE_CHECKING:
     from typing import IO
@@ -44,6 +48,10 @@ class Unpacker:
             The file is missing, damaged, locked, or an archive without a file that can be read.
         """
         check_ending(path)
+        if address := find_address(path):
+            place = find_place(address)
+            path = self._new_path(place.name)
+            fetch_file(place, path)
         name = path.name.lower()
         if name.endswith(".zip"):
             return [self._as_plain_text(member) for member in self._unzip(path)]
