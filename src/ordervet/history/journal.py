@@ -113,7 +113,7 @@ class Journal:
         self.path = path
         self._connection = _connect(path, durability)
         self._inode = path.stat().st_ino
-        self._chain = 0
+        self._chain: int | None = 0
         self._wal: int | None = None
         leave_open_in_children(self)
 
@@ -126,10 +126,13 @@ class Journal:
             The disk is full, or the file is gone or cannot be written; the entry is not in the journal.
         """
         self._check_place()
-        chain = _link(entry, self._chain)
+        before = self._read_chain() if self._chain is None else self._chain
+        chain = _link(entry, before)
+        self._chain = None  # NOTE: until it is known that the file ends so; a signal handler may raise in between
         try:
             self._connection.execute(_INSERT, (*entry, chain))
         except sqlite3.Error as error:
+            self._chain = before
             raise HistoryError(
                 f"the journal of the history {self.path.parent.name} cannot be written: {error}; "
                 "the event was not accepted",
@@ -148,6 +151,10 @@ class Journal:
                 f"the journal of the history {self.path.parent.name} is gone; the event was not accepted",
                 hint="bring its folder back, or open the scorer again; then send the event again",
             )
+
+    def _read_chain(self) -> int:
+        found = self._connection.execute("SELECT chain FROM entry ORDER BY position DESC LIMIT 1").fetchone()
+        return int(found[0]) if found else 0
 
     def sync(self) -> None:
         """Sync all entries to the disk."""

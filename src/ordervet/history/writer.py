@@ -277,7 +277,7 @@ class LiveHistory:
 
     def _has_pending(self) -> bool:
         """Return whether anything is in the journal; a failed flush leaves more than one segment."""
-        return self._n_pending > 0 or len(self._segments) > 1
+        return bool(self._segments[-1].entries) or len(self._segments) > 1
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -240,6 +240,10 @@ class DurableState(OnlineState):
                 "events that are already keyed cannot be ingested by the scorer of a history",
                 hint="pass the events as they were read",
             )
+        with self.changes:
+            return self._ingest(engine, events)
+
+    def _ingest(self, engine: FeatureEngine, events: Events) -> Features:
         with self._live.bulk_change() as history:
             (ingested,) = history.ingest_all([events])
         keyed = key_events(events, self._key)
@@ -254,8 +258,18 @@ class DurableState(OnlineState):
 
     def rebuild(self, spec: FeatureSpec) -> None:
         """Switch to other features: the history is replayed for them."""
-        self._live.flush()
-        self._rebuild(spec)
+        with self.changes:
+            self._live.flush()
+            self._rebuild(spec)
+
+    def _build_again(self, spec: FeatureSpec | None) -> None:
+        self._join_saving()
+        with self._live.bulk_change():  # reads again what the table has
+            self._erased = Tombstones(self._folder, self._key)
+        if spec is None:
+            self._read_all()
+        else:
+            self._rebuild(spec)
 
     def refresh(self) -> bool:
         """Return False: the only writer of a store has nothing to read from it."""
@@ -264,18 +278,20 @@ class DurableState(OnlineState):
     def change_history(self, change: Callable[[History], T]) -> T:
         """Change the flushed history in bulk, then rebuild the state from it; see `Scorer.change_history`."""
         self._join_saving()
-        with self._live.bulk_change() as history:
-            changed = change(history)
-        self._erased = Tombstones(self._folder, self._key)
-        if self._engine is None:
-            self._read_all()
-        else:
-            self._rebuild(self._engine.spec)
+        with self.changes:
+            with self._live.bulk_change() as history:
+                changed = change(history)
+            self._erased = Tombstones(self._folder, self._key)
+            if self._engine is None:
+                self._read_all()
+            else:
+                self._rebuild(self._engine.spec)
         return changed
 
     def flush(self) -> None:
         """Write everything acknowledged so far to the table, for other processes to read."""
-        self._live.flush()
+        with self.changes:
+            self._live.flush()
 
     def save_snapshot(self, *, waits: bool = False) -> None:
         """Write a snapshot of the state in the background; a failure is logged, and nothing is lost.
@@ -312,7 +328,7 @@ class DurableState(OnlineState):
         if self._recount is not None:
             self._recount.join()
         self._join_saving()
-        if self._n_new:
+        if self._n_new and not self.changes.depth:
             self.save_snapshot(waits=True)
         self._live.close()
 
@@ -453,9 +469,10 @@ class DurableState(OnlineState):
 
     def _read_all(self) -> None:
         """Read what there is, without a model."""
+        rows = self._live.read()
         self._forget_ahead()
         self._last_seen_at, self._ids_at_last = NEVER, set()
-        self._note(self._hold_rows_ahead(self._live.read()))
+        self._note(self._hold_rows_ahead(rows))
 
     def _forget_ahead(self) -> None:
         self._ahead, self._ahead_rows, self._next_at = [], [], NEVER_AHEAD
@@ -480,10 +497,8 @@ class DurableState(OnlineState):
             self._recount.keeps_ahead = True
         super()._hold(events)
 
-    def _release(self, until: int) -> None:
-        if until < self._next_at:
-            return
-        super()._release(until)
+    def _release_due(self, until: int) -> None:
+        super()._release_due(until)
         if self._recount is not None:
             self._recount.keeps_ahead = True
         rows = pa.concat_tables(self._ahead_rows)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -15,7 +16,7 @@ from ordervet.contract.values import floor_minute
 from ordervet.entities import KeyedEvents, key_events
 from ordervet.entities.ids import hash_text, hash_texts, to_signed
 from ordervet.entities.keyed import KEYED_KINDS, ORDER_ID, complete_columns, keyed_schema
-from ordervet.errors import HistoryError, ModelError
+from ordervet.errors import HistoryError, ModelError, OrdervetError
 from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
 from ordervet.history.arrivals import Arrivals, Settled
 from ordervet.history.identity import identify, mix_ids
@@ -40,6 +41,7 @@ from ordervet.score.recount import AT_ONCE, REST, is_amended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_log = logging.getLogger("ordervet")
 _UNSIGNED = (1 << 64) - 1
 _SKEW_US = 1_000_000
 NEVER_AHEAD = 1 << 62
@@ -130,6 +133,26 @@ class Decided(NamedTuple):
         return row if self.id == self.name_id else row | {"name_id": self.name_id}
 
 
+class Changes:
+    """Tells whether a state is whole; entered around what changes it.
+
+    An exception that a signal handler raises can come between any two steps, and leaves the state half changed: it is
+    not whole from then on, until it is mended. Errors of our own come before the first step.
+    """
+
+    def __init__(self) -> None:
+        self.depth = 0
+
+    def __enter__(self) -> None:
+        self.depth += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None or issubclass(kind, OrdervetError):
+            self.depth -= 1
+
+
 class _Named:
     """An order id whose rows are asked for."""
 
@@ -149,6 +172,10 @@ class _KeptRow(NamedTuple):
     def line(self) -> bytes:
         return write_line(self.row)
 
+    @property
+    def name_id(self) -> int:
+        return int(self.row.get("name_id") or self.row[ORDER_ID])
+
 
 class OnlineState:
     """Remembers events as long as the process lives.
@@ -160,6 +187,10 @@ class OnlineState:
     n_jobs : threads for many events
     store : a history that is only read; what it holds is known from the start
     clock : returns the time, UTC microseconds: what lies ahead of it waits
+
+    Attributes
+    ----------
+    changes : whether it is whole
     """
 
     def __init__(
@@ -172,6 +203,7 @@ class OnlineState:
         clock: Callable[[], int] = now_us,
     ) -> None:
         self.history_version: int | None = None  # of the open store, if any
+        self.changes = Changes()
         self._key, self._n_jobs, self._clock = key, n_jobs, clock
         self._engine = FeatureEngine(spec, n_jobs=n_jobs) if spec else None
         self._past: list[KeyedEvents] = []
@@ -223,14 +255,15 @@ class OnlineState:
         """
         if self._engine is None and not self._is_lasting:
             return None
-        self._count_amended()
-        self._keep_new(ones)
         matrices = []
-        for one in ones:
-            self._release(one.seen_at)
-            self._note_kept(one.kept, Settled(IngestStatus.ACCEPTED, one.kept.name_id), one.seen_at)
-            if self._engine is not None:
-                matrices.append(self._apply(_add_one(one, one.kept.name_id)))
+        with self.changes:
+            self._count_amended()
+            self._keep_new(ones)
+            for one in ones:
+                self._release(one.seen_at)
+                self._note_kept(one.kept, Settled(IngestStatus.ACCEPTED, one.kept.name_id), one.seen_at)
+                if self._engine is not None:
+                    matrices.append(self._apply(_add_one(one, one.kept.name_id)))
         return None if self._engine is None else matrices
 
     def add_order(self, one: LiveOrder) -> Taken:
@@ -242,16 +275,17 @@ class OnlineState:
         """
         if self._engine is None and not self._is_lasting:
             return Taken(IngestStatus.ACCEPTED, one.kept.name_id, None)
-        self._count_amended()
-        self._release(one.seen_at)
-        settled = self._arrivals.settle(one.kept)
-        if settled.status is not IngestStatus.KNOWN:
-            self._keep(one.kept, settled, one.seen_at)
-        if settled.status is not IngestStatus.ACCEPTED:
-            self._note_amended(settled)
-            new = () if settled.row is None else (settled.row,)
-            return Taken(settled.status, settled.order_id, None, (*settled.standing, *new))
-        matrix = None if self._engine is None else self._apply(_add_one(one, settled.order_id))
+        with self.changes:
+            self._count_amended()
+            self._release(one.seen_at)
+            settled = self._arrivals.settle(one.kept)
+            if settled.status is not IngestStatus.KNOWN:
+                self._keep(one.kept, settled, one.seen_at)
+            if settled.status is not IngestStatus.ACCEPTED:
+                self._note_amended(settled)
+                new = () if settled.row is None else (settled.row,)
+                return Taken(settled.status, settled.order_id, None, (*settled.standing, *new))
+            matrix = None if self._engine is None else self._apply(_add_one(one, settled.order_id))
         return Taken(settled.status, settled.order_id, matrix)
 
     def ask_again(self, orders: pa.Table, seen_at: int) -> Features:
@@ -267,8 +301,9 @@ class OnlineState:
         ModelError
             There is no model.
         """
-        self._count_amended()
-        self._release(seen_at)
+        with self.changes:
+            self._count_amended()
+            self._release(seen_at)
         at = orders.schema.get_field_index("seen_at")
         field = orders.schema.field(at)
         asked = orders.set_column(at, field, pa.repeat(seen_at, orders.num_rows).cast(field.type))
@@ -293,16 +328,17 @@ class OnlineState:
         settled = self._arrivals.settle(one)
         if settled.status is IngestStatus.KNOWN:
             return
-        self._keep(one, settled, arrived_at)
-        if settled.status is not IngestStatus.ACCEPTED:
-            self._note_amended(settled)
-        if self._engine is None or settled.status is not IngestStatus.ACCEPTED:
-            return
-        if one.seen_at > arrived_at:
-            line = one.line if settled.row is None else write_line(settled.row)
-            self._hold(to_events(read_lines([line]), self._key.key_id, is_tail=True))
-        else:
-            self._apply(_add_later(one.build_events(settled.order_id & _UNSIGNED)))
+        with self.changes:
+            self._keep(one, settled, arrived_at)
+            if settled.status is not IngestStatus.ACCEPTED:
+                self._note_amended(settled)
+            if self._engine is None or settled.status is not IngestStatus.ACCEPTED:
+                return
+            if one.seen_at > arrived_at:
+                line = one.line if settled.row is None else write_line(settled.row)
+                self._hold(to_events(read_lines([line]), self._key.key_id, is_tail=True))
+            else:
+                self._apply(_add_later(one.build_events(settled.order_id & _UNSIGNED)))
 
     def keep_decisions(self, decided: Sequence[Decided]) -> None:
         """Keep what was decided about orders, for whoever sends them again.
@@ -340,6 +376,10 @@ class OnlineState:
         """
         engine = require_engine(self._engine)
         keyed = events if isinstance(events, KeyedEvents) else key_events(events, self._key)
+        with self.changes:
+            return self._add_keyed(engine, keyed)
+
+    def _add_keyed(self, engine: FeatureEngine, keyed: KeyedEvents) -> Features:
         self._found_arrivals = None
         is_ahead = find_latest(keyed) > self._find_present()
         if find_earliest(keyed) >= engine.last_seen_at and not is_ahead and not self._ahead:
@@ -361,10 +401,39 @@ class OnlineState:
     def rebuild(self, spec: FeatureSpec) -> None:
         """Switch to other features: everything remembered is replayed for them."""
         engine = FeatureEngine(spec, n_jobs=self._n_jobs)
-        self._engine = engine
-        self._ahead, self._next_at = [], NEVER_AHEAD
-        if past := self._list_past():
-            advance(engine, self._hold_ahead(concat_events(past)))
+        with self.changes:
+            self._engine = engine
+            self._ahead, self._next_at = [], NEVER_AHEAD
+            if past := self._list_past():
+                advance(engine, self._hold_ahead(concat_events(past)))
+
+    def mend(self, spec: FeatureSpec | None) -> None:
+        """Build the state again from what is kept, if it is not whole.
+
+        Parameters
+        ----------
+        spec : the features; None for those that it has
+
+        Raises
+        ------
+        HistoryError
+            The history cannot be read or written.
+        """
+        if not self.changes.depth:
+            return
+        if spec is None and self._engine is not None:
+            spec = self._engine.spec
+        _log.warning("adding an event was interrupted: the state is built again")
+        self._build_again(spec)
+        self.changes.depth = 0
+
+    def _build_again(self, spec: FeatureSpec | None) -> None:
+        decided = [each for of_one in self._of_name.values() for each in of_one if isinstance(each, Decided)]
+        self._of_name, self._found_arrivals = {}, None
+        for one in (*self._past_single, *decided):
+            self._of_name.setdefault(one.name_id, []).append(one)
+        if spec is not None:
+            self.rebuild(spec)
 
     def refresh(self) -> bool:
         """Read the store again if it has a newer version; return whether it had.
@@ -382,9 +451,10 @@ class OnlineState:
         version = self._store.version
         if version == self.history_version:
             return False
-        self._read_store(self._store, version)
-        if self._engine is not None:
-            self.rebuild(self._engine.spec)
+        with self.changes:
+            self._read_store(self._store, version)
+            if self._engine is not None:
+                self.rebuild(self._engine.spec)
         return True
 
     def change_history(self, change: Callable[[History], T]) -> T:  # noqa: ARG002 - the same signature for all states
@@ -473,8 +543,11 @@ class OnlineState:
 
     def _release(self, until: int) -> None:
         """Let what was held count whose time has come."""
-        if until < self._next_at:
-            return
+        if until >= self._next_at:
+            with self.changes:
+                self._release_due(until)
+
+    def _release_due(self, until: int) -> None:
         held = concat_events(self._ahead)
         self._ahead, self._next_at = [], NEVER_AHEAD
         due = select_events(held, lambda seen_at: seen_at <= until)

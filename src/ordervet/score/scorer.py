@@ -288,6 +288,10 @@ class Scorer:
         if os.getpid() != self._pid:
             return self._pass_forked(orders)
         with self._lock:
+            if not self._try_to_mend():
+                return self._count(
+                    [self._pass(_find_id(each), DecisionCode.UNSCORED_BROKEN_HISTORY) for each in orders]
+                )
             decisions: dict[int, Decision] = {}
             new: dict[int, LiveOrder] = {}
             names: set[str] = set()
@@ -658,7 +662,22 @@ class Scorer:
                 hint="open scorers only after the fork, in each worker; only one process may write a history",
             )
         with self._lock:
+            self._mend()
             yield
+
+    def _mend(self) -> None:
+        """Build the state again where an exception of a signal handler has left it half changed."""
+        if self._state.changes.depth:
+            self._state.mend(self.model.spec if self.model else None)
+            self._note_last()
+
+    def _try_to_mend(self) -> bool:
+        try:
+            self._mend()
+        except HistoryError as error:
+            _log.error("the state cannot be built again: %s", error.message)
+            return False
+        return True
 
     def _pass_forked(self, orders: Sequence[Order | dict[str, Any]]) -> list[Decision]:
         """Let orders pass in a forked child, which must not touch what belongs to its parent."""
@@ -687,10 +706,11 @@ class Scorer:
         self, order_ids: list[str], score: Callable[[], list[Decision] | None], started: float
     ) -> list[Decision]:
         """Remember and decide about valid orders; whatever fails, or is late, lets all of them pass."""
-        self._check_for_new_model()
         code = DecisionCode.UNSCORED_ERROR
         n_handed = self._desk.n_handed
         try:
+            self._mend()
+            self._check_for_new_model()
             decisions = score()
             code = self._code_without_model
             if decisions is not None:
@@ -698,7 +718,6 @@ class Scorer:
                 if self._deadline_ms is None or elapsed_ms <= self._deadline_ms:
                     return decisions
                 code = DecisionCode.UNSCORED_LATE
-                self._desk.withdraw(n_handed)
         except ContractError:
             code = DecisionCode.UNSCORED_INVALID_ORDER
         except ModelError:
@@ -708,6 +727,10 @@ class Scorer:
             code = DecisionCode.UNSCORED_BROKEN_HISTORY
         except Exception as error:  # noqa: BLE001 - fail open: no error of ours may stop an order
             _log.error("scoring failed: %s", type(error).__name__)
+        except BaseException:
+            self._desk.withdraw(n_handed)
+            raise
+        self._desk.withdraw(n_handed)  # nobody is told of these decisions
         return [self._pass(order_id, code) for order_id in order_ids]
 
     def _score_one(self, order: Order, *, is_again: bool = False) -> list[Decision] | None:
@@ -891,9 +914,10 @@ class Scorer:
             return False
         if found is not None:
             model, predictor = found
-            if self.model is None or self.model.spec != model.spec:
-                self._state.rebuild(model.spec)
-            self.model, self._predictor = model, predictor
+            with self._state.changes:
+                if self.model is None or self.model.spec != model.spec:
+                    self._state.rebuild(model.spec)
+                self.model, self._predictor = model, predictor
         self.policy = policy
         self._keep_policy()
         return True
