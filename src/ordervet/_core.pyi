@@ -76,6 +76,14 @@ class AddressTables:
         place_evidence: NDArray[np.int8],
         place_types: NDArray[np.int8],
     ) -> None: ...
+    def key_skeletons(
+        self,
+        data: NDArray[np.uint8],
+        offsets: NDArray[np.int64],
+        subkey: bytes,
+        ids: NDArray[np.uint64],
+        evidence: NDArray[np.int8],
+    ) -> None: ...
     def write_texts(self, text: bytes) -> tuple[bytes, bytes]: ...
     def read_western(self, text: bytes) -> tuple[bytes, bytes, bytes, list[tuple[int, bytes]], int]: ...
 

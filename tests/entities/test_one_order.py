@@ -101,3 +101,28 @@ def test_order_whose_fields_were_put_in_later_is_trimmed_as_in_a_table() -> None
 
     tidy = KEYER.key(order.model_copy(update={name: text.strip() for name, text in untidy.items()}))
     assert (alone.words.tolist(), alone.codes) == (tidy.words.tolist(), tidy.codes)
+
+
+@pytest.mark.parametrize(
+    "address", ["浙江省杭州市西湖区纹三路99号3栋502", "文三路99号3栋502", "北京市***", " 12 Elm St, York "]
+)
+def test_a_mapped_skeleton_is_keyed_alone_as_in_a_table(address: str) -> None:
+    check({"address": "浙江省杭州市西湖区文三路99号3栋502", "entities": {"skeleton": address, "terminal": "T-1"}})
+
+
+def test_a_skeleton_ties_two_spellings_that_no_door_key_ties() -> None:
+    one, other = (
+        KEYER.key(
+            Order(
+                order_id="T1",
+                placed_at="2026-01-15 20:00",
+                amount_minor=1,
+                address=text,
+                entities={"skeleton": text},
+            )
+        )
+        for text in ("浙江省杭州市西湖区文三路99号3栋502", "浙江省杭州市西湖区纹三路99号3幢502室")
+    )
+
+    assert one.ids["skeleton"] == other.ids["skeleton"] != 0
+    assert one.ids["address"] != other.ids["address"]

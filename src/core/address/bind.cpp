@@ -36,6 +36,26 @@ void key_addresses(const Tables& tables, const Texts<std::int64_t>& texts, SipKe
     places.flush();
 }
 
+void key_skeletons(const Tables& tables, const Texts<std::int64_t>& texts, SipKey key, std::span<std::uint64_t> ids,
+                   std::span<std::int8_t> evidence) {
+    const auto reader = std::make_unique<Reader>(tables);
+    LaneHasher hasher(key, ids);
+    for (std::size_t row = 0; row < texts.size(); ++row) {
+        ids[row] = 0;
+        const bool is_hidden = reader->fold(texts[row]);
+        Evidence found = texts[row].empty() ? Evidence::absent : is_hidden ? Evidence::masked : Evidence::unusable;
+        if (found == Evidence::unusable && !reader->is_western()) {
+            reader->scan();
+            if (const Bytes skeleton = reader->write_skeleton(); !skeleton.empty()) {
+                hasher.add(skeleton, row);
+                found = Evidence::known;
+            }
+        }
+        evidence[row] = static_cast<std::int8_t>(found);
+    }
+    hasher.flush();
+}
+
 nb::tuple write_texts(const Tables& tables, Bytes text) {
     const auto reader = std::make_unique<Reader>(tables);
     nb::bytes door("", 0), place("", 0);
@@ -150,6 +170,16 @@ void bind_address(nb::module_& module) {
                                view(place_types, n)});
             },
             "Key every address of a column.")
+        .def(
+            "key_skeletons",
+            [](const Tables& tables, Array<const std::uint8_t> data, Array<const std::int64_t> offsets, const nb::bytes& key,
+               Array<std::uint64_t> ids, Array<std::int8_t> evidence) {
+                const SipKey subkey = SipKey::from_bytes(view(key));
+                const nb::gil_scoped_release released;
+                const Texts<std::int64_t> texts(view(data), view(offsets));
+                key_skeletons(tables, texts, subkey, view(ids, texts.size()), view(evidence, texts.size()));
+            },
+            "Key the skeleton of every address of a column.")
         .def(
             "write_texts", [](const Tables& tables, const nb::bytes& text) { return write_texts(tables, view(text)); },
             "Return the door text and the place text of one address, in UTF-8.")

@@ -44,8 +44,8 @@ inline constexpr int kMarkShift = 21, kSecondShift = 48;
 // The values of lexicon.Unit, and what is no unit.
 enum Unit : int { NO_UNIT = -1, NUMBER, LANE, SECTION, GROUP, BUILDING, STAIR, FLOOR, ROOM, kUnits };
 
-// Traits of a unit word: it is 号, 巷, or one that counts only right after a building.
-inline constexpr int IS_NUMBER_WORD = 1, IS_LANE_WORD = 2, IS_STAIR_WORD = 4;
+// Traits of a unit word: it is 号, 巷, one that counts only right after a building, or 楼.
+inline constexpr int IS_NUMBER_WORD = 1, IS_LANE_WORD = 2, IS_STAIR_WORD = 4, IS_HOUSE_WORD = 8;
 
 // The levels of divisions.py, and traits of a division: an urban district, an urban subdistrict.
 inline constexpr int TOWN = 3;
@@ -57,7 +57,8 @@ inline constexpr std::int8_t UNKNOWN_PLACE = 0, HOUSEHOLD = 1, VILLAGE = 10;
 
 // The lists of words, each under a root of its own in the trie.
 enum WordList {
-    SKIPPED_REGIONS, TRAPS, UNIT_WORDS, ENDINGS, SKIPPED_NAMES, PLACES, CAREFUL_TRAPS, GENERIC_ENDINGS, EXTENSIONS, kLists
+    SKIPPED_REGIONS, TRAPS, UNIT_WORDS, ENDINGS, SKIPPED_NAMES, PLACES, CAREFUL_TRAPS, GENERIC_ENDINGS, EXTENSIONS,
+    RECIPIENTS, kLists
 };
 
 // How surely a name is that of a region: divisions.NameKind.

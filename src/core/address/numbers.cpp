@@ -28,7 +28,7 @@ int Reader::read_number(int at) {
         if (is_phone) run_.stop -= ending_of_run(EXTENSIONS);
         close_run(false);
         last_ = NO_UNIT;
-        is_after_road_ = false;
+        is_after_road_ = is_after_label_ = false;
         return is_phone && region_ == COUNTRY ? restart(group.end) : group.end;
     }
     if (group.unit == NO_UNIT && drop_extension(group)) return group.end;
@@ -37,10 +37,11 @@ int Reader::read_number(int at) {
         close_if_ended(first.source_end);
         return first.source_end;
     }
+    drop_ordinal();
     close_run(false);
     count_group(group);
     ++n_groups_;
-    is_after_road_ = false;
+    is_after_road_ = is_after_label_ = false;
     return group.end;
 }
 
@@ -73,14 +74,15 @@ bool Reader::read_plain_number(int at, int& end) {
         return false;
     const UnitWord& word = tables_.unit_words[(mark(stop) >> kUnitShift) - 1];
     if (word.unit == SECTION || word.traits & IS_STAIR_WORD) return false;
+    drop_ordinal();
     close_run(false);
-    const Unit unit = word.traits & IS_NUMBER_WORD ? resolve_number_word() : word.unit;
     while (point(at) == '0' && at < stop - 1) ++at;
+    const Unit unit = resolve_floor(word.traits & IS_NUMBER_WORD ? resolve_number_word() : word.unit, &word, stop - at);
     elements_[0].text = {0, stop - at};
     std::copy(points_.begin() + at, points_.begin() + stop, element_points_.begin());
     add_number(unit, 0, 1);
     ++n_groups_;
-    is_after_road_ = false;
+    is_after_road_ = is_after_label_ = false;
     end = stop + 1;
     return true;
 }
@@ -121,11 +123,36 @@ bool Reader::read_group(int at, Unit last, Group& group) {
     return is_number(group, last);
 }
 
+// Drop 第 before a number.
+void Reader::drop_ordinal() {
+    if (!run_.empty() && name_points_[std::size_t(run_.stop - 1)] == U'第') --run_.stop;
+}
+
+// Where a mobile number ends that is written as 139 1234 5678; 0 if none stands here.
+int Reader::end_of_mobile(int at) const {
+    constexpr int kFirst = 3, kPart = 4;
+    const auto is_joiner = [&](int at) { return kind(at) == SPACE || kind(at) == HYPHEN; };
+    const int first = skip(at, DIGIT, DIGIT);
+    if (first - at != kFirst || point(at) != '1' || point(at + 1) < '3' || !is_joiner(first)) return 0;
+    const int second = skip(first + 1, DIGIT, DIGIT);
+    if (second - first != kPart + 1 || !is_joiner(second)) return 0;
+    const int end = skip(second + 1, DIGIT, DIGIT);
+    return end - second == kPart + 1 ? end : 0;
+}
+
 // Read one number; its text goes to the elements' characters from text_start on.
 bool Reader::read_element(int at, Element& element, int text_start) {
     const auto put = [&](Point point) { element_points_[std::size_t(element.text.stop++)] = point; };
     element = {.text = {text_start, text_start}, .source_end = 0, .n_digits = 0, .n_source = 0, .n_prefix = 0,
                .n_suffix = 0, .is_arabic = false, .is_f = false};
+    if (const int stop = end_of_mobile(at); stop > 0) {
+        for (int i = at; i < stop; ++i)
+            if (kind(i) == DIGIT) put(point(i));
+        element.n_digits = element.n_source = element.text.size();
+        element.source_end = stop;
+        element.is_arabic = true;
+        return true;
+    }
     const int digits_at = skip(at, LETTER, LETTER);
     element.n_prefix = digits_at - at;
     if (element.n_prefix > kMaxLetters) return false;
@@ -248,7 +275,8 @@ void Reader::count_group(const Group& group) {
         is_after_road_ = false;
     }
     const UnitWord* word = group.word >= 0 ? &tables_.unit_words[std::size_t(group.word)] : nullptr;
-    const Unit unit = word && word->traits & IS_NUMBER_WORD ? resolve_number_word() : group.unit;
+    const Unit unit = resolve_floor(word && word->traits & IS_NUMBER_WORD ? resolve_number_word() : group.unit, word,
+                                    elements_[std::size_t(group.n - 1)].n_digits);
     if (unit == ROOM && group.n - first > 1) {
         count_bare(first, group.n);
     } else if (unit == STAIR && group.n - first == 2 && !has_seen(BUILDING)) {  // 3-2单元
@@ -290,6 +318,23 @@ Unit Reader::resolve_number_word() const {
     if (is_after_road_) return NUMBER;
     if (has_seen(LANE)) return BUILDING;
     return last_ == BUILDING || last_ == STAIR || last_ == FLOOR ? ROOM : NUMBER;
+}
+
+// Where neither building nor room is told, 305楼 is a building, as no house has as many floors, and so is the 楼 before a
+// stair, 12楼2单元.
+Unit Reader::resolve_floor(Unit unit, const UnitWord* word, int n_digits) {
+    const bool is_open = !has_seen(BUILDING) && !has_seen(ROOM), is_house = word && word->traits & IS_HOUSE_WORD;
+    if (is_open && is_house && n_digits >= kRoomDigits) {
+        unit = BUILDING;
+    } else if (unit == STAIR && last_ == FLOOR && may_be_building_) {
+        numbers_[std::size_t(n_numbers_ - 1)].unit = BUILDING;
+        const auto numbers = std::span(numbers_).first(std::size_t(n_numbers_));
+        if (std::ranges::none_of(numbers, [](const Number& number) { return number.unit == FLOOR; }))
+            units_seen_ &= ~(1u << FLOOR);
+        units_seen_ |= 1u << BUILDING;
+    }
+    may_be_building_ = is_open && is_house;
+    return unit;
 }
 
 // `_add`: elements start to stop count a unit; the last character of a word, or 0, is part of the number.

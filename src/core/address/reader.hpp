@@ -102,6 +102,9 @@ public:
     Written write();
     Bytes door_text(const Written& written) const { return Bytes(out_).first(std::size_t(written.n_door)); }
 
+    // Write the skeleton, region and numbers without names; empty of an address that counts too little.
+    Bytes write_skeleton();
+
     // Put the place's region in; the door text is gone then.
     Bytes place_text(const Written& written);
 
@@ -125,6 +128,7 @@ private:
     // scan.cpp
     void close_run(bool is_road);
     bool is_skipped() const;
+    bool is_recipient();
     int ending_of_run(WordList list) const;
     int end_of_aside(int at) const;
     void drop_recipient();
@@ -139,6 +143,9 @@ private:
     bool drop_extension(const Group& group);
     bool read_plain_number(int at, int& end);
     bool read_group(int at, Unit last, Group& group);
+    int end_of_mobile(int at) const;
+    void drop_ordinal();
+    Unit resolve_floor(Unit unit, const UnitWord* word, int n_digits);
     bool read_element(int at, Element& element, int text_start);
     bool read_unit(Group& group, Unit last) const;
     int evaluate(Slice source, int text_end);
@@ -195,6 +202,8 @@ private:
     // What stands directly before: a number (what it counts), a road, or neither.
     Unit last_ = NO_UNIT;
     bool is_after_road_ = false;
+    bool is_after_label_ = false;   // a word that announces the recipient stands before
+    bool may_be_building_ = false;  // the last floor may turn out to be a building
 
     // The names that say where, sorted; behind them the notes, sorted.
     int n_places_ = 0;

@@ -53,10 +53,10 @@ Region Reader::match_region(std::int32_t parent, int at, bool is_short_allowed) 
         if (step.payload < 0) continue;
         const int kind = step.payload & ((1 << kNameKindBits) - 1);
         const std::int32_t division = step.payload >> kNameKindBits;
-        const bool is_named = kind == FULL ? !(mark(end) & FULL_TRAP)
-                                           : is_short_allowed && longest_word(TRAPS, end) == 0 &&
-                                                 (kind == SHORT || names_place(division, end));
-        if (is_named) best = {division, end};
+        if (kind != FULL && !is_short_allowed) continue;
+        const bool is_trap = kind == FULL ? mark(end) & FULL_TRAP : longest_word(TRAPS, end) > 0;
+        if (is_trap) best = {parent, at};  // no shorter name either: 内蒙 of 内蒙古大学
+        else if (kind != CAREFUL || names_place(division, end)) best = {division, end};
     }
 }
 

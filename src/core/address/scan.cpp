@@ -12,6 +12,8 @@ constexpr std::array<Point, 10> kHanDigits{U'零', U'一', U'二', U'三', U'四
 constexpr Point kHanTen = U'十';
 constexpr Point kFirstHan = 0x3400, kAfterHan = 0xA000, kFirstRareHan = 0x20000, kAfterRareHan = 0x40000;
 constexpr int kLongestSkipped = 4;  // characters of SKIPPED_NAMES
+constexpr Point kHanAnd = U'与', kHanReceive = U'收';
+constexpr int kFewestOfReceiver = 3, kMostOfReceiver = 5;  // characters of 李芳收
 constexpr int kLongestName = 4, kShortestName = 2;  // characters of a person's name, and of any
 constexpr int kFewestOfCode = 3, kMostOfCode = 6, kPrivacyDigits = 4;
 
@@ -43,7 +45,7 @@ void Reader::scan() {
     n_names_ = n_groups_ = n_numbers_ = numbers_end_ = 0;
     units_seen_ = 0;
     last_ = NO_UNIT;
-    is_after_road_ = false;
+    is_after_road_ = is_after_label_ = may_be_building_ = false;
     const Region first = read_region(0, COUNTRY, true);
     region_ = first.division;
     rest_at_ = first.end;
@@ -98,6 +100,14 @@ void Reader::scan() {
 
 void Reader::close_run(bool is_road) {
     if (run_.empty()) return;
+    if (!is_road && is_recipient()) {
+        run_.stop = run_.start;
+        last_ = NO_UNIT;
+        is_after_road_ = false;
+        return;
+    }
+    if (is_road && name_points_[std::size_t(run_.start)] == kHanAnd && n_names_ > 0 && names_[std::size_t(n_names_ - 1)].is_road)
+        ++run_.start;  // 陇海路与大学路
     const bool is_place = name_marks_[std::size_t(run_.stop - 1)] & ESTATE_ENDING;
     if (!is_road && !is_skipped())
         if (const int ending = ending_of_run(GENERIC_ENDINGS); run_.size() - ending >= kShortestName) run_.stop -= ending;
@@ -109,6 +119,23 @@ void Reader::close_run(bool is_road) {
     }
     last_ = NO_UNIT;
     is_after_road_ = is_road;
+}
+
+// Whether the run is a word that announces the recipient, or a person: 收件人李芳, 李芳收.
+bool Reader::is_recipient() {
+    int label = 0;
+    Step step{tables_.list(RECIPIENTS), -1};
+    for (int at = run_.start; at < run_.stop; ++at) {
+        step = tables_.trie.follow(step.node, name_points_[std::size_t(at)]);
+        if (step.node < 0) break;
+        if (step.payload >= 0) label = at + 1 - run_.start;
+    }
+    const int rest = run_.size() - label;
+    const bool is_labelled = label > 0 || is_after_label_;
+    is_after_label_ = label > 0 && rest == 0;
+    const bool is_receiver = n_groups_ > 0 && kFewestOfReceiver <= rest && rest <= kMostOfReceiver &&
+                             name_points_[std::size_t(run_.stop - 1)] == kHanReceive;
+    return is_after_label_ || (is_labelled && rest <= kLongestName) || is_receiver;
 }
 
 // Whether the run names nothing.

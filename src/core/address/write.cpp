@@ -110,11 +110,30 @@ Written Reader::write() {
         if (has_seen(Unit(unit))) write_numbers(Unit(unit));
         if (unit == BUILDING) written.n_place = n_out_;
     }
+    const bool is_counted = has_seen(NUMBER) || has_seen(LANE) || has_seen(GROUP) || has_seen(BUILDING);
+    const bool is_named = std::ranges::any_of(names, [&](int name) { return !names_[std::size_t(name)].is_road; });
+    if (!is_counted && !is_named) written.n_place = 0;  // all of a road
     write_byte('|');
     if (!has_seen(ROOM)) write_names(n_places_, n_names_, true);
     const bool is_door = units_seen_ & ~(1u << SECTION);
     written.n_door = is_door ? n_out_ : 0;
     return written;
+}
+
+Bytes Reader::write_skeleton() {
+    constexpr std::array kUnits{NUMBER, LANE, GROUP, BUILDING, STAIR, ROOM};
+    constexpr int kFewest = 3;
+    n_out_ = 0;
+    if (std::ranges::count_if(kUnits, [this](Unit unit) { return has_seen(unit); }) < kFewest) return {};
+    const Division& division = tables_.divisions[std::size_t(region_)];
+    const std::int32_t region = division.level == TOWN ? division.parent : region_;
+    if (region == COUNTRY) return {};
+    for (const std::uint8_t byte : tables_.divisions[std::size_t(region)].code) write_byte(byte);
+    for (const Unit unit : kUnits) {
+        write_byte('|');
+        if (has_seen(unit)) write_numbers(unit);
+    }
+    return Bytes(out_).first(std::size_t(n_out_));
 }
 
 Bytes Reader::place_text(const Written& written) {

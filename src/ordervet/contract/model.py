@@ -279,7 +279,7 @@ class Order(Event):
     campaign: _Label | None = None
     is_insured: _YesNo | None = None
     status: Annotated[OrderStatus, Reads("text")] | None = None
-    entities: Annotated[dict[EntityName, _Personal128], _FewExtras] = Field(default_factory=dict)
+    entities: Annotated[dict[EntityName, _Personal512], _FewExtras] = Field(default_factory=dict)
     numbers: Annotated[dict[ExtraName, _Number], _FewExtras] = Field(default_factory=dict)
     categories: Annotated[dict[EntityName, _Text128], _FewExtras] = Field(default_factory=dict)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ordervet.entities.address.columns import DOOR, PLACE, key_addresses
+from ordervet.entities.address.columns import DOOR, PLACE, SKELETON, key_addresses, key_skeletons
 from ordervet.entities.evidence import Evidence
 from ordervet.entities.identities import (
     canonical_buyer,
@@ -113,6 +113,8 @@ def build_entities(orders: pa.Table, key: Key) -> Entities:
         keyed[name] = _key_canonical(orders, column, canonicalise, key, name)
     for name, column in [*PLAIN.items(), *_extras(orders.column_names).items()]:
         keyed[name] = _key_plain(orders, column, key, name)
+    if (column := f"entity__{SKELETON}") in orders.column_names:
+        keyed[SKELETON] = _key_values(orders[column], lambda texts: key_skeletons(_trim(texts), key))
     phones = _prefer(_key_plain(orders, "phone_group", key, "phone group"), _key_phones(orders, key, *keyed["phone"]))
     keyed["phone"] = _find_phones(orders, key, *phones)
     ids = {name: those for name, (those, _) in keyed.items()}

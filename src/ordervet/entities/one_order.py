@@ -9,7 +9,7 @@ import numpy as np
 
 from ordervet import _core
 from ordervet.entities.address.arrays import load_tables
-from ordervet.entities.address.columns import DOOR, PLACE, address_forms
+from ordervet.entities.address.columns import DOOR, PLACE, SKELETON, address_forms, skeleton_form
 from ordervet.entities.build import CANONICAL, PLAIN
 from ordervet.entities.evidence import Evidence
 from ordervet.entities.identities import canonical_plain
@@ -120,6 +120,8 @@ class OrderKeyer:
         keyed = KeyedOrder(names, words, codes, place_type)
         if is_undecided:
             self._key_undecided(keyed, order, extras)
+        if SKELETON in order.entities:
+            self._put(keyed, names.index(SKELETON), SKELETON, skeleton_form(order.entities[SKELETON].strip()))
         if codes[_PHONE] == _ABSENT and order.address is not None:
             self._put(keyed, _PHONE, "phone", find_phone(order.address))
         return keyed

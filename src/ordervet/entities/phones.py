@@ -26,7 +26,7 @@ _CHINA_CODE: Final = re.compile(r"^\s*\(?(?:\+|00)?86[)(]?[-\s]*(?=\(?(?:1[3-9]|
 _BRACKETED: Final = re.compile(r"[(\[{<]\d{2,6}[)\]}>(]")
 _EXTENSION: Final = re.compile(r"(?:ext?n?|x|#|转|分机)[.:\s]*\d{1,6}\W*$")
 _REMARK: Final = re.compile(r"[(\[][^\d()\[\]]*[)\](]")
-IN_ADDRESS: Final = r"1[3-9]\d{9}"
+IN_ADDRESS: Final = r"1[3-9]\d(?:\d{8}|[- ]\d{4}[- ]\d{4})"
 _IN_ADDRESS: Final = re.compile(
     rf"(?<![\d*])(?:\+?86[- ]?)?({IN_ADDRESS})(?!\d)(\s*(?:转|分机|[-#\[(（【])\s*\d{{2,6}}(?!\d))?"
 )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from entities.address.address_makers import DIFFERENCES, LOW_DANGER, TRICKS, disguise, make_pair, make_parts, write
 from ordervet import _core
 from ordervet.entities import Evidence, Key, PlaceType, Unit, hash_text, key_addresses, parse_address
-from ordervet.entities.address.columns import DOOR, PLACE, canonical_texts
+from ordervet.entities.address.columns import DOOR, PLACE, SKELETON, canonical_texts, key_skeletons, skeleton_form
 from ordervet.entities.address.data import load_address_data
 from ordervet.entities.address.divisions import fold_name, load_divisions
 from ordervet.entities.address.lexicon import CharClass
@@ -176,7 +176,7 @@ def test_a_door_is_known_by_its_building_where_the_room_is_not_said() -> None:
     evidence = key_addresses(pa.array(["南京市江宁区中山路", "南京市江宁区中山路5号"]), KEY)
 
     assert evidence.door_evidence.tolist() == [Evidence.UNUSABLE, Evidence.KNOWN]
-    assert evidence.place_evidence.tolist() == [Evidence.KNOWN, Evidence.KNOWN]
+    assert evidence.place_evidence.tolist() == [Evidence.UNUSABLE, Evidence.KNOWN]
 
 
 def test_disguised_addresses_keep_their_keys() -> None:
@@ -286,3 +286,73 @@ def test_addresses_among_many_have_the_keys_they_have_alone() -> None:
     for name in ("doors", "places", "door_evidence", "place_evidence", "place_types"):
         alone = [getattr(key_addresses(pa.array([text]), KEY), name)[0] for text in texts]
         assert getattr(together, name).tolist() == alone
+
+
+@pytest.mark.parametrize(
+    ("plain", "other"),
+    [
+        ("中山路5号3栋502", "中山路5号3栋502 李芳收 139 1234 5678"),
+        ("中山路5号3栋502", "中山路5号3栋502 139-1234-5678"),
+        ("中山路5号3栋502", "中山路5号3栋502 收件人：李芳 电话：13912345678"),
+        ("中山路5号3栋502", "中山路5号3栋502 联系人李芳 139 1234 5678 转1234"),
+        ("武庄村5组23号", "武庄村第五村民小组23号"),
+        ("武庄村3社5号", "武庄村三组5号"),
+        ("东南大学3舍A412", "东南大学3号楼A412"),
+        ("阳光小区12楼2单元301", "阳光小区12号楼2单元301"),
+        ("阳光小区305楼2门401", "阳光小区305号楼2单元401"),
+        ("陇海路与大学路6号楼", "大学路陇海路6号楼"),
+        ("中山路5号副2号", "中山路5号附2号"),
+    ],
+)
+def test_one_door_as_orders_write_it(plain: str, other: str) -> None:
+    one, two = (parse_address("江苏省南京市江宁区" + text) for text in (plain, other))
+
+    assert one.door_text == two.door_text != ""
+    assert one.place_text == two.place_text != ""
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("阳光小区12楼2单元301", "阳光小区13楼2单元301"),
+        ("阳光小区305楼401", "阳光小区306楼401"),
+        ("阳光小区3栋12楼", "阳光小区12栋3楼"),
+        ("5128信箱12分队", "5128信箱13分队"),
+        ("幸福三社区3栋502", "幸福三组3栋502"),
+    ],
+)
+def test_two_buildings_as_orders_write_them_are_two_places(one: str, other: str) -> None:
+    assert parse_address("北京市丰台区" + one).place_text != parse_address("北京市丰台区" + other).place_text != ""
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("收件人 139 1234 5678 阳光小区3栋", "阳光"), ("内蒙古大学3号楼", "内蒙古大学"), ("和平路和平里5号", "和平里")],
+)
+def test_what_looks_like_a_person_or_a_region_stays_a_name(text: str, name: str) -> None:
+    assert name in parse_address(text).names
+
+
+def test_all_of_a_road_is_no_place() -> None:
+    addresses = [parse_address("南京市江宁区" + text) for text in ("中山路3单元502", "中山路1期", "中山路5号3单元502")]
+
+    assert [bool(address.place_text) for address in addresses] == [False, False, True]
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(alphabet="江苏省南京市宁区中山路阳光小区弄号栋单元室0123一三*村组秣陵街道ab ", max_size=40))
+def test_skeletons_of_the_core_are_those_of_the_definition(text: str) -> None:
+    ids, evidence = key_skeletons(pa.array([text]), KEY)
+
+    form = skeleton_form(text)
+    assert ids.item() == hash_text(form.text, KEY, SKELETON)
+    assert evidence.item() == form.evidence
+
+
+def test_a_skeleton_is_region_and_numbers_where_enough_are_told() -> None:
+    texts = ("文三路99号3幢2单元502(放门口)", "纹山路99号3栋2单元502室", "文三路99号502", "****99号3栋2单元502")
+
+    forms = [skeleton_form("浙江省杭州市西湖区" + text) for text in texts]
+
+    assert [form.text for form in forms] == ["330106|99|||3|2|502", "330106|99|||3|2|502", "", ""]
+    assert [form.evidence.name for form in forms] == ["KNOWN", "KNOWN", "UNUSABLE", "MASKED"]

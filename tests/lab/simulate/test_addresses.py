@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from ordervet.entities import parse_address
 from ordervet.lab.simulate import address_words as words
 from ordervet.lab.simulate.addresses import (
     N_WRITINGS,
@@ -26,7 +27,7 @@ def write_one_door(kind: PlaceKind, writings: np.ndarray) -> list[str]:
 
 @pytest.mark.parametrize("kind", list(PlaceKind))
 def test_every_writing_gives_a_trimmed_address_without_separators_of_csv(kind: PlaceKind) -> None:
-    texts = write_one_door(kind, np.arange(N_WRITINGS))
+    texts = write_one_door(kind, np.arange(0, N_WRITINGS, 11))
 
     assert all(text == text.strip() and 8 <= len(text) <= 120 for text in texts)
     assert not any(re.search(r'[,"\r\n]', text) for text in texts)
@@ -45,6 +46,24 @@ def test_jigged_writings_use_every_trick() -> None:
 
     for mark in ("★", "丶", "\u200b", "①", "１", "棟", "單元", "(放门口)", "-1"):
         assert mark in text
+
+
+def test_swaps_change_names_and_leave_the_skeleton() -> None:
+    jigged, swapped = draw_jigged_writings(Dice(1), 200), draw_jigged_writings(Dice(1), 200, 1.0)
+
+    plain = [parse_address(text) for text in write_one_door(PlaceKind.HOME, jigged)]
+    other = [parse_address(text) for text in write_one_door(PlaceKind.HOME, swapped)]
+
+    assert [address.skeleton_text for address in other] == [address.skeleton_text for address in plain]
+    assert len({address.roads for address in other}) > len({address.roads for address in plain}) == 1
+    assert "" not in {address.skeleton_text for address in other}
+
+
+def test_without_swaps_the_same_is_drawn_as_before_there_were_any() -> None:
+    dice, plain = Dice(3), Dice(3)
+
+    assert np.array_equal(draw_jigged_writings(dice, 50, 0.0), draw_jigged_writings(plain, 50))
+    assert np.array_equal(dice.unit(3), plain.unit(3))
 
 
 def test_a_contradictory_region_begins_with_another_province() -> None:

@@ -25,6 +25,7 @@ from ordervet.entities.address.lexicon import (
     NOTE_STARTS,
     NUMERALS,
     PLACE_WORDS,
+    RECIPIENT_WORDS,
     ROAD_ENDINGS,
     SKIPPED_NAMES,
     SKIPPED_REGION_WORDS,
@@ -55,7 +56,19 @@ VALUES: Final = (*range(10), 10, 100, 1000, 20, 30)
 
 NUMBER_WORD: Final = "号"
 
-SKIPPED_REGION, TRAPS, UNIT_WORDS, ENDINGS, SKIPPED, PLACES, CAREFUL_TRAPS, GENERICS, EXTENSIONS, N_LISTS = range(10)
+(
+    SKIPPED_REGION,
+    TRAPS,
+    UNIT_WORDS,
+    ENDINGS,
+    SKIPPED,
+    PLACES,
+    CAREFUL_TRAPS,
+    GENERICS,
+    EXTENSIONS,
+    RECIPIENTS,
+    N_LISTS,
+) = range(11)
 
 _PAGE: Final = 256
 _N_PAGES: Final = 0x110000 // _PAGE
@@ -93,8 +106,8 @@ def build_tables() -> dict[str, NDArray[Any]]:
     trie, and the filter of the first characters of regions; region_slots: the commonest regions; lists: first nodes of
     the word lists; exceptions: for each ending, the root of the characters that undo it; parents, levels, traits: of
     divisions (traits: 1 district, 2 subdistrict); codes: six digits of each division; town_bytes, town_offsets: names
-    of towns in UTF-8; unit_words: for each unit word what it counts, its last character, and whether it is 号, 巷 or a
-    word for stairs; place_types: in order of rank; values: of numerals; and those of `build_western`.
+    of towns in UTF-8; unit_words: for each unit word what it counts, its last character, and whether it is 号, 巷, a
+    word for stairs or 楼; place_types: in order of rank; values: of numerals; and those of `build_western`.
     """
     divisions = load_divisions()
     pages, folds = _build_folds()
@@ -152,7 +165,7 @@ def _lexicon_words(first: int) -> Iterator[tuple[int, str, int]]:
     """List every word of the lexicon with the root of its list and its meaning there."""
     plain = (
         *((SKIPPED_REGION, SKIPPED_REGION_WORDS), (TRAPS, TRAP_WORDS), (SKIPPED, SKIPPED_NAMES)),
-        (CAREFUL_TRAPS, CAREFUL_TRAP_WORDS),
+        *((CAREFUL_TRAPS, CAREFUL_TRAP_WORDS), (RECIPIENTS, RECIPIENT_WORDS)),
     )
     for index, words in plain:
         yield from ((first + index, word, 0) for word in words)
@@ -180,7 +193,12 @@ def _units() -> list[tuple[str, int]]:
 
 def _unit_words() -> NDArray[np.int32]:
     rows = [
-        (unit, ord(word[-1]), (word == NUMBER_WORD) + 2 * (word == "巷") + 4 * (word in STAIR_WORDS), len(word))
+        (
+            unit,
+            ord(word[-1]),
+            (word == NUMBER_WORD) + 2 * (word == "巷") + 4 * (word in STAIR_WORDS) + 8 * (word == "楼"),
+            len(word),
+        )
         for word, unit in _units()
     ]
     return np.array(rows, dtype=np.int32)

@@ -20,10 +20,23 @@ if TYPE_CHECKING:
     from ordervet.entities.evidence import Canonical
     from ordervet.entities.keys import Key
 
-__all__ = ["DOOR", "PLACE", "KeyedAddresses", "address_forms", "canonical_texts", "key_addresses"]
+__all__ = [
+    "DOOR",
+    "PLACE",
+    "SKELETON",
+    "KeyedAddresses",
+    "address_forms",
+    "canonical_texts",
+    "key_addresses",
+    "key_skeletons",
+    "skeleton_form",
+]
 
 DOOR, PLACE = "address", "place"
 """Namespaces of the ids of door texts and place texts."""
+
+SKELETON = "skeleton"
+"""The mapped entity whose value is an address, of which the skeleton is keyed: a softer tie, for features alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,41 @@ def key_addresses(column: TextColumn, key: Key) -> KeyedAddresses:
     codes = np.empty((3, n_rows), dtype=np.int8)
     load_tables().key(data, offsets, key.subkey(DOOR), key.subkey(PLACE), *ids, *codes)
     return KeyedAddresses(*ids, *codes)
+
+
+def key_skeletons(column: TextColumn, key: Key) -> tuple[NDArray[np.uint64], NDArray[np.int8]]:
+    """Key the skeletons of a column of addresses: region and numbers without names.
+
+    Parameters
+    ----------
+    column : shape (n_rows,), addresses as somebody wrote them
+    key : the identifier key
+
+    Returns
+    -------
+    ids, shape (n_rows,), uint64, 0 = no key; and evidence, shape (n_rows,), int8 codes of ``Evidence``
+
+    References
+    ----------
+    Truth: `skeleton_form`.
+    """
+    data, offsets = view_texts(column)
+    ids, evidence = np.empty(len(offsets) - 1, dtype=np.uint64), np.empty(len(offsets) - 1, dtype=np.int8)
+    load_tables().key_skeletons(data, offsets, key.subkey(SKELETON), ids, evidence)
+    return ids, evidence
+
+
+def skeleton_form(text: str) -> Canonical:
+    """Bring an address to its skeleton, by the definition.
+
+    Parameters
+    ----------
+    text : an address
+    """
+    if not text:
+        return ABSENT
+    parsed = parse_address(text)
+    return known(parsed.skeleton_text) if parsed.skeleton_text else MASKED if parsed.is_masked else UNUSABLE
 
 
 def address_forms(text: str) -> tuple[Canonical, Canonical, PlaceType]:

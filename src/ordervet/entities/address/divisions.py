@@ -24,13 +24,13 @@ COUNTRY: Final = 0
 """Number of the root division, above the provinces."""
 
 _PROVINCE_VARIANTS: Final = {
-    "内蒙古自治区": "内蒙",
     "广西壮族自治区": "广西自治区",
     "宁夏回族自治区": "宁夏自治区",
     "新疆维吾尔自治区": "新疆自治区",
     "香港": "香港特别行政区",
     "澳门": "澳门特别行政区",
 }
+_PROVINCE_SHORTS: Final = {"内蒙古自治区": "内蒙"}
 _AUTONOMOUS: Final = {"自治州": "州", "自治县": "县", "自治旗": "旗"}
 """How a name ends in full → what people write."""
 _ZONES: Final = ("园区", "开发区", "高新区", "新区", "产业园")
@@ -201,6 +201,8 @@ def _name_in_full(divisions: list[Division], names: dict[int, dict[str, tuple[in
         below.setdefault(fold_name(division.name), (number, NameKind.FULL))
         if variant := _PROVINCE_VARIANTS.get(division.name):
             below.setdefault(fold_name(variant), (number, NameKind.FULL))
+        if short := _PROVINCE_SHORTS.get(division.name):
+            below.setdefault(short, (number, NameKind.SHORT))
 
 
 def _list_customary(divisions: list[Division]) -> Iterator[tuple[int, str, int]]:

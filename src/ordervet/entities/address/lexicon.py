@@ -19,6 +19,7 @@ __all__ = [
     "NOTE_STARTS",
     "NUMERALS",
     "PLACE_WORDS",
+    "RECIPIENT_WORDS",
     "ROAD_ENDINGS",
     "SEPARATORS",
     "SKIPPED_NAMES",
@@ -102,11 +103,25 @@ STAIR_WORDS: Final = ("门", "梯")
 UNITS: Final = {
     Unit.NUMBER: ("号", "号院", "号大院"),
     Unit.LANE: ("弄", "巷", "支弄"),
-    Unit.SECTION: ("期", "区", "段", "排"),
-    Unit.GROUP: ("组", "队", "小组", "村民组", "村民小组", "生产队"),
+    Unit.SECTION: ("期", "区", "段", "排", "社区"),
+    Unit.GROUP: (
+        "组",
+        "队",
+        "小组",
+        "村民组",
+        "村民小组",
+        "生产队",
+        "社",
+        "连",
+        "分队",
+        "中队",
+        "大队",
+        "支队",
+        "分箱",
+    ),
     Unit.BUILDING: (
         *("栋", "幢", "座", "号楼", "号栋", "号幢", "号座", "栋楼", "幢楼", "#", "#楼", "#栋", "#幢", "号#"),
-        *("号厂房", "号公寓", "号宿舍", "号宿舍楼"),
+        *("号厂房", "号公寓", "号宿舍", "号宿舍楼", "舍", "号舍", "舍楼"),
     ),
     Unit.STAIR: ("单元", "号单元", "单元门", "号门", *STAIR_WORDS),
     Unit.FLOOR: ("层", "楼", "楼层"),
@@ -146,7 +161,7 @@ NOTE_STARTS: Final = "放请送勿麻联电谢"
 """A name after the last number that begins so is a note to the courier."""
 
 SKIPPED_NAMES: Final = (
-    *("附", "内", "院内", "院", "楼", "门", "旁", "新", "老"),
+    *("附", "副", "之", "内", "院内", "院", "楼", "门", "旁", "新", "老"),
     *("收货人", "收件人", "姓名", "地址", "收货地址", "详细地址", "收件地址", "所在地区"),
     *(
         "小区",
@@ -170,10 +185,13 @@ GENERIC_ENDINGS: Final = ("小区", "社区", "生活区", "住宅区", "学生�
 """Ends of names that are as often left out as written: 阳光(小区); and what announces a phone behind a person."""
 
 EXTENSION_WORDS: Final = (
-    *("转", "分机", "转分机", "分机号"),
+    *("转", "分机", "转分机", "分机号", "联系人"),
     *("电话", "手机", "手机号", "手机号码", "联系电话", "联系手机", "联系方式", "电话号码"),
 )
 """Before a number: it is dialled, and belongs to the order or its recipient."""
+
+RECIPIENT_WORDS: Final = ("收货人", "收件人", "收货人姓名", "收件人姓名", "姓名", "联系人")
+"""Before a person's name, which belongs to the order."""
 
 SKIPPED_REGION_WORDS: Final = ("中国", "市辖区", "省直辖县级行政区划", "省直辖行政区划", "办事处")
 

@@ -6,6 +6,7 @@ A Chinese numeral is a number only by its position: before a unit (三栋), afte
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -22,7 +23,9 @@ _MULTIPLIER: Final = 10
 _ROOM_DIGITS: Final = 3
 _PHONE_DIGITS: Final = 7
 _POSTCODE_DIGITS: Final = 6
+_MOBILE: Final = re.compile(r"(1[3-9][0-9])[- ]([0-9]{4})[- ]([0-9]{4})(?![0-9])")
 _NAMED_DIGITS: Final = 2
+_MOBILE_CHARS: Final = 14
 _AREA_DIGITS: Final = (3, 4)
 _CHINA_CODE: Final = "86"
 _WORDS: Final = {word: unit for unit, words in UNITS.items() for word in words}
@@ -157,6 +160,9 @@ def _read_element(folded: Folded, at: int) -> Element | None:
     if digits_at - at > _MAX_LETTERS:
         return None
     prefix = "".join(folded.chars[at:digits_at])
+    if not prefix and (mobile := _MOBILE.match("".join(folded.chars[at : at + _MOBILE_CHARS]))):
+        dialled = "".join(mobile.groups())
+        return Element(dialled, at + mobile.end(), len(dialled), len(dialled), is_arabic=True, suffix="")
     digits_end = _skip(folded, digits_at, CharClass.DIGIT, CharClass.NUMERAL)
     source = folded.chars[digits_at:digits_end]
     is_arabic = CharClass.DIGIT in folded.classes[digits_at:digits_end]

@@ -19,6 +19,7 @@ from ordervet.entities.address.lexicon import (
     GENERIC_ENDINGS,
     NOTE_STARTS,
     PLACE_WORDS,
+    RECIPIENT_WORDS,
     ROAD_ENDINGS,
     SKIPPED_NAMES,
     CharClass,
@@ -38,7 +39,10 @@ if TYPE_CHECKING:
 __all__ = ["Address", "parse_address"]
 
 _DOOR_UNITS = tuple(unit for unit in Unit if unit is not Unit.SECTION)
+_PLACE_UNITS = (Unit.NUMBER, Unit.LANE, Unit.GROUP, Unit.BUILDING)
 _ROOM_DIGITS = 3
+_SKELETON_UNITS = (Unit.NUMBER, Unit.LANE, Unit.GROUP, Unit.BUILDING, Unit.STAIR, Unit.ROOM)
+_FEWEST_OF_SKELETON = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Address:
     place_type : what kind of place it is
     is_masked : a platform has hidden part of it
     door_text, place_text : the canonical texts; "" where the address reaches no door, or names no place
+    skeleton_text : region and numbers without names; "" where fewer than three numbers are told
     """
 
     province: str = field(repr=False)
@@ -70,6 +75,7 @@ class Address:
     is_masked: bool
     door_text: str = field(repr=False)
     place_text: str = field(repr=False)
+    skeleton_text: str = field(repr=False)
 
 
 def parse_address(text: str) -> Address:
@@ -112,6 +118,7 @@ def parse_address(text: str) -> Address:
         is_masked=is_hidden,
         door_text="" if is_hidden else scan.door_text(),
         place_text="" if is_hidden else scan.place_text(),
+        skeleton_text="" if is_hidden else scan.skeleton_text(),
     )
 
 
@@ -139,6 +146,7 @@ def _parse_western(text: str, rest: str, *, is_hidden: bool) -> Address:
         is_masked=is_hidden,
         door_text="" if is_hidden else _decode(door),
         place_text="" if is_hidden else _decode(place),
+        skeleton_text="",
     )
 
 
@@ -169,6 +177,8 @@ class _Scan:
         # What stands directly before: a number (what it counts), a road, or neither.
         self.last: Unit | None = None
         self.is_after_road = False
+        # Whether a word that announces the recipient stands before; whether the last floor may be a building.
+        self.is_after_label = self.may_be_building = False
 
     def read(self) -> None:
         self.region, self.rest_at = read_region(self.text, 0, COUNTRY, is_short_allowed=True)
@@ -234,7 +244,7 @@ class _Scan:
             if group.is_phone:
                 self._strip_extension()
             self._close_run()
-            self.last, self.is_after_road = None, False
+            self.last, self.is_after_road, self.is_after_label = None, False, False
             return self._restart(group.end) if group.is_phone and self.region == COUNTRY else group.end
         if group.unit is None and self._drop_extension(group):
             return group.end
@@ -242,10 +252,11 @@ class _Scan:
             end = group.elements[0].end
             self._append(end - 1, name_number(self.folded.chars[at:end]))
             return end
+        self.run = self.run.removesuffix("第")
         self._close_run()
         self._count(group)
         self.n_groups += 1
-        self.is_after_road = False
+        self.is_after_road = self.is_after_label = False
         return group.end
 
     def _restart(self, at: int) -> int:
@@ -306,6 +317,11 @@ class _Scan:
     def _close_run(self, *, is_road: bool = False) -> None:
         if not self.run:
             return
+        if not is_road and self._is_recipient():
+            self.run, self.last, self.is_after_road = "", None, False
+            return
+        if is_road and self.run[0] == "与" and self.names and self.names[-1].is_road:
+            self.run = self.run[1:]  # 陇海路与大学路
         is_place = self.run[-1] in ESTATE_ENDINGS
         if self.run not in SKIPPED_NAMES and not is_road:
             ending = next((ending for ending in GENERIC_ENDINGS if self.run.endswith(ending)), "")
@@ -315,6 +331,14 @@ class _Scan:
             self.names.append(_Name(self.run, is_road, is_place, self.n_groups))
         self.run = ""
         self.last, self.is_after_road = None, is_road
+
+    def _is_recipient(self) -> bool:
+        """Whether the run is a word that announces the recipient, or a person: 收件人李芳, 李芳收."""
+        label = next((word for word in _LONGEST_RECIPIENTS if self.run.startswith(word)), "")
+        rest, is_labelled = self.run.removeprefix(label), bool(label) or self.is_after_label
+        self.is_after_label = bool(label) and not rest
+        is_receiver = self.n_groups > 0 and rest[-1:] == "收" and len(rest) in _RECEIVER_LENGTH
+        return self.is_after_label or (is_labelled and len(rest) <= _NAME_LENGTH) or is_receiver
 
     def _count(self, group: NumberGroup) -> None:
         """Say what each number of a group counts."""
@@ -329,13 +353,19 @@ class _Scan:
             self.is_after_road = False
         elements = group.elements[first_with_unit:]
         unit = self._resolve() if group.word == "号" else group.unit
+        is_open = not self.numbers[Unit.BUILDING] and not self.numbers[Unit.ROOM]
+        if is_open and group.word == "楼" and elements[-1].n_digits >= _ROOM_DIGITS:
+            unit = Unit.BUILDING  # no house has as many floors: 305楼
+        elif unit is Unit.STAIR and self.last is Unit.FLOOR and self.may_be_building:
+            self.numbers[Unit.BUILDING].append(self.numbers[Unit.FLOOR].pop())  # 12楼2单元
+        self.may_be_building = is_open and group.word == "楼"
         if unit is Unit.ROOM and len(elements) > 1:
             self._count_bare(elements)
         elif unit is Unit.STAIR and len(elements) == 2 and not self.numbers[Unit.BUILDING]:
             self._add(Unit.BUILDING, elements[:1])
             self._add(Unit.STAIR, elements[1:])
         else:
-            self._add(unit, elements, group.word if unit is Unit.SECTION else "")
+            self._add(unit, elements, group.word[-1] if unit is Unit.SECTION else "")
 
     def _resolve(self) -> Unit:
         """Say what 号 counts: a number on a road, a building in a lane, a room in a building."""
@@ -396,8 +426,9 @@ class _Scan:
 
     def place_text(self) -> str:
         names, _ = self.split_notes()
-        if not names:
-            return ""
+        is_counted = any(self.numbers[unit] for unit in _PLACE_UNITS)
+        if not names or (not is_counted and all(name.is_road for name in names)):
+            return ""  # nothing, or all of a road
         numbers = [",".join(_unique(self.numbers[unit])) for unit in Unit if unit <= Unit.BUILDING]
         return "|".join([self._region_text(names, is_place=True), _join(names), *numbers])
 
@@ -415,6 +446,15 @@ class _Scan:
         town = divisions.all[self.region]
         is_redundant = town.is_subdistrict and (has_road or bool(self.numbers[Unit.BUILDING]))
         return divisions.all[region].code + (town.name if town.level == TOWN and not is_redundant else "")
+
+    def skeleton_text(self) -> str:
+        """Write region and numbers, where enough of them are told to say something without a name."""
+        divisions = load_divisions()
+        region = divisions.all[self.region].parent if divisions.all[self.region].level == TOWN else self.region
+        counted = [_unique(self.numbers[unit]) for unit in _SKELETON_UNITS]
+        if region == COUNTRY or sum(map(bool, counted)) < _FEWEST_OF_SKELETON:
+            return ""
+        return "|".join([divisions.all[region].code, *map(",".join, counted)])
 
     def place_type(self) -> PlaceType:
         rest = self.text[self.rest_at :]
@@ -434,6 +474,8 @@ _PRIVACY_DIGITS = 4
 _BEFORE_ROOM = (Unit.NUMBER, Unit.LANE, Unit.BUILDING, Unit.STAIR, Unit.FLOOR)
 _SEPARATING = (CharClass.SPACE, CharClass.HYPHEN, CharClass.COMMA, CharClass.BREAK)
 _LONGEST_EXTENSIONS = sorted(EXTENSION_WORDS, key=len, reverse=True)
+_LONGEST_RECIPIENTS = sorted(RECIPIENT_WORDS, key=len, reverse=True)
+_RECEIVER_LENGTH = (3, 4, 5)
 _NAME_LENGTH, _SHORTEST_NAME = 4, 2
 _WORD_KINDS = {
     True: (CharClass.LETTER,),

@@ -69,7 +69,9 @@ def _match(divisions: Divisions, parent: int, text: str, at: int, *, is_short_al
             continue
         is_full = kind is NameKind.FULL
         is_trap = text.startswith(FULL_TRAP, end) if is_full else _is_trap(text, end, TRAP_WORDS)
-        if not is_trap and (kind is not NameKind.CAREFUL or _names_place(divisions, number, text, end)):
+        if is_trap:
+            best, best_end = parent, at  # no shorter name either: 内蒙 of 内蒙古大学
+        elif kind is not NameKind.CAREFUL or _names_place(divisions, number, text, end):
             best, best_end = number, end
     return best, best_end
 

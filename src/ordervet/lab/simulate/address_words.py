@@ -87,6 +87,16 @@ _DIGITS = {
 _ROMAN = ("", "Ⅰ", "Ⅱ", "Ⅲ", "Ⅳ", "Ⅴ", "Ⅵ", "Ⅶ", "Ⅷ", "Ⅸ", "Ⅹ", "Ⅺ", "Ⅻ")
 _RESPELLINGS = str.maketrans("嘉和园翠云", "佳合圆萃芸")
 
+_SWAPS = {
+    "嘉": "佳加家", "翠": "萃粹悴", "锦": "绵金綿", "云": "芸耘匀", "晨": "辰宸臣", "星": "惺兴腥", "春": "椿舂纯",
+    "秋": "楸邱丘", "金": "全今锦", "玉": "王钰育", "兰": "蓝岚三", "竹": "竺烛筑", "松": "凇淞公", "枫": "风峰机",
+    "湖": "胡糊葫", "溪": "西汐奚", "和": "合禾河", "园": "圆苑元", "庭": "廷亭婷", "泽": "择则译", "华": "桦化花",
+    "安": "案鞍按", "宁": "柠咛丁", "康": "糠慷抗", "祥": "翔详样", "悦": "月越阅", "澜": "兰阑斓", "岸": "案按崖",
+    "林": "琳霖木", "苑": "院远宛", "泰": "太态秦", "兴": "幸杏星", "业": "亚叶液", "学": "雪穴字", "文": "纹闻交",
+    "丰": "沣枫三",
+}  # fmt: skip
+N_SWAPS = 12
+
 SURNAMES = "王李张刘陈杨黄赵吴周徐孙马朱胡林郭何高罗郑梁谢宋唐许韩冯邓曹"
 GIVEN = "安宁康和文明清雨晴晨春夏秋冬云松竹梅兰青平静思远嘉欣悦乐佳瑞祥丰泽润涵若子一可"
 """Common syllables; whoever bears a name they make bears it by chance."""
@@ -95,6 +105,24 @@ GIVEN = "安宁康和文明清雨晴晨春夏秋冬云松竹梅兰青平静思�
 def respell(name: str) -> str:
     """Replace characters by others that sound or look alike."""
     return name.translate(_RESPELLINGS)
+
+
+def swap(name: str, variant: int) -> str:
+    """Replace some characters by one of the others that sound or look alike; variants from 0 to `N_SWAPS` - 1."""
+    is_swapped = [char in _SWAPS for char in name]
+    which = [at for at, is_one in enumerate(is_swapped) if is_one]
+    chosen = {which[variant % len(which)], which[variant // 3 % len(which)]} if which else set()
+    return "".join(
+        _SWAPS[char][(variant + at) % len(_SWAPS[char])] if at in chosen else char for at, char in enumerate(name)
+    )
+
+
+@cache
+def list_spellings() -> tuple[list[str], list[str]]:
+    """List roads and names of places, each in all spellings: plain, respelt, swapped; one spelling after the other."""
+    names = [name for kind_names in NAMES for name in kind_names]
+    swapped = [[swap(text, variant) for variant in range(N_SWAPS) for text in texts] for texts in (list(ROADS), names)]
+    return [*ROADS, *ROADS, *swapped[0]], [*names, *map(respell, names), *swapped[1]]
 
 
 def write_region(at: int, form: str, far: int) -> str:

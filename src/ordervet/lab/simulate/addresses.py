@@ -38,7 +38,7 @@ class Writing(NamedTuple):
     is_reordered: Ints
     region: Ints
     suffix: Ints
-    is_respelt: Ints
+    respelling: Ints  # 0 none, 1 respelt, from 2 on one of the swaps, of roads too
 
 
 _BASES = (
@@ -48,7 +48,7 @@ _BASES = (
     2,
     len(words.REGION_FORMS),
     len(words.SUFFIXES),
-    2,
+    2 + words.N_SWAPS,
 )
 N_WRITINGS = int(np.prod(_BASES))
 _CONTRADICTORY = words.REGION_FORMS.index("contradictory")
@@ -119,23 +119,29 @@ def draw_honest_writings(dice: Dice, n: int) -> Ints:
             is_reordered=none,
             region=dice.pick((0.85, 0.1, 0.05, 0.0), n),
             suffix=dice.pick(words.HONEST_SUFFIXES, n),
-            is_respelt=none,
+            respelling=none,
         )
     )
 
 
-def draw_jigged_writings(dice: Dice, n: int) -> Ints:
-    """Draw ways in which abusers disguise a door: numerals, junk, order, suffixes, homophones."""
-    return _number(
-        Writing(
-            numeral=dice.below(len(words.NUMERALS), n),
-            unit_word=dice.below(len(words.UNIT_WORDS[0]), n),
-            junk=dice.below(len(words.JUNK), n),
-            is_reordered=dice.chance(0.15, n).astype(np.int64),
-            region=dice.pick((0.5, 0.25, 0.25, 0.0), n),
-            suffix=dice.below(len(words.SUFFIXES), n),
-            is_respelt=dice.chance(0.1, n).astype(np.int64),
-        )
+def draw_jigged_writings(dice: Dice, n: int, swap_share: float = 0.0) -> Ints:
+    """Draw ways in which abusers disguise a door: numerals, junk, order, suffixes, homophones; a share has swaps."""
+    way = _draw_jigged(dice, n)
+    if swap_share > 0:  # NOTE: without swaps nothing is drawn for them, so that simulations keep their bytes
+        is_swapped, variant = dice.chance(swap_share, n), 2 + dice.below(words.N_SWAPS, n)
+        way = way._replace(respelling=np.where(is_swapped, variant, way.respelling))
+    return _number(way)
+
+
+def _draw_jigged(dice: Dice, n: int) -> Writing:
+    return Writing(
+        numeral=dice.below(len(words.NUMERALS), n),
+        unit_word=dice.below(len(words.UNIT_WORDS[0]), n),
+        junk=dice.below(len(words.JUNK), n),
+        is_reordered=dice.chance(0.15, n).astype(np.int64),
+        region=dice.pick((0.5, 0.25, 0.25, 0.0), n),
+        suffix=dice.below(len(words.SUFFIXES), n),
+        respelling=dice.chance(0.1, n).astype(np.int64),
     )
 
 
@@ -158,14 +164,13 @@ def _write_head(place: Ints, way: Writing) -> Column:
     """Write road, number and the name of the estate, tower, campus or village."""
     kind = place[:, 0]
     has_road = np.isin(kind, (PlaceKind.HOME, PlaceKind.STATION, PlaceKind.OFFICE))
-    road = pick(("", *words.ROADS), np.where(has_road, place[:, 2] + 1, 0))
+    roads, names = words.list_spellings()
+    road = pick(("", *roads), np.where(has_road, place[:, 2] + 1 + way.respelling * len(words.ROADS), 0))
     wide = np.where(way.numeral == 1, 1, 0)
     number = _pick_numeral(np.where(has_road, place[:, 3], 0), wide)
     sign = pick(("", "号", "號"), np.where(has_road, 1 + (way.unit_word == words.VARIANT), 0))
-    offsets = np.cumsum([0, *(len(names) for names in words.NAMES)])
-    names = [name for kind_names in words.NAMES for name in kind_names]
-    spelt = names + [words.respell(name) for name in names]
-    name = pick(spelt, offsets[kind] + place[:, 4] + way.is_respelt * len(names))
+    offsets = np.cumsum([0, *map(len, words.NAMES)])
+    name = pick(names, offsets[kind] + place[:, 4] + way.respelling * offsets[-1])
     return join(road, number, sign, name)
 
 

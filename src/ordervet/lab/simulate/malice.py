@@ -178,7 +178,7 @@ def _draw_writings(world: World, plan: RingPlan, kind: str, crew: Crew) -> Ints:
     dice, n = world.dice, len(crew.ring)
     plain = draw_honest_writings(dice, n)
     jigged = dice.chance(plan.jigged_share, n) & ~crew.is_careful
-    writings = np.where(jigged, draw_jigged_writings(dice, n), plain)
+    writings = np.where(jigged, draw_jigged_writings(dice, n, world.settings.swap_share), plain)
     if kind == "delivery_refusal":
         writings = np.where(dice.chance(_CONTRADICTORY_RATE, n), contradict_regions(writings), writings)
     return writings

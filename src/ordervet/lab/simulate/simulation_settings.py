@@ -106,6 +106,7 @@ class SimulationSettings:
     masked_rates : share of buyers whose orders come without recipient, phone and address, per platform
     device_rates : share of buyers whose orders come with a device, and, drawn apart, with an IP, per platform
     group_key_rates : share of masked buyers whose orders carry equality keys of address and phone, per platform
+    swap_share : share of disguised addresses whose names have characters that sound or look alike in place of their own
     careful_share : share of ring accounts that are old and share no door, phone, device, IP or payment account
     price_drift : largest relative move of a category's prices over the whole time
     fault_blame_rate : share of faulty-batch refunds on which the seller's blame is recorded
@@ -143,6 +144,7 @@ class SimulationSettings:
     masked_rates: Mapping[str, float] = field(default_factory=lambda: MASKED_RATES)
     device_rates: Mapping[str, float] = field(default_factory=lambda: DEVICE_RATES)
     group_key_rates: Mapping[str, float] = field(default_factory=lambda: GROUP_KEY_RATES)
+    swap_share: float = 0.0
     careful_share: float = 0.08
     price_drift: float = 0.15
     fault_blame_rate: float = 0.75
@@ -180,7 +182,8 @@ _LOWER_BOUNDS: Mapping[str, float] = {
 }
 _WHOLE = ("n_orders", "seed", "history_days", "season_days", "after_days")
 _SHARES = (
-    *("history_share", "after_share", "opening_share", "malicious_share", "careful_share", "price_drift"),
+    *("history_share", "after_share", "opening_share", "malicious_share", "swap_share", "careful_share"),
+    "price_drift",
     *("fault_blame_rate", "review_rate", "look_alike_review_rate", "audit_rate", "unsure_rate", "desk_error_rate"),
     "appeal_rate",
 )
