@@ -334,3 +334,29 @@ def test_every_export_ingested_twice_adds_nothing(ordervet, tmp_path: Path) -> N
         assert again["n_accepted"] == 0, path.name
         assert sum_of(again) == again["n_read"] == first["n_read"], path.name
         assert again["n_quarantined"] == first["n_quarantined"], path.name
+
+
+def test_what_a_terminal_would_obey_is_never_printed(ordervet, tmp_path: Path) -> None:
+    orders, header = tmp_path / "orders.csv", tmp_path / "header.csv"
+    orders.write_text(
+        'order_id,placed_at,amount_minor\n"a\x1b[31m\x9b2J\u202e",never\x07,x\x1b]0;t\x07\n', encoding="utf-8"
+    )
+    header.write_text("order_id,placed_at\x1b[31m,amount\x9b\na,b,c\n", encoding="utf-8")
+
+    said = [ordervet("validate", path, *more) for path in (orders, header) for more in ((), ("--json",))]
+
+    printed = "".join(each.out + each.err for each in said)
+    assert not set(printed) & {"\x1b", "\x07", "\x9b", "\u202e", "\r"}
+    assert "\\u001b[31m" in said[1].out
+
+
+def test_thousands_of_unknown_columns_are_one_short_error(ordervet, tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    names = ["order_id", "placed_at", "amount_minor", *(f"c{at}" for at in range(50_000))]
+    path.write_text(",".join(names) + "\n" + ",".join("x" * len(names)) + "\n")
+
+    ended = ordervet("validate", path)
+
+    assert ended.code == 3
+    assert "50000 columns do not fit orders in orders.csv\n - 'c0': unknown" in ended.err
+    assert ended.err.count("\n") < 30

@@ -13,6 +13,7 @@ import typer
 from rich.cells import cell_len
 
 from ordervet.cli import options
+from ordervet.cli.screen import print_json_text
 from ordervet.cli.session import Session
 from ordervet.entities import Evidence, key_addresses, parse_address
 from ordervet.entities.address.similarity import place_similarity
@@ -53,7 +54,7 @@ def address(
     lines = [_decode(text.encode(errors="surrogateescape"))] if text is not None else map(_decode, sys.stdin.buffer)
     for described in _describe(lines, session.key):
         if json:
-            sys.stdout.write(json_text.dumps(described, ensure_ascii=False) + "\n")
+            print_json_text(json_text.dumps(described, ensure_ascii=False))
         else:
             _print_address(session, described)
 

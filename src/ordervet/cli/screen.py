@@ -30,7 +30,10 @@ from ordervet.words import format_text
 from ordervet.words.errors import translate_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from rich.console import ConsoleOptions, RenderableType
+    from rich.segment import Segment
 
     from ordervet.words import Lang
 
@@ -72,8 +75,22 @@ _CODE_OF: tuple[tuple[type[OrdervetError], ExitCode], ...] = (
 )
 
 
+#: Characters that a terminal obeys or that turn the direction of writing; new lines and tabs are layout.
+_CONTROLS = frozenset(map(chr, {*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)})) - {
+    *"\n\t"
+}
+_SHOWN = {ord(each): "\N{REPLACEMENT CHARACTER}" for each in _CONTROLS}
+_ESCAPED = {ord(each): f"\\u{ord(each):04x}" for each in _CONTROLS}
+
+
 class _Screen(Console):
     """A console that leaves a closed pipe (``| head``) to `quiet_when_unread`."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render texts without what a terminal would obey: they quote files."""
+        for segment in super().render(renderable, options):
+            is_plain = segment.control or _CONTROLS.isdisjoint(segment.text)
+            yield segment if is_plain else segment._replace(text=segment.text.translate(_SHOWN))
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
@@ -88,7 +105,12 @@ def print_json(content: object) -> None:
     # NOT: at the top. Help texts do not wait for the contract.
     from ordervet.contract.files.outputs import drop_nan
 
-    sys.stdout.write(json.dumps(drop_nan(content), ensure_ascii=False, indent=1, default=str) + "\n")
+    print_json_text(json.dumps(drop_nan(content), ensure_ascii=False, indent=1, default=str))
+
+
+def print_json_text(text: str) -> None:
+    """Print JSON, with an escape for all that a terminal would obey; JSON itself has one for those below the space."""
+    sys.stdout.write(text.translate(_ESCAPED) + "\n")
 
 
 def choose_lang(lang: str | None = None) -> Lang:

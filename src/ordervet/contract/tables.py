@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 CURRENCY = "currency"
 _MINUTE_US = 60_000_000
+_MAX_NAMED = 20  # unknown columns
 _ROWS_AT_ONCE = 2**18  # SPEED: keeps the columns of a step in the processor's cache
 
 
@@ -164,9 +165,10 @@ def check_columns(kind: EventKind, names: Sequence[str], *, where: str = "the ta
         All that is wrong with the columns, with near misses.
     """
     fields = table_fields(kind, names)
-    known = {field.name for field in fields}
-    missing = [f" - '{field.name}': missing" for field in fields if field.is_required and field.name not in names]
-    unknown = [f" - '{name}': unknown{_near_miss(name, known - set(names))}" for name in names if name not in known]
+    known, given = {field.name for field in fields}, set(names)
+    missing = [f" - '{field.name}': missing" for field in fields if field.is_required and field.name not in given]
+    strange = [name for name in names if name not in known]
+    unknown = [f" - '{name}': unknown{_near_miss(name, known - given)}" for name in strange[:_MAX_NAMED]]
     misnamed = [
         f" - '{name}': {problem}" for name in names if name in known and (problem := _extra_problem(name, names))
     ]
@@ -179,8 +181,10 @@ def check_columns(kind: EventKind, names: Sequence[str], *, where: str = "the ta
     problems = [*missing, *unknown, *misnamed, *too_many]
     if problems:
         columns = "column does" if len(problems) == 1 else "columns do"
+        n_problems = len(problems) + len(strange) - len(unknown)
+        more = [f" - and {n_problems - len(problems):,} more columns"] if n_problems > len(problems) else []
         raise ContractError(
-            "\n".join([f"{len(problems)} {columns} not fit {kind} in {where}", *problems]),
+            "\n".join([f"{n_problems} {columns} not fit {kind} in {where}", *problems, *more]),
             hint="rename or drop the columns, or say in a mapping file which column is what",
         )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from ordervet.contract.files.cells import decode_text_cells
+from ordervet.contract.files.limits import check_limit
 from ordervet.contract.files.opening import empty_error, find_encoding, open_bytes, read_bytes, wrong_format
 from ordervet.contract.files.row_source import RowSource, clean_block
 
@@ -74,7 +75,9 @@ class ArrowRows(RowSource):
         source = pa.BufferReader(read_bytes(self.path))
         try:
             if self._kind == "Parquet":
-                return self.check_table(validate_table(parquet.ParquetFile(source).read()))
+                file = parquet.ParquetFile(source)
+                check_limit(self.path, "cells", file.metadata.num_rows * file.metadata.num_columns)
+                return self.check_table(validate_table(file.read()))
             is_file = self._head.startswith(b"ARROW1")
             reader = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
             return self.check_table(validate_table(reader.read_all()))

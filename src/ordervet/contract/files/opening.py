@@ -5,10 +5,13 @@ from __future__ import annotations
 import codecs
 import gzip
 import re
+import stat
 import zlib
+from contextlib import suppress
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Literal, cast
 
+from ordervet.contract.files.limits import check_unpacked
 from ordervet.errors import FileError
 
 if TYPE_CHECKING:
@@ -51,8 +54,12 @@ def check_ending(path: Path) -> None:
     Raises
     ------
     FileError
-        It has none of them.
+        It has none of them, or is a pipe or a device, which nobody may ever write to, or which never ends.
     """
+    with suppress(OSError):
+        kind = path.stat().st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            raise FileError(f"{path.name} is a pipe or a device", hint="write what it gives to a file first")
     name = path.name.lower()
     if not is_readable(path) and not name.endswith(".zip"):
         raise FileError(f"{path.name} has no known ending", hint=f"use one of {', '.join((*READABLE, *PACKED))}")
@@ -159,12 +166,15 @@ def iter_bytes(path: Path, start: int = 0) -> Iterator[bytes]:
     Raises
     ------
     FileError
-        It is missing or unreadable, or a damaged .gz.
+        It is missing or unreadable, or a .gz that is damaged or unpacks to more than the limits.
     """
     with open_bytes(path) as file:
         try:
-            file.read(start)
-            yield from iter(lambda: file.read(_HEAD), b"")
+            n_bytes = len(file.read(start))
+            for piece in iter(lambda: file.read(_HEAD), b""):
+                n_bytes += len(piece)
+                check_unpacked(path, n_bytes)
+                yield piece
         except (OSError, EOFError, zlib.error) as error:
             raise (
                 damaged_gzip(path) if path.name.lower().endswith(".gz") else open_error(path, cast("OSError", error))

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 _FILE_STEMS = ("orders", "outcomes", "verdicts", "corrections")
 _ROWS_PER_GROUP = 2**16
+_MANY_COLUMNS = 2_000
 SHOP = "shop_id"
 
 
@@ -176,6 +177,8 @@ class FileReader:
             pieces_of_export = iter_exports(source, how, self.time_zone, self.currency)
             yield from (replace(self._name_shop(piece), number=number) for piece in pieces_of_export)
             return
+        if how == NATIVE and len(source.raw_names) > _MANY_COLUMNS:  # else it is found out when all of them are read
+            check_columns(kind_of(source.raw_names, where=source.path.name), source.raw_names, where=source.path.name)
         pieces = self._iter_whole_orders(source, how) if source.is_long else [RawRows.join([*source.iter_raw_rows()])]
         for rows in pieces:
             parts = tuple(self._check_rows(rows, how, source.path.name))

@@ -10,6 +10,7 @@ import pyarrow as pa
 from ordervet.contract.files.arrow_rows import ArrowRows
 from ordervet.contract.files.csv_rows import CsvRows
 from ordervet.contract.files.json_rows import JsonRows
+from ordervet.contract.files.limits import check_limit
 from ordervet.contract.files.opening import SEPARATED, SHEETS, is_long, looks_like_text
 from ordervet.contract.files.row_source import RawRows
 from ordervet.contract.files.sheet_rows import SheetRows
@@ -50,6 +51,7 @@ def open_rows(path: str | Path, json_places: Sequence[JsonPlaces] = (), *, in_on
         source = JsonRows(path, json_places, is_long=in_pieces)
     else:
         source = SheetRows(path) if name.endswith(SHEETS) else ArrowRows(path, is_long=in_pieces)
+    check_limit(path, "columns", len(source.names))
     source.unpacker = unpacker
     return source
 

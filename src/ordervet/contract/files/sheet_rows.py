@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
+import struct
+import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from ordervet.contract.files.limits import check_limit, check_unpacked
 from ordervet.contract.files.opening import read_bytes, wrong_format
 from ordervet.contract.files.row_source import RowSource, clean_block, find_header
 from ordervet.contract.values import TRIMMED
@@ -25,6 +30,11 @@ if TYPE_CHECKING:
     from ordervet.contract.files.row_source import Block
     from ordervet.contract.instants import Micros
 
+_PIECE = 2**20
+_PLACE = re.compile(rb'\br="([A-Za-z]{1,3})(\d{1,7})"')
+_LONGEST_PLACE = 16
+# What the standard library raises on damaged archives.
+_DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError, struct.error)
 _MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _ROWS_TO_HEADER = 24
 _FIRST_INEXACT = 10**15  # Excel keeps fifteen digits of a number
@@ -85,12 +95,14 @@ def _read_sheets(data: bytes, path: Path) -> list[_Sheet]:
     if not data.startswith(_MAGIC):
         raise wrong_format(path, "a workbook", data)
     try:
+        if data.startswith(_MAGIC[0]):
+            _check_size(data, path)
         workbook = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
         tables = [s.name for s in workbook.sheets_metadata if s.typ == python_calamine.SheetTypeEnum.WorkSheet]
         sheets = [_read_sheet(workbook.get_sheet_by_name(name)) for name in tables]
     except python_calamine.PasswordError:
         raise FileError(f"{path.name} is locked by a password", hint="save it without one") from None
-    except (python_calamine.CalamineError, OSError):
+    except (python_calamine.CalamineError, OSError, *_DAMAGES):
         raise wrong_format(path, "a whole workbook", data) from None
     if not sheets or not sheets[0].rows:
         raise FileError(f"the first sheet of {path.name} is empty", hint="put the table on the first sheet")
@@ -100,11 +112,43 @@ def _read_sheets(data: bytes, path: Path) -> list[_Sheet]:
     return [sheets[0], *fitted]
 
 
+def _check_size(data: bytes, path: Path) -> None:
+    """Check what a workbook unpacks to, and how far its cells lie apart: they are read into a plain table.
+
+    Raises
+    ------
+    FileError
+        It is more than the limits.
+    """
+    n_bytes = 0
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for entry in archive.infolist():
+            is_sheet = entry.filename.startswith("xl/worksheets/")
+            width, height, rest = 0, 0, b""
+            with archive.open(entry) as file:
+                while piece := file.read(_PIECE):
+                    n_bytes += len(piece)
+                    check_unpacked(path, n_bytes)
+                    if is_sheet:
+                        places = set(_PLACE.findall(rest + piece))
+                        width = max([width, *(_number_column(column) for column in {each for each, _ in places})])
+                        height = max([height, *(int(row) for _, row in places)])
+                        rest = piece[-_LONGEST_PLACE:]
+            check_limit(path, "sheet_cells", width * height)
+
+
+def _number_column(letters: bytes) -> int:
+    number = 0
+    for letter in letters.upper():
+        number = 26 * number + letter - ord("A") + 1
+    return number
+
+
 def _read_sheet(sheet: python_calamine.CalamineSheet) -> _Sheet:
     """Read a sheet without blank rows and titles; the value of merged cells stands in each of their rows."""
     rows: list[list[Any]] = sheet.to_python(skip_empty_area=False)
     for (top, left), (bottom, _) in sheet.merged_cell_ranges or ():
-        for row in rows[top + 1 : bottom + 1]:
+        for row in rows[top + 1 : bottom + 1] if left < len(rows[0] if rows else ()) else ():
             row[left] = rows[top][left]
     numbers = [number for number, row in enumerate(rows, start=1) if any(cell != "" for cell in row)]
     filled = [rows[number - 1] for number in numbers]

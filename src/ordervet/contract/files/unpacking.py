@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
+from ordervet.contract.files.limits import check_unpacked
 from ordervet.contract.files.opening import TEXTS, check_ending, is_readable, open_error, wrong_format
 from ordervet.errors import FileError
 from ordervet.object_stores import fetch_file, find_address, find_place
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from typing import IO
 
 _PIECE = 2**20
-_MAX_UNPACKED = 16 * 2**30  # bytes
 # What the standard library raises on damaged archives, names and sizes in them included.
 _DAMAGES = (
     *(zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError),
@@ -75,8 +75,7 @@ class Unpacker:
                 readable = {name: entry for name, entry in sorted(entries.items()) if is_readable(Path(name))}
                 if not readable:
                     raise FileError(f"{path.name} holds no file that can be read", hint="zip the exports themselves")
-                if sum(entry.file_size for entry in readable.values()) > _MAX_UNPACKED:
-                    raise FileError(f"{path.name} unpacks to more than 16 GiB", hint="unpack it, and name the files")
+                check_unpacked(path, sum(entry.file_size for entry in readable.values()))
                 return [self._copy(archive.open(readable[name]), f"{path.stem} - {name}", path) for name in readable]
         except _DAMAGES:
             raise wrong_format(path, "a whole zip archive", path.read_bytes()[:64]) from None
@@ -99,8 +98,7 @@ class Unpacker:
         with source, target.open("wb") as file:
             for piece in iter(lambda: source.read(_PIECE), b""):
                 file.write(piece)
-                if file.tell() > _MAX_UNPACKED:
-                    raise FileError(f"{path.name} unpacks to more than 16 GiB", hint="unpack it, and name the files")
+                check_unpacked(path, file.tell())
         return target
 
     def _as_plain_text(self, path: Path) -> Path:

@@ -7,7 +7,9 @@ required columns; otherwise the choice is left to the user.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from ordervet.contract.files.cells import plain_name
@@ -50,6 +52,8 @@ class Header:
         self._by_plain_name: dict[str, str] = {}
         for name in self.names:
             self._by_plain_name.setdefault(plain_name(name), name)
+        self._sorted = sorted(self._by_plain_name)
+        self._positions = {name: at for at, name in enumerate(self.names)}
 
     def find(self, aliases: Iterable[str]) -> tuple[str, ...]:
         """Return the file's columns that have one of some names, in the order of those names.
@@ -62,7 +66,9 @@ class Header:
 
     def _find_one(self, alias: str) -> Iterator[str]:
         if alias.endswith("*"):
-            yield from (name for plain, name in self._by_plain_name.items() if plain.startswith(alias[:-1]))
+            first = bisect_left(self._sorted, alias[:-1])
+            found = takewhile(lambda plain: plain.startswith(alias[:-1]), islice(self._sorted, first, None))
+            yield from sorted((self._by_plain_name[plain] for plain in found), key=self._positions.__getitem__)
         elif alias in self._by_plain_name:
             yield self._by_plain_name[alias]
 
