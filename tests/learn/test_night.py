@@ -214,7 +214,9 @@ def test_new_malice_is_no_contradiction_and_flipped_verdicts_are() -> None:
             np.ones(n, np.int64), np.ones(n, bool),
         )  # fmt: skip
         ones = np.ones(n, np.int64)
-        material = TrainingData(plan, raw[:, None].astype(np.float32), ones, ones, ones, ones.astype(np.uint64), ones)
+        material = TrainingData(
+            plan, raw[:, None].astype(np.float32), ones, ones, ones, ones.astype(np.uint64), ones, ones, ones
+        )
         champion = Mock(predict=lambda _, rows, __: raw[rows])
         champion.model.risk_scale = lambda scores: np.where(scores > 0, 600.0, 100.0)
         return _check_verdicts(champion, material, np.arange(n), LENIENT.model_copy(update={"gates": GateBounds()}), 1)

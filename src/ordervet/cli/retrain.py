@@ -25,7 +25,7 @@ from ordervet.learn.night import run_night
 from ordervet.learn.night_settings import load_night_settings
 from ordervet.learn.prometheus import build_metrics
 from ordervet.reports import SIMULATED
-from ordervet.reports.nightly import describe_gate, describe_outcome
+from ordervet.reports.nightly import describe_audit, describe_gate, describe_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 #: What `--json` says first.
 _DECISION = (
     "night", "was_done", "as_of", "passed", "missing", "serve_id", "starter_id", "model_id", "champion_id",
-    "is_starter", "superseded_by", "champion_faults",
+    "is_starter", "superseded_by", "champion_faults", "audit",
 )  # fmt: skip
 
 
@@ -164,6 +164,8 @@ def _print_night(session: Session, night: Night, *, is_simulated: bool) -> None:
     if night.was_done:
         session.print(session.text("retrain.was_done", name=night.name), style="dim")
     session.print(describe_outcome(night.record, session.lang))
+    if said := describe_audit(night.record, session.lang):
+        session.print(said)
     if night.record["gates"]:
         _print_gates(session, night)
     if night.folder is not None:

@@ -16,6 +16,7 @@ from ordervet.contract.files.outputs import drop_nan
 from ordervet.entities import load_key
 from ordervet.errors import ModelError
 from ordervet.learn import gates, records
+from ordervet.learn.audit import estimate_missed, weigh_audited
 from ordervet.learn.challenger import MIN_PARTS, Known, fit_challenger, predict_parts
 from ordervet.learn.drift import measure_attribution_drift
 from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
@@ -96,7 +97,9 @@ def decide_promotion(task: Task, slices: HistorySlices, work: Path | None) -> tu
     live_id = read_live_id(task.models)
     champion_model, faults = _load_champion(task.models)
     both = _unite_specs(task.spec, load_starter(), champion_model)
-    data = _gather_training_data(task, slices, labels, both, work)
+    share = None if task.policy.audit is None else task.policy.audit.share
+    data = weigh_audited(_gather_training_data(task, slices, labels, both, work), share)
+    missed = estimate_missed(slices.timeline, labels, data.audited, as_of_us=task.as_of_us)
     parts = split_parts(data, as_of_us=task.as_of_us, settings=settings)
     installed = _scale_starter(task, data, parts, both.names) if live_id is None else None
     champion_model = installed or champion_model
@@ -112,6 +115,7 @@ def decide_promotion(task: Task, slices: HistorySlices, work: Path | None) -> tu
         "label_flow": _measure_flow(slices.timeline, labels, task.as_of_us),
         "maturity_curve": measure_maturity(slices.timeline, labels),
         "order_days": settings.maturity.order_days,
+        "audit": missed.as_dict() if missed else None,
         "missing": _find_missing(slices.timeline, labels, data, parts, task),
     }
     if record["missing"]:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ordervet.contract import Decider
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
 from ordervet.learn.intervals import number_buyers
 from ordervet.learn.labels import DAY_US
@@ -56,6 +57,9 @@ class TrainingData:
     buyer: NDArray[np.int64]  # numbers from 0, see `number_buyers`
     channel: NDArray[np.uint64]  # keyed ids; 0 is not known
     kind: NDArray[np.str_]  # the kind of malice that the latest verdict names; empty where none does
+    is_audited: NDArray[np.bool_]  # a verdict of the audit stands on it: it had passed
+    #: shape (n_audited,), keyed ids of all orders with a verdict of the audit, kept or not, ascending
+    audited: NDArray[np.uint64]
     channel_names: dict[int, str] = field(default_factory=dict)  # keyed id to name
     #: per UTC day, the share of its orders that repeat buyer, time and amount of another order
     duplicate_share: dict[int, float] = field(default_factory=dict)
@@ -109,6 +113,7 @@ def replay_training_data(
     amount, buyer, channel = np.zeros(n, np.int64), np.zeros(n, np.uint64), np.zeros(n, np.uint64)
     names: dict[int, str] = {}
     kinds: dict[int, str] = {}
+    audits = [np.zeros(0, np.uint64)]
     duplicates: dict[int, list[int]] = {}
     engine = FeatureEngine(spec, n_jobs=n_threads)
     n_done, n_all = 0, len(timeline.order_id)
@@ -121,6 +126,7 @@ def replay_training_data(
         buyer[at], channel[at] = _ids(orders, "buyer")[kept], _ids(orders, "channel")[kept]
         names |= _name_channels(events)
         kinds |= _list_kinds(events)
+        audits.append(_list_audited(events))
         _count_duplicates(orders, as_of_us - settings.learning.reference_days * DAY_US, duplicates)
         n_done += len(orders)
         report_step(f"replaying {n_done:,} of {n_all:,} orders")
@@ -130,7 +136,11 @@ def replay_training_data(
     # NOTE: orders of one time stand in the order of their keyed ids, which the numbers of buyers must not depend on.
     order, number = np.lexsort((amount, seen_at)), np.empty(n, np.int64)
     number[order] = number_buyers(buyer[order])
-    return TrainingData(plan, features, seen_at, amount, number, channel, kind, names, shares)
+    audited = np.unique(np.concatenate(audits))
+    is_audited = np.isin(timeline.order_id[plan.rows], audited)
+    return TrainingData(
+        plan, features, seen_at, amount, number, channel, kind, is_audited, audited, names, shares
+    )  # fmt: skip
 
 
 def draw_numbers(order_id: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
@@ -211,6 +221,13 @@ def _list_kinds(events: KeyedEvents) -> dict[int, str]:
     """List the kinds of malice that verdicts name; the latest verdict on an order comes last."""
     named = events.verdicts.filter(pc.is_valid(events.verdicts["kind"]))
     return dict(zip(named["id__order"].to_pylist(), named["kind"].to_pylist(), strict=True))
+
+
+def _list_audited(events: KeyedEvents) -> NDArray[np.uint64]:
+    """List the orders with a verdict of the audit."""
+    ids = events.verdicts.filter(pc.equal(events.verdicts["by"], Decider.AUDIT))["id__order"]
+    audited: NDArray[np.uint64] = ids.to_numpy().astype(np.uint64)
+    return audited
 
 
 def _count_duplicates(orders: OrderEvents, since_us: int, duplicates: dict[int, list[int]]) -> None:

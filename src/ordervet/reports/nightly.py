@@ -38,6 +38,7 @@ def build_nightly_page(record: dict[str, Any], *, lang: Lang) -> str:
         "verdict": describe_outcome(record, lang),
         "cutoff": _describe_cutoff(record, words),
         "simulated": format_text("notes.simulated", lang) if record["origin"].get("is_simulated") else "",
+        "audit": describe_audit(record, lang),
         "look": _list_findings(record, words, lang) or [words["look_nothing"]],
         "gates": _build_gates(record["gates"], words, lang),
         "flow": _draw_flow(record["label_flow"], words),
@@ -82,6 +83,17 @@ def describe_missing(record: dict[str, Any], lang: Lang) -> list[str]:
         + (words["in_days"].format(days=f"{each['days']:,}") if each["days"] else "")
         for each in record["missing"]
     ]
+
+
+def describe_audit(record: dict[str, Any], lang: Lang) -> str:
+    """Say how much malice was missed, as the audit tells; empty where there was none."""
+    audit = record.get("audit")
+    if audit is None:
+        return ""
+    values = {name: f"{audit[name]:,.0f}" for name in audit if not name.startswith("recall")}
+    values |= {name: _percent(audit[name]) for name in audit if name.startswith("recall")}
+    said: str = find_words("nightly", lang)["audit"].format(**values)
+    return said
 
 
 def describe_outcome(record: dict[str, Any], lang: Lang) -> str:
