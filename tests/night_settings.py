@@ -17,7 +17,7 @@ LENIENT = NightSettings(
         policy_alerts_times=100.0, chance_times=0.0, history_margin=-1.0,
         calibration_error=1.0, calibration_bias=9.0,
         channel_false_positives=1.0, new_buyer_false_positives=1.0, alert_rate_change=1.0, max_us_per_order=1e6,
-        expected=("*",), label_auc=0.0, duplicates=1.0, lookalike_orders=0,
+        expected=("*",), group_times=1e6, label_auc=0.0, duplicates=1.0, lookalike_orders=0,
     ),
     fit=FitSettings(num_rounds=12, num_leaves=8, min_data_in_leaf=20),
 )  # fmt: skip

@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score
 
 from ordervet.learn import gates
 from ordervet.learn.drift import FeatureDrift, measure_category_psi, measure_feature_drift, measure_psi
+from ordervet.learn.groups import GroupRow
 from ordervet.learn.night_settings import GateBounds
 from ordervet.learn.ranking import Holdout
 from ordervet.reports.nightly import describe_gate
@@ -145,6 +146,9 @@ def test_every_note_has_words_in_both_languages() -> None:
         gates.check_verdicts([("c", 9, 8, 0.9)], bound=0.5, min_risky=1),
         gates.check_verdicts([], bound=0.5, min_risky=1),
         gates.check_lookalikes(None, None),
+        gates.check_groups([], bound=1.5),
+        gates.check_groups([GroupRow("newcomer:app", 300, 0.2, 0.1, 0.1, -0.1, 0.1, 0.1)], bound=1.5),
+        gates.check_groups([GroupRow("newcomer:app", 300, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1)], bound=1.5),
         *(gates.check_at_most(name, 1.0, 2.0) for name in ("size_mb", "self_check", "duplicates")),
         gates.check_at_most("scoring_us", 1.0, 2.0, "this_machine"),
     ]

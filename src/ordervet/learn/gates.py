@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.learn.drift import FeatureDrift
+    from ordervet.learn.groups import GroupRow
     from ordervet.learn.intervals import Measure
     from ordervet.learn.night_settings import GateBounds
     from ordervet.learn.ranking import Holdout
@@ -337,6 +338,23 @@ def check_lookalikes(rows: Sequence[dict[str, Any]] | None, champion: Sequence[d
     before = {row["scenario"]: row["alert_rate"] or 0.0 for row in champion or ()}
     unfair = [row["scenario"] for row in rows if not row["is_fair"] and _has_grown(row, before)]
     return Gate("lookalikes", float(len(unfair)), 0.0, not unfair, *_name_some(unfair))
+
+
+def check_groups(rows: Sequence[GroupRow], *, bound: float) -> Gate:
+    """Check that no look-alike group of the merchant's own is alerted beyond a multiple of plain buyers' rate.
+
+    It counts what is surely beyond it, and surely more than by the champion; the figure is how many groups are.
+    """
+    unfair = [row for row in rows if row.is_unfair]
+    values: dict[str, Any] = {"times": bound, "groups": len(rows)}
+    if not rows:
+        return Gate("own_groups", None, 0.0, passed=True, note="no_groups")
+    if not unfair:
+        return Gate("own_groups", 0.0, 0.0, passed=True, note="groups_fair", values=values)
+    worst = max(unfair, key=lambda row: row.alert_rate)
+    values |= {"group_names": [row.group for row in unfair[:_N_NAMED]], "n": len(unfair), "rate": worst.alert_rate}
+    values |= {"plain": worst.plain_rate, "before": worst.champion_rate}
+    return Gate("own_groups", float(len(unfair)), 0.0, passed=False, note="groups_unfair", values=values)
 
 
 def _measure_calibration(

@@ -126,6 +126,8 @@ class GateBounds(_Part):
     channel_false_positives: Share = 0.06
     new_buyer_false_positives: Share = 0.06
     min_group: Annotated[int, Ge(1)] = 200  # innocent orders below which a group is not judged
+    #: own_groups: alerts among the innocents of a look-alike group, at most so many times those of plain buyers
+    group_times: Annotated[float, Ge(1)] = 1.5
     alert_scores: tuple[float, ...] = (250.0, 325.0, 425.0, 500.0)  # standing thresholds on the risk score
     alert_rate_change: Share = 0.10  # largest relative difference from the rate that such a threshold stands for
     min_alerts: Annotated[int, Ge(1)] = 400  # a threshold that would give fewer alerts is not judged

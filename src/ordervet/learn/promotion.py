@@ -182,6 +182,7 @@ def _describe_wait(task: Task, slices: HistorySlices, data: TrainingData, rescal
         "score_psi": None,
         "channel_psi": None,
         "us_per_order": None,
+        "groups": [],
     }
 
 
@@ -203,6 +204,7 @@ def _describe_trial(trial: Trial, verdicts: list[gates.Gate], expected: tuple[st
         "score_psi": trial.score_psi,
         "channel_psi": trial.channel_psi,
         "us_per_order": trial.us_per_order,
+        "groups": [row.as_dict() for row in trial.groups],
     }
 
 

@@ -12,6 +12,7 @@ from ordervet.learn import gates
 from ordervet.learn.challenger import predict_parts
 from ordervet.learn.drift import measure_category_psi, measure_feature_drift, measure_psi
 from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
+from ordervet.learn.groups import find_groups, measure_groups
 from ordervet.learn.intervals import measure_gain
 from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS
 from ordervet.learn.ranking import ALERT_RATES, Holdout, Ranking
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from ordervet.learn.drift import FeatureDrift
     from ordervet.learn.gates import Gate
+    from ordervet.learn.groups import GroupRow
     from ordervet.learn.night_settings import GateBounds, NightSettings
     from ordervet.learn.training_data import TrainingData
     from ordervet.model import Curve, Model
@@ -86,6 +88,7 @@ class Trial:
     score_psi: float
     channel_psi: float
     us_per_order: float  # scoring time on this machine
+    groups: list[GroupRow]  # the merchant's own look-alikes in the holdout
 
 
 def split_parts(data: TrainingData, *, as_of_us: int, settings: NightSettings) -> Parts:
@@ -159,6 +162,9 @@ def hold_trial(
     score_psi = measure_psi(*(challenger.predict(data, rows, n_threads) for rows in (_before(parts), parts.fresh)))
     pace = _find_pace(data, parts.holdout, holdout, settings)
     judged_share = challenger.model.origin["judged_share"]
+    flags = flag_orders(policy, p, holdout.amount_minor)
+    champion_flags = flag_orders(policy, champion_p, holdout.amount_minor)
+    groups = _measure_groups(data, parts.holdout, names, holdout, flags, champion_flags, settings)
     verdicts = [
         gates.check_gain(
             "ap_gain", gains["ap_gain"], margin=bounds.ap_margin, is_champion_old=is_champion_old,
@@ -166,8 +172,7 @@ def hold_trial(
         ),
         gates.check_no_loss("money_gain", gains["money_gain"], bounds.money_margin),
         *gates.check_policy(
-            flag_orders(policy, p, holdout.amount_minor), flag_orders(policy, champion_p, holdout.amount_minor),
-            champion_raw, holdout,
+            flags, champion_flags, champion_raw, holdout,
             max_recall_loss=bounds.policy_recall_loss, alerts_times=bounds.policy_alerts_times,
             judged_share=judged_share,
         ),
@@ -179,6 +184,7 @@ def hold_trial(
             p * judged_share, holdout.is_malicious, holdout.weight, champion_p=champion_p * judged_share,
             error=bounds.calibration_error, bias=bounds.calibration_bias,
         ),
+        gates.check_groups(groups, bound=bounds.group_times),
         *_check_false_positives(challenger, raw, data, parts.holdout, names, settings),
         _check_alert_rate(challenger, data, parts, settings, n_threads),
         gates.check_at_most("size_mb", len(challenger.model.booster_text) / 1e6, bounds.max_model_mb),
@@ -203,6 +209,7 @@ def hold_trial(
         score_psi=score_psi,
         channel_psi=measure_category_psi(data.channel[_before(parts)], data.channel[parts.fresh]),
         us_per_order=us_per_order,
+        groups=groups,
     )
 
 
@@ -362,6 +369,25 @@ def _check_false_positives(
             "new_buyer_false_positives", new_buyers, bound=bounds.new_buyer_false_positives, min_group=bounds.min_group
         ),
     ]
+
+
+def _measure_groups(
+    data: TrainingData,
+    rows: NDArray[np.int64],
+    names: tuple[str, ...],
+    holdout: Holdout,
+    flags: NDArray[np.bool_],
+    champion_flags: NDArray[np.bool_],
+    settings: NightSettings,
+) -> list[GroupRow]:
+    """Measure the merchant's own look-alikes: those judged innocent, or whom nobody judged until they were mature."""
+    bounds = settings.gates
+    channel = np.array([data.channel_names.get(int(each), "") for each in data.channel[rows]], np.str_)
+    return measure_groups(
+        find_groups(names, data.features[rows], channel), data.plan.label[rows] == INNOCENT, flags, champion_flags,
+        holdout.weight, holdout.buyer,
+        bound=bounds.group_times, min_orders=bounds.min_group, n_draws=bounds.n_draws, seed=settings.seed,
+    )  # fmt: skip
 
 
 def _check_alert_rate(

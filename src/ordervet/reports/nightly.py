@@ -58,6 +58,7 @@ def _build_trial(record: dict[str, Any], words: Words, lang: Lang) -> dict[str, 
     """Build what there is to see where a new model was learned."""
     return {
         "metrics": _build_metrics(record, words),
+        "own_groups": _build_groups(record.get("groups") or [], words, lang),
         "drift": _build_drift(record["drift"], words),
         "drift_note": words["drift_note"].format(
             score=f"{record['score_psi']:.2f}", channel=f"{record['channel_psi']:.2f}"
@@ -130,10 +131,19 @@ def name_gate(name: str, lang: Lang) -> str:
     return named
 
 
+def name_group(group: str, lang: Lang) -> str:
+    """Name a look-alike group, and the channel of one that is of a channel."""
+    name, _, channel = group.partition(":")
+    named: str = find_words("nightly", lang)["group_names"][name]
+    return f"{named} · {channel}" if channel else named
+
+
 def describe_gate(gate: dict[str, Any], lang: Lang) -> tuple[str, str]:
     """Return a gate's name and its note in words."""
-    words = find_words("nightly", lang)
-    note = words["gate_notes"][gate["note"]].format(**_fill(gate["values"])) if gate["note"] else ""
+    words, values = find_words("nightly", lang), gate["values"]
+    if "group_names" in values:
+        values = values | {"names": join_words([name_group(each, lang) for each in values["group_names"]], lang)}
+    note = words["gate_notes"][gate["note"]].format(**_fill(values)) if gate["note"] else ""
     return words["gate_names"][gate["name"]], note
 
 
@@ -212,6 +222,21 @@ def _build_metrics(record: dict[str, Any], words: Words) -> dict[str, Any]:
         "numbers": (2, 3, 4),
         "bad": (),
     }
+
+
+def _build_groups(groups: list[dict[str, Any]], words: Words, lang: Lang) -> dict[str, Any] | None:
+    rows = [
+        [
+            name_group(row["group"], lang),
+            f"{row['n_orders']:,}",
+            *(_percent(row[name]) for name in ("alert_rate", "champion_rate", "plain_rate")),
+            f"{_percent(row['excess_low'])} – {_percent(row['excess_high'])}",
+        ]
+        for row in groups
+    ]
+    names = ("group", "group_orders", "group_rate", "champion", "group_plain", "group_excess")
+    titles = [words[name] for name in names]
+    return {"titles": titles, "rows": rows, "numbers": (2, 3, 4, 5, 6), "bad": ()} if rows else None
 
 
 def _build_drift(drift: list[dict[str, Any]], words: Words) -> dict[str, Any]:
