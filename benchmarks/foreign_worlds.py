@@ -14,6 +14,7 @@ import argparse
 import json
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from ordervet.entities import Key, key_events
 from ordervet.features import build_spec
 from ordervet.history import History
 from ordervet.lab.foreign import TUNING_SEEDS, build_foreign_world, draw_foreign_settings
-from ordervet.lab.nights import replay_nights, sum_up_nights
+from ordervet.lab.nights import STANDING_RATE, STANDING_SCORE, replay_nights, sum_up_groups, sum_up_nights
 from ordervet.learn.labels import DAY_US
 from ordervet.learn.night_settings import GateBounds, NightSettings
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 KEY = Key(bytes(range(16)))
 FIRST_NIGHT, DAYS_AFTER = 45, 7
+COUNTS = ("n_orders", "serving", "starter")
 MEASURES = ("ap", "recall", "precision", "alert_rate")
 
 
@@ -39,6 +41,7 @@ def run_world(world: ForeignWorld, *, every: int, settings: NightSettings) -> di
     keyed = key_events(world.events, KEY)
     ids = keyed.orders["id__order"].to_numpy().astype(np.uint64).tolist()
     truth = dict(zip(ids, world.is_malicious.tolist(), strict=True))
+    groups = dict(zip(ids, world.group.tolist(), strict=True))
     seen_at = world.events.orders["seen_at"].cast("int64").to_numpy()
     start_us = int(seen_at.min()) // DAY_US * DAY_US
     last = world.settings.n_days - DAYS_AFTER
@@ -46,8 +49,11 @@ def run_world(world: ForeignWorld, *, every: int, settings: NightSettings) -> di
     with tempfile.TemporaryDirectory(prefix="ordervet-foreign-") as folder:
         history = History.open(Path(folder) / "history", KEY, create=True)
         history.ingest(world.events)
-        nights = replay_nights(history, cut_offs, build_spec(), settings=settings, days_after=DAYS_AFTER, truth=truth)
-    return {"nights": [each.as_dict() for each in nights], "summary": sum_up_nights(nights)}
+        nights = replay_nights(
+            history, cut_offs, build_spec(), settings=settings, days_after=DAYS_AFTER, truth=truth, look_alikes=groups
+        )
+    groups = {name: asdict(each) for name, each in sum_up_groups(nights).items()}
+    return {"nights": [each.as_dict() for each in nights], "summary": sum_up_nights(nights), "groups": groups}
 
 
 def print_world(seed: int, world: ForeignWorld, result: dict[str, Any], took_s: float) -> None:
@@ -64,6 +70,23 @@ def print_world(seed: int, world: ForeignWorld, result: dict[str, Any], took_s: 
         print(
             f"  {night['as_of'][:10]} {night['outcome']:9} own {night['own_share']:.2f}  {figures}  {why}", flush=True
         )
+
+
+def print_groups(worlds: list[dict[str, Any]]) -> None:
+    for name in sorted({name for each in worlds for name in each}):
+        n, ours, theirs = (sum(each[name][key] for each in worlds if name in each) for key in COUNTS)
+        print(
+            f"  {name:16} {n:7,} innocents, not passed: {ours / n:.3%} by what served, {theirs / n:.3%} by the starter"
+        )
+
+
+def print_standing(nights: list[dict[str, Any]]) -> None:
+    rates = np.array([each["serving"]["standing_rate"] for each in nights]) / STANDING_RATE - 1
+    rates = rates[~np.isnan(rates)]
+    print(
+        f"alert rate at a risk score of {STANDING_SCORE:g} on quiet days: {rates.mean():+.1%} of its target on "
+        f"average, within 15 % in {np.mean(np.abs(rates) <= 0.15):.0%} of {len(rates)} weeks"
+    )
 
 
 def main() -> None:
@@ -85,6 +108,8 @@ def main() -> None:
         print_world(seed, world, results[seed], time.perf_counter() - started)
         if options.json:
             options.json.write_text(json.dumps(results, indent=1) + "\n")
+    print_groups([each["groups"] for each in results.values()])
+    print_standing([night for each in results.values() for night in each["nights"]])
     nights = [night for each in results.values() for night in each["nights"] if not np.isnan(night["serving"]["ap"])]
     gains = np.array([night["serving"]["ap"] - night["starter"]["ap"] for night in nights])
     print(f"{len(nights)} nights: AP gain over the starter {gains.mean():+.4f} on average, {gains.min():+.4f} at worst")

@@ -12,10 +12,11 @@ from ordervet.entities import Key, key_events
 from ordervet.features import build_spec
 from ordervet.history import History
 from ordervet.lab.foreign import build_foreign_world, draw_foreign_settings
-from ordervet.lab.nights import STANDING_RATE, replay_nights, sum_up_nights
+from ordervet.lab.nights import STANDING_RATE, replay_nights, sum_up_groups, sum_up_nights
 from ordervet.learn.labels import DAY_US
 from ordervet.learn.night_settings import GateBounds, Learning, Maturity, NightSettings
 from ordervet.model import FitSettings, load_starter
+from ordervet.reports.nights import build_nights_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +77,12 @@ def test_nights_tell_what_served_and_how_it_did_beside_the_starter(world: Foreig
     assert "malicious" in early.missing
     assert replace(early.serving, standing_rate=0.0) == replace(early.starter, standing_rate=0.0)
     assert all(each.n_malicious > 0 for each in later)
+    innocents = [sum(each.n_orders for each in night.groups.values()) for night in nights]
+    assert all(n >= night.n_orders - night.n_malicious for n, night in zip(innocents, nights, strict=True))
+    assert {"family", "wholesale"} <= set(sum_up_groups(nights))
+    assert all(group.serving == group.starter for group in early.groups.values())
+    page = build_nights_page([each.as_dict() for each in nights], sum_up_nights(nights), is_simulated=True, lang="en")
+    assert "shared private doors" in page
     summed = sum_up_nights(nights)
     assert summed["nights"] == 3
     assert summed["mean_standing_rate"] == pytest.approx(STANDING_RATE, rel=0.35)

@@ -15,7 +15,8 @@ import numpy as np
 
 from ordervet.history.slices import HistorySlices
 from ordervet.learn.gates import find_target_rate
-from ordervet.learn.labels import DAY_US, MALICIOUS, label_mature_orders
+from ordervet.learn.groups import find_groups
+from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS, label_mature_orders
 from ordervet.learn.night import PROMOTED, run_night
 from ordervet.learn.ranking import Ranking
 from ordervet.learn.train import format_time
@@ -55,6 +56,19 @@ class DaysAfter:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupAfter:
+    """Innocent orders of one look-alike group on the days after a night, and how many of them would not pass."""
+
+    n_orders: int
+    serving: int
+    starter: int
+
+
+#: Innocent orders that are in no look-alike group.
+PLAIN = "plain"
+
+
+@dataclass(frozen=True, slots=True)
 class NightMeasured:
     """One night, and the days after it."""
 
@@ -69,6 +83,7 @@ class NightMeasured:
     n_malicious: int
     serving: DaysAfter
     starter: DaysAfter  # alone, as it is bundled
+    groups: dict[str, GroupAfter]  # the merchant's own look-alikes, and `PLAIN`
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -84,6 +99,7 @@ def replay_nights(
     days_after: int = 7,
     known_until_us: int | None = None,
     truth: dict[int, bool] | None = None,
+    look_alikes: dict[int, str] | None = None,
     policy: Policy | None = None,
     measure_lookalikes: Lookalikes | None = None,
     n_threads: int = 1,
@@ -101,6 +117,7 @@ def replay_nights(
     known_until_us : what the whole history knew at this time is the truth, UTC microseconds; None is the last measured
         day's end
     truth : keyed order id to whether it is malicious; None takes the labels that the whole history knows in the end
+    look_alikes : keyed order id to the look-alike that its buyer truly is; None tells groups by the features
     policy : whose bands flag orders; None takes the default
     measure_lookalikes : as for `run_night`
     n_threads : threads; the result does not depend on it
@@ -125,8 +142,25 @@ def replay_nights(
             serving = Contender.of(load_model(find_serving_model(root / "models")), names)
             quiet = _find_quiet_rows(data, as_of_us, span_us, settings)
             pair = [_measure(each, data, rows, label[rows], quiet, rules, n_threads) for each in (serving, starter)]
-            measured.append(_describe(night, serving, label[rows], as_of_us, pair))
+            innocent = rows[label[rows] == INNOCENT]
+            flags = [_flag(each, data, innocent, rules, n_threads) for each in (serving, starter)]
+            groups = _count_groups(_find_look_alikes(whole, data, names, innocent, look_alikes), *flags)
+            measured.append(_describe(night, serving, label[rows], as_of_us, pair, groups))
     return measured
+
+
+def sum_up_groups(nights: Sequence[NightMeasured]) -> dict[str, GroupAfter]:
+    """Add up the look-alike groups of nights, `PLAIN` first."""
+    names = dict.fromkeys([PLAIN, *sorted({name for night in nights for name in night.groups})])
+    found = {}
+    for name in names:
+        parts = [night.groups[name] for night in nights if name in night.groups]
+        found[name] = GroupAfter(
+            sum(each.n_orders for each in parts),
+            sum(each.serving for each in parts),
+            sum(each.starter for each in parts),
+        )
+    return found
 
 
 def sum_up_nights(nights: Sequence[NightMeasured]) -> dict[str, Any]:
@@ -207,7 +241,7 @@ def _measure(
     n_threads: int,
 ) -> DaysAfter:
     raw = contender.predict(data, rows, n_threads)
-    flags = flag_orders(policy, contender.model.calibration(raw), data.amount_minor[rows])
+    flags = _flag(contender, data, rows, policy, n_threads)
     standing = contender.model.risk_scale(contender.predict(data, quiet, n_threads)) >= STANDING_SCORE
     is_malicious = label == MALICIOUS
     return DaysAfter(
@@ -219,8 +253,45 @@ def _measure(
     )
 
 
+def _flag(
+    contender: Contender, data: TrainingData, rows: NDArray[np.int64], policy: Policy, n_threads: int
+) -> NDArray[np.bool_]:
+    raw = contender.predict(data, rows, n_threads)
+    return flag_orders(policy, contender.model.calibration(raw), data.amount_minor[rows])
+
+
+def _find_look_alikes(
+    whole: HistorySlices,
+    data: TrainingData,
+    names: tuple[str, ...],
+    rows: NDArray[np.int64],
+    look_alikes: dict[int, str] | None,
+) -> dict[str, NDArray[np.bool_]]:
+    """Find the look-alike groups of orders, as they are told or by their features."""
+    if look_alikes is not None:
+        told = np.array([look_alikes.get(each, "") for each in whole.timeline.order_id[rows].tolist()], np.str_)
+        return {str(name): told == name for name in np.unique(told[told != ""])}
+    channel = np.array([data.channel_names.get(int(each), "") for each in data.channel[rows]], np.str_)
+    return find_groups(names, data.features[rows], channel)
+
+
+def _count_groups(
+    groups: dict[str, NDArray[np.bool_]], flags: NDArray[np.bool_], starter_flags: NDArray[np.bool_]
+) -> dict[str, GroupAfter]:
+    is_plain = ~np.any([*groups.values(), np.zeros(len(flags), bool)], axis=0)
+    return {
+        name: GroupAfter(int(is_in.sum()), int(flags[is_in].sum()), int(starter_flags[is_in].sum()))
+        for name, is_in in {PLAIN: is_plain, **groups}.items()
+    }
+
+
 def _describe(
-    night: Night, serving: Contender, label: NDArray[np.int8], as_of_us: int, pair: list[DaysAfter]
+    night: Night,
+    serving: Contender,
+    label: NDArray[np.int8],
+    as_of_us: int,
+    pair: list[DaysAfter],
+    groups: dict[str, GroupAfter],
 ) -> NightMeasured:
     blend = serving.model.origin.get("blend") or {"share": 0.0}
     return NightMeasured(
@@ -234,6 +305,7 @@ def _describe(
         n_malicious=int((label == MALICIOUS).sum()),
         serving=pair[0],
         starter=pair[1],
+        groups=groups,
     )
 
 

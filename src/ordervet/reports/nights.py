@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from ordervet.reports.nightly import name_gate
+from ordervet.reports.nightly import name_gate, name_group
 from ordervet.reports.page import build_page
 from ordervet.reports.plots import Line, draw_lines
 from ordervet.words import find_words, format_text, join_words
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     Words = Mapping[str, Any]
 
+_PLAIN = "plain"
 #: Columns of figures: the starter's and what served, in turn.
 _MEASURES = ("ap", "recall", "precision", "alert_rate")
 _SHORT = ("ap", "recall", "alert_rate")
@@ -75,6 +76,7 @@ def build_nights_page(nights: list[dict[str, Any]], summary: dict[str, Any], *, 
             "numbers": tuple(range(3, 10)),
             "bad": (),
         },
+        "groups": _build_groups(nights, words, lang),
     }
     return build_page(
         "nights.html",
@@ -83,6 +85,24 @@ def build_nights_page(nights: list[dict[str, Any]], summary: dict[str, Any], *, 
         styles=("base.css", "backtest.css", "nightly.css"),
         values=values,
     )
+
+
+def _build_groups(nights: list[dict[str, Any]], words: Words, lang: Lang) -> dict[str, Any]:
+    """Build the table of look-alikes: the starter's alert rate and that of what served, week by week and over all."""
+    names = list(dict.fromkeys(name for night in nights for name in night["groups"]))
+    rows = []
+    for name in names:
+        parts = [night["groups"].get(name) or {"n_orders": 0, "serving": 0, "starter": 0} for night in nights]
+        whole = {key: sum(part[key] for part in parts) for key in ("n_orders", "serving", "starter")}
+        label = words["plain"] if name == _PLAIN else name_group(name, lang)
+        rows.append([label, f"{whole['n_orders']:,}", *(_pair_alerts(part) for part in (whole, *parts))])
+    titles = [words["group"], words["innocents"], words["all_weeks"], *(night["as_of"][5:10] for night in nights)]
+    return {"titles": titles, "rows": rows}
+
+
+def _pair_alerts(part: dict[str, int]) -> str:
+    n = part["n_orders"]
+    return " → ".join(f"{part[which] / n:.1%}" for which in ("starter", "serving")) if n else "–"
 
 
 def _list_titles(words: Words) -> list[str]:
