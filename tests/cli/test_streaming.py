@@ -5,15 +5,21 @@ from __future__ import annotations
 import gzip
 import re
 import signal
+import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from contract.formats.tmall_exports import write_tmall
 from ordervet.cli import score, streaming
 from ordervet.contract import write_table
 from ordervet.contract.files import csv_rows, json_rows, opening, whole_orders
+from ordervet.entities import Key
+from ordervet.history import History, ingest
 from ordervet.score.stream import stream_scores
 
 if TYPE_CHECKING:
@@ -21,6 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ordervet.contract import Events
+    from ordervet.entities import KeyedEvents
+    from ordervet.lab.simulate import Simulation
 
 
 @pytest.fixture
@@ -189,6 +197,52 @@ def test_a_file_with_faults_is_read_whole(fault, options, orders, tmp_path: Path
 
     assert in_chunks == whole
     assert in_chunks["n_orders"] == 2_000 - (fault == "row")
+
+
+@pytest.mark.parametrize("options", [(), ("--capacity", 9), ("--history",)], ids=["plain", "capacity", "history"])
+def test_a_long_export_is_scored_in_pieces_as_it_is_whole(
+    options, simulation: Simulation, tmp_path: Path, ordervet, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDERVET_KEY", Key(bytes(range(16))).to_hex())
+    exports = write_tmall(cut_first(simulation, 900), tmp_path)
+    told, n_alive = [], []
+    note_alive_pieces(monkeypatch, n_alive)
+    monkeypatch.setattr(whole_orders, "_ROWS_PER_PIECE", 100)
+    monkeypatch.setattr(csv_rows, "_LONG_BLOCK", 2**13)
+
+    for max_piece in (0, 2**40):
+        monkeypatch.setattr(opening, "MAX_PIECE", max_piece)
+        out, history = tmp_path / f"{max_piece}.csv", tmp_path / f"history{max_piece}"
+        how = ("--history", history) if options == ("--history",) else options
+        ended = ordervet("score", *exports, "--models", models_dir, "--json", "--top", 50, "--out", out, *how)
+        events = History.open(history, Key(bytes(range(16)))).read() if history.exists() else None
+        content = {name: value for name, value in ended.json.items() if name != "elapsed_s"}
+        told.append((ended.code, content, out.read_text("utf-8"), events))
+
+    assert told[0] == told[1]
+    assert told[0][1]["n_flagged"] > 5
+    assert len(n_alive) > 12
+    assert max(n_alive) == 1
+
+
+def cut_first(simulation: Simulation, n_orders: int) -> Simulation:
+    """Take the first orders of a merchant, and what became of them."""
+    orders = simulation.orders.slice(0, n_orders)
+    is_theirs = pc.is_in(simulation.outcomes["order_id"], orders["order_id"].combine_chunks())
+    return replace(simulation, orders=orders, outcomes=simulation.outcomes.filter(is_theirs))
+
+
+def note_alive_pieces(monkeypatch: pytest.MonkeyPatch, found: list[int]) -> None:
+    """Note, whenever a piece of a file is keyed, of how many pieces the orders are in memory as they stood."""
+    pieces: list[weakref.ref[pa.Table]] = []
+    key_events = ingest.key_events
+
+    def note(events: Events, key: Key) -> KeyedEvents:
+        pieces.append(weakref.ref(events.orders))
+        found.append(sum(piece() is not None for piece in pieces))
+        return key_events(events, key)
+
+    monkeypatch.setattr(ingest, "key_events", note)
 
 
 def test_only_one_file_of_orders_is_scored_in_chunks(orders, merchant: Events, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from history_events import KINDS, build_events, ids, order, outcome, plain, take
 from ordervet.entities import key_events
 from ordervet.features import FeatureEngine, build_later_events, build_order_events, build_spec
 from ordervet.history import History, IngestStatus
+from ordervet.history.ingest import build_batch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -230,7 +232,7 @@ def test_preview_tells_what_ingesting_and_reading_would_give(history: History, s
     parts = [season, build_events(outcomes=[outcome("A", blame="buyer")], orders=[order("Z", number__weight=2.0)])]
     version = history.version
 
-    foretold, statuses = history.preview(parts)
+    foretold, statuses = history.preview(build_batch(parts, history.key, time.time_ns() // 1_000))
 
     assert history.version == version
     assert repr(statuses) == repr(history.ingest_all(parts))

@@ -73,7 +73,7 @@ def list_failures(pieces: Sequence[FilePiece], ingested: Sequence[Ingested]) -> 
                 columns = {
                     "file": pa.repeat(piece.name, len(at)),
                     "row": pa.array(rows[at]),
-                    "order_id": getattr(piece.events, kind)["order_id"].take(pa.array(at)),
+                    "order_id": piece.read_column(kind, "order_id").take(pa.array(at)),
                     "field": pa.repeat(name, len(at)),
                     "rule": pa.repeat(rule, len(at)),
                     "observed": pa.repeat(observed, len(at)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -19,21 +20,21 @@ from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.entities.keyed import KEYED_KINDS
 from ordervet.errors import ContractError, MappingError
 from ordervet.features import FeatureSpec, build_spec
-from ordervet.history.ingest import settle_files
+from ordervet.history.ingest import build_batch, settle_batch
 from ordervet.history.views import IngestStatus
 from ordervet.lab.backtest.protocol import Protocol, parse_protocol
 from ordervet.model import FitSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from ordervet.cli.session import Session
     from ordervet.contract import EventKind, Events, FileAccount
     from ordervet.contract.files.pieces import FilePiece
-    from ordervet.entities import KeyedEvents
+    from ordervet.entities import Key, KeyedEvents
     from ordervet.history import History
-    from ordervet.history.ingest import Ingested
+    from ordervet.history.ingest import Batch, Ingested
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +93,9 @@ def read_files(
     mapping = session.load_mapping(mapping_name)
     shown_in = mapping.source.time_zone if mapping else time_zone or DEFAULT_TIME_ZONE
     reader = FileReader(mapping, time_zone, formats_dir, format_name, shop, currency)
-    parts = list(pieces) or reader.read_whole(expand_folders(files))
+    parts, batch = _key_pieces(pieces or reader.iter_files(expand_folders(files)), session.key)
     has_orders = any(each.kind == "orders" for part in parts for each in part.parts)
-    events, ingested = settle_files(
-        [part.events for part in parts], session.key, are_orders_needed=are_orders_needed or has_orders
-    )
+    events, ingested = settle_batch(batch, session.key, are_orders_needed=are_orders_needed or has_orders)
     failures = list_failures(parts, ingested)
     if events.orders.num_rows == 0 and are_orders_needed:
         n = failures.num_rows
@@ -176,13 +175,13 @@ class Preview:
     Parameters
     ----------
     store : the history, as it is
-    parts : what the files hold
+    batch : the rows of the files
     intake : the events of both, and the rows of the files that were set aside
     order_ids : the orders of the files
     """
 
     store: History
-    parts: list[Events]
+    batch: Batch
     intake: Intake
     order_ids: pa.Array[pa.StringScalar]
 
@@ -222,8 +221,8 @@ def preview_files(
     store = session.find_history(folder)
     mapping = session.load_mapping(mapping_name)
     reader = FileReader(mapping, time_zone, formats_dir, format_name, shop, currency)
-    parts = list(pieces) or reader.read_whole(expand_folders(files))
-    orders = pa.concat_tables([part.events.orders.select(["order_id", "status"]) for part in parts])
+    parts, batch = _key_pieces(pieces or reader.iter_files(expand_folders(files)), session.key)
+    orders = pa.table({name: _join_columns(parts, name) for name in ("order_id", "status")})
     if orders.num_rows == 0:
         raise ContractError(
             f"there is no order to score in {', '.join(part.name for part in parts)}",
@@ -232,11 +231,35 @@ def preview_files(
     store = store or session.open_history(folder, create=not dry_run)
     if not dry_run:
         store.catch_up()  # also tells, before any work, of a scorer that is running on it
-    events, ingested = store.preview([part.events for part in parts])
+    events, ingested = store.preview(batch)
     events = replace(events, orders=_take_status(events.orders, orders))
     intake = build_history_intake(events, list_failures(parts, ingested), mapping)
     intake = replace(intake, accounts=_account(parts, ingested))
-    return Preview(store, [part.events for part in parts], intake, pc.unique(orders["order_id"]))
+    return Preview(store, batch, intake, pc.unique(orders["order_id"]))
+
+
+def _key_pieces(pieces: Iterable[FilePiece], key: Key) -> tuple[list[FilePiece], Batch]:
+    """Turn files into keyed rows; of a long one no more than a piece is in memory as it stands.
+
+    Returns
+    -------
+    the pieces without their events, and the rows of all of them
+    """
+    kept: list[FilePiece] = []
+
+    def iter_events() -> Iterator[Events]:
+        for piece in pieces:
+            kept.append(piece.drop_events())
+            yield piece.events
+            pa.default_memory_pool().release_unused()
+
+    batch = build_batch(iter_events(), key, time.time_ns() // 1_000)
+    return kept, batch
+
+
+def _join_columns(pieces: Sequence[FilePiece], name: str) -> pa.ChunkedArray:
+    chunks = [chunk for piece in pieces for chunk in piece.read_column("orders", name).chunks]
+    return pa.chunked_array(chunks, pa.string())
 
 
 def _account(parts: Sequence[FilePiece], ingested: Sequence[Ingested]) -> list[FileAccount]:

@@ -232,7 +232,7 @@ def score(
         if preview and desk and not dry_run:
             report_step("ingesting")
             with preview.store.staging() as staging:
-                staging.add(preview.parts)
+                staging.add_rows(preview.batch.rows)
                 staging.move_on(positions)
             keep_policy(rules, preview.store.path)
             preview.store.record_handed(list_handed(scored, desk.now_us))

@@ -28,7 +28,7 @@ from ordervet.history.rows import drop_replaced, fit_rows, row_schema, sort_rows
 from ordervet.history.views import IngestStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from deltalake import DeltaTable
@@ -85,12 +85,12 @@ class Batch:
         return reports
 
 
-def build_batch(parts: Sequence[Events], key: Key, recorded_at: int, first_source: int = 0) -> Batch:
+def build_batch(parts: Iterable[Events], key: Key, recorded_at: int, first_source: int = 0) -> Batch:
     """Build identified rows from events.
 
     Parameters
     ----------
-    parts : one set per source; see `identity.py` on rows that a source repeats
+    parts : one set per source, each gone once its rows are built; see `identity.py` on rows that a source repeats
     key : the identifier key
     recorded_at : time of the ingestion, UTC microseconds
     first_source : number of the first part
@@ -119,12 +119,17 @@ def add_in_memory(stored: pa.Table, admission: Admission) -> pa.Table:
     return pa.concat_tables([fit_rows(table, schema) for table in (stored, admission.new)])
 
 
-def settle_files(parts: Sequence[Events], key: Key, *, are_orders_needed: bool) -> tuple[KeyedEvents, list[Ingested]]:
-    """Return what sets of events come to where there is no store: as much as an empty one would have after them.
+def settle_files(parts: Iterable[Events], key: Key, *, are_orders_needed: bool) -> tuple[KeyedEvents, list[Ingested]]:
+    """Return what sets of events come to where there is no store, as `settle_batch`."""
+    return settle_batch(build_batch(parts, key, time.time_ns() // 1_000), key, are_orders_needed=are_orders_needed)
+
+
+def settle_batch(batch: Batch, key: Key, *, are_orders_needed: bool) -> tuple[KeyedEvents, list[Ingested]]:
+    """Return what rows come to where there is no store: as much as an empty one would have after them.
 
     Parameters
     ----------
-    parts : one set per source
+    batch : the rows
     key : the identifier key
     are_orders_needed : whether an event whose order is in none of them is set aside
 
@@ -132,7 +137,6 @@ def settle_files(parts: Sequence[Events], key: Key, *, are_orders_needed: bool) 
     -------
     events, and per source what became of its events
     """
-    batch = build_batch(parts, key, time.time_ns() // 1_000)
     admission = admit(batch.rows, row_schema().empty_table(), key)
     new = admission.new
     if are_orders_needed:

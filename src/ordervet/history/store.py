@@ -26,7 +26,7 @@ from ordervet.history.admission import admit, names_of
 from ordervet.history.delta import committing, describe_errors, remove_unused
 from ordervet.history.erased import bury, find_erased, lift
 from ordervet.history.handed import forget_handed, record_handed
-from ordervet.history.ingest import Staging, add_in_memory, build_batch, read_stored
+from ordervet.history.ingest import Staging, add_in_memory, read_stored
 from ordervet.history.journal import commit_journal, remove_kept
 from ordervet.history.lock import LOCK_NAME, WriterLock
 from ordervet.history.rows import drop_replaced, fit_rows, row_schema, sort_rows, to_events, unite_schemas
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from ordervet.entities.keyed import KeyedEvents
     from ordervet.entities.keys import Key
     from ordervet.history.handed import HandedOrder
-    from ordervet.history.ingest import Ingested
+    from ordervet.history.ingest import Batch, Ingested
 
 MAX_KEEP_DAYS = 28
 """Delta's log records removed files for 30 days."""
@@ -230,10 +230,9 @@ class History:
         """
         return to_events(sort_rows(self._read_rows(until, version)), self.key.key_id)
 
-    def preview(self, parts: Sequence[Events]) -> tuple[KeyedEvents, list[Ingested]]:
-        """Return what `read` and `ingest_all` would return if the parts were ingested; the store is unchanged."""
+    def preview(self, batch: Batch) -> tuple[KeyedEvents, list[Ingested]]:
+        """Return what `read` and `ingest_all` would return if the rows were ingested; the store is unchanged."""
         stored = self._read_rows(all_views=True)
-        batch = build_batch(parts, self.key, time.time_ns() // 1_000)
         is_erased = find_erased(self.path, self.key, batch.rows)
         admission = admit(batch.rows, stored, self.key, is_erased=is_erased)
         rows = sort_rows(drop_replaced(add_in_memory(stored, admission)))

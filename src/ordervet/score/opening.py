@@ -176,5 +176,5 @@ def _read_past(history: Past, key: Key) -> Events | KeyedEvents:
 
     if isinstance(history, Events):
         return history
-    parts = FileReader().read_whole(list_event_files(history))
-    return settle_files([part.events for part in parts], key, are_orders_needed=True)[0]
+    pieces = FileReader().iter_files(list_event_files(history))
+    return settle_files((piece.events for piece in pieces), key, are_orders_needed=True)[0]

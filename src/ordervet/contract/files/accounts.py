@@ -108,7 +108,7 @@ def build_account(
         n_corrections=n_events["corrections"],
         evidence=evidence or {},
         hints={kind: hint for kind, hint in piece.tally.hints.items() if piece.tally.undated[kind]},
-        currencies=count_values(piece.events.orders["currency"]),
+        currencies=count_values(piece.read_column("orders", "currency")),
     )
 
 

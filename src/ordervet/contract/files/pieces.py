@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ AUTO, NATIVE, MAPPED = "auto", "native", "mapping"
 INSTANT_FIELDS: dict[str, EventKind] = {model.instant_field: kind for kind, model in MODELS.items()}
 _MAX_COMPARED = 200  # columns; comparing names is slow
 NO_ROWS = np.zeros(0, np.int64)
+_ACCOUNTED = ("order_id", "status", "currency")
 
 
 @dataclass
@@ -91,6 +92,19 @@ class FilePiece:
         nothing = Events.empty()
         of_kinds = [{kind: getattr(nothing, kind) for kind in MODELS} | {part.kind: part.table} for part in self.parts]
         return Events.concat([Events(**tables) for tables in of_kinds])
+
+    def read_column(self, kind: EventKind, name: str) -> pa.ChunkedArray:
+        """Return one column of its events of a kind."""
+        columns = [part.table[name] for part in self.parts if part.kind == kind]
+        return pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string())
+
+    def drop_events(self) -> FilePiece:
+        """Keep of the events what the account of the rows needs: order ids, states and currencies."""
+        parts = [
+            replace(part, table=part.table.select([name for name in _ACCOUNTED if name in part.table.column_names]))
+            for part in self.parts
+        ]
+        return replace(self, parts=tuple(parts))
 
     @cached_property
     def rows(self) -> dict[EventKind, Micros]:

@@ -123,13 +123,22 @@ class FileReader:
         FileError, ContractError, MappingError
             As for `read_events`.
         """
-        files = [
-            piece
-            for number, path in enumerate(self.unpack(paths))
-            for piece in self.iter_pieces(number, path, in_one=True)
-        ]
-        self._check_use({file.format for file in files})
-        return files
+        return list(self.iter_files(paths, in_one=True))
+
+    def iter_files(self, paths: Iterable[Path], *, in_one: bool = False) -> Iterator[FilePiece]:
+        """Read files one after the other, long ones piece by piece in bounded memory, unless `in_one` says otherwise.
+
+        Raises
+        ------
+        FileError, ContractError, MappingError
+            As for `read_events`, as soon as it is met.
+        """
+        formats: set[str] = set()
+        for number, path in enumerate(self.unpack(paths)):
+            for piece in self.iter_pieces(number, path, in_one=in_one):
+                formats.add(piece.format)
+                yield piece
+        self._check_use(formats)
 
     def iter_groups(self, paths: Sequence[Path]) -> Iterator[list[FilePiece]]:
         """Read files in groups of pieces that fit into memory, files with orders first; short files make one group.
