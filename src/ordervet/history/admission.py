@@ -117,13 +117,26 @@ def _find_slow_names(rows: pa.Table, standing: pa.Table, names: Ints, stored_nam
     is_several = np.zeros(len(names), bool)
     is_several[outcomes] = count[place] > 1
     is_slow |= np.isin(names, names[loose][is_several[loose]])
-    is_slow |= ~is_order & (
-        _is_given(rows, "shop_id") | _is_given(rows, "order_uid")
-    )  # which order is meant is compared
+    is_slow |= _is_of_another_order(rows, names, is_order)
     is_stored = np.isin(names, stored_names)
     if is_stored.any():
         is_slow |= is_stored & ~_find_covered(rows, standing)
     return np.unique(names[is_slow])
+
+
+def _is_of_another_order(rows: pa.Table, names: Ints, is_order: Mask) -> Mask:
+    """Tell which later events name another shop or platform's id than their order here bears (`views.find_order`)."""
+    is_another = np.zeros(len(names), bool)
+    orders, later = np.flatnonzero(is_order), np.flatnonzero(~is_order)
+    if not len(orders):
+        return is_another
+    places = Positions(names[orders]).find(names[later])
+    orders, later = orders[places[places >= 0]], later[places >= 0]
+    for name in ("shop_id", "order_uid"):  # the platform's own id decides where it is given
+        is_given = _is_given(rows, name)[later]
+        differs = pc.not_equal(rows[name].take(pa.array(later)), rows[name].take(pa.array(orders)))
+        is_another[later[is_given]] = np.asarray(pc.fill_null(differs, fill_value=False))[is_given]
+    return is_another
 
 
 def _admit_plain(rows: pa.Table, names: Ints, plain: Ints, statuses: NDArray[np.int8], *, is_live: bool) -> pa.Table:
