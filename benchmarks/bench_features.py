@@ -137,7 +137,7 @@ def run_duckdb(connection: duckdb.DuckDBPyConnection, spec: FeatureSpec, n_order
         columns = ", ".join(f"({write_column(each)})::float as c{at}" for at, each in members)
         used = ", ".join(window for window in windows if f"over {window.split()[0]}" in columns)
         told = connection.execute(
-            f"select * from (select row, is_order, {columns} from events window {used}) where is_order"  # noqa: S608 -- our own names
+            f"select * from (select row, is_order, {columns} from events window {used}) where is_order"
         ).fetchnumpy()
         for at, _ in members:
             out[told["row"], at] = np.ma.filled(told[f"c{at}"], np.nan)

@@ -194,10 +194,14 @@ def test_a_row_from_the_future_does_not_hide_those_before_it(ordervet, shop: Sho
         ("ALTER TABLE orders DROP COLUMN placed_at", "orders has none of the columns that identify its kind"),
         ("ALTER TABLE outcomes DROP COLUMN kind", "'kind': missing"),
         ("DROP TABLE outcomes", "outcomes"),
+        ("ALTER TABLE orders DROP COLUMN phone", "phone"),
     ],
 )
 def test_what_is_dropped_in_between_is_one_clear_message(ordervet, shop: Shop, change: str, said: str) -> None:
     shop.run(*FIRST)
+    named = 'table = "orders"\ncolumns = ["order_id", "placed_at", "amount_minor", "phone"]'
+    if "phone" in change:
+        shop.source.write_text(SOURCE.format(url=shop.server.url).replace('table = "orders"', named), encoding="utf-8")
     ingest = ("ingest", "--source", shop.source, "--history", shop.history, "--json")
     ordervet(*ingest)
     version = History.open(shop.history, KEY).version

@@ -29,6 +29,7 @@ QUERY = '[[query]]\nname = "orders"\n'
         (f'{URL}uri = "{SECRET}"', "'uri': unknown"),
         (f"{URL}{QUERY}", "give either a table or sql"),
         (f'{URL}{QUERY}table = "a"\nsql = "b"', "give either a table or sql"),
+        (f'{URL}{QUERY}sql = "a"\ncolumns = ["b"]', "columns belong to a table"),
         (f'{URL}{QUERY}table = "a"\noverlap = "1h"', "an overlap belongs to a column that grows"),
         (f'{URL}{QUERY}table = "a"\ngrows = "b"\noverlap = "1 hour"', "query.0.overlap"),
         (f'{URL}{QUERY}table = "a"\nmapping = "m"\nformat = "f"', "a mapping or a format"),

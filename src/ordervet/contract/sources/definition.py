@@ -6,7 +6,7 @@ time_zone, shop, currency                          of rows that name none, as th
 
 [[query]]                                          a source has one or more, orders first
 name = "orders"
-table = "orders"                                   or sql = "SELECT …", one statement without an end of line sign
+table = "orders"                                   all its columns, or columns = […]; or sql = "SELECT …"
 grows = "updated_at"                               the column by which new and changed rows are found: times or numbers
 overlap = "1h"                                     what is read once more: a length of time, or of numbers how many
 mapping = "orders.toml"                            or format = "…"; without them rows are recognised as those of a file
@@ -91,6 +91,7 @@ class Query(_Section):
     ----------
     name : of the query, in messages, counts and the history
     table, sql : one of them
+    columns : of the table; without them all that it has
     grows : column of times or whole numbers that never become smaller from row to row; None reads all, every time
     overlap : how far back from the largest value so far is read again
     mapping, format : how rows are read
@@ -98,6 +99,7 @@ class Query(_Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
     table: str | None = None
+    columns: list[str] = []
     sql: str | None = None
     grows: str | None = None
     overlap: Annotated[timedelta | Annotated[int, Field(ge=0)] | None, BeforeValidator(_read_overlap)] = None
@@ -108,6 +110,8 @@ class Query(_Section):
     def _check_one_of_each(self) -> Self:
         if (self.table is None) == (self.sql is None):
             raise ValueError("give either a table or sql")
+        if self.columns and self.table is None:
+            raise ValueError("columns belong to a table; sql names its own")
         if self.mapping is not None and self.format is not None:
             raise ValueError("give a mapping or a format, not both")
         if self.overlap is not None and self.grows is None:
