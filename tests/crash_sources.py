@@ -83,12 +83,14 @@ def crash(kind: str, n_kills: int, seed: int, folder: Path) -> None:
         command += ["--history", str(folder / "history"), "--json"]
         environment = os.environ | {"ORDERVET_KEY": KEY.to_hex(), "SHOP_PASSWORD": PASSWORD}
         codes: Counter[int] = Counter()
-        longest = 1.0
+        started = time.monotonic()
+        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+        longest = time.monotonic() - started
         for kill in range(n_kills):
             sell(server, kill * ROWS)
             started = time.monotonic()
             running = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-            time.sleep(dice.uniform(0.3, longest))
+            time.sleep(dice.uniform(0.4, 1.1) * longest)
             if kill % 2:
                 running.send_signal(signal.SIGKILL)
             else:
@@ -97,10 +99,7 @@ def crash(kind: str, n_kills: int, seed: int, folder: Path) -> None:
             codes[running.returncode] += 1
             assert running.returncode in {0, 3, -signal.SIGKILL}, said
             assert PASSWORD not in said
-            if running.returncode == 0:
-                longest = max(0.6, min(longest, time.monotonic() - started))
-            else:
-                longest *= 1.1
+            longest = time.monotonic() - started if running.returncode == 0 else longest * 1.02
             if not kill % 2:
                 server.start()
         subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
