@@ -43,6 +43,7 @@ expected = ["*"]
 label_auc = 0.0
 duplicates = 1.0
 max_us_per_order = 1e6
+group_times = 1e6
 lookalike_orders = {lookalikes}
 max_model_mb = {max_mb}
 [fit]

@@ -48,8 +48,8 @@ def test_group_is_unfairly_alerted_beyond_the_bound_and_more_than_by_the_champio
     flags, champion = rng.random(n) < np.where(is_in, rate, 0.02), rng.random(n) < np.where(is_in, before, 0.02)
 
     rows = measure_groups(
-        {"newcomer": is_in}, np.ones(n, bool), flags, champion, np.ones(n, np.int64), rng.integers(0, n // 2, n),
-        bound=1.5, min_orders=200, n_draws=60, seed=1,
+        {"newcomer": is_in}, np.zeros(n, bool), flags, champion, np.ones(n, np.int64), rng.integers(0, n // 2, n),
+        judged_share=1.0, bound=1.5, min_orders=200, n_draws=60, seed=1,
     )  # fmt: skip
 
     assert [row.group for row in rows] == ["newcomer"]
@@ -62,13 +62,33 @@ def test_malicious_orders_and_small_groups_are_left_out() -> None:
     n = 1_000
     is_in, flags = np.arange(n) < 150, np.arange(n) < 100
 
-    def measure(is_innocent: np.ndarray, min_orders: int) -> list[float]:
+    def measure(is_malicious: np.ndarray, min_orders: int) -> list[float]:
         rows = measure_groups(
-            {"burst": is_in}, is_innocent, flags, flags, np.ones(n, np.int64), np.arange(n), bound=1.5,
-            min_orders=min_orders, n_draws=50, seed=1,
+            {"burst": is_in}, is_malicious, flags, flags, np.ones(n, np.int64), np.arange(n), bound=1.5,
+            judged_share=1.0, min_orders=min_orders, n_draws=50, seed=1,
         )  # fmt: skip
         return [row.alert_rate for row in rows]
 
-    assert measure(np.ones(n, bool), 151) == []
-    assert measure(np.ones(n, bool), 150) == [pytest.approx(100 / 150)]
-    assert measure(~flags, 50) == [0.0]
+    nobody = np.zeros(n, bool)
+    assert measure(nobody, 151) == []
+    assert measure(nobody, 150) == [pytest.approx(100 / 150)]
+    assert measure(flags, 50) == [0.0]
+
+
+def test_alerted_malice_that_nobody_found_is_no_unfairness() -> None:
+    rng, n = np.random.default_rng(5), 20_000
+    is_in = np.arange(n) % 4 == 0
+    is_malicious = is_in & (rng.random(n) < 0.1)
+    flags = is_malicious | (rng.random(n) < 0.01)
+    is_found = is_malicious & (rng.random(n) < 0.4)
+
+    def measure(judged_share: float) -> float:
+        rows = measure_groups(
+            {"family": is_in}, is_found, flags, flags & ~is_in, np.ones(n, np.int64), np.arange(n),
+            judged_share=judged_share, bound=1.5, min_orders=200, n_draws=60, seed=1,
+        )  # fmt: skip
+        assert rows[0].is_unfair is (judged_share == 1.0)
+        return rows[0].alert_rate
+
+    assert measure(1.0) > 0.04
+    assert measure(0.4) == pytest.approx(0.01, abs=0.008)

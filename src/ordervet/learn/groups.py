@@ -21,7 +21,9 @@ _SHARED = ("pick_up", "dormitory", "office")
 _NEW_DAYS, _FEW_ORDERS, _MOST_IN_FAMILY = 7, 3, 4
 _HEAVY_SHARE, _FAULTY_SHARE = 0.5, 0.3
 _WHOLESALE_QUANTITY, _BURST = 8, 3
-_LOW, _HIGH = 0.05, 0.95
+_LOW = 0.05
+#: More is not taken for judged: a share above it cannot be told from all.
+_MOST_JUDGED = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +103,13 @@ def find_groups(
 
 def measure_groups(
     groups: dict[str, NDArray[np.bool_]],
-    is_innocent: NDArray[np.bool_],
+    is_malicious: NDArray[np.bool_],
     flags: NDArray[np.bool_],
     champion_flags: NDArray[np.bool_],
     weight: NDArray[np.int64],
     buyer: NDArray[np.int64],
     *,
+    judged_share: float,
     bound: float,
     min_orders: int,
     n_draws: int,
@@ -114,40 +117,57 @@ def measure_groups(
 ) -> list[GroupRow]:
     """Measure how often innocent orders of each group are alerted, on draws of whole buyers; the most first.
 
+    An order that nobody judged counts as innocent, though malice that was not found is among them, and most of it among
+    the alerted. So for each alerted order that is known as malicious as many are taken off as the judged share says.
+    Of several groups one must be the worst by chance: the ends are as far out as there are groups (Bonferroni).
+
     Parameters
     ----------
     groups : of `find_groups`
-    is_innocent, flags, champion_flags, weight, buyer : shape (n,); what the policy would not pass by either model
+    is_malicious, flags, champion_flags, weight, buyer : shape (n,); what the policy would not pass by either model
+    judged_share : of the malicious orders, those that are known as such, as far as can be told
     bound : alerts of a group, at most so many times those of plain orders
     min_orders : groups of fewer innocent orders are left out
     n_draws, seed : of the bootstrap
     """
-    is_plain = is_innocent & ~np.any([*groups.values(), np.zeros(len(flags), bool)], axis=0)
-    inside = {name: is_in & is_innocent for name, is_in in groups.items()}
-    kept = {name: rows for name, rows in inside.items() if int(weight[rows].sum()) >= min_orders}
-    if not kept or not is_plain.any():
+    is_plain = ~np.any([*groups.values(), np.zeros(len(flags), bool)], axis=0)
+    n_innocent = {name: int(weight[is_in & ~is_malicious].sum()) for name, is_in in groups.items()}
+    kept = {name: is_in for name, is_in in groups.items() if n_innocent[name] >= min_orders}
+    if not kept or not (is_plain & ~is_malicious).any():
         return []
+    share = min(judged_share, _MOST_JUDGED)
+    worth = np.where(is_malicious, -(1 - share) / share, 1.0)  # of an alerted order, in innocent ones
 
     def measure(weights: NDArray[np.float64]) -> dict[str, tuple[float, float, float]]:
-        plain = _find_rate(flags, is_plain, weights)
+        innocent, alerts = weights * ~is_malicious, weights * worth
+        plain = _find_rate(flags & is_plain, is_plain, innocent, alerts)
         return {
-            name: (_find_rate(flags, rows, weights), _find_rate(champion_flags, rows, weights), plain)
-            for name, rows in kept.items()
+            name: (
+                _find_rate(flags & is_in, is_in, innocent, alerts),
+                _find_rate(champion_flags & is_in, is_in, innocent, alerts),
+                plain,
+            )
+            for name, is_in in kept.items()
         }
 
     rng = np.random.default_rng(seed)
     draws = [measure(weight * draw_weights(buyer, rng)) for _ in range(n_draws)]
-    found, rows = measure(weight.astype(np.float64)), []
+    found, rows, end = measure(weight.astype(np.float64)), [], _LOW / len(kept)
     for name, (rate, champion_rate, plain_rate) in found.items():
         drawn = np.array([each[name] for each in draws])
         excess, growth = drawn[:, 0] - bound * drawn[:, 2], drawn[:, 0] - drawn[:, 1]
-        low, high = (float(each) for each in np.nanquantile(excess, [_LOW, _HIGH]))
-        n = int(weight[kept[name]].sum())
-        rows.append(GroupRow(name, n, rate, champion_rate, plain_rate, low, high, float(np.nanquantile(growth, _LOW))))
+        low, high = (float(each) for each in np.nanquantile(excess, [end, 1 - end]))
+        growth_low = float(np.nanquantile(growth, end))
+        rows.append(GroupRow(name, n_innocent[name], rate, champion_rate, plain_rate, low, high, growth_low))
     return sorted(rows, key=lambda row: (-row.alert_rate, row.group))
 
 
-def _find_rate(flags: NDArray[np.bool_], rows: NDArray[np.bool_], weights: NDArray[np.float64]) -> float:
+def _find_rate(
+    is_alerted: NDArray[np.bool_],
+    is_in: NDArray[np.bool_],
+    innocent: NDArray[np.float64],
+    alerts: NDArray[np.float64],
+) -> float:
     # NOT: a matrix product. BLAS adds in an order that depends on the threads it may use.
-    total = float(weights[rows].sum())
-    return float(weights[rows & flags].sum()) / total if total > 0 else float("nan")
+    total = float(innocent[is_in].sum())
+    return max(float(alerts[is_alerted].sum()), 0.0) / total if total > 0 else float("nan")

@@ -164,7 +164,7 @@ def hold_trial(
     judged_share = challenger.model.origin["judged_share"]
     flags = flag_orders(policy, p, holdout.amount_minor)
     champion_flags = flag_orders(policy, champion_p, holdout.amount_minor)
-    groups = _measure_groups(data, parts.holdout, names, holdout, flags, champion_flags, settings)
+    groups = _measure_groups(data, parts.holdout, names, holdout, flags, champion_flags, judged_share, settings)
     verdicts = [
         gates.check_gain(
             "ap_gain", gains["ap_gain"], margin=bounds.ap_margin, is_champion_old=is_champion_old,
@@ -378,14 +378,15 @@ def _measure_groups(
     holdout: Holdout,
     flags: NDArray[np.bool_],
     champion_flags: NDArray[np.bool_],
+    judged_share: float,
     settings: NightSettings,
 ) -> list[GroupRow]:
     """Measure the merchant's own look-alikes: those judged innocent, or whom nobody judged until they were mature."""
     bounds = settings.gates
     channel = np.array([data.channel_names.get(int(each), "") for each in data.channel[rows]], np.str_)
     return measure_groups(
-        find_groups(names, data.features[rows], channel), data.plan.label[rows] == INNOCENT, flags, champion_flags,
-        holdout.weight, holdout.buyer,
+        find_groups(names, data.features[rows], channel), holdout.is_malicious, flags, champion_flags,
+        holdout.weight, holdout.buyer, judged_share=judged_share,
         bound=bounds.group_times, min_orders=bounds.min_group, n_draws=bounds.n_draws, seed=settings.seed,
     )  # fmt: skip
 
