@@ -40,7 +40,7 @@ from ordervet.score.online_state import advance_one
 if TYPE_CHECKING:
     import pyarrow as pa
 
-KEY = Key(bytes(16))
+KEY = Key(bytes(range(16)))
 SNAPSHOT_WANTED_S, REPLAY_WANTED_S = 3.0, 30.0
 SEASONS = 10
 

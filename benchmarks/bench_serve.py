@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
 
-KEY = Key(bytes(16))
+KEY = Key(bytes(range(16)))
 WARM_UP = 50
 
 

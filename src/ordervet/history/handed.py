@@ -73,8 +73,7 @@ def record_handed(history: Path, orders: Iterable[HandedOrder], *, syncs: bool =
     if not lines:
         return
     path = history / HANDED
-    is_cut = path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n")
-    if is_cut:
+    if _is_cut(path):
         forget_handed(history, ())
     create_private(path)
     with path.open("a", encoding="utf-8") as file:
@@ -96,6 +95,15 @@ def mend_handed(history: Path, damaged: bytes) -> None:
             continue
         kept.append(line.decode())
     write_text(history / HANDED, "".join(kept))
+
+
+def _is_cut(path: Path) -> bool:
+    """Return whether a crash has cut the last line off."""
+    if not path.exists() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
 
 
 def forget_handed(history: Path, order_ids: Collection[str]) -> None:

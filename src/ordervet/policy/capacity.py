@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -225,14 +225,16 @@ class Capacity(BaseModel):
 
     def number_window(self, local_us: int) -> int:
         """Find in which window one instant of the local clock lies; as `number_windows`."""
-        ends = [window.end_min * MINUTE_US for window in self.windows]
         day, rest = divmod(local_us, DAY_US)
-        return day * len(ends) + bisect_right(ends, rest)
+        return day * len(self._ends) + bisect_right(self._ends, rest)
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return [window.end_min * MINUTE_US for window in self.windows]
 
     def read_local(self, at_us: int) -> int:
         """Return the wall clock of the desk at one instant; as `read_local_us`."""
-        offset = datetime.fromtimestamp(at_us // 1_000_000, ZoneInfo(self.time_zone)).utcoffset() or timedelta()
-        return at_us + offset // timedelta(microseconds=1)
+        return at_us + _find_offset_us(at_us // MINUTE_US, self.time_zone)
 
     def read_local_us(self, at_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the wall clock of the desk.
@@ -265,6 +267,13 @@ class Window(BaseModel):
     end_min: int
     n_minutes: int
     n: int
+
+
+@lru_cache(maxsize=1024)
+def _find_offset_us(minute: int, time_zone: str) -> int:
+    """Return how far the local clock is ahead at a minute, counted from 1970, UTC: zones change on whole minutes."""
+    offset = datetime.fromtimestamp(minute * 60, ZoneInfo(time_zone)).utcoffset() or timedelta()
+    return offset // timedelta(microseconds=1)
 
 
 def _spread(n: int, lengths: Sequence[int]) -> list[int]:

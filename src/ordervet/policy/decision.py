@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -140,7 +140,7 @@ class Decision:
         row["missing"] = list(self.missing)
         row["applied"] = list(self.applied)
         row["seen_at"] = None if self.seen_at is None else self.seen_at.isoformat()
-        row["pace"] = None if self.pace is None else asdict(self.pace)
+        row["pace"] = None if self.pace is None else self.pace.as_dict()
         return row
 
     @classmethod

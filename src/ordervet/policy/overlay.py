@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from ordervet.entities.one_order import KeyedOrder
     from ordervet.policy.policy import Policy
     from ordervet.policy.rules import Read
     from ordervet.words import Lang
 
-_PASS = ACTIONS.index(Action.PASS)
+_PASS, _REVIEW = ACTIONS.index(Action.PASS), ACTIONS.index(Action.REVIEW)
 #: What the keyed ids of the orders themselves are called among those of entities.
 ORDER = "order"
 
@@ -113,43 +114,61 @@ def build_overlay(
     return Overlay(least, is_allowed & ~is_denied, routes, applied, is_drawn)
 
 
-def build_one_overlay(
-    policy: Policy, at_us: int, ids: Mapping[str, int], read: Read, order_id: int
-) -> OneOverlay | None:
-    """Look one order up in the lists and work out the rules; None where nothing applies.
+class LiveOverlay:
+    """Looks single orders up in a policy's lists and works out its rules.
 
     Parameters
     ----------
     policy : with lists and rules
-    at_us : UTC microseconds
-    ids : entity → keyed id, 0 where not known
-    read : name → its value, as for `Expression.holds_for`
-    order_id : its keyed id
 
     References
     ----------
     Truth: `build_overlay`.
     """
-    least, is_allowed, is_denied = _PASS, False, False
-    route: str | None = None
-    applied: list[str] = []
-    for name, entity in policy.key_lists.find_one(ids, at_us):
-        applied.append(f"{name}_{entity}")
-        is_denied |= name == "deny"
-        is_allowed |= name == "allow"
-        if name != "allow":
-            least = max(least, ACTIONS.index(policy.lists.deny if name == "deny" else Action.REVIEW))
-    for rule in policy.rules:
-        if not rule.expression.holds_for(read) or (rule.expires is not None and at_us >= _read_expiry_us(rule.expires)):
-            continue
-        applied.append(f"rule_{rule.name}")
-        if rule.action is not None:
-            least = max(least, ACTIONS.index(rule.action))
-        route = route or rule.route
-    is_drawn = policy.audit is not None and order_id < policy.audit.below
-    if not applied and not is_drawn:
-        return None
-    return OneOverlay(least, is_allowed and not is_denied, route, tuple(applied), is_drawn)
+
+    def __init__(self, policy: Policy) -> None:
+        # SPEED: what a policy works out is asked for once, not by every order (bench_policies.py).
+        self._lists = policy.key_lists if policy.lists.entries else None
+        self._least = {"deny": ACTIONS.index(policy.lists.deny), "watch": _REVIEW, "allow": _PASS}
+        self._rules = [
+            (
+                f"rule_{rule.name}",
+                rule.expression,
+                None if rule.expires is None else _read_expiry_us(rule.expires),
+                _PASS if rule.action is None else ACTIONS.index(rule.action),
+                rule.route,
+            )
+            for rule in policy.rules
+        ]
+        self._below = 0 if policy.audit is None else policy.audit.below
+
+    def find(self, at_us: int, keyed: KeyedOrder, read: Read) -> OneOverlay | None:
+        """Find what holds for one order; None where nothing does.
+
+        Parameters
+        ----------
+        at_us : UTC microseconds
+        keyed : its ids
+        read : name → its value, as for `Expression.holds_for`
+        """
+        least, is_allowed, is_denied = _PASS, False, False
+        route: str | None = None
+        applied: list[str] = []
+        for name, entity in self._lists.find_one(keyed.ids, at_us) if self._lists is not None else ():
+            applied.append(f"{name}_{entity}")
+            is_denied |= name == "deny"
+            is_allowed |= name == "allow"
+            least = max(least, self._least[name])
+        for code, expression, expires_us, action, way in self._rules:
+            if not expression.holds_for(read) or (expires_us is not None and at_us >= expires_us):
+                continue
+            applied.append(code)
+            least = max(least, action)
+            route = route or way
+        is_drawn = self._below > 0 and keyed.order_id < self._below
+        if not applied and not is_drawn:
+            return None
+        return OneOverlay(least, is_allowed and not is_denied, route, tuple(applied), is_drawn)
 
 
 @lru_cache(maxsize=256)

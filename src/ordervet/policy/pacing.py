@@ -29,8 +29,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import blake2b
-from math import log, sqrt
-from typing import TYPE_CHECKING, Final
+from math import log, log1p, sqrt
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -47,10 +47,18 @@ FloatArray = npt.NDArray[np.float64]
 MEMORY: Final = 20_000
 """Half-life of remembered scores, orders."""
 
+UNIT: Final = 1 << 20
+"""Weight of a score before any other."""
+
+RESCALE_AFTER: Final = 8
+"""Half-lives after which weights are divided by what they have grown by."""
+
+PRIOR_ORDERS: Final = 200
+"""What scores of the past count as."""
+
 _N_BINS: Final = 2048
 _NEVER: Final = -(2**62)
 _MAX_LOGIT: Final = 12.0
-_PRIOR_ORDERS: Final = 200
 # Without a plan, what is to come is what came lately: half as much counts what is older by this share of a window.
 _RECENT: Final = 1 / 24
 _GUESS: Final = 0.05
@@ -94,6 +102,14 @@ class Pace:
             is_above[row] = draw_lot(order_ids[row]) >= self.tie_from
         return is_above
 
+    def with_slots(self, slots: int) -> Pace:
+        """Return the same pace with other slots."""
+        return Pace(self.least, self.tie_from, slots)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values, ready for JSON."""
+        return {"least": self.least, "tie_from": self.tie_from, "slots": self.slots}
+
     def admits_one(self, rank: float, order_id: str) -> bool:
         """Return whether one order is handed on; the same as `admits`."""
         return rank > self.least or (rank == self.least and draw_lot(order_id) >= self.tie_from)
@@ -121,16 +137,14 @@ class Pacer:
         self._capacity = capacity
         self._windows = capacity.windows
         self._rates = _PlannedRates(capacity)
-        self._counts = np.zeros(_N_BINS)
-        self._lowest, self._highest = np.full(_N_BINS, np.inf), np.full(_N_BINS, -np.inf)
+        self._scores = RememberedScores(capacity.min_p)
+        self._at_us, self._local_us = _NEVER, _NEVER
         self._number, self._begun_us = _NEVER, 0
         self._n_slots, self._n_seen, self._n_handed = 0, 0, 0
         self._waiting, self._waiting_at_us = 0.0, 0
         self._lately, self._lately_at_us, self._came_from_us = 0.0, 0, 0
-        self._least_bin = int(_find_bins(np.array([capacity.min_p]))[0])
         is_guess = prior_p is None or capacity.rank_by == "value"
-        prior = _guess_prior() if is_guess else np.asarray(prior_p, np.float64)
-        np.add.at(self._counts, _find_bins(prior), _PRIOR_ORDERS / max(len(prior), 1))
+        self._scores.add_prior(_guess_prior() if is_guess else np.asarray(prior_p, np.float64))
 
     def find_window_start(self, at_us: int) -> int:
         """Return when the window of a time begins, UTC microseconds."""
@@ -173,7 +187,7 @@ class Pacer:
         if slots == 0:
             return Pace(1.0, 1.0, 0)
         to_come = self._count_planned(local_us) if self._capacity.plan else self._count_usual(local_us)
-        least, tie_from = self._find_quantile(min(1.0, left / max(to_come, 1.0)))
+        least, tie_from = self._scores.find_quantile(min(1.0, left / max(to_come, 1.0)))
         if self._capacity.rank_by == "risk" and least < self._capacity.min_p:
             least, tie_from = self._capacity.min_p, 0.0
         return Pace(least, tie_from, slots)
@@ -196,31 +210,26 @@ class Pacer:
         guess = (self._n_slots + 1) * _PER_SLOT / (end - start)
         rate = (self._lately + guess * half_us * _GUESS) / (lately_us + half_us * _GUESS)
         to_come = rate * (end - local_us)
-        worth_it = max(to_come * self._find_share_worth_it(), 1e-9)
+        share_worth_it = self._scores.share_worth_it if self._capacity.rank_by == "risk" else 1.0
+        worth_it = max(to_come * share_worth_it, 1e-9)
         return float(to_come * max(0.0, 1.0 - _CAUTION / sqrt(worth_it)))
 
-    def _find_share_worth_it(self) -> float:
-        """Return the share of remembered scores that a desk looks at, however idle it is."""
-        if self._capacity.rank_by != "risk":
-            return 1.0
-        return float(self._counts[self._least_bin :].sum() / self._counts.sum())
-
-    def record(self, at_us: int, ranks: npt.ArrayLike, n_handed: int) -> None:
+    def record(self, at_us: int, ranks: Sequence[float], n_handed: int) -> None:
         """Remember orders that were decided about.
 
         Parameters
         ----------
         at_us : UTC microseconds
-        ranks : shape (n_orders,), from `Capacity.rank_orders`
+        ranks : n_orders of them, from `Capacity.rank_orders`
         n_handed : how many of them went to a person
         """
         self._advance(at_us)
-        scores = np.asarray(ranks, np.float64)
-        self._n_seen += len(scores)
-        self._lately += len(scores)
+        self._n_seen += len(ranks)
+        self._lately += len(ranks)
         self._n_handed += n_handed
         self._waiting += n_handed
-        self._remember(scores)
+        for rank in ranks:
+            self._scores.add(rank)
 
     def release(self, n_slots: int) -> None:
         """Give back slots of orders that were not handed on after all."""
@@ -229,6 +238,8 @@ class Pacer:
 
     def _advance(self, at_us: int) -> int:
         """Move to the window of a time; give the local time."""
+        if at_us == self._at_us:
+            return self._local_us
         local_us = self._capacity.read_local(at_us)
         number = self._capacity.number_window(local_us)
         if number > self._number:
@@ -239,6 +250,7 @@ class Pacer:
         start, end = self._rates.find_edges(number)
         self._lately *= 0.5 ** (max(0, local_us - self._lately_at_us) / ((end - start) * _RECENT))
         self._lately_at_us = max(self._lately_at_us, local_us)
+        self._at_us, self._local_us = at_us, local_us
         return local_us
 
     def _begin_window(self, number: int, local_us: int, *, is_first: bool) -> None:
@@ -251,26 +263,79 @@ class Pacer:
         (_, whole), (_, rest) = (self._rates.measure(number, each, each) for each in (start, self._begun_us))
         self._n_slots = round(self._windows[number % len(self._windows)].n * (rest / whole if whole else 1.0))
 
-    def _remember(self, p: FloatArray) -> None:
-        bins = _find_bins(p)
-        self._counts *= 0.5 ** (len(p) / MEMORY)
-        np.add.at(self._counts, bins, 1.0)
-        np.minimum.at(self._lowest, bins, p)
-        np.maximum.at(self._highest, bins, p)
 
-    def _find_quantile(self, share: float) -> tuple[float, float]:
-        """Find what lies at the top `share` of remembered scores: a probability, and a lot among equals."""
-        above = np.cumsum(self._counts[::-1])[::-1]
-        wanted = share * above[0]
-        at = int(np.searchsorted(-above, -wanted, side="right")) - 1
-        if at < 0:
-            return 0.0, 0.0
-        inside = wanted - (above[at] - self._counts[at])
-        part = 1.0 - inside / self._counts[at]
-        low, high = float(self._lowest[at]), float(self._highest[at])
+class RememberedScores:
+    """Remembers scores with a half-life of `MEMORY` orders, in bins even in log-odds.
+
+    Weights are whole numbers: not the old ones shrink, each is larger than the one before it. So sums are exact in any
+    order, and kept as they change.
+
+    Parameters
+    ----------
+    least_p : least score that is worth a look
+
+    References
+    ----------
+    Slow twin: tests/reference/scores_reference.py.
+    """
+
+    def __init__(self, least_p: float) -> None:
+        self._counts, self._total = [0] * _N_BINS, 0
+        self._at, self._above = _N_BINS - 1, 0  # the bin that was looked for last, and the weight above it
+        self._lowest, self._highest = [1.0] * _N_BINS, [0.0] * _N_BINS
+        self._n_added, self._least_bin, self._worth_it = 0, find_bin(least_p), 0
+
+    @property
+    def share_worth_it(self) -> float:
+        """The share of scores that are worth a look."""
+        return self._worth_it / self._total
+
+    def add_prior(self, scores: FloatArray) -> None:
+        """Take scores of the past for `PRIOR_ORDERS` orders that came before all others."""
+        for p in scores.tolist():
+            self._count(find_bin(p), round(UNIT * PRIOR_ORDERS / len(scores)))
+
+    def add(self, p: float) -> None:
+        """Remember a score, 0..1."""
+        if self._n_added == RESCALE_AFTER * MEMORY:
+            self._rescale()
+        self._n_added += 1
+        at = find_bin(p)
+        self._count(at, round(UNIT * 2.0 ** (self._n_added / MEMORY)))
+        self._lowest[at] = min(self._lowest[at], p)
+        self._highest[at] = max(self._highest[at], p)
+
+    def find_quantile(self, share: float) -> tuple[float, float]:
+        """Find what lies at the top `share` of scores, more than 0: a score, and a lot among equals."""
+        # SPEED: from where it was the last time, which is near (bench_policies.py).
+        wanted, at, above = share * self._total, self._at, self._above
+        while above >= wanted:
+            at += 1
+            above -= self._counts[at]
+        while above + self._counts[at] < wanted:
+            above += self._counts[at]
+            at -= 1
+        self._at, self._above = at, above
+        part = 1.0 - (wanted - above) / self._counts[at]
+        low, high = self._lowest[at], self._highest[at]
         if low > high:
-            low, high = _EDGES[at], _EDGES[at + 1]
+            low, high = find_edges(at)
         return (low, part) if low == high else (low + part * (high - low), 0.0)
+
+    def _count(self, at: int, weight: int) -> None:
+        self._counts[at] += weight
+        self._total += weight
+        if at > self._at:
+            self._above += weight
+        if at >= self._least_bin:
+            self._worth_it += weight
+
+    def _rescale(self) -> None:
+        """Go back to small weights."""
+        counts, self._n_added = self._counts, 0
+        self._counts, self._total, self._worth_it, self._above = [0] * _N_BINS, 0, 0, 0
+        for at, weight in enumerate(counts):
+            self._count(at, weight >> RESCALE_AFTER)
 
 
 def find_share_due(capacity: Capacity, number: int, now_us: int) -> float:
@@ -295,11 +360,15 @@ class _PlannedRates:
         self._windows = capacity.windows
         self._plan = _list_rates(capacity)
         self._rates = [window.n / (window.n_minutes * MINUTE_US) for window in self._windows]
+        self._edges: tuple[int, tuple[int, int]] = _NEVER, (0, 0)
+        self._whole: tuple[tuple[int, int], float] = (_NEVER, 0), 0.0
 
     def measure(self, number: int, from_us: int, to_us: int) -> tuple[float, float]:
         """Return the orders planned from a time of a window to another one, and to the window's end."""
         _, end = self.find_edges(number)
-        return self._count_planned(from_us, min(to_us, end)), self._count_planned(from_us, end)
+        if self._whole[0] != (number, from_us):
+            self._whole = (number, from_us), self._count_planned(from_us, end)
+        return self._count_planned(from_us, min(to_us, end)), self._whole[1]
 
     def count_worked(self, from_us: int, to_us: int) -> float:
         """Count the orders the desk can look at between two local instants."""
@@ -312,9 +381,11 @@ class _PlannedRates:
 
     def find_edges(self, number: int) -> tuple[int, int]:
         """Return the local instants at which a window begins and ends."""
-        n = len(self._windows)
-        ends = [at // n * DAY_US + self._windows[at % n].end_min * MINUTE_US for at in (number - 1, number)]
-        return ends[0], ends[1]
+        if self._edges[0] != number:  # SPEED: one order after the other is of the same window (bench_live.py)
+            n = len(self._windows)
+            ends = [at // n * DAY_US + self._windows[at % n].end_min * MINUTE_US for at in (number - 1, number)]
+            self._edges = number, (ends[0], ends[1])
+        return self._edges[1]
 
     def _count_planned(self, start: int, end: int) -> float:
         """Integrate the plan, whose rate is even from each time named to the next."""
@@ -344,17 +415,21 @@ def _list_rates(capacity: Capacity) -> list[tuple[int, int, float]]:
 _EDGES: Final = tuple((1.0 / (1.0 + np.exp(-np.linspace(-_MAX_LOGIT, _MAX_LOGIT, _N_BINS + 1)))).tolist())
 
 
-def _find_bins(p: FloatArray) -> npt.NDArray[np.intp]:
-    with np.errstate(divide="ignore"):
-        logits = np.clip(np.log(p) - np.log1p(-p), -_MAX_LOGIT, _MAX_LOGIT)
-    bins: npt.NDArray[np.intp] = np.minimum((logits + _MAX_LOGIT) / (2.0 * _MAX_LOGIT) * _N_BINS, _N_BINS - 1).astype(
-        np.intp
-    )
-    return bins
+def find_bin(p: float) -> int:
+    """Return the bin of a score, 0..1."""
+    if p <= 0.0 or p >= 1.0:
+        return 0 if p <= 0.0 else _N_BINS - 1
+    logit = min(max(log(p) - log1p(-p), -_MAX_LOGIT), _MAX_LOGIT)
+    return min(int((logit + _MAX_LOGIT) / (2.0 * _MAX_LOGIT) * _N_BINS), _N_BINS - 1)
+
+
+def find_edges(at: int) -> tuple[float, float]:
+    """Return the scores between which a bin lies."""
+    return _EDGES[at], _EDGES[at + 1]
 
 
 def _guess_prior() -> FloatArray:
     rarity, logits = -np.log10([share for share, _ in _PRIOR_LOGITS]), [logit for _, logit in _PRIOR_LOGITS]
-    shares = (np.arange(_PRIOR_ORDERS) + 0.5) / _PRIOR_ORDERS
+    shares = (np.arange(PRIOR_ORDERS) + 0.5) / PRIOR_ORDERS
     guess: FloatArray = 1.0 / (1.0 + np.exp(-np.interp(-np.log10(shares), rarity, logits)))
     return guess

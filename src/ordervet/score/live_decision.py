@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from math import floor
@@ -17,7 +16,17 @@ from ordervet.contract import MaliceKind, Outcome, Verdict
 from ordervet.contract.values import TRIMMED
 from ordervet.errors import HistoryError
 from ordervet.features.events import read_worth
-from ordervet.policy import ACTIONS, BANDS, STRICTEST, Action, DecisionCode, DeskMemory, Stage, Standing, name_script
+from ordervet.policy import (
+    ACTIONS,
+    BANDS,
+    STRICTEST,
+    Action,
+    DecisionCode,
+    DeskMemory,
+    Stage,
+    Standing,
+    name_script,
+)
 from ordervet.policy.decided import decide_one
 from ordervet.policy.decision import fill_decision
 from ordervet.policy.desk import MARK_CODES, Mark
@@ -39,7 +48,7 @@ if TYPE_CHECKING:
     from ordervet.history.handed import HandedOrder
     from ordervet.model import Curve, ForestPredictor, Model
     from ordervet.policy import Decision, Lang, Pace, Pacer, Policy, Reason
-    from ordervet.policy.overlay import OneOverlay
+    from ordervet.policy.overlay import LiveOverlay, OneOverlay
     from ordervet.policy.reasons import OneReasoner
     from ordervet.score.live_order import LiveOrder
     from ordervet.score.scored_orders import ScoredOrders
@@ -125,6 +134,7 @@ class LiveDecider:
         self._known_at = model.spec.names.index(_N_KNOWN) if _N_KNOWN in model.spec.names else None
         self._missing: dict[tuple[int, ...] | int, tuple[str, ...]] = {}
         self._reasoner: OneReasoner | None = None
+        self._overlay: LiveOverlay | None = None
 
     def serves(self, one: LiveOrder) -> bool:
         """Return whether an order is none of those that always get the decision their id names."""
@@ -178,7 +188,7 @@ class LiveDecider:
             one.kept.order_name, ACTIONS[severity], BANDS[band], p, floor(self._risk_scale(raw)), kind, reasons,
             name_script(kind, BANDS[band], stage) if is_flagged else None, self._list_missing(one), *self._ids,
             DecisionCode.SCORED, _EPOCH + timedelta(microseconds=one.seen_at), self._history_version,
-            None if pace is None else replace(pace, slots=int(is_flagged and mark is not Mark.BEYOND)),
+            None if pace is None else pace.with_slots(int(is_flagged and mark is not Mark.BEYOND)),
             None if overlay is None else overlay.route, applied,
         )  # fmt: skip
         capacity = self.policy.capacity
@@ -197,9 +207,11 @@ class LiveDecider:
             value: float | None = one.order.__dict__.get(name)
             return None if value is None else float(value)
 
-        from ordervet.policy.overlay import build_one_overlay  # NOT: at the top. Most policies have neither.
+        if self._overlay is None:
+            from ordervet.policy.overlay import LiveOverlay  # NOT: at the top. Most policies have neither.
 
-        return build_one_overlay(self.policy, one.seen_at, one.keyed.ids, read, one.keyed.order_id)
+            self._overlay = LiveOverlay(self.policy)
+        return self._overlay.find(one.seen_at, one.keyed, read)
 
     def _is_thin(self, matrix: NDArray[np.float32]) -> bool:
         """Return whether fewer orders of the buyer are on record than its history needs to count."""
@@ -327,7 +339,7 @@ class Desk:
             ranks = scored.p_malicious
             if self._serves and (capacity := self._serves[0].capacity) is not None:
                 ranks = capacity.rank_orders(ranks, read_worth(scored.orders, self._serves[1].spec.find_rate))
-            self._pacer.record(at_us, ranks, int(scored.takes_slot.sum()))
+            self._pacer.record(at_us, ranks.tolist(), int(scored.takes_slot.sum()))
         from ordervet.score.desk import list_handed
 
         self.hand_on(list_handed(scored, at_us))
