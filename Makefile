@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest
 EVERY_CORE := --numprocesses auto --dist worksteal
 
 .PHONY: help setup core score test test-fast test-times test-lowest sanitize fuzz fmt lint types layers wheel lock samples \
-	address-tables starter readme bench bench-compare parity parity-policies browser chromium databases pictures crash crash-retrain crash-serve crash-sources \
+	address-tables starter readme bench bench-compare parity parity-policies browser chromium databases pictures flips fuzz-files crash crash-retrain crash-serve crash-sources \
 	exports hostile nights check clean
 
 help:  ## list the commands
@@ -147,6 +147,12 @@ pictures: $(TESTING)  ## take the guides' pictures again, from a simulated merch
 	@PYTHONPATH=tests $(BIN)/python docs/pictures/take_pictures.py
 
 check: lint types layers test sanitize wheel  ## what CI runs
+
+flips: $(TESTING)  ## flip 2,000 bits each of data, log, digests, journal, snapshot, model and manifest: found and named, or harmless
+	@PYTHONPATH=tests $(BIN)/python tests/flips.py 2000
+
+fuzz-files: $(TESTING)  ## read 500,000 mutated files and tables over the whole contract: no crash, no hang, all rows add up
+	@PYTHONPATH=tests $(BIN)/python tests/fuzz_files.py 500000
 
 crash: $(TESTING)  ## kill a scorer 300 times, while it opens, scores, flushes, compacts and erases; nothing may be lost
 	@$(BIN)/python tests/score/crash_driver.py 300

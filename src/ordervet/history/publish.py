@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ordervet.errors import HistoryError
 from ordervet.history import delta
 from ordervet.history.delta import describe_errors as describe_history_errors
+from ordervet.history.digests import check_files
 from ordervet.history.ingest import describe_file
 from ordervet.history.snapshots import FOLDER, list_snapshots
 from ordervet.object_stores import describe_errors
@@ -98,6 +99,7 @@ def _publish(history: History, place: Place, *, with_snapshots: bool) -> Publish
         if remote is not None:
             delta.check_table(remote.metadata().configuration, history.key, folder)
         new = sorted(live - published)
+        check_files(folder, new)  # a copy of damage would have no digest
         described = [_describe(folder / name) for name in new]
         missing = [each for each in described if there.get(each.name) != each.size]
         _copy_all(place, folder, [each.name for each in missing])

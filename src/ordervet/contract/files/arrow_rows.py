@@ -24,6 +24,7 @@ CHUNK_ROWS = 131_072
 """SPEED: benchmarks/bench_path.py."""
 
 _ROWS_AT_ONCE = 2**15
+_DAMAGES = (pa.ArrowException, OSError, UnicodeDecodeError)  # names of columns are texts, too
 _LENGTH_BYTES = 4
 """What a Parquet file writes before each text that it does not encode by a dictionary."""
 
@@ -65,7 +66,7 @@ class ArrowRows(RowSource):
                     n_batches += 1
             if not n_batches:
                 yield self.check_table(schema.empty_table())
-        except (pa.ArrowException, OSError):
+        except _DAMAGES:
             raise wrong_format(self.path, f"a whole {self._kind} file", self._head) from None
 
     @cached_property
@@ -81,7 +82,7 @@ class ArrowRows(RowSource):
             is_file = self._head.startswith(b"ARROW1")
             reader = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
             return self.check_table(validate_table(reader.read_all()))
-        except (pa.ArrowException, OSError):
+        except _DAMAGES:
             raise wrong_format(self.path, f"a whole {self._kind} file", self._head) from None
 
     def _open_parquet(self) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
@@ -191,5 +192,5 @@ def iter_chunks(path: Path, rows: int) -> Iterator[pa.Table]:
         with parquet.ParquetFile(path, memory_map=True, pre_buffer=False, read_dictionary=coded) as file:
             for batch in file.iter_batches(rows, use_threads=False):
                 yield validate_table(pa.Table.from_batches([batch]))
-    except (pa.ArrowException, OSError):
+    except _DAMAGES:
         raise wrong_format(path, "a whole Parquet file", b"") from None
