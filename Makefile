@@ -11,6 +11,7 @@ SCORING := $(VENV)/.scoring
 TESTING := $(VENV)/.testing
 CHECKING := $(VENV)/.checking
 PYTEST := $(BIN)/python -m pytest
+PROVE := PYTHONPATH=tests:tests/reference $(BIN)/python
 EVERY_CORE := --numprocesses auto --dist worksteal
 
 .PHONY: help setup core score test test-fast test-times test-lowest sanitize fuzz fmt lint types layers wheel lock samples \
@@ -113,11 +114,11 @@ readme: $(TESTING)  ## run the examples of the README
 	@$(PYTEST) tests/test_readme.py
 
 parity: $(TESTING)  ## prove on 2,000,000 random events that every path gives the same features
-	@$(BIN)/python tests/feature_parity.py 2000000
+	@$(PROVE) tests/feature_parity.py 2000000
 	@$(PYTEST) -q tests/features/test_sql_oracle.py
 
 parity-policies: $(TESTING)  ## prove under 2,000 random policies that one order is decided about as in a table
-	@$(BIN)/python tests/policy_parity.py 2000 500
+	@$(PROVE) tests/policy_parity.py 2000 500
 
 bench: $(TESTING)  ## time every stage; write out/bench.csv and print the table (benchmarks/bench_*.py compare with others)
 	@mkdir -p out
@@ -155,25 +156,25 @@ fuzz-files: $(TESTING)  ## read 500,000 mutated files and tables over the whole 
 	@PYTHONPATH=tests $(BIN)/python tests/fuzz_files.py 500000
 
 crash: $(TESTING)  ## kill a scorer 300 times, while it opens, scores, flushes, compacts and erases; nothing may be lost
-	@$(BIN)/python tests/score/crash_driver.py 300
+	@$(PROVE) tests/score/crash_driver.py 300
 
 crash-serve: $(TESTING)  ## kill the service 200 times under load; nothing acknowledged may be lost, and all must replay
-	@PYTHONPATH=tests $(BIN)/python tests/crash_serve.py 200
+	@$(PROVE) tests/crash_serve.py 200
 
 crash-sources: $(TESTING)  ## kill what reads a database, and the database, 50 times each kind; nothing may be lost or count twice
-	@PYTHONPATH=tests $(BIN)/python tests/crash_sources.py 50
+	@$(PROVE) tests/crash_sources.py 50
 
 hostile: $(TESTING)  ## read 200,000 mutated exports of all formats: no crash, no hang, all rows add up
-	@PYTHONPATH=tests $(BIN)/python tests/contract/formats/hostile_driver.py 200000
+	@$(PROVE) tests/contract/formats/hostile_driver.py 200000
 
 exports: $(TESTING)  ## write 500 made-up trade histories as every platform's exports and webhooks; what is read is the truth
-	@PYTHONPATH=tests $(BIN)/python tests/contract/formats/round_trip_driver.py 500
+	@$(PROVE) tests/contract/formats/round_trip_driver.py 500
 
 crash-retrain: $(TESTING)  ## kill a retrain 100 times at random times, and fill its disk; what serves must always load
-	@$(BIN)/python benchmarks/crash_retrain.py --kills 100 --full-disks 12
+	@$(PROVE) benchmarks/crash_retrain.py --kills 100 --full-disks 12
 
 nights: $(TESTING)  ## retrain thirty simulated nights through a campaign, with contaminated nights
-	@$(BIN)/python benchmarks/thirty_nights.py
+	@$(PROVE) benchmarks/thirty_nights.py
 
 samples: $(TESTING)  ## rebuild data/samples, byte for byte
 	@$(BIN)/ordervet simulate --out data/samples --orders 3000 --seed 20251111 --no-truth

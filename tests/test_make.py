@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -57,3 +60,16 @@ def test_every_slow_test_exists() -> None:
     ]
 
     assert gone == []
+
+
+def test_proofs_find_what_they_import() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    scripts = re.findall(r"\$\(PROVE\) (\S+\.py)", makefile)
+    (path,) = re.findall(r"^PROVE := PYTHONPATH=(\S+) ", makefile, flags=re.MULTILINE)
+    code = "import runpy, sys; sys.path[0] = sys.argv[2]; runpy.run_path(sys.argv[1], run_name='imported')"
+
+    env = os.environ | {"PYTHONPATH": path}
+    for script in scripts:
+        subprocess.run([sys.executable, "-c", code, script, str(Path(script).parent)], cwd=ROOT, env=env, check=True)
+
+    assert len(scripts) >= 9
