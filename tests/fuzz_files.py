@@ -157,7 +157,10 @@ def fill(values: list[Any], wanted: pa.DataType, dice: random.Random) -> pa.Arra
     for value in values:
         fitting = [value, str(value), str(value).encode()[:5].ljust(5), dice.choice(NUMBERS), [1], {"a": "x"}, None]
         cells.append(next(each for each in fitting if fits(each, storage)))
-    array = pa.array(cells, storage)
+    try:
+        array = pa.array(cells, storage)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):  # each alone, and not together
+        array = pa.nulls(len(cells), storage)
     return pa.ExtensionArray.from_storage(wanted, array) if storage is not wanted else array
 
 
