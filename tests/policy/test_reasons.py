@@ -253,12 +253,15 @@ def test_reason_says_so_when_its_evidence_is_not_known(name: str, zh: str, en: s
 def test_every_reason_is_worded_for_every_statistic(lang: str) -> None:
     registry = load_registry()
     statistics = [name for name in registry.statistics if name != "other"]
-    names = [
-        f"{entity}__{statistic}__{column}__30d"
-        for entity in registry.entities
-        for statistic in statistics
-        for column in registry.columns
-    ]
+    entities, columns = list(registry.entities), list(registry.columns)
+    triples = {(entity, each, columns[at % len(columns)]) for at, each in enumerate(statistics) for entity in entities}
+    triples |= {
+        (entities[at % len(entities)], each, column) for at, each in enumerate(statistics) for column in columns
+    }
+    triples |= {
+        (entity, statistics[at % len(statistics)], column) for at, column in enumerate(columns) for entity in entities
+    }
+    names = ["__".join([*triple, "30d"]) for triple in triples]
 
     texts = {explain(name, value, lang) for name in names for value in (2.0, math.nan)}
 
