@@ -39,7 +39,8 @@ def live(world: ForeignWorld, desk: DeskSettings) -> list[Stretch]:
 def test_audit_of_a_desk_that_sees_what_was_flagged_estimates_what_it_misses(world: ForeignWorld) -> None:
     stretches = live(world, DeskSettings(audit_share=0.5, error_rate=0.0))
 
-    assert [each.outcome for each in stretches] == ["waiting"] * 2
+    assert stretches[0].outcome == "waiting"
+    assert stretches[1].outcome in {"waiting", "rescaled"}
     assert all(later.as_of_us - each.as_of_us == 25 * DAY_US for each, later in pairwise(stretches))
     last = stretches[-1]
     assert last.audit is not None

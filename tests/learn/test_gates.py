@@ -12,6 +12,7 @@ from ordervet.learn.drift import FeatureDrift, measure_category_psi, measure_fea
 from ordervet.learn.groups import GroupRow
 from ordervet.learn.night_settings import GateBounds
 from ordervet.learn.ranking import Holdout
+from ordervet.learn.trial import find_standing_change
 from ordervet.reports.nightly import describe_gate
 
 GAIN = {"challenger": 0.6, "champion": 0.5, "gain": 0.1, "low": 0.02, "high": 0.2}
@@ -71,6 +72,18 @@ def test_alert_rate_is_judged_where_there_are_alerts_enough() -> None:
     assert check(1_150, 100).passed
     assert not check(1_200, 100).passed
     assert not check(800, 100).passed
+
+
+@pytest.mark.parametrize(("share", "is_far"), [(0.1, False), (0.085, False), (0.06, True), (0.15, True)])
+@pytest.mark.parametrize("n", [1_000, 100_000])
+def test_standing_threshold_of_a_small_merchant_is_told_to_have_drifted_too(n: int, share: float, is_far: bool) -> None:
+    score = np.where(np.arange(n) < n * share, 300.0, 0.0)
+
+    change = find_standing_change(score, (250.0,), 400)
+
+    assert (change > 0.2) is is_far
+    assert n == 1_000 or change == pytest.approx(abs(share / 0.1 - 1))
+    assert find_standing_change(score[:100], (250.0,), 400) == 0.0
 
 
 def test_feature_that_froze_drifted_or_is_new_needs_notice() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 _PASS = ACTIONS.index(Action.PASS)
 _N_SELF_CHECK = 2_000
 _N_TIMED = 4_096
+#: Fewer expected alerts than this say nothing of a standing threshold.
+_LEAST_ALERTS = 20
 _N_KNOWN = "buyer__count__order__90d"
 
 #: Features that gates look at, whether a model uses them or not.
@@ -223,18 +226,28 @@ def measure_standing_change(
 ) -> float:
     """Measure how far a model's standing thresholds are from what they stand for, on orders of the newest quiet days.
 
+    A threshold that would give fewer than `min_alerts` alerts counts beyond one standard error: a small merchant's
+    scores drift as any other's, and would end at half of what they stand for.
+
     Returns
     -------
     the largest relative difference of the alert rate at any of them; 0 where there are too few orders
     """
-    score = contender.model.risk_scale(contender.predict(data, rows, n_threads))
-    targets = {at: gates.find_target_rate(at) for at in bounds.alert_scores}
-    changes = [
-        abs(float((score >= at).mean()) / target - 1)
-        for at, target in targets.items()
-        if target * len(score) >= bounds.min_alerts
-    ]
-    return max(changes, default=0.0)
+    return find_standing_change(
+        contender.model.risk_scale(contender.predict(data, rows, n_threads)), bounds.alert_scores, bounds.min_alerts
+    )
+
+
+def find_standing_change(score: NDArray[np.float64], thresholds: tuple[float, ...], min_alerts: int) -> float:
+    """Find how far the alert rate at thresholds is from what they stand for; see `measure_standing_change`."""
+    changes = [0.0]
+    for at in thresholds:
+        target = gates.find_target_rate(at)
+        expected = target * len(score)
+        if expected >= _LEAST_ALERTS:
+            noise = 0.0 if expected >= min_alerts else math.sqrt((1 - target) / expected)
+            changes.append(abs(float((score >= at).mean()) / target - 1) - noise)
+    return max(changes)
 
 
 def find_quiet_days(n_orders_by_day: dict[int, int], loud_factor: float) -> list[int]:
