@@ -87,6 +87,7 @@ Tables load_tables(const nb::dict& arrays) {
     find("starts", found.starts);
     find("region_slots", found.region_slots);
     find("lists", found.lists);
+    find("list_starts", found.list_starts);
     find("exceptions", found.exceptions);
     find("parents", found.parents);
     find("levels", found.levels);

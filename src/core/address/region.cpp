@@ -11,6 +11,7 @@ constexpr int kShortestCore = 2;
 
 // The longest word of a list that stands here, 0 for none.
 int Reader::longest_word(WordList list, int at) const {
+    if (!tables_.may_start(list, point(at))) return 0;
     std::int32_t node = tables_.list(list);
     int longest = 0;
     for (int length = 0;; ++length) {

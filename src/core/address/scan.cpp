@@ -109,9 +109,13 @@ void Reader::close_run(bool is_road) {
     if (is_road && name_points_[std::size_t(run_.start)] == kHanAnd && n_names_ > 0 && names_[std::size_t(n_names_ - 1)].is_road)
         ++run_.start;  // 陇海路与大学路
     const bool is_place = name_marks_[std::size_t(run_.stop - 1)] & ESTATE_ENDING;
-    if (!is_road && !is_skipped())
-        if (const int ending = ending_of_run(GENERIC_ENDINGS); run_.size() - ending >= kShortestName) run_.stop -= ending;
-    if (is_skipped()) {
+    bool names_nothing = is_skipped();
+    if (const int ending = is_road || names_nothing ? 0 : ending_of_run(GENERIC_ENDINGS);
+        ending > 0 && run_.size() - ending >= kShortestName) {
+        run_.stop -= ending;
+        names_nothing = is_skipped();
+    }
+    if (names_nothing) {
         run_.stop = run_.start;
     } else {
         names_[std::size_t(n_names_++)] = {run_, is_road, is_place, n_groups_};
@@ -124,10 +128,9 @@ void Reader::close_run(bool is_road) {
 // Whether the run is a word that announces the recipient, or a person: 收件人李芳, 李芳收.
 bool Reader::is_recipient() {
     int label = 0;
-    Step step{tables_.list(RECIPIENTS), -1};
-    for (int at = run_.start; at < run_.stop; ++at) {
+    Step step{tables_.may_start(RECIPIENTS, name_points_[std::size_t(run_.start)]) ? tables_.list(RECIPIENTS) : -1, -1};
+    for (int at = run_.start; at < run_.stop && step.node >= 0; ++at) {
         step = tables_.trie.follow(step.node, name_points_[std::size_t(at)]);
-        if (step.node < 0) break;
         if (step.payload >= 0) label = at + 1 - run_.start;
     }
     const int rest = run_.size() - label;
@@ -140,7 +143,8 @@ bool Reader::is_recipient() {
 
 // Whether the run names nothing.
 bool Reader::is_skipped() const {
-    Step step{run_.size() > kLongestSkipped ? -1 : tables_.list(SKIPPED_NAMES), -1};
+    if (run_.size() > kLongestSkipped || !tables_.may_start(SKIPPED_NAMES, name_points_[std::size_t(run_.start)])) return false;
+    Step step{tables_.list(SKIPPED_NAMES), -1};
     for (int at = run_.start; at < run_.stop && step.node >= 0; ++at)
         step = tables_.trie.follow(step.node, name_points_[std::size_t(at)]);
     return step.payload >= 0;
@@ -149,6 +153,7 @@ bool Reader::is_skipped() const {
 // The characters of the longest word of a list that the run ends with.
 int Reader::ending_of_run(WordList list) const {
     int longest = 0;
+    if (run_.empty() || !tables_.may_start(list, name_points_[std::size_t(run_.stop - 1)])) return 0;
     std::int32_t node = tables_.list(list);
     for (int at = run_.stop; at > run_.start;) {
         const Step step = tables_.trie.follow(node, name_points_[std::size_t(--at)]);

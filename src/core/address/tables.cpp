@@ -41,10 +41,12 @@ Tables::Tables(const TableArrays& arrays)
     const std::size_t n_divisions = arrays.parents.size(), n_nodes = arrays.nodes.size();
     check(arrays.pages.size() == kPages && is_within(arrays.pages, -1, arrays.folds.size() / 256),
           "the table of characters is broken");
-    check(arrays.lists.size() == kLists && is_within(arrays.lists, 0, n_nodes), "the lists of words are broken");
+    check(arrays.lists.size() == kLists && arrays.list_starts.size() == kLists && is_within(arrays.lists, 0, n_nodes),
+          "the lists of words are broken");
     check(is_within(arrays.exceptions, 0, n_nodes), "the exceptions to endings are broken");
     check(arrays.values.size() <= values.size(), "the values of numerals are broken");
     std::ranges::copy(arrays.lists, lists_.begin());
+    std::ranges::copy(arrays.list_starts, list_starts_.begin());
     std::ranges::copy(arrays.values, values.begin());
 
     check(n_divisions > 0 && n_divisions < n_nodes && arrays.levels.size() == n_divisions &&

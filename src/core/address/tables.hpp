@@ -61,7 +61,7 @@ struct Folds {
 // The arrays of tables.npz, by name.
 struct TableArrays {
     std::span<const std::int32_t> pages, lists, exceptions, parents, town_offsets, unit_words;
-    std::span<const std::uint64_t> folds, edges, region_slots;
+    std::span<const std::uint64_t> folds, edges, region_slots, list_starts;
     std::span<const std::int64_t> nodes, values;
     std::span<const std::uint8_t> starts, codes, town_bytes;
     std::span<const std::int8_t> levels, traits, place_types;
@@ -83,6 +83,10 @@ public:
     }
 
     std::int32_t list(WordList which) const { return lists_[which]; }
+    // False only if no word of the list begins so; the words that are read backwards begin with their last character.
+    // SPEED: most characters begin none, and a look into the trie may miss the cache (bench_addresses.py).
+    bool may_start(WordList which, Point point) const { return list_starts_[which] >> (point & 63) & 1; }
+
     std::int64_t value_of(Mark mark) const { return values[mark >> kValueShift & 15]; }
 
     Trie trie;
@@ -101,6 +105,7 @@ private:
     std::vector<std::int32_t> pages_;
     LargeArray<std::uint64_t> folds_;
     std::array<std::int32_t, kLists> lists_{};
+    std::array<std::uint64_t, kLists> list_starts_{};  // bit i: a word begins with a character of which i are the last 6 bits
 };
 
 }  // namespace ordervet::address

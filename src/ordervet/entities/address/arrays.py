@@ -103,11 +103,12 @@ def build_tables() -> dict[str, NDArray[Any]]:
     Returns
     -------
     arrays by name. pages: code point // 256 → page; folds: entries; nodes, edges, starts: the
-    trie, and the filter of the first characters of regions; region_slots: the commonest regions; lists: first nodes of
-    the word lists; exceptions: for each ending, the root of the characters that undo it; parents, levels, traits: of
-    divisions (traits: 1 district, 2 subdistrict); codes: six digits of each division; town_bytes, town_offsets: names
-    of towns in UTF-8; unit_words: for each unit word what it counts, its last character, and whether it is 号, 巷, a
-    word for stairs or 楼; place_types: in order of rank; values: of numerals; and those of `build_western`.
+    trie, and the filter of the first characters of regions; region_slots: the commonest regions; lists, list_starts:
+    first nodes of the word lists, and filters of the characters that they begin with; exceptions: for each ending, the
+    root of the characters that undo it; parents, levels, traits: of divisions (traits: 1 district, 2 subdistrict);
+    codes: six digits of each division; town_bytes, town_offsets: names of towns in UTF-8; unit_words: for each unit word
+    what it counts, its last character, and whether it is 号, 巷, a word for stairs or 楼; place_types: in order of rank;
+    values: of numerals; and those of `build_western`.
     """
     divisions = load_divisions()
     pages, folds = _build_folds()
@@ -123,6 +124,7 @@ def build_tables() -> dict[str, NDArray[Any]]:
         "starts": starts,
         "region_slots": build_slots(divisions),
         "lists": np.arange(first_list, first_list + N_LISTS, dtype=np.int32),
+        "list_starts": _list_starts(),
         "exceptions": np.arange(first_list + N_LISTS, n_roots, dtype=np.int32),
         "parents": np.array([division.parent for division in divisions.all], dtype=np.int32),
         "levels": np.array([division.level for division in divisions.all], dtype=np.int8),
@@ -180,6 +182,15 @@ def _lexicon_words(first: int) -> Iterator[tuple[int, str, int]]:
         # NOTE: endings are looked up from their last character backwards.
         yield first + ENDINGS, ending[::-1], 2 * number + is_road
         yield from ((first + N_LISTS + number, exception, 0) for exception in exceptions)
+
+
+def _list_starts() -> NDArray[np.uint64]:
+    """Set for each list the bits of the characters that its words begin with, by their last six bits."""
+    starts = [0] * N_LISTS
+    for root, word, _ in _lexicon_words(0):
+        if root < N_LISTS:
+            starts[root] |= 1 << (ord(word[0]) & 63)
+    return np.array(starts, dtype=np.uint64)
 
 
 def _endings() -> list[tuple[str, str, bool]]:
