@@ -106,9 +106,9 @@ def build_tables() -> dict[str, NDArray[Any]]:
     trie, and the filter of the first characters of regions; region_slots: the commonest regions; lists, list_starts:
     first nodes of the word lists, and filters of the characters that they begin with; exceptions: for each ending, the
     root of the characters that undo it; parents, levels, traits: of divisions (traits: 1 district, 2 subdistrict);
-    codes: six digits of each division; town_bytes, town_offsets: names of towns in UTF-8; unit_words: for each unit word
-    what it counts, its last character, and whether it is 号, 巷, a word for stairs or 楼; place_types: in order of rank;
-    values: of numerals; and those of `build_western`.
+    codes: six digits of each division; town_bytes, town_offsets: names of towns in UTF-8; unit_words: for each unit
+    word what it counts, its last character, and whether it is 号, 巷, a word for stairs or 楼; place_types: in order of
+    rank; values: of numerals; and those of `build_western`.
     """
     divisions = load_divisions()
     pages, folds = _build_folds()
