@@ -15,7 +15,7 @@ PROVE := PYTHONPATH=tests:tests/reference $(BIN)/python
 EVERY_CORE := --numprocesses auto --dist worksteal
 
 .PHONY: help setup core score test test-fast test-times test-lowest sanitize fuzz fmt lint types layers wheel lock samples \
-	address-tables starter readme bench bench-compare parity parity-policies browser chromium databases pictures flips fuzz-files crash crash-retrain crash-serve crash-sources \
+	address-tables starter readme bench bench-compare parity parity-policies browser chromium databases pictures flips fuzz-files crash crash-retrain crash-serve crash-sources stress \
 	exports hostile nights check clean
 
 help:  ## list the commands
@@ -160,6 +160,9 @@ crash: $(TESTING)  ## kill a scorer 300 times, while it opens, scores, flushes, 
 
 crash-serve: $(TESTING)  ## kill the service 200 times under load; nothing acknowledged may be lost, and all must replay
 	@$(PROVE) tests/crash_serve.py 200
+
+stress: $(TESTING)  ## let 16 threads, 8 forked workers and 8 of gunicorn's score 10,000 orders each at once; all must be kept and replay
+	@$(PROVE) tests/stress_serve.py 10000
 
 crash-sources: $(TESTING)  ## kill what reads a database, and the database, 50 times each kind; nothing may be lost or count twice
 	@$(PROVE) tests/crash_sources.py 50

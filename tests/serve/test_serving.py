@@ -22,6 +22,7 @@ from crash_serve import run as kill_services
 from ordervet import Outcome, RemoteScorer, Scorer
 from ordervet.history import History
 from service_makers import KEY, ServiceProcess, draw_order
+from stress_serve import run as stress_services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -201,6 +202,14 @@ def test_orders_pass_within_the_deadline_while_the_service_is_stopped_or_gone(tm
 
 def test_services_that_are_killed_lose_nothing() -> None:
     assert "2 kills" in kill_services(n_kills=2, seed=1)
+
+
+def test_threads_and_workers_at_once_lose_nothing() -> None:
+    said = stress_services(n_orders=12, n_workers=2, n_threads=4)
+
+    assert "48 orders" in said[0]
+    assert "25 orders" in said[1]
+    assert "24 orders" in said[2]
 
 
 def test_mistyped_history_does_not_become_a_new_one(tmp_path: Path) -> None:
