@@ -290,10 +290,13 @@ def test_run_that_died_after_the_decision_is_carried_out(
         with pytest.raises(KeyboardInterrupt):
             night()
     assert not (tmp_path / "models" / "live").exists()
+    (decision,) = (tmp_path / "models" / "nights").glob("*/decision.json")
+    (decision.parent / ".report.zh.html.1.part").touch()
 
     ended = night()
 
     assert ended.outcome == PROMOTED
+    assert not list(decision.parent.glob(".*"))
     assert find_live_model(tmp_path / "models").name == ended.record["model_id"]
 
 

@@ -101,9 +101,9 @@ def _run(task: Task, slices: HistorySlices, folder: Path) -> Night:
     done = records.read_json(folder / "result.json")
     if done is not None:
         return Night(folder.name, done["outcome"], was_done=True, record=done, folder=folder)
+    records.clear_leftovers(task.models, but=folder.name)
     decision = records.read_json(folder / "decision.json")
     if decision is None:
-        records.clear_leftovers(task.models, but=folder.name)
         made, decision = decide_promotion(task, slices, folder / "work")
         task.report_step("registering")
         for model in made:
