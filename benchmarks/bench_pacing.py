@@ -21,12 +21,22 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from evenings import (
     N_SLOTS,
     cut_afterwards,
+    draw_day,
     make_capacity,
     pace_evening,
     simulate_evening,
     sum_caught,
     sum_expected,
 )
+from ordervet.policy import Capacity, Shift
+
+DAYS = {
+    "even": [1] * 24,
+    "shop": [3, 1.5, 1, 0.6, 0.5, 0.6, 1, 2, 3, 4, 5, 5, 5, 4.5, 4.5, 4.5, 4.5, 4.5, 5, 6, 8, 9, 8, 5],
+    "office": [0.3] * 8 + [5] * 10 + [2] * 4 + [0.5] * 2,
+    "early": [1] * 8 + [10] * 8 + [0.2] * 8,
+}
+"""Orders of each hour of a day."""
 
 
 def main() -> None:
@@ -34,7 +44,11 @@ def main() -> None:
     parser.add_argument("--planned", type=int, default=20_000, help="orders the plan expects")
     parser.add_argument("--evenings", type=int, default=20)
     parser.add_argument("--rank-by", choices=("risk", "value"), default="risk", help="what comes first")
+    parser.add_argument("--usual", action="store_true", help="whole days of small shops, without a plan, instead")
     options = parser.parse_args()
+    if options.usual:
+        pace_usual_days()
+        return
 
     heads = ("orders", "handed on", "money caught", "on average", "µs/order")
     print(f"{'volume':>8}" + "".join(f"{head:>14}" for head in heads))
@@ -55,6 +69,29 @@ def main() -> None:
     print(
         f"handed on {min(counts)} to {max(counts)} of {N_SLOTS}; money caught at least {min(worst):.1%}, simulated data"
     )
+
+
+def pace_usual_days() -> None:
+    """Pace days of 60 to 330 orders by the hours of seven days before, and print what was handed on."""
+    day_us = 86_400_000_000
+    capacity = Capacity(n=20, shifts=(Shift(start="00:00", end="24:00"),), min_p=0.01)
+    print(f"{'hours':>8}{'orders':>8}{'could be':>10}{'handed on':>11}{'on average':>12}")
+    for name, shares in DAYS.items():
+        for n_orders in (60, 150, 330):
+            counts, possible, expected = [], [], []
+            for seed in range(10):
+                volumes = np.random.default_rng(seed).lognormal(0.0, 0.3, 7)
+                earlier = [
+                    draw_day(100 * (seed + 1) + number, int(n_orders * volume), shares).at_us - number * day_us
+                    for number, volume in enumerate(volumes, start=1)
+                ]
+                day = draw_day(seed, n_orders, shares)
+                is_handed = pace_evening(day, capacity, came_at_us=np.concatenate(earlier))
+                counts.append(int(is_handed.sum()))
+                possible.append(min(capacity.n or 0, int((day.p >= capacity.min_p).sum())))
+                expected.append(sum_expected(day, is_handed) / sum_expected(day, cut_afterwards(day, capacity)))
+            could_be, handed = np.mean(possible), np.mean(counts)
+            print(f"{name:>8}{n_orders:>8}{could_be:>10.1f}{handed:>11.1f}{np.mean(expected):>12.1%}", flush=True)
 
 
 if __name__ == "__main__":

@@ -75,9 +75,13 @@ def draw_day(seed: int, n_orders: int, shares: Sequence[float], first_hour: int 
     return Evening(midnight_us + (seconds * 1e6).astype(np.int64), p, amount, rng.random(len(seconds)) < p)
 
 
-def pace_evening(evening: Evening, capacity: Capacity, batch_size: int = 1) -> NDArray[np.bool_]:
-    """Hand orders on as they come, shape (n_orders,)."""
+def pace_evening(
+    evening: Evening, capacity: Capacity, batch_size: int = 1, came_at_us: NDArray[np.int64] | None = None
+) -> NDArray[np.bool_]:
+    """Hand orders on as they come, shape (n_orders,); `came_at_us` is when orders came on the days before."""
     pacer = Pacer(capacity)
+    if came_at_us is not None:
+        pacer.resume(int(evening.at_us[0]), came_at_us, 0)
     is_handed = np.zeros(len(evening), bool)
     ranks = capacity.rank_orders(evening.p, evening.amount_minor)
     for start in range(0, len(evening), batch_size):

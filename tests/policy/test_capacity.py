@@ -23,7 +23,7 @@ from evenings import (
 )
 from ordervet.errors import PolicyError
 from ordervet.policy import Capacity, Pace, Pacer, Shift, decide, load_policy, parse_shifts
-from ordervet.policy.pacing import draw_lot
+from ordervet.policy.pacing import UsualDay, draw_lot
 
 HOUR_US = 3_600_000_000
 ZONES = st.sampled_from(["Asia/Shanghai", "Europe/Berlin", "America/New_York", "Asia/Kathmandu"])
@@ -172,6 +172,51 @@ def test_pacing_without_a_plan_hands_on_all_that_the_desk_can_take(shares: list[
     handed = [int(pace_evening(draw_day(seed, 1_500, shares, first_hour), capacity).sum()) for seed in range(5)]
 
     assert handed == [20] * 5
+
+
+EARLY_DAY = [1] * 8 + [10] * 8 + [0.2] * 8
+
+
+@pytest.mark.parametrize("shares", [[1] * 24, EARLY_DAY, [40, *[1] * 23]], ids=["even", "early", "midnight"])
+@pytest.mark.parametrize("n_orders", [60, 330])
+def test_pacing_without_a_plan_knows_the_hours_of_the_days_before(shares: list[float], n_orders: int) -> None:
+    capacity = Capacity(n=5, shifts=(Shift(start="00:00", end="24:00"),), min_p=0.01)
+    handed = []
+
+    for seed in range(4):
+        days = [draw_day(seed + 10 * day, n_orders, shares).at_us - day * 24 * HOUR_US for day in range(1, 6)]
+        handed.append(
+            int(pace_evening(draw_day(seed, n_orders, shares), capacity, came_at_us=np.concatenate(days)).sum())
+        )
+
+    assert handed == [5] * 4
+
+
+def test_pacing_without_a_plan_loses_slots_where_orders_stop_earlier_than_ever() -> None:
+    capacity = Capacity(n=20, shifts=(Shift(start="00:00", end="24:00"),), min_p=0.01)
+    days = [draw_day(day, 1_000, [1] * 24).at_us - day * 24 * HOUR_US for day in range(1, 6)]
+    stopped = draw_day(1, 1_000, [1] * 12 + [0] * 12)
+
+    n_handed = int(pace_evening(stopped, capacity, came_at_us=np.concatenate(days)).sum())
+
+    assert 5 <= n_handed < 20
+
+
+def test_usual_day_forgets_what_is_old_and_needs_three_days() -> None:
+    day_us, usual = 24 * HOUR_US, UsualDay()
+    usual.add(np.array([9 * HOUR_US, 10 * HOUR_US, 10 * HOUR_US + 1]))
+
+    unknown, known = usual.find_before(2), usual.find_before(3)
+    usual.add_at(40 * day_us, 7)
+    later = usual.find_before(43)
+
+    assert unknown is None
+    assert known is not None
+    assert known.argmax() == 10
+    assert known[10] > 1.9 * known[9] > 20 * known[8] > 0
+    assert later is not None
+    assert later.argmax() == 0
+    assert later[10] == later[9]
 
 
 def test_next_window_has_slots_of_its_own() -> None:

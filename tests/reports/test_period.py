@@ -73,11 +73,11 @@ def test_review_counts_by_agent_rule_and_shift_and_how_long_decisions_took() -> 
     agents = {row[0]: (row[1], row[3], row[5]) for row in sections["agents"].rows}
     assert agents == {"07": (1, 1, 0), "12": (1, 0, 1), "agent not named": (1, 0, 0)}
     assert {row[0]: row[1] for row in sections["rules"].rows} == {"no rule": 2, "dear": 1}
-    assert [row[:6] for row in sections["shifts"].rows] == [
-        ("11-11 09:00-18:00", 1, 1, 1, 0, 0), ("11-11 20:00-24:00", 3, 2, 0, 1, 1),
+    assert [row[:7] for row in sections["shifts"].rows] == [
+        ("11-11 09:00-18:00", 1, 1, 4, 1, 0, 0), ("11-11 20:00-24:00", 3, 2, 3, 0, 1, 1),
     ]  # fmt: skip
     assert [row[1:] for row in sections["desk"].rows] == [(2, 2.5, 3.7, 4.0), (1, 14.0, 14.0, 14.0)]
-    assert sections["shifts"].rows[1][7] == period.amount_minor[1]
+    assert sections["shifts"].rows[1][8] == period.amount_minor[1]
 
 
 @settings(max_examples=60, deadline=None)

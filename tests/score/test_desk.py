@@ -211,6 +211,45 @@ def test_an_order_that_is_answered_too_late_uses_no_slot(folder: Path, models_di
     assert "capacity_full" in again.applied
 
 
+def test_slots_that_are_left_late_in_a_shift_go_to_orders_that_are_asked_about_again(
+    folder: Path, models_dir: Path
+) -> None:
+    capacity = 'capacity = { n = 3, min_p = 0.0, shifts = [{ start = "00:00", end = "24:00" }] }'
+    (folder / "policy.toml").write_text(EVERY_ORDER_HELD + capacity, "utf-8")
+    order = {"placed_at": "2025-11-11 00:10:00", "amount_minor": 100}
+    clock = Clock()
+    clock.now_us = 1_762_791_000_000_000
+
+    with Scorer.open(models_dir, history=folder / "history", policy=folder / "policy.toml", clock=clock) as scorer:
+        early = [scorer.score(order | {"order_id": f"A{number}", "buyer_id": f"b{number}"}) for number in range(6)]
+        clock.now_us += 85_000_000_000  # 23:46
+        late = [scorer.rescore(each.order_id) for each in early if each.action == "pass"]
+
+    n_early, n_late = (sum(each.action != "pass" for each in some) for some in (early, late))
+    assert n_early < 3
+    assert n_early + n_late == 3
+
+
+@pytest.mark.parametrize("n_days", [0, 5])
+def test_a_new_process_knows_the_hours_of_the_days_before(n_days: int, folder: Path, models_dir: Path) -> None:
+    orders = [
+        {"order_id": f"{day}-{number}", "placed_at": f"2025-11-{day:02d} 09:{number:02d}:00", "amount_minor": 100}
+        for day in range(11 - n_days, 12)
+        for number in range(60)
+    ]
+    (folder / "policy.toml").write_text(POLICY.replace(f"n = {N}", "n = 2"), "utf-8")
+    History.open(folder / "history", KEY).ingest(replace(Events.empty(), orders=validate_orders(orders)))
+    clock = Clock()
+    clock.now_us = 1_762_827_000_000_000  # 10:10, when usually no more come
+    order = {"order_id": "new", "placed_at": "2025-11-11 10:10:00", "amount_minor": 100}
+
+    with Scorer.open(models_dir, history=folder / "history", policy=folder / "policy.toml", clock=clock) as scorer:
+        pace = scorer.score(order).pace
+
+    assert pace is not None
+    assert (pace.least == 0.01) == (n_days == 5)
+
+
 @pytest.mark.parametrize("is_one_by_one", [True, False])
 def test_an_erased_buyer_does_not_come_back_live(folder: Path, models_dir: Path, is_one_by_one: bool) -> None:
     (folder / "policy.toml").write_text(EVERY_ORDER_HELD, "utf-8")

@@ -29,7 +29,7 @@ from ordervet.history.handed import forget_handed, record_handed
 from ordervet.history.ingest import Staging, add_in_memory, read_stored
 from ordervet.history.journal import commit_journal, remove_kept
 from ordervet.history.lock import LOCK_NAME, WriterLock
-from ordervet.history.rows import drop_replaced, fit_rows, row_schema, sort_rows, to_events, unite_schemas
+from ordervet.history.rows import drop_replaced, fit_rows, read_ints, row_schema, sort_rows, to_events, unite_schemas
 from ordervet.history.snapshots import remove_snapshots
 from ordervet.history.through import (
     ForwardedStaging,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
+    import numpy.typing as npt
     from deltalake import DeltaTable
 
     from ordervet.contract import Events
@@ -250,11 +251,13 @@ class History:
         later = fit_rows(rows, schema).cast(schema)
         return later.filter(pc.equal(events, "verdict")), later.filter(pc.equal(events, "correction"))
 
-    def count_orders(self, since: datetime) -> int:
-        """Count the orders that were seen since a time."""
-        wanted = _IS_ORDER & (ds.field("seen_at") >= pa.scalar(since, INSTANT))
+    def read_order_times(self, since: datetime) -> npt.NDArray[np.int64]:
+        """Read when the orders since a time were seen, UTC microseconds."""
+        wanted = _IS_ORDER & (ds.field("view") == 0) & (ds.field("seen_at") >= pa.scalar(since, INSTANT))
         with describe_errors(self.path, "read"):
-            return int(delta.open_dataset(self.path, delta.load_table(self.path)).count_rows(filter=wanted))
+            dataset = delta.open_dataset(self.path, delta.load_table(self.path))
+            found = dataset.to_table(columns=["seen_at"], filter=wanted)
+        return read_ints(found["seen_at"])
 
     def list_files(self) -> list[Path]:
         """List the Parquet files of the newest version, for any engine that reads them."""

@@ -11,9 +11,12 @@ At a time t of a window, with
     orders to come    R = f (A - A(t))
     handed on         the share S / R of orders, the riskiest: those above the (1 - S / R) quantile of what came lately
 
-and solved again at each instant, so that an error of plan or quantile is made up by what is left. Without a plan R is
-the rate of the orders that came lately, half as much counting what is older by 1/24 of a window, times the time left,
-less what chance may keep away; from the middle of a shift on slots are due, which the next order worth a look takes.
+and solved again at each instant, so that an error of plan or quantile is made up by what is left. Without a plan the
+hours at which orders came on the days before are one, less what chance may keep away; towards its end slots are due,
+which the next order worth a look takes. Before three days are known R is the rate of the orders that came lately, half
+as much counting what is older by 1/24 of a window, times the time left, less what chance may keep away; slots are then
+due from the middle of a shift on.
+
 Scores are remembered with a half-life of `MEMORY` orders and, at the start, with a prior. A window never hands on more
 than its slots, apart from orders that go to a person whatever the desk's capacity. Whoever begins in the middle of a
 window, after a restart say, has the slots of the orders still planned for it.
@@ -35,7 +38,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ordervet.policy.capacity import DAY_MIN, DAY_US, MINUTE_US, read_clock
+from ordervet.policy.capacity import DAY_MIN, DAY_US, HOUR_MIN, MINUTE_US, read_clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,14 +59,24 @@ RESCALE_AFTER: Final = 8
 PRIOR_ORDERS: Final = 200
 """What scores of the past count as."""
 
+_HOUR_US: Final = HOUR_MIN * MINUTE_US
+USUAL_DAYS: Final = 28
+"""Days of which the hours of orders are remembered."""
+
 _N_BINS: Final = 2048
 _NEVER: Final = -(2**62)
 _MAX_LOGIT: Final = 12.0
 # Without a plan, what is to come is what came lately: half as much counts what is older by this share of a window.
 _RECENT: Final = 1 / 24
 _GUESS: Final = 0.05
-_DUE: Final = 2.25  # slots are due from the middle of a shift on, all of them at 94 % of it
+_DUE: Final = (0.5, 0.94)  # shares of a shift from and at which slots, and all of them, are due
 _CAUTION: Final = 2.0  # standard deviations of the orders to come that chance may keep away
+# The same by the orders that usually come, chosen by benchmarks/bench_pacing.py --usual.
+_USUALLY_DUE: Final = (0.8, 0.97)
+_USUAL_CAUTION: Final = 1.0
+_USUAL_HALF_LIFE: Final = 7.0  # days
+_LEAST_DAYS: Final = 3
+_ODD_HOURS: Final = 0.02  # share of the orders that may come at any hour, whatever is usual
 # Before any came, one order in fifty is taken to be worth a look, until orders say otherwise.
 _PER_SLOT: Final = 50.0
 # Without any score at hand: log-odds of a probability, by the share of orders that lie above.
@@ -136,6 +149,7 @@ class Pacer:
     def __init__(self, capacity: Capacity, prior_p: npt.ArrayLike | None = None) -> None:
         self._capacity = capacity
         self._windows = capacity.windows
+        self._usual = UsualDay()
         self._rates = _PlannedRates(capacity)
         self._scores = RememberedScores(capacity.min_p)
         self._at_us, self._local_us = _NEVER, _NEVER
@@ -151,16 +165,18 @@ class Pacer:
         local_us = self._capacity.read_local(at_us)
         return self._rates.find_edges(self._capacity.number_window(local_us))[0] - local_us + at_us
 
-    def resume(self, at_us: int, n_seen: int, n_handed: int) -> None:
+    def resume(self, at_us: int, came_at_us: npt.NDArray[np.int64], n_handed: int) -> None:
         """Go on in the middle of a window.
 
         Parameters
         ----------
         at_us : UTC microseconds
-        n_seen : orders of the window that came before
-        n_handed : how many of its slots were taken before
+        came_at_us : shape (n_orders,), when orders came, of this window and of the days before, UTC microseconds
+        n_handed : how many slots of the window were taken before
         """
         local_us = self._capacity.read_local(at_us)
+        self._usual.add(self._capacity.read_local_us(came_at_us))
+        n_seen = int((came_at_us >= self.find_window_start(at_us)).sum())
         self._begin_window(self._capacity.number_window(local_us), local_us, is_first=False)
         self._n_seen, self._n_handed = n_seen, n_handed
         self._came_from_us, self._lately_at_us = self._begun_us, local_us
@@ -186,7 +202,10 @@ class Pacer:
             slots = min(slots, int(max(0.0, self._capacity.backlog - self._waiting)))
         if slots == 0:
             return Pace(1.0, 1.0, 0)
-        to_come = self._count_planned(local_us) if self._capacity.plan else self._count_usual(local_us)
+        if self._capacity.plan:
+            to_come = self._count_planned(local_us)
+        else:
+            to_come = self._count_usual(local_us) if self._rates.is_usual else self._count_as_lately(local_us)
         least, tie_from = self._scores.find_quantile(min(1.0, left / max(to_come, 1.0)))
         if self._capacity.rank_by == "risk" and least < self._capacity.min_p:
             least, tie_from = self._capacity.min_p, 0.0
@@ -200,19 +219,34 @@ class Pacer:
         return float((total - passed) * ((self._n_seen + 1.0) / (passed + 1.0)) ** trust)
 
     def _count_usual(self, local_us: int) -> float:
+        """Count the orders to come if they come at the hours they usually do, less what chance may keep away."""
+        start, _ = self._rates.find_edges(self._number)
+        passed, total = self._rates.measure(self._number, start, local_us)
+        if self._is_slot_due(passed / total, _USUALLY_DUE):
+            return 0.0
+        return self._lessen(self._count_planned(local_us), _USUAL_CAUTION)
+
+    def _count_as_lately(self, local_us: int) -> float:
         """Count the orders to come if they go on as they came lately, less what chance may keep away."""
         start, end = self._rates.find_edges(self._number)
         passed, total = self._rates.measure(self._number, start, local_us)
-        if self._n_handed < self._n_slots * min(1.0, _DUE * (passed / total - 0.5)):
+        if self._is_slot_due(passed / total, _DUE):
             return 0.0
         half_us = (end - start) * _RECENT
         lately_us = half_us / log(2) * (1.0 - 0.5 ** ((local_us - self._came_from_us) / half_us))
         guess = (self._n_slots + 1) * _PER_SLOT / (end - start)
         rate = (self._lately + guess * half_us * _GUESS) / (lately_us + half_us * _GUESS)
-        to_come = rate * (end - local_us)
+        return self._lessen(rate * (end - local_us), _CAUTION)
+
+    def _is_slot_due(self, share: float, due: tuple[float, float]) -> bool:
+        """Return whether fewer slots were taken than are due at a share of the window."""
+        return self._n_handed < self._n_slots * min(1.0, max(0.0, (share - due[0]) / (due[1] - due[0])))
+
+    def _lessen(self, to_come: float, caution: float) -> float:
+        """Take off what chance may keep away of the orders to come that are worth a look, in standard deviations."""
         share_worth_it = self._scores.share_worth_it if self._capacity.rank_by == "risk" else 1.0
         worth_it = max(to_come * share_worth_it, 1e-9)
-        return float(to_come * max(0.0, 1.0 - _CAUTION / sqrt(worth_it)))
+        return float(to_come * max(0.0, 1.0 - caution / sqrt(worth_it)))
 
     def record(self, at_us: int, ranks: Sequence[float], n_handed: int) -> None:
         """Remember orders that were decided about.
@@ -223,7 +257,7 @@ class Pacer:
         ranks : n_orders of them, from `Capacity.rank_orders`
         n_handed : how many of them went to a person
         """
-        self._advance(at_us)
+        self._usual.add_at(self._advance(at_us), len(ranks))
         self._n_seen += len(ranks)
         self._lately += len(ranks)
         self._n_handed += n_handed
@@ -256,6 +290,8 @@ class Pacer:
     def _begin_window(self, number: int, local_us: int, *, is_first: bool) -> None:
         """Start to serve a window; one that was running before gives only its planned share of slots."""
         start, _ = self._rates.find_edges(number)
+        if not self._capacity.plan:
+            self._rates = _PlannedRates(self._capacity, self._usual.find_before(start // DAY_US))
         self._number, self._n_seen, self._n_handed = number, 0, 0
         self._begun_us = max(start, local_us) if is_first else start
         if is_first:
@@ -353,12 +389,55 @@ def find_share_due(capacity: Capacity, number: int, now_us: int) -> float:
     return passed / total if total else 1.0
 
 
-class _PlannedRates:
-    """How many orders the plan expects, and how many the desk looks at, up to a time of a window."""
+class UsualDay:
+    """How many orders come at which hour, as on the days before; times are those of the local clock, microseconds."""
 
-    def __init__(self, capacity: Capacity) -> None:
+    def __init__(self) -> None:
+        self._days: dict[int, FloatArray] = {}
+
+    def add(self, local_us: npt.NDArray[np.int64]) -> None:
+        """Add orders, shape (n_orders,), by when they came."""
+        hours, counts = np.unique(local_us // _HOUR_US, return_counts=True)
+        for hour, n_orders in zip(hours.tolist(), counts.tolist(), strict=True):
+            self.add_at(hour * _HOUR_US, n_orders)
+
+    def add_at(self, local_us: int, n_orders: int) -> None:
+        """Add orders that came at one time."""
+        day, rest = divmod(local_us, DAY_US)
+        if day not in self._days:
+            self._days = {each: hours for each, hours in self._days.items() if each >= day - USUAL_DAYS}
+            self._days[day] = np.zeros(24)
+        self._days[day][rest // _HOUR_US] += n_orders
+
+    def find_before(self, day: int) -> FloatArray | None:
+        """Return the orders of each hour of a day, by those of the days before; None before three days are known."""
+        days = np.arange(max(min(self._days, default=day), day - USUAL_DAYS), day)
+        if len(days) < _LEAST_DAYS:
+            return None
+        weights = 0.5 ** ((day - days) / _USUAL_HALF_LIFE)
+        hours = np.array([self._days.get(each, np.zeros(24)) for each in days.tolist()])
+        usual = weights @ hours / weights.sum()
+        found: FloatArray = usual + max(usual.mean(), 1.0 / DAY_MIN) * _ODD_HOURS
+        return found
+
+
+class _PlannedRates:
+    """How many orders are expected, and how many the desk looks at, up to a time of a window.
+
+    Parameters
+    ----------
+    capacity : of a policy
+    usual : shape (24,), orders of each hour, where there is no plan; None where they are not known either
+    """
+
+    def __init__(self, capacity: Capacity, usual: FloatArray | None = None) -> None:
         self._windows = capacity.windows
-        self._plan = _list_rates(capacity)
+        self.is_usual = usual is not None
+        self._plan = (
+            _list_rates(capacity)
+            if usual is None
+            else [(hour * _HOUR_US, _HOUR_US, float(n_orders)) for hour, n_orders in enumerate(usual)]
+        )
         self._rates = [window.n / (window.n_minutes * MINUTE_US) for window in self._windows]
         self._edges: tuple[int, tuple[int, int]] = _NEVER, (0, 0)
         self._whole: tuple[tuple[int, int], float] = (_NEVER, 0), 0.0

@@ -141,18 +141,21 @@ def _build_shifts(orders: Period, is_immature: NDArray[np.bool_], setting: Setti
     words = setting.words
     capacity = setting.capacity or Capacity(n=0)
     numbers = capacity.number_windows(orders.placed_us)
+    is_given = orders.handed_us > 0 if (orders.handed_us > 0).any() else orders.is_flagged
     rows = []
     for number in np.unique(numbers).tolist():
         mask = numbers == number
         totals = _count(orders.take(mask), is_immature[mask])
         n_open = totals["open_immature"] + totals["open_mature"]
+        n_slots = capacity.windows[number % len(capacity.windows)].n
+        n_free = max(0, n_slots - int(is_given[mask].sum())) if setting.capacity else None
         rows.append(
-            (_name_window(capacity, number), int(mask.sum()), totals["flags"], totals["confirmed"], totals["wrong"],
-             n_open, totals["held_minor"], totals["released_minor"], totals["appeals"])
+            (_name_window(capacity, number), int(mask.sum()), totals["flags"], n_free, totals["confirmed"],
+             totals["wrong"], n_open, totals["held_minor"], totals["released_minor"], totals["appeals"])
         )  # fmt: skip
     fields = make_fields(
-        setting, "shift", "orders:count", "flags:count", "confirmed:count", "wrong:count", "open:count",
-        "held_amount:money", "released_amount:money", "appeals:count",
+        setting, "shift", "orders:count", "flags:count", "free:count", "confirmed:count", "wrong:count",
+        "open:count", "held_amount:money", "released_amount:money", "appeals:count",
     )  # fmt: skip
     return Section("shifts", words["review"]["shifts"], words["review"]["shifts_note"], fields, tuple(rows))
 

@@ -313,9 +313,12 @@ class Desk:
 
     def _resume(self, history: History, pacer: Pacer, at_us: int) -> None:
         """Go on with the window that an earlier process, or the policy before, was serving."""
+        from ordervet.policy.pacing import USUAL_DAYS
+
         start_us = pacer.find_window_start(at_us)
         n_handed = sum(each.takes_slot and each.seen_at >= start_us for each in self._handed)
-        pacer.resume(at_us, history.count_orders(_EPOCH + timedelta(microseconds=start_us)), n_handed)
+        since = _EPOCH + timedelta(microseconds=start_us, days=-USUAL_DAYS)
+        pacer.resume(at_us, history.read_order_times(since), n_handed)
 
     def recall(self, at_us: int) -> DeskMemory:
         """Return what is known of orders now."""
