@@ -135,6 +135,18 @@ def test_flipped_bit_of_a_journal_that_was_left_open_drops_no_tail(
     assert n_all > 0.9 * N_JOURNAL_FLIPS
 
 
+def test_entry_whose_position_the_disk_has_changed_keeps_its_place(tmp_path: Path) -> None:
+    journal = create_journal(tmp_path, "batch")
+    for entry in ENTRIES:
+        journal.append(entry)
+    journal.close()
+    with sqlite3.connect(journal.path) as changed:
+        changed.execute("UPDATE entry SET position = 92 WHERE position = 24")
+    changed.close()
+
+    assert read_journal(journal.path) == Found(ENTRIES, [])
+
+
 def test_journal_from_before_there_were_chains_is_read(tmp_path: Path) -> None:
     path = tmp_path / "_journal-00000001.sqlite"
     with sqlite3.connect(path) as old:

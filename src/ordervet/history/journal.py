@@ -346,9 +346,9 @@ def _check_chain(rows: list[tuple[int, Any, Any, Any]], *, is_chained: bool) -> 
     """Tell entries that are as they were written; a journal from before there were chains is taken as it is.
 
     An entry is whole where it leads from the chain of the one before it to its own, or, where its own was lost, to that
-    of the next one.
+    of the next one. One that leads on from another is the next one, whatever position the disk has made of its own.
     """
-    read, before = _Read({}, {}), 0
+    read, before, at = _Read({}, {}), 0, 0
     doubtful: tuple[int, Entry, int] | None = None  # the entry before, and the chain that it would lead to
     for position, is_repeat, lines, stored in rows:
         if not isinstance(lines, bytes) or not isinstance(is_repeat, int):
@@ -356,17 +356,20 @@ def _check_chain(rows: list[tuple[int, Any, Any, Any]], *, is_chained: bool) -> 
             doubtful = None
         else:
             entry = Entry(bool(is_repeat), lines)
+            is_next = is_chained and _link(entry, before) == stored
             is_proof = doubtful is not None and _link(entry, doubtful[2]) == stored
             if is_proof and doubtful is not None:
                 read.whole[doubtful[2]] = doubtful[:2]
                 del read.damaged[doubtful[0]]
-            if is_proof or not is_chained or _link(entry, before) == stored:
+            if is_proof or is_next:
+                position = at + 1  # noqa: PLW2901 - what is read is not what was written
+            if is_proof or is_next or not is_chained:
                 read.whole[stored if is_chained else position] = (position, entry)
                 doubtful = None
             else:
                 read.damaged[position] = lines
                 doubtful = position, entry, _link(entry, before)
-        before = stored if isinstance(stored, int) else 0
+        before, at = stored if isinstance(stored, int) else 0, position
     return read
 
 
