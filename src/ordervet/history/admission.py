@@ -1,7 +1,8 @@
 """What becomes of the rows that are brought in, thousands at a time.
 
-`views.py` says the rules, for the rows of one order id. Most rows need no rule: their order id is new, or the store has
-exactly what they say. These are told by columns; only the others are settled one order id after the other.
+`views.py` says the rules, for the rows of one order id. Most rows need no rule: their order id is new, the store has
+exactly what they say, or they add to an order of it what nothing there can be the same as. These are told by columns;
+only the others are settled one order id after the other.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
     Mask = NDArray[np.bool_]
+
+
+_ODD = np.int64(0x9E3779B97F4A7C15 - 2**64)
+"""Spreads small numbers over 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +93,10 @@ def _find_out_of_time(rows: pa.Table) -> Mask:
 
 def _admit(rows: pa.Table, standing: pa.Table, key: Key, *, is_live: bool) -> Admission:
     names, stored_names = _ints(rows["id__order"]), names_of(standing)
-    is_slow = np.isin(names, _find_slow_names(rows, standing, names, stored_names))
+    is_further = _find_further(rows, standing, names, stored_names)
+    is_slow = np.isin(names, _find_slow_names(rows, standing, names, stored_names, is_further))
     statuses = np.full(rows.num_rows, IngestStatus.KNOWN, np.int8)
-    plain = np.flatnonzero(~is_slow & ~np.isin(names, stored_names))
+    plain = np.flatnonzero(~is_slow & (is_further | ~np.isin(names, stored_names)))
     added = _admit_plain(rows, names, plain, statuses, is_live=is_live)
     settled = _settle_slow(rows, standing, (names, stored_names), is_slow, statuses, key, is_live=is_live)
     new = pa.concat_tables([added, settled])
@@ -101,7 +107,7 @@ def _admit(rows: pa.Table, standing: pa.Table, key: Key, *, is_live: bool) -> Ad
     return Admission(statuses, new, is_waiting)
 
 
-def _find_slow_names(rows: pa.Table, standing: pa.Table, names: Ints, stored_names: Ints) -> Ints:
+def _find_slow_names(rows: pa.Table, standing: pa.Table, names: Ints, stored_names: Ints, is_further: Mask) -> Ints:
     """Find the order ids whose rows need the rules: several views, or one that the store does not have as it is."""
     is_order = _equals(rows["event"], "order")
     is_slow = _is_repeated(_ints(rows["event_id"]))
@@ -120,8 +126,39 @@ def _find_slow_names(rows: pa.Table, standing: pa.Table, names: Ints, stored_nam
     is_slow |= _is_of_another_order(rows, names, is_order)
     is_stored = np.isin(names, stored_names)
     if is_stored.any():
-        is_slow |= is_stored & ~_find_covered(rows, standing)
+        is_slow |= is_stored & ~is_further & ~_find_covered(rows, standing)
     return np.unique(names[is_slow])
+
+
+def _find_further(rows: pa.Table, standing: pa.Table, names: Ints, stored_names: Ints) -> Mask:
+    """Tell which rows add to an order of the store what nothing there can be the same as: the rules would just add it.
+
+    Its order id has one order, of no further shop, and none of these rows is an order of it. The row is from after that
+    order and names no other shop; if it is an outcome, the order has none of the kind.
+    """
+    is_order, is_stored_order = _equals(rows["event"], "order"), _equals(standing["event"], "order")
+    if is_order.all() or not is_stored_order.any():
+        return np.zeros(len(names), bool)
+    orders = standing.filter(pa.array(is_stored_order))
+    orders = orders.take(pa.array(np.argsort(-views_of(orders), kind="stable")))
+    order_names = names_of(orders)
+    pairs = np.unique(np.stack([order_names, _ints(orders["event_id"])]), axis=1)
+    single, count = np.unique(pairs[0], return_counts=True)
+    refused = np.concatenate([names[is_order], stored_names[_ints(standing["name_id"]) != 0], single[count > 1]])
+    at = Positions(order_names).find(names)
+    order = orders.take(pa.array(np.maximum(at, 0)))
+    is_further = ~is_order & (at >= 0) & ~np.isin(names, refused)
+    is_further &= _ints(rows["happened_at"]) >= _ints(order["happened_at"])
+    is_further &= ~np.isin(_ints(rows["event_id"]), _ints(standing["event_id"]))
+    for name in ("shop_id", "order_uid"):
+        is_equal = np.asarray(pc.fill_null(pc.equal(rows[name], order[name]), fill_value=False))
+        is_further &= is_equal | ~_is_given(rows, name)
+    kinds = pa.concat_arrays([table["outcome"].cast(pa.string()).combine_chunks() for table in (rows, standing)])
+    codes = np.asarray(kinds.dictionary_encode(null_encoding="encode").indices, np.int64)
+    # NOTE: two pairs with the same number only go by the rules.
+    numbers = np.concatenate([names, stored_names]) ^ (codes + 1) * _ODD
+    is_outcome = np.asarray(rows["outcome"].is_valid())
+    return is_further & ~(is_outcome & np.isin(numbers[: len(names)], numbers[len(names) :]))
 
 
 def _is_of_another_order(rows: pa.Table, names: Ints, is_order: Mask) -> Mask:
