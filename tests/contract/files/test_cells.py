@@ -41,6 +41,16 @@ def test_decode_cells_takes_any_bytes(cells: list[bytes], encoding: str) -> None
     assert len(decoded) == len(cells)
 
 
+@pytest.mark.parametrize(("cut", "left"), [(b"\x91", "�"), (b"\x910", "�0"), (b"\x910\x81", "�0�"), (b"\xff", "�")])
+@pytest.mark.parametrize("others", [[], [b""], [b"1", b"", b""], [b"1", "嗯".encode("gb18030")]])
+def test_decode_cells_keeps_a_character_that_is_cut_off_within_its_cell(
+    cut: bytes, left: str, others: list[bytes]
+) -> None:
+    decoded = decode_cells(pa.array([b"2025" + cut, *others], pa.binary()), "gb18030")
+
+    assert decoded.to_pylist() == ["2025" + left, *(cell.decode("gb18030") for cell in others)]
+
+
 def test_decode_cells_keeps_a_garbled_byte_within_its_cell() -> None:
     cells = pa.array(["甲".encode("gb18030"), b"\xff", "乙\x1e".encode("gb18030"), "丙".encode("gb18030")])
 

@@ -373,3 +373,23 @@ def test_a_closed_line_is_a_refund_of_that_line_until_its_own_report_comes(tmp_p
 
     refund = events.outcomes.to_pylist()[1]
     assert (refund["kind"], refund["line_id"], refund["is_inferred"]) == ("refund_completed", "L2", True)
+
+
+@pytest.mark.parametrize(
+    ("written", "day"), [("25/06/2026 13:03:57", 25), ("06/25/2026 1:03:57 PM", 25), ("05/06/2026 13:03:57", 5)]
+)
+def test_a_date_beside_am_or_pm_is_month_first_where_the_platform_writes_it_so(
+    tmp_path: Path, written: str, day: int
+) -> None:
+    path = tmp_path / "tiktok.csv"
+    amounts = "SKU Platform Discount,SKU Subtotal After Discount,Order Amount"
+    path.write_text(
+        f"Order ID,Order Status,SKU ID,Quantity,{amounts},Created Time\n576000000000000001\t,To ship,9,1,0,118.30,123.30,{written}\t\n",
+        "utf-8",
+    )
+
+    events, _, _ = read_counted_events([path])
+
+    assert [at.strftime("%m-%d %H:%M:%S") for at in events.orders["placed_at"].to_pylist()] == [
+        f"06-{day:02d} 05:03:57"
+    ]

@@ -142,12 +142,14 @@ def _decode(cells: pa.Array, encoding: Encoding) -> pa.Array:
         return _decode_singly(cells, encoding)
     whole = pa.ListArray.from_arrays(pa.array([0, len(cells)], pa.int32()), cells.cast(pa.binary()))
     joined = pc.binary_join(whole, _SEPARATOR.encode())[0].as_buffer()
-    text = str(joined, encoding, "replace").encode()
+    # NOTE: a character that the end cuts off would take a separator before the end in.
+    text = str(b"".join((joined, _SEPARATOR.encode(), b"0")), encoding, "replace").encode()
     data = np.frombuffer(text, np.uint8)
     ends = np.flatnonzero(data == ord(_SEPARATOR))
-    if len(ends) != len(cells) - 1:
+    if len(ends) != len(cells):
         raise AssertionError("a separator was lost or made by decoding")
-    offsets = np.concatenate([[0], ends - np.arange(len(ends)), [len(text) - len(ends)]]).astype(np.int32)
+    data, ends = data[: ends[-1]], ends[:-1]
+    offsets = np.concatenate([[0], ends - np.arange(len(ends)), [len(data) - len(ends)]]).astype(np.int32)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.delete(data, ends))]
     return pa.Array.from_buffers(pa.string(), len(cells), buffers)
 

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 Merge = Literal["first", "sum", "same_or_sum", "total", "dearest"]
 WHOLE_CELL = "*"
 Unit = Literal["major", "minor"]
-DateOrder = Literal["day_first", "month_first"]
+DateOrder = Literal["day_first", "month_first", "by_clock"]
+"""Of dates that end with their year; by the clock means month first beside AM or PM, else day first."""
 FormatKind = Literal["orders", "outcomes", "verdicts"]
 ADDED = frozenset({"sum", "same_or_sum", "total"})
 

@@ -55,6 +55,7 @@ _SECONDS_DIGITS = 10
 _SERIAL = re.compile(r"^[3-6][0-9]{4}(?:\.[0-9]+)?$")  # the years 1982 to 2091
 _COMPACT = re.compile(r"^20[0-9]{6}(?:[0-9]{6})?$")
 _YEAR_LAST = r"^([0-9]{1,2})[-/.]([0-9]{1,2})[-/.](20[0-9]{2})(.*)$"
+_YEAR_LAST_AM_PM = r"^([0-9]{1,2})[-/.]([0-9]{1,2})[-/.](20[0-9]{2})(.*[AaPp][Mm])$"
 _SHORTEST_TIME = len("2025-1-5")
 
 
@@ -388,7 +389,9 @@ def read_bare_times(column: pa.Array, *, has_epoch: bool, dates: DateOrder | Non
     if not pa.types.is_string(column.type) or len(column) == 0:
         return column
     if dates is not None:
-        usual = r"\3-\2-\1\4" if dates == "day_first" else r"\3-\1-\2\4"
+        if dates == "by_clock":
+            column = pc.replace_substring_regex(column, _YEAR_LAST_AM_PM, r"\3-\1-\2\4")
+        usual = r"\3-\1-\2\4" if dates == "month_first" else r"\3-\2-\1\4"
         column = pc.replace_substring_regex(column, _YEAR_LAST, usual)
     # SPEED: times proper begin with a year and a separator, so that no regular expression runs over them.
     is_bare = to_mask(pc.less(pc.binary_length(column), _SHORTEST_TIME)) | ~_has_separator(column)
