@@ -383,10 +383,8 @@ def test_a_date_beside_am_or_pm_is_month_first_where_the_platform_writes_it_so(
 ) -> None:
     path = tmp_path / "tiktok.csv"
     amounts = "SKU Platform Discount,SKU Subtotal After Discount,Order Amount"
-    path.write_text(
-        f"Order ID,Order Status,SKU ID,Quantity,{amounts},Created Time\n576000000000000001\t,To ship,9,1,0,118.30,123.30,{written}\t\n",
-        "utf-8",
-    )
+    header = f"Order ID,Order Status,SKU ID,Quantity,{amounts},Created Time"
+    path.write_text(f"{header}\n576000000000000001\t,To ship,9,1,0,118.30,123.30,{written}\t\n", "utf-8")
 
     events, _, _ = read_counted_events([path])
 
