@@ -56,7 +56,6 @@ def test_damaged_data_file_is_named_by_whatever_reads_it(
         filled.read_judgements,
         lambda: filled.erase_buyer("b"),
         lambda: filled.ingest(build_events(outcomes=[outcome("1-1")])),
-        lambda: filled.count_orders(filled.read().orders["placed_at"][0].as_py()),
     )
 
     for read in reads:
