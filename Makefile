@@ -15,7 +15,7 @@ PROVE := PYTHONPATH=tests:tests/reference $(BIN)/python
 EVERY_CORE := --numprocesses auto --dist worksteal
 
 .PHONY: help setup core score test test-fast test-times test-lowest sanitize fuzz fmt lint types layers wheel lock samples \
-	address-tables starter readme bench bench-compare parity parity-policies browser chromium databases pictures flips fuzz-files crash crash-retrain crash-serve crash-sources stress \
+	address-tables starter readme bench bench-compare parity parity-policies browser chromium databases pictures flips fuzz-files crash crash-retrain crash-serve crash-sources crash-publish stress \
 	exports hostile nights check clean
 
 help:  ## list the commands
@@ -166,6 +166,9 @@ stress: $(TESTING)  ## let 16 threads, 8 forked workers and 8 of gunicorn's scor
 
 crash-sources: $(TESTING)  ## kill what reads a database, and the database, 50 times each kind; nothing may be lost or count twice
 	@$(PROVE) tests/crash_sources.py 50
+
+crash-publish: $(TESTING)  ## kill what publishes a history 50 times; whoever reads the copy always sees a whole version
+	@$(PROVE) tests/crash_publish.py 50
 
 hostile: $(TESTING)  ## read 200,000 mutated exports of all formats: no crash, no hang, all rows add up
 	@$(PROVE) tests/contract/formats/hostile_driver.py 200000
