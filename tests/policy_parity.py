@@ -15,20 +15,23 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from order_arrays import build_order_arrays
 
 from ordervet.contract import MaliceKind, Order, OrderStatus
 from ordervet.entities import Key
 from ordervet.model import ForestPredictor, find_bundled_models, find_serving_model, load_model
-from ordervet.policy import Action, load_policy
+from ordervet.policy import Action, DeskMemory, Standing, load_policy
 from ordervet.policy.capacity import Capacity, parse_shifts
+from ordervet.policy.forcing import PREFIX
 from ordervet.policy.lists import ListEntry
 from ordervet.policy.pacing import Pace
 from ordervet.policy.policy import HUMAN_KINDS, Audit, BandActions, Evidence, Lists
 from ordervet.policy.rules import Rule
 from ordervet.policy.thresholds import Explicit
 from ordervet.score import score_batch
+from ordervet.score.desk import list_handed
 from ordervet.score.live_decision import LiveDecider
-from ordervet.score.live_order import LiveOrderReader, build_order_arrays
+from ordervet.score.live_order import LiveOrderReader
 
 if TYPE_CHECKING:
     from ordervet.policy import Decision, Policy
@@ -137,26 +140,27 @@ def run(n_policies: int, n_orders: int, seed: int) -> Counter[str]:
         policy = draw_policy(rng, orders)
         decider = LiveDecider(model, predictor, policy, "en", 7)
         for one, matrix in orders:
-            if not decider.serves(one):
-                seen["test order"] += 1
-                continue
+            standing = Standing.NEW if rng.random() < 0.7 else list(Standing)[rng.integers(len(Standing))]
+            desk = DeskMemory(one.seen_at, {one.kept.order_name: standing}, [])
             pace = None
             if policy.capacity is not None:
                 rank = policy.capacity.rank_order(
-                    decider.decide(one, matrix, Pace(1.0, 1.0, 0)).decision.p_malicious, 1
+                    decider.decide(one, matrix, Pace(1.0, 1.0, 0)).decision.p_malicious or 0.0, 1
                 )
                 least = rank if rng.random() < 0.3 else float(rng.random() ** 4)
                 pace = Pace(least, float(rng.random()), int(rng.integers(0, 3)))
             scored = score_batch(
                 one.kept.table, build_order_arrays(one, model.spec), matrix, model=model, predictor=predictor,
-                policy=policy, lang="en", history_version=7, pace=pace,
+                policy=policy, lang="en", history_version=7, pace=pace, desk=desk,
             )  # fmt: skip
 
-            decided = decider.decide(one, matrix, pace)
+            decided = decider.decide(one, matrix, pace, standing)
 
             expected = scored.build_decision(0)
             assert list_all(decided.decision) == list_all(expected), (policy, decided.decision, expected)
             assert decided.takes_slot == bool(scored.takes_slot[0])
+            assert decided.is_handed_on == bool(list_handed(scored, one.seen_at))
+            seen["test order"] += one.kept.order_name.startswith(PREFIX) and policy.allow_test_orders
             seen[str(expected.action)] += 1
             seen.update(
                 code.partition("_")[0] if not code.startswith("capacity") else code for code in expected.applied

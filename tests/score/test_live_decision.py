@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from order_arrays import build_order_arrays
 
 from ordervet.contract import Order, OrderStatus
 from ordervet.entities import Key
@@ -15,7 +16,7 @@ from ordervet.policy import Action, load_policy
 from ordervet.policy.policy import parse_policy
 from ordervet.score import find_bundled_models, score_batch
 from ordervet.score.live_decision import LiveDecider
-from ordervet.score.live_order import LiveOrderReader, build_order_arrays
+from ordervet.score.live_order import LiveOrderReader
 from policy_parity import run as compare_policies
 
 if TYPE_CHECKING:
@@ -97,7 +98,6 @@ def test_order_alone_is_decided_about_as_in_a_table(name: str, lang: Lang) -> No
         assert list_reasons(decision) == list_reasons(expected)
         assert decision.history_version == expected.history_version
         actions.add(decision.action)
-    assert decider.serves(one)
     assert Action.PASS in actions or name == "everything reviewed"
     assert len(actions) > 1
 
@@ -106,4 +106,4 @@ def test_order_alone_is_decided_about_as_in_a_table_under_random_policies() -> N
     seen = compare_policies(n_policies=40, n_orders=12, seed=7)
 
     wanted = {"pass", "review", "confirm", "hold", "rule", "deny", "watch", "allow", "named", "test order"}
-    assert wanted | {"capacity_full", "capacity_beyond"} <= set(seen)
+    assert wanted | {"capacity_full", "capacity_beyond", "desk"} <= set(seen)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from order_arrays import build_order_arrays
 
 from ordervet.contract import (
     Blame,
@@ -33,7 +34,7 @@ from ordervet.history.rows import read_lines, write_line
 from ordervet.model import Curve
 from ordervet.score.live_decision import ScalarCurve
 from ordervet.score.live_event import LiveEventReader
-from ordervet.score.live_order import LiveOrderReader, build_order_arrays
+from ordervet.score.live_order import LiveOrderReader
 
 KEY = Key(bytes(range(16)))
 READER = LiveOrderReader(KEY)

@@ -193,6 +193,7 @@ def decide_one(
     overlay: OneOverlay | None,
     pace: Pace | None,
     strictest: int,
+    standing: Standing = Standing.NEW,
 ) -> tuple[int, Mark]:
     """Return one live order its action, and what the review capacity did to it.
 
@@ -206,10 +207,11 @@ def decide_one(
     overlay : what lists and rules say
     pace : what is handed on now
     strictest : index into ACTIONS: what its stage allows
+    standing : where it stands with the desk
 
     References
     ----------
-    Truth: `decide`, of an order that the desk does not know.
+    Truth: `decide`.
     """
     is_first, is_open, is_drawn = is_human, not is_human, False
     if overlay is not None:
@@ -219,6 +221,8 @@ def decide_one(
         is_drawn = overlay.is_drawn and is_open and not is_first
     is_audited = is_drawn and action == _PASS
     action = min(action, strictest)
+    if standing is not Standing.NEW:
+        return _settle_one(_REVIEW if is_audited else action, standing, is_audited, pace, strictest)
     capacity = policy.capacity
     if is_audited and (pace is None or pace.slots > 0):
         return _REVIEW, Mark.AUDIT
@@ -234,6 +238,17 @@ def decide_one(
     if is_open and pace.admits_one(capacity.rank_order(p_band, worth_minor), order_id):
         return max(action, _REVIEW), Mark.NONE
     return _PASS, Mark.NONE if action == _PASS else Mark.FULL
+
+
+def _settle_one(
+    action: int, standing: Standing, is_audited: bool, pace: Pace | None, strictest: int
+) -> tuple[int, Mark]:
+    """Let what the desk knows of one order stand."""
+    if standing is Standing.RELEASED:
+        return _PASS, Mark.NONE
+    if standing is Standing.HANDED:
+        return action if pace is None else max(action, _REVIEW), Mark.AUDIT if is_audited else Mark.NONE
+    return strictest if standing is Standing.MALICIOUS else action, Mark.NONE
 
 
 def _settle(actions: RankArray, standings: RankArray, strictest: RankArray | None) -> RankArray:

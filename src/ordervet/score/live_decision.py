@@ -21,6 +21,7 @@ from ordervet.policy import (
     BANDS,
     STRICTEST,
     Action,
+    Decision,
     DecisionCode,
     DeskMemory,
     Stage,
@@ -29,8 +30,8 @@ from ordervet.policy import (
 )
 from ordervet.policy.decided import decide_one
 from ordervet.policy.decision import fill_decision
-from ordervet.policy.desk import MARK_CODES, Mark
-from ordervet.policy.forcing import PREFIX
+from ordervet.policy.desk import MARK_CODES, STANDING_CODES, Mark
+from ordervet.policy.forcing import PREFIX, find_test_order
 from ordervet.policy.missing import MISSING_ENTITIES, name_missing
 from ordervet.policy.policy import HUMAN_KINDS
 from ordervet.policy.rules import TEXT_FIELDS
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from ordervet.history import History
     from ordervet.history.handed import HandedOrder
     from ordervet.model import Curve, ForestPredictor, Model
-    from ordervet.policy import Decision, Lang, Pace, Pacer, Policy, Reason
+    from ordervet.policy import Lang, Pace, Pacer, Policy, Reason
     from ordervet.policy.overlay import LiveOverlay, OneOverlay
     from ordervet.policy.reasons import OneReasoner
     from ordervet.score.live_order import LiveOrder
@@ -98,17 +99,19 @@ class LiveDecided(NamedTuple):
     Parameters
     ----------
     decision : about it
-    takes_slot : whether it is handed on now and takes a slot of the desk
+    takes_slot : whether it takes a slot of the desk
     rank : of the order for the desk's slots
+    is_handed_on : whether it is handed on now
     """
 
     decision: Decision
     takes_slot: bool
     rank: float
+    is_handed_on: bool
 
 
 class LiveDecider:
-    """Decides about single orders that the desk does not know, without tables.
+    """Decides about single orders, without tables.
 
     Parameters
     ----------
@@ -136,38 +139,45 @@ class LiveDecider:
         self._reasoner: OneReasoner | None = None
         self._overlay: LiveOverlay | None = None
 
-    def serves(self, one: LiveOrder) -> bool:
-        """Return whether an order is none of those that always get the decision their id names."""
-        return not self.policy.allow_test_orders or not one.kept.order_name.startswith(PREFIX)
-
-    def decide(self, one: LiveOrder, matrix: NDArray[np.float32], pace: Pace | None = None) -> LiveDecided:
-        """Decide about one order; only if `serves`.
+    def decide(
+        self,
+        one: LiveOrder,
+        matrix: NDArray[np.float32],
+        pace: Pace | None = None,
+        standing: Standing = Standing.NEW,
+    ) -> LiveDecided:
+        """Decide about one order.
 
         Parameters
         ----------
         one : the order
         matrix : shape (1, n_features), its features
         pace : what is handed on now; only where the policy has a capacity
+        standing : where it stands with the desk
 
         References
         ----------
         Truth: `score_batch`.
         """
+        name = one.kept.order_name
+        is_test = self.policy.allow_test_orders and name.startswith(PREFIX)
+        test = find_test_order(name) if is_test else None
         raw = self._predictor.predict_one(matrix)
-        p = p_band = self._calibration(raw)
+        p = p_band = self._calibration(raw) if test is None else 0.0  # it uses no capacity
+        risk_score = floor(self._risk_scale(raw))
         worth = compute_worth(one, self.model.spec)
         cuts = self._find_cuts(worth)
         band = bisect_right(cuts, p)
         overlay = self._find_overlay(one, matrix) if self._has_overlay else None
         stage = _find_stage(one)
         act = partial(
-            decide_one, self.policy, worth_minor=worth, order_id=one.kept.order_name, overlay=overlay, pace=pace,
-            strictest=_STRICTEST[stage],
+            decide_one, self.policy, worth_minor=worth, order_id=name, overlay=overlay, pace=pace,
+            strictest=_STRICTEST[stage], standing=standing,
         )  # fmt: skip
         severity, mark = act(p_band, self._severities[0][band], is_human=False)
         kind: MaliceKind | None = None
         reasons: tuple[Reason, ...] = ()
-        if band or severity != _PASS:
+        if band or severity != _PASS or test is not None:
             shares = self._predictor.explain_one(matrix)
             reasoner = self._find_reasoner()
             sums = reasoner.add_up(shares)
@@ -175,25 +185,31 @@ class LiveDecider:
                 p_band = min(p, self._calibration(raw - reasoner.find_own_history(sums)))
                 band = bisect_right(cuts, p_band)
                 severity, mark = act(p_band, self._severities[0][band], is_human=False)
-            if severity != _PASS:
+            if severity != _PASS or test is not None:
                 reasons = reasoner.find_reasons(sums, shares, matrix[0].tolist())
             if severity != _PASS and mark is not Mark.AUDIT:
                 kind = self._name_kind(matrix, reasons)
                 severity, mark = act(p_band, self._severities[_KIND_ROWS[kind]][band], is_human=kind in HUMAN_KINDS)
+        takes_slot = severity != _PASS and mark is not Mark.FREE and standing is Standing.NEW
+        route, applied = (None, ()) if overlay is None else (overlay.route, overlay.applied)
+        applied = (*applied, *filter(None, (STANDING_CODES[standing], MARK_CODES[mark])))
+        if test is not None:
+            if test.band is None:
+                decision = Decision.unscored(name, test.code, model_id=self._ids[0], policy_id=self._ids[1])
+                return LiveDecided(decision, takes_slot, p, is_handed_on=False)
+            p, risk_score, band, kind = test.p_malicious, test.risk_score, BANDS.index(test.band), test.kind
+            severity, mark = ACTIONS.index(self.policy.actions_for(kind)[test.band]), Mark.NONE
+            route, applied = None, ()
         is_flagged = severity != _PASS
-        applied = () if overlay is None else overlay.applied
-        if MARK_CODES[mark]:
-            applied = (*applied, MARK_CODES[mark])
         decision = fill_decision(
-            one.kept.order_name, ACTIONS[severity], BANDS[band], p, floor(self._risk_scale(raw)), kind, reasons,
+            name, ACTIONS[severity], BANDS[band], p, risk_score, kind, reasons,
             name_script(kind, BANDS[band], stage) if is_flagged else None, self._list_missing(one), *self._ids,
             DecisionCode.SCORED, _EPOCH + timedelta(microseconds=one.seen_at), self._history_version,
-            None if pace is None else pace.with_slots(int(is_flagged and mark is not Mark.BEYOND)),
-            None if overlay is None else overlay.route, applied,
+            None if pace is None else pace.with_slots(int(is_flagged and mark is not Mark.BEYOND)), route, applied,
         )  # fmt: skip
         capacity = self.policy.capacity
         rank = p if capacity is None else capacity.rank_order(p, worth)
-        return LiveDecided(decision, is_flagged and mark is not Mark.FREE, rank)
+        return LiveDecided(decision, takes_slot, rank, is_handed_on=is_flagged and standing is Standing.NEW)
 
     def _find_overlay(self, one: LiveOrder, matrix: NDArray[np.float32]) -> OneOverlay | None:
         """Find what lists and rules say about one order."""
@@ -324,6 +340,10 @@ class Desk:
         """Return what is known of orders now."""
         return DeskMemory(at_us, self._standings, self._handed)
 
+    def find_standing(self, order_id: str) -> Standing:
+        """Return where an order stands."""
+        return self._standings.get(order_id, Standing.NEW)
+
     def knows(self, order_id: str) -> bool:
         """Return whether an order was judged or handed on before."""
         return order_id in self._standings
@@ -376,7 +396,7 @@ class Desk:
         decision = decided.decision
         if self._pacer is not None and decision.pace is not None:
             self._pacer.record(at_us, [decided.rank], int(decided.takes_slot))
-        if decision.action is not Action.PASS:
+        if decided.is_handed_on:
             from ordervet.history.handed import HandedOrder
 
             self.hand_on([HandedOrder(decision.order_id, at_us, at_us, decided.takes_slot)])

@@ -14,12 +14,11 @@ from pydantic_core import to_json
 
 from ordervet.contract import Order
 from ordervet.contract.fields import fields_of
-from ordervet.contract.values import TRIMMED, floor_minute, to_micros
+from ordervet.contract.values import TRIMMED, to_micros
 from ordervet.entities import Evidence, PlaceType
 from ordervet.entities.ids import to_signed
 from ordervet.entities.keyed import EVIDENCE, ID, ORDER_ID, PLACE_TYPE, keyed_schema
 from ordervet.errors import ContractError
-from ordervet.features import OrderEvents
 from ordervet.features.events import MAX_WORTH, NEW_ACCOUNT_US, SHARED_PLACE_BIT, SHARED_PLACES
 from ordervet.features.spec import EVIDENCE_ENTITIES, SELECTOR_BIT
 from ordervet.late_imports import pa
@@ -225,32 +224,6 @@ class LiveOrderReader:
         if not order.order_id.strip(TRIMMED) or (order.numbers and not all(map(isfinite, order.numbers.values()))):
             raise ContractError("the order has a blank id or an infinite number")
         return LiveOrder(order, KeptOrder(order, self._keyer.key(order), seen_at))
-
-
-def build_order_arrays(one: LiveOrder, spec: FeatureSpec) -> OrderEvents:
-    """Build the arrays that features are made of from one order.
-
-    Parameters
-    ----------
-    one : the order
-    spec : the entities and order columns to build
-
-    References
-    ----------
-    Truth: `features.build_order_events`.
-    """
-    ids, codes, entities = one.keyed.ids, one.keyed.evidence, spec.entities
-    return OrderEvents(
-        order_id=np.array([one.keyed.order_id], np.uint64),
-        seen_at=np.array([one.seen_at], np.int64),
-        amount_minor=np.array([one.order.amount_minor], np.int64),
-        rate=np.array([find_rate(one, spec)]),
-        ids={name: np.array([ids.get(name, 0)], np.uint64) for name in entities},
-        own=np.array([list_own_features(one, spec)], np.float32).reshape(1, len(spec.order_columns)),
-        evidence={name: np.array([codes.get(name, _ABSENT)], np.int8) for name in entities},
-        mask=np.array([find_mask(one)], np.int64),
-        placed_at=np.array([floor_minute(one.kept.placed_us)], np.int64),
-    )
 
 
 def list_own_features(one: LiveOrder, spec: FeatureSpec) -> list[float]:

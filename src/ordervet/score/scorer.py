@@ -28,8 +28,8 @@ from ordervet.model import ForestPredictor, find_bundled_models, find_serving_mo
 from ordervet.policy import Action, Decision, DecisionCode, keep_policy, load_policy
 from ordervet.score.clock import ArrivalClock, now_us
 from ordervet.score.live_decision import Desk, LiveDecider
-from ordervet.score.live_order import LiveOrderReader, build_order_arrays
-from ordervet.score.online_state import Decided, Features, OnlineState, find_decision
+from ordervet.score.live_order import LiveOrderReader
+from ordervet.score.online_state import Decided, OnlineState, find_decision
 from ordervet.score.opening import (
     check_past,
     create_history,
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from ordervet.policy import DeskMemory, Lang, Pace, Policy
     from ordervet.score.live_event import LiveEventReader
     from ordervet.score.live_order import LiveOrder
+    from ordervet.score.online_state import Features
     from ordervet.score.opening import Past
     from ordervet.score.scored_orders import ScoredOrders
     from ordervet.score.shadow import Shadow
@@ -793,19 +794,17 @@ class Scorer:
         return decisions
 
     def _decide_one(self, one: LiveOrder, matrix: NDArray[np.float32]) -> Decision:
-        """Decide about a new order: without tables, but for test orders and those that the desk knows."""
+        """Decide about a new order, without tables."""
         model, _ = self._require_model()
-        decider = self._find_decider()
-        if decider.serves(one) and not self._desk.knows(one.kept.order_name):
-            decided = decider.decide(one, matrix, self._desk.find_pace(one.seen_at, self.policy, model))
-            self._desk.record_one(one.seen_at, decided)
-            decision = decided.decision
-        else:
-            events = build_order_arrays(one, model.spec)
-            decision = self._decide_live(Features(one.kept.table, events, matrix)).build_decision(0)
+        standing = self._desk.find_standing(one.kept.order_name)
+        pace = self._desk.find_pace(one.seen_at, self.policy, model)
+        decided = self._find_decider().decide(one, matrix, pace, standing)
+        self._desk.record_one(one.seen_at, decided)
+        decision = decided.decision
         if self._shadow is not None:
-            features = Features(one.kept.table, build_order_arrays(one, model.spec), matrix)
-            self._shadow.watch(features, [decision], live=model, policy=self.policy)
+            self._shadow.watch(
+                one, matrix, decision, live=model, policy=self.policy, pace=pace, standing=standing,
+            )  # fmt: skip
         return decision
 
     def _rescore_id(self, order_id: str) -> list[Decision] | None:
@@ -861,14 +860,6 @@ class Scorer:
         if self._decider is None or self._decider.policy is not self.policy or self._decider.model is not model:
             self._decider = LiveDecider(model, predictor, self.policy, self._lang, self._state.history_version)
         return self._decider
-
-    def _decide_live(self, features: Features) -> ScoredOrders:
-        """Decide about orders that have just arrived, at the present pace of the review desk."""
-        at_us = int(features.events.seen_at.max(initial=0))
-        pace = self._desk.find_pace(at_us, self.policy, self._require_model()[0])
-        scored = self._decide(features, pace=pace, desk=self._desk.recall(at_us))
-        self._desk.record(at_us, scored)
-        return scored
 
     def _decide(
         self,

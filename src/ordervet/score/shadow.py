@@ -17,7 +17,7 @@ import numpy as np
 from ordervet.errors import ModelError
 from ordervet.model import ForestPredictor, check_model
 from ordervet.policy import ACTIONS, Action
-from ordervet.score.batch import score_batch
+from ordervet.score.live_decision import LiveDecider
 from ordervet.storage import create_private, leave_open_in_children
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.model import Model
-    from ordervet.policy import Decision, Policy
-    from ordervet.score.online_state import Features
+    from ordervet.policy import Decision, Pace, Policy, Standing
+    from ordervet.score.live_order import LiveOrder
 
 SHADOW_NAME = "shadow.sqlite"
 KEEP_DAYS = 30
@@ -175,6 +175,7 @@ class Shadow:
         self._predictor = ForestPredictor(model.booster_text)
         self._log = log
         self._columns: dict[str, NDArray[np.int64] | None] = {}
+        self._decider: LiveDecider | None = None
 
     @property
     def n_lost(self) -> int:
@@ -197,27 +198,34 @@ class Shadow:
                 hint="compare them on the past instead: ordervet backtest --history DIR",
             )
 
-    def watch(self, features: Features, decisions: Sequence[Decision], *, live: Model, policy: Policy) -> None:
-        """Score what was just decided, and record both answers; never raise.
+    def watch(
+        self,
+        one: LiveOrder,
+        matrix: NDArray[np.float32],
+        decision: Decision,
+        *,
+        live: Model,
+        policy: Policy,
+        pace: Pace | None,
+        standing: Standing,
+    ) -> None:
+        """Score what was just decided, at the same pace of the desk, and record both answers; never raise.
 
         Parameters
         ----------
-        features : of the orders, in the live model's columns
-        decisions : of the live model, row by row
-        live, policy : what decided
+        one : the order
+        matrix : shape (1, n_features), in the live model's columns
+        decision : of the live model
+        live, policy, pace, standing : what it was decided with
         """
         try:
             columns = self._find_columns(live)
             if columns is None or live.model_id == self.model.model_id:
                 return
-            scored = score_batch(
-                features.orders, features.events, np.ascontiguousarray(features.matrix[:, columns]), model=self.model,
-                predictor=self._predictor, policy=policy,
-            )  # fmt: skip
-            seen_at = features.events.seen_at
-            self._log.add(
-                [_record(one, scored.build_decision(row), int(seen_at[row])) for row, one in enumerate(decisions)]
-            )
+            if self._decider is None or self._decider.policy is not policy:
+                self._decider = LiveDecider(self.model, self._predictor, policy, "en", None)
+            other = self._decider.decide(one, np.ascontiguousarray(matrix[:, columns]), pace, standing)
+            self._log.add([_record(decision, other.decision, one.seen_at)])
         except Exception as error:  # noqa: BLE001 - the shadow must never stop an order
             _log.error("the shadow failed: %s", type(error).__name__)
 
