@@ -97,6 +97,11 @@ RUNS: dict[str, tuple[str, ...]] = {
         "0 --history {history} --repair --backup {long}",
         "3 --history {inputs}",
     ),
+    "history publish": (
+        "0 file://{out}/published --history {history} --snapshots",
+        "0 file://{out}/published --history {history} --json",
+        "3 s3:// --history {history}",
+    ),
     "erase": (
         "0 {buyer} --history {history} --yes --json",
         "0 {buyer} --history {history} --lift",
