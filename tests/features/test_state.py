@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from ordervet.errors import HistoryError
-from ordervet.features import FeatureEngine, build_spec
+from ordervet.features import FeatureEngine, LaterEvents, build_spec
 from random_events import SPEC, draw_events
 
 if TYPE_CHECKING:
-    from ordervet.features import LaterEvents, OrderEvents
+    from ordervet.features import OrderEvents
 
 DAY = 86_400
 
@@ -42,6 +43,24 @@ def test_restored_engine_goes_on_where_the_exported_one_stood(seed: int) -> None
     assert restored.export_state()[1] == engine.export_state()[1]
     for name, array in engine.export_state()[0].items():
         np.testing.assert_array_equal(restored.export_state()[0][name], array, err_msg=name)
+
+
+def test_state_is_restored_where_outcomes_alone_make_ids_hot() -> None:
+    rng = np.random.default_rng(5)
+    orders, later = draw_events(rng, n_orders=40, n_later=2_000, span_s=DAY, grain_s=3_600)
+    later.seen_at[:] += 200 * DAY * 1_000_000  # the orders have left every window
+    engine = FeatureEngine(SPEC)
+    engine.advance(orders, later)
+    engine.compact()
+    arrays, header = engine.export_state()
+    arrays = {name: array.copy() for name, array in arrays.items()}
+    again = replace(orders, seen_at=orders.seen_at + 202 * DAY * 1_000_000)
+
+    restored = FeatureEngine.restore(SPEC, arrays, header)
+
+    np.testing.assert_array_equal(
+        restored.advance(again, LaterEvents.empty()), engine.advance(again, LaterEvents.empty())
+    )
 
 
 def test_restore_leaves_read_only_arrays_alone() -> None:

@@ -198,6 +198,7 @@ void Engine::check_entity(const Entity& entity) const {
     require(is_below(node.event, n_events) && is_row(node.next, n_nodes) && is_later, "node");
     require(node.kind == static_cast<std::int64_t>(log_->events[node.event].kind), "class of a node");
     require(node.next_seen_at >= -kMaxTime && node.next_seen_at <= kMaxTime, "time of a node");
+    if (!(log_->mask_of(node.event) & kOrderBit)) continue;  // only orders have values, the links of others are not read
     for (const ValueLink& link : entity.value_links(at)) {
       require(link.before == kNoValue || is_row(link.before, at), "node before one of the same value");
       require(is_row(link.after, n_nodes), "node after one of the same value");
