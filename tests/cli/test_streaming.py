@@ -18,7 +18,7 @@ from contract.formats.tmall_exports import write_tmall
 from ordervet.cli import score, streaming
 from ordervet.contract import write_table
 from ordervet.contract.files import csv_rows, json_rows, opening, whole_orders
-from ordervet.entities import Key
+from ordervet.entities import Key, key_events
 from ordervet.history import History, ingest
 from ordervet.score.stream import stream_scores
 
@@ -235,7 +235,6 @@ def cut_first(simulation: Simulation, n_orders: int) -> Simulation:
 def note_alive_pieces(monkeypatch: pytest.MonkeyPatch, found: list[int]) -> None:
     """Note, whenever a piece of a file is keyed, of how many pieces the orders are in memory as they stood."""
     pieces: list[weakref.ref[pa.Table]] = []
-    key_events = ingest.key_events
 
     def note(events: Events, key: Key) -> KeyedEvents:
         pieces.append(weakref.ref(events.orders))

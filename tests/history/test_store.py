@@ -377,3 +377,23 @@ def test_files_with_ids_are_not_for_everybody_whatever_the_umask(tmp_path: Path,
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in history.path.glob("_*") if path.is_file()}
     assert {mode for name, mode in modes.items() if name != "_writer.lock"} == {0o640}
     assert {"_digests.txt", "_erased.json", "_handed.jsonl", "_journal-00000001.sqlite-wal"} < set(modes)
+
+
+def test_creation_that_was_cut_off_begins_again(tmp_path: Path, key: Key) -> None:
+    log = tmp_path / "history" / "_delta_log"
+    log.mkdir(parents=True)
+    (log / "_commit_1f.json.tmp").write_bytes(b'{"protocol"')
+
+    History.open(tmp_path / "history", key, create=True)
+
+    assert History.open(tmp_path / "history", key).read().orders.num_rows == 0
+
+
+def test_store_whose_log_is_gone_is_not_begun_again(tmp_path: Path, key: Key) -> None:
+    history = History.open(tmp_path / "history", key, create=True)
+    history.ingest(build_events(orders=[order("T1", "2025-11-01 10:00")]))
+    for each in (history.path / "_delta_log").iterdir():
+        each.unlink()
+
+    with pytest.raises(HistoryError, match="has other files in it"):
+        History.open(history.path, key, create=True)

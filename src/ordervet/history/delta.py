@@ -324,6 +324,12 @@ def has_table(folder: Path) -> bool:
     return (folder / LOG_FOLDER).is_dir()
 
 
+def has_version(folder: Path) -> bool:
+    """Return whether a folder holds a version of a Delta table; a killed writer may have left an empty log."""
+    log = folder / LOG_FOLDER
+    return log.is_dir() and any(each.suffix in (".json", ".parquet") for each in log.iterdir())
+
+
 def _compression() -> WriterProperties:
     from deltalake import WriterProperties
 

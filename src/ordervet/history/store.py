@@ -109,7 +109,7 @@ class History:
         """
         folder = Path(path).resolve()
         check_lasting(key, folder)
-        if create and not delta.has_table(folder):
+        if create and not delta.has_version(folder):
             _create(folder, key)
         if not delta.has_table(folder):
             raise HistoryError(
@@ -476,7 +476,7 @@ def _create(folder: Path, key: Key) -> None:
     with describe_errors(folder, "written"):
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
-        if any(entry.name != LOCK_NAME for entry in folder.iterdir()):
+        if any(entry.name not in (LOCK_NAME, delta.LOG_FOLDER) for entry in folder.iterdir()):
             raise HistoryError(
                 f"{folder.name} has other files in it, so no history is created there", hint="name a new folder"
             )
