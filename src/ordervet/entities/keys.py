@@ -18,8 +18,8 @@ from ordervet.errors import KeyMismatchError
 __all__ = ["EPHEMERAL", "KEY_RULES", "Key", "check_key_id", "load_key", "name_key", "new_key", "save_key"]
 
 KEY_BYTES = 16
-_MIN_DISTINCT = 9
-"""A random key has fewer different bytes once in 10**10: it repeats what somebody typed."""
+_MIN_DISTINCT = 8
+"""A random key has fewer different bytes once in 10**12: it repeats what somebody typed."""
 ENV_KEY = "ORDERVET_KEY"
 ENV_KEY_FILE = "ORDERVET_KEY_FILE"
 KEY_RULES = 3
