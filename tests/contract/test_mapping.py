@@ -284,3 +284,13 @@ def test_every_shipped_mapping_reads_its_table_whole(name: str, file: str, n_ord
     assert failures.num_rows == 0
     assert events.orders.num_rows == events.verdicts.num_rows == n_orders
     assert pc.sum(pc.equal(events.verdicts["verdict"], "malicious")).as_py() == n_malicious
+
+
+def test_first_row_of_a_file_without_a_header_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("张三,13900001111,129.00\n李四,13900002222,29.00\n", encoding="utf-8")
+
+    with pytest.raises(MappingError, match="'字字': neither mapped nor ignored") as refused:
+        read_events([path], mapping=load_mapping("handbook.toml"))
+
+    assert not any(cell in str(refused.value) for cell in ("张三", "13900001111"))

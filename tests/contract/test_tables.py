@@ -348,3 +348,15 @@ def test_extras_of_an_order_are_bounded_alone_and_in_a_table() -> None:
     assert read_order(plain | {"categories": many, "numbers": {"weight": 1.0}}).categories == {}
     with pytest.raises(ContractError, match="'category__…': 513 columns, expected at most 512"):
         split_events("orders", table)
+
+
+@pytest.mark.parametrize(
+    "first_row", [["张三", "13900001111"], ["张三", "zhang@example.com"], ["张三", "2026-01-05 20:00"]]
+)
+def test_first_row_of_a_table_without_a_header_is_not_shown(first_row: list[str]) -> None:
+    table = pa.table({name: ["x"] for name in ["order_id", *first_row]})
+
+    with pytest.raises(ContractError, match="'字字': unknown") as refused:
+        validate_events("orders", table)
+
+    assert not any(cell in str(refused.value) for cell in first_row)

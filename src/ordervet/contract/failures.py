@@ -71,6 +71,10 @@ def observe(raw: pa.Array, rows: Micros, *, is_personal: bool) -> pa.Array:
     return pa.array(shown, pa.string()).take(encoded.indices)
 
 
+_DATA = re.compile(r"[\d\s.,:/+-]*\d[\d\s.,:/+-]*|.*@.*|.*\d{5}.*", re.DOTALL)
+"""A number, a time, an e-mail address, or a run of digits as in phones."""
+
+
 def shape_of(text: str) -> str:
     """Show a text by its shape: digits become 9, letters a, Chinese characters 字; at most 24 characters.
 
@@ -80,6 +84,20 @@ def shape_of(text: str) -> str:
     '字字 999-9999'
     """
     return "".join(_shape_of_character(character) for character in text[:_MAX_SHAPE])
+
+
+def show_names(names: Sequence[str]) -> dict[str, str]:
+    """Return how the names of columns may be shown: by their shapes if some look like data, as without a header.
+
+    Examples
+    --------
+    >>> show_names(["张三", "13900001111"])
+    {'张三': '字字', '13900001111': '99999999999'}
+    >>> show_names(["备注", "price_2025"])
+    {'备注': '备注', 'price_2025': 'price_2025'}
+    """
+    are_data = any(_DATA.fullmatch(name) for name in names)
+    return {name: shape_of(name) if are_data else name for name in names}
 
 
 def _shape_of_character(character: str) -> str:

@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from ordervet import _core
 from ordervet.contract.columns import find_currencies, read_column, read_money, take_canonical, view_rows
-from ordervet.contract.failures import Fault, build_failures, failures_error, observe
+from ordervet.contract.failures import Fault, build_failures, failures_error, observe, show_names
 from ordervet.contract.instants import to_mask
 from ordervet.contract.model import MAX_EXTRAS, check_entity_name, check_extra_name
 from ordervet.contract.schemas import arrow_field, event_schema, extra_prefix, table_fields
@@ -167,10 +167,10 @@ def check_columns(kind: EventKind, names: Sequence[str], *, where: str = "the ta
     fields = table_fields(kind, names)
     known, given = {field.name for field in fields}, set(names)
     missing = [f" - '{field.name}': missing" for field in fields if field.is_required and field.name not in given]
-    strange = [name for name in names if name not in known]
-    unknown = [f" - '{name}': unknown{_near_miss(name, known - given)}" for name in strange[:_MAX_NAMED]]
+    strange, shown = [name for name in names if name not in known], show_names(names)
+    unknown = [f" - '{shown[name]}': unknown{_near_miss(name, known - given)}" for name in strange[:_MAX_NAMED]]
     misnamed = [
-        f" - '{name}': {problem}" for name in names if name in known and (problem := _extra_problem(name, names))
+        f" - '{shown[name]}': {problem}" for name in names if name in known and (problem := _extra_problem(name, names))
     ]
     n_extras = Counter(prefix for name in names if (prefix := extra_prefix(name)))
     too_many = [

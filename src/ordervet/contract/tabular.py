@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ordervet.contract.failures import show_names
 from ordervet.contract.model import EXTRA_PREFIXES, Event
 from ordervet.contract.values import drop_halves, is_missing
 from ordervet.errors import ContractError
@@ -108,7 +109,8 @@ def _check_names(names: Iterable[Any]) -> None:
     counts = Counter(names)
     if not all(isinstance(name, str) and name == drop_halves(name) for name in counts):
         raise ContractError("a column name is not a text", hint="name the columns after contract fields")
-    twice = sorted(name for name, count in counts.items() if count > 1)
+    shown = show_names(list(counts))
+    twice = sorted(shown[name] for name, count in counts.items() if count > 1)
     if twice:
         raise ContractError(f"duplicate columns: {', '.join(twice)}", hint="give every column a name of its own")
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.contract.columns import read_column
+from ordervet.contract.failures import show_names
 from ordervet.contract.instants import to_mask
 from ordervet.contract.model import VerdictValue
 from ordervet.contract.values import load_zone
@@ -96,10 +97,12 @@ def check_mapped_columns(names: Sequence[str], mapping: Mapping, *, where: str =
     ignored = set(names) if mapping.ignore.all_other else set(mapping.ignore.columns)
     lacking = [name for name in mapping.columns if name not in names]
     unmapped = [name for name in left_over if name not in ignored]
-    problems = [f" - '{name}': named in the mapping, not in the table{_near(name, left_over)}" for name in lacking]
-    problems += [f" - '{name}': neither mapped nor ignored" for name in unmapped]
+    shown = show_names(names)
+    near = [name for name in left_over if shown[name] == name]
+    problems = [f" - '{name}': named in the mapping, not in the table{_near(name, near)}" for name in lacking]
+    problems += [f" - '{shown[name]}': neither mapped nor ignored" for name in unmapped]
     if problems:
-        quoted = ", ".join(f'"{name}"' for name in unmapped)
+        quoted = ", ".join(f'"{shown[name]}"' for name in unmapped)
         hint = "correct the names in the mapping" if lacking else f"add to the mapping: [ignore] columns = [{quoted}]"
         raise MappingError("\n".join([f"{where} does not fit the mapping {mapping.name}", *problems]), hint=hint)
 
