@@ -84,6 +84,19 @@ def test_restore_refuses_the_state_of_another_spec() -> None:
         FeatureEngine.restore(build_spec(), arrays, header)
 
 
+def test_restore_refuses_the_state_of_entities_in_another_order() -> None:
+    names = ("gate__count__order__7d", "terminal__count__order__7d")
+    one, other = (
+        build_spec(use_defaults=False, names=names, entities=each)
+        for each in (("gate", "terminal"), ("terminal", "gate"))
+    )
+    arrays, header = FeatureEngine(one).export_state()
+
+    assert one.hash == other.hash
+    with pytest.raises(HistoryError, match="does not fit this engine"):
+        FeatureEngine.restore(other, arrays, header)
+
+
 def test_restore_refuses_a_state_whose_ids_are_hot_from_another_number_on() -> None:
     arrays, header = FeatureEngine(SPEC, hot_from=3).export_state()
 

@@ -213,7 +213,7 @@ class FeatureEngine:
         -------
         arrays : by name, shape (rows, bytes of a row), the engine's own and not copies: write or copy them before the
             next `advance`
-        header : spec hash, protocol, from when on ids are hot, time of the last event
+        header : spec hash, entities, protocol, from when on ids are hot, time of the last event
         """
         header = self._describe() | {"last_seen_at": self.last_seen_at}
         return self._core.export_state(), header
@@ -251,7 +251,10 @@ class FeatureEngine:
         return engine
 
     def _describe(self) -> dict[str, Any]:
-        return {"protocol": STATE_PROTOCOL, "spec_hash": self.spec.hash, "hot_from": self._hot_from}
+        described = {"protocol": STATE_PROTOCOL, "spec_hash": self.spec.hash, "hot_from": self._hot_from}
+        return described | {
+            "entities": list(self._entities)
+        }  # NOTE: their order is that of the ids, and not in the hash
 
 
 def _refuse_earlier(error: Exception) -> HistoryError:
