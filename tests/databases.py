@@ -54,6 +54,9 @@ class Server:
         if self._as_user:
             shutil.chown(folder, "nobody", "nogroup")
         self._programs = _find_programs(kind)
+        if self._as_user and not self._may_run():
+            programs = shutil.copytree(Path(self._programs[0]).parents[1], folder.parent / "programs")
+            self._programs = tuple(str(programs / "bin" / Path(each).name) for each in self._programs)
         self._create()
         self.start()
         self._add_user()
@@ -117,6 +120,14 @@ class Server:
                 rows = [tuple(row) for row in result] if result.returns_rows else []
         engine.dispose()
         return rows
+
+    def _may_run(self) -> bool:
+        """Return whether the other user may run the programs: a checkout of root's may be closed to it."""
+        try:
+            subprocess.run([self._programs[0], "--version"], capture_output=True, check=False, **self._as_user)
+        except PermissionError:
+            return False
+        return True
 
     def _create(self) -> None:
         data = str(self.folder / "data")

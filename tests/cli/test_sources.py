@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
@@ -14,7 +16,6 @@ from ordervet.history import History
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from databases import Server
 
@@ -66,12 +67,11 @@ FIRST = (
 
 
 @pytest.fixture(scope="module", params=["postgresql", "mariadb"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("server")
-    for each in (folder, folder.parent, folder.parent.parent):
-        each.chmod(0o755)
-    with running(request.param, folder / "data") as server:
-        yield server
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with tempfile.TemporaryDirectory() as folder:  # NOT: pytest's, which no other user may enter
+        Path(folder).chmod(0o755)
+        with running(request.param, Path(folder) / "data") as server:
+            yield server
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ NIGHTS = [
     {
         "as_of": f"2025-11-{day:02}T16:00:00Z", "outcome": outcome, "own_share": share, "n_orders": 1_200,
         "n_malicious": n, "refused_by": refused, "missing": missing, "serving": serving, "starter": DAYS,
+        "groups": {"plain": {"n_orders": 900, "serving": 9, "starter": 10}} if day > 2 else {},
     }
     for day, outcome, share, n, refused, missing, serving in (
         (1, "waiting", 0.0, 9, [], ["days", "malicious"], DAYS),
@@ -46,7 +47,7 @@ def test_page_of_nights_says_why_and_that_the_data_is_simulated(lang) -> None:
     page = build_nights_page(NIGHTS, SUMMARY, is_simulated=True, lang=lang)
 
     assert "<svg" in page
-    assert page.count("<tr>") == 1 + len(NIGHTS)
+    assert page.count("<tr>") == 1 + len(NIGHTS) + 2  # and the look-alikes: a head, plain buyers
     assert ("模拟数据" if lang == "zh" else "simulated data") in page
     assert describe_nights(SUMMARY, lang) in page
 

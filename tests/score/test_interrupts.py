@@ -166,7 +166,7 @@ def test_scorer_of_a_history_replays_whatever_interrupts_it(
 def test_scorer_in_memory_replays_whatever_interrupts_it() -> None:
     recorder = Recorder(lambda clock: OnlineState(KEY, SPEC, clock=clock))
 
-    n = interrupt_everything(recorder, KeyboardInterrupt, step=37)
+    n = interrupt_everything(recorder, KeyboardInterrupt, step=23)
 
     assert n > 25
     found = replay(concat_events(recorder.state._list_past()))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from ordervet.model import Model
 
-KEY, OTHER = Key(bytes(range(16))), Key(bytes(16))
+KEY, OTHER = Key(bytes(range(16))), Key(bytes(range(16, 32)))
 SPEC = build_spec(use_defaults=False, names=("buyer__count__order__90d", "phone__distinct__buyer__90d"))
 N_THREADS = 16
 

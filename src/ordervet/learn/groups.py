@@ -140,7 +140,8 @@ def measure_groups(
 
     def measure(weights: NDArray[np.float64]) -> dict[str, tuple[float, float, float]]:
         innocent, alerts = weights * ~is_malicious, weights * worth
-        plain = _find_rate(flags & is_plain, is_plain, innocent, alerts)
+        # NOTE: at least one alert. None among so many does not show that they are never alerted.
+        plain = _find_rate(flags & is_plain, is_plain, innocent, alerts, least=1.0)
         return {
             name: (
                 _find_rate(flags & is_in, is_in, innocent, alerts),
@@ -167,7 +168,9 @@ def _find_rate(
     is_in: NDArray[np.bool_],
     innocent: NDArray[np.float64],
     alerts: NDArray[np.float64],
+    *,
+    least: float = 0.0,
 ) -> float:
     # NOT: a matrix product. BLAS adds in an order that depends on the threads it may use.
     total = float(innocent[is_in].sum())
-    return max(float(alerts[is_alerted].sum()), 0.0) / total if total > 0 else float("nan")
+    return max(float(alerts[is_alerted].sum()), least) / total if total > 0 else float("nan")
