@@ -71,7 +71,7 @@ def observe(raw: pa.Array, rows: Micros, *, is_personal: bool) -> pa.Array:
     return pa.array(shown, pa.string()).take(encoded.indices)
 
 
-_DATA = re.compile(r"[\d\s.,:/+-]*\d[\d\s.,:/+-]*|.*@.*|.*\d{5}.*", re.DOTALL)
+_DATA = re.compile(r"[\d\s.,:/+-]*\d[\d\s.,:/+-]*|.*@.*|.*\d{7}.*", re.DOTALL)
 """A number, a time, an e-mail address, or a run of digits as in phones."""
 
 
