@@ -75,16 +75,7 @@ def ingest(
             done = _ingest_groups(session, groups, _Target(store, history, quarantine), {}, report_step)
         _report(session, done, history, quarantine)
     else:
-        check_only_source(
-            files=files,
-            **{
-                "--mapping": mapping,
-                "--format": format_ != AUTO,
-                "--time-zone": time_zone,
-                "--shop": shop,
-                "--currency": currency,
-            },
-        )
+        check_only_source(files, mapping=mapping, format_=format_, time_zone=time_zone, shop=shop, currency=currency)
         done = _ingest_source(session, SourceReader.open(source, "ingest", formats), history, quarantine, follow)
     if done.failures.num_rows:
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)

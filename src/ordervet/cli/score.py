@@ -145,16 +145,7 @@ def score(
     session = Session(lang, json=json, threads=threads)
     files = files or []
     if source is not None:
-        check_only_source(
-            files=files,
-            **{
-                "--mapping": mapping,
-                "--format": format_ != AUTO,
-                "--time-zone": time_zone,
-                "--shop": shop,
-                "--currency": currency,
-            },
-        )
+        check_only_source(files, mapping=mapping, format_=format_, time_zone=time_zone, shop=shop, currency=currency)
     elif not files:
         raise ContractError("give files, or a --source", hint="ordervet score FILE... --history DIR")
     queries = SourceReader.open(source, "score", formats) if source else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ordervet.contract.files.pieces import AUTO
 from ordervet.contract.sources.definition import load_source
 from ordervet.contract.sources.pieces import iter_query_pieces, load_query_mapping
 from ordervet.contract.sources.query import read_queries
@@ -80,7 +81,15 @@ class SourceReader:
         return f"{self.command}/{self.source.name}/{query}"
 
 
-def check_only_source(**others: object) -> None:
+def check_only_source(
+    files: Sequence[Path] | None,
+    *,
+    mapping: str | None,
+    format_: str,
+    time_zone: str | None,
+    shop: str | None,
+    currency: str | None,
+) -> None:
     """Refuse what a source file says itself.
 
     Raises
@@ -88,6 +97,14 @@ def check_only_source(**others: object) -> None:
     ContractError
         One of the options, or a file, is given beside the source.
     """
+    others = {
+        "files": files,
+        "--mapping": mapping,
+        "--format": format_ != AUTO,
+        "--time-zone": time_zone,
+        "--shop": shop,
+        "--currency": currency,
+    }
     given = ", ".join(name for name, value in others.items() if value)
     if given:
         raise ContractError(

@@ -435,8 +435,9 @@ class DurableState(OnlineState):
         def build() -> Built:
             self._live.flush()
             parts = self._live.read_columns(*list_state_columns(spec))
-            orders, later = (rows.filter(pa.array(is_in(rows))) for rows in parts)
-            others = [rows.filter(pa.array(~is_in(rows))) for rows in parts]
+            masks = [is_in(rows) for rows in parts]
+            orders, later = (rows.filter(pa.array(mask)) for rows, mask in zip(parts, masks, strict=True))
+            others = [rows.filter(pa.array(~mask)) for rows, mask in zip(parts, masks, strict=True)]
             engine = build_state(orders, later, spec, self._key.key_id, n_jobs=self._n_jobs)
             return Built(engine, others, amended)
 
