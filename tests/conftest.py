@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ordervet.lab.simulate import Simulation
     from ordervet.model import Model
 
-# Kernels are compiled at their first call, and machines are busy: how long an example takes says nothing.
+# Machines are busy: how long an example takes says nothing.
 settings.register_profile("ordervet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ordervet")
 

@@ -75,7 +75,7 @@ class BinnedOrders:
         *,
         n_threads: int,
     ) -> None:
-        import lightgbm  # noqa: PLC0415 - LightGBM is imported only when training or when asked
+        import lightgbm
 
         self._settings = settings
         self._parameters = settings.build_parameters(names, n_threads=n_threads)
@@ -98,7 +98,7 @@ class BinnedOrders:
         rows : shape (n_rows,), ascending, what to fit on; None takes all
         num_rounds : ascending, how many rounds each text holds
         """
-        import lightgbm  # noqa: PLC0415 - likewise
+        import lightgbm
 
         # NOTE: declared as a list, and any array of numbers is taken.
         data = self._data if rows is None else self._data.subset(rows)  # type: ignore[arg-type]
@@ -120,9 +120,9 @@ def _weigh(
     return build_weights(settings.protected, columns, tuple(names[at] for at in used), is_malicious)
 
 
-def _as_sequence(view: MatrixView) -> Any:  # noqa: ANN401 - LightGBM has no types
+def _as_sequence(view: MatrixView) -> Any:
     """Give LightGBM the rows as it asks for them: one by one as float64 to find bins by, in parts to put into them."""
-    import lightgbm  # noqa: PLC0415 - likewise
+    import lightgbm
 
     class Rows(lightgbm.Sequence):
         batch_size = _ROWS_AT_ONCE

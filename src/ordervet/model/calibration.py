@@ -93,7 +93,7 @@ def fit_calibration(
     ----------
     Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass probability estimates", KDD 2002.
     """
-    from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415 - training only: scoring must not import it
+    from sklearn.isotonic import IsotonicRegression
 
     n_malicious = int(is_malicious.sum())
     if n_malicious in (0, len(raw)):

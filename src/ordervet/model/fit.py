@@ -120,7 +120,7 @@ def _split_off_calibration(training: TrainingSet, mature_until: int | None) -> t
 
 def fit_booster(training: TrainingSet, names: tuple[str, ...], settings: FitSettings, *, n_threads: int) -> str:
     """Fit the trees and give them as LightGBM's text, the same bytes on any number of threads."""
-    import lightgbm  # noqa: PLC0415 - LightGBM is imported only when training or when asked
+    import lightgbm
 
     by_time = training.sort()
     label = by_time.is_malicious.astype(np.float32)

@@ -111,12 +111,12 @@ def fit_kinds(
     -------
     the model, or None when fewer than two kinds have `MIN_ORDERS_PER_KIND` orders
     """
-    import lightgbm  # noqa: PLC0415 - LightGBM is imported only when training or when asked
+    import lightgbm
 
     given = np.asarray(kinds, dtype=np.str_)
     distinct, counts = np.unique(given[given != ""], return_counts=True)
     learned = distinct[counts >= MIN_ORDERS_PER_KIND]
-    if len(learned) < 2:  # noqa: PLR2004 - one kind needs no telling apart
+    if len(learned) < 2:
         return None
     rows = np.flatnonzero(np.isin(given, learned))
     label = np.searchsorted(learned, given[rows]).astype(np.float32)

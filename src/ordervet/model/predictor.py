@@ -49,8 +49,8 @@ class Predictor:
         self._text = booster_text
 
     @cached_property
-    def _booster(self) -> Any:  # noqa: ANN401 - LightGBM carries no types
-        import lightgbm  # noqa: PLC0415 - imported when the first score is asked for
+    def _booster(self) -> Any:
+        import lightgbm
 
         try:
             return lightgbm.Booster(model_str=self._text)
@@ -291,7 +291,7 @@ def run_rows(kernel: Callable[[int, int], Any], n_rows: int, n_threads: int, row
     if n_parts <= 1:
         kernel(0, n_rows)
         return
-    from joblib import Parallel, delayed  # noqa: PLC0415 - single orders and small batches do not need it
+    from joblib import Parallel, delayed
 
     edges = [n_rows * part // n_parts for part in range(n_parts + 1)]
     parts = pairwise(edges)
