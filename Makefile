@@ -6,10 +6,11 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint $(CONSTRAINTS) --build-constraint $(CONSTRAINTS)
-# Three environments in one folder, each with what the one before it has: what scores, what tests, what checks.
+# Environments in one folder, each with what those before it have: what scores, what tests, what checks, what fuzzes.
 SCORING := $(VENV)/.scoring
 TESTING := $(VENV)/.testing
 CHECKING := $(VENV)/.checking
+FUZZING := $(VENV)/.fuzzing
 PYTEST := $(BIN)/python -m pytest
 PROVE := PYTHONPATH=tests:tests/reference $(BIN)/python
 EVERY_CORE := --numprocesses auto --dist worksteal
@@ -37,7 +38,11 @@ $(CHECKING): $(TESTING)
 	@$(PIP) --group check
 	@touch $@
 
-setup: $(CHECKING)  ## create the environment in .venv (every other command sets up what it needs)
+$(FUZZING): $(CHECKING)
+	@$(PIP) --group fuzz
+	@touch $@
+
+setup: $(CHECKING) $(FUZZING)  ## create the environment in .venv (every other command sets up what it needs)
 
 core: $(TESTING)  ## build the native core in place, after a change of src/core
 	@$(BIN)/python tools/build_backend.py
@@ -76,8 +81,7 @@ $(SANITIZED): $(TESTING) CMakeLists.txt tools/build_backend.py $(shell find src/
 	@$(BIN)/python tools/build_backend.py --sanitize
 	@touch $@
 
-$(LIBFUZZER): $(SANITIZED)
-	@$(PIP) --group fuzz
+$(LIBFUZZER): $(SANITIZED) $(FUZZING)
 	@c++ -shared -o $@ -Wl,--whole-archive "$$($(BIN)/python -c 'import atheris; print(atheris.path())')/libclang_rt.fuzzer_no_main.a" \
 		-Wl,--no-whole-archive -pthread
 
@@ -185,7 +189,7 @@ nights: $(TESTING)  ## retrain thirty simulated nights through a campaign, with 
 samples: $(TESTING)  ## rebuild data/samples, byte for byte
 	@$(BIN)/ordervet simulate --out data/samples --orders 3000 --seed 20251111 --no-truth
 
-address-tables: $(TESTING)  ## write the words and divisions of addresses again for the kernel
+address-tables: $(TESTING)  ## write the words and divisions of addresses again for the core
 	@$(BIN)/python -c "from ordervet.entities.address.arrays import save_tables; save_tables()"
 
 starter: $(TESTING)  ## train the bundled model again on simulated merchants, byte for byte

@@ -7,8 +7,7 @@ so both get orders whose doors and phones a platform has grouped, and one model 
 flags are asserted first. The whole path is then timed with the bundled model and all its features, stage by stage on
 one thread and as a whole on two, beside what bounds it: bytes an order, and what pyarrow alone needs to read the file.
 
-Everything is warm: kernels are compiled and the file was read before. All orders are simulated: numbers prove speed,
-not accuracy.
+Everything is warm: the file was read before. All orders are simulated: numbers prove speed, not accuracy.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A simulated history of about 2.4 events an order is brought into a store; a scorer is opened without a snapshot, which
 replays everything, and again with the one that the first wrote. Both must then serve the same features. Every opening
-is a process of its own, with kernels compiled before. Numbers on simulated data prove behaviour, not accuracy.
+is a process of its own. Numbers on simulated data prove behaviour, not accuracy.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ from ordervet.model import (
 from ordervet.model.registry import find_previous
 from ordervet.score import find_bundled_models
 
-#: Per line, starts one night: a cut-off, and how many bytes a file may have. SPEED: imports and kernels once for all.
+#: Per line, starts one night: a cut-off, and how many bytes a file may have. SPEED: imports once for all.
 NURSERY = """
 import os, resource, sys
 sys.path.insert(0, sys.argv[2])
@@ -98,7 +98,7 @@ def run_one(root: str, day: int) -> str:
 
 
 def warm_up() -> None:
-    """Load the kernels; nothing that keeps threads of its own, which would not outlast a fork."""
+    """Import what a night needs; nothing that keeps threads of its own, which would not outlast a fork."""
     simulation = simulate(SimulationSettings(n_orders=500, seed=3))
     keyed, spec = key_events(simulation.events, Key(bytes(range(16)))), build_spec(use_defaults=False, names=NAMES)
     features = FeatureEngine(spec).advance(build_order_events(keyed.orders, spec), build_later_events(keyed))

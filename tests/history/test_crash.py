@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 N_ORDERS = 40
 DELAYS_S = (0.0, 0.004, 0.011, 0.019, 0.03, 0.043)
 #: Per line, starts a writer that ingests batch after batch from that number on, now and then compacts and cleans up,
-#: and says when a batch is in. SPEED: imports, and loads the kernels, once for all writers.
+#: and says when a batch is in. SPEED: imports once for all writers.
 NURSERY = """
 import os
 import sys

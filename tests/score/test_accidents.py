@@ -69,7 +69,7 @@ def read_orders(folder: Path) -> list[str]:
 def test_order_that_cannot_be_journalled_passes_and_is_not_taken(folder: Path, caplog) -> None:
     scorer = open_scorer(folder)
     scorer.score(draw_order("before"))
-    scorer.observe(Outcome(order_id="before", kind="fulfilled", happened_at="2026-01-15 16:00"))  # kernels are compiled
+    scorer.observe(Outcome(order_id="before", kind="fulfilled", happened_at="2026-01-15 16:00"))
 
     with full_disk(10_000):
         decisions = [scorer.score(draw_order(f"full-{n}")) for n in range(40)]
