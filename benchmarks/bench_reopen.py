@@ -68,7 +68,7 @@ def open_once(folder: Path) -> None:
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - started_cpu
     order = Order(order_id="new", placed_at="2027-06-01 12:00", amount_minor=1_000, buyer_id="b-1", item_id="sku-1")
     one = LiveOrderReader(KEY).read(order, (state.last_seen_at or 0) + 1)
-    features = advance_one(state._engine, one, one.kept.name_id)  # noqa: SLF001 - not journalled: the next opening finds the same store
+    features = advance_one(state._engine, one)  # noqa: SLF001 - not journalled: the next opening finds the same store
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     told = {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_gib": peak}
     print(json.dumps(told | {"features": np.nan_to_num(features, nan=-1).tolist()}), flush=True)

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from order_arrays import build_order_arrays
+from order_arrays import build_order_arrays, build_order_table
 
 from ordervet.contract import MaliceKind, Order, OrderStatus
 from ordervet.entities import Key
@@ -150,7 +150,7 @@ def run(n_policies: int, n_orders: int, seed: int) -> Counter[str]:
                 least = rank if rng.random() < 0.3 else float(rng.random() ** 4)
                 pace = Pace(least, float(rng.random()), int(rng.integers(0, 3)))
             scored = score_batch(
-                one.kept.table, build_order_arrays(one, model.spec), matrix, model=model, predictor=predictor,
+                build_order_table(one), build_order_arrays(one, model.spec), matrix, model=model, predictor=predictor,
                 policy=policy, lang="en", history_version=7, pace=pace, desk=desk,
             )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""One live order as the arrays that features are made of, as a batch has them."""
+"""One live order as a table, and as the arrays that features are made of, as a batch has them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,19 @@ import numpy as np
 from ordervet.contract.values import floor_minute
 from ordervet.entities import Evidence
 from ordervet.features import OrderEvents
+from ordervet.history.rows import from_plain, split_rows
 from ordervet.score.live_order import find_mask, find_rate, list_own_features
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from ordervet.features import FeatureSpec
     from ordervet.score.live_order import LiveOrder
+
+
+def build_order_table(one: LiveOrder) -> pa.Table:
+    """Build the keyed orders table of one order, shape (1, n_columns)."""
+    return split_rows(from_plain([one.kept.row]), "").orders
 
 
 def build_order_arrays(one: LiveOrder, spec: FeatureSpec) -> OrderEvents:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from order_arrays import build_order_arrays
+from order_arrays import build_order_arrays, build_order_table
 
 from ordervet.contract import Order, OrderStatus
 from ordervet.entities import Key
@@ -88,7 +88,7 @@ def test_order_alone_is_decided_about_as_in_a_table(name: str, lang: Lang) -> No
         )  # fmt: skip
         one, matrix = READER.read(order, 1_762_862_400_000_000 + n), row.reshape(1, -1)
         expected = score_batch(
-            one.kept.table, build_order_arrays(one, MODEL.spec), matrix, model=MODEL, predictor=PREDICTOR,
+            build_order_table(one), build_order_arrays(one, MODEL.spec), matrix, model=MODEL, predictor=PREDICTOR,
             policy=policy, lang=lang, history_version=7,
         ).build_decision(0)  # fmt: skip
 

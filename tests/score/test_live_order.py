@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from order_arrays import build_order_arrays
@@ -18,6 +19,7 @@ from ordervet.contract import (
     Events,
     MaliceKind,
     Order,
+    OrderStatus,
     Outcome,
     OutcomeKind,
     RefundType,
@@ -30,13 +32,16 @@ from ordervet.entities import Key, key_events, key_orders
 from ordervet.features import LaterEvents, build_later_events, build_order_events, build_spec
 from ordervet.features.spec import ORDER_VALUES, PLACE_TYPES
 from ordervet.history.ingest import build_batch
-from ordervet.history.rows import read_lines, write_line
+from ordervet.history.rows import from_plain, read_lines, split_rows, to_plain, write_line
 from ordervet.model import Curve
+from ordervet.policy import STAGES, Stage
 from ordervet.score.live_decision import ScalarCurve
 from ordervet.score.live_event import LiveEventReader
-from ordervet.score.live_order import LiveOrderReader
+from ordervet.score.live_order import LiveOrderReader, restore_order
+from ordervet.score.stages import find_stage, find_stages
 
 KEY = Key(bytes(range(16)))
+PLACED_US = 1_768_464_000_000_000
 READER = LiveOrderReader(KEY)
 EVERY_ORDER_COLUMN = (
     *(f"order__value__{value}" for value in ORDER_VALUES),
@@ -82,14 +87,48 @@ def test_order_alone_has_the_row_that_a_table_has(merchant: Events) -> None:
         assert one.kept.line == write_line(one.kept.row)
 
 
-def test_order_alone_has_the_keyed_row_that_a_table_has(merchant: Events) -> None:
+def test_known_order_is_restored_from_its_row_as_it_came(merchant: Events) -> None:
+    spec = build_spec(entities=("terminal", "nowhere"), numbers=("weight",), names=EVERY_ORDER_COLUMN)
     reader = LiveOrderReader(KEY)
 
     for order in list_orders(merchant):
-        expected = key_orders(in_a_table(order), KEY)
-        one = reader.read(order, int(pc.cast(expected["seen_at"], "int64")[0].as_py()))
+        one = reader.read(order, PLACED_US)
+        (stored,) = to_plain(read_lines([one.kept.line]))  # with nulls
 
-        assert one.kept.table.equals(expected)
+        restored = restore_order([stored], PLACED_US)
+
+        assert restored.kept.row == one.kept.row
+        assert restored.stage == one.stage
+        arrays, expected = build_order_arrays(restored, spec), build_order_arrays(one, spec)
+        for field in dataclasses.fields(arrays):
+            np.testing.assert_equal(getattr(arrays, field.name), getattr(expected, field.name))
+
+
+def test_known_order_is_restored_as_it_stands(merchant: Events) -> None:
+    row = LiveOrderReader(KEY).read(list_orders(merchant)[0], PLACED_US).kept.row
+    edited = row | {"view": 1, "amount_minor": 7, "place_type": None}
+    refund = {
+        "event": "outcome", "outcome": "claim", "event_id": 1, "seen_at": row["seen_at"], "happened_at": row["seen_at"]
+    }  # fmt: skip
+
+    restored = restore_order([edited, refund, refund | {"view": 1, "outcome": "fulfilled"}, row], PLACED_US + 5)
+
+    assert (restored.order.amount_minor, restored.stage, restored.seen_at) == (7, Stage.RECEIVED, PLACED_US + 5)
+    assert (
+        build_order_arrays(restored, build_spec()).own.tobytes()
+        == build_order_events(split_rows(from_plain([edited]), "").orders, build_spec()).own.tobytes()
+    )
+
+
+@pytest.mark.parametrize("status", [None, *OrderStatus])
+def test_stage_of_one_order_is_that_of_a_table(status: OrderStatus | None) -> None:
+    orders = pa.table({"order_id": ["t"], "status": pa.array([status and str(status)], pa.string())})
+    kinds = [str(kind) for kind in OutcomeKind]
+
+    for told in ((), *((kind,) for kind in kinds), *itertools.pairwise(kinds), ("fulfilled", "delivery_refused")):
+        outcomes = pa.table({"order_id": ["t"] * len(told), "kind": pa.array(told, pa.string())})
+
+        assert STAGES[find_stages(orders, outcomes)[0]] == find_stage(status, told)
 
 
 def test_order_alone_has_the_arrays_that_a_table_has(merchant: Events) -> None:

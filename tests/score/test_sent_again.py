@@ -183,7 +183,7 @@ def test_other_order_under_a_name_is_not_taken_for_the_first(scorer: Scorer, clo
     scorer.score(order())
     clock.now += 60 * MINUTE
 
-    stranger = order(placed_at="2026-01-15 17:00", buyer_id="zoe", phone="19900002222")
+    stranger = order(placed_at="2099-01-01 00:00", buyer_id="zoe", phone="19900002222")
     assert count(scorer, "buyer__count__order__90d", stranger) == 0
     assert scorer.score(stranger) == scorer.score(stranger)
 
@@ -241,6 +241,26 @@ def test_what_was_told_counts_from_its_arrival_whatever_its_clock_says(scorer: S
     clock.now += MINUTE
 
     assert count(scorer, "buyer__count__claim__90d", order("t2")) == 1
+
+
+def test_erased_order_that_is_sent_again_is_decided_about_and_never_counts(
+    reopen: Callable[[], Scorer], clock: Clock
+) -> None:
+    name = "buyer__count__order__90d"
+    with reopen() as scorer:
+        scorer.score(order())
+        scorer.erase_buyer("b")
+        clock.now += MINUTE
+        codes = [scorer.score(order()).code, scorer.score(order("t0")).code]
+    clock.now += MINUTE
+    with reopen() as scorer:
+        counted = [count(scorer, name, order("t2", placed_at="2099-01-01 00:00"))]
+        codes.append(scorer.score(order()).code)
+        clock.now += MINUTE
+        counted.append(count(scorer, name, order("t3", placed_at="2099-01-01 00:00")))
+
+    assert codes == ["SCORED"] * 3
+    assert counted == [0, 1]
 
 
 def test_explaining_an_order_tells_its_decision_and_changes_none_that_follows(

@@ -142,13 +142,14 @@ class LiveOverlay:
         ]
         self._below = 0 if policy.audit is None else policy.audit.below
 
-    def find(self, at_us: int, keyed: KeyedOrder, read: Read) -> OneOverlay | None:
+    def find(self, at_us: int, order_id: int, keyed: KeyedOrder, read: Read) -> OneOverlay | None:
         """Find what holds for one order; None where nothing does.
 
         Parameters
         ----------
         at_us : UTC microseconds
-        keyed : its ids
+        order_id : keyed id that it is known by, unsigned
+        keyed : the ids of its entities
         read : name → its value, as for `Expression.holds_for`
         """
         least, is_allowed, is_denied = _PASS, False, False
@@ -165,7 +166,7 @@ class LiveOverlay:
             applied.append(code)
             least = max(least, action)
             route = route or way
-        is_drawn = self._below > 0 and keyed.order_id < self._below
+        is_drawn = self._below > 0 and order_id < self._below
         if not applied and not is_drawn:
             return None
         return OneOverlay(least, is_allowed and not is_denied, route, tuple(applied), is_drawn)

@@ -125,6 +125,7 @@ class DurableState(OnlineState):
         self._recount: Recount | None = None
         self._counted = Digest(0, 0)  # of the amended views that count
         self._is_failing = False  # they could not be counted the last time
+        self._has_seen_erased = False  # an order that nothing is kept of has been asked about
         self._live = LiveHistory(
             history, durability=durability, flush_after_s=flush_after_s, flush_after=flush_after
         )  # fmt: skip
@@ -161,7 +162,11 @@ class DurableState(OnlineState):
     def add_order(self, one: LiveOrder) -> Taken:
         """Journal one order that arrives now, then add it, except one that was erased; see `OnlineState.add_order`."""
         if self.is_erased(one.kept):
-            matrix = None if self._engine is None else self.ask_again(one.kept.table, one.seen_at).matrix
+            matrix = None
+            if self._engine is not None:
+                matrix = self.ask_one_again(one)
+                # NOTE: the state has seen it now, and is built again without it.
+                self._n_amended, self._has_seen_erased = self._n_amended + 1, True
             return Taken(IngestStatus.ERASED, one.kept.name_id, matrix)
         taken = super().add_order(one)
         self._save_if_due()
@@ -300,7 +305,7 @@ class DurableState(OnlineState):
         ----------
         waits : return only when it is written
         """
-        if self._engine is None or self._saving.is_alive():
+        if self._engine is None or self._saving.is_alive() or self._has_seen_erased:
             return
         self._n_new = 0
         try:
@@ -391,6 +396,7 @@ class DurableState(OnlineState):
         self._note(orders)
         self._note(later)
         self._engine = build_state(orders, later, spec, self._key.key_id, n_jobs=self._n_jobs)
+        self._has_seen_erased = False
         self._join_saving()
         self.save_snapshot()
 
@@ -457,6 +463,7 @@ class DurableState(OnlineState):
             self._n_amended += 1  # an event was moved into the time since; the next one has it
             return
         self._engine, self._counted = built.engine, built.amended
+        self._has_seen_erased = False
         if not recount.keeps_ahead:
             self._forget_ahead()
             for rows in ahead:

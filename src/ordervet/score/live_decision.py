@@ -15,7 +15,6 @@ import numpy as np
 from ordervet.contract import MaliceKind, Outcome, Verdict
 from ordervet.contract.values import TRIMMED
 from ordervet.errors import HistoryError
-from ordervet.features.events import read_worth
 from ordervet.policy import (
     ACTIONS,
     BANDS,
@@ -23,8 +22,6 @@ from ordervet.policy import (
     Action,
     Decision,
     DecisionCode,
-    DeskMemory,
-    Stage,
     Standing,
     name_script,
 )
@@ -37,7 +34,6 @@ from ordervet.policy.policy import HUMAN_KINDS
 from ordervet.policy.rules import TEXT_FIELDS
 from ordervet.policy.thresholds import Explicit
 from ordervet.score.live_order import compute_worth
-from ordervet.score.stages import STATUS_STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,16 +44,15 @@ if TYPE_CHECKING:
     from ordervet.history import History
     from ordervet.history.handed import HandedOrder
     from ordervet.model import Curve, ForestPredictor, Model
-    from ordervet.policy import Lang, Pace, Pacer, Policy, Reason
+    from ordervet.policy import Lang, Pace, Pacer, Policy, Reason, Stage
     from ordervet.policy.overlay import LiveOverlay, OneOverlay
     from ordervet.policy.reasons import OneReasoner
     from ordervet.score.live_order import LiveOrder
-    from ordervet.score.scored_orders import ScoredOrders
 
 _log = logging.getLogger("ordervet")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PASS = ACTIONS.index(Action.PASS)
-_STRICTEST = {stage: ACTIONS.index(action) for stage, action in STRICTEST.items()}
+_STRICTEST: dict[Stage, int] = {stage: ACTIONS.index(action) for stage, action in STRICTEST.items()}
 _KIND_ROWS = {None: 0} | {kind: row for row, kind in enumerate(MaliceKind, start=1)}
 _N_REFERENCE = 200
 
@@ -102,12 +97,15 @@ class LiveDecided(NamedTuple):
     takes_slot : whether it takes a slot of the desk
     rank : of the order for the desk's slots
     is_handed_on : whether it is handed on now
+    pace, standing : as they were for this order
     """
 
     decision: Decision
     takes_slot: bool
     rank: float
     is_handed_on: bool
+    pace: Pace | None
+    standing: Standing
 
 
 class LiveDecider:
@@ -145,6 +143,8 @@ class LiveDecider:
         matrix: NDArray[np.float32],
         pace: Pace | None = None,
         standing: Standing = Standing.NEW,
+        *,
+        is_explained: bool = False,
     ) -> LiveDecided:
         """Decide about one order.
 
@@ -154,6 +154,7 @@ class LiveDecider:
         matrix : shape (1, n_features), its features
         pace : what is handed on now; only where the policy has a capacity
         standing : where it stands with the desk
+        is_explained : give reasons even where it passes
 
         References
         ----------
@@ -169,7 +170,7 @@ class LiveDecider:
         cuts = self._find_cuts(worth)
         band = bisect_right(cuts, p)
         overlay = self._find_overlay(one, matrix) if self._has_overlay else None
-        stage = _find_stage(one)
+        stage = one.stage
         act = partial(
             decide_one, self.policy, worth_minor=worth, order_id=name, overlay=overlay, pace=pace,
             strictest=_STRICTEST[stage], standing=standing,
@@ -177,7 +178,7 @@ class LiveDecider:
         severity, mark = act(p_band, self._severities[0][band], is_human=False)
         kind: MaliceKind | None = None
         reasons: tuple[Reason, ...] = ()
-        if band or severity != _PASS or test is not None:
+        if band or severity != _PASS or test is not None or is_explained:
             shares = self._predictor.explain_one(matrix)
             reasoner = self._find_reasoner()
             sums = reasoner.add_up(shares)
@@ -185,7 +186,7 @@ class LiveDecider:
                 p_band = min(p, self._calibration(raw - reasoner.find_own_history(sums)))
                 band = bisect_right(cuts, p_band)
                 severity, mark = act(p_band, self._severities[0][band], is_human=False)
-            if severity != _PASS or test is not None:
+            if severity != _PASS or test is not None or is_explained:
                 reasons = reasoner.find_reasons(sums, shares, matrix[0].tolist())
             if severity != _PASS and mark is not Mark.AUDIT:
                 kind = self._name_kind(matrix, reasons)
@@ -196,7 +197,7 @@ class LiveDecider:
         if test is not None:
             if test.band is None:
                 decision = Decision.unscored(name, test.code, model_id=self._ids[0], policy_id=self._ids[1])
-                return LiveDecided(decision, takes_slot, p, is_handed_on=False)
+                return LiveDecided(decision, takes_slot, p, False, pace, standing)  # noqa: FBT003 - a plain tuple
             p, risk_score, band, kind = test.p_malicious, test.risk_score, BANDS.index(test.band), test.kind
             severity, mark = ACTIONS.index(self.policy.actions_for(kind)[test.band]), Mark.NONE
             route, applied = None, ()
@@ -209,7 +210,7 @@ class LiveDecider:
         )  # fmt: skip
         capacity = self.policy.capacity
         rank = p if capacity is None else capacity.rank_order(p, worth)
-        return LiveDecided(decision, takes_slot, rank, is_handed_on=is_flagged and standing is Standing.NEW)
+        return LiveDecided(decision, takes_slot, rank, is_flagged and standing is Standing.NEW, pace, standing)
 
     def _find_overlay(self, one: LiveOrder, matrix: NDArray[np.float32]) -> OneOverlay | None:
         """Find what lists and rules say about one order."""
@@ -227,7 +228,7 @@ class LiveDecider:
             from ordervet.policy.overlay import LiveOverlay  # NOT: at the top. Most policies have neither.
 
             self._overlay = LiveOverlay(self.policy)
-        return self._overlay.find(one.seen_at, one.keyed, read)
+        return self._overlay.find(one.seen_at, one.order_id, one.keyed, read)
 
     def _is_thin(self, matrix: NDArray[np.float32]) -> bool:
         """Return whether fewer orders of the buyer are on record than its history needs to count."""
@@ -267,11 +268,6 @@ class LiveDecider:
             each = states if isinstance(states, tuple) else (states,)
             words = self._missing[states] = name_missing(self._entities, each)
         return words
-
-
-def _find_stage(one: LiveOrder) -> Stage:
-    status = one.order.status
-    return Stage.PLACED if status is None else STATUS_STAGES[status]
 
 
 @lru_cache(maxsize=64)
@@ -336,10 +332,6 @@ class Desk:
         since = _EPOCH + timedelta(microseconds=start_us, days=-USUAL_DAYS)
         pacer.resume(at_us, history.read_order_times(since), n_handed)
 
-    def recall(self, at_us: int) -> DeskMemory:
-        """Return what is known of orders now."""
-        return DeskMemory(at_us, self._standings, self._handed)
-
     def find_standing(self, order_id: str) -> Standing:
         """Return where an order stands."""
         return self._standings.get(order_id, Standing.NEW)
@@ -355,17 +347,6 @@ class Desk:
         if not isinstance(event, Outcome):
             verdict = str(event.verdict) if isinstance(event, Verdict) else "corrected"
             self._standings[event.order_id] = STANDINGS[verdict]
-
-    def record(self, at_us: int, scored: ScoredOrders) -> None:
-        """Record what was decided at the last pace, if there was one, and what was handed on."""
-        if self._pacer is not None and scored.pace is not None:
-            ranks = scored.p_malicious
-            if self._serves and (capacity := self._serves[0].capacity) is not None:
-                ranks = capacity.rank_orders(ranks, read_worth(scored.orders, self._serves[1].spec.find_rate))
-            self._pacer.record(at_us, ranks.tolist(), int(scored.takes_slot.sum()))
-        from ordervet.score.desk import list_handed
-
-        self.hand_on(list_handed(scored, at_us))
 
     @property
     def n_handed(self) -> int:
@@ -391,7 +372,7 @@ class Desk:
             except (OSError, HistoryError) as error:
                 _log.error("what was handed on is not taken back: %s", type(error).__name__)
 
-    def record_one(self, at_us: int, decided: LiveDecided) -> None:
+    def record(self, at_us: int, decided: LiveDecided) -> None:
         """Record what was decided about one order at the last pace, if there was one, and hand it on."""
         decision = decided.decision
         if self._pacer is not None and decision.pace is not None:

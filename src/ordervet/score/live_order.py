@@ -1,8 +1,8 @@
-"""One live order: checked, keyed, as a row of the store, as a table of one, and as the arrays features are made of."""
+"""One live order: checked, keyed, and as a row of the store, of which it can be made again."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from math import floor, isfinite, nan
 from operator import itemgetter
@@ -14,23 +14,25 @@ from pydantic_core import to_json
 
 from ordervet.contract import Order
 from ordervet.contract.fields import fields_of
-from ordervet.contract.values import TRIMMED, to_micros
+from ordervet.contract.values import TRIMMED, floor_minute, to_micros
 from ordervet.entities import Evidence, PlaceType
 from ordervet.entities.ids import to_signed
-from ordervet.entities.keyed import EVIDENCE, ID, ORDER_ID, PLACE_TYPE, keyed_schema
+from ordervet.entities.keyed import EVIDENCE, ID, ORDER_ID, PLACE_TYPE
 from ordervet.errors import ContractError
 from ordervet.features.events import MAX_WORTH, NEW_ACCOUNT_US, SHARED_PLACE_BIT, SHARED_PLACES
 from ordervet.features.spec import EVIDENCE_ENTITIES, SELECTOR_BIT
-from ordervet.late_imports import pa
+from ordervet.score.stages import find_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from ordervet.entities import Key
     from ordervet.entities.one_order import KeyedOrder
     from ordervet.features import FeatureSpec
+    from ordervet.history.views import Row
+    from ordervet.policy import Stage
 
     #: Returns one own feature of an order.
     Read = Callable[["LiveOrder"], float]
@@ -46,6 +48,9 @@ _PLAIN = tuple(
 _read_kept = itemgetter("order_id", *_PLAIN, *_TEXTS)
 _DAY_US, _MINUTE_US = 86_400_000_000, 60_000_000
 _KNOWN, _ABSENT, _UNKNOWN_PLACE = int(Evidence.KNOWN), int(Evidence.ABSENT), int(PlaceType.UNKNOWN)
+_NO_PLACE = len(PlaceType)  # stands for a null, as in `features.events`
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NUMBER, _CATEGORY = "number__", "category__"
 # SPEED: plain integers; members of an enumeration compare slowly (bench_live.py).
 _SHARED_PLACES = frozenset(map(int, SHARED_PLACES))
 _ORDER, _NEW = SELECTOR_BIT["order"], SELECTOR_BIT["new_account"]
@@ -121,18 +126,6 @@ class KeptOrder:
         # SPEED: the JSON keys of all ids are rendered once for all orders (bench_live.py).
         return to_json(self._build_plain_row())[:-1] + _find_tail(keyed.names) % (*self._list_ids(), *keyed.codes)
 
-    @property
-    def table(self) -> pa.Table:
-        """The keyed orders table of this order."""
-        keyed = self.keyed
-        row = self.row
-        row |= {"placed_at": row["happened_at"], ORDER_ID: keyed.order_id}
-        row |= {ID + name: each for name, each in keyed.ids.items()}
-        schema = _find_schema(tuple(name for name in row if "__" in name))
-        # SPEED: one array of structs, not one array per column (bench_live.py).
-        rows = pa.array([row], pa.struct(list(schema)))
-        return pa.Table.from_batches([pa.RecordBatch.from_struct_array(rows)], schema)
-
     def _list_ids(self) -> list[int]:
         """Return the ids of all entities as in the store, signed."""
         ids: list[int] = self.keyed.words.view(np.int64)[:-3].tolist()
@@ -159,9 +152,9 @@ class KeptOrder:
             if text is not None and (trimmed := text.strip(TRIMMED)):
                 row[name] = trimmed
         for name, number in self._numbers.items():
-            row[f"number__{name}"] = float(number)
+            row[_NUMBER + name] = float(number)
         for name, text in self._categories.items():
-            row[f"category__{name}"] = text.strip(TRIMMED)
+            row[_CATEGORY + name] = text.strip(TRIMMED)
         row[PLACE_TYPE] = keyed.place_type
         return row
 
@@ -173,13 +166,24 @@ class LiveOrder:
     ----------
     order : validated
     kept : what is kept of it
+    outcomes : kinds of what became of it, of a known order
+
+    Attributes
+    ----------
+    order_id : keyed id that it is known by, unsigned; that of its order id alone, unless another shop's order has it
     """
 
-    __slots__ = ("kept", "keyed", "order", "seen_at")
+    __slots__ = ("kept", "keyed", "order", "order_id", "outcomes", "seen_at")
 
-    def __init__(self, order: Order, kept: KeptOrder) -> None:
-        self.order, self.kept = order, kept
+    def __init__(self, order: Order, kept: KeptOrder, outcomes: Sequence[str] = ()) -> None:
+        self.order, self.kept, self.outcomes = order, kept, outcomes
         self.keyed, self.seen_at = kept.keyed, kept.seen_at
+        self.order_id = kept.keyed.order_id
+
+    @property
+    def stage(self) -> Stage:
+        """How far it has come."""
+        return find_stage(self.order.status, self.outcomes)
 
 
 @lru_cache(maxsize=64)
@@ -187,11 +191,6 @@ def _find_tail(names: tuple[str, ...]) -> bytes:
     """Render the end of a line, with placeholders for the ids and codes of these entities."""
     keys = [to_json(prefix + name).replace(b"%", b"%%") for prefix in (ID, EVIDENCE) for name in names]
     return b"," + b",".join(key + b":%d" for key in keys) + b"}\n"
-
-
-@lru_cache(maxsize=64)
-def _find_schema(column_names: tuple[str, ...]) -> pa.Schema:
-    return keyed_schema("orders", column_names)
 
 
 class LiveOrderReader:
@@ -224,6 +223,46 @@ class LiveOrderReader:
         if not order.order_id.strip(TRIMMED) or (order.numbers and not all(map(isfinite, order.numbers.values()))):
             raise ContractError("the order has a blank id or an infinite number")
         return LiveOrder(order, KeptOrder(order, self._keyer.key(order), seen_at))
+
+
+def restore_order(rows: Sequence[Row], seen_at: int) -> LiveOrder:
+    """Build a known order of its rows of the store, to be asked about again.
+
+    Parameters
+    ----------
+    rows : all views of one order and of its later events, as plain values
+    seen_at : the time at which it is asked about, UTC microseconds
+    """
+    from ordervet.entities.build import ENTITY_NAMES
+    from ordervet.entities.one_order import KeyedOrder
+
+    latest: dict[int, Row] = {}
+    for row in sorted(rows, key=lambda each: each.get("view") or 0):
+        latest[row["event_id"]] = row
+    known = next(row for row in latest.values() if row["event"] == "order")
+    # NOTE: what was known before its order, and is of before it was placed, is not about it (T6).
+    placed_us = floor_minute(known["happened_at"])
+    outcomes = [
+        row["outcome"]
+        for row in latest.values()
+        if row["event"] == "outcome" and (row["seen_at"] >= known["seen_at"] or row["happened_at"] >= placed_us)
+    ]
+    given = {name: value for name, value in known.items() if value is not None}
+    extras = {
+        prefix: {name.removeprefix(prefix): value for name, value in given.items() if name.startswith(prefix)}
+        for prefix in (_NUMBER, _CATEGORY, ID)
+    }
+    fields: dict[str, Any] = {name: given[name] for name in ("order_id", *_PLAIN, *_TEXTS) if name in given}
+    for name, of in (("placed_at", "happened_at"), ("buyer_registered_at",) * 2, ("updated_at", "as_of")):
+        if of in given:
+            fields[name] = _EPOCH + timedelta(microseconds=given[of])
+    fields |= {"seen_at": _EPOCH + timedelta(microseconds=seen_at)}
+    order = Order.model_construct(**fields, numbers=extras[_NUMBER], categories=extras[_CATEGORY])
+    ids = dict.fromkeys(ENTITY_NAMES, 0) | {name: value for name, value in extras[ID].items() if name != "order"}
+    words = np.array([*ids.values(), 0, given[ORDER_ID], given["event_id"]], np.int64).view(np.uint64)
+    codes = [given.get(EVIDENCE + name, _ABSENT) for name in ids]
+    keyed = KeyedOrder(tuple(ids), words, codes, given.get(PLACE_TYPE, _NO_PLACE))
+    return LiveOrder(order, KeptOrder(order, keyed, seen_at), outcomes)
 
 
 def list_own_features(one: LiveOrder, spec: FeatureSpec) -> list[float]:

@@ -263,7 +263,7 @@ class OnlineState:
                 self._release(one.seen_at)
                 self._note_kept(one.kept, Settled(IngestStatus.ACCEPTED, one.kept.name_id), one.seen_at)
                 if self._engine is not None:
-                    matrices.append(self._apply(_add_one(one, one.kept.name_id)))
+                    matrices.append(self._apply(_add_one(one)))
         return None if self._engine is None else matrices
 
     def add_order(self, one: LiveOrder) -> Taken:
@@ -285,7 +285,8 @@ class OnlineState:
                 self._note_amended(settled)
                 new = () if settled.row is None else (settled.row,)
                 return Taken(settled.status, settled.order_id, None, (*settled.standing, *new))
-            matrix = None if self._engine is None else self._apply(_add_one(one, settled.order_id))
+            one.order_id = settled.order_id & _UNSIGNED
+            matrix = None if self._engine is None else self._apply(_add_one(one))
         return Taken(settled.status, settled.order_id, matrix)
 
     def ask_again(self, orders: pa.Table, seen_at: int) -> Features:
@@ -308,6 +309,23 @@ class OnlineState:
         field = orders.schema.field(at)
         asked = orders.set_column(at, field, pa.repeat(seen_at, orders.num_rows).cast(field.type))
         return advance(require_engine(self._engine), KeyedEvents.of_orders(asked, self._key.key_id))
+
+    def ask_one_again(self, one: LiveOrder) -> NDArray[np.float32]:
+        """Return the features of one known order as of now, without its own events, shape (1, n_features).
+
+        Parameters
+        ----------
+        one : asked about not earlier than the last event
+
+        Raises
+        ------
+        ModelError
+            There is no model.
+        """
+        with self.changes:
+            self._count_amended()
+            self._release(one.seen_at)
+        return advance_one(require_engine(self._engine), one)
 
     def add_event(self, one: LiveEvent, arrived_at: int) -> None:
         """Add one outcome, verdict or correction that arrives now, if it is new.
@@ -636,17 +654,17 @@ def advance(engine: FeatureEngine, events: KeyedEvents) -> Features:
     return Features(events.orders, order_events, engine.advance(order_events, build_later_events(events)))
 
 
-def advance_one(engine: FeatureEngine, one: LiveOrder, order_id: int) -> NDArray[np.float32]:
-    """Add one order to a state, under a signed id; return its features, shape (1, n_features)."""
+def advance_one(engine: FeatureEngine, one: LiveOrder) -> NDArray[np.float32]:
+    """Add one order to a state; return its features, shape (1, n_features)."""
     return engine.advance_one(
-        order_id & _UNSIGNED, floor_minute(one.kept.placed_us), one.seen_at, one.order.amount_minor,
+        one.order_id, floor_minute(one.kept.placed_us), one.seen_at, one.order.amount_minor,
         find_rate(one, engine.spec), find_mask(one), pick_ids(one, engine.entities),
         list_own_features(one, engine.spec),
     )  # fmt: skip
 
 
-def _add_one(one: LiveOrder, order_id: int) -> Callable[[FeatureEngine], NDArray[np.float32]]:
-    return lambda engine: advance_one(engine, one, order_id)
+def _add_one(one: LiveOrder) -> Callable[[FeatureEngine], NDArray[np.float32]]:
+    return lambda engine: advance_one(engine, one)
 
 
 def _add_later(events: LaterEvents) -> Callable[[FeatureEngine], Any]:

@@ -28,7 +28,7 @@ from ordervet.model import ForestPredictor, find_bundled_models, find_serving_mo
 from ordervet.policy import Action, Decision, DecisionCode, keep_policy, load_policy
 from ordervet.score.clock import ArrivalClock, now_us
 from ordervet.score.live_decision import Desk, LiveDecider
-from ordervet.score.live_order import LiveOrderReader
+from ordervet.score.live_order import LiveOrderReader, restore_order
 from ordervet.score.online_state import Decided, OnlineState, find_decision
 from ordervet.score.opening import (
     check_past,
@@ -54,7 +54,8 @@ if TYPE_CHECKING:
     from ordervet.history.writer import Backlog
     from ordervet.late_imports import pa
     from ordervet.model import Model
-    from ordervet.policy import DeskMemory, Lang, Pace, Policy
+    from ordervet.policy import DeskMemory, Lang, Policy
+    from ordervet.score.live_decision import LiveDecided
     from ordervet.score.live_event import LiveEventReader
     from ordervet.score.live_order import LiveOrder
     from ordervet.score.online_state import Features
@@ -466,13 +467,14 @@ class Scorer:
             if not any(row["event"] == "order" for row in rows):
                 return None
             known_by = _find_order(rows)
-            features, known = self._ask_again(rows, known_by, self._clock.stamp_order(order_id))
+            one = _restore(rows, known_by, self._clock.stamp_order(order_id))
+            matrix = self._state.ask_one_again(one)
             told = find_decision(rows, known_by)
             if told is not None:
                 decision = Decision.from_dict(json.loads(told))
             else:
-                decision = self._decide(features, explain_rows=[0], outcomes=known.outcomes).build_decision(0)
-            return decision, self._list_parts(features.matrix)
+                decision = self._decide_one(one, matrix, is_explained=True).decision
+            return decision, self._list_parts(matrix)
 
     def _list_parts(self, matrix: NDArray[np.float32]) -> list[tuple[str, float, float]]:
         """List what each feature of one order adds to its score, the largest first."""
@@ -777,7 +779,7 @@ class Scorer:
                     return [decision]
             return self._decide_again(taken.rows, taken.order_id, one.seen_at)
         n_handed = self._desk.n_handed
-        decision = self._decide_one(one, taken.matrix)
+        decision = self._decide_new(one, taken.matrix)
         if taken.status is IngestStatus.ERASED:  # nothing is remembered of it
             self._desk.withdraw(n_handed)
             return [decision]
@@ -789,23 +791,23 @@ class Scorer:
         matrices = self._state.add_new(ones)
         if self.model is None or matrices is None:
             return None
-        decisions = [self._decide_one(one, matrix) for one, matrix in zip(ones, matrices, strict=True)]
+        decisions = [self._decide_new(one, matrix) for one, matrix in zip(ones, matrices, strict=True)]
         self._keep_decisions(decisions, [(one.kept.name_id, one.kept.name_id, one.seen_at) for one in ones])
         return decisions
 
-    def _decide_one(self, one: LiveOrder, matrix: NDArray[np.float32]) -> Decision:
-        """Decide about a new order, without tables."""
-        model, _ = self._require_model()
+    def _decide_one(self, one: LiveOrder, matrix: NDArray[np.float32], *, is_explained: bool = False) -> LiveDecided:
+        """Decide about an order by what the desk knows and can take on now."""
         standing = self._desk.find_standing(one.kept.order_name)
-        pace = self._desk.find_pace(one.seen_at, self.policy, model)
-        decided = self._find_decider().decide(one, matrix, pace, standing)
-        self._desk.record_one(one.seen_at, decided)
-        decision = decided.decision
+        pace = self._desk.find_pace(one.seen_at, self.policy, self._require_model()[0])
+        return self._find_decider().decide(one, matrix, pace, standing, is_explained=is_explained)
+
+    def _decide_new(self, one: LiveOrder, matrix: NDArray[np.float32]) -> Decision:
+        """Decide about a new order, and let the desk and the shadow know."""
+        decided = self._decide_one(one, matrix)
+        self._desk.record(one.seen_at, decided)
         if self._shadow is not None:
-            self._shadow.watch(
-                one, matrix, decision, live=model, policy=self.policy, pace=pace, standing=standing,
-            )  # fmt: skip
-        return decision
+            self._shadow.watch(one, matrix, decided, live=self._require_model()[0], policy=self.policy)
+        return decided.decision
 
     def _rescore_id(self, order_id: str) -> list[Decision] | None:
         """Decide by what is known now about the order of an id."""
@@ -822,22 +824,13 @@ class Scorer:
         order_id : keyed id that it is known by, signed
         seen_at : UTC microseconds
         """
-        features, known = self._ask_again(rows, order_id, seen_at)
-        pace = self._desk.find_pace(seen_at, self.policy, self._require_model()[0])
-        scored = self._decide(features, pace=pace, desk=self._desk.recall(seen_at), outcomes=known.outcomes)
-        self._desk.record(seen_at, scored)
-        decision = scored.build_decision(0)
+        one = _restore(rows, order_id, seen_at)
+        decided = self._decide_one(one, self._state.ask_one_again(one))
+        self._desk.record(seen_at, decided)
+        decision = decided.decision
         name_id = next(row.get("name_id") or order_id for row in rows if row[ORDER_ID] == order_id)
         self._keep_decisions([decision], [(name_id, order_id, seen_at)])
         return [decision]
-
-    def _ask_again(self, rows: Sequence[Row], order_id: int, seen_at: int) -> tuple[Features, KeyedEvents]:
-        """Return the features of a known order as of now, without its own events, and these events."""
-        from ordervet.history.rows import drop_replaced, from_plain, sort_rows, to_events
-
-        own = [row for row in rows if row[ORDER_ID] == order_id and row["event"] != DECISION]
-        known = to_events(sort_rows(drop_replaced(from_plain(own))), self._key.key_id)
-        return self._state.ask_again(known.orders, seen_at), known
 
     def _keep_decisions(self, decisions: Sequence[Decision], of: Sequence[tuple[int, int, int]]) -> None:
         """Keep decisions for whoever sends the orders again; one that cannot be kept is given all the same.
@@ -867,7 +860,6 @@ class Scorer:
         *,
         capacity: int | None = None,
         explain_rows: Sequence[int] = (),
-        pace: Pace | None = None,
         desk: DeskMemory | None = None,
         outcomes: pa.Table | None = None,
     ) -> ScoredOrders:
@@ -876,7 +868,7 @@ class Scorer:
         model, predictor = self._require_model()
         return score_batch(
             features.orders, features.events, features.matrix, model=model, predictor=predictor, policy=self.policy,
-            lang=self._lang, capacity=capacity, explain_rows=explain_rows, n_threads=self._n_jobs, pace=pace,
+            lang=self._lang, capacity=capacity, explain_rows=explain_rows, n_threads=self._n_jobs,
             history_version=self._state.history_version, desk=desk, outcomes=outcomes,
         )  # fmt: skip
 
@@ -974,6 +966,11 @@ def _open_shadow(models: Path, challenger: str, live: Model | None, file: str | 
     from ordervet.score.shadow import open_shadow
 
     return open_shadow(models, challenger, live, path=None if file is None else Path(file), now_us=at_us)
+
+
+def _restore(rows: Sequence[Row], order_id: int, seen_at: int) -> LiveOrder:
+    """Build the order of a keyed id, signed, among rows, as it is asked about at a time."""
+    return restore_order([row for row in rows if row[ORDER_ID] == order_id and row["event"] != DECISION], seen_at)
 
 
 def _find_order(rows: Sequence[Row]) -> int:

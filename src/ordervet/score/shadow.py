@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.model import Model
-    from ordervet.policy import Decision, Pace, Policy, Standing
+    from ordervet.policy import Decision, Policy
+    from ordervet.score.live_decision import LiveDecided
     from ordervet.score.live_order import LiveOrder
 
 SHADOW_NAME = "shadow.sqlite"
@@ -202,12 +203,10 @@ class Shadow:
         self,
         one: LiveOrder,
         matrix: NDArray[np.float32],
-        decision: Decision,
+        decided: LiveDecided,
         *,
         live: Model,
         policy: Policy,
-        pace: Pace | None,
-        standing: Standing,
     ) -> None:
         """Score what was just decided, at the same pace of the desk, and record both answers; never raise.
 
@@ -215,8 +214,8 @@ class Shadow:
         ----------
         one : the order
         matrix : shape (1, n_features), in the live model's columns
-        decision : of the live model
-        live, policy, pace, standing : what it was decided with
+        decided : by the live model
+        live, policy : what it was decided with
         """
         try:
             columns = self._find_columns(live)
@@ -224,8 +223,8 @@ class Shadow:
                 return
             if self._decider is None or self._decider.policy is not policy:
                 self._decider = LiveDecider(self.model, self._predictor, policy, "en", None)
-            other = self._decider.decide(one, np.ascontiguousarray(matrix[:, columns]), pace, standing)
-            self._log.add([_record(decision, other.decision, one.seen_at)])
+            other = self._decider.decide(one, np.ascontiguousarray(matrix[:, columns]), decided.pace, decided.standing)
+            self._log.add([_record(decided.decision, other.decision, one.seen_at)])
         except Exception as error:  # noqa: BLE001 - the shadow must never stop an order
             _log.error("the shadow failed: %s", type(error).__name__)
 

@@ -11,6 +11,8 @@ from ordervet.late_imports import pa, pc
 from ordervet.policy import STAGES, Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 STATUS_STAGES: Final = {
@@ -28,6 +30,8 @@ _OUTCOME_STAGES: Final = {
 }
 """After any other outcome the buyer has raised something."""
 
+_STAGE_OF_STATUS: Final[dict[str, Stage]] = {str(status): stage for status, stage in STATUS_STAGES.items()}
+_STAGE_OF_OUTCOME: Final[dict[str, Stage]] = {str(kind): stage for kind, stage in _OUTCOME_STAGES.items()}
 _IN_TRANSIT, _RECEIVED = STAGES.index(Stage.IN_TRANSIT), STAGES.index(Stage.RECEIVED)
 
 
@@ -53,6 +57,27 @@ def find_stages(orders: pa.Table, outcomes: pa.Table | None = None) -> NDArray[n
     is_told = (stages[rows] != _IN_TRANSIT) | (ranks != _RECEIVED)
     np.maximum.at(stages, rows[is_told], ranks[is_told])
     return stages
+
+
+def find_stage(status: str | None, outcomes: Sequence[str]) -> Stage:
+    """Find how far one order is known to have come.
+
+    Parameters
+    ----------
+    status : of its row
+    outcomes : kinds of what became of it
+
+    References
+    ----------
+    Truth: `find_stages`.
+    """
+    stage = Stage.PLACED if status is None else _STAGE_OF_STATUS[status]
+    if not outcomes:
+        return stage
+    ranks = [STAGES.index(_STAGE_OF_OUTCOME.get(kind, Stage.CLAIM)) for kind in outcomes]
+    if stage is Stage.IN_TRANSIT:
+        ranks = [rank for rank in ranks if rank != _RECEIVED]
+    return STAGES[max([STAGES.index(stage), *ranks])]
 
 
 def _rank(
