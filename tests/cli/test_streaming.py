@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.resources
 import re
 import signal
 import weakref
@@ -91,6 +92,25 @@ def test_chunks_give_what_the_whole_file_gives(orders, chunks, tmp_path: Path, o
     assert in_chunks == whole
     assert in_chunks["n_flagged"] > 10
     assert chunks == [300] * 6 + [200]
+
+
+@pytest.mark.parametrize(("now", "counts"), [(None, False), ("2025-12-31", True), ("2026-01-01 08:00", False)])
+def test_rule_ends_by_the_clock_or_the_time_given(
+    now, counts, orders, chunks, tmp_path: Path, ordervet, models_dir: Path
+) -> None:
+    policy = tmp_path / "policy.toml"
+    default = importlib.resources.files("ordervet.policy").joinpath("default_policy.toml").read_text("utf-8")
+    rule = (
+        '\n[[rules]]\nname = "all"\nwhen = "amount_minor > 0"\naction = "review"\nowner = "x"\nexpires = 2026-01-01\n'
+    )
+    policy.write_text(default + rule, encoding="utf-8")
+    options = ("--policy", policy, *(("--now", now) if now else ()))
+
+    in_chunks, whole = score_both_ways(orders.slice(0, 400), tmp_path, ordervet, models_dir, *map(str, options))
+
+    assert in_chunks == whole
+    assert (in_chunks["n_flagged"] == 400) is counts
+    assert chunks == [300, 100]
 
 
 @pytest.mark.parametrize("options", [[], ["--all"]], ids=["flagged", "all"])

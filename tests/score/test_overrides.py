@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from ordervet.entities import Key, key_events
@@ -89,3 +90,28 @@ def test_chunks_are_decided_as_all_orders_at_once_under_lists_and_rules(
     }
     assert kept == {row: whole.build_decision(row) for row in kept}
     assert set(np.flatnonzero(whole.actions > 0).tolist()) <= set(kept)
+
+
+def test_lists_and_rules_end_by_the_clock_in_a_table_too(merchant: Events, keyed, model: Model, policy: Policy) -> None:
+    seen_at = keyed.orders["seen_at"].cast(pa.int64()).to_numpy()
+    end = datetime.fromtimestamp(int(np.median(seen_at)) // 1_000_000, UTC).replace(hour=0, minute=0, second=0)
+    end_us = int(end.timestamp()) * 1_000_000
+    entries = tuple(entry.model_copy(update={"expires": end}) for entry in policy.lists.entries)
+    rules = tuple(rule.model_copy(update={"expires": end.date()}) for rule in policy.rules)
+    ending = policy.model_copy(update={"rules": rules, "lists": Lists(entries=entries)})
+    endless = Scorer(model, policy, KEY).score_events(keyed).applied
+    early = {row: codes for row, codes in endless.items() if seen_at[row] < end_us}
+    parts = StreamParts(model, ForestPredictor(model.booster_text), ending, FeatureEngine(model.spec), KEY)
+
+    def score(clock_us: int, **how: object) -> dict[int, tuple[str, ...]]:
+        return Scorer(model, ending, KEY, clock=lambda: clock_us).score_events(keyed, **how).applied
+
+    assert score(end_us) == score(end_us - 1, now_us=end_us) == {}
+    assert score(end_us - 1) == score(end_us, now_us=end_us - 1) == endless
+    assert score(end_us, as_of_orders=True) == early != endless
+    for now_us in (end_us - 1, end_us):
+        table = Scorer(model, ending, KEY, clock=lambda now_us=now_us: now_us).score_table(merchant.orders)
+        assert any("rule_dear" in (codes or ()) for codes in table["applied"].to_pylist()) is (now_us < end_us)
+        orders, how = merchant.orders.sort_by("seen_at"), replace(parts, now_us=now_us, keeps_all=True)
+        (chunk,) = stream_scores([orders], build_later_events(keyed), replace(how, engine=FeatureEngine(model.spec)))
+        assert len(chunk.scored.applied) == (len(endless) if now_us < end_us else 0)

@@ -302,7 +302,7 @@ def _score_history(
     report_step(f"scoring {events.orders.num_rows:,} orders")
     rules = session.load_policy(policy)
     scorer = Scorer(model, rules, session.key, lang=session.lang, n_jobs=session.n_threads)
-    scored = scorer.score_events(events)
+    scored = scorer.score_events(events, as_of_orders=True)
     period = build_period(
         scored.orders, p_malicious=scored.p_malicious, risk_score=scored.risk_score, actions=scored.actions,
         bands=scored.bands, kinds=scored.kinds, applied=scored.applied,

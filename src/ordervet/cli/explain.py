@@ -147,7 +147,7 @@ def _show_person(
         report_step(f"scoring {events.orders.num_rows:,} orders")
         scorer = Scorer(model, rules, session.key, lang=session.lang, n_jobs=session.n_threads)
         ids = events.orders["order_id"].take(pa.array(rows)).combine_chunks()
-        scored = scorer.score_events(events, order_ids=ids, outcomes=events.outcomes)
+        scored = scorer.score_events(events, order_ids=ids, outcomes=events.outcomes, as_of_orders=True)
         decisions = {order_id: scored.build_decision(at) for at, order_id in enumerate(scored.order_ids)}
         facts = PersonFacts(events, rows, decisions, read_handed(history), rules.lists.entries)
         setting = Setting(

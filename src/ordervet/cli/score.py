@@ -31,7 +31,7 @@ from ordervet.errors import ContractError
 from ordervet.policy import ACTIONS, Action, Standing, keep_policy, load_scripts, parse_shifts
 from ordervet.reports import build_flag_lines, build_score_summary, name_model
 from ordervet.reports.holds import check_hold_path, describe_holds
-from ordervet.score import Scorer
+from ordervet.score import Scorer, clock
 from ordervet.score.desk import list_handed, recall_desk
 from ordervet.score.hold_lists import update_hold_list
 from ordervet.score.online_state import find_latest
@@ -96,8 +96,8 @@ def score(
     now: Annotated[
         str | None,
         typer.Option(
-            help="The time it is: by default that of the newest order, with --again that of the newest event. With "
-            "--history and a capacity it says how much is due."
+            help="The time it is, by which lists and rules end; by default that of the clock. With --history and a "
+            "capacity it also says how much is due, with --again what is known: by default as of the newest event."
         ),
     ] = None,
     shifts: Annotated[
@@ -172,7 +172,8 @@ def score(
     large = find_streamable(files) if is_plain and format_ in {AUTO, NATIVE} else None
     if large:
         parts = open_parts(model, rules, session.key, lang=session.lang, n_threads=session.n_threads)
-        found = _stream(large, replace(parts, keeps_all=all_, explains_all=all_ and explain_all), targets)
+        at_us = read_time_us("--now", now) or clock.now_us()
+        found = _stream(large, replace(parts, keeps_all=all_, explains_all=all_ and explain_all, now_us=at_us), targets)
         if found:
             elapsed_s = time.perf_counter() - started
             _print_found(session, found, _Shown(model, targets, known_scripts, DEFAULT_TIME_ZONE, elapsed_s, top))
@@ -202,9 +203,8 @@ def score(
         first = read_time_us("--since", since, intake.time_zone)
         report_step(f"scoring {intake.events.orders.num_rows if order_ids is None else len(order_ids):,} orders")
         events = intake.events
-        now_us = read_time_us("--now", now, intake.time_zone)
-        if again:
-            now_us = _find_now(events, now_us)
+        given_us = read_time_us("--now", now, intake.time_zone)
+        now_us = _find_now(events, given_us) if again else given_us
         desk = _recall(preview, events, now_us) if preview else None
         scorer = Scorer(model, rules, session.key, lang=session.lang, n_jobs=session.n_threads)
         scored = scorer.score_events(
@@ -215,6 +215,7 @@ def score(
             desk=desk,
             again_at_us=now_us if again else None,
             outcomes=events.outcomes,
+            now_us=given_us,
         )
         if sink_table is not None:
             # NOTE: before the history knows how far the source is read: an interruption in between writes them again.

@@ -72,6 +72,7 @@ def score_batch(
     history_version: int | None = None,
     desk: DeskMemory | None = None,
     outcomes: pa.Table | None = None,
+    now_us: int | None = None,
 ) -> ScoredOrders:
     """Decide about orders from their features.
 
@@ -89,6 +90,8 @@ def score_batch(
     history_version : version of the open history store
     desk : what was judged and handed on before; None for nothing
     outcomes : what has become of the orders since they were placed, which says at which stage they are now
+    now_us : lists and rules count that have not expired by then, UTC microseconds; None asks of each order whether they
+        had when it was seen, as past decisions are told again
     """
     stages = find_stages(orders, outcomes)
     order_ids: list[str] = orders["order_id"].to_pylist()
@@ -97,7 +100,7 @@ def score_batch(
     p = model.calibration(raw)
     forced = find_test_orders(policy, order_ids)
     p[list(forced)] = 0.0  # they use no capacity
-    overlay = find_overlay(policy, orders, events, features, model.spec)
+    overlay = find_overlay(policy, orders, events, features, model.spec, now_us)
     explainer = _Explainer(model, predictor, features, lang, n_threads)
     n_known = count_known_orders(model, features)
 
@@ -237,7 +240,12 @@ def _name_kinds(
 
 
 def find_overlay(
-    policy: Policy, orders: pa.Table, events: OrderEvents, features: NDArray[np.float32], spec: FeatureSpec
+    policy: Policy,
+    orders: pa.Table,
+    events: OrderEvents,
+    features: NDArray[np.float32],
+    spec: FeatureSpec,
+    now_us: int | None = None,
 ) -> Overlay | None:
     """Look up orders in the policy's lists and evaluate its rules.
 
@@ -248,6 +256,7 @@ def find_overlay(
     events : the same orders as arrays, row by row
     features : shape (n_orders, n_features)
     spec : names the features; a rule about any other never applies
+    now_us : as for `score_batch`
 
     Returns
     -------
@@ -256,7 +265,8 @@ def find_overlay(
     if not policy.lists.entries and not policy.rules and policy.audit is None:
         return None
     columns = _read_columns(policy, orders, features, spec)
-    return build_overlay(policy, events.seen_at, ids=_read_ids(policy, orders), columns=columns)
+    at_us = events.seen_at if now_us is None else np.full(len(events), now_us)
+    return build_overlay(policy, at_us, ids=_read_ids(policy, orders), columns=columns)
 
 
 def find_test_orders(policy: Policy, order_ids: Sequence[str]) -> dict[int, TestOrder]:

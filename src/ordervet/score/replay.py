@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 
 def replay_decision(
-    decision: Decision, events: KeyedEvents, model: Model, policy: Policy, *, lang: Lang = "zh"
+    decision: Decision,
+    events: KeyedEvents,
+    model: Model,
+    policy: Policy,
+    *,
+    lang: Lang = "zh",
+    now_us: int | None = None,
 ) -> Decision:
     """Replay a decision, as of the time it was made.
 
@@ -32,6 +38,8 @@ def replay_decision(
     events : of the history, as it was then or later: nothing seen since matters
     model, policy : as named by the decision
     lang : language of its reasons
+    now_us : when a table or file with the order was scored, by which lists and rules end, UTC microseconds; None for an
+        order that came live
 
     Returns
     -------
@@ -68,6 +76,7 @@ def replay_decision(
         lang=lang,
         pace=decision.pace,
         history_version=decision.history_version,
+        now_us=now_us,
     ).build_decision(0)
 
 

@@ -145,7 +145,7 @@ class Scorer:
         self._state = state or OnlineState(key, model.spec if model else None, n_jobs=n_jobs, clock=clock)
         self._source, self._checked_s = source, time.monotonic()
         self._shadow = shadow
-        self._clock = ArrivalClock(clock)
+        self._read_now, self._clock = clock, ArrivalClock(clock)
         self._order_reader: LiveOrderReader | None = None
         self._event_reader: LiveEventReader | None = None
         self._decider: LiveDecider | None = None
@@ -356,6 +356,8 @@ class Scorer:
         desk: DeskMemory | None = None,
         again_at_us: int | None = None,
         outcomes: pa.Table | None = None,
+        now_us: int | None = None,
+        as_of_orders: bool = False,
     ) -> ScoredOrders:
         """Score the orders among events in bulk: each sees exactly what was known before its own time.
 
@@ -374,6 +376,8 @@ class Scorer:
             was known before each order
         outcomes : what has become of the orders by now: their stages, with scripts and actions to match, are those of
             now; without it those of when they were placed
+        now_us : the time it is, by which lists and rules end, UTC microseconds; None asks the clock
+        as_of_orders : whether they end by the time of each order instead, to tell what was decided in the past
 
         Raises
         ------
@@ -392,7 +396,10 @@ class Scorer:
             if again_at_us is not None:
                 features = self._state.ask_again(features.orders, again_at_us)
             explain_rows = range(len(features.events)) if explain_all else ()
-            return self._decide(features, capacity=capacity, explain_rows=explain_rows, desk=desk, outcomes=outcomes)
+            return self._decide(
+                features, capacity=capacity, explain_rows=explain_rows, desk=desk, outcomes=outcomes,
+                now_us=None if as_of_orders else self._read_now() if now_us is None else now_us,
+            )  # fmt: skip
 
     def explain_events(
         self, events: Events | KeyedEvents, order_id: str
@@ -419,7 +426,7 @@ class Scorer:
                 )
             row = ids.index(order_id)
             one = features.take(np.array([row]))
-            scored = self._decide(one, explain_rows=[0], outcomes=events.outcomes)
+            scored = self._decide(one, explain_rows=[0], outcomes=events.outcomes, now_us=self._read_now())
             return scored.build_decision(0), self._list_parts(one.matrix)
 
     def warm_up(self) -> None:
@@ -862,6 +869,7 @@ class Scorer:
         explain_rows: Sequence[int] = (),
         desk: DeskMemory | None = None,
         outcomes: pa.Table | None = None,
+        now_us: int | None = None,
     ) -> ScoredOrders:
         from ordervet.score.batch import score_batch
 
@@ -869,7 +877,7 @@ class Scorer:
         return score_batch(
             features.orders, features.events, features.matrix, model=model, predictor=predictor, policy=self.policy,
             lang=self._lang, capacity=capacity, explain_rows=explain_rows, n_threads=self._n_jobs,
-            history_version=self._state.history_version, desk=desk, outcomes=outcomes,
+            history_version=self._state.history_version, desk=desk, outcomes=outcomes, now_us=now_us,
         )  # fmt: skip
 
     def _add_past(self, events: Events | KeyedEvents) -> Features:

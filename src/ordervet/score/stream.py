@@ -71,6 +71,7 @@ class StreamParts:
     n_threads : threads of the forest
     keeps_all : whether to keep decisions about all orders, including those that simply pass
     explains_all : whether all kept decisions get reasons
+    now_us : as for `score_batch`
     """
 
     model: Model
@@ -82,6 +83,7 @@ class StreamParts:
     n_threads: int = 1
     keeps_all: bool = False
     explains_all: bool = False
+    now_us: int | None = None
 
 
 def open_parts(model: Model, policy: Policy, key: Key, *, lang: Lang = "zh", n_threads: int = 1) -> StreamParts:
@@ -159,7 +161,7 @@ def find_candidates(
         amount_minor=events.compute_worth(),
         n_orders_known=count_known_orders(parts.model, features),
         p_without_own_history=p,
-        overlay=find_overlay(parts.policy, orders, events, features, parts.model.spec),
+        overlay=find_overlay(parts.policy, orders, events, features, parts.model.spec, parts.now_us),
     )
     is_candidate = (decided.actions != _PASS) | (decided.bands > 0)
     if parts.policy.allow_test_orders:
@@ -187,6 +189,7 @@ def score_rows(
         lang=parts.lang,
         explain_rows=range(len(rows)) if parts.explains_all else (),
         n_threads=parts.n_threads,
+        now_us=parts.now_us,
     )
 
 
