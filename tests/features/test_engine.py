@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ordervet.errors import HistoryError
-from ordervet.features import FeatureEngine, LaterEvents, OrderEvents
+from ordervet.features import FeatureEngine, LaterEvents, OrderEvents, build_spec
 from random_events import SPEC, draw_events, list_cuts, sort_events
 
 HOUR, DAY = 3_600, 86_400
@@ -257,3 +257,25 @@ def test_later_event_of_an_unknown_order_moves_the_clock_and_nothing_else() -> N
 
     served = engine.advance(after, LaterEvents.empty())
     np.testing.assert_array_equal(served, expected.advance(after, LaterEvents.empty()))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(2**60, 2**62), min_size=1, max_size=9), st.integers(1, 9))
+def test_totals_are_exact_up_to_the_last_bit_or_refused_by_name(amounts: list[int], n_in_first: int) -> None:
+    spec = build_spec(use_defaults=False, names=("buyer__sum__amount__1h", "buyer__mean__amount__1h"))
+    drawn = draw(3, 10**6, 1, n_orders=len(amounts))[0]
+    n, ids = len(amounts), dict.fromkeys(FeatureEngine(spec).entities, np.ones(len(amounts), np.uint64))
+    orders = replace(
+        drawn, seen_at=np.arange(n), placed_at=np.arange(n), amount_minor=np.array(amounts), ids=ids, rate=None
+    )
+    parts = [orders.take(rows) for rows in np.array_split(np.arange(n), min(n, n_in_first))]
+    engine = FeatureEngine(spec)
+
+    def serve() -> list[float]:
+        return np.concatenate([engine.advance(part, LaterEvents.empty()) for part in parts])[:, 0].tolist()
+
+    if sum(amounts) < 2**63:
+        assert serve() == [float(np.float32(np.float64(sum(amounts[:at])))) for at in range(n)]
+    else:
+        with pytest.raises(HistoryError, match="add up to 2\\^63 minor units or more"):
+            serve()

@@ -1,5 +1,6 @@
 #include "log.hpp"
 
+#include <stdexcept>
 #include <utility>
 
 namespace ordervet::features {
@@ -47,11 +48,19 @@ void Log::append(std::int64_t seen_at, std::int64_t amount, std::int64_t mask, s
     standing.judgement_1 = static_cast<std::int32_t>(judgement + 1);
     standing.kind_1 = static_cast<std::int32_t>(kind + 1);
     amount = static_cast<std::int64_t>(judgement);
+  } else {
+    add_worth(amount);
   }
   events[number] = {seen_at, amount, order, kind, size};
   before[before.append()] = standing.latest_1 - 1;
   standing.latest_1 = number + 1;
   for (std::int32_t& link : links(number)) link = -1;
+}
+
+/// Add to what all events are worth together.
+void Log::add_worth(std::int64_t amount) {
+  if (amount > 0) worth_ += static_cast<std::uint64_t>(amount);
+  if (worth_ > static_cast<std::uint64_t>(kForever)) throw std::overflow_error("the amounts of all events in the windows add up to 2^63 minor units or more, too many for exact totals");
 }
 
 /// The bits of what a refund is the first of its order to be; what is not a return of anything never is.
@@ -104,6 +113,14 @@ std::vector<Waiting> Log::take_waiting(std::uint64_t order_id, std::int64_t plac
   return taken;
 }
 
+void Log::restore() {
+  find_waiting();
+  worth_ = 0;
+  for (std::size_t event = 0; event < events.size(); ++event) {
+    if (!(mask_of(event) & kJudgementBit)) add_worth(events[event].amount);
+  }
+}
+
 void Log::find_waiting() {
   waiting_of_.clear();
   for (std::size_t row = 0; row < waiting.size(); ++row) {
@@ -148,6 +165,10 @@ void Log::compact(std::size_t n_expired, std::int64_t expired_before) {
   const auto moved = static_cast<std::int32_t>(n_expired);
   std::size_t n_judgements = 0;
   while (n_judgements < judgements.size() && judgements[n_judgements].event < moved) ++n_judgements;
+  for (std::size_t event = 0; event < n_expired; ++event) {
+    if (!(mask_of(event) & kJudgementBit) && events[event].amount > 0)
+      worth_ -= static_cast<std::uint64_t>(events[event].amount);
+  }
   const auto judgements_moved = static_cast<std::int32_t>(n_judgements);
   events.erase_front(n_expired);
   before.erase_front(n_expired);

@@ -143,8 +143,8 @@ class Log {
   /// Take out what has waited for an order; what happened before it was placed is dropped.
   std::vector<Waiting> take_waiting(std::uint64_t order_id, std::int64_t placed_at);
 
-  /// Know again which events wait, after they were taken over.
-  void find_waiting();
+  /// Know again which events wait, and what all events are worth, after they were taken over.
+  void restore();
 
   /// The bit of a first order where none of the buyer was seen before that time; ties are all first.
   std::int64_t mark_first(std::int64_t seen_at, std::int32_t order);
@@ -162,11 +162,14 @@ class Log {
   std::int64_t first_order_entity() const { return first_order_entity_; }
 
  private:
+  void add_worth(std::int64_t amount);
+  void find_waiting();
   std::uint32_t find_class(std::int64_t mask);
   std::int64_t mark_refund(std::int64_t mask, std::int32_t order);
   std::uint32_t measure(std::int64_t amount, std::int64_t mask, std::int32_t order);
 
   std::unordered_multimap<std::uint64_t, std::size_t> waiting_of_;  ///< by order
+  std::uint64_t worth_ = 0;  ///< NOTE: of all events together; while it fits into 63 bits, no total of some overflows
   std::size_t n_links_, n_entities_, n_weights_;
   std::int64_t first_order_entity_;
 };

@@ -73,6 +73,7 @@ void Engine::import_state(const std::map<std::string, Bytes>& arrays, std::int64
     take_arrays(arrays);
     last_seen_at_ = last_seen_at;
     check_log();
+    log_->restore();
     for_each_entity(n_threads_ > 1, [this](Entity& each) {
       each.learn_classes();
       each.applied = log_->count_before(last_seen_at_);
@@ -112,7 +113,6 @@ void Engine::take_arrays(const std::map<std::string, Bytes>& arrays) {
   const std::span<const std::byte> masks = find("log/masks", sizeof(std::int64_t));
   log_->masks.resize(masks.size() / sizeof(std::int64_t));
   if (!masks.empty()) std::memcpy(log_->masks.data(), masks.data(), masks.size());
-  log_->find_waiting();
 }
 
 void Engine::check_log() const {

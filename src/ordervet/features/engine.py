@@ -90,7 +90,7 @@ class FeatureEngine:
         Raises
         ------
         HistoryError
-            An event was seen before one that is already in.
+            An event was seen before one that is already in, or amounts add up to more than totals hold (W2).
         """
         out = np.empty((len(orders), self._n_features), np.float32)
         self._add(orders, later, out)
@@ -106,7 +106,7 @@ class FeatureEngine:
         Raises
         ------
         HistoryError
-            An event was seen before one that is already in.
+            An event was seen before one that is already in, or amounts add up to more than totals hold (W2).
         """
         self._add(orders, later, None)
 
@@ -131,6 +131,8 @@ class FeatureEngine:
             )
         except _core.EarlierEventsError as error:
             raise _refuse_earlier(error) from None
+        except OverflowError as error:
+            raise _refuse_amounts(error) from None
 
     def advance_one(
         self,
@@ -162,13 +164,15 @@ class FeatureEngine:
         Raises
         ------
         HistoryError
-            The order was seen before the last event.
+            The order was seen before the last event, or amounts add up to more than totals hold (W2).
         """
         out = np.empty((1, self._n_features), np.float32)
         try:
             self._core.advance_one(order_id, placed_at, seen_at, amount_minor, rate, mask, ids, own, out)
         except _core.EarlierEventsError as error:
             raise _refuse_earlier(error) from None
+        except OverflowError as error:
+            raise _refuse_amounts(error) from None
         return out
 
     def compact(self) -> None:
@@ -260,6 +264,12 @@ class FeatureEngine:
 def _refuse_earlier(error: Exception) -> HistoryError:
     return HistoryError(
         str(error), hint="score past orders together with the whole history, in one table or one command"
+    )
+
+
+def _refuse_amounts(error: Exception) -> HistoryError:
+    return HistoryError(
+        str(error), hint="look for amounts in a wrong unit, and for [rates] of a mapping that are wrong"
     )
 
 
