@@ -95,3 +95,31 @@ def test_event_alone_has_the_digest_that_a_table_has() -> None:
     event_ids = np.random.default_rng(1).integers(-(2**63), 2**63 - 1, 500)
 
     assert [digest_event(each) for each in event_ids.tolist()] == [digest_rows(event_ids[[at]]) for at in range(500)]
+
+
+class _Merging(np.ndarray):
+    """Sorted keys into which another thread merges whenever they are looked up."""
+
+    merge: Any = None
+
+    def searchsorted(self, *arguments: Any, **options: Any) -> Any:
+        found = np.asarray(self).searchsorted(*arguments, **options)
+        self.merge()
+        return found
+
+
+def test_what_is_known_stays_known_while_recent_keys_are_merged() -> None:
+    rng = np.random.default_rng(1)
+    rows = [row | {"view": 0} for at in range(400) if (row := draw_row(rng, at))["event"] == "verdict"]
+    known, later = [Arrived(row) for row in rows[:40]], [Arrived(row) for row in rows[40:80]]
+    arrivals = Arrivals(from_plain([one.row for one in known]), KEY, lambda one: [one.row])
+    for one in later:
+        arrivals.note(one)
+    alone = arrivals._sorted.copy()
+
+    for one in [*known, *later]:
+        arrivals._recent = {each.event_id % 2**64 for each in later}
+        watched = alone.view(_Merging)
+        watched.merge, arrivals._sorted = arrivals.merge, watched
+
+        assert one.event_id % 2**64 in arrivals

@@ -118,6 +118,27 @@ def test_flush_is_tried_again_and_nothing_is_doubled(folder: Path, monkeypatch: 
     scorer.close()
 
 
+def test_order_is_known_while_the_table_cannot_be_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer = open_scorer(folder)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ordervet.history.writer.commit_entries", fail)
+    for name in ("t1", "t2", "t3"):
+        scorer.score(draw_order(name))
+        with pytest.raises(HistoryError, match="No space left"):
+            scorer.flush()
+        for known in ("t1", name):
+            assert [row["event"] for row in scorer._state.read_rows(known)] == ["order"]
+    monkeypatch.undo()
+    scorer.flush()
+
+    assert [row["event"] for row in scorer._state.read_rows("t1")] == ["order"]
+    scorer.close()
+    assert sorted(read_orders(folder)) == ["t1", "t2", "t3"]
+
+
 def test_snapshot_that_cannot_be_written_is_logged_and_nothing_is_lost(folder: Path, caplog) -> None:
     scorer = open_scorer(folder)
     scorer.score(draw_order("t1"))

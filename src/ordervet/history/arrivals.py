@@ -159,8 +159,9 @@ class Arrivals:
     def __contains__(self, key: int) -> bool:
         if key in self._recent or key in self._settling:
             return True
-        at = int(self._sorted.searchsorted(np.uint64(key)))
-        return at < len(self._sorted) and int(self._sorted[at]) == key
+        known = self._sorted  # NOTE: looked up once, as another thread may merge in between
+        at = int(known.searchsorted(np.uint64(key)))
+        return at < len(known) and int(known[at]) == key
 
     def _is_new(self, one: Arrival) -> bool:
         """Tell whether nothing that is known can be the same event, and which order is meant is clear."""

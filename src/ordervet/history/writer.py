@@ -107,7 +107,7 @@ class LiveHistory:
         self._n_pending, self._pending_since, self._n_flushes = 0, 0.0, 0
         self._flushed_at = time.monotonic()
         self._recent: dict[int, list[bytes]] = {}  # lines by order id: since the last flush
-        self._older: dict[int, list[bytes]] = {}  # and of the one before it, which the table may lack still
+        self._older: dict[int, list[bytes]] = {}  # and those being flushed, which the table lacks still
         self._places = Places()
         self._pid = os.getpid()
         try:
@@ -140,13 +140,23 @@ class LiveHistory:
         HistoryError
             The journal cannot be written: nothing was accepted.
         """
-        self._write(Entry(is_repeat=False, lines=b"".join(line for _, line in lines)), len(lines))
-        for name_id, line in lines:
-            self._recent.setdefault(name_id, []).append(line)
+        entry = Entry(is_repeat=False, lines=b"".join(line for _, line in lines))
+        with self._append_lock:
+            segment = self._segments[-1]
+            segment.journal.append(entry)
+            segment.entries.append(entry)
+            if self._n_pending == 0:
+                self._pending_since = time.monotonic()
+            self._n_pending += len(lines)
+            for name_id, line in lines:
+                self._recent.setdefault(name_id, []).append(line)
+        if not self._wake.is_set():
+            self._wake.set()
 
     def read_standing(self, one: Arrival) -> list[Row]:
         """Read all rows that there are of an arrival's order id, also those that are not in the table yet."""
-        lines = [line for recent in (self._older, self._recent) for line in recent.get(one.name_id, ())]
+        with self._append_lock:
+            lines = [line for recent in (self._older, self._recent) for line in recent.get(one.name_id, ())]
         rows: list[Row] = [json.loads(line) for line in lines]
         with describe_errors(self._folder, "read"):
             stored = self._places.read(self._folder, load_table(self._folder), one.name_id)
@@ -181,7 +191,7 @@ class LiveHistory:
                 with self._append_lock:
                     self._segments.append(following)
                     self._n_pending = 0
-                    self._older, self._recent = self._recent, {}
+                    self._take_up_recent()
             done = self._segments[:-1]
             is_left_over = any(segment.is_tried for segment in done)
             for segment in done:
@@ -192,6 +202,7 @@ class LiveHistory:
                 for segment in done:
                     segment.journal.remove()
             self._segments = self._segments[-1:]
+            self._older = {}
             self.arrivals.merge()
             self._n_flushes += 1
             self._flushed_at = time.monotonic()
@@ -264,16 +275,11 @@ class LiveHistory:
     def _read_arrivals(self) -> None:
         self.arrivals = Arrivals(read_identities(self._folder), self._history.key, self.read_standing)
 
-    def _write(self, entry: Entry, n_events: int) -> None:
-        with self._append_lock:
-            segment = self._segments[-1]
-            segment.journal.append(entry)
-            segment.entries.append(entry)
-            if self._n_pending == 0:
-                self._pending_since = time.monotonic()
-            self._n_pending += n_events
-        if not self._wake.is_set():
-            self._wake.set()
+    def _take_up_recent(self) -> None:
+        """Count recent lines among those being flushed; after a failed flush there are some already."""
+        older, self._older, self._recent = self._older, self._recent, {}
+        for name_id, lines in older.items():
+            self._older[name_id] = lines + self._older.get(name_id, [])
 
     def _has_pending(self) -> bool:
         """Return whether anything is in the journal; a failed flush leaves more than one segment."""
