@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import struct
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,9 @@ import pytest
 import xlsxwriter
 from pyarrow import parquet
 
+from ordervet.cli.streaming import find_streamable
 from ordervet.contract import read_table
-from ordervet.contract.files import limits
+from ordervet.contract.files import arrow_rows, limits
 from ordervet.errors import FileError
 
 if TYPE_CHECKING:
@@ -124,6 +126,128 @@ def test_parquet_file_of_more_cells_than_memory_holds_is_refused(
     monkeypatch.setenv("ORDERVET_MAX_CELLS", "999")
 
     with pytest.raises(FileError, match="has 1,000 cells, more than the limit of 999"):
+        read_table(path)
+
+
+def repeat(value: str, n: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), n), pa.array([value]))
+
+
+def view(value: str, n: int) -> pa.Array:
+    one = struct.pack("<i4sii", len(value), value[:4].encode(), 0, 0)
+    return pa.Array.from_buffers(pa.string_view(), n, [None, pa.py_buffer(one * n), pa.py_buffer(value.encode())])
+
+
+def write_parquet(column: pa.Array, path: Path) -> None:
+    parquet.write_table(pa.table({"order_id": column}), path, store_schema=False)
+
+
+def write_parquet_as_coded(column: pa.Array, path: Path) -> None:
+    parquet.write_table(pa.table({"order_id": column}), path)
+
+
+def write_arrow(column: pa.Array, path: Path) -> None:
+    table = pa.table({"order_id": column})
+    with pa.ipc.new_file(path, table.schema) as file:
+        file.write(table)
+
+
+def write_stream(column: pa.Array, path: Path) -> None:
+    table = pa.table({"order_id": column})
+    with pa.ipc.new_stream(path, table.schema) as file:
+        file.write(table)
+
+
+WRITERS = [write_parquet, write_parquet_as_coded, write_arrow, write_stream]
+BOMBS = [*((write, repeat) for write in WRITERS), (write_arrow, view), (write_stream, view)]
+
+
+@pytest.mark.parametrize("is_long", [False, True], ids=["whole", "long"])
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("limit", ["ROWS", "ROWS_PER_BYTE"])
+def test_rows_that_take_no_bytes_are_refused_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[..., None], limit: str, *, is_long: bool
+) -> None:
+    path = tmp_path / ("orders.parquet" if "parquet" in write.__name__ else "orders.arrow")
+    write(pa.nulls(100_000, pa.null() if path.suffix == ".arrow" else pa.string()), path)
+    monkeypatch.setenv(f"ORDERVET_MAX_{limit}", "99999" if limit == "ROWS" else "9")
+    monkeypatch.setattr(limits, "_FREE_ROWS", 1_000)
+    monkeypatch.setattr(arrow_rows, "validate_table", None)
+
+    with pytest.raises(FileError, match=rf"has [\d,]+ {limit.lower().replace('_', ' ')}, more than the limit of [9,]+"):
+        list(arrow_rows.ArrowRows(path, is_long=is_long).iter_tables())
+
+
+def test_constant_parquet_file_of_billions_of_rows_is_refused_through_every_door(tmp_path: Path) -> None:
+    path = tmp_path / "orders.parquet"
+    columns = {"order_id": repeat("a", 10**6), "placed_at": repeat("2025-11-11", 10**6), "amount_minor": [1] * 10**6}
+    part = pa.table(columns)
+    with parquet.ParquetWriter(path, part.schema) as file:
+        file.write_table(part)
+    forge_rows(path, 2**33)
+
+    with pytest.raises(FileError, match="has 8,589,934,592 rows, more than the limit of 2,000,000,000"):
+        read_table(path)
+    assert find_streamable([path]) is None
+
+
+def forge_rows(path: Path, n_rows: int) -> None:
+    """Write another number of rows into the footer of a Parquet file: field 3 of its metadata, in zigzag."""
+    data = path.read_bytes()
+    size = int.from_bytes(data[-8:-4], "little")
+    footer = data[-8 - size : -8].replace(b"\x16" + write_varint(2 * 10**6), b"\x16" + write_varint(2 * n_rows))
+    path.write_bytes(data[: -8 - size] + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    assert parquet.read_metadata(path).num_rows == n_rows
+
+
+def write_varint(number: int) -> bytes:
+    parts = []
+    while number >= 128:
+        parts.append(number % 128 + 128)
+        number //= 128
+    return bytes([*parts, number])
+
+
+@pytest.mark.parametrize("is_long", [False, True], ids=["whole", "long"])
+@pytest.mark.parametrize(("write", "make"), BOMBS)
+def test_one_long_text_in_many_rows_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write: Callable[..., None],
+    make: Callable[[str, int], pa.Array],
+    *,
+    is_long: bool,
+) -> None:
+    path = tmp_path / ("orders.parquet" if "parquet" in write.__name__ else "orders.arrow")
+    write(make("x" * 200_000, 1_000), path)
+    monkeypatch.setattr(limits, "_FREE_MIB", 16)
+    monkeypatch.setattr(arrow_rows, "_MUCH", 2**24)
+
+    with pytest.raises(FileError, match=r"has [\d,]+ expansion, more than the limit of 200"):
+        list(arrow_rows.ArrowRows(path, is_long=is_long).iter_tables())
+    assert find_streamable([path], min_rows=1) is None
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("make", [repeat, view, pa.repeat], ids=["coded", "views", "plain"])
+def test_long_texts_in_some_rows_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[..., None], make: Callable[[str, int], pa.Array]
+) -> None:
+    path = tmp_path / ("orders.parquet" if "parquet" in write.__name__ else "orders.arrow")
+    write(make("x" * 300, 1_000), path)
+    monkeypatch.setattr(arrow_rows, "_MUCH", 1_000)
+
+    tables = list(arrow_rows.ArrowRows(path, is_long=True).iter_tables())
+
+    assert pa.concat_tables(tables)["order_id"].to_pylist() == ["x" * 300] * 1_000
+
+
+def test_lists_of_parquet_count_by_their_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "orders.parquet"
+    write_parquet(pa.array([[1] * 5_000]), path)
+    monkeypatch.setenv("ORDERVET_MAX_CELLS", "4999")
+
+    with pytest.raises(FileError, match="has 5,000 cells, more than the limit of 4,999"):
         read_table(path)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ordervet.contract.files.cells import decode_text_cells
-from ordervet.contract.files.limits import check_limit
+from ordervet.contract.files.limits import check_limit, check_rows, check_unpacked
 from ordervet.contract.files.opening import empty_error, find_encoding, open_bytes, read_bytes, wrong_format
 from ordervet.contract.files.row_source import RowSource, clean_block
 
@@ -25,6 +27,7 @@ CHUNK_ROWS = 131_072
 
 _ROWS_AT_ONCE = 2**15
 _DAMAGES = (pa.ArrowException, OSError, UnicodeDecodeError)  # names of columns are texts, too
+_MUCH = 2**28  # bytes
 _LENGTH_BYTES = 4
 """What a Parquet file writes before each text that it does not encode by a dictionary."""
 
@@ -53,50 +56,55 @@ class ArrowRows(RowSource):
 
     def iter_tables(self) -> Iterator[pa.Table]:
         """Read the rows in pieces of some ten thousand, values as given."""
-        if not self.is_long:
+        if self.is_long:
+            yield from self._read_pieces(self.path)
+        else:
             yield self._whole
-            return
+
+    @cached_property
+    def _whole(self) -> pa.Table:
+        pieces: list[pa.Table] = []
+        n_cells, n_bytes = 0, 0
+        for piece in self._read_pieces(pa.BufferReader(read_bytes(self.path))):
+            pieces.append(piece)
+            n_cells, n_bytes = n_cells + piece.num_rows * piece.num_columns, n_bytes + piece.nbytes
+            check_limit(self.path, "cells", n_cells)
+            check_unpacked(self.path, n_bytes)
+        return pa.concat_tables(pieces)
+
+    def _read_pieces(self, source: Path | pa.BufferReader) -> Iterator[pa.Table]:
+        n_rows, n_bytes, n_repeated = 0, self.path.stat().st_size, 0
         try:
-            schema, batches = self._open_parquet() if self._kind == "Parquet" else self._open_ipc()
-            n_batches = 0
+            schema, batches = self._open_parquet(source) if self._kind == "Parquet" else self._open_ipc(source)
             for batch in batches:
+                n_rows += batch.num_rows
+                check_rows(self.path, n_rows, n_bytes)
                 for start in range(0, max(batch.num_rows, 1), _ROWS_AT_ONCE):
-                    piece = pa.Table.from_batches([batch.slice(start, _ROWS_AT_ONCE)])
-                    yield self.check_table(validate_table(piece))
-                    n_batches += 1
-            if not n_batches:
+                    piece = validate_table(pa.Table.from_batches([batch.slice(start, _ROWS_AT_ONCE)]))
+                    n_repeated += sum(_measure(chunk) for column in piece.columns for chunk in column.chunks)
+                    check_unpacked(self.path, n_repeated)
+                    yield self.check_table(_decode_coded(piece, schema))
+            if not n_rows:
                 yield self.check_table(schema.empty_table())
         except _DAMAGES:
             raise wrong_format(self.path, f"a whole {self._kind} file", self._head) from None
 
-    @cached_property
-    def _whole(self) -> pa.Table:
+    def _open_parquet(self, source: Path | pa.BufferReader) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         from pyarrow import parquet
 
-        source = pa.BufferReader(read_bytes(self.path))
-        try:
-            if self._kind == "Parquet":
-                file = parquet.ParquetFile(source)
-                check_limit(self.path, "cells", file.metadata.num_rows * file.metadata.num_columns)
-                return self.check_table(validate_table(file.read()))
-            is_file = self._head.startswith(b"ARROW1")
-            reader = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
-            return self.check_table(validate_table(reader.read_all()))
-        except _DAMAGES:
-            raise wrong_format(self.path, f"a whole {self._kind} file", self._head) from None
+        file = parquet.ParquetFile(source, pre_buffer=False)
+        schema = file.schema_arrow
+        check_claims(self.path, file.metadata)
+        if coded := find_long_texts(source, _ROWS_AT_ONCE):
+            file = parquet.ParquetFile(source, pre_buffer=False, read_dictionary=coded)
+        return schema, file.iter_batches(batch_size=_ROWS_AT_ONCE)
 
-    def _open_parquet(self) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-        from pyarrow import parquet
-
-        file = parquet.ParquetFile(self.path, pre_buffer=False)
-        return file.schema_arrow, file.iter_batches(batch_size=_ROWS_AT_ONCE)
-
-    def _open_ipc(self) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-        source = pa.memory_map(str(self.path))
+    def _open_ipc(self, source: Path | pa.BufferReader) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        file = source if isinstance(source, pa.BufferReader) else pa.memory_map(str(source))
         if self._head.startswith(b"ARROW1"):
-            file = pa.ipc.open_file(source)
-            return file.schema, (file.get_batch(at) for at in range(file.num_record_batches))
-        stream = pa.ipc.open_stream(source)
+            reader = pa.ipc.open_file(file)
+            return reader.schema, (reader.get_batch(at) for at in range(reader.num_record_batches))
+        stream = pa.ipc.open_stream(file)
         return stream.schema, iter(stream)
 
 
@@ -134,6 +142,94 @@ def _decode(texts: pa.Array) -> pa.Array:
     return decode_text_cells(raw, find_encoding(each for each in raw.to_pylist() if each)).cast(texts.type)
 
 
+def check_claims(path: Path, metadata: pq.FileMetaData) -> None:
+    """Check what the footer of a Parquet file says of it, before anything is read: a run of one value takes no bytes.
+
+    Raises
+    ------
+    FileError
+        It is more than the limits.
+    """
+    check_limit(path, "columns", metadata.num_columns)
+    check_rows(path, metadata.num_rows, path.stat().st_size)
+    n_bytes = 0
+    for chunks in _list_chunks(metadata):
+        n_bytes += sum(chunk.total_uncompressed_size for chunk in chunks)
+        check_unpacked(path, n_bytes)
+        check_limit(path, "cells", max((chunk.num_values for chunk in chunks), default=0))
+
+
+def find_long_texts(source: Path | pa.BufferReader, rows: int) -> list[str]:
+    """Find the columns whose values, read `rows` at once, would take far more memory than the file has bytes.
+
+    A file has each value of a dictionary once, however often it is used.
+
+    Parameters
+    ----------
+    source : a Parquet file
+    rows : how many are read at once
+    """
+    from pyarrow import parquet
+
+    found: set[str] = set()
+    metadata = parquet.read_metadata(source)
+    for at, chunks in enumerate(_list_chunks(metadata)):
+        coded = [
+            chunk.path_in_schema
+            for chunk in chunks
+            if chunk.has_dictionary_page and chunk.total_uncompressed_size * min(chunk.num_values, rows) > _MUCH
+        ]
+        if coded:
+            file = parquet.ParquetFile(source, pre_buffer=False, read_dictionary=coded)
+            first = next(file.iter_batches(1, row_groups=[at], columns=coded))
+            found |= {name for name in coded if _measure_longest(first, name) * rows > _MUCH}
+    return sorted(found)
+
+
+def _list_chunks(metadata: pq.FileMetaData) -> list[list[pq.ColumnChunkMetaData]]:
+    """List the columns of each part of a file."""
+    parts = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
+    return [[part.column(at) for at in range(part.num_columns)] for part in parts]
+
+
+def _measure_longest(batch: pa.RecordBatch, path: str) -> int:
+    """Measure the longest text of a column's dictionary, bytes."""
+    column = batch.column(path.partition(".")[0])
+    while pa.types.is_list(column.type):
+        column = column.values
+    if not pa.types.is_dictionary(column.type):
+        return 0
+    return int(pc.max(_measure_each(column.dictionary)).as_py() or 0)
+
+
+def _measure(values: pa.Array) -> int:
+    """Measure what the values of an array that share their bytes would take if each had its own."""
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        return int(pc.sum(_measure_each(values.dictionary).take(values.indices)).as_py() or 0)
+    if kind in (pa.string_view(), pa.binary_view()):
+        # NOT: pc.binary_length, which knows no views. A view is four numbers, the first of them its length.
+        views = np.frombuffer(values.buffers()[1] or b"", np.int32).reshape(-1, 4)
+        lengths = views[values.offset : values.offset + len(values), 0]
+        return int(lengths[np.asarray(values.is_valid())].sum(dtype=np.int64))
+    return _measure(values.flatten()) if pa.types.is_list(kind) else 0
+
+
+def _measure_each(values: pa.Array) -> pa.Array:
+    if values.type in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary()):
+        return pc.binary_length(values).cast(pa.int64())
+    return pa.repeat(8, len(values))
+
+
+def _decode_coded(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Decode what was read as a dictionary although the file has it plain."""
+    columns = []
+    for column, kind in zip(table.columns, schema.types, strict=True):
+        is_coded = pa.types.is_dictionary(column.type) and not pa.types.is_dictionary(kind)
+        columns.append(column.cast(column.type.value_type if is_coded else kind))
+    return pa.table(columns, names=table.column_names)
+
+
 def count_rows(path: Path) -> int:
     """Count the rows of a file by its footer."""
     from pyarrow import parquet
@@ -152,10 +248,9 @@ def find_coded_columns(metadata: pq.FileMetaData, schema: pa.Schema) -> list[str
     metadata, schema : of the file
     """
     texts = {field.name for field in schema if field.type in (pa.string(), pa.large_string())}
-    parts = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
-    chunks = [part.column(at) for part in parts for at in range(part.num_columns)]
     plain = {
         chunk.path_in_schema
+        for chunks in _list_chunks(metadata)
         for chunk in chunks
         if chunk.total_uncompressed_size >= _LENGTH_BYTES * (chunk.num_values - _count_nulls(chunk))
     }

@@ -16,16 +16,22 @@ if TYPE_CHECKING:
 
 LIMITS: Final = {
     "columns": 100_000,
+    "rows": 2_000_000_000,
     "cells": 500_000_000,
     "sheet_cells": 50_000_000,
     "unpacked_mib": 16_384,
     "expansion": 200,
+    "rows_per_byte": 20,
 }
-"""By name: columns of a file; cells of a Parquet file that is read whole; cells that a sheet of a workbook spans, empty
-ones too; what an archive, a .gz or a workbook unpacks to, in MiB, and in times its own size."""
+"""By name: columns and rows of a file; cells of a Parquet or Arrow file that is read whole; cells that a sheet of a
+workbook spans, empty ones too; what an archive, .gz, workbook or Parquet file unpacks to, in MiB, and in times its
+own size; rows for each byte of a Parquet or Arrow file."""
 
 _FREE_MIB: Final = 256
 """What anything may unpack to, however small it is."""
+
+_FREE_ROWS: Final = 10_000_000
+"""Rows that anything may have, however small it is."""
 
 
 def read_limit(name: str) -> int:
@@ -72,6 +78,19 @@ def check_unpacked(path: Path, n_bytes: int) -> None:
     if n_bytes > _FREE_MIB * 2**20:
         check_limit(path, "unpacked_mib", n_bytes // 2**20)
         check_limit(path, "expansion", n_bytes // max(path.stat().st_size, 1))
+
+
+def check_rows(path: Path, n_rows: int, n_bytes: int) -> None:
+    """Check that a file whose rows may take next to no bytes keeps the limits.
+
+    Raises
+    ------
+    FileError
+        It does not.
+    """
+    check_limit(path, "rows", n_rows)
+    if n_rows > _FREE_ROWS:
+        check_limit(path, "rows_per_byte", n_rows // max(n_bytes, 1))
 
 
 def _variable(name: str) -> str:
