@@ -16,7 +16,7 @@ PROVE := PYTHONPATH=tests:tests/reference $(BIN)/python
 EVERY_CORE := --numprocesses auto --dist worksteal
 
 .PHONY: help setup core score test test-fast test-times test-lowest sanitize fuzz fmt lint types layers wheel lock samples \
-	address-tables starter readme bench bench-compare parity parity-policies browser chromium databases pictures flips fuzz-files crash crash-retrain crash-serve crash-sources crash-publish stress \
+	address-tables starter readme bench bench-compare parity parity-policies browser chromium databases pictures flips fuzz-files kills crash-sources stress \
 	exports hostile nights check clean
 
 help:  ## list the commands
@@ -159,11 +159,8 @@ flips: $(TESTING)  ## flip 2,000 bits each of data, log, digests, journal, snaps
 fuzz-files: $(TESTING)  ## read 500,000 mutated files and tables over the whole contract: no crash, no hang, all rows add up
 	@PYTHONPATH=tests $(BIN)/python tests/fuzz_files.py 500000
 
-crash: $(TESTING)  ## kill a scorer 300 times, while it opens, scores, flushes, compacts and erases; nothing may be lost
-	@$(PROVE) tests/score/crash_driver.py 300
-
-crash-serve: $(TESTING)  ## kill the service 200 times under load; nothing acknowledged may be lost, and all must replay
-	@$(PROVE) tests/crash_serve.py 200
+kills: $(TESTING)  ## kill a scorer, ingest, key rotate, history publish, retrain and serve 1,000 times; nothing acknowledged may be lost
+	@$(PROVE) tests/kills.py 1000
 
 stress: $(TESTING)  ## let 16 threads, 8 forked workers and 8 of gunicorn's score 10,000 orders each at once; all must be kept and replay
 	@$(PROVE) tests/stress_serve.py 10000
@@ -171,17 +168,11 @@ stress: $(TESTING)  ## let 16 threads, 8 forked workers and 8 of gunicorn's scor
 crash-sources: $(TESTING)  ## kill what reads a database, and the database, 50 times each kind; nothing may be lost or count twice
 	@$(PROVE) tests/crash_sources.py 50
 
-crash-publish: $(TESTING)  ## kill what publishes a history 50 times; whoever reads the copy always sees a whole version
-	@$(PROVE) tests/crash_publish.py 50
-
 hostile: $(TESTING)  ## read 200,000 mutated exports of all formats: no crash, no hang, all rows add up
 	@$(PROVE) tests/contract/formats/hostile_driver.py 200000
 
 exports: $(TESTING)  ## write 500 made-up trade histories as every platform's exports and webhooks; what is read is the truth
 	@$(PROVE) tests/contract/formats/round_trip_driver.py 500
-
-crash-retrain: $(TESTING)  ## kill a retrain 100 times at random times, and fill its disk; what serves must always load
-	@$(PROVE) benchmarks/crash_retrain.py --kills 100 --full-disks 12
 
 nights: $(TESTING)  ## retrain thirty simulated nights through a campaign, with contaminated nights
 	@$(PROVE) benchmarks/thirty_nights.py

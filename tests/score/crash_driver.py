@@ -20,6 +20,7 @@ import tempfile
 import time
 import traceback
 import warnings
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -191,6 +192,7 @@ def live(folder: Path, plan: Plan, first: int, said: int) -> None:
     os.write(said, b"open\n")
     for at, step in enumerate(plan.steps[first:], start=first):
         now[0], state.crc = START_US + at * STEP_US, 0
+        os.write(said, f"{step.kind}\n".encode())
         if step.kind == "compact":
             with state._live.bulk_change() as history:
                 history.compact()
@@ -209,12 +211,12 @@ def live(folder: Path, plan: Plan, first: int, said: int) -> None:
     os.write(said, b"end\n")
 
 
-def run_life(folder: Path, plan: Plan, first: int, rng: np.random.Generator) -> tuple[int, float, bool]:
+def run_life(folder: Path, plan: Plan, first: int, rng: np.random.Generator) -> tuple[int, float, str]:
     """Start a life and kill it.
 
     Returns
     -------
-    the next step, the seconds that opening took (0 where it did not get so far), and whether it came to its end
+    the next step, the seconds that opening took (0 where it did not get so far), and what it was at
     """
     reader, writer = os.pipe()
     started = time.monotonic()
@@ -245,7 +247,8 @@ def run_life(folder: Path, plan: Plan, first: int, rng: np.random.Generator) -> 
     if b"bad: " in text:
         raise SystemExit(text.decode())
     done = [int(line) for line in text.split() if line.isdigit()]
-    return (done[-1] + 1 if done else first), opened_s, b"end\n" in text
+    doing = text.split()[-1].decode() if text else "opening"
+    return (done[-1] + 1 if done else first), opened_s, doing
 
 
 def run(n_kills: int, seed: int) -> str:
@@ -255,21 +258,28 @@ def run(n_kills: int, seed: int) -> str:
     plan, rng = build_plan(), np.random.default_rng(seed)
     folder = Path(tempfile.mkdtemp())
     opened: list[float] = []
+    during: Counter[str] = Counter()
     n_steps = 0
     try:
         store, first = new_store(folder), 0
-        for _ in range(n_kills):
-            following, opened_s, is_end = run_life(store, plan, first, rng)
+        n_killed = 0
+        while n_killed < n_kills:
+            following, opened_s, doing = run_life(store, plan, first, rng)
+            n_killed += doing != "end"
+            during[
+                "events, flushes, snapshots" if doing in {"open", "order", "later"} or doing.isdigit() else doing
+            ] += 1
             n_steps += following - first
             first = following
             opened += [opened_s] if opened_s else []
-            if is_end or first == N_STEPS:
+            if doing == "end" or first == N_STEPS:
                 store, first = new_store(folder), 0
     finally:
         shutil.rmtree(folder)
+    when = ", ".join(f"{n} during {doing}" for doing, n in during.most_common() if doing != "end")
     return (
-        f"{n_kills} kills, {n_steps} steps done: every acknowledged event was there once, every order was served as in "
-        f"an undisturbed run; opening took {np.median(opened):.2f} s (median), {max(opened):.2f} s at most"
+        f"{n_kills} kills ({when}), {n_steps} steps done: every acknowledged event was there once, every order was "
+        f"served as in an undisturbed run; opening took {np.median(opened):.2f} s (median), {max(opened):.2f} s at most"
     )
 
 

@@ -1,4 +1,4 @@
-"""A scorer that is killed loses nothing; `make crash` does the same many times more."""
+"""A scorer that is killed loses nothing; `make kills` does the same many times more."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ def test_killed_scorer_loses_nothing_and_goes_on_as_if_undisturbed() -> None:
     told = subprocess.run([sys.executable, driver, "10", "7"], check=False, capture_output=True, text=True)
 
     assert told.returncode == 0, told.stderr
-    assert told.stdout.startswith("10 kills, ")
+    assert told.stdout.startswith("10 kills (")
