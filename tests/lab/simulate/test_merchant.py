@@ -72,6 +72,16 @@ def test_truth_gives_an_order_a_kind_or_a_look_alike_never_both(simulation: Simu
     assert pc.is_valid(kind).equals(simulation.truth["is_malicious"])
 
 
+def test_truth_gives_every_malicious_order_a_ring_of_one_kind(simulation: Simulation) -> None:
+    truth = simulation.truth.filter(simulation.truth["is_malicious"])
+
+    rings = truth.group_by("ring").aggregate([("kind", "count_distinct"), ("order_id", "count")])
+
+    assert pc.is_valid(simulation.truth["ring"]).equals(simulation.truth["is_malicious"])
+    assert set(rings["kind_count_distinct"].to_pylist()) == {1}
+    assert 1 < pc.mean(rings["order_id_count"]).as_py() <= max(plan.orders[1] for plan in RING_PLANS.values())
+
+
 def test_tables_of_kinds_and_look_alikes_agree() -> None:
     assert list(RING_PLANS) == list(KIND_WEIGHTS)
     assert list(MISTAKEN_FOR) == list(LOOK_ALIKE_SHARES)

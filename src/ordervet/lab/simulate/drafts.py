@@ -111,6 +111,7 @@ class Draft:
     #: kind, look_alike: positions in the settings' tables; -1 = neither
     kind: Ints
     look_alike: Ints
+    ring: Ints  # number of the ring behind a malicious order, none twice; -1 = none
     fate: Ints  # a `Fate`
     lag_s: Ints  # seconds from the order (before shipping) or from its delivery to the fate's first event; -1 = drawn
     fault: Ints  # a `Fault`
@@ -149,6 +150,7 @@ def draft_orders(world: World, buyer: Ints, placed_s: Ints, item: Ints, **column
         insured=_repeat(NONE, n),
         kind=_repeat(NONE, n),
         look_alike=_repeat(NONE, n),
+        ring=_repeat(NONE, n),
         fate=_repeat(int(Fate.ORDINARY), n),
         lag_s=_repeat(NONE, n),
         fault=_repeat(int(Fault.ORDINARY), n),

@@ -61,10 +61,17 @@ def draft_malice(world: World, counts: dict[str, int], stations: Ints, victims: 
     `counts` holds orders by kind, `stations` the doors of honest pick-up stations, whose first owners run rings of
     their own, and `victims` honest accounts that can be taken over.
     """
-    return [_draft_kind(world, kind, n, stations, victims) for kind, n in counts.items()]
+    drafts: list[Draft] = []
+    for kind, n in counts.items():
+        drafts.append(_draft_kind(world, kind, n, stations, victims, first_ring=_count_rings(drafts)))
+    return drafts
 
 
-def _draft_kind(world: World, kind: str, n: int, stations: Ints, victims: Ints) -> Draft:
+def _count_rings(drafts: list[Draft]) -> int:
+    return 1 + max((int(draft.ring.max()) for draft in drafts), default=NONE)
+
+
+def _draft_kind(world: World, kind: str, n: int, stations: Ints, victims: Ints, *, first_ring: int) -> Draft:
     dice, plan = world.dice, RING_PLANS[kind]
     sizes = group_sizes(dice, n, *plan.orders)
     accounts_per_ring = -(-sizes // plan.orders_per_account)
@@ -84,6 +91,7 @@ def _draft_kind(world: World, kind: str, n: int, stations: Ints, victims: Ints) 
         n_lines=np.minimum(quantity, draw_line_counts(dice, n)),
         fault=int(Fault.ABUSE),
         kind=list(world.settings.kind_weights).index(kind),
+        ring=first_ring + ring,
         fate=np.array(list(plan.fates), dtype=np.int64)[dice.pick(tuple(plan.fates.values()), n)],
     )
     draft = _dress(world, plan, kind, draft)
@@ -248,6 +256,7 @@ def _keep_quiet(world: World, plan: RingPlan, draft: Draft, is_first: Flags) -> 
     is_quiet = world.dice.chance(np.where(is_first, _OPENER_SHARE * per_account, later), n)
     return draft.change(
         kind=np.where(is_quiet, NONE, draft.kind),
+        ring=np.where(is_quiet, NONE, draft.ring),
         fate=some(is_quiet, Fate.ORDINARY, draft.fate),
         lag_s=some(is_quiet, NONE, draft.lag_s),
         fault=some(is_quiet, Fault.ORDINARY, draft.fault),

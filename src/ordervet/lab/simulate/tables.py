@@ -39,7 +39,8 @@ class Simulation:
     Parameters
     ----------
     orders, outcomes, verdicts, corrections : canonical contract tables, each sorted by its time; `seen_at` is that time
-    truth : order_id, kind, look_alike, is_malicious, in the order of `orders`; for evaluation only, never a feature
+    truth : order_id, kind, look_alike, is_malicious, ring, in the order of `orders`; for evaluation only, never a
+        feature
     """
 
     orders: pa.Table
@@ -98,6 +99,7 @@ def build_simulation(
                 "kind": pick(kinds, placed.draft.kind),
                 "look_alike": pick(list(world.settings.look_alike_shares), placed.draft.look_alike),
                 "is_malicious": pa.array(placed.draft.kind != NONE),
+                "ring": write_code("r", placed.draft.ring, 6, is_missing=placed.draft.ring == NONE),
             }
         ),
     )
