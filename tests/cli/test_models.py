@@ -249,6 +249,7 @@ def test_replayed_nights_say_what_served_and_why_beside_the_starter(ordervet, sh
 
     assert told.code == 0, told.err
     first, second = told.json["nights"]
+    assert told.json["rings"][0]["n_rings"] == sum(night["rings"][0]["n_rings"] for night in (first, second))
     assert first["outcome"] == "promoted"
     assert (second["outcome"] == "promoted") is not bool(second["refused_by"])
     assert first["n_orders"] > 0

@@ -84,6 +84,8 @@ def test_model_with_skill_serves_and_scores(ordervet, simulation: Simulation, se
     assert (models / "live").read_text().strip() == ended.json["model_id"] == scored.json["model_id"]
     card = (models / ended.json["model_id"] / "card.md").read_text(encoding="utf-8")
     assert "prove behaviour, not accuracy" in card
+    assert "| kind | rings | at the 1st order |" in card
+    assert "| all kinds |" in card
 
 
 @pytest.mark.shared_data

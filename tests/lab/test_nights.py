@@ -12,7 +12,7 @@ from ordervet.entities import Key, key_events
 from ordervet.features import build_spec
 from ordervet.history import History
 from ordervet.lab.foreign import build_foreign_world, draw_foreign_settings
-from ordervet.lab.nights import STANDING_RATE, replay_nights, sum_up_groups, sum_up_nights
+from ordervet.lab.nights import STANDING_RATE, replay_nights, sum_up_groups, sum_up_nights, sum_up_rings
 from ordervet.learn.labels import DAY_US
 from ordervet.learn.night_settings import GateBounds, Learning, Maturity, NightSettings
 from ordervet.model import FitSettings, load_starter
@@ -81,7 +81,14 @@ def test_nights_tell_what_served_and_how_it_did_beside_the_starter(world: Foreig
     assert all(n >= night.n_orders - night.n_malicious for n, night in zip(innocents, nights, strict=True))
     assert {"family", "wholesale"} <= set(sum_up_groups(nights))
     assert all(group.serving == group.starter for group in early.groups.values())
-    page = build_nights_page([each.as_dict() for each in nights], sum_up_nights(nights), is_simulated=True, lang="en")
+    rings = sum_up_rings(nights)
+    page = build_nights_page(
+        [each.as_dict() for each in nights], sum_up_nights(nights), rings, is_simulated=True, lang="en"
+    )
+    weekly = [night.rings[0] for night in nights]
+    assert rings["rings"][0]["n_rings"] == sum(row.n_rings for row in weekly) > 0
+    assert all(row.n_orders <= night.n_malicious for row, night in zip(weekly, nights, strict=True))
+    assert early.rings == early.starter_rings
     assert "shared private doors" in page
     summed = sum_up_nights(nights)
     assert summed["nights"] == 3

@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import binomtest
 
 from ordervet.history.slices import Timeline
-from ordervet.learn.audit import estimate_missed, find_wilson_interval, weigh_audited
+from ordervet.learn.audit import estimate_missed, weigh_audited
+from ordervet.learn.intervals import find_wilson_interval
 from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS, UNKNOWN, Labels
 from ordervet.learn.training_data import Plan, TrainingData
 
@@ -65,7 +66,7 @@ def build_data(n_found: int, n_hits: int) -> TrainingData:
     plan = Plan(np.arange(n), label, label, ones, ones, ones.astype(bool))
     return TrainingData(
         plan, np.zeros((n, 1), np.float32), ones, ones, ones, ones.astype(np.uint64), ones.astype("U1"), is_audited,
-        np.zeros(0, np.uint64),
+        np.zeros(0, np.uint64), np.zeros((n, 4), np.uint64),
     )  # fmt: skip
 
 

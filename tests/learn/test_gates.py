@@ -39,6 +39,24 @@ def test_gain_must_be_beyond_noise_unless_the_champion_is_old(
     assert gate.passed is passed
 
 
+@pytest.mark.parametrize(
+    ("n_lost", "n_won", "n", "passed"),
+    [(0, 0, 0, True), (0, 0, 50, True), (20, 0, 50, False), (20, 15, 50, True), (2, 0, 4, True), (0, 20, 50, True)],
+)
+def test_first_hits_are_lost_beyond_the_noise_of_the_rings_that_differ(
+    n_lost: int, n_won: int, n: int, passed: bool
+) -> None:
+    champion, challenger = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    challenger[:n_lost] = 1
+    champion[n_lost : n_lost + n_won] = 2
+
+    gate = gates.check_first_hits(challenger, champion, max_loss=0.02)
+
+    assert gate.passed is passed
+    assert (gate.figure is None) is (n == 0)
+    assert all(describe_gate(gate.as_dict(), lang)[1] for lang in ("zh", "en"))
+
+
 def test_first_model_has_nobody_to_beat() -> None:
     assert gates.check_gain("ap_gain", None, margin=0.0, is_champion_old=False, max_loss=0.0).passed
 

@@ -215,7 +215,7 @@ def test_new_malice_is_no_contradiction_and_flipped_verdicts_are() -> None:
         )  # fmt: skip
         ones = np.ones(n, np.int64)
         material = TrainingData(
-            plan, raw[:, None].astype(np.float32), ones, ones, ones, ones.astype(np.uint64), ones, ones, ones
+            plan, raw[:, None].astype(np.float32), ones, ones, ones, ones.astype(np.uint64), ones, ones, ones, ones
         )
         champion = Mock(predict=lambda _, rows, __: raw[rows])
         champion.model.risk_scale = lambda scores: np.where(scores > 0, 600.0, 100.0)
@@ -380,6 +380,10 @@ def test_page_and_metrics_are_whole_and_without_personal_data(night) -> None:
         assert record["model_id"] in page
         assert "模拟数据" in page or "simulated data" in page
         assert "<svg" in page
+        assert "新团伙" in page or "New rings" in page
+    ours, theirs = (plain[which]["rings"] for which in ("metrics", "champion_metrics"))
+    assert [row["n_rings"] for row in ours] == [row["n_rings"] for row in theirs]
+    assert 0 < ours[0]["n_rings"] <= plain["metrics"]["n_malicious"]
     assert 'ordervet_retrain_gate_passed{gate="self_check"} 1.0' in metrics
     assert all(line.startswith(("#", "ordervet_retrain_")) for line in metrics.splitlines())
 

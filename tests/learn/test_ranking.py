@@ -57,6 +57,7 @@ def test_row_of_some_weight_counts_as_so_many_rows() -> None:
 
     weights, ones = holdout.weight.astype(float), np.ones(len(rows))
     for rate in (0.01, 0.1, 0.5):
+        assert (weighted.flag(rate, weights)[rows] == plain.flag(rate)).all()
         money = _measure_money(weighted, holdout, weights, rate)
         assert money == pytest.approx(_measure_money(plain, one_each, ones, rate))
         assert weighted.measure_at(rate, weights) == pytest.approx(plain.measure_at(rate, ones))

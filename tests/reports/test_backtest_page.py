@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from ordervet.learn.evaluation import TestOrders, evaluate_ranking
+from ordervet.learn.rings import Rings
 from ordervet.reports.backtest import build_evaluation_tables
 from ordervet.reports.backtest_page import build_backtest_page
 from ordervet.reports.plots import Line, draw_lines
@@ -23,8 +24,10 @@ def report() -> dict[str, Any]:
         "kind": rng.choice(["coupon_farming", ""], 1_000),
         "look_alike": rng.choice(["family", ""], 1_000),
     }
+    is_malicious = rng.random(1_000) < p
+    rings = Rings.of(np.where(is_malicious, np.arange(1_000) // 50, -1), np.arange(1_000), np.arange(1_000) % 2 == 0)
     tested = TestOrders(
-        np.log(p), p, rng.random(1_000) < p, np.full(1_000, 12_345), np.arange(1_000) // 100, np.arange(1_000), parts
+        np.log(p), p, is_malicious, np.full(1_000, 12_345), np.arange(1_000) // 100, np.arange(1_000), parts, rings
     )
     judged = evaluate_ranking(tested, capacity=5)
     change = {"value": -0.02, "low": -0.03, "high": -0.01}

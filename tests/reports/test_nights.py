@@ -5,14 +5,27 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from ordervet.reports.nights import build_nights_page, build_nights_table, describe_nights, describe_reasons
+from ordervet.learn.rings import RingRow
+from ordervet.reports.nights import (
+    build_nights_page,
+    build_nights_table,
+    build_rings_table,
+    describe_nights,
+    describe_reasons,
+)
 
 DAYS = {"ap": 0.5, "recall": 0.25, "precision": 0.5, "alert_rate": 0.02}
 NOTHING = dict.fromkeys(DAYS)
+RINGS = [
+    RingRow(kind, 4, 40, first, 3, 3, 3, 9, 123_400, 10, 5).as_dict() for kind, first in (("", 2), ("scalping", 1))
+]
+NO_RINGS = [RingRow("", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0).as_dict()]
+ALL_RINGS = {"rings": RINGS, "starter_rings": [RingRow("", 4, 40, 1, 3, 3, 3, 9, 123_400, 10, 5).as_dict(), RINGS[1]]}
 NIGHTS = [
     {
         "as_of": f"2025-11-{day:02}T16:00:00Z", "outcome": outcome, "own_share": share, "n_orders": 1_200,
         "n_malicious": n, "refused_by": refused, "missing": missing, "serving": serving, "starter": DAYS,
+        "rings": RINGS if n else NO_RINGS, "starter_rings": ALL_RINGS["starter_rings"] if n else NO_RINGS,
         "groups": {"plain": {"n_orders": 900, "serving": 9, "starter": 10}} if day > 2 else {},
     }
     for day, outcome, share, n, refused, missing, serving in (
@@ -43,11 +56,26 @@ def test_table_of_nights_fits_into_eighty_columns(lang, word: str) -> None:
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
+def test_rings_are_told_by_week_and_where_there_are_none(lang) -> None:
+    console = Console(width=80, record=True)
+    console.print(build_rings_table(NIGHTS, lang))
+
+    lines = console.export_text().splitlines()
+
+    assert len(lines) == 1 + len(NIGHTS)
+    assert "25%→50%" in lines[1]
+    assert "…" not in "".join(lines)
+    assert lines[4].split()[1:6] == ["0", "–", "–", "–", "–"]
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
 def test_page_of_nights_says_why_and_that_the_data_is_simulated(lang) -> None:
-    page = build_nights_page(NIGHTS, SUMMARY, is_simulated=True, lang=lang)
+    page = build_nights_page(NIGHTS, SUMMARY, ALL_RINGS, is_simulated=True, lang=lang)
 
     assert "<svg" in page
-    assert page.count("<tr>") == 1 + len(NIGHTS) + 2  # and the look-alikes: a head, plain buyers
+    assert page.count("<tr>") == 2 * (1 + len(NIGHTS)) + 3 + 2  # nights and rings by week; by kind; the look-alikes
+    assert "25% → 50%" in page
+    assert ("黄牛囤货 scalping" if lang == "zh" else "scalping") in page
     assert ("模拟数据" if lang == "zh" else "simulated data") in page
     assert describe_nights(SUMMARY, lang) in page
 

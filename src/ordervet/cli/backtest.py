@@ -22,13 +22,20 @@ from ordervet.errors import ContractError, TrainingError
 from ordervet.history.slices import HistorySlices
 from ordervet.lab.backtest.report import build_report, check_truth
 from ordervet.lab.backtest.splits import run_backtest
-from ordervet.lab.nights import replay_nights, sum_up_nights
+from ordervet.lab.nights import replay_nights, sum_up_nights, sum_up_rings
 from ordervet.learn.labels import DAY_US
 from ordervet.learn.night_settings import load_night_settings
 from ordervet.reports import SIMULATED, average_splits, build_backtest_table
 from ordervet.reports.backtest import build_evaluation_tables, describe_baselines
 from ordervet.reports.backtest_page import build_backtest_page
-from ordervet.reports.nights import build_nights_page, build_nights_table, describe_nights, describe_reasons
+from ordervet.reports.nights import (
+    build_nights_page,
+    build_nights_table,
+    build_rings_table,
+    describe_nights,
+    describe_reasons,
+)
+from ordervet.words import find_words
 
 if TYPE_CHECKING:
     from ordervet.learn.night_settings import NightSettings
@@ -159,13 +166,17 @@ def _replay(
             report_step=report_step,
         )  # fmt: skip
     nights = drop_nan([each.as_dict() for each in measured])
-    summary = sum_up_nights(measured)
+    summary, rings = sum_up_nights(measured), drop_nan(sum_up_rings(measured))
     if report is not None:
-        write_text(build_nights_page(nights, summary, is_simulated=is_simulated, lang=session.lang), report)
+        write_text(build_nights_page(nights, summary, rings, is_simulated=is_simulated, lang=session.lang), report)
     if session.json:
-        session.print_json({"summary": summary, "is_simulated": is_simulated, "nights": nights})
+        session.print_json({"summary": summary, "is_simulated": is_simulated, "nights": nights} | rings)
         return
     session.print(build_nights_table(nights, session.lang))
+    session.print()
+    session.print(find_words("nights", session.lang)["rings"], style="bold")
+    session.print(build_rings_table(nights, session.lang))
+    session.print(find_words("nights", session.lang)["rings_note"], style="dim")
     if why := describe_reasons(nights, session.lang):
         session.print(why)
     session.print(describe_nights(summary, session.lang))

@@ -7,7 +7,7 @@ starter alone. The truth is what the whole history knows of those days' orders i
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,10 @@ from ordervet.learn.groups import find_groups
 from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS, label_mature_orders
 from ordervet.learn.night import PROMOTED, run_night
 from ordervet.learn.ranking import Ranking
+from ordervet.learn.rings import add_rows, measure_rings
 from ordervet.learn.train import format_time
 from ordervet.learn.training_data import Plan, replay_training_data
-from ordervet.learn.trial import WATCHED, Contender, find_quiet_days, flag_orders
+from ordervet.learn.trial import WATCHED, Contender, find_quiet_days, find_rings, flag_orders
 from ordervet.model import find_serving_model, load_model, load_starter
 from ordervet.policy import load_policy
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ordervet.learn.night import Night
     from ordervet.learn.night_settings import NightSettings
     from ordervet.learn.promotion import Lookalikes
+    from ordervet.learn.rings import RingRow
     from ordervet.learn.training_data import TrainingData
     from ordervet.policy import Policy
 
@@ -84,10 +86,14 @@ class NightMeasured:
     serving: DaysAfter
     starter: DaysAfter  # alone, as it is bundled
     groups: dict[str, GroupAfter]  # the merchant's own look-alikes, and `PLAIN`
+    #: new rings of the days after by kind, as the policy flagged them by what served and by the starter
+    rings: tuple[RingRow, ...]
+    starter_rings: tuple[RingRow, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        return asdict(self)
+        plain = asdict(replace(self, rings=(), starter_rings=()))
+        return plain | describe_rings(self.rings, self.starter_rings)
 
 
 def replay_nights(
@@ -130,6 +136,7 @@ def replay_nights(
         root = Path(folder)
         data = _replay_all(whole, spec, names, settings, root / "sorted", n_threads, report_step)
         label = _find_truth(whole, settings, truth)
+        rings = find_rings(data, names, label == MALICIOUS)
         starter = Contender.of(load_starter(), names)
         measured = []
         for number, as_of_us in enumerate(cut_offs_us, 1):
@@ -145,8 +152,26 @@ def replay_nights(
             innocent = rows[label[rows] == INNOCENT]
             flags = [_flag(each, data, innocent, rules, n_threads) for each in (serving, starter)]
             groups = _count_groups(_find_look_alikes(whole, data, names, innocent, look_alikes), *flags)
-            measured.append(_describe(night, serving, label[rows], as_of_us, pair, groups))
+            found = [
+                measure_rings(
+                    rings.take(rows), _flag(each, data, rows, rules, n_threads), amount_minor=data.amount_minor[rows],
+                    kind=data.kind[rows],
+                )
+                for each in (serving, starter)
+            ]  # fmt: skip
+            measured.append(_describe(night, serving, label[rows], as_of_us, pair, groups, found))
     return measured
+
+
+def describe_rings(rings: Sequence[RingRow], starter_rings: Sequence[RingRow]) -> dict[str, Any]:
+    """Return the rings by what served and by the starter as plain values."""
+    pair = {"rings": rings, "starter_rings": starter_rings}
+    return {name: [row.as_dict() for row in rows] for name, rows in pair.items()}
+
+
+def sum_up_rings(nights: Sequence[NightMeasured]) -> dict[str, Any]:
+    """Add up the rings of nights by kind, as plain values; where the days after overlap, rings count more than once."""
+    return describe_rings(add_rows([each.rings for each in nights]), add_rows([each.starter_rings for each in nights]))
 
 
 def sum_up_groups(nights: Sequence[NightMeasured]) -> dict[str, GroupAfter]:
@@ -292,6 +317,7 @@ def _describe(
     as_of_us: int,
     pair: list[DaysAfter],
     groups: dict[str, GroupAfter],
+    rings: list[list[RingRow]],
 ) -> NightMeasured:
     blend = serving.model.origin.get("blend") or {"share": 0.0}
     return NightMeasured(
@@ -306,6 +332,8 @@ def _describe(
         serving=pair[0],
         starter=pair[1],
         groups=groups,
+        rings=tuple(rings[0]),
+        starter_rings=tuple(rings[1]),
     )
 
 

@@ -6,8 +6,7 @@ the share of malice among the judged ones is taken for all that passed (Hájek),
 
 References
 ----------
-Horvitz and Thompson, "A generalization of sampling without replacement from a finite universe", 1952; Wilson,
-"Probable inference, the law of succession, and statistical inference", 1927.
+Horvitz and Thompson, "A generalization of sampling without replacement from a finite universe", 1952.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ordervet.learn.intervals import find_wilson_interval
 from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 #: The estimate is of the orders of so many newest days.
 WINDOW_DAYS = 60
-_Z = 1.6448536269514722  # of a two-sided interval of 90 %
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +55,6 @@ class AuditEstimate:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
         return asdict(self)
-
-
-def find_wilson_interval(n_hits: int, n: int) -> tuple[float, float]:
-    """Return Wilson's interval of a share, 90 %; all there is without anything counted."""
-    if n == 0:
-        return 0.0, 1.0
-    share, square = n_hits / n, _Z * _Z
-    centre = (share + square / (2 * n)) / (1 + square / n)
-    half = _Z / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
-    return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
 def estimate_missed(

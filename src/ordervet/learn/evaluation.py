@@ -10,11 +10,14 @@ import numpy as np
 from ordervet.contract.files.outputs import drop_nan
 from ordervet.learn.intervals import find_interval
 from ordervet.learn.ranking import ALERT_RATES, Ranking
+from ordervet.learn.rings import measure_rings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from ordervet.learn.rings import Rings
 
     Floats = NDArray[np.float64]
 
@@ -39,6 +42,7 @@ class TestOrders:
     buyer: NDArray[np.int64]  # 0 to n_buyers - 1: what an interval is drawn by; orders without a buyer stand alone
     #: what the orders are grouped by, such as ``channel``: name to texts, empty where there is none
     parts: dict[str, NDArray[np.str_]] = field(default_factory=dict)
+    rings: Rings | None = None  # of all malicious orders known, also those before the test; None skips them
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -48,7 +52,7 @@ def evaluate_ranking(orders: TestOrders, *, capacity: int | None = None) -> dict
     """Measure a ranking in every respect that a merchant asks about.
 
     Intervals are 5th to 95th percentile of bootstrap draws of whole buyers. The parts (kinds, channels, look-alikes,
-    months) are compared at one alert rate, `FLAGS_PER_MALICIOUS` times the malicious share.
+    months) and rings are compared at one alert rate, `FLAGS_PER_MALICIOUS` times the malicious share.
 
     Parameters
     ----------
@@ -75,6 +79,10 @@ def evaluate_ranking(orders: TestOrders, *, capacity: int | None = None) -> dict
         "parts": {name: _measure_parts(orders, texts, flags) for name, texts in orders.parts.items()},
         "curve": _trace(ranking),
     }
+    if orders.rings is not None:
+        kind = orders.parts.get("kind", np.full(len(orders), ""))
+        rows = measure_rings(orders.rings, flags, amount_minor=orders.amount_minor, kind=kind)
+        evaluation["rings"] = [row.as_dict() for row in rows]
     if capacity is not None:
         evaluation["at_capacity"] = _measure_capacity(orders, capacity)
     if orders.p_malicious is not None:

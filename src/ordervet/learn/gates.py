@@ -144,6 +144,25 @@ def check_policy(
     ]
 
 
+def check_first_hits(caught: NDArray[np.int64], champion_caught: NDArray[np.int64], *, max_loss: float) -> Gate:
+    """Check that no fewer new rings are caught at their first order than by the champion, beyond sampling noise.
+
+    What one of them catches first and the other does not decides (McNemar's discordant pairs).
+
+    Parameters
+    ----------
+    caught, champion_caught : shape (n_rings,), place of each ring's first flagged order, of `rings.find_catches`
+    max_loss : share of the rings
+    """
+    n, is_first, was_first = len(caught), caught == 0, champion_caught == 0
+    if n == 0:
+        return Gate("first_hits", None, max_loss, passed=True, note="no_rings")
+    lost, won = int((was_first & ~is_first).sum()), int((is_first & ~was_first).sum())
+    figure = max((lost - won) - _NOISE * math.sqrt(lost + won), 0.0) / n
+    values = {"n": n, "first": float(is_first.mean()), "before": float(was_first.mean())}
+    return Gate("first_hits", figure, max_loss, figure <= max_loss, "first_hits", values)
+
+
 def check_calibration(
     p: NDArray[np.float64],
     is_malicious: NDArray[np.bool_],

@@ -11,6 +11,7 @@ Chamandy et al., 2012.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     Measure = Callable[[NDArray[np.float64]], float]
 
 N_DRAWS = 200
+_Z = 1.6448536269514722  # of a two-sided interval of 90 %
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,21 @@ def number_buyers(ids: NDArray[np.uint64]) -> NDArray[np.int64]:
     unknown = np.flatnonzero(ids == 0)
     buyer[unknown] = len(first) + np.arange(len(unknown))
     return buyer
+
+
+def find_wilson_interval(n_hits: int, n: int) -> tuple[float, float]:
+    """Return Wilson's interval of a share, 90 %; all there is without anything counted.
+
+    References
+    ----------
+    Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+    """
+    if n == 0:
+        return 0.0, 1.0
+    share, square = n_hits / n, _Z * _Z
+    centre = (share + square / (2 * n)) / (1 + square / n)
+    half = _Z / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
+    return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
 def draw_weights(buyer: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:

@@ -114,6 +114,8 @@ class GateBounds(_Part):
     policy_recall_loss: Share = 0.02
     #: policy_alerts: at most so many times the champion's alerts, or one and a quarter for each malicious order
     policy_alerts_times: Annotated[float, Ge(1)] = 1.5
+    #: first_hits: how many fewer of the new rings may be caught at their first order, beyond sampling noise
+    first_hit_loss: Share = 0.02
     #: alert rate at which the money caught is measured, or 1.25 times the share of malice where that is more
     money_rate: Share = 0.02
     calibration_error: Share = 0.02  # expected calibration error

@@ -76,12 +76,13 @@ class Ranking:
         n_orders = np.append(0.0, self.accumulate(np.ones(len(values)) if weights is None else weights))
         return float(np.interp(alert_rate * n_orders[-1], n_orders, np.append(0.0, self.accumulate(values))))
 
-    def flag(self, alert_rate: float) -> NDArray[np.bool_]:
-        """Flag the riskiest share of orders, shape (n,), in the order of the scores given; a tie is flagged whole."""
-        n_flagged = round(alert_rate * len(self._order))
+    def flag(self, alert_rate: float, weights: Floats | None = None) -> NDArray[np.bool_]:
+        """Flag the riskiest share of the weights, shape (n,), in the order of the scores given; ties are kept whole."""
+        n_orders = self.accumulate(np.ones(len(self._order)) if weights is None else weights)
+        n_flagged = round(alert_rate * n_orders[-1]) if len(n_orders) else 0
         flags = np.zeros(len(self._order), bool)
         if n_flagged:
-            end = self._ends[np.searchsorted(self._ends, n_flagged - 1)]
+            end = self._ends[np.searchsorted(n_orders, n_flagged)]
             flags[self._order[: end + 1]] = True
         return flags
 

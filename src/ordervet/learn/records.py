@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NIGHTS = "nights"
-_ARRAYS = ("features", "seen_at", "amount_minor", "buyer", "channel", "kind", "is_audited", "audited")
+_ARRAYS = ("features", "seen_at", "amount_minor", "buyer", "channel", "kind", "is_audited", "audited", "keys")
 _PLAN_ARRAYS = ("rows", "label", "verdict", "verdict_at", "weight", "is_reference")
 
 

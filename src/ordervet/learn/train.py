@@ -16,9 +16,11 @@ from ordervet.entities import KeyedEvents, key_events, load_key
 from ordervet.entities.keys import name_key
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
 from ordervet.learn import gates
+from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
 from ordervet.learn.intervals import number_buyers
 from ordervet.learn.labels import DAY_US, label_orders
-from ordervet.learn.ranking import ALERT_RATES, Holdout, measure_at_rate, measure_ranking
+from ordervet.learn.ranking import ALERT_RATES, Holdout, Ranking, measure_at_rate, measure_ranking
+from ordervet.learn.rings import Rings, link_orders, look_up_links, measure_rings
 from ordervet.model import ForestPredictor, TrainingSet, fit_model
 from ordervet.model.fit import split_by_time
 from ordervet.model.kinds import fit_kinds, measure_kinds
@@ -117,13 +119,13 @@ def learn_model(
         Too few labelled orders of either class.
     """
     parts = [prepare(events, spec, maturity_days=maturity_days, n_jobs=n_jobs) for events in merchants]
-    labelled = _join_labelled([_pick_labelled(part) for part in parts])
+    labelled = _join_labelled([_pick_labelled(part, n_jobs) for part in parts])
     older, newest = split_by_time(labelled.orders, 1 - TEST_SHARE)
     is_newest = labelled.orders.seen_at >= newest.seen_at.min(initial=2**62)
     notes = dict(origin or {}) | _describe_data(parts, maturity_days) | {"seed": settings.seed}
     model = fit_model(older, spec, settings, origin=notes, n_threads=n_jobs)
     kinds = _learn_kinds(labelled, ~is_newest, spec, settings, n_threads=n_jobs)
-    metrics = measure_model(model, newest, n_threads=n_jobs)
+    metrics = _measure_model(model, labelled.take(np.flatnonzero(is_newest)), n_threads=n_jobs)
     if kinds is not None:
         rows = np.flatnonzero(is_newest & labelled.orders.is_malicious)
         metrics["kinds"] = measure_kinds(kinds, labelled.orders.features[rows], labelled.kind[rows])
@@ -138,19 +140,33 @@ def learn_model(
 
 @dataclass(frozen=True, slots=True)
 class _Labelled:
-    """Labelled orders, and beside each its buyer, amount and the kind that a verdict names."""
+    """Labelled orders, and beside each its buyer, amount, ring, and the kind that a verdict names."""
 
     orders: TrainingSet
     buyer: NDArray[np.uint64]
     amount_minor: NDArray[np.int64]
     kind: NDArray[np.str_]
+    rings: Rings
+
+    def take(self, rows: NDArray[np.int64]) -> _Labelled:
+        """Pick rows, in the order given."""
+        orders = TrainingSet(self.orders.features[rows], self.orders.is_malicious[rows], self.orders.seen_at[rows])
+        return _Labelled(
+            orders, self.buyer[rows], self.amount_minor[rows], self.kind[rows], self.rings.take(rows)
+        )  # fmt: skip
 
 
-def _pick_labelled(prepared: Prepared) -> _Labelled:
+def _pick_labelled(prepared: Prepared, n_jobs: int) -> _Labelled:
     rows = np.flatnonzero(prepared.label >= 0)
     buyer = prepared.orders.ids.get("buyer", np.zeros(len(prepared.orders), np.uint64))
     kind = find_kinds(prepared.keyed)
-    return _Labelled(prepared.pick_labelled(), buyer[rows], prepared.orders.compute_worth()[rows], kind[rows])
+    keys, is_denied = look_up_links(prepared.keyed, prepared.later, n_jobs=n_jobs)
+    rings = Rings.of(
+        link_orders(prepared.label == 1, number_buyers(buyer), keys), prepared.orders.seen_at, is_denied
+    )  # fmt: skip
+    return _Labelled(
+        prepared.pick_labelled(), buyer[rows], prepared.orders.compute_worth()[rows], kind[rows], rings.take(rows)
+    )  # fmt: skip
 
 
 def _join_labelled(parts: list[_Labelled]) -> _Labelled:
@@ -166,6 +182,7 @@ def _join_labelled(parts: list[_Labelled]) -> _Labelled:
         np.concatenate([part.buyer for part in parts]),
         np.concatenate([part.amount_minor for part in parts]),
         np.concatenate([part.kind for part in parts]),
+        Rings.join([part.rings for part in parts]),
     )
 
 
@@ -232,21 +249,26 @@ def check_learned(
     return gates.check_skill(raw, own_raw, holdout, bounds, seed=seed)
 
 
-def measure_model(model: Model, orders: TrainingSet, *, n_threads: int = 1) -> dict[str, Any]:
+def _measure_model(model: Model, labelled: _Labelled, *, n_threads: int) -> dict[str, Any]:
     """Measure a model on orders that it was not trained on.
 
     Returns
     -------
-    ``auc``, ``ap``, counts, ``calibration_error`` (mean predicted minus share malicious), and recall and precision at
-    `ALERT_RATES`
+    ``auc``, ``ap``, counts, ``calibration_error`` (mean predicted minus share malicious), recall and precision at
+    `ALERT_RATES`, and ``rings`` at `FLAGS_PER_MALICIOUS`
     """
+    orders = labelled.orders
     raw = ForestPredictor(model.booster_text).predict_raw(orders.features, n_threads=n_threads)
     predicted = float(model.calibration(raw).mean()) if len(orders) else float("nan")
+    share = float(orders.is_malicious.mean()) if len(orders) else 0.0
+    flags = Ranking(raw, orders.is_malicious).flag(min(1.0, FLAGS_PER_MALICIOUS * share))
+    rings = measure_rings(labelled.rings, flags, amount_minor=labelled.amount_minor, kind=labelled.kind)
     return measure_ranking(raw, orders.is_malicious) | {
         "calibration_error": predicted - float(orders.is_malicious.mean()) if len(orders) else float("nan"),
         "at_alert_rate": [measure_at_rate(raw, orders.is_malicious, rate) for rate in ALERT_RATES]
         if len(orders)
         else [],
+        "rings": [row.as_dict() for row in rings],
     }
 
 

@@ -16,8 +16,10 @@ import pyarrow.compute as pc
 
 from ordervet.contract import Decider
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
+from ordervet.features.spec import GROUP_KEYS
 from ordervet.learn.intervals import number_buyers
 from ordervet.learn.labels import DAY_US
+from ordervet.learn.rings import read_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +62,7 @@ class TrainingData:
     is_audited: NDArray[np.bool_]  # a verdict of the audit stands on it: it had passed
     #: shape (n_audited,), keyed ids of all orders with a verdict of the audit, kept or not, ascending
     audited: NDArray[np.uint64]
+    keys: NDArray[np.uint64]  # shape (n, 4), what links orders, see `rings.read_keys`
     channel_names: dict[int, str] = field(default_factory=dict)  # keyed id to name
     #: per UTC day, the share of its orders that repeat buyer, time and amount of another order
     duplicate_share: dict[int, float] = field(default_factory=dict)
@@ -111,6 +114,7 @@ def replay_training_data(
     n, timeline = len(plan.rows), slices.timeline
     features = np.empty((n, len(spec.names)), np.float32)
     amount, buyer, channel = np.zeros(n, np.int64), np.zeros(n, np.uint64), np.zeros(n, np.uint64)
+    keys = np.zeros((n, len(GROUP_KEYS)), np.uint64)
     names: dict[int, str] = {}
     kinds: dict[int, str] = {}
     audits = [np.zeros(0, np.uint64)]
@@ -124,6 +128,7 @@ def replay_training_data(
         kept, at = _find_kept(orders, timeline, plan)
         features[at], amount[at] = found[kept], orders.compute_worth()[kept]
         buyer[at], channel[at] = _ids(orders, "buyer")[kept], _ids(orders, "channel")[kept]
+        keys[at] = read_keys(orders, spec.names, found)[kept]
         names |= _name_channels(events)
         kinds |= _list_kinds(events)
         audits.append(_list_audited(events))
@@ -139,7 +144,7 @@ def replay_training_data(
     audited = np.unique(np.concatenate(audits))
     is_audited = np.isin(timeline.order_id[plan.rows], audited)
     return TrainingData(
-        plan, features, seen_at, amount, number, channel, kind, is_audited, audited, names, shares
+        plan, features, seen_at, amount, number, channel, kind, is_audited, audited, keys, names, shares
     )  # fmt: skip
 
 

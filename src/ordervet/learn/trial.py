@@ -17,6 +17,7 @@ from ordervet.learn.groups import find_groups, measure_groups
 from ordervet.learn.intervals import measure_gain
 from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS
 from ordervet.learn.ranking import ALERT_RATES, Holdout, Ranking
+from ordervet.learn.rings import RING_NAMES, Rings, find_catches, find_denied, link_orders, measure_rings
 from ordervet.model import ForestPredictor, Predictor, fit_risk_scale
 from ordervet.model.binned import MatrixView
 from ordervet.policy import ACTIONS, Action, decide
@@ -40,7 +41,7 @@ _LEAST_ALERTS = 20
 _N_KNOWN = "buyer__count__order__90d"
 
 #: Features that gates look at, whether a model uses them or not.
-WATCHED = (_N_KNOWN,)
+WATCHED = (_N_KNOWN, *RING_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,8 @@ def hold_trial(
     flags = flag_orders(policy, p, holdout.amount_minor)
     champion_flags = flag_orders(policy, champion_p, holdout.amount_minor)
     groups = _measure_groups(data, parts.holdout, names, holdout, flags, champion_flags, judged_share, settings)
+    rings = find_rings(data, names, data.plan.label == MALICIOUS).take(parts.holdout)
+    caught, champion_caught = (_flag_riskiest(each, holdout) for each in (raw, champion_raw))
     verdicts = [
         gates.check_gain(
             "ap_gain", gains["ap_gain"], margin=bounds.ap_margin, is_champion_old=is_champion_old,
@@ -178,6 +181,9 @@ def hold_trial(
             flags, champion_flags, champion_raw, holdout,
             max_recall_loss=bounds.policy_recall_loss, alerts_times=bounds.policy_alerts_times,
             judged_share=judged_share,
+        ),
+        gates.check_first_hits(
+            *(find_catches(rings, each)[1] for each in (caught, champion_caught)), max_loss=bounds.first_hit_loss
         ),
         *gates.check_skill(
             raw, own_raw, holdout, bounds, seed=settings.seed,
@@ -205,8 +211,10 @@ def hold_trial(
     ]  # fmt: skip
     rate = _find_money_rate(holdout, bounds)
     return Trial(
-        metrics=measure_holdout(raw, p, holdout, money_rate=rate) | {"gains": gains},
-        champion_metrics=measure_holdout(champion_raw, champion_p, holdout, money_rate=rate),
+        metrics=measure_holdout(raw, p, holdout, money_rate=rate)
+        | {"gains": gains, "rings": _describe_rings(rings, caught, data, parts.holdout)},
+        champion_metrics=measure_holdout(champion_raw, champion_p, holdout, money_rate=rate)
+        | {"rings": _describe_rings(rings, champion_caught, data, parts.holdout)},
         gates=verdicts,
         drift=sorted(drift, key=lambda each: (-each.psi, each.name)),
         score_psi=score_psi,
@@ -306,6 +314,27 @@ def flag_orders(policy: Policy, p: NDArray[np.float64], amount_minor: NDArray[np
     bands = policy.model_copy(update={"capacity": None})
     flags: NDArray[np.bool_] = decide(bands, p, amount_minor=amount_minor).actions != _PASS
     return flags
+
+
+def find_rings(data: TrainingData, names: tuple[str, ...], is_malicious: NDArray[np.bool_]) -> Rings:
+    """Find the rings of the malicious orders among all that are kept, shape (n,)."""
+    number = link_orders(is_malicious, data.buyer, data.keys)
+    return Rings.of(number, data.seen_at, find_denied(names, data.features, data.keys))
+
+
+def _flag_riskiest(raw: NDArray[np.float64], holdout: Holdout) -> NDArray[np.bool_]:
+    """Flag as many of the riskiest orders as rankings are compared at."""
+    weight = holdout.weight.astype(np.float64)
+    rate = min(1.0, FLAGS_PER_MALICIOUS * float(weight[holdout.is_malicious].sum() / weight.sum()))
+    return Ranking(raw, holdout.is_malicious).flag(rate, weight)
+
+
+def _describe_rings(
+    rings: Rings, flags: NDArray[np.bool_], data: TrainingData, rows: NDArray[np.int64]
+) -> list[dict[str, Any]]:
+    amount, weight = data.amount_minor[rows], data.plan.weight[rows]
+    found = measure_rings(rings, flags, amount_minor=amount, kind=data.kind[rows], weight=weight)
+    return [row.as_dict() for row in found]
 
 
 def _measure_gains(

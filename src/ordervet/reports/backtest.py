@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from ordervet.reports.rings import build_short_rings
 from ordervet.reports.terminal import WordTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.table import Table
 
 #: Alert rates whose recall is shown; JSON has all of them.
 _SHOWN_RATES = (0.01, 0.05)
@@ -41,8 +44,8 @@ def build_backtest_table(splits: Sequence[dict[str, Any]], *, top_k: int | None)
     return WordTable(titles, rows, numbers=range(1, len(titles)), styles={len(splits): "bold"})
 
 
-def build_evaluation_tables(report: dict[str, Any]) -> list[tuple[str, WordTable]]:
-    """Build the tables of an evaluation: alert rates with intervals and money, then the parts, then the ablation.
+def build_evaluation_tables(report: dict[str, Any]) -> list[tuple[str, WordTable | Table]]:
+    """Build the tables of an evaluation: alert rates with intervals and money, parts, rings, the ablation.
 
     Parameters
     ----------
@@ -55,10 +58,15 @@ def build_evaluation_tables(report: dict[str, Any]) -> list[tuple[str, WordTable
     rankings = {"at alert rates (5 % to 95 % of bootstrap draws of buyers)": report["evaluation"]}
     if report["baseline"]:
         rankings["the same by points and rules"] = report["baseline"]
-    tables = [(title, _build_rates(judged)) for title, judged in rankings.items()]
+    tables: list[tuple[str, WordTable | Table]] = [(title, _build_rates(judged)) for title, judged in rankings.items()]
     rate = report["evaluation"]["alert_rate_of_parts"]
     for name, rows in report["evaluation"]["parts"].items():
         tables.append((f"by {name.replace('_', '-')}, {rate:.2%} flagged", _build_part(rows, name)))
+    caught = f"by the 1st, 2nd, 3rd order and ever, orders before, alerts a deny list has anyway, {rate:.2%} flagged"
+    by_ranking = {"new rings": report["evaluation"], "new rings by points and rules": report["baseline"]}
+    for title, judged in by_ranking.items():
+        if judged and judged.get("rings"):
+            tables.append((f"{title}: {caught}", build_short_rings(judged["rings"], "en")))
     if report["ablation"]:
         tables.append(("without one family of features", _build_ablation(report["ablation"])))
     return tables

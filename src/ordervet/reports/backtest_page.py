@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ordervet.contract import MaliceKind
 from ordervet.reports.page import build_page
 from ordervet.reports.plots import Line, draw_lines
+from ordervet.reports.rings import build_rings, name_kind
 from ordervet.words import find_words, format_text
 from ordervet.words.numbers import format_money
 
@@ -57,6 +57,12 @@ def build_backtest_page(report: dict[str, Any], *, lang: Lang) -> str:
         else "",
         "parts": [_build_part(name, rows, words, lang) for name, rows in judged["parts"].items()],
         "parts_note": words["parts_note"].format(rate=_percent(judged["alert_rate_of_parts"])),
+        "rings_words": find_words("rings", lang),
+        "rings": [
+            {"name": name} | build_rings(each["rings"], lang, currency=currency)
+            for name, each in rankings.items()
+            if each.get("rings")
+        ],
         "ablation": _build_ablation(report["ablation"], words) if report.get("ablation") else None,
     }
     return build_page(
@@ -125,11 +131,12 @@ def _build_part(name: str, rows: list[dict[str, Any]], words: Words, lang: Lang)
         columns = {title: columns[title] for title in ("malicious", "recall")}
     elif name == "look_alike":
         columns = {title: columns[title] for title in ("orders", "honest_alert_rate")}
-    return {
-        "name": words["parts"].get(name, name),
-        "titles": [words["part"], *(words[title] for title in columns)],
-        "rows": [[_name_part(name, row["part"], lang), *(write(row) for write in columns.values())] for row in rows],
-    }
+    titles = [words["part"], *(words[title] for title in columns)]
+    written = [
+        [name_kind(row["part"], lang) if name == "kind" else row["part"], *(write(row) for write in columns.values())]
+        for row in rows
+    ]
+    return {"name": words["parts"].get(name, name), "titles": titles, "rows": written}
 
 
 def _build_ablation(rows: list[dict[str, Any]], words: Words) -> dict[str, Any]:
@@ -139,11 +146,6 @@ def _build_ablation(rows: list[dict[str, Any]], words: Words) -> dict[str, Any]:
             [row["family"], row["n_features"], _change(row["ap_change"]), _change(row["recall_change"])] for row in rows
         ],
     }
-
-
-def _name_part(name: str, part: str, lang: Lang) -> str:
-    is_kind = name == "kind" and part in set(MaliceKind)
-    return f"{format_text(f'kinds.{part}', lang)} {part}" if is_kind else part
 
 
 def _write(interval: dict[str, float | None], *, is_percent: bool = False) -> str:

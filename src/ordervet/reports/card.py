@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ordervet.reports.rings import build_rings
+
 if TYPE_CHECKING:
     from ordervet.model import Model
 
@@ -37,7 +39,7 @@ Average precision {metrics["ap"]:.3f}, AUC {metrics["auc"]:.3f}, mean predicted 
 | alert rate | recall | precision |
 |---|---|---|
 {rows}
-{_describe_kinds(metrics.get("kinds"))}
+{_describe_kinds(metrics.get("kinds"))}{_describe_rings(metrics.get("rings"))}
 ## Not for
 - deciding without a person: `professional_claim` and `review_extortion` always go to one
 - buyers' eyes: reasons are for the desk, never for the customer
@@ -50,6 +52,15 @@ def _describe_kinds(kinds: dict[str, Any] | None) -> str:
         return ""
     right = "" if kinds["right"] is None else f", {kinds['right']:.1%} of them rightly"
     return f"\nThe kind is named on {kinds['named']:.1%} of {kinds['n_orders']:,} malicious orders{right}.\n"
+
+
+def _describe_rings(rows: list[dict[str, Any]] | None) -> str:
+    if not rows:
+        return ""
+    found = build_rings(rows, "en")
+    head = [found["titles"], ["---"] * len(found["titles"])]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in (*head, *found["rows"]))
+    return f"\nNew rings, with one and a quarter orders flagged for each malicious one:\n\n{table}\n"
 
 
 def _list_versions(model: Model) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ordervet.policy.registry import load_registry
 from ordervet.reports.page import build_page
 from ordervet.reports.plots import Line, draw_lines
+from ordervet.reports.rings import build_rings
 from ordervet.words import find_words, format_text, join_words
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ def _build_trial(record: dict[str, Any], words: Words, lang: Lang) -> dict[str, 
     """Build what there is to see where a new model was learned."""
     return {
         "metrics": _build_metrics(record, words),
+        "rings_words": find_words("rings", lang),
+        "rings": build_rings(
+            record["metrics"].get("rings") or [], lang, before=record["champion_metrics"].get("rings") or []
+        ),
         "own_groups": _build_groups(record.get("groups") or [], words, lang),
         "drift": _build_drift(record["drift"], words),
         "drift_note": words["drift_note"].format(

@@ -10,6 +10,7 @@ from rich.table import Table
 from ordervet.reports.nightly import name_gate, name_group
 from ordervet.reports.page import build_page
 from ordervet.reports.plots import Line, draw_lines
+from ordervet.reports.rings import build_rings, build_short_rings
 from ordervet.words import find_words, format_text, join_words
 
 if TYPE_CHECKING:
@@ -54,13 +55,21 @@ def describe_nights(summary: dict[str, Any], lang: Lang) -> str:
     return said
 
 
-def build_nights_page(nights: list[dict[str, Any]], summary: dict[str, Any], *, is_simulated: bool, lang: Lang) -> str:
+def build_rings_table(nights: list[dict[str, Any]], lang: Lang) -> Table:
+    """Build the table of rings for the terminal: one row a night, the starter's figures before those of what served."""
+    return build_short_rings(lang=lang, **_gather_rings(nights, find_words("nights", lang)))
+
+
+def build_nights_page(
+    nights: list[dict[str, Any]], summary: dict[str, Any], rings: dict[str, Any], *, is_simulated: bool, lang: Lang
+) -> str:
     """Write the nights as a page that needs nothing but itself.
 
     Parameters
     ----------
     nights : of `NightMeasured.as_dict`, as plain values for JSON
     summary : of `sum_up_nights`
+    rings : of `sum_up_rings`
     is_simulated : whether the page says so
     lang : language of the page
     """
@@ -76,6 +85,10 @@ def build_nights_page(nights: list[dict[str, Any]], summary: dict[str, Any], *, 
             "numbers": tuple(range(3, 10)),
             "bad": (),
         },
+        "rings": [
+            {"name": words["rings"]} | build_rings(lang=lang, **_gather_rings(nights, words)),
+            {"name": words["rings_by_kind"]} | build_rings(rings["rings"], lang, before=rings["starter_rings"]),
+        ],
         "groups": _build_groups(nights, words, lang),
     }
     return build_page(
@@ -85,6 +98,12 @@ def build_nights_page(nights: list[dict[str, Any]], summary: dict[str, Any], *, 
         styles=("base.css", "backtest.css", "nightly.css"),
         values=values,
     )
+
+
+def _gather_rings(nights: list[dict[str, Any]], words: Words) -> dict[str, Any]:
+    """Gather what was measured of all kinds of rings, night after night."""
+    rows, before = ([night[which][0] for night in nights] for which in ("rings", "starter_rings"))
+    return {"rows": rows, "before": before, "names": (words["night"], [night["as_of"][:10] for night in nights])}
 
 
 def _build_groups(nights: list[dict[str, Any]], words: Words, lang: Lang) -> dict[str, Any]:

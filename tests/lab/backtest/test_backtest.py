@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from ordervet.contract import Events, load_mapping, read_events
@@ -24,7 +25,7 @@ from ordervet.features import (
     build_spec,
 )
 from ordervet.lab.backtest.protocol import Protocol, parse_protocol
-from ordervet.lab.backtest.report import check_truth
+from ordervet.lab.backtest.report import build_report, check_truth, find_rings
 from ordervet.lab.backtest.splits import _choose_test, _count_days, plan_splits, run_backtest
 from ordervet.learn.labels import DAY_US, label_orders
 from ordervet.learn.train import Prepared, prepare
@@ -138,6 +139,26 @@ def test_backtest_against_the_truth_tests_every_order_of_the_test_part(simulatio
     assert result.metrics["n_orders"] == is_tested.sum()
     assert result.metrics["n_malicious"] == simulation.truth["is_malicious"].to_numpy()[is_tested].sum()
     assert {"kind", "look_alike", "channel", "month"} == set(result.tested.parts)
+    every, *by_kind = build_report([result], n_features=1, is_simulated=True)["evaluation"]["rings"]
+    began = simulation.truth.append_column("placed_at", simulation.orders["placed_at"])
+    began = began.filter(began["is_malicious"]).group_by("ring").aggregate([("placed_at", "min")])
+    assert every["n_rings"] == pc.sum(pc.greater_equal(began["placed_at_min"], pa.scalar(cut))).as_py() > 0
+    assert every["n_rings"] == sum(row["n_rings"] for row in by_kind)
+    assert every["ever"]["n"] == sum(row["ever"]["n"] for row in by_kind)
+    assert every["n_orders"] >= every["orders_before"]
+
+
+def test_linked_rings_are_parts_of_the_simulations_own(simulation: Simulation) -> None:
+    truth = check_truth(simulation.truth)
+    prepared = prepare(simulation.events, build_spec(use_defaults=False), maturity_days=30)
+
+    own, linked = (find_rings(prepared, each).number for each in (truth, truth.drop_columns(["ring"])))
+
+    rows = np.flatnonzero(own >= 0)
+    assert (rows == np.flatnonzero(linked >= 0)).all()
+    pairs = [(one, other) for one in rows for other in rows[rows > one] if linked[one] == linked[other]]
+    assert len(pairs) > 100
+    assert np.mean([own[one] == own[other] for one, other in pairs]) > 0.95
 
 
 def test_truth_of_another_simulation_is_refused(simulation: Simulation) -> None:

@@ -12,6 +12,7 @@ from ordervet.currencies import REFERENCE
 from ordervet.errors import ContractError
 from ordervet.learn.evaluation import TestOrders, evaluate_ranking
 from ordervet.learn.intervals import number_buyers
+from ordervet.learn.rings import Rings, link_orders, look_up_links
 from ordervet.learn.train import find_kinds
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 TRUTH_SCHEMA = pa.schema(
     {"order_id": pa.string(), "is_malicious": pa.bool_(), "kind": pa.string(), "look_alike": pa.string()}
 )
+#: A truth written before there was this column is taken without it: its rings are found by what links them.
+_RING = pa.field("ring", pa.string())
 
 
 def check_truth(truth: pa.Table) -> pa.Table:
@@ -41,7 +44,8 @@ def check_truth(truth: pa.Table) -> pa.Table:
             f"the truth has no column {', '.join(lacking)}",
             hint="pass the file truth.csv or truth.parquet of ordervet simulate",
         )
-    return truth.select(TRUTH_SCHEMA.names).cast(TRUTH_SCHEMA)
+    schema = TRUTH_SCHEMA.append(_RING) if _has_rings(truth) else TRUTH_SCHEMA
+    return truth.select(schema.names).cast(schema)
 
 
 def build_test_orders(
@@ -52,10 +56,11 @@ def build_test_orders(
     *,
     time_zone: str,
     truth: pa.Table | None = None,
+    rings: Rings | None = None,
 ) -> TestOrders:
     """Build the test orders of one split, with what they are grouped by: kind, channel, month and look-alike.
 
-    `truth`, of a simulation and from `check_truth`, replaces the labels.
+    `truth`, of a simulation and from `check_truth`, replaces the labels; `rings` are those of all orders.
 
     Raises
     ------
@@ -81,7 +86,24 @@ def build_test_orders(
         day=np.asarray(pc.floor_temporal(local, unit="day").cast(pa.int64()).to_numpy() // 86_400_000_000),
         buyer=number_buyers(prepared.orders.ids["buyer"][rows]),
         parts={name: texts for name, texts in parts.items() if (texts != "").any()},
+        rings=None if rings is None else rings.take(rows),
     )
+
+
+def find_rings(prepared: Prepared, truth: pa.Table | None = None, *, n_jobs: int = 1) -> Rings:
+    """Find the rings of all orders: as the truth of a simulation has them, or by what links malicious orders.
+
+    A malicious order of which the truth knows no ring is one of its own.
+    """
+    keys, is_denied = look_up_links(prepared.keyed, prepared.later, n_jobs=n_jobs)
+    is_malicious = prepared.label == 1 if truth is None else _look_up(truth, "is_malicious", prepared)
+    number = link_orders(is_malicious, number_buyers(prepared.orders.ids["buyer"]), keys)
+    if truth is not None and _has_rings(truth):
+        named = _look_up(truth, _RING.name, prepared)
+        alone = np.char.add("-", np.arange(len(named)).astype(np.str_))
+        number = np.unique(np.where(named == "", alone, named), return_inverse=True)[1].astype(np.int64)
+        number[~is_malicious] = -1
+    return Rings.of(number, prepared.orders.seen_at, is_denied)
 
 
 def join_test_orders(splits: list[TestOrders]) -> TestOrders:
@@ -91,6 +113,7 @@ def join_test_orders(splits: list[TestOrders]) -> TestOrders:
     """
     starts = np.cumsum([0, *(int(split.buyer.max(initial=-1)) + 1 for split in splits)])
     calibrated = [split.p_malicious for split in splits if split.p_malicious is not None]
+    rings = [split.rings for split in splits if split.rings is not None]
     names = {name for split in splits for name in split.parts}
     return TestOrders(
         raw=np.concatenate([split.raw for split in splits]),
@@ -103,6 +126,7 @@ def join_test_orders(splits: list[TestOrders]) -> TestOrders:
             name: np.concatenate([split.parts.get(name, np.full(len(split), "")) for split in splits])
             for name in sorted(names)
         },
+        rings=Rings.join(rings) if len(rings) == len(splits) else None,
     )
 
 
@@ -139,6 +163,18 @@ def build_report(
         "best_count": results[0].best_count,
         "history_gain": results[0].history_gain,
     }
+
+
+def _has_rings(truth: pa.Table) -> bool:
+    return _RING.name in truth.column_names
+
+
+def _look_up(truth: pa.Table, name: str, prepared: Prepared) -> NDArray[Any]:
+    """Look up what the truth says of every order; nothing, or no, of an order that it does not know."""
+    found = truth[name].take(pc.index_in(prepared.keyed.orders["order_id"], truth["order_id"]))
+    if pa.types.is_boolean(truth.schema.field(name).type):
+        return pc.fill_null(found, fill_value=False).to_numpy()  # type: ignore[no-any-return]
+    return _read_texts(found)
 
 
 def _align(truth: pa.Table, order_id: pa.ChunkedArray) -> pa.Table:

@@ -19,7 +19,7 @@ from ordervet.lab.backtest.baselines import (
     measure_history_gain,
     score_by_points,
 )
-from ordervet.lab.backtest.report import build_test_orders
+from ordervet.lab.backtest.report import build_test_orders, find_rings
 from ordervet.learn.labels import DAY_US, label_orders
 from ordervet.learn.ranking import ALERT_RATES, measure_at_rate, measure_daily_precision, measure_ranking
 from ordervet.learn.train import prepare
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ordervet.features import FeatureSpec
     from ordervet.lab.backtest.protocol import Protocol
     from ordervet.learn.evaluation import TestOrders
+    from ordervet.learn.rings import Rings
     from ordervet.learn.train import Prepared
 
     Rows = NDArray[np.int64]
@@ -122,11 +123,12 @@ def run_backtest(
     """
     report_step("computing features")
     prepared = prepare(events, spec, maturity_days=maturity_days, n_jobs=n_jobs)
+    rings = find_rings(prepared, truth, n_jobs=n_jobs)
     results = []
     for split in plan_splits(prepared, spec, protocol, maturity_days=maturity_days, test_from=test_from, truth=truth):
         report_step(f"split from {split.name}")
         fit = settings or (protocol.fit if protocol else FitSettings())
-        result = _run_split(prepared, spec, protocol, split, fit, truth, n_jobs)
+        result = _run_split(prepared, spec, protocol, split, fit, truth, rings, n_jobs)
         if with_baseline:
             report_step(f"split from {split.name}: baselines")
             result = _add_baselines(result, prepared, spec, split, fit, n_jobs)
@@ -203,6 +205,7 @@ def _run_split(
     split: Split,
     settings: FitSettings,
     truth: pa.Table | None,
+    rings: Rings,
     n_jobs: int,
 ) -> SplitResult:
     train = pick_training(prepared, split)
@@ -215,7 +218,9 @@ def _run_split(
     else:
         # NOTE: the protocol trains on all of its train period; nothing is left to calibrate on.
         raw, p_malicious = fit_and_score(train, features, spec.names, settings, n_jobs=n_jobs), None
-    tested = build_test_orders(prepared, split.test_rows, raw, p_malicious, time_zone=spec.time_zone, truth=truth)
+    tested = build_test_orders(
+        prepared, split.test_rows, raw, p_malicious, time_zone=spec.time_zone, truth=truth, rings=rings
+    )
     at_rates = [measure_at_rate(raw, tested.is_malicious, rate) for rate in ALERT_RATES]
     metrics: dict[str, Any] = measure_ranking(raw, tested.is_malicious)
     if protocol is not None and split.day is not None and protocol.daily_precision_of:
