@@ -352,3 +352,16 @@ def test_key_is_made_once_and_has_a_public_id(ordervet, monkeypatch, tmp_path: P
     assert (made.code, again.code) == (0, 3)
     assert told.out.strip() in made.out
     assert path.read_text().strip() not in made.out + told.out
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ImportError("_x.so: failed to map segment from shared object")])
+def test_command_without_memory_is_one_clear_error(error: Exception, ordervet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("ordervet.cli.formats.list_formats", fail)
+
+    ended = ordervet("formats")
+
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err.strip() == "error: Cannot allocate memory"

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import resource
 import shutil
+import signal
+import sqlite3
 import stat
+import subprocess
+import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ordervet.contract import Outcome
+from ordervet.contract import Outcome, read_table
 from ordervet.entities import Key
-from ordervet.errors import HistoryError, HistoryLockedError
+from ordervet.errors import FileError, HistoryError, HistoryLockedError
 from ordervet.features import build_spec
 from ordervet.history import History
 from ordervet.history.journal import Entry, create_journal, list_journals, read_journal
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
 KEY = Key(bytes(range(16)))
 SPEC = build_spec(use_defaults=False, names=("buyer__count__order__90d",))
 START_US = 1_768_464_000_000_000
+YEAR_US = 365 * 86_400_000_000
 
 
 def draw_order(name: str) -> dict[str, Any]:
@@ -99,15 +105,20 @@ def test_what_cannot_be_flushed_stays_in_the_journal(folder: Path, caplog) -> No
     assert read_orders(folder) == ["t1"]
 
 
-def test_flush_is_tried_again_and_nothing_is_doubled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "number", [errno.EIO, errno.ENOSPC, errno.EROFS, errno.EMFILE, errno.ENOMEM], ids=errno.errorcode.get
+)
+def test_flush_is_tried_again_and_nothing_is_doubled(
+    number: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scorer = open_scorer(folder)
     scorer.score(draw_order("t1"))
 
     def fail(*_: object) -> None:
-        raise OSError(5, "Input/output error")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("ordervet.history.delta.sync_table", fail)
-    with pytest.raises(HistoryError, match="Input/output error"):
+    with pytest.raises(HistoryError, match=os.strerror(number)):
         scorer.flush()
     monkeypatch.undo()
     scorer.score(draw_order("t2"))
@@ -115,6 +126,77 @@ def test_flush_is_tried_again_and_nothing_is_doubled(folder: Path, monkeypatch: 
 
     assert sorted(read_orders(folder)) == ["t1", "t2"]
     assert len(list_journals(folder)) == 1
+    scorer.close()
+
+
+class Refusing:
+    """A connection of SQLite that refuses what is written, as on a bad disk or after a remount."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection, self.fault = connection, ""
+
+    def execute(self, text: str, *values: Any) -> Any:
+        if self.fault and text.startswith("INSERT"):
+            raise sqlite3.OperationalError(self.fault)
+        return self.connection.execute(text, *values)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+@pytest.mark.parametrize("fault", ["disk I/O error", "attempt to write a readonly database", "out of memory"])
+def test_journal_that_cannot_be_written_takes_nothing_until_it_can(fault: str, folder: Path, caplog) -> None:
+    scorer = open_scorer(folder)
+    codes = [scorer.score(draw_order("t1")).code]
+    journal = scorer._state._live._segments[-1].journal  # type: ignore[attr-defined]
+    journal._connection = refusing = Refusing(journal._connection)
+
+    refusing.fault = fault
+    codes += [scorer.score(draw_order(name)).code for name in ("t2", "t3")]
+    with pytest.raises(HistoryError, match=rf"cannot be written: {fault}; the event was not accepted\nhint: free some"):
+        scorer.observe(Outcome(order_id="t1", kind="claim", happened_at="2026-01-15 17:00"))
+    refusing.fault = ""
+    codes += [scorer.score(draw_order(name)).code for name in ("t3", "t4")]
+    scorer.close()
+
+    taken, refused = DecisionCode.UNSCORED_NO_MODEL, DecisionCode.UNSCORED_BROKEN_HISTORY
+    assert codes == [taken, refused, refused, taken, taken]
+    assert sorted(read_orders(folder)) == ["t1", "t3", "t4"]
+    assert caplog.text.count(fault) == 2
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """This process can open no further file."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as opened:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (max(int(each.name) for each in Path("/proc/self/fd").iterdir()) + 1, limits[1])
+        )
+        try:
+            with suppress(OSError):
+                while True:
+                    opened.enter_context(Path(os.devnull).open())
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_scorer_without_a_free_file_goes_on_and_flushes_when_there_is_one(folder: Path) -> None:
+    scorer = open_scorer(folder)
+    codes = [scorer.score(draw_order("t1")).code]
+
+    with no_more_files():
+        codes += [scorer.score(draw_order(name)).code for name in ("t2", "t3")]
+        with pytest.raises(HistoryError, match="the history history cannot be"):
+            scorer.flush()
+        with pytest.raises(FileError, match="cannot be read: Too many open files"):
+            read_table(folder / "orders.csv")
+        codes.append(scorer.score(draw_order("t4")).code)
+    scorer.flush()
+
+    assert set(codes) == {DecisionCode.UNSCORED_NO_MODEL}
+    assert sorted(read_orders(folder)) == ["t1", "t2", "t3", "t4"]
     scorer.close()
 
 
@@ -219,6 +301,83 @@ def test_history_in_a_read_only_folder_is_read_when_that_is_asked_for(locked_fol
     assert type(open_state(locked_folder, KEY, SPEC, is_read_only=True, **options)) is OnlineState
 
 
+def test_folder_that_becomes_read_only_under_a_scorer_takes_the_flush_when_it_may() -> None:
+    root = Path(tempfile.mkdtemp())
+    root.chmod(0o777)
+    folder = root / "history"
+    with as_nobody():
+        History.open(folder, KEY, create=True)
+        scorer = open_scorer(folder)
+        codes = [scorer.score(draw_order("t1")).code]
+        locked = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+        for path in locked:
+            path.chmod(0o500)
+
+        codes += [scorer.score(draw_order("t2")).code]
+        with pytest.raises(HistoryError, match=r"history cannot be (created|written).*\nhint: .*permissions"):
+            scorer.flush()
+        for path in locked:
+            path.chmod(0o700)
+        scorer.flush()
+        scorer.close()
+
+        assert set(codes) == {DecisionCode.UNSCORED_NO_MODEL}
+        assert sorted(read_orders(folder)) == ["t1", "t2"]
+    shutil.rmtree(root)
+
+
+def test_folder_that_may_not_be_looked_into_is_one_clear_error() -> None:
+    root = Path(tempfile.mkdtemp())
+    History.open(root / "history", KEY, create=True)
+
+    with as_nobody(), pytest.raises(HistoryError, match="the history history cannot be read: Permission denied"):
+        History.open(root / "history", KEY)
+
+    shutil.rmtree(root)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Be bound by permissions, also where the tests run as root."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+@pytest.mark.parametrize("jump_us", [YEAR_US, -YEAR_US], ids=["forward", "back"])
+def test_clock_that_jumps_a_year_and_returns_loses_nothing_and_replays(jump_us: int, folder: Path, caplog) -> None:
+    now = [START_US]
+    scorer = open_scorer(folder, now)
+    served = []
+    for n, offset in enumerate([0, 60, jump_us // 10**6, jump_us // 10**6 + 60, 120, 180]):
+        now[0] = START_US + offset * 10**6
+        served.append(scorer.score(draw_order(f"t{n}")))
+        if n % 2:
+            scorer.flush()
+    scorer.observe(Outcome(order_id="t0", kind="claim", happened_at="2026-01-15 17:00"))
+    state = scorer._state._engine.export_state()[0]  # type: ignore[union-attr]
+    scorer.close()
+
+    read = History.open(folder, KEY).read()
+    seen_at = read.orders["seen_at"].cast("int64").to_pylist()
+    assert {each.code for each in served} == {DecisionCode.UNSCORED_NO_MODEL}
+    assert sorted(read.orders["order_id"].to_pylist()) == [f"t{n}" for n in range(6)]
+    assert len(read.outcomes) == 1
+    assert seen_at == sorted(seen_at)
+    assert caplog.text.count("behind the last event") == 1
+    again = open_scorer(folder, now, snapshot_from=10**9)
+    replayed = again._state._engine.export_state()[0]  # type: ignore[union-attr]
+    assert {name: each.tobytes() for name, each in replayed.items()} == {
+        name: each.tobytes() for name, each in state.items()
+    }
+    again.close()
+
+
 def test_clock_that_jumps_back_is_told_once_and_arrivals_go_on(folder: Path, caplog) -> None:
     now = [START_US]
     scorer = open_scorer(folder, now)
@@ -276,3 +435,47 @@ def test_folder_that_was_removed_and_made_again_is_another(folder: Path) -> None
 
     assert scorer.score(draw_order("t")).code is DecisionCode.UNSCORED_BROKEN_HISTORY
     scorer.close()
+
+
+#: Scores under a limit of memory: says which orders are acknowledged, until they no longer are, and then without it.
+HUNGRY = """
+import resource, sys
+sys.path[:0] = sys.argv[2:]
+from pathlib import Path
+from test_accidents import draw_order, open_scorer
+scorer = open_scorer(Path(sys.argv[1]))
+scorer.score(draw_order("first"))
+scorer.flush()
+limits = resource.getrlimit(resource.RLIMIT_AS)
+size = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize"))
+resource.setrlimit(resource.RLIMIT_AS, (size * 1024, limits[1]))
+ballast, codes = [], []
+for n in range(400):
+    try:
+        while n > 20:
+            ballast.append(bytearray(2**16))
+    except MemoryError:
+        pass
+    codes.append(scorer.score(draw_order(f"t{n}")).code)
+    if codes[-1] == "UNSCORED_NO_MODEL":
+        print(f"t{n}", flush=True)
+ballast.clear()
+resource.setrlimit(resource.RLIMIT_AS, limits)
+assert scorer.score(draw_order("last")).code == "UNSCORED_NO_MODEL"
+print("last", flush=True)
+scorer.close()
+"""
+
+
+def test_scorer_without_memory_loses_nothing(folder: Path) -> None:
+    paths = [str(Path(__file__).parent), *sys.path]
+
+    ended = subprocess.run([sys.executable, "-c", HUNGRY, folder, *paths], capture_output=True, text=True, check=False)
+    open_scorer(folder).close()
+
+    acknowledged = ended.stdout.split()
+    assert ended.returncode in (0, -signal.SIGABRT), ended.stderr  # Delta's engine ends a process without memory
+    assert len(acknowledged) > 20, ended.stderr
+    there = read_orders(folder)
+    assert len(there) == len(set(there))
+    assert {"first", *acknowledged} <= set(there)

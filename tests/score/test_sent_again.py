@@ -83,6 +83,24 @@ def count(scorer: Scorer, name: str, one: dict[str, Any]) -> float:
     return served[name]
 
 
+def test_decision_that_came_too_late_is_given_to_whoever_asks_again(
+    scorer: Scorer, reopen: Callable[[], Scorer], model: Model, clock: Clock
+) -> None:
+    in_time = Scorer(model, load_policy(), KEY, clock=clock).score(order())
+    scorer._deadline_ms = 0.0
+
+    late = scorer.score(order())
+    scorer._deadline_ms = None
+    clock.now += MINUTE
+    again = scorer.score(order())
+
+    assert (late.code, late.action) == ("UNSCORED_LATE", "pass")
+    assert again == in_time
+    if scorer.backlog is not None:
+        scorer.close()
+        assert reopen().score(order()) == in_time
+
+
 def test_order_that_is_sent_again_gets_the_same_decision_and_counts_once(scorer: Scorer, clock: Clock) -> None:
     first = scorer.score(order())
     clock.now += 2_000_000

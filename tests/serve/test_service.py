@@ -185,9 +185,11 @@ def test_late_orders_pass_are_remembered_and_too_many_are_refused(model: Model) 
         alive, metrics = await client.get("/healthz"), await client.get("/metrics")
         scorer.may_go.set()
         after = await client.post("/v1/score", json=draw_order(6))
-        return [*late, refused, alive, metrics, after], [len(scorer._state._past_single)]
+        n_kept = len(scorer._state._past_single)
+        again = await client.post("/v1/score", json=draw_order(1))
+        return [*late, refused, alive, metrics, after, again], [n_kept]
 
-    (one, two, refused, alive, metrics, after), (n_kept,) = ask(scorer, talk, deadline_ms=50, max_waiting=4)
+    (one, two, refused, alive, metrics, after, again), (n_kept,) = ask(scorer, talk, deadline_ms=50, max_waiting=4)
 
     assert one.json()["code"] == "UNSCORED_LATE"
     assert [each["code"] for each in two.json()] == ["UNSCORED_LATE"] * 2
@@ -196,6 +198,8 @@ def test_late_orders_pass_are_remembered_and_too_many_are_refused(model: Model) 
     assert "ordervet_waiting 3" in metrics.text
     assert after.json()["code"] == "SCORED"
     assert n_kept == 4
+    told = again.json()
+    assert (told["code"], told["order_id"], told["seen_at"]) == ("SCORED", "t1", after.json()["seen_at"])
 
 
 def test_what_waits_is_worked_off_when_the_service_stops(model: Model, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import locale
 import os
@@ -63,6 +64,9 @@ _OF_EXTRA = {
     **dict.fromkeys(("psycopg", "pymysql", "sqlalchemy"), "db"),
 }
 """Package → the extra that brings it."""
+
+_NO_MEMORY = "failed to map segment"
+"""What the system's loader says of a library for which there is no memory."""
 
 _CODE_OF: tuple[tuple[type[OrdervetError], ExitCode], ...] = (
     (ModelError, ExitCode.MODEL),
@@ -235,6 +239,9 @@ def run_guarded(command: Callable[[], Any]) -> None:
         if os.environ.get("ORDERVET_DEBUG"):
             raise
         lang = choose_lang()
+        if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
+            print_error(format_text("cli.error", lang, message=os.strerror(errno.ENOMEM)))
+            raise SystemExit(ExitCode.BAD_INPUT) from None
         name = type(error).__name__
         print_error(format_text("cli.internal", lang, name=name), format_text("cli.internal_hint", lang))
         raise SystemExit(ExitCode.INTERNAL) from None

@@ -109,13 +109,13 @@ class History:
         """
         folder = Path(path).resolve()
         check_lasting(key, folder)
-        if create and not delta.has_version(folder):
-            _create(folder, key)
-        if not delta.has_table(folder):
-            raise HistoryError(
-                f"there is no history in {folder.name}", hint="create one: ordervet ingest FILE... --history DIR"
-            )
         with describe_errors(folder, "read"):
+            if create and not delta.has_version(folder):
+                _create(folder, key)
+            if not delta.has_table(folder):
+                raise HistoryError(
+                    f"there is no history in {folder.name}", hint="create one: ordervet ingest FILE... --history DIR"
+                )
             settings = delta.load_table(folder).metadata().configuration
         delta.check_table(settings, key, folder)
         return cls(folder, key)
