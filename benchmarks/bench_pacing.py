@@ -4,7 +4,11 @@ Each evening's arrival curve departs from the plan, with bursts on the hour and 
 (tests/evenings.py). Printed: how many were handed on, and the money caught as a share of what the riskiest 300, chosen
 with the whole evening known, would have caught; beside it the same on average over who turns out malicious.
 
-    python benchmarks/bench_pacing.py [--planned 20000] [--evenings 20] [--rank-by value]
+With `--merchants` the evenings are the opening evenings of so many simulated merchants, scored by the bundled model:
+with and without a plan (hours as they will be, 0.7 times the volume), in one go and stopped five times. Printed is the
+money of malicious orders handed on, in points of all of the evening, above or below that of a cut at its end.
+
+    python benchmarks/bench_pacing.py [--planned 20000] [--evenings 20] [--rank-by value] [--merchants 3]
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from evenings import (
     N_SLOTS,
+    Evening,
     cut_afterwards,
     draw_day,
     make_capacity,
@@ -30,6 +35,7 @@ from evenings import (
 )
 from ordervet.policy import Capacity, Shift
 
+DAY_US, EAST_US = 86_400_000_000, 28_800_000_000
 DAYS = {
     "even": [1] * 24,
     "shop": [3, 1.5, 1, 0.6, 0.5, 0.6, 1, 2, 3, 4, 5, 5, 5, 4.5, 4.5, 4.5, 4.5, 4.5, 5, 6, 8, 9, 8, 5],
@@ -45,7 +51,13 @@ def main() -> None:
     parser.add_argument("--evenings", type=int, default=20)
     parser.add_argument("--rank-by", choices=("risk", "value"), default="risk", help="what comes first")
     parser.add_argument("--usual", action="store_true", help="whole days of small shops, without a plan, instead")
+    parser.add_argument("--merchants", type=int, default=0, help="evenings of simulated merchants instead")
+    parser.add_argument("--orders", type=int, default=30_000, help="orders of such a merchant's season")
+    parser.add_argument("--seed", type=int, default=1, help="of the first merchant")
     options = parser.parse_args()
+    if options.merchants:
+        pace_merchants(range(options.seed, options.seed + options.merchants), options.orders)
+        return
     if options.usual:
         pace_usual_days()
         return
@@ -69,6 +81,74 @@ def main() -> None:
     print(
         f"handed on {min(counts)} to {max(counts)} of {N_SLOTS}; money caught at least {min(worst):.1%}, simulated data"
     )
+
+
+def pace_merchants(seeds: range, n_orders: int) -> None:
+    """Pace the opening evenings of simulated merchants and print the money caught beside a cut at the end."""
+    n_slots = n_orders // 200
+    shift = Shift(start="20:00", end="24:00")
+    print(f"{n_slots} slots, simulated data")
+    print(f"{'rank by':>8}{'merchant':>9}" + "".join(f"{head:>17}" for head in ("plan", "", "no plan", "")))
+    print(f"{'':17}" + "".join(f"{head:>17}" for head in ("in one go", "stopped 5 times") * 2))
+    differences: dict[str, list[list[float]]] = {"risk": [], "value": []}
+    for seed in seeds:
+        evening, past = score_opening(seed, n_orders)
+        cuts = [len(evening) * part // 6 for part in range(1, 6)]
+        hours = (evening.at_us + EAST_US) % DAY_US // (DAY_US // 24)
+        plan = {f"{hour:02d}:00": 0.7 * int((hours == hour).sum()) for hour in range(24)}
+        all_bad = evening.amount_minor[evening.is_malicious].sum()
+        for rank_by, found in differences.items():
+            row, counts = [], []
+            for planned in (plan, {}):
+                capacity = Capacity.model_validate(
+                    {"n": n_slots, "shifts": [shift], "plan": planned, "rank_by": rank_by}
+                )
+                best = sum_caught(evening, cut_afterwards(evening, capacity))
+                for restarts in ([], cuts):
+                    is_handed = pace_evening(evening, capacity, restarts=restarts, **past)
+                    row.append(100.0 * (sum_caught(evening, is_handed) - best) / all_bad)
+                    counts.append(int(is_handed.sum()))
+            found.append(row)
+            shown = "".join(f"{points:+9.1f} ({count:4d})" for points, count in zip(row, counts, strict=True))
+            print(f"{rank_by:>8}{seed:>9}{shown}", flush=True)
+    for rank_by, found in differences.items():
+        print(f"{rank_by:>8}{'mean':>9}" + "".join(f"{points:+9.1f}       " for points in np.mean(found, axis=0)))
+
+
+def score_opening(seed: int, n_orders: int) -> tuple[Evening, dict[str, np.ndarray]]:
+    """Score a simulated season.
+
+    Returns
+    -------
+    its day of most orders; what `pace_evening` wants to know of the four weeks before
+    """
+    from ordervet.contract import Events
+    from ordervet.entities import Key
+    from ordervet.lab.simulate import SimulationSettings, simulate
+    from ordervet.model import load_serving_model
+    from ordervet.policy import load_policy
+    from ordervet.score import Scorer, find_bundled_models
+    from ordervet.score.live_decision import draw_reference
+
+    merchant = simulate(SimulationSettings(n_orders=n_orders, seed=seed, malicious_share=0.06))
+    model, _ = load_serving_model(find_bundled_models())
+    events = Events(merchant.orders, merchant.outcomes, merchant.verdicts, merchant.corrections)
+    scored = Scorer(model, load_policy(), Key(bytes(range(16)))).score_events(events)
+    at_us = scored.orders["seen_at"].cast("int64").to_numpy()
+    is_bad = dict(zip(*(merchant.truth[name].to_pylist() for name in ("order_id", "is_malicious")), strict=True))
+    day = (at_us + EAST_US) // DAY_US
+    opening = np.bincount(day).argmax()
+    rows = np.flatnonzero(day == opening)
+    rows = rows[np.argsort(at_us[rows], kind="stable")]
+    evening = Evening(
+        at_us[rows],
+        scored.p_malicious[rows],
+        scored.orders["amount_minor"].to_numpy()[rows],
+        np.array([is_bad[each] for each in scored.orders["order_id"].take(rows).to_pylist()]),
+    )
+    before = (day < opening) & (day >= opening - 28)
+    amounts = scored.orders["amount_minor"].to_numpy()[before]
+    return evening, {"came_at_us": at_us[before], "prior_p": draw_reference(model), "prior_minor": amounts}
 
 
 def pace_usual_days() -> None:

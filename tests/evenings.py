@@ -11,7 +11,7 @@ from ordervet.policy.capacity import Capacity, Shift
 from ordervet.policy.pacing import Pacer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -20,6 +20,7 @@ START_US = 1_762_862_400_000_000
 HALF_HOUR_SHARES = (0.30, 0.12, 0.10, 0.08, 0.09, 0.08, 0.08, 0.15)
 """What the plan expects of each half hour from 20:00 to 24:00."""
 N_SLOTS = 300
+_NO_ORDERS = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -76,15 +77,34 @@ def draw_day(seed: int, n_orders: int, shares: Sequence[float], first_hour: int 
 
 
 def pace_evening(
-    evening: Evening, capacity: Capacity, batch_size: int = 1, came_at_us: NDArray[np.int64] | None = None
+    evening: Evening,
+    capacity: Capacity,
+    batch_size: int = 1,
+    came_at_us: NDArray[np.int64] | None = None,
+    restarts: Collection[int] = (),
+    prior_p: NDArray[np.float64] | None = None,
+    prior_minor: NDArray[np.int64] = _NO_ORDERS,
 ) -> NDArray[np.bool_]:
-    """Hand orders on as they come, shape (n_orders,); `came_at_us` is when orders came on the days before."""
-    pacer = Pacer(capacity)
+    """Hand orders on as they come, shape (n_orders,).
+
+    Parameters
+    ----------
+    evening, capacity : what comes, and how many the desk can look at
+    batch_size : how many orders come at once
+    came_at_us : when orders came on the days before
+    restarts : rows at which another process goes on
+    prior_p, prior_minor : probabilities and amounts of orders of the past
+    """
+    pacer = Pacer(capacity, prior_p, prior_minor)
     if came_at_us is not None:
         pacer.resume(int(evening.at_us[0]), came_at_us, 0)
     is_handed = np.zeros(len(evening), bool)
     ranks = capacity.rank_orders(evening.p, evening.amount_minor)
     for start in range(0, len(evening), batch_size):
+        if start in restarts:
+            pacer = Pacer(capacity, prior_p, np.concatenate([prior_minor, evening.amount_minor[:start]]))
+            came = np.concatenate([_NO_ORDERS if came_at_us is None else came_at_us, evening.at_us[:start]])
+            pacer.resume(int(evening.at_us[start]), came, int(is_handed.sum()))
         rows = slice(start, start + batch_size)
         at_us, p = int(evening.at_us[rows][-1]), ranks[rows]
         pace = pacer.find_pace(at_us)

@@ -202,6 +202,33 @@ def test_pacing_without_a_plan_loses_slots_where_orders_stop_earlier_than_ever()
     assert 5 <= n_handed < 20
 
 
+@pytest.mark.parametrize(("rank_by", "least"), [("risk", 0.5), ("value", 0.65)])
+def test_surge_without_a_plan_does_not_spend_the_slots_at_once(rank_by: str, least: float) -> None:
+    capacity = Capacity.model_validate({"n": 20, "shifts": [{"start": "20:00", "end": "24:00"}], "rank_by": rank_by})
+    shares = []
+
+    for seed in range(6):
+        days = [draw_day(seed + 10 * day, 60, [1] * 24).at_us - day * 24 * HOUR_US for day in range(1, 6)]
+        surge = draw_day(seed, 1_000, [0] * 20 + [4, 2, 1, 1])
+        is_handed = pace_evening(surge, capacity, came_at_us=np.concatenate(days))
+        shares.append(sum_expected(surge, is_handed) / sum_expected(surge, cut_afterwards(surge, capacity)))
+        assert is_handed.sum() == 20
+
+    assert np.mean(shares) >= least
+
+
+@pytest.mark.parametrize("rank_by", ["risk", "value"])
+def test_pacing_catches_as_much_when_it_is_stopped_and_begun_again(rank_by: str) -> None:
+    evening = simulate_evening(7, 3_000)
+    capacity = make_capacity(3_000, n_slots=150).model_copy(update={"rank_by": rank_by})
+
+    is_handed = pace_evening(evening, capacity)
+    is_handed_again = pace_evening(evening, capacity, restarts=range(500, 3_000, 500))
+
+    assert is_handed.sum() == is_handed_again.sum() == 150
+    assert sum_expected(evening, is_handed_again) >= 0.97 * sum_expected(evening, is_handed)
+
+
 def test_usual_day_forgets_what_is_old_and_needs_three_days() -> None:
     day_us, usual = 24 * HOUR_US, UsualDay()
     usual.add(np.array([9 * HOUR_US, 10 * HOUR_US, 10 * HOUR_US + 1]))

@@ -29,7 +29,7 @@ from ordervet.history.handed import forget_handed, record_handed
 from ordervet.history.ingest import Staging, add_in_memory, read_stored
 from ordervet.history.journal import commit_journal, remove_kept
 from ordervet.history.lock import LOCK_NAME, WriterLock
-from ordervet.history.rows import drop_replaced, fit_rows, read_ints, row_schema, sort_rows, to_events, unite_schemas
+from ordervet.history.rows import drop_replaced, fit_rows, row_schema, sort_rows, to_events, unite_schemas
 from ordervet.history.snapshots import remove_snapshots
 from ordervet.history.through import (
     ForwardedStaging,
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
-    import numpy.typing as npt
     from deltalake import DeltaTable
 
     from ordervet.contract import Events
@@ -58,6 +57,7 @@ MAX_KEEP_DAYS = 28
 """Delta's log records removed files for 30 days."""
 
 _OF_JUDGEMENTS = ("order_id", "seen_at", "verdict", "agent")
+_OF_RECENT = ("seen_at", "amount_minor", "currency")
 _IS_ORDER = ds.field("id__buyer").is_valid()  # 0 where the buyer is not known
 _READ_ATTEMPTS = 5
 
@@ -251,13 +251,14 @@ class History:
         later = fit_rows(rows, schema).cast(schema)
         return later.filter(pc.equal(events, "verdict")), later.filter(pc.equal(events, "correction"))
 
-    def read_order_times(self, since: datetime) -> npt.NDArray[np.int64]:
-        """Read when the orders since a time were seen, UTC microseconds."""
+    def read_recent_orders(self, since: datetime) -> pa.Table:
+        """Read of the orders since a time: seen_at, amount_minor, currency."""
         wanted = _IS_ORDER & (ds.field("view") == 0) & (ds.field("seen_at") >= pa.scalar(since, INSTANT))
         with describe_errors(self.path, "read"):
             dataset = delta.open_dataset(self.path, delta.load_table(self.path))
-            found = dataset.to_table(columns=["seen_at"], filter=wanted)
-        return read_ints(found["seen_at"])
+            found = dataset.to_table(columns=list(_OF_RECENT), filter=wanted)
+        schema = pa.schema([(name, row_schema().field(name).type) for name in _OF_RECENT])
+        return found.cast(schema)
 
     def list_files(self) -> list[Path]:
         """List the Parquet files of the newest version, for any engine that reads them."""

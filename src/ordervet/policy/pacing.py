@@ -11,11 +11,16 @@ At a time t of a window, with
     orders to come    R = f (A - A(t))
     handed on         the share S / R of orders, the riskiest: those above the (1 - S / R) quantile of what came lately
 
-and solved again at each instant, so that an error of plan or quantile is made up by what is left. Without a plan the
-hours at which orders came on the days before are one, less what chance may keep away; towards its end slots are due,
-which the next order worth a look takes. Before three days are known R is the rate of the orders that came lately, half
-as much counting what is older by 1/24 of a window, times the time left, less what chance may keep away; slots are then
-due from the middle of a shift on.
+and solved again at each instant, so that an error of plan or quantile is made up by what is left. Towards the end
+slots are due, which the next order worth a look takes. By value, where few orders hold most of the money, `_RESERVE`
+standard deviations of S are kept back for better ones, and without a plan at most the share `_MOST` of orders is
+handed on before slots are due, so that the first minutes of a surge do not take all.
+
+Without a plan the hours at which orders came on the days before are one, less what chance may keep away. Before three
+days are known R is the rate of the orders that came lately, half as much counting what is older by 1/24 of a window,
+times the time left, less what chance may keep away; slots are then due from the middle of a shift on. Either way R is
+at least what a surge brings: the fastest of the rates over several spans up to now, less what chance may have added,
+times the time left, or the usual orders left by how far that rate is above that of the busiest hour.
 
 Scores are remembered with a half-life of `MEMORY` orders and, at the start, with a prior. A window never hands on more
 than its slots, apart from orders that go to a person whatever the desk's capacity. Whoever begins in the middle of a
@@ -59,6 +64,8 @@ RESCALE_AFTER: Final = 8
 PRIOR_ORDERS: Final = 200
 """What scores of the past count as."""
 
+_PRIOR_AMOUNTS: Final = 25
+_GUESSED_MINOR: Final = np.array([3_000, 6_000, 10_000, 17_000, 35_000], np.int64)
 _HOUR_US: Final = HOUR_MIN * MINUTE_US
 USUAL_DAYS: Final = 28
 """Days of which the hours of orders are remembered."""
@@ -71,6 +78,12 @@ _RECENT: Final = 1 / 24
 _GUESS: Final = 0.05
 _DUE: Final = (0.5, 0.94)  # shares of a shift from and at which slots, and all of them, are due
 _CAUTION: Final = 2.0  # standard deviations of the orders to come that chance may keep away
+_SURGE_SPANS: Final = (_RECENT, _RECENT / 4, _RECENT / 16, _RECENT / 64)  # half-lives, in windows
+_RESERVE: Final = 0.5  # standard deviations of how many slots the best orders to come take
+_LEAST_WANTED: Final = 0.3  # share of the slots left that is never kept back
+_MOST: Final = 0.15  # share of orders handed on by value before slots are due, without a plan
+_PLANNED_DUE: Final = (0.88, 0.98)
+_VALUE_DUE: Final = (0.95, 0.995)  # by value any order will do for the last slots
 # The same by the orders that usually come, chosen by benchmarks/bench_pacing.py --usual.
 _USUALLY_DUE: Final = (0.8, 0.97)
 _USUAL_CAUTION: Final = 1.0
@@ -142,11 +155,16 @@ class Pacer:
     Parameters
     ----------
     capacity : of a policy
-    prior_p : shape (n,), probabilities of orders of the past, for the first minutes; None takes a rough guess, and so
-        does a rank by value
+    prior_p : shape (n,), probabilities of orders of the past, for the first minutes; None takes a rough guess
+    prior_minor : shape (n_orders,), what orders of the past were worth, for a rank by value; none takes a rough guess
     """
 
-    def __init__(self, capacity: Capacity, prior_p: npt.ArrayLike | None = None) -> None:
+    def __init__(
+        self,
+        capacity: Capacity,
+        prior_p: npt.ArrayLike | None = None,
+        prior_minor: npt.NDArray[np.int64] = _GUESSED_MINOR,
+    ) -> None:
         self._capacity = capacity
         self._windows = capacity.windows
         self._usual = UsualDay()
@@ -156,9 +174,9 @@ class Pacer:
         self._number, self._begun_us = _NEVER, 0
         self._n_slots, self._n_seen, self._n_handed = 0, 0, 0
         self._waiting, self._waiting_at_us = 0.0, 0
-        self._lately, self._lately_at_us, self._came_from_us = 0.0, 0, 0
-        is_guess = prior_p is None or capacity.rank_by == "value"
-        self._scores.add_prior(_guess_prior() if is_guess else np.asarray(prior_p, np.float64))
+        self._lately, self._lately_at_us, self._came_from_us = [0.0] * len(_SURGE_SPANS), 0, 0
+        p = _guess_prior() if prior_p is None else np.asarray(prior_p, np.float64)
+        self._scores.add_prior(_rank_prior(capacity, p, prior_minor if len(prior_minor) else _GUESSED_MINOR))
 
     def find_window_start(self, at_us: int) -> int:
         """Return when the window of a time begins, UTC microseconds."""
@@ -176,13 +194,12 @@ class Pacer:
         """
         local_us = self._capacity.read_local(at_us)
         self._usual.add(self._capacity.read_local_us(came_at_us))
-        n_seen = int((came_at_us >= self.find_window_start(at_us)).sum())
+        came_lately_us = came_at_us[came_at_us >= self.find_window_start(at_us)]
         self._begin_window(self._capacity.number_window(local_us), local_us, is_first=False)
-        self._n_seen, self._n_handed = n_seen, n_handed
+        self._n_seen, self._n_handed = len(came_lately_us), n_handed
         self._came_from_us, self._lately_at_us = self._begun_us, local_us
-        half_us = (self._rates.find_edges(self._number)[1] - self._begun_us) * _RECENT
-        passed = max(local_us - self._begun_us, 1) / half_us
-        self._lately = n_seen * (1.0 - 0.5**passed) / (passed * log(2))
+        ages = (at_us - came_lately_us) / (self._rates.find_edges(self._number)[1] - self._begun_us)
+        self._lately = [float((0.5 ** (ages / span)).sum()) for span in _SURGE_SPANS]
 
     def find_pace(self, at_us: int) -> Pace:
         """Describe what to hand on now.
@@ -202,41 +219,60 @@ class Pacer:
             slots = min(slots, int(max(0.0, self._capacity.backlog - self._waiting)))
         if slots == 0:
             return Pace(1.0, 1.0, 0)
-        if self._capacity.plan:
-            to_come = self._count_planned(local_us)
-        else:
-            to_come = self._count_usual(local_us) if self._rates.is_usual else self._count_as_lately(local_us)
-        least, tie_from = self._scores.find_quantile(min(1.0, left / max(to_come, 1.0)))
+        least, tie_from = self._scores.find_quantile(self._find_share(local_us, left))
         if self._capacity.rank_by == "risk" and least < self._capacity.min_p:
             least, tie_from = self._capacity.min_p, 0.0
         return Pace(least, tie_from, slots)
 
-    def _count_planned(self, local_us: int) -> float:
-        """Count the orders to come by the plan, and by how many came of those planned."""
+    def _find_share(self, local_us: int, left: int) -> float:
+        """Find the share of orders to hand on now, more than 0."""
+        has_plan, is_usual = bool(self._capacity.plan), self._rates.is_usual
         passed, total = self._rates.measure(self._number, self._begun_us, local_us)
+        to_come, surge = self._count_planned(passed, total), 0.0
+        if not has_plan:
+            to_come = self._lessen(to_come, _USUAL_CAUTION) if is_usual else self._count_as_lately(local_us)
+            surge = self._count_surge(local_us, total - passed)
+        share = passed / total if total else 1.0
+        if surge > to_come:
+            share = min(share, self._n_seen / (self._n_seen + surge))
+        due = _PLANNED_DUE if has_plan else _USUALLY_DUE if is_usual else _DUE
+        is_by_value = self._capacity.rank_by == "value"
+        if self._is_slot_due(share, _VALUE_DUE if is_by_value and due is not _DUE else due):
+            return 1.0
+        to_come = max(to_come, surge, 1.0)
+        if not is_by_value:
+            return min(1.0, left / to_come)
+        wanted = max(left - _RESERVE * sqrt(left), left * _LEAST_WANTED)
+        return min(1.0 if has_plan else _MOST, wanted / to_come)
+
+    def _count_planned(self, passed: float, total: float) -> float:
+        """Count the orders to come by the plan or the usual hours, and by how many came of those expected."""
         share = passed / total if total else 1.0
         trust = share / (share + self._capacity.plan_weight)
         return float((total - passed) * ((self._n_seen + 1.0) / (passed + 1.0)) ** trust)
 
-    def _count_usual(self, local_us: int) -> float:
-        """Count the orders to come if they come at the hours they usually do, less what chance may keep away."""
-        start, _ = self._rates.find_edges(self._number)
-        passed, total = self._rates.measure(self._number, start, local_us)
-        if self._is_slot_due(passed / total, _USUALLY_DUE):
-            return 0.0
-        return self._lessen(self._count_planned(local_us), _USUAL_CAUTION)
-
     def _count_as_lately(self, local_us: int) -> float:
         """Count the orders to come if they go on as they came lately, less what chance may keep away."""
         start, end = self._rates.find_edges(self._number)
-        passed, total = self._rates.measure(self._number, start, local_us)
-        if self._is_slot_due(passed / total, _DUE):
-            return 0.0
         half_us = (end - start) * _RECENT
         lately_us = half_us / log(2) * (1.0 - 0.5 ** ((local_us - self._came_from_us) / half_us))
         guess = (self._n_slots + 1) * _PER_SLOT / (end - start)
-        rate = (self._lately + guess * half_us * _GUESS) / (lately_us + half_us * _GUESS)
+        rate = (self._lately[0] + guess * half_us * _GUESS) / (lately_us + half_us * _GUESS)
         return self._lessen(rate * (end - local_us), _CAUTION)
+
+    def _count_surge(self, local_us: int, usual: float) -> float:
+        """Count the orders to come at the fastest of the rates of late, less what chance may have added.
+
+        They come for the time left; by usual hours, as often as that rate is above that of the busiest hour.
+        """
+        start, end = self._rates.find_edges(self._number)
+        per_window = log(2) * max(
+            (n_orders - _CAUTION * sqrt(n_orders)) / span
+            for n_orders, span in zip(self._lately, _SURGE_SPANS, strict=True)
+        )
+        if self._rates.is_usual:
+            return usual * per_window * _HOUR_US / (end - start) / self._rates.busiest_hour
+        return per_window * (end - local_us) / (end - start)
 
     def _is_slot_due(self, share: float, due: tuple[float, float]) -> bool:
         """Return whether fewer slots were taken than are due at a share of the window."""
@@ -259,7 +295,7 @@ class Pacer:
         """
         self._usual.add_at(self._advance(at_us), len(ranks))
         self._n_seen += len(ranks)
-        self._lately += len(ranks)
+        self._lately = [n_orders + len(ranks) for n_orders in self._lately]
         self._n_handed += n_handed
         self._waiting += n_handed
         for rank in ranks:
@@ -282,7 +318,10 @@ class Pacer:
         self._waiting = max(0.0, self._waiting - worked)
         self._waiting_at_us = local_us
         start, end = self._rates.find_edges(number)
-        self._lately *= 0.5 ** (max(0, local_us - self._lately_at_us) / ((end - start) * _RECENT))
+        kept = 0.5 ** (max(0, local_us - self._lately_at_us) / ((end - start) * _RECENT))
+        for at, n_orders in enumerate(self._lately):
+            self._lately[at] = n_orders * kept
+            kept **= 4  # each span is a quarter of the one before
         self._lately_at_us = max(self._lately_at_us, local_us)
         self._at_us, self._local_us = at_us, local_us
         return local_us
@@ -433,6 +472,7 @@ class _PlannedRates:
     def __init__(self, capacity: Capacity, usual: FloatArray | None = None) -> None:
         self._windows = capacity.windows
         self.is_usual = usual is not None
+        self.busiest_hour = 0.0 if usual is None else float(usual.max())
         self._plan = (
             _list_rates(capacity)
             if usual is None
@@ -505,6 +545,15 @@ def find_bin(p: float) -> int:
 def find_edges(at: int) -> tuple[float, float]:
     """Return the scores between which a bin lies."""
     return _EDGES[at], _EDGES[at + 1]
+
+
+def _rank_prior(capacity: Capacity, p: FloatArray, worth_minor: npt.NDArray[np.int64]) -> FloatArray:
+    """Rank probabilities of the past; by value, each of them with amounts distributed as those given."""
+    if capacity.rank_by == "risk":
+        return p
+    shares = (np.arange(_PRIOR_AMOUNTS) + 0.5) / _PRIOR_AMOUNTS
+    amounts = np.quantile(worth_minor, shares).astype(np.int64)
+    return capacity.rank_orders(np.repeat(p, len(amounts)), np.tile(amounts, len(p)))
 
 
 def _guess_prior() -> FloatArray:

@@ -15,6 +15,7 @@ import numpy as np
 from ordervet.contract import MaliceKind, Outcome, Verdict
 from ordervet.contract.values import TRIMMED
 from ordervet.errors import HistoryError
+from ordervet.late_imports import pa
 from ordervet.policy import (
     ACTIONS,
     BANDS,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from ordervet.history.handed import HandedOrder
     from ordervet.model import Curve, ForestPredictor, Model
     from ordervet.policy import Lang, Pace, Pacer, Policy, Reason, Stage
+    from ordervet.policy.capacity import Capacity
     from ordervet.policy.overlay import LiveOverlay, OneOverlay
     from ordervet.policy.reasons import OneReasoner
     from ordervet.score.live_order import LiveOrder
@@ -316,21 +318,23 @@ class Desk:
             return None
         is_served = self._serves is not None and self._serves[0] is policy and self._serves[1] is model
         if self._pacer is None or not is_served:
-            from ordervet.policy import Pacer
-
-            self._pacer, self._serves = Pacer(policy.capacity, draw_reference(model)), (policy, model)
-            if self._history is not None:
-                self._resume(self._history, self._pacer, at_us)
+            self._pacer, self._serves = self._open_pacer(policy.capacity, model, at_us), (policy, model)
         return self._pacer.find_pace(at_us)
 
-    def _resume(self, history: History, pacer: Pacer, at_us: int) -> None:
-        """Go on with the window that an earlier process, or the policy before, was serving."""
+    def _open_pacer(self, capacity: Capacity, model: Model, at_us: int) -> Pacer:
+        """Begin with a window, or go on with it as an earlier process, or the policy before, was serving it."""
+        from ordervet.features.events import read_worth
+        from ordervet.policy import Pacer
         from ordervet.policy.pacing import USUAL_DAYS
 
+        if self._history is None:
+            return Pacer(capacity, draw_reference(model))
+        came = self._history.read_recent_orders(_EPOCH + timedelta(microseconds=at_us, days=-USUAL_DAYS - 1))
+        pacer = Pacer(capacity, draw_reference(model), read_worth(came, model.spec.find_rate))
         start_us = pacer.find_window_start(at_us)
         n_handed = sum(each.takes_slot and each.seen_at >= start_us for each in self._handed)
-        since = _EPOCH + timedelta(microseconds=start_us, days=-USUAL_DAYS)
-        pacer.resume(at_us, history.read_order_times(since), n_handed)
+        pacer.resume(at_us, came["seen_at"].cast(pa.int64()).to_numpy(), n_handed)
+        return pacer
 
     def find_standing(self, order_id: str) -> Standing:
         """Return where an order stands."""
