@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         OrderStatus,
         Outcome,
         OutcomeKind,
+        RefundReason,
         RefundType,
         Verdict,
         VerdictValue,
@@ -54,6 +55,7 @@ __all__ = [
     "OrderStatus",
     "Outcome",
     "OutcomeKind",
+    "RefundReason",
     "RefundType",
     "Verdict",
     "VerdictValue",
@@ -96,8 +98,8 @@ __getattr__ = export_lazily(
         "formats": "FileDescription Format describe_file list_formats",
         "mapping": "Mapping load_mapping shipped_mappings",
         "model": (
-            "RESERVED_NAMES Blame Correction Decider Event MaliceKind Order OrderStatus Outcome OutcomeKind RefundType "
-            "Verdict VerdictValue"
+            "RESERVED_NAMES Blame Correction Decider Event MaliceKind Order OrderStatus Outcome OutcomeKind "
+            "RefundReason RefundType Verdict VerdictValue"
         ),
         "schemas": "EventKind Events event_schema order_schema",
         "tables": "split_events split_orders validate_events validate_orders",

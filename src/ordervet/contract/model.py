@@ -86,6 +86,20 @@ class RefundType(StrEnum):
     OTHER = "other"
 
 
+class RefundReason(StrEnum):
+    """What the buyer gives as the reason of a refund."""
+
+    NOT_RECEIVED = "not_received"
+    DAMAGED = "damaged"
+    WRONG_ITEM = "wrong_item"
+    MISSING_PARTS = "missing_parts"
+    QUALITY = "quality"
+    SAFETY = "safety"
+    LATE = "late"
+    CHANGED_MIND = "changed_mind"
+    OTHER = "other"
+
+
 class Blame(StrEnum):
     """Whose fault an outcome was found to be."""
 
@@ -285,7 +299,11 @@ class Order(Event):
 
 
 class Outcome(Event):
-    """One thing that became of an order: a cancellation, a refund step, a refusal, a claim, or plain fulfilment."""
+    """One thing that became of an order: a cancellation, a refund step, a refusal, a claim, or plain fulfilment.
+
+    A refund that is asked for may say why (`reason`), whether pictures or a video came with it (`has_evidence`), and
+    when the goods had been signed for (`delivered_at`).
+    """
 
     instant_field: ClassVar[str] = "happened_at"
 
@@ -299,6 +317,9 @@ class Outcome(Event):
     seen_at: Annotated[_Instant, NotBefore("happened_at")] = same_as("happened_at")
     refund_type: Annotated[RefundType, Reads("text"), OnlyWith("kind", REFUND_KINDS)] | None = None
     amount_minor: _Money | None = None
+    reason: Annotated[RefundReason, Reads("text"), OnlyWith("kind", REFUND_KINDS)] | None = None
+    has_evidence: _YesNo | None = None
+    delivered_at: _Instant | None = None
     blame: Annotated[Blame, Reads("text")] | None = None
     is_inferred: _YesNo | None = None
     updated_at: _Instant | None = None

@@ -15,18 +15,20 @@ import pyarrow.compute as pc
 from ordervet.entities import KeyedEvents, key_events, load_key
 from ordervet.entities.keys import name_key
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
+from ordervet.features.claims import CLAIM_NAMES
 from ordervet.learn import gates
+from ordervet.learn.claims import fit_claims, measure_claims, replay_requests, score_orders_across_time
 from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
 from ordervet.learn.intervals import number_buyers
 from ordervet.learn.labels import DAY_US, label_orders
 from ordervet.learn.ranking import ALERT_RATES, Holdout, Ranking, measure_at_rate, measure_ranking
 from ordervet.learn.rings import Rings, link_orders, look_up_links, measure_rings
 from ordervet.model import ForestPredictor, TrainingSet, fit_model
-from ordervet.model.fit import split_by_time
+from ordervet.model.fit import MIN_MALICIOUS, split_by_time
 from ordervet.model.kinds import fit_kinds, measure_kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from ordervet.features import FeatureSpec, LaterEvents, OrderEvents
     from ordervet.learn.night_settings import GateBounds
     from ordervet.model import FitSettings, Model
+    from ordervet.model.claims import ClaimModel
     from ordervet.model.kinds import KindModel
 
 TEST_SHARE = 0.2
@@ -126,11 +129,14 @@ def learn_model(
     model = fit_model(older, spec, settings, origin=notes, n_threads=n_jobs)
     kinds = _learn_kinds(labelled, ~is_newest, spec, settings, n_threads=n_jobs)
     metrics = _measure_model(model, labelled.take(np.flatnonzero(is_newest)), n_threads=n_jobs)
+    claims = _learn_claims(parts, labelled, model, older, is_newest, settings, n_threads=n_jobs)
+    if claims is not None:
+        metrics["claims"] = claims[1]
     if kinds is not None:
         rows = np.flatnonzero(is_newest & labelled.orders.is_malicious)
         metrics["kinds"] = measure_kinds(kinds, labelled.orders.features[rows], labelled.kind[rows])
     return Learned(
-        model=replace(model, metrics=metrics, kinds=kinds),
+        model=replace(model, metrics=metrics, kinds=kinds, claims=None if claims is None else claims[0]),
         older=older,
         newest=newest,
         buyer=labelled.buyer[is_newest],
@@ -172,17 +178,21 @@ def _pick_labelled(prepared: Prepared, n_jobs: int) -> _Labelled:
 def _join_labelled(parts: list[_Labelled]) -> _Labelled:
     if len(parts) == 1:
         return parts[0]
-    sets = [part.orders for part in parts]
     return _Labelled(
-        TrainingSet(
-            np.concatenate([each.features for each in sets]),
-            np.concatenate([each.is_malicious for each in sets]),
-            np.concatenate([each.seen_at for each in sets]),
-        ),
+        join_training_sets([part.orders for part in parts]),
         np.concatenate([part.buyer for part in parts]),
         np.concatenate([part.amount_minor for part in parts]),
         np.concatenate([part.kind for part in parts]),
         Rings.join([part.rings for part in parts]),
+    )
+
+
+def join_training_sets(sets: Sequence[TrainingSet]) -> TrainingSet:
+    """Put orders, or requests, behind each other; without weights."""
+    return TrainingSet(
+        np.concatenate([each.features for each in sets]),
+        np.concatenate([each.is_malicious for each in sets]),
+        np.concatenate([each.seen_at for each in sets]),
     )
 
 
@@ -206,6 +216,40 @@ def _learn_kinds(
     rows = np.flatnonzero(is_older & labelled.orders.is_malicious)
     rows = rows[np.argsort(labelled.orders.seen_at[rows], kind="stable")]
     return fit_kinds(labelled.orders.features[rows], labelled.kind[rows], spec.names, settings, n_threads=n_threads)
+
+
+def _learn_claims(
+    parts: Sequence[Prepared],
+    labelled: _Labelled,
+    model: Model,
+    older: TrainingSet,
+    is_newest: NDArray[np.bool_],
+    settings: FitSettings,
+    *,
+    n_threads: int,
+) -> tuple[ClaimModel, dict[str, Any]] | None:
+    """Fit the model of claims on the older requests, and measure it on the newest; None where there are too few."""
+    requests = [replay_requests(part, model.spec, n_jobs=n_threads) for part in parts]
+    if sum(int((each.label == 1).sum()) for each in requests) < 2 * MIN_MALICIOUS:
+        return None
+    p = np.empty(len(labelled.orders))
+    p[~is_newest] = score_orders_across_time(older, model.spec.names, settings, n_threads=n_threads)
+    newest = labelled.orders.features[is_newest]
+    p[is_newest] = model.calibration(ForestPredictor(model.booster_text).predict_raw(newest, n_threads=n_threads))
+    sets, at = [], 0
+    for part, of_part in zip(parts, requests, strict=True):
+        rows = np.flatnonzero(part.label >= 0)
+        order_p = np.full(len(part.orders), np.nan)
+        order_p[rows] = p[at : at + len(rows)]
+        at += len(rows)
+        sets.append(of_part.build_training_set(order_p))
+    claims = join_training_sets(sets)
+    before = claims.seen_at < labelled.orders.seen_at[is_newest].min(initial=np.iinfo(np.int64).max)
+    names = (*model.spec.names, *CLAIM_NAMES)
+    fitted = fit_claims(claims.take(np.flatnonzero(before)), names, settings, n_threads=n_threads)
+    if fitted is None:
+        return None
+    return fitted, measure_claims(fitted, claims.take(np.flatnonzero(~before)), n_threads=n_threads)
 
 
 def find_kinds(keyed: KeyedEvents) -> NDArray[np.str_]:

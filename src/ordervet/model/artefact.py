@@ -5,6 +5,7 @@ models/
 └── <model id>/
     ├── model.txt        LightGBM's own text format
     ├── kinds.txt        the same of the model that names kinds, if there is one
+    ├── claims.txt       the same of the model of refund requests, if there is one
     ├── manifest.json    protocol, hashes, feature names, calibration, risk scale, origin, metrics
     └── card.md          for people
 """
@@ -27,7 +28,9 @@ from ordervet import storage
 from ordervet.contract import MaliceKind
 from ordervet.errors import MappingError, ModelError
 from ordervet.features import FeatureSpec
+from ordervet.features.claims import CLAIM_NAMES
 from ordervet.model.calibration import Curve
+from ordervet.model.claims import ClaimModel
 from ordervet.model.forest import parse_forest
 from ordervet.model.kinds import KindModel
 
@@ -58,6 +61,7 @@ class Model:
     origin : what it was fitted on: counts, dates, seeds, versions
     metrics : what was measured, on which data; never a number nobody measured
     kinds : the second model, which names the kind of malice on flagged orders; None where none was learned
+    claims : the third model, about refund requests; None where none was learned
     """
 
     booster_text: str = field(repr=False)
@@ -67,6 +71,7 @@ class Model:
     origin: dict[str, Any] = field(repr=False)
     metrics: dict[str, Any] = field(repr=False)
     kinds: KindModel | None = field(default=None, repr=False)
+    claims: ClaimModel | None = field(default=None, repr=False)
 
     @cached_property
     def model_id(self) -> str:
@@ -89,13 +94,17 @@ class Model:
             "risk_scale": self.risk_scale.to_lists(),
             "origin": self.origin,
             "metrics": self.metrics,
-        } | self._describe_kinds()
+        } | self._describe_others()
 
-    def _describe_kinds(self) -> dict[str, Any]:
-        if self.kinds is None:
-            return {}
-        sha256 = hashlib.sha256(self.kinds.booster_text.encode()).hexdigest()
-        return {"kinds": {"names": list(self.kinds.kinds), "sha256": sha256}}
+    def _describe_others(self) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        if self.kinds is not None:
+            sha256 = hashlib.sha256(self.kinds.booster_text.encode()).hexdigest()
+            told["kinds"] = {"names": list(self.kinds.kinds), "sha256": sha256}
+        if self.claims is not None:
+            sha256 = hashlib.sha256(self.claims.booster_text.encode()).hexdigest()
+            told["claims"] = self.claims.describe() | {"sha256": sha256}
+        return told
 
     def build_manifest(self) -> dict[str, Any]:
         """Give the manifest as it is written."""
@@ -135,6 +144,8 @@ def save_model(model: Model, models: Path, *, card: str) -> Path:
             texts = {"model.txt": model.booster_text, "manifest.json": _dump(model.build_manifest()), "card.md": card}
             if model.kinds is not None:
                 texts["kinds.txt"] = model.kinds.booster_text
+            if model.claims is not None:
+                texts["claims.txt"] = model.claims.booster_text
             for name, text in texts.items():
                 storage.write_text(staging / name, text)
             staging.chmod(0o755)
@@ -211,8 +222,10 @@ def load_model(folder: Path) -> Model:
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         booster_text = (folder / "model.txt").read_text(encoding="utf-8")
-        has_kinds = isinstance(manifest, dict) and "kinds" in manifest
-        kinds_text = (folder / "kinds.txt").read_text(encoding="utf-8") if has_kinds else ""
+        told = manifest if isinstance(manifest, dict) else {}
+        others = {
+            name: (folder / f"{name}.txt").read_text(encoding="utf-8") for name in ("kinds", "claims") if name in told
+        }
     # NOTE: a number of 5,000 digits is a ValueError, 200,000 brackets are a RecursionError.
     except (OSError, ValueError, RecursionError) as error:
         message = f"model folder {folder} cannot be read ({type(error).__name__})"
@@ -222,7 +235,7 @@ def load_model(folder: Path) -> Model:
         raise ModelError(f"model {folder.name}: got protocol {protocol}, expected {MODEL_PROTOCOL}", hint=_RETRAIN_HINT)
     try:
         _Manifest.model_validate(manifest, strict=True)
-        model = _build_model(manifest, booster_text, kinds_text)
+        model = _build_model(manifest, booster_text, others)
         _check_hashes(model, manifest, folder.name)
         _check_forests(model)
     except ModelError as error:
@@ -244,6 +257,12 @@ class _Spec(BaseModel):
 
 class _Kinds(BaseModel):
     names: list[str]
+    sha256: str
+
+
+class _Claims(BaseModel):
+    names: list[str]
+    calibration: dict[str, list[float]]
     sha256: str
 
 
@@ -275,9 +294,10 @@ class _Manifest(BaseModel):
     origin: _Origin
     metrics: _Metrics
     kinds: _Kinds | None = None
+    claims: _Claims | None = None
 
 
-def _build_model(manifest: dict[str, Any], booster_text: str, kinds_text: str) -> Model:
+def _build_model(manifest: dict[str, Any], booster_text: str, others: dict[str, str]) -> Model:
     spec = manifest["spec"]
     return Model(
         booster_text=booster_text,
@@ -292,7 +312,8 @@ def _build_model(manifest: dict[str, Any], booster_text: str, kinds_text: str) -
         risk_scale=Curve.from_lists(manifest["risk_scale"]),
         origin=manifest["origin"],
         metrics=manifest["metrics"],
-        kinds=KindModel(kinds_text, tuple(manifest["kinds"]["names"])) if "kinds" in manifest else None,
+        kinds=KindModel(others["kinds"], tuple(manifest["kinds"]["names"])) if "kinds" in others else None,
+        claims=ClaimModel.from_manifest(manifest["claims"], others["claims"]) if "claims" in others else None,
     )
 
 
@@ -322,6 +343,8 @@ def _check_forests(model: Model) -> None:
     for file, forest in forests.items():
         if forest.n_features != expected:
             raise ModelError(f"{file} is about {forest.n_features} features, its spec about {expected}")
+    if model.claims is not None and model.claims.n_features != expected + len(CLAIM_NAMES):
+        raise ModelError(f"claims.txt is about {model.claims.n_features} features, its spec about others")
 
 
 def _dump(content: dict[str, Any]) -> str:

@@ -39,7 +39,7 @@ Average precision {metrics["ap"]:.3f}, AUC {metrics["auc"]:.3f}, mean predicted 
 | alert rate | recall | precision |
 |---|---|---|
 {rows}
-{_describe_kinds(metrics.get("kinds"))}{_describe_rings(metrics.get("rings"))}
+{_describe_kinds(metrics.get("kinds"))}{_describe_claims(metrics.get("claims"))}{_describe_rings(metrics.get("rings"))}
 ## Not for
 - deciding without a person: `professional_claim` and `review_extortion` always go to one
 - buyers' eyes: reasons are for the desk, never for the customer
@@ -52,6 +52,18 @@ def _describe_kinds(kinds: dict[str, Any] | None) -> str:
         return ""
     right = "" if kinds["right"] is None else f", {kinds['right']:.1%} of them rightly"
     return f"\nThe kind is named on {kinds['named']:.1%} of {kinds['n_orders']:,} malicious orders{right}.\n"
+
+
+def _describe_claims(claims: dict[str, Any] | None) -> str:
+    if claims is None or not claims["n_malicious"]:
+        return ""
+    n = f"{claims['n_orders']:,} refund requests ({claims['n_malicious']:,} malicious)"
+    paid = f"{claims['honest_paid']:.1%} of the honest and {claims['malicious_paid']:.1%} of the malicious"
+    return (
+        f"\nOf {n} made after those that it was fitted on, the model of claims has average precision "
+        f"{claims['ap']:.3f}, what their orders were given when they were placed {claims['ap_order']:.3f}. "
+        f"Where it would pay at once, it pays {paid}.\n"
+    )
 
 
 def _describe_rings(rows: list[dict[str, Any]] | None) -> str:

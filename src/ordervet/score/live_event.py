@@ -28,7 +28,7 @@ _SEPARATOR = "\x1f"
 _KIND_OF: dict[type, EventKind] = {Outcome: "outcomes", Verdict: "verdicts", Correction: "corrections"}
 _EVENT_OF: dict[type, str] = {Outcome: "outcome", Verdict: "verdict", Correction: "correction"}
 _COLUMNS: dict[type, dict[str, str]] = {
-    Outcome: {"kind": "outcome", "refund_type": "refund_type", "blame": "blame"},
+    Outcome: {"kind": "outcome", "refund_type": "refund_type", "reason": "reason", "blame": "blame"},
     Verdict: {"verdict": "verdict", "kind": "malice", "by": "decider", "agent": "agent"},
     Correction: {},
 }
@@ -150,6 +150,10 @@ class LiveEventReader:
         if isinstance(event, Outcome):
             if event.amount_minor is not None:
                 row["amount_minor"] = event.amount_minor
+            if event.has_evidence is not None:
+                row["has_evidence"] = event.has_evidence
+            if event.delivered_at is not None:
+                row["delivered_at"] = to_micros(event.delivered_at)
             if event.is_inferred:
                 row["is_inferred"] = True
             if event.updated_at is not None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ordervet.lab.simulate.drafts import CAMPAIGN_PHASES, Fate, Fault
 from ordervet.lab.simulate.people import NONE
+from ordervet.lab.simulate.requests import draw_requests
 from ordervet.lab.simulate.season import DAY_S, HOUR_S, MINUTE_S
 
 if TYPE_CHECKING:
@@ -105,6 +106,9 @@ class Outcomes:
     refund_type: Ints  # position in `REFUND_TYPES`, -1 = none
     amount_minor: Ints  # fen, -1 = none
     blame: Ints  # position in `BLAMES`, -1 = not recorded
+    reason: Ints  # position in `requests.REASONS`, -1 = none
+    evidence: Ints  # 1 = pictures or a video came with it, 0 = none, -1 = not told
+    delivered_s: Ints  # seconds since 1970, UTC, of the delivery that a request is about; -1 = none
 
 
 @dataclass(frozen=True)
@@ -133,10 +137,14 @@ class _Log:
         refund_type: Ints | int = NONE,
         amount_minor: Ints | int = NONE,
         blame: Ints | int = NONE,
+        *,
+        told: tuple[Ints | int, Ints | int, Ints | int] = (NONE, NONE, NONE),
     ) -> None:
+        """Collect outcomes of one kind; `told` is reason, evidence and delivery."""
         n = len(row)
         code = np.full(n, OUTCOME_KINDS.index(kind))
-        rest = [np.broadcast_to(np.asarray(column, dtype=np.int64), n) for column in (refund_type, amount_minor, blame)]
+        columns = (refund_type, amount_minor, blame, *told)
+        rest = [np.broadcast_to(np.asarray(column, dtype=np.int64), n) for column in columns]
         self._parts.append((row, code, happened_s, *rest))
 
     def close(self, known_until_s: int | None) -> Outcomes:
@@ -224,7 +232,9 @@ def _log_refunds(log: _Log, world: World, placed: PlacedOrders, fate: Ints, sign
     known_early = np.where(dice.chance(_RECORDED_EARLY_RATE, n), blame, NONE)
     wait = np.where(early, 2.0 * HOUR_S, 26.0 * HOUR_S)
     ended_s = np.where(comes_back, received_s, requested_s) + dice.log_normal(wait, 0.6, n).astype(np.int64)
-    log.add("refund_requested", row, requested_s, refund_type, amount, known_early)
+    delivered_s = np.where(early, NONE, signed_s[row])
+    told = (*draw_requests(world, placed, row, mine), delivered_s)
+    log.add("refund_requested", row, requested_s, refund_type, amount, known_early, told=told)
     for ending, flags in (("refund_completed", ~rejected), ("refund_rejected", rejected)):
         log.add(ending, row[flags], ended_s[flags], refund_type[flags], amount[flags], blame[flags])
     reviewed = mine == Fate.BAD_REVIEW_AND_REFUND

@@ -14,6 +14,7 @@ from ordervet.lab.simulate.addresses import N_WRITINGS
 from ordervet.lab.simulate.aftermath import BLAMES, DECIDERS, OUTCOME_KINDS, REFUND_TYPES, VERDICTS
 from ordervet.lab.simulate.catalogue import CATEGORIES, CHANNELS
 from ordervet.lab.simulate.people import NONE
+from ordervet.lab.simulate.requests import REASONS
 from ordervet.lab.simulate.season import CAMPAIGNS
 from ordervet.lab.simulate.text_columns import join, pick, replace_where, take, write_code, write_integers
 
@@ -185,6 +186,9 @@ def _write_outcomes(outcomes: Outcomes, order_id: Column) -> pa.Table:
             "happened_at": _build_times(outcomes.happened_s),
             "refund_type": pick(list(REFUND_TYPES), outcomes.refund_type),
             "amount_minor": write_integers(outcomes.amount_minor),
+            "reason": pick(list(REASONS), outcomes.reason),
+            "has_evidence": pa.array(outcomes.evidence == 1, mask=outcomes.evidence == NONE),
+            "delivered_at": _build_times(outcomes.delivered_s),
             "blame": pick(list(BLAMES), outcomes.blame),
         },
     )
@@ -224,7 +228,8 @@ def _build_table(kind: EventKind, columns: dict[str, Column]) -> pa.Table:
 
 
 def _build_times(seconds: Ints) -> Column:
-    return pa.array(seconds * _US_PER_S).cast(INSTANT)
+    """Build a column of times; -1 is none."""
+    return pa.array(seconds * _US_PER_S, mask=seconds == NONE).cast(INSTANT)
 
 
 def _scramble(code: Ints, size: int, stride: int = _STRIDE) -> Ints:

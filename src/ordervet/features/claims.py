@@ -1,0 +1,160 @@
+"""Refund requests as arrays, and their own features: what is asked for, how soon, why, and what its order was given.
+
+A request is judged by the features of its order asked again at that instant (docs/definitions.md T7), and by these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ordervet.contract.model import Blame, OutcomeKind, RefundReason, RefundType
+from ordervet.features.events import OrderEvents
+from ordervet.late_imports import pa, pc
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_TYPES: Final = tuple(str(each) for each in RefundType if each is not RefundType.OTHER)
+_REASONS: Final = tuple(str(each) for each in RefundReason if each is not RefundReason.OTHER)
+CLAIM_NAMES: Final = (
+    "claim__value__amount",
+    "claim__share__amount",
+    "claim__hours__placed",
+    "claim__hours__delivered",
+    *(f"claim__is__{name}" for name in _TYPES),
+    *(f"claim__says__{name}" for name in _REASONS),
+    "claim__has__evidence",
+    "claim__is__seller_fault",
+    "claim__value__order_p",
+)
+"""The features of a request itself, in the order in which they follow those of its order."""
+
+_HOUR_US = 3_600_000_000
+NOT_TOLD: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimEvents:
+    """Refund requests, one entry each; every array of shape (n,).
+
+    Parameters
+    ----------
+    order_id : uint64 keyed ids
+    seen_at : UTC microseconds
+    amount_minor : minor units of the order's currency; -1 where it is not told
+    refund_type, reason : positions in `RefundType` and `RefundReason`; -1 where it is not told
+    has_evidence : 1, 0, or -1 where it is not told
+    delivered_at : UTC microseconds; -1 where it is not told
+    is_sellers_fault : whether the shop was known to be at fault by then
+    """
+
+    order_id: NDArray[np.uint64]
+    seen_at: NDArray[np.int64]
+    amount_minor: NDArray[np.int64]
+    refund_type: NDArray[np.int64]
+    reason: NDArray[np.int64]
+    has_evidence: NDArray[np.int64]
+    delivered_at: NDArray[np.int64]
+    is_sellers_fault: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.order_id)
+
+    def take(self, rows: NDArray[np.int64]) -> ClaimEvents:
+        """Pick rows, in the order given."""
+        return ClaimEvents(*(getattr(self, name)[rows] for name in self.__slots__))
+
+
+def build_claim_events(outcomes: pa.Table) -> ClaimEvents:
+    """Pick the refund requests of a keyed table of outcomes, in its order."""
+    requests = outcomes.filter(pc.equal(outcomes["kind"], OutcomeKind.REFUND_REQUESTED))
+    return ClaimEvents(
+        order_id=requests["id__order"].to_numpy(),
+        seen_at=_read(requests["seen_at"]),
+        amount_minor=_read(requests["amount_minor"]),
+        refund_type=_number(requests["refund_type"], RefundType),
+        reason=_number(requests["reason"], RefundReason),
+        has_evidence=_read(requests["has_evidence"]),
+        delivered_at=_read(requests["delivered_at"]),
+        is_sellers_fault=pc.fill_null(pc.equal(requests["blame"], Blame.SELLER), fill_value=False).to_numpy(),
+    )
+
+
+def ask_orders(orders: OrderEvents, claims: ClaimEvents) -> tuple[OrderEvents, NDArray[np.int64], ClaimEvents]:
+    """Ask about the orders of requests at the requests' own times.
+
+    Returns
+    -------
+    the orders as events at those times, their rows among `orders`, and the requests; those of orders that are not
+    there, or not yet placed, are left out
+    """
+    if not len(orders) or not len(claims):
+        return OrderEvents.concat([orders]).take(np.zeros(0, np.int64)), np.zeros(0, np.int64), claims.take(_NONE)
+    sorter = np.argsort(orders.order_id, kind="stable")
+    at = np.minimum(np.searchsorted(orders.order_id, claims.order_id, sorter=sorter), len(orders) - 1)
+    row = sorter[at]
+    is_known = (orders.order_id[row] == claims.order_id) & (claims.seen_at > orders.seen_at[row])
+    row, kept = row[is_known], claims.take(np.flatnonzero(is_known))
+    asked = orders.take(row)
+    return (
+        OrderEvents(
+            asked.order_id, kept.seen_at, asked.amount_minor, asked.ids, asked.own, asked.evidence, asked.mask,
+            asked.read_placed_at(), asked.rate,
+        ),
+        row,
+        kept,
+    )  # fmt: skip
+
+
+def build_claim_features(claims: ClaimEvents, orders: OrderEvents, order_p: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Build the features of requests.
+
+    Parameters
+    ----------
+    claims : n of them
+    orders : of each its order
+    order_p : shape (n,), the probability of malice that the order was given when it was placed; NaN where it has none
+
+    Returns
+    -------
+    shape (n, len(CLAIM_NAMES))
+    """
+    amount = np.where(claims.amount_minor >= 0, claims.amount_minor, np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(orders.amount_minor > 0, amount / orders.amount_minor, np.nan)
+    delivered = np.where(claims.delivered_at >= 0, claims.seen_at - claims.delivered_at, np.nan) / _HOUR_US
+    columns = [
+        amount * orders.read_rate(),
+        share,
+        (claims.seen_at - orders.read_placed_at()) / _HOUR_US,
+        delivered,
+        *_tell(claims.refund_type, [list(RefundType).index(RefundType(name)) for name in _TYPES]),
+        *_tell(claims.reason, [list(RefundReason).index(RefundReason(name)) for name in _REASONS]),
+        np.where(claims.has_evidence >= 0, claims.has_evidence, np.nan),
+        claims.is_sellers_fault,
+        order_p,
+    ]
+    return np.column_stack(columns).astype(np.float32)
+
+
+_NONE = np.zeros(0, np.int64)
+
+
+def _read(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    numbers: NDArray[np.int64] = pc.fill_null(column.cast(pa.int64()), NOT_TOLD).to_numpy()
+    return numbers
+
+
+def _number(column: pa.ChunkedArray, names: type[RefundType | RefundReason]) -> NDArray[np.int64]:
+    """Turn names into their positions."""
+    found = pc.index_in(column, value_set=pa.array([str(each) for each in names]))
+    numbers: NDArray[np.int64] = pc.fill_null(found, NOT_TOLD).cast(pa.int64()).to_numpy()
+    return numbers
+
+
+def _tell(positions: NDArray[np.int64], wanted: list[int]) -> list[NDArray[np.float64]]:
+    """Tell of each position wanted whether it is the one: 1 or 0, NaN where none is told."""
+    return [np.where(positions >= 0, (positions == each).astype(np.float64), np.nan) for each in wanted]

@@ -1,0 +1,144 @@
+"""Learn the model of refund requests: each is judged by what was known when it was made.
+
+What its order was given when it was placed is a feature. The model of orders was fitted on most of these orders, and
+knows them better than it will know those to come; so here each half of the time is scored by trees fitted on the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ordervet.features import FeatureEngine, OrderEvents
+from ordervet.features.claims import ask_orders, build_claim_events, build_claim_features
+from ordervet.learn.ranking import measure_ranking
+from ordervet.model import TrainingSet
+from ordervet.model.calibration import fit_calibration
+from ordervet.model.claims import ClaimModel
+from ordervet.model.fit import MIN_MALICIOUS, fit_booster, split_by_time
+from ordervet.model.predictor import Predictor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ordervet.features import FeatureSpec
+    from ordervet.features.claims import ClaimEvents
+    from ordervet.learn.train import Prepared
+    from ordervet.model import FitSettings
+
+PAY_BELOW: Final = 0.03
+"""Requests below this probability of malice may be paid at once."""
+
+_CALIBRATION_SHARE = 0.3
+_SMALL = {"num_rounds": 300, "num_leaves": 15, "learning_rate": 0.04, "min_data_in_leaf": 40}
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """A merchant's refund requests whose orders are labelled, each with its order.
+
+    Parameters
+    ----------
+    claims : n of them
+    row : shape (n,), the rows of their orders
+    orders : of each its order
+    label : shape (n,), int8: 1 or 0
+    features : shape (n, n_features), of the orders as of the requests
+    """
+
+    claims: ClaimEvents
+    row: NDArray[np.int64]
+    orders: OrderEvents
+    label: NDArray[np.int8]
+    features: NDArray[np.float32]
+
+    def build_training_set(self, order_p: NDArray[np.float64]) -> TrainingSet:
+        """Build what is learned from.
+
+        Parameters
+        ----------
+        order_p : shape (n_orders,), what the merchant's orders were given when they were placed; NaN where nothing
+        """
+        own = build_claim_features(self.claims, self.orders, order_p[self.row])
+        return TrainingSet(np.hstack([self.features, own]), self.label == 1, self.claims.seen_at)
+
+
+def replay_requests(prepared: Prepared, spec: FeatureSpec, *, n_jobs: int = 1) -> Requests:
+    """Replay a merchant's events, and ask about each labelled order again when a refund of it was requested."""
+    asked, row, claims = ask_orders(prepared.orders, build_claim_events(prepared.keyed.outcomes))
+    kept = np.flatnonzero(prepared.label[row] >= 0)
+    asked, row, claims = asked.take(kept), row[kept], claims.take(kept)
+    every = FeatureEngine(spec, n_jobs=n_jobs).advance(OrderEvents.concat([prepared.orders, asked]), prepared.later)
+    return Requests(claims, row, prepared.orders.take(row), prepared.label[row], every[len(prepared.orders) :])
+
+
+def measure_claims(
+    model: ClaimModel, claims: TrainingSet, *, pay_below: float = PAY_BELOW, n_threads: int = 1
+) -> dict[str, Any]:
+    """Measure a model of claims on requests that it was not fitted on.
+
+    Returns
+    -------
+    counts, ``auc`` and ``ap``, that of what the orders were given (``ap_order``), and which shares would be paid at
+    once: ``honest_paid`` and ``malicious_paid``, None where there are none
+    """
+    p = model.predict(claims.features, n_threads=n_threads)
+    is_paid, is_malicious = p < pay_below, claims.is_malicious
+    order_p = np.nan_to_num(claims.features[:, -1].astype(np.float64), nan=0.0)
+    return measure_ranking(p, is_malicious) | {
+        "ap_order": measure_ranking(order_p, is_malicious)["ap"],
+        "honest_paid": None if is_malicious.all() else float(is_paid[~is_malicious].mean()),
+        "malicious_paid": float(is_paid[is_malicious].mean()) if is_malicious.any() else None,
+    }
+
+
+def score_orders_across_time(
+    orders: TrainingSet, names: tuple[str, ...], settings: FitSettings, *, n_threads: int = 1
+) -> NDArray[np.float64]:
+    """Give each labelled order the probability that trees fitted on the other half of the time give it.
+
+    Returns
+    -------
+    shape (len(orders),), NaN where one of the halves has too few orders of a kind
+    """
+    middle = np.sort(orders.seen_at)[len(orders) // 2] if len(orders) else 0
+    halves = [np.flatnonzero(orders.seen_at < middle), np.flatnonzero(orders.seen_at >= middle)]
+    found = np.full(len(orders), np.nan)
+    for own, other in (halves, halves[::-1]):
+        n_malicious = int(orders.is_malicious[other].sum())
+        if min(n_malicious, len(other) - n_malicious) < MIN_MALICIOUS or not len(own):
+            continue
+        text = fit_booster(orders.take(other), names, settings, n_threads=n_threads)
+        raw = Predictor(text).predict_raw(orders.features, n_threads=n_threads)
+        weight = None if orders.weight is None else orders.weight[own]
+        if 0 < int(orders.is_malicious[own].sum()) < len(own):
+            found[own] = fit_calibration(raw[own], orders.is_malicious[own], weight)(raw[own])
+    return found
+
+
+def fit_claims(
+    claims: TrainingSet, names: tuple[str, ...], settings: FitSettings, *, n_threads: int = 1
+) -> ClaimModel | None:
+    """Fit the model of claims on the older requests, and calibrate it on the newest.
+
+    Parameters
+    ----------
+    claims : labelled requests, any order; features of the order as of then, then the request's own
+    names : of all of them
+    settings : whose seed, constraints and protections are taken; the trees are small whatever it says
+    n_threads : threads; the trees do not depend on it
+
+    Returns
+    -------
+    the model, or None where either part has fewer than `MIN_MALICIOUS` malicious or innocent requests
+    """
+    older, newer = split_by_time(claims.sort(), 1 - _CALIBRATION_SHARE)
+    for part in (older, newer):
+        n_malicious = int(part.is_malicious.sum())
+        if min(n_malicious, len(part) - n_malicious) < MIN_MALICIOUS:
+            return None
+    text = fit_booster(older, names, settings.model_copy(update=_SMALL), n_threads=n_threads)
+    raw = Predictor(text).predict_raw(newer.features, n_threads=n_threads)
+    return ClaimModel(text, fit_calibration(raw, newer.is_malicious, newer.weight))
