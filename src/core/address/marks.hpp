@@ -48,7 +48,7 @@ enum Unit : int { NO_UNIT = -1, NUMBER, LANE, SECTION, GROUP, BUILDING, STAIR, F
 inline constexpr int IS_NUMBER_WORD = 1, IS_LANE_WORD = 2, IS_STAIR_WORD = 4, IS_HOUSE_WORD = 8;
 
 // The levels of divisions.py, and traits of a division: an urban district, an urban subdistrict.
-inline constexpr int TOWN = 3;
+inline constexpr int CITY = 1, TOWN = 3;
 inline constexpr int IS_DISTRICT = 1, IS_SUBDISTRICT = 2;
 inline constexpr int COUNTRY = 0;
 
@@ -58,7 +58,7 @@ inline constexpr std::int8_t UNKNOWN_PLACE = 0, HOUSEHOLD = 1, VILLAGE = 10;
 // The lists of words, each under a root of its own in the trie.
 enum WordList {
     SKIPPED_REGIONS, TRAPS, UNIT_WORDS, ENDINGS, SKIPPED_NAMES, PLACES, CAREFUL_TRAPS, GENERIC_ENDINGS, EXTENSIONS,
-    RECIPIENTS, kLists
+    RECIPIENTS, ZONES, kLists
 };
 
 // How surely a name is that of a region: divisions.NameKind.

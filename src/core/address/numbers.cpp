@@ -28,7 +28,7 @@ int Reader::read_number(int at) {
         if (is_phone) run_.stop -= ending_of_run(EXTENSIONS);
         close_run(false);
         last_ = NO_UNIT;
-        is_after_road_ = is_after_label_ = false;
+        is_after_road_ = is_after_label_ = is_after_code_ = false;
         return is_phone && region_ == COUNTRY ? restart(group.end) : group.end;
     }
     if (group.unit == NO_UNIT && drop_extension(group)) return group.end;
@@ -41,7 +41,7 @@ int Reader::read_number(int at) {
     close_run(false);
     count_group(group);
     ++n_groups_;
-    is_after_road_ = is_after_label_ = false;
+    is_after_road_ = is_after_label_ = is_after_code_ = false;
     return group.end;
 }
 
@@ -49,20 +49,22 @@ int Reader::read_number(int at) {
 int Reader::restart(int at) {
     drop_recipient();
     while (at < n_ && (kind(at) == SPACE || kind(at) == HYPHEN || kind(at) == COMMA || kind(at) == BREAK)) ++at;
-    const Region region = read_region(at, COUNTRY, n_groups_ == 0 && n_names_ == 0);
+    const Region region = read_first_region(at, n_groups_ == 0 && n_names_ == 0);
     if (region.end > at) region_ = region.division, rest_at_ = region.end;
     return region.end;
 }
 
-// `_drop_extension`: drop 转7839, which belongs to a privacy number.
+// `_drop_extension`: drop 转7839, which belongs to a privacy number, and 取件码5-3-7839.
 bool Reader::drop_extension(const Group& group) {
     const Element& first = elements_[0];
     const bool is_code = group.n == 1 && first.n_digits > 0 && first.n_prefix + first.n_suffix == 0 &&
                          kFewestOfCode <= first.n_source && first.n_source <= kMostOfCode;
-    const int length = is_code ? ending_of_run(EXTENSIONS) : 0;
-    if (length == 0) return false;
+    const int length = ending_of_run(EXTENSIONS);
+    const bool is_announced = is_after_code_ && run_.empty();
+    if (!is_announced && length < 2 && !(length > 0 && is_code)) return false;
     run_.stop -= length;
     close_run(false);
+    is_after_code_ = false;
     return true;
 }
 
@@ -77,12 +79,13 @@ bool Reader::read_plain_number(int at, int& end) {
     drop_ordinal();
     close_run(false);
     while (point(at) == '0' && at < stop - 1) ++at;
-    const Unit unit = resolve_floor(word.traits & IS_NUMBER_WORD ? resolve_number_word() : word.unit, &word, stop - at);
-    elements_[0].text = {0, stop - at};
+    elements_[0] = {.text = {0, stop - at}, .source_end = stop, .n_digits = stop - at, .n_source = 0, .n_prefix = 0,
+                    .n_suffix = 0, .is_arabic = true, .is_f = false, .is_cut = false};
     std::copy(points_.begin() + at, points_.begin() + stop, element_points_.begin());
+    const Unit unit = resolve_floor(word.traits & IS_NUMBER_WORD ? resolve_number_word() : word.unit, &word, 0, 1);
     add_number(unit, 0, 1);
     ++n_groups_;
-    is_after_road_ = is_after_label_ = false;
+    is_after_road_ = is_after_label_ = is_after_code_ = false;
     end = stop + 1;
     return true;
 }
@@ -91,22 +94,29 @@ bool Reader::read_group(int at, Unit last, Group& group) {
     if (!read_element(at, elements_[0], 0)) return false;
     group.n = 1;
     group.end = elements_[0].source_end;
-    while (kind(group.end) == HYPHEN || kind(group.end) == SPACE) {
+    int first_before = 0;             // first_with_unit without the last element
+    Class joiner_before = HYPHEN;     // what stands before the last element
+    for (;;) {
+        const Element& before = elements_[std::size_t(group.n - 1)];
+        if (!before.is_cut && kind(group.end) != HYPHEN && kind(group.end) != SPACE) break;
+        const Class joiner = before.is_cut ? HYPHEN : kind(group.end);
         Element& element = elements_[std::size_t(group.n)];
-        const int text_start = elements_[std::size_t(group.n - 1)].text.stop;
-        if (!read_element(group.end + 1, element, text_start)) break;
+        if (!read_element(group.end + !before.is_cut, element, before.text.stop)) break;
         const bool is_postcode = element.n_source == kPostcodeDigits && element.n_prefix + element.n_suffix == 0;
-        if (is_postcode && kind(group.end) == SPACE) break;
+        if (is_postcode && joiner == SPACE) break;
         if (element.n_digits >= kPhoneDigits) {
-            // `_is_code`: 86-, 0571-
-            const Element& first = elements_[0];
-            const bool is_plain = first.is_arabic && first.n_prefix + first.n_suffix == 0;
-            const bool is_area = (first.n_source == 3 || first.n_source == 4) && point(at) == '0';
-            const bool is_china = first.text.size() == 2 && element_points_[0] == '8' && element_points_[1] == '6';
-            group.is_dialled = group.n == 1 && is_plain && kind(group.end) == HYPHEN && (is_area || is_china);
+            const bool is_behind_room = group.n > 1 ? elements_[std::size_t(group.n - 2)].n_digits >= kRoomDigits : last == ROOM;
+            if (!is_code(before, joiner, is_behind_room)) break;
+            group.is_dialled = group.n == 1;
+            if (group.n > 1 && joiner_before == SPACE) {  // 502 0086-13912345678
+                --group.n;
+                group.first_with_unit = first_before;
+            }
             break;
         }
-        if (kind(group.end) == HYPHEN) group.is_dashed = true;
+        first_before = group.first_with_unit;
+        joiner_before = joiner;
+        if (joiner == HYPHEN) group.is_dashed = true;
         else group.first_with_unit = group.n;
         group.end = element.source_end;
         ++group.n;
@@ -121,6 +131,15 @@ bool Reader::read_group(int at, Unit last, Group& group) {
     if (group.unit == FLOOR && final.n_digits == 0) group.unit = BUILDING;
     group.end += length;
     return is_number(group, last);
+}
+
+// `_is_code`: whether a number before a phone number is its country's or its area's code: 86-, 0571-, 502 +86 139….
+bool Reader::is_code(const Element& code, Class joiner, bool is_behind_room) const {
+    const bool is_plain = code.is_arabic && code.n_prefix + code.n_suffix == 0;
+    const bool is_long = (code.n_source == 3 || code.n_source == 4) && point(code.source_end - code.n_source) == '0';
+    const Point* text = &element_points_[std::size_t(code.text.start)];
+    const bool is_china = code.text.size() == 2 && text[0] == '8' && text[1] == '6';
+    return is_plain && (is_long || is_china) && (joiner == HYPHEN || (is_china && (is_long || is_behind_room)));
 }
 
 // Drop 第 before a number.
@@ -144,7 +163,7 @@ int Reader::end_of_mobile(int at) const {
 bool Reader::read_element(int at, Element& element, int text_start) {
     const auto put = [&](Point point) { element_points_[std::size_t(element.text.stop++)] = point; };
     element = {.text = {text_start, text_start}, .source_end = 0, .n_digits = 0, .n_source = 0, .n_prefix = 0,
-               .n_suffix = 0, .is_arabic = false, .is_f = false};
+               .n_suffix = 0, .is_arabic = false, .is_f = false, .is_cut = false};
     if (const int stop = end_of_mobile(at); stop > 0) {
         for (int i = at; i < stop; ++i)
             if (kind(i) == DIGIT) put(point(i));
@@ -157,7 +176,11 @@ bool Reader::read_element(int at, Element& element, int text_start) {
     element.n_prefix = digits_at - at;
     if (element.n_prefix > kMaxLetters) return false;
     for (int i = at; i < digits_at; ++i) put(point(i));
-    const int digits_end = skip(digits_at, DIGIT, NUMERAL);
+    int digits_end = skip(digits_at, DIGIT, NUMERAL);
+    if (const int cut = element.n_prefix > 0 ? 0 : end_of_numerals(digits_at, digits_end); cut > 0) {
+        digits_end = cut;
+        element.is_cut = true;
+    }
     bool is_arabic = false;
     for (int i = digits_at; i < digits_end; ++i) is_arabic |= kind(i) == DIGIT;
     if (digits_end == digits_at || (element.n_prefix > 0 && !is_arabic)) {
@@ -171,12 +194,20 @@ bool Reader::read_element(int at, Element& element, int text_start) {
     element.n_digits = text_end - element.text.stop;
     element.text.stop = text_end;
     int end = skip(digits_end, LETTER, LETTER);
-    if (end - digits_end > kMaxLetters) end = digits_end;
+    if (element.is_cut || end - digits_end > kMaxLetters) end = digits_end;
     for (int i = digits_end; i < end; ++i) put(point(i));
     element.n_suffix = end - digits_end;
     element.is_f = element.n_suffix == 1 && point(digits_end) == 'f';
     element.source_end = end;
     return true;
+}
+
+// Where numerals end that digits of a room follow, as in 十二501 and 三B203; 0 where they do not.
+int Reader::end_of_numerals(int at, int stop) const {
+    const int cut = skip(at, NUMERAL, NUMERAL);
+    if (cut == at) return 0;
+    const int digits_at = skip(cut, LETTER, LETTER), digits_end = skip(digits_at, DIGIT, DIGIT), n = digits_end - digits_at;
+    return kRoomDigits <= n && n < kPhoneDigits && digits_at - cut <= kMaxLetters && digits_end >= stop ? cut : 0;
 }
 
 // Write the digits of a number to the elements' characters: where they end, or -1 if it is none.
@@ -219,14 +250,15 @@ bool Reader::read_unit(Group& group, Unit last) const {
         return word >= 0 && (last == BUILDING || !(tables_.unit_words[std::size_t(word)].traits & IS_STAIR_WORD));
     };
     int word = -1, word_length = 0;
+    const auto is_doorway = [&](int length) { return point(at + length) == U'口' && point(at + length - 1) == U'门'; };
     if (!(mark(at + 1) & UNIT_SECOND)) {  // SPEED: most units are one character (bench_addresses.py)
-        if (const int single = int(mark(at) >> kUnitShift) - 1; may_be(single)) word = single, word_length = 1;
+        if (const int single = int(mark(at) >> kUnitShift) - 1; may_be(single) && !is_doorway(1)) word = single, word_length = 1;
     } else {
         Step step{tables_.list(UNIT_WORDS), -1};
         for (int length = 1;; ++length) {
             step = tables_.trie.follow(step.node, point(at + length - 1));
             if (step.node < 0) break;
-            if (may_be(step.payload)) word = step.payload, word_length = length;
+            if (may_be(step.payload) && !is_doorway(length)) word = step.payload, word_length = length;
         }
     }
     if (word < 0) return false;
@@ -276,7 +308,7 @@ void Reader::count_group(const Group& group) {
     }
     const UnitWord* word = group.word >= 0 ? &tables_.unit_words[std::size_t(group.word)] : nullptr;
     const Unit unit = resolve_floor(word && word->traits & IS_NUMBER_WORD ? resolve_number_word() : group.unit, word,
-                                    elements_[std::size_t(group.n - 1)].n_digits);
+                                    first, group.n);
     if (unit == ROOM && group.n - first > 1) {
         count_bare(first, group.n);
     } else if (unit == STAIR && group.n - first == 2 && !has_seen(BUILDING)) {  // 3-2单元
@@ -289,6 +321,7 @@ void Reader::count_group(const Group& group) {
 
 // What numbers without units count, by position: 3-2-502 is building, stair, room.
 void Reader::count_bare(int start, int stop) {
+    settle_floor(start, stop, false);
     bool has_building = has_seen(BUILDING);
     if (is_after_road_) {
         add_number(NUMBER, start, start + 1);
@@ -320,21 +353,34 @@ Unit Reader::resolve_number_word() const {
     return last_ == BUILDING || last_ == STAIR || last_ == FLOOR ? ROOM : NUMBER;
 }
 
-// Where neither building nor room is told, 305楼 is a building, as no house has as many floors, and so is the 楼 before a
-// stair, 12楼2单元.
-Unit Reader::resolve_floor(Unit unit, const UnitWord* word, int n_digits) {
+// Where neither building nor room is told, 305楼 is a building, as no house has as many floors.
+Unit Reader::resolve_floor(Unit unit, const UnitWord* word, int start, int stop) {
     const bool is_open = !has_seen(BUILDING) && !has_seen(ROOM), is_house = word && word->traits & IS_HOUSE_WORD;
-    if (is_open && is_house && n_digits >= kRoomDigits) {
-        unit = BUILDING;
-    } else if (unit == STAIR && last_ == FLOOR && may_be_building_) {
-        numbers_[std::size_t(n_numbers_ - 1)].unit = BUILDING;
-        const auto numbers = std::span(numbers_).first(std::size_t(n_numbers_));
-        if (std::ranges::none_of(numbers, [](const Number& number) { return number.unit == FLOOR; }))
-            units_seen_ &= ~(1u << FLOOR);
-        units_seen_ |= 1u << BUILDING;
-    }
+    if (is_open && is_house && elements_[std::size_t(stop - 1)].n_digits >= kRoomDigits) unit = BUILDING;
+    else if (unit == STAIR || unit == ROOM) settle_floor(start, stop, unit == STAIR);
     may_be_building_ = is_open && is_house;
     return unit;
+}
+
+// Make a building of the 楼 before a stair, or before a room that no house has there: 12楼2单元, 12楼501.
+void Reader::settle_floor(int start, int stop, bool is_stair) {
+    if (last_ != FLOOR || !may_be_building_) return;
+    Number& floor = numbers_[std::size_t(n_numbers_ - 1)];
+    int floor_at = floor.text.stop;
+    while (floor_at > floor.text.start && number_points_[std::size_t(floor_at - 1)] != '-') --floor_at;
+    const auto floor_text = std::span(number_points_).subspan(std::size_t(floor_at), std::size_t(floor.text.stop - floor_at));
+    const Element& room = elements_[std::size_t(stop - 1)];
+    const auto room_text = std::span(element_points_).subspan(std::size_t(room.text.start), std::size_t(room.text.size()));
+    const auto is_digit = [](Point point) { return '0' <= point && point <= '9'; };
+    const bool is_elsewhere = !floor_text.empty() && std::ranges::all_of(floor_text, is_digit) &&
+                              (room_text.size() == 3 || room_text.size() == 4) && std::ranges::all_of(room_text, is_digit) &&
+                              !std::ranges::equal(room_text.first(room_text.size() - 2), floor_text);
+    const bool is_short = elements_[std::size_t(start)].n_digits < kRoomDigits;
+    if (!is_stair && !(is_elsewhere && (stop - start == 1 || is_short))) return;
+    floor.unit = last_ = BUILDING;
+    const auto numbers = std::span(numbers_).first(std::size_t(n_numbers_));
+    if (std::ranges::none_of(numbers, [](const Number& number) { return number.unit == FLOOR; })) units_seen_ &= ~(1u << FLOOR);
+    units_seen_ |= 1u << BUILDING;
 }
 
 // `_add`: elements start to stop count a unit; the last character of a word, or 0, is part of the number.

@@ -36,6 +36,7 @@ struct Slice {
 struct Name {
     Slice text;            // of `names`
     bool is_road;
+    bool is_relative;      // it tells no more than a direction and a numeral: 东一巷, 西
     bool is_place;         // it ends, or ended before what many names end with was left out, like a location
     int n_groups_before;   // groups of numbers before it
 };
@@ -54,6 +55,7 @@ struct Element {
     int n_prefix, n_suffix;
     bool is_arabic;
     bool is_f;       // its suffix is an f alone, as in 5f
+    bool is_cut;     // numerals that the digits of another number follow: 十二501
 };
 
 // Numbers joined by dashes or spaces, and the unit after the last.
@@ -75,9 +77,10 @@ struct Region {
 };
 
 // What `write` has written: bytes of the door text and of the place text, which is its beginning but for the code of the
-// region; 0 where there is none.
+// region and the zone behind it; 0 where there is none.
 struct Written {
     int n_door = 0, n_place = 0;
+    int n_zone = 0;  // bytes of the zone, if the place has none
     std::int32_t place_region = COUNTRY;
 };
 
@@ -117,6 +120,9 @@ private:
 
     // region.cpp
     Region read_region(int at, std::int32_t region, bool is_short_allowed) const;
+    Region read_first_region(int at, bool is_short_allowed) const;
+    int match_short(int at) const;
+    bool is_trap(int at) const;
     Region match_region(std::int32_t parent, int at, bool is_short_allowed) const;
     Region match_slot(std::int32_t parent, int at) const;
     bool names_place(std::int32_t division, int at) const;
@@ -127,6 +133,9 @@ private:
 
     // scan.cpp
     void close_run(bool is_road);
+    void drop_run();
+    bool close_zone(int end);
+    bool is_relative(bool is_road) const;
     bool is_skipped() const;
     bool is_recipient();
     int ending_of_run(WordList list) const;
@@ -145,8 +154,11 @@ private:
     bool read_group(int at, Unit last, Group& group);
     int end_of_mobile(int at) const;
     void drop_ordinal();
-    Unit resolve_floor(Unit unit, const UnitWord* word, int n_digits);
+    Unit resolve_floor(Unit unit, const UnitWord* word, int start, int stop);
     bool read_element(int at, Element& element, int text_start);
+    int end_of_numerals(int at, int stop) const;
+    bool is_code(const Element& code, Class joiner, bool is_behind_room) const;
+    void settle_floor(int start, int stop, bool is_stair);
     bool read_unit(Group& group, Unit last) const;
     int evaluate(Slice source, int text_end);
     bool is_number(const Group& group, Unit last) const;
@@ -159,12 +171,13 @@ private:
     // write.cpp
     struct Regions {
         std::int32_t door, place, town;
+        bool has_zone, has_zone_of_place;
     };
     bool is_note(const Name& name) const;
     std::span<const Point> points_of(const Name& name) const;
     bool has_seen(Unit unit) const { return units_seen_ >> unit & 1; }
     void sort_names();
-    Regions choose_regions(bool has_road) const;
+    Regions choose_regions() const;
     void write_names(int first, int stop, bool are_notes = false);
     void write_numbers(Unit unit);
     void write_points(std::span<const Point> points);
@@ -192,6 +205,9 @@ private:
     std::array<Mark, 2 * kMaxChars> name_marks_{};
     std::array<Name, kMaxChars> names_{};
 
+    // A zone right behind the region: all of its name, and what of it is written before its word's first and last character.
+    Slice zone_, short_zone_;
+
     int n_groups_ = 0, n_numbers_ = 0, numbers_end_ = 0;
     std::uint32_t units_seen_ = 0;
     std::array<Point, 8 * kMaxChars> number_points_{};
@@ -202,7 +218,8 @@ private:
     // What stands directly before: a number (what it counts), a road, or neither.
     Unit last_ = NO_UNIT;
     bool is_after_road_ = false;
-    bool is_after_label_ = false;   // a word that announces the recipient stands before
+    bool is_after_label_ = false;   // a word that announces the recipient stands before,
+    bool is_after_code_ = false;    // or one that announces a code
     bool may_be_building_ = false;  // the last floor may turn out to be a building
 
     // The names that say where, sorted; behind them the notes, sorted.

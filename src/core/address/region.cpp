@@ -5,7 +5,7 @@
 namespace ordervet::address {
 namespace {
 
-constexpr int kShortestCore = 2;
+constexpr int kShortestCore = 2, kShortestName = 2, kLongestPerson = 6;
 
 }  // namespace
 
@@ -20,6 +20,16 @@ int Reader::longest_word(WordList list, int at) const {
         node = step.node;
         if (step.payload >= 0) longest = length + 1;
     }
+}
+
+// Whether a short name that ends here is part of what follows: 南京大学, but not 南京大学路.
+bool Reader::is_trap(int at) const {
+    if (!tables_.may_start(TRAPS, point(at))) return false;
+    Step step{tables_.list(TRAPS), -1};
+    int longest = -1;
+    while (step = tables_.trie.follow(step.node, point(at++)), step.node >= 0)
+        if (step.payload >= 0) longest = step.payload;
+    return longest == 0;
 }
 
 // Read a name that has a slot of its own.
@@ -55,14 +65,14 @@ Region Reader::match_region(std::int32_t parent, int at, bool is_short_allowed) 
         const int kind = step.payload & ((1 << kNameKindBits) - 1);
         const std::int32_t division = step.payload >> kNameKindBits;
         if (kind != FULL && !is_short_allowed) continue;
-        const bool is_trap = kind == FULL ? mark(end) & FULL_TRAP : longest_word(TRAPS, end) > 0;
-        if (is_trap) best = {parent, at};  // no shorter name either: 内蒙 of 内蒙古大学
+        if (kind == FULL ? mark(end) & FULL_TRAP : is_trap(end)) best = {parent, at};  // no shorter name either: 内蒙 of 内蒙古大学
         else if (kind != CAREFUL || names_place(division, end)) best = {division, end};
     }
 }
 
 // Whether what follows a district's short name still names a town, a road or a place by itself.
 bool Reader::names_place(std::int32_t division, int at) const {
+    at += kind(at) == COMMA;
     if (longest_word(CAREFUL_TRAPS, at) > 0) return false;
     if (match_region(division, at, false).end > at) return true;
     int end = at;
@@ -109,15 +119,38 @@ Region Reader::read_region(int at, std::int32_t region, bool is_short_allowed) c
                 continue;
             }
         }
-        Region found = match_region(above, at, is_short_allowed);
-        if (found.end == at && above != COUNTRY && mark(at) & REGION_START) found = match_region(COUNTRY, at, false);
-        if (found.end == at) return {region, at};
+        const int name_at = at + (above != COUNTRY && kind(at) == COMMA);  // fields of a table: 浙江,杭州,余杭
+        Region found = match_region(above, name_at, is_short_allowed);
+        if (found.end == name_at && above != COUNTRY && mark(name_at) & REGION_START) found = match_region(COUNTRY, name_at, false);
+        if (found.end == name_at) return {region, at};
         const bool is_repeated = is_in_division(region, found.division);
         if (!is_repeated && region != COUNTRY && !is_in_division(found.division, region)) return {region, at};
         above = found.division;
         at = found.end;
         if (!is_repeated) region = found.division;
     }
+}
+
+// Read the region at the beginning, or behind a person's name that stands before it: 李芳南京市江宁区.
+Region Reader::read_first_region(int at, bool is_short_allowed) const {
+    Region region = read_region(at, COUNTRY, is_short_allowed);
+    if (kind(at) != NAME) return region;
+    for (int start = at + kShortestName; region.division == COUNTRY && start <= at + kLongestPerson; ++start) {
+        if (kind(start - 1) != NAME) break;
+        const Region found = read_region(start, COUNTRY, false);
+        const bool is_deep = found.division != COUNTRY && tables_.divisions[std::size_t(found.division)].level >= CITY;
+        if (is_deep && !(mark(start - 1) & ESTATE_ENDING)) region = found;
+    }
+    return region;
+}
+
+// The end of a name, short or not, of the city or county that the region is or lies in; `at` where there is none.
+int Reader::match_short(int at) const {
+    for (std::int32_t division = region_; division != COUNTRY; division = tables_.divisions[std::size_t(division)].parent) {
+        const Region found = match_region(tables_.divisions[std::size_t(division)].parent, at, true);
+        if (found.end > at && is_in_division(region_, found.division)) return found.end;
+    }
+    return at;
 }
 
 }  // namespace ordervet::address

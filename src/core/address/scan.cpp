@@ -12,6 +12,9 @@ constexpr std::array<Point, 10> kHanDigits{U'零', U'一', U'二', U'三', U'四
 constexpr Point kHanTen = U'十';
 constexpr Point kFirstHan = 0x3400, kAfterHan = 0xA000, kFirstRareHan = 0x20000, kAfterRareHan = 0x40000;
 constexpr int kLongestSkipped = 4;  // characters of SKIPPED_NAMES
+constexpr std::array<Point, 17> kRelativeSigns{U'东', U'西', U'南', U'北', U'中', U'大', U'小', U'新', U'老',
+                                               U'前', U'后', U'上', U'下', U'横', U'正', U'纵', U'胡'};
+constexpr int kCallDigits = 7;
 constexpr Point kHanAnd = U'与', kHanReceive = U'收';
 constexpr int kFewestOfReceiver = 3, kMostOfReceiver = 5;  // characters of 李芳收
 constexpr int kLongestName = 4, kShortestName = 2;  // characters of a person's name, and of any
@@ -45,8 +48,9 @@ void Reader::scan() {
     n_names_ = n_groups_ = n_numbers_ = numbers_end_ = 0;
     units_seen_ = 0;
     last_ = NO_UNIT;
-    is_after_road_ = is_after_label_ = may_be_building_ = false;
-    const Region first = read_region(0, COUNTRY, true);
+    is_after_road_ = is_after_label_ = is_after_code_ = may_be_building_ = false;
+    zone_ = {};
+    const Region first = read_first_region(0, true);
     region_ = first.division;
     rest_at_ = first.end;
     for (int at = rest_at_; at < n_;) {
@@ -60,6 +64,7 @@ void Reader::scan() {
             close_run(false);
             const int end = end_of_aside(at);
             if (end == at) last_ = NO_UNIT, is_after_road_ = false;
+            else is_after_code_ = false;
             at = std::max(end, at + 1);
             continue;
         }
@@ -96,14 +101,27 @@ void Reader::scan() {
         at = end;
     }
     close_run(false);
+    if (!zone_.empty() && n_names_ == 0) {
+        names_[std::size_t(n_names_++)] = {zone_, false, false, true, 0};
+        zone_ = {};
+    }
+}
+
+void Reader::drop_run() {
+    run_.stop = run_.start;
+    last_ = NO_UNIT;
+    is_after_road_ = false;
 }
 
 void Reader::close_run(bool is_road) {
     if (run_.empty()) return;
     if (!is_road && is_recipient()) {
-        run_.stop = run_.start;
-        last_ = NO_UNIT;
-        is_after_road_ = false;
+        drop_run();
+        return;
+    }
+    is_after_code_ = !is_road && ending_of_run(EXTENSIONS) == run_.size();
+    if (is_after_code_) {
+        drop_run();
         return;
     }
     if (is_road && name_points_[std::size_t(run_.start)] == kHanAnd && n_names_ > 0 && names_[std::size_t(n_names_ - 1)].is_road)
@@ -118,11 +136,34 @@ void Reader::close_run(bool is_road) {
     if (names_nothing) {
         run_.stop = run_.start;
     } else {
-        names_[std::size_t(n_names_++)] = {run_, is_road, is_place, n_groups_};
+        names_[std::size_t(n_names_++)] = {run_, is_road, is_relative(is_road), is_place, n_groups_};
         run_.start = run_.stop;
     }
     last_ = NO_UNIT;
     is_after_road_ = is_road;
+}
+
+// Whether the run tells only directions and numerals: 东一巷, 三街, 西.
+bool Reader::is_relative(bool is_road) const {
+    for (int at = run_.start; at < run_.stop - is_road; ++at)
+        if (class_of(name_marks_[std::size_t(at)]) != NUMERAL &&
+            std::ranges::find(kRelativeSigns, name_points_[std::size_t(at)]) == kRelativeSigns.end())
+            return false;
+    return true;
+}
+
+// Close the run if it is a zone right behind the region: 苏州高新区.
+bool Reader::close_zone(int end) {
+    if (region_ == COUNTRY || n_names_ > 0 || n_groups_ > 0 || !zone_.empty()) return false;
+    const int length = ending_of_run(ZONES);
+    if (length == 0 || is_trap(end)) return false;
+    const int at = std::max(0, end - run_.size()), city_end = match_short(at);
+    zone_ = run_;
+    short_zone_ = {run_.start + (city_end <= end - length ? city_end - at : 0), run_.stop - length};
+    run_.start = run_.stop;
+    last_ = NO_UNIT;
+    is_after_road_ = false;
+    return true;
 }
 
 // Whether the run is a word that announces the recipient, or a person: 收件人李芳, 李芳收.
@@ -177,6 +218,7 @@ int Reader::end_of_aside(int at) const {
     }
     const bool is_before_room = last_ == NUMBER || last_ == LANE || last_ == BUILDING || last_ == STAIR || last_ == FLOOR;
     if (is_number && point(at) == '[' && kFewestOfCode <= n && n <= kMostOfCode) return std::min(close + 1, n_);
+    if (is_number && skip(close + 1, DIGIT, DIGIT) - close > kCallDigits) return close + 1;  // (025)52112345
     if (is_number && n == kPrivacyDigits && !is_before_room) return std::min(close + 1, n_);
     if (!has_seen(ROOM) && !(has_seen(BUILDING) && has_number)) return at;
     for (int stop = at + 3; stop <= close; ++stop) has_road |= ends_name(at + 2, stop, false);
@@ -192,6 +234,7 @@ void Reader::drop_recipient() {
 
 // `_append`, its second half: close the run if it ends a road or an estate, unless the next character undoes that.
 void Reader::close_if_ended(int next_at) {
+    if (close_zone(next_at)) return;
     std::int32_t node = tables_.list(ENDINGS);
     for (int at = run_.stop; at > run_.start;) {
         const Step step = tables_.trie.follow(node, name_points_[std::size_t(at - 1)]);
@@ -222,7 +265,7 @@ void Reader::append_number(int start, int stop) {
     }
     const auto put = [&](Point point) {
         name_points_[std::size_t(run_.stop)] = point;
-        name_marks_[std::size_t(run_.stop)] = 0;
+        name_marks_[std::size_t(run_.stop)] = NUMERAL;
         ++run_.stop;
     };
     const Point tens = stop - start == 2 ? point(start) - '0' : 0, ones = point(stop - 1) - '0';

@@ -5,7 +5,8 @@
 //                  a division's names   4 * division + kind of name
 //                  UNIT_WORDS           row of unit_words
 //                  ENDINGS              2 * ending, + 1 if it ends a road; words are read from their last character
-//                                       back, as are GENERIC_ENDINGS and EXTENSIONS
+//                                       back, as are GENERIC_ENDINGS, EXTENSIONS and ZONES
+//                  TRAPS                1 if the word is a road after all
 //                  PLACES               rank of the kind of place; the lowest wins
 //   divisions    a row per division: 0 is the country
 //   western      words of addresses in other characters (western_words.hpp)

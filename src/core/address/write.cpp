@@ -75,18 +75,26 @@ void Reader::write_numbers(Unit unit) {
     }
 }
 
-// `_region_text`: of the door text, of the place text, and the town of both, or 0.
-Reader::Regions Reader::choose_regions(bool has_road) const {
-    Regions regions{region_, region_, COUNTRY};
+// `_region_text`: of the door text, of the place text, the town of both, or 0, and the zone of each.
+Reader::Regions Reader::choose_regions() const {
+    bool has_road = false, is_told = true;
+    for (const int name : std::span(order_).first(std::size_t(n_places_))) {
+        const Name& found = names_[std::size_t(name)];
+        has_road |= found.is_road && !found.is_relative;
+        is_told &= !found.is_relative;
+    }
+    Regions regions{region_, region_, COUNTRY, false, false};
     if (tables_.divisions[std::size_t(region_)].level == TOWN) {
         regions.town = region_;
         regions.door = regions.place = tables_.divisions[std::size_t(region_)].parent;
     }
     const Division& division = tables_.divisions[std::size_t(regions.door)];
     // A road is unique in its whole city.
-    if (division.traits & IS_DISTRICT && has_road && (has_seen(NUMBER) || has_seen(LANE))) regions.place = division.parent;
-    const bool is_subdistrict = tables_.divisions[std::size_t(regions.town)].traits & IS_SUBDISTRICT;
-    if (is_subdistrict && (has_road || has_seen(BUILDING))) regions.town = COUNTRY;
+    const bool is_in_city = has_road && (has_seen(NUMBER) || has_seen(LANE)), is_redundant = is_told && (has_road || has_seen(BUILDING));
+    if (division.traits & IS_DISTRICT && is_in_city) regions.place = division.parent;
+    if (tables_.divisions[std::size_t(regions.town)].traits & IS_SUBDISTRICT && is_redundant) regions.town = COUNTRY;
+    regions.has_zone = !zone_.empty() && !(division.traits & IS_DISTRICT && is_redundant);
+    regions.has_zone_of_place = regions.has_zone && !(division.level == CITY && is_in_city);
     return regions;
 }
 
@@ -94,22 +102,27 @@ Written Reader::write() {
     n_out_ = 0;
     sort_names();
     if (n_names_ == 0) return {};
-    const auto names = std::span(order_).first(std::size_t(n_places_));
-    const bool has_road = std::ranges::any_of(names, [&](int name) { return names_[std::size_t(name)].is_road; });
-    const Regions regions = choose_regions(has_road);
+    const Regions regions = choose_regions();
     if (regions.door != COUNTRY)
         for (const std::uint8_t byte : tables_.divisions[std::size_t(regions.door)].code) write_byte(byte);
+    Written written;
+    if (regions.has_zone) {
+        const int code_end = n_out_;
+        write_points(std::span(name_points_).subspan(std::size_t(short_zone_.start), std::size_t(short_zone_.size() + 1)));
+        write_points(std::span(name_points_).subspan(std::size_t(zone_.stop - 1), 1));
+        if (!regions.has_zone_of_place) written.n_zone = n_out_ - code_end;
+    }
     if (regions.town != COUNTRY)
         for (const char byte : tables_.towns[std::size_t(regions.town)]) write_byte(std::uint8_t(byte));
     write_byte('|');
     write_names(0, n_places_);
-    Written written;
     written.place_region = regions.place;
     for (int unit = NUMBER; unit < kUnits; ++unit) {
         write_byte('|');
         if (has_seen(Unit(unit))) write_numbers(Unit(unit));
         if (unit == BUILDING) written.n_place = n_out_;
     }
+    const auto names = std::span(order_).first(std::size_t(n_places_));
     const bool is_counted = has_seen(NUMBER) || has_seen(LANE) || has_seen(GROUP) || has_seen(BUILDING);
     const bool is_named = std::ranges::any_of(names, [&](int name) { return !names_[std::size_t(name)].is_road; });
     if (!is_counted && !is_named) written.n_place = 0;  // all of a road
@@ -139,8 +152,8 @@ Bytes Reader::write_skeleton() {
 Bytes Reader::place_text(const Written& written) {
     // NOTE: codes are equally long. A place's region is its door's or the one above, so one has a code if the other has.
     if (written.place_region != COUNTRY)
-        std::ranges::copy(tables_.divisions[std::size_t(written.place_region)].code, out_.begin());
-    return Bytes(out_).first(std::size_t(written.n_place));
+        std::ranges::copy(tables_.divisions[std::size_t(written.place_region)].code, out_.begin() + written.n_zone);
+    return Bytes(out_).subspan(std::size_t(written.n_zone), std::size_t(written.n_place - written.n_zone));
 }
 
 std::int8_t Reader::place_type() const {

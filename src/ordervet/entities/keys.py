@@ -22,7 +22,7 @@ _MIN_DISTINCT = 8
 """A random key has fewer different bytes once in 10**12: it repeats what somebody typed."""
 ENV_KEY = "ORDERVET_KEY"
 ENV_KEY_FILE = "ORDERVET_KEY_FILE"
-KEY_RULES = 3
+KEY_RULES = 4
 """Increased when the same text can get another id: ids of other rules are not to be compared (docs/addresses.md K4)."""
 EPHEMERAL = "ephemeral"
 """Stands for the id of a key that lived as long as a process."""

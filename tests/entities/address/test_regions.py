@@ -60,6 +60,23 @@ def texts(address: str) -> tuple[str, str]:
         ("广西壮族自治区南宁市青秀区", "广西南宁青秀"),
         ("内蒙古自治区呼和浩特市新城区", "内蒙古呼和浩特新城"),
         ("湖南省长沙市岳麓区", "⻓沙岳麓"),
+        ("浙江省杭州市余杭区", "浙江,杭州,余杭,"),
+        ("广东省广州市海珠区赤岗街道", "广东省,广州市,海珠区,赤岗街"),
+        ("广东省广州市天河区石牌街道", "广州市天河区石牌街"),
+        ("天津市南开区万兴街道", "天津南开万兴街"),
+        ("湖北省武汉市洪山区珞南街道", "武汉市洪山区珞南街"),
+        ("浙江省杭州市萧山区城厢街道", "浙江萧山市城厢镇"),
+        ("广东省佛山市顺德区大良街道", "广东省顺德市大良镇"),
+        ("广东省佛山市南海区", "广东省佛山市南海市"),
+        ("广东省广州市番禺区市桥街道", "广东番禺市桥街道"),
+        ("新疆维吾尔自治区巴音郭楞蒙古自治州库尔勒市", "新疆巴州库尔勒市"),
+        ("新疆维吾尔自治区克孜勒苏柯尔克孜自治州阿图什市", "新疆克州阿图什市"),
+        ("内蒙古自治区锡林郭勒盟锡林浩特市", "内蒙古锡盟锡林浩特市"),
+        ("内蒙古自治区呼和浩特市赛罕区", "内蒙呼市赛罕区"),
+        ("吉林省吉林市船营区", "吉林吉林船营"),
+        ("吉林省长春市九台区", "吉林长春九台市"),
+        ("陕西省咸阳市杨陵区", "陕西省杨凌示范区"),
+        ("河南省郑州市郑州航空港经济综合实验区", "郑州市航空港区"),
     ],
 )
 def test_a_region_as_people_write_it_is_the_region_in_full(full: str, written: str) -> None:
@@ -73,6 +90,7 @@ def test_a_region_as_people_write_it_is_the_region_in_full(full: str, written: s
         *(("南京东路5号", "南京东路"), ("上海南京东路5号", "南京东路"), ("上海南汇路5号", "南汇路")),
         *(("南京玄武湖路3号", "玄武湖路"), ("北京朝阳公园路5号", "朝阳公园路"), ("成都武侯祠大街20号", "武侯祠大街")),
         *(("南京鼓楼大街5号", "鼓楼大街"), ("上海市神农架路5号", "神农架路"), ("上海黄浦江路5号", "黄浦江路")),
+        *(("郑州花园路5号", "花园路"), ("济南大学路5号", "大学路"), ("广州大学城外环西路5号", "大学城外环西路")),
     ],
 )
 def test_a_road_named_after_a_region_stays_a_road(address: str, road: str) -> None:
@@ -95,6 +113,59 @@ def test_names_of_today_come_before_those_of_before() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("address", "county"),
+    [
+        ("广州市白云区三元里街5号", "白云区"),
+        ("广州市番禺区大石街朝阳", "番禺区"),
+        ("广州市番禺区大石街口5号", "番禺区"),
+    ],
+)
+def test_a_street_that_nothing_follows_is_no_subdistrict(address: str, county: str) -> None:
+    parsed = parse_address(address)
+
+    assert (parsed.county, parsed.town, len(parsed.roads + parsed.names)) == (county, "", 1 + address.endswith("朝阳"))
+    assert canonical_texts(address) == (parsed.door_text, parsed.place_text)
+
+
+ZONED = (
+    ("苏州市{}狮山路5号3栋502", "虎丘区", ("高新区", "苏州高新区", "高新技术产业开发区")),
+    ("上海市{}富特西一路139号", "浦东新区", ("外高桥保税区", "外高桥保税港区")),
+    ("武汉市{}东风大道5号", "蔡甸区", ("经济技术开发区", "武汉经济技术开发区", "经开区")),
+    ("重庆市{}金渝大道5号", "渝北区", ("两江新区", "重庆两江新区")),
+)
+
+
+@pytest.mark.parametrize(("written", "district", "zones"), ZONED)
+def test_a_zone_stands_in_the_place_of_a_district(written: str, district: str, zones: tuple[str, ...]) -> None:
+    doors = {texts(written.format(zone)) for zone in zones}
+    beside = {texts(written.format(district + zone)) for zone in zones}
+
+    assert len(doors) == 1
+    assert beside == {texts(written.format(district))}
+    assert {place for _, place in doors | beside} == {texts(written.format(""))[1]}
+    assert doors.isdisjoint(beside)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("武汉市东湖高新区创业路5号502", "武汉市经开区创业路5号502"),
+        ("沛县经济开发区人民路5号", "沛县人民路5号"),
+        ("苏州市高新区3栋502", "苏州市保税区3栋502"),
+        ("广州市天河区石牌街道东一巷5号", "广州市天河区员村街道东一巷5号"),
+        ("广州市天河区三街5号3栋", "广州市越秀区三街5号3栋"),
+        ("南京市江宁区大学开发区路5号", "南京市江宁区大学路5号"),
+    ],
+)
+def test_zones_and_lanes_without_a_name_of_their_own_are_kept_apart(one: str, other: str) -> None:
+    (door, place), (other_door, other_place) = texts(one), texts(other)
+
+    assert "" not in {door, place, other_door, other_place}
+    assert door != other_door
+    assert place != other_place or "路" in one
+
+
 BASE = "上海市浦东新区周浦镇年家浜路88弄海上苑3号502室"
 
 
@@ -115,6 +186,9 @@ BASE = "上海市浦东新区周浦镇年家浜路88弄海上苑3号502室"
         ),
         *("(201318)", "(000000)", "，000000", " 201318", " 13812345678", "，电话13812345678", " 021-58112345"),
         *("（周浦路20号）", "请放门口", "(放门口)", "，放快递柜", "送货前电话联系"),
+        *(" 取件码7839", "（取件码：7839）", "(取货码 5-3-7839)", "门禁密码1234", "，邮编：201318", " 邮编201318"),
+        *("门口", "楼下", "（近年家浜路与周浦路口）", " +86 139 1234 5678", " 0086-13912345678", " (021)58112345"),
+        *(" 李芳（收）", " 李芳女士 021-58112345", "，虚拟号13212345678-7839", " 微信wx12345", " 旺旺：5566"),
     ],
 )
 def test_what_belongs_to_the_order_is_no_part_of_the_door(added: str) -> None:
@@ -130,6 +204,10 @@ def test_what_belongs_to_the_order_is_no_part_of_the_door(added: str) -> None:
         "样本甲,0514-87654321,{}",
         "收货人:样本甲 电话:19900000001 地址:{}",
         "{} 样本甲 19900000001",
+        "19900000001样本甲{}",
+        "样本甲女士{}",
+        "样本甲（女士）19900000001 {}",
+        "欧阳样本,13212345678-1234,{}",
         "{} ，225000",
     ],
 )

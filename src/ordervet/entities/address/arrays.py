@@ -26,6 +26,7 @@ from ordervet.entities.address.lexicon import (
     NUMERALS,
     PLACE_WORDS,
     RECIPIENT_WORDS,
+    ROAD_AFTER_WORDS,
     ROAD_ENDINGS,
     SKIPPED_NAMES,
     SKIPPED_REGION_WORDS,
@@ -33,6 +34,7 @@ from ordervet.entities.address.lexicon import (
     TRAP_WORDS,
     UNIT_TRAPS,
     UNITS,
+    ZONE_WORDS,
     CharClass,
 )
 from ordervet.entities.address.region_slots import build_slots
@@ -67,8 +69,9 @@ NUMBER_WORD: Final = "号"
     GENERICS,
     EXTENSIONS,
     RECIPIENTS,
+    ZONES,
     N_LISTS,
-) = range(11)
+) = range(12)
 
 _PAGE: Final = 256
 _N_PAGES: Final = 0x110000 // _PAGE
@@ -171,8 +174,9 @@ def _lexicon_words(first: int) -> Iterator[tuple[int, str, int]]:
     )
     for index, words in plain:
         yield from ((first + index, word, 0) for word in words)
+    yield from ((first + TRAPS, word, 1) for word in ROAD_AFTER_WORDS)
     # NOTE: what ends a name is looked up from its last character backwards.
-    for index, words in ((GENERICS, GENERIC_ENDINGS), (EXTENSIONS, EXTENSION_WORDS)):
+    for index, words in ((GENERICS, GENERIC_ENDINGS), (EXTENSIONS, EXTENSION_WORDS), (ZONES, ZONE_WORDS)):
         yield from ((first + index, word[::-1], 0) for word in words)
     for number, (word, _) in enumerate(_units()):
         yield first + UNIT_WORDS, word, number
@@ -255,7 +259,7 @@ def _entry(char: str) -> int:
 @cache
 def _flagged() -> dict[str, int]:
     flags: dict[str, int] = {}
-    ends = {ending[-1] for ending, _, _ in _endings()}
+    ends = {ending[-1] for ending, _, _ in _endings()} | {word[-1] for word in ZONE_WORDS}
     starts = {word[0] for words in PLACE_WORDS.values() for word in words}
     for chars, flag in (
         (UNIT_TRAPS, MARKS["unit_trap"]),

@@ -33,7 +33,36 @@ _PROVINCE_VARIANTS: Final = {
 _PROVINCE_SHORTS: Final = {"内蒙古自治区": "内蒙"}
 _AUTONOMOUS: Final = {"自治州": "州", "自治县": "县", "自治旗": "旗"}
 """How a name ends in full → what people write."""
-_ZONES: Final = ("园区", "开发区", "高新区", "新区", "产业园")
+_ZONES: Final = ("园区", "开发区", "高新区", "新区", "产业园", "实验区", "示范区")
+_CUSTOMARY: Final = (
+    *(("新疆维吾尔自治区", "巴音郭楞蒙古自治州", "巴州"), ("新疆维吾尔自治区", "博尔塔拉蒙古自治州", "博州")),
+    *(
+        ("新疆维吾尔自治区", "克孜勒苏柯尔克孜自治州", "克州"),
+        ("新疆维吾尔自治区", "克孜勒苏柯尔克孜自治州", "克孜勒苏州"),
+    ),
+    *(
+        ("内蒙古自治区", "锡林郭勒盟", "锡盟"),
+        ("内蒙古自治区", "阿拉善盟", "阿盟"),
+        ("内蒙古自治区", "巴彦淖尔市", "巴盟"),
+    ),
+    *(
+        ("内蒙古自治区", "乌兰察布市", "乌盟"),
+        ("内蒙古自治区", "鄂尔多斯市", "伊盟"),
+        ("内蒙古自治区", "通辽市", "哲盟"),
+    ),
+    *(
+        ("内蒙古自治区", "赤峰市", "昭盟"),
+        ("内蒙古自治区", "呼伦贝尔市", "呼盟"),
+        ("内蒙古自治区", "呼和浩特市", "呼市"),
+    ),
+    *(("云南省", "西双版纳傣族自治州", "版纳州"), ("湖南省", "湘西土家族苗族自治州", "湘西自治州")),
+    *(("湖北省", "恩施土家族苗族自治州", "恩施自治州"), ("吉林省", "延边朝鲜族自治州", "延边自治州")),
+    *(("咸阳市", "杨陵区", "杨凌区"), ("咸阳市", "杨陵区", "杨凌示范区"), ("咸阳市", "杨陵区", "杨凌")),
+    *(("佛山市", "南海区", "南海市"), ("郑州市", "郑州航空港经济综合实验区", "航空港区")),
+)
+"""Names in daily use that follow from no other table, as the divisions' own sites have them: above, today's, and it."""
+_UPGRADED: Final = {"街道": ("镇", "街"), "镇": ("乡",)}
+"""How the name of a town ends → how people write it: as it was before (民政部, 乡改镇, 镇改街道), or shorter."""
 _PEOPLES_LISTED = """
 蒙古族 回族 藏族 维吾尔族 苗族 彝族 壮族 布依族 朝鲜族 满族 侗族 瑶族 白族 土家族
 哈尼族 哈萨克族 傣族 黎族 傈僳族 佤族 畲族 高山族 拉祜族 水族 东乡族 纳西族 景颇族
@@ -144,6 +173,8 @@ def load_divisions() -> Divisions:
     others = [*_list_customary(divisions), *_list_former(divisions)]
     for parent, name, number in [*others, *_list_zones(divisions, shorts)]:
         _put(names, parent, name, number, NameKind.FULL)
+    for parent, name, number, kind in _list_towns(divisions, others):
+        _put(names, parent, name, number, kind)
     _name_skipping_a_level(divisions, dict.fromkeys((name, number) for _, name, number in others), names)
     _name_in_short(divisions, shorts, names)
     _name_districts_in_short(divisions, shorts, others, names)
@@ -186,7 +217,8 @@ def _read_divisions() -> tuple[list[Division], dict[int, str]]:
         used.add(code)
         path[level + 1] = len(divisions)
         if len(codes) > 1:
-            shorts[len(divisions)] = codes[1]
+            is_city = level == CITY and len(name) > _TWO and codes[1] == name
+            shorts[len(divisions)] = name.removesuffix("市") if is_city else codes[1]  # 吉林市
         divisions.append(Division(name, level, parent, code))
     return divisions, shorts
 
@@ -212,6 +244,32 @@ def _list_customary(divisions: list[Division]) -> Iterator[tuple[int, str, int]]
             core = _strip_peoples(division.name.removesuffix(ending))
             if division.name.endswith(ending) and len(core) >= _TWO:
                 yield division.parent, core + short_ending, number
+        for above, name, customary in _CUSTOMARY:
+            if division.name == name and divisions[division.parent].name == above:
+                yield division.parent, customary, number
+
+
+def _list_towns(
+    divisions: list[Division], others: list[tuple[int, str, int]]
+) -> Iterator[tuple[int, str, int, NameKind]]:
+    """List what people call towns: 大石街 for 大石街道, where a road or a place follows, and 金沙镇 for what it became.
+
+    Of a former name that swallows the first character of a town, as in 番禺市桥街道, both together are the town.
+    """
+    by_start: dict[tuple[int, str], list[int]] = {}
+    for number, division in enumerate(divisions):
+        if division.level != TOWN:
+            continue
+        by_start.setdefault((division.parent, division.name[0]), []).append(number)
+        for ending, written in _UPGRADED.items():
+            core = division.name.removesuffix(ending)
+            if division.name.endswith(ending) and len(core) >= _TWO:
+                kinds = [(each, NameKind.CAREFUL if each == "街" else NameKind.FULL) for each in written]
+                yield from ((division.parent, core + each, number, kind) for each, kind in kinds)
+    for parent, name, number in others:
+        for town in by_start.get((number, name[-1]), ()):
+            for above in (parent, divisions[parent].parent, COUNTRY):
+                yield above, name[:-1] + divisions[town].name, town, NameKind.FULL
 
 
 def _list_zones(divisions: list[Division], shorts: dict[int, str]) -> Iterator[tuple[int, str, int]]:

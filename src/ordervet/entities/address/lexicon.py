@@ -20,6 +20,8 @@ __all__ = [
     "NUMERALS",
     "PLACE_WORDS",
     "RECIPIENT_WORDS",
+    "RELATIVE_SIGNS",
+    "ROAD_AFTER_WORDS",
     "ROAD_ENDINGS",
     "SEPARATORS",
     "SKIPPED_NAMES",
@@ -28,6 +30,7 @@ __all__ = [
     "TRAP_WORDS",
     "UNITS",
     "UNIT_TRAPS",
+    "ZONE_WORDS",
     "CharClass",
     "PlaceType",
     "Unit",
@@ -145,14 +148,29 @@ ROAD_ENDINGS: Final = {
 """A name that ends so is a road, and the next one begins, unless one of the characters beside it follows."""
 
 ESTATE_WORDS: Final = {
-    **dict.fromkeys(
-        ("小区", "花园", "家园", "新村", "公寓", "大厦", "公馆", "广场", "工业园", "科技园", "产业园"), "路街巷道店站"
-    ),
+    **dict.fromkeys(("小区", "花园", "家园", "新村", "公寓", "大厦", "公馆", "广场"), "路街巷道店站"),
+    **dict.fromkeys(("工业园", "科技园", "产业园"), "路街巷道店站区"),
     **dict.fromkeys(
         ("佳园", "嘉园", "名苑", "雅苑", "花苑", "华庭", "豪庭", "华府", "别墅", "雅居", "名邸"), "路街巷道店站"
     ),
 }
 """A name that ends so is an estate, and the next one begins, unless one of the characters beside it follows."""
+
+ZONE_WORDS: Final = (
+    *(
+        "高新区",
+        "高新技术区",
+        "高新开发区",
+        "高新技术开发区",
+        "高新产业开发区",
+        "高新技术产业开发区",
+        "高技术产业开发区",
+    ),
+    *("高新技术产业园区", "经开区", "经济区", "经济开发区", "经济技术开发区", "开发区", "新技术开发区", "新区"),
+    *("保税区", "保税港区", "综合保税区", "综保区", "出口加工区", "空港区", "航空港区", "航空港经济综合实验区"),
+    *("综合实验区", "自贸区", "自贸试验区", "自由贸易试验区", "示范区", "度假区", "管理区", "工业园区", "产业园区"),
+)
+"""A name right behind the region that ends so is a zone, in place of a district or within it: 高新区狮山路."""
 
 ESTATE_ENDINGS: Final = "区园苑城府馆村厦场寓庄屯湾庭居邸郡墅里坊轩阁院厂楼校学镇乡路街巷道"
 """A name after the last number is a location if it ends so; else it is a note or a shop's name."""
@@ -161,7 +179,8 @@ NOTE_STARTS: Final = "放请送勿麻联电谢"
 """A name after the last number that begins so is a note to the courier."""
 
 SKIPPED_NAMES: Final = (
-    *("附", "副", "之", "内", "院内", "院", "楼", "门", "旁", "新", "老"),
+    *("附", "副", "之", "内", "院内", "院", "楼", "门", "旁", "新", "老", "收", "女士", "先生", "小姐"),
+    *("宿舍楼", "居民楼", "住宅楼", "门口", "大门口", "门前", "楼下", "楼道"),
     *("收货人", "收件人", "姓名", "地址", "收货地址", "详细地址", "收件地址", "所在地区"),
     *(
         "小区",
@@ -181,14 +200,19 @@ SKIPPED_NAMES: Final = (
 )
 """What is left between two numbers, or stands alone, and names nothing."""
 
-GENERIC_ENDINGS: Final = ("小区", "社区", "生活区", "住宅区", "学生公寓", "学生宿舍", "电话", "手机")
+GENERIC_ENDINGS: Final = (
+    *("小区", "社区", "生活区", "住宅区", "住宅小区", "电话", "手机"),
+    *("学生公寓", "学生宿舍", "学生公寓楼", "学生宿舍楼", "学生公寓区", "学生宿舍区"),
+)
 """Ends of names that are as often left out as written: 阳光(小区); and what announces a phone behind a person."""
 
 EXTENSION_WORDS: Final = (
     *("转", "分机", "转分机", "分机号", "联系人"),
-    *("电话", "手机", "手机号", "手机号码", "联系电话", "联系手机", "联系方式", "电话号码"),
+    *("电话", "手机", "手机号", "手机号码", "联系电话", "联系手机", "联系方式", "电话号码", "虚拟号", "隐私号"),
+    *("取件码", "取货码", "提货码", "验证码", "校验码", "暗号", "门禁码", "门禁密码", "密码", "尾号"),
+    *("邮编", "邮政编码", "微信", "微信号", "旺旺"),
 )
-"""Before a number: it is dialled, and belongs to the order or its recipient."""
+"""Before a number: it is dialled or typed in, and belongs to the order or its recipient."""
 
 RECIPIENT_WORDS: Final = ("收货人", "收件人", "收货人姓名", "收件人姓名", "姓名", "联系人")
 """Before a person's name, which belongs to the order."""
@@ -207,8 +231,22 @@ TRAP_WORDS: Final = (
 )
 """A short region name (陕西, 南京) before one of these is part of a road's or an estate's name: 陕西南路, 南京大学."""
 
-CAREFUL_TRAP_WORDS: Final = tuple("湖山江河海塘溪桥门寺塔庙祠宫陵公")
+ROAD_AFTER_WORDS: Final = (
+    *(
+        word + direction + ending
+        for word in ("花园", "广场", "大学", "医院", "银行", "公园", "商场")
+        for direction in ("", *"东西南北中")
+        for ending in ("路", "街", "大道", "大街")
+    ),
+    "大学城",
+)
+"""But before one of these it is a region: 郑州花园路, 济南大学路."""
+
+CAREFUL_TRAP_WORDS: Final = tuple("湖山江河海塘溪桥门寺塔庙祠宫陵公口坊")
 """A district's short name before one of these is part of another name: 玄武湖, 余杭塘路."""
+
+RELATIVE_SIGNS: Final = "东西南北中大小新老前后上下横正纵胡"
+"""What is named by these and numerals alone (东一巷, 三街, 西十二) is told only by its town and district."""
 
 PLACE_WORDS: Final = {
     PlaceType.PICK_UP: (

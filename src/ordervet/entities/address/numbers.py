@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Element", "NumberGroup", "name_number", "read_group"]
 
+_JOINING: Final = (CharClass.HYPHEN, CharClass.SPACE)
 _MAX_LETTERS: Final = 2
 _MAX_MULTIPLIED: Final = 7
 _MULTIPLIER: Final = 10
 _ROOM_DIGITS: Final = 3
 _PHONE_DIGITS: Final = 7
 _POSTCODE_DIGITS: Final = 6
+_CUT_DIGITS: Final = range(_ROOM_DIGITS, _PHONE_DIGITS)
 _MOBILE: Final = re.compile(r"(1[3-9][0-9])[- ]([0-9]{4})[- ]([0-9]{4})(?![0-9])")
 _NAMED_DIGITS: Final = 2
 _MOBILE_CHARS: Final = 14
@@ -43,6 +45,8 @@ class Element(NamedTuple):
     n_source: int
     is_arabic: bool
     suffix: str
+    is_cut: bool = False
+    """Numerals that the digits of another number follow: 十二501 is read as 十二-501."""
 
     @property
     def is_lettered(self) -> bool:
@@ -106,16 +110,23 @@ def read_group(folded: Folded, at: int, last: Unit | None) -> NumberGroup | None
     first = _read_element(folded, at)
     if first is None:
         return None
-    elements, joiners, end, is_dialled = [first], [], first.end, False
-    while end < len(folded.chars) and folded.classes[end] in {CharClass.HYPHEN, CharClass.SPACE}:
-        element = _read_element(folded, end + 1)
-        is_postcode = element is not None and element.is_postcode and folded.classes[end] is CharClass.SPACE
+    elements, end, is_dialled = [first], first.end, False
+    joiners: list[CharClass] = []
+    while elements[-1].is_cut or (end < len(folded.chars) and folded.classes[end] in _JOINING):
+        joiner = CharClass.HYPHEN if elements[-1].is_cut else folded.classes[end]
+        element = _read_element(folded, end if elements[-1].is_cut else end + 1)
+        is_postcode = element is not None and element.is_postcode and joiner is CharClass.SPACE
         if element is None or element.n_digits >= _PHONE_DIGITS or is_postcode:
-            is_phone = element is not None and not is_postcode
-            is_dialled = is_phone and len(elements) == 1 and _is_code(folded, first, folded.classes[end])
+            is_behind_room = (elements[-2].n_digits >= _ROOM_DIGITS) if len(elements) > 1 else last is Unit.ROOM
+            is_code = element is not None and not is_postcode
+            is_code = is_code and _is_code(folded, elements[-1], joiner, is_behind_room=is_behind_room)
+            is_dialled = is_code and len(elements) == 1
+            if is_code and len(elements) > 1 and joiners[-1] is CharClass.SPACE:
+                elements.pop()  # 502 0086-13912345678
+                joiners.pop()
             break
         elements.append(element)
-        joiners.append(folded.classes[end])
+        joiners.append(joiner)
         end = element.end
     word, is_trapped = _read_unit(folded.chars, end, last)
     unit = _WORDS[word] if word else None
@@ -128,11 +139,12 @@ def read_group(folded: Folded, at: int, last: Unit | None) -> NumberGroup | None
     return group if _is_number(folded, group, last) else None
 
 
-def _is_code(folded: Folded, first: Element, joiner: CharClass) -> bool:
-    """Whether a number before a phone number is its country's or its area's code: 86-, 0571-."""
-    is_area = first.n_source in _AREA_DIGITS and folded.chars[first.end - first.n_source] == "0"
-    is_plain = first.text.isdigit() and first.is_arabic
-    return is_plain and joiner is CharClass.HYPHEN and (is_area or first.text == _CHINA_CODE)
+def _is_code(folded: Folded, code: Element, joiner: CharClass, *, is_behind_room: bool) -> bool:
+    """Whether a number before a phone number is its country's or its area's code: 86-, 0571-, 502 +86 139…."""
+    is_long = code.n_source in _AREA_DIGITS and folded.chars[code.end - code.n_source] == "0"
+    is_china = code.text == _CHINA_CODE
+    is_sure = joiner is CharClass.HYPHEN or (is_china and (is_long or is_behind_room))
+    return code.text.isdigit() and code.is_arabic and (is_long or is_china) and is_sure
 
 
 def name_number(chars: list[str]) -> str:
@@ -164,6 +176,8 @@ def _read_element(folded: Folded, at: int) -> Element | None:
         dialled = "".join(mobile.groups())
         return Element(dialled, at + mobile.end(), len(dialled), len(dialled), is_arabic=True, suffix="")
     digits_end = _skip(folded, digits_at, CharClass.DIGIT, CharClass.NUMERAL)
+    cut = 0 if prefix else _end_of_numerals(folded, digits_at, digits_end)
+    digits_end = cut or digits_end
     source = folded.chars[digits_at:digits_end]
     is_arabic = CharClass.DIGIT in folded.classes[digits_at:digits_end]
     if not source or (prefix and not is_arabic):
@@ -172,10 +186,19 @@ def _read_element(folded: Folded, at: int) -> Element | None:
     if digits is None:
         return None
     end = _skip(folded, digits_end, CharClass.LETTER)
-    if end - digits_end > _MAX_LETTERS:
+    if cut or end - digits_end > _MAX_LETTERS:
         end = digits_end
     suffix = "".join(folded.chars[digits_end:end])
-    return Element(prefix + digits + suffix, end, len(digits), len(source), is_arabic, suffix)
+    return Element(prefix + digits + suffix, end, len(digits), len(source), is_arabic, suffix, cut > 0)
+
+
+def _end_of_numerals(folded: Folded, at: int, end: int) -> int:
+    """Find where numerals end that digits of a room follow, as in 十二501 and 三B203; 0 where they do not."""
+    cut = _skip(folded, at, CharClass.NUMERAL)
+    digits_at = _skip(folded, cut, CharClass.LETTER)
+    digits_end = _skip(folded, digits_at, CharClass.DIGIT)
+    is_room = digits_end - digits_at in _CUT_DIGITS and digits_at - cut <= _MAX_LETTERS
+    return cut if cut > at and is_room and digits_end >= end else 0
 
 
 def _skip(folded: Folded, at: int, *kinds: CharClass) -> int:
@@ -207,8 +230,10 @@ def _read_unit(chars: list[str], at: int, last: Unit | None) -> tuple[str, bool]
     for length in range(_LONGEST_WORD, 0, -1):
         word = "".join(chars[at : at + length])
         if len(word) == length and word in _WORDS and (word not in STAIR_WORDS or last is Unit.BUILDING):
-            is_trapped = at + length < len(chars) and chars[at + length] in UNIT_TRAPS
-            return ("", True) if is_trapped else (word, False)
+            after = "".join(chars[at + length : at + length + 1])
+            if after == "口" and word[-1] == "门":
+                continue  # 5号门口, 502门口
+            return ("", True) if after and after in UNIT_TRAPS else (word, False)
     return "", False
 
 

@@ -20,15 +20,17 @@ from ordervet.entities.address.lexicon import (
     NOTE_STARTS,
     PLACE_WORDS,
     RECIPIENT_WORDS,
+    RELATIVE_SIGNS,
     ROAD_ENDINGS,
     SKIPPED_NAMES,
+    ZONE_WORDS,
     CharClass,
     PlaceType,
     Unit,
 )
 from ordervet.entities.address.numbers import name_number, read_group
-from ordervet.entities.address.regions import read_region
-from ordervet.entities.characters import fold_text, is_masked
+from ordervet.entities.address.regions import is_trap, match_short, read_region
+from ordervet.entities.characters import classify, fold_text, is_masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -158,6 +160,7 @@ def _decode(text: bytes) -> str:
 class _Name:
     text: str
     is_road: bool
+    is_relative: bool  # it tells no more than a direction and a numeral
     is_place: bool
     n_groups_before: int
 
@@ -177,11 +180,13 @@ class _Scan:
         # What stands directly before: a number (what it counts), a road, or neither.
         self.last: Unit | None = None
         self.is_after_road = False
-        # Whether a word that announces the recipient stands before; whether the last floor may be a building.
-        self.is_after_label = self.may_be_building = False
+        # Whether a word that announces the recipient or a code stands before; whether the last floor may be a building.
+        self.is_after_label = self.is_after_code = self.may_be_building = False
+        # A zone right behind the region, and how it is written in the canonical texts.
+        self.zone = self.short_zone = ""
 
     def read(self) -> None:
-        self.region, self.rest_at = read_region(self.text, 0, COUNTRY, is_short_allowed=True)
+        self.region, self.rest_at = self._read_first_region(0, is_short_allowed=True)
         at = self.rest_at
         while at < len(self.text):
             kind = self.folded.classes[at]
@@ -190,6 +195,8 @@ class _Scan:
                 end = self._end_of_aside(at)
                 if end == at:
                     self.last, self.is_after_road = None, False
+                else:
+                    self.is_after_code = False
                 at = max(end, at + 1)
             elif kind is CharClass.COMMA:
                 self._close_run()
@@ -199,6 +206,21 @@ class _Scan:
             else:
                 at = self._read_word(at, kind)
         self._close_run()
+        if self.zone and not self.names:
+            self.names.append(_Name(self.zone, is_road=False, is_relative=False, is_place=True, n_groups_before=0))
+            self.zone = self.short_zone = ""
+
+    def _read_first_region(self, at: int, *, is_short_allowed: bool) -> tuple[int, int]:
+        """Read the region at the beginning, or behind a person's name that stands before it: 李芳南京市江宁区."""
+        region, end = read_region(self.text, at, COUNTRY, is_short_allowed=is_short_allowed)
+        divisions = load_divisions()
+        for start in range(at + _SHORTEST_NAME, at + _LONGEST_PERSON + 1):
+            if region != COUNTRY or any(kind is not CharClass.NAME for kind in self.folded.classes[at:start]):
+                break
+            found, stop = read_region(self.text, start, COUNTRY, is_short_allowed=False)
+            if divisions.all[found].level >= CITY and self.text[start - 1] not in ESTATE_ENDINGS:
+                region, end = found, stop
+        return region, end
 
     def _end_of_aside(self, at: int) -> int:
         """Find the end of brackets that are no part of the address: a privacy code, or a road behind the building."""
@@ -209,6 +231,8 @@ class _Scan:
         is_number = all(kind is CharClass.DIGIT for kind in kinds)
         is_code = is_number and len(inside) in _CODE_DIGITS and self.text[at] == "["
         is_code |= is_number and len(inside) == _PRIVACY_DIGITS and self.last not in _BEFORE_ROOM
+        dialled = self.folded.classes[close + 1 : close + 1 + _PHONE_DIGITS]
+        is_code |= is_number and len(dialled) == _PHONE_DIGITS and set(dialled) == {CharClass.DIGIT}  # (025)52112345
         has_number = CharClass.DIGIT in kinds
         is_behind = bool(self.numbers[Unit.ROOM]) or (bool(self.numbers[Unit.BUILDING]) and has_number)
         is_road = is_behind and any(ending in inside[1:] for ending in ROAD_ENDINGS)
@@ -244,7 +268,7 @@ class _Scan:
             if group.is_phone:
                 self._strip_extension()
             self._close_run()
-            self.last, self.is_after_road, self.is_after_label = None, False, False
+            self.last, self.is_after_road, self.is_after_label, self.is_after_code = None, False, False, False
             return self._restart(group.end) if group.is_phone and self.region == COUNTRY else group.end
         if group.unit is None and self._drop_extension(group):
             return group.end
@@ -256,7 +280,7 @@ class _Scan:
         self._close_run()
         self._count(group)
         self.n_groups += 1
-        self.is_after_road = self.is_after_label = False
+        self.is_after_road = self.is_after_label = self.is_after_code = False
         return group.end
 
     def _restart(self, at: int) -> int:
@@ -264,7 +288,7 @@ class _Scan:
         self._drop_recipient()
         while at < len(self.text) and self.folded.classes[at] in _SEPARATING:
             at += 1
-        region, end = read_region(self.text, at, COUNTRY, is_short_allowed=self.n_groups == 0 and not self.names)
+        region, end = self._read_first_region(at, is_short_allowed=self.n_groups == 0 and not self.names)
         if end > at:
             self.region, self.rest_at = region, end
         return end
@@ -277,19 +301,24 @@ class _Scan:
                 self.names.clear()
 
     def _drop_extension(self, group: NumberGroup) -> bool:
-        """Drop 转7839, which belongs to a privacy number."""
+        """Drop 转7839, which belongs to a privacy number, and 取件码5-3-7839."""
         first = group.elements[0]
         is_code = len(group.elements) == 1 and first.text.isdigit() and first.n_source in _CODE_DIGITS
-        if not is_code or not self._strip_extension():
+        word = self._extension()
+        is_announced = self.is_after_code and not self.run
+        if not is_announced and not (len(word) > 1 or (word and is_code)):
             return False
+        self.run = self.run.removesuffix(word)
         self._close_run()
+        self.is_after_code = False
         return True
 
-    def _strip_extension(self) -> bool:
+    def _strip_extension(self) -> None:
         """Take from the run what only announces a number: 转, 电话."""
-        word = next((word for word in _LONGEST_EXTENSIONS if self.run.endswith(word)), "")
-        self.run = self.run.removesuffix(word)
-        return bool(word)
+        self.run = self.run.removesuffix(self._extension())
+
+    def _extension(self) -> str:
+        return next((word for word in _LONGEST_EXTENSIONS if self.run.endswith(word)), "")
 
     def _is_embedded(self, group: NumberGroup) -> bool:
         """Whether a bare number is part of a name: 第3中学, 1912街区, 三号路."""
@@ -307,6 +336,8 @@ class _Scan:
         """Add to the name being read, and close it where it ends; ``at`` is the place of its last character."""
         self.run += text
         after = self.text[at + 1 : at + 2]
+        if self._close_zone(at + 1):
+            return
         for is_road, endings in ((True, ROAD_ENDINGS), (False, ESTATE_WORDS)):
             for ending, exceptions in endings.items():
                 is_ended = self.run.endswith(ending) and len(self.run) > len(ending)
@@ -314,21 +345,39 @@ class _Scan:
                     self._close_run(is_road=is_road)
                     return
 
+    def _close_zone(self, end: int) -> bool:
+        """Close the run if it is a zone right behind the region: 苏州高新区."""
+        is_behind_region = self.region != COUNTRY and not self.zone and not self.names and self.n_groups == 0
+        word = next((word for word in _LONGEST_ZONES if self.run.endswith(word)), "") if is_behind_region else ""
+        if not word or is_trap(self.text, end):
+            return False
+        at = max(0, end - len(self.run))
+        city_end = match_short(self.region, self.text, at)
+        n_city = city_end - at if city_end <= end - len(word) else 0
+        self.zone = self.run
+        self.short_zone = self.run[n_city : len(self.run) - len(word)] + word[0] + word[-1]
+        self.run, self.last, self.is_after_road = "", None, False
+        return True
+
     def _close_run(self, *, is_road: bool = False) -> None:
         if not self.run:
             return
         if not is_road and self._is_recipient():
             self.run, self.last, self.is_after_road = "", None, False
             return
+        self.is_after_code = not is_road and self.run in EXTENSION_WORDS
+        if self.is_after_code:
+            self.run, self.last, self.is_after_road = "", None, False
+            return
         if is_road and self.run[0] == "与" and self.names and self.names[-1].is_road:
             self.run = self.run[1:]  # 陇海路与大学路
         is_place = self.run[-1] in ESTATE_ENDINGS
         if self.run not in SKIPPED_NAMES and not is_road:
-            ending = next((ending for ending in GENERIC_ENDINGS if self.run.endswith(ending)), "")
+            ending = next((ending for ending in _LONGEST_GENERICS if self.run.endswith(ending)), "")
             if len(self.run) - len(ending) >= _SHORTEST_NAME:
                 self.run = self.run.removesuffix(ending)
         if self.run not in SKIPPED_NAMES:
-            self.names.append(_Name(self.run, is_road, is_place, self.n_groups))
+            self.names.append(_Name(self.run, is_road, _is_relative(self.run, is_road), is_place, self.n_groups))
         self.run = ""
         self.last, self.is_after_road = None, is_road
 
@@ -356,8 +405,8 @@ class _Scan:
         is_open = not self.numbers[Unit.BUILDING] and not self.numbers[Unit.ROOM]
         if is_open and group.word == "楼" and elements[-1].n_digits >= _ROOM_DIGITS:
             unit = Unit.BUILDING  # no house has as many floors: 305楼
-        elif unit is Unit.STAIR and self.last is Unit.FLOOR and self.may_be_building:
-            self.numbers[Unit.BUILDING].append(self.numbers[Unit.FLOOR].pop())  # 12楼2单元
+        elif unit in {Unit.STAIR, Unit.ROOM}:
+            self._settle_floor(elements, is_stair=unit is Unit.STAIR)
         self.may_be_building = is_open and group.word == "楼"
         if unit is Unit.ROOM and len(elements) > 1:
             self._count_bare(elements)
@@ -366,6 +415,18 @@ class _Scan:
             self._add(Unit.STAIR, elements[1:])
         else:
             self._add(unit, elements, group.word[-1] if unit is Unit.SECTION else "")
+
+    def _settle_floor(self, elements: list[Element], *, is_stair: bool = False) -> None:
+        """Make a building of the 楼 before a stair, or before a room that no house has there: 12楼2单元, 12楼501."""
+        if self.last is not Unit.FLOOR or not self.may_be_building:
+            return
+        floor, room = self.numbers[Unit.FLOOR][-1].rpartition("-")[-1], elements[-1]
+        is_room = floor.isdigit() and room.text.isdigit() and len(room.text) in _NUMBER_OF_ROOM
+        is_room = is_room and room.text[:-2] != floor
+        is_stair |= is_room and len(elements) > 1 and elements[0].n_digits < _ROOM_DIGITS
+        if is_stair or (is_room and len(elements) == 1):
+            self.numbers[Unit.BUILDING].append(self.numbers[Unit.FLOOR].pop())
+            self.last = Unit.BUILDING
 
     def _resolve(self) -> Unit:
         """Say what 号 counts: a number on a road, a building in a lane, a room in a building."""
@@ -379,6 +440,7 @@ class _Scan:
 
     def _count_bare(self, elements: list[Element]) -> None:
         """Say by position what numbers without units count: 3-2-502 is building, stair, room."""
+        self._settle_floor(elements)
         has_building = bool(self.numbers[Unit.BUILDING])
         if self.is_after_road:
             self._add(Unit.NUMBER, elements[:1])
@@ -434,18 +496,18 @@ class _Scan:
 
     def _region_text(self, names: list[_Name], *, is_place: bool) -> str:
         divisions = load_divisions()
-        has_road = any(name.is_road for name in names)
+        has_road = any(name.is_road and not name.is_relative for name in names)
         region = divisions.at_level(self.region, COUNTY) or divisions.at_level(self.region, CITY) or self.region
-        is_in_city = (
-            divisions.all[region].is_district
-            and has_road
-            and bool(self.numbers[Unit.NUMBER] or self.numbers[Unit.LANE])
-        )
-        if is_place and is_in_city:
-            region = divisions.all[region].parent
-        town = divisions.all[self.region]
-        is_redundant = town.is_subdistrict and (has_road or bool(self.numbers[Unit.BUILDING]))
-        return divisions.all[region].code + (town.name if town.level == TOWN and not is_redundant else "")
+        town, within = divisions.all[self.region], divisions.all[region]
+        # A road is unique in its whole city.
+        is_in_city = is_place and has_road and bool(self.numbers[Unit.NUMBER] or self.numbers[Unit.LANE])
+        is_told = not any(name.is_relative for name in names)
+        is_redundant = is_told and (has_road or bool(self.numbers[Unit.BUILDING]))
+        has_town = town.level == TOWN and not (town.is_subdistrict and is_redundant)
+        has_zone = not (within.is_district and is_redundant) and not (within.level == CITY and is_in_city)
+        if is_in_city and within.is_district:
+            region = within.parent
+        return divisions.all[region].code + (self.short_zone if has_zone else "") + (town.name if has_town else "")
 
     def skeleton_text(self) -> str:
         """Write region and numbers, where enough of them are told to say something without a name."""
@@ -467,6 +529,12 @@ class _Scan:
         return PlaceType.VILLAGE if is_village else PlaceType.UNKNOWN
 
 
+def _is_relative(name: str, is_road: bool) -> bool:
+    """Say whether a name tells only directions and numerals: 东一巷, 三街, 西."""
+    core = name[:-1] if is_road else name
+    return all(char in RELATIVE_SIGNS or classify(char) is CharClass.NUMERAL for char in core)
+
+
 _HAN = (range(0x3400, 0xA000), range(0x20000, 0x40000))
 _OPENING, _CLOSING = "([{<", ")]}>"
 _CODE_DIGITS = range(3, 7)
@@ -476,7 +544,11 @@ _SEPARATING = (CharClass.SPACE, CharClass.HYPHEN, CharClass.COMMA, CharClass.BRE
 _LONGEST_EXTENSIONS = sorted(EXTENSION_WORDS, key=len, reverse=True)
 _LONGEST_RECIPIENTS = sorted(RECIPIENT_WORDS, key=len, reverse=True)
 _RECEIVER_LENGTH = (3, 4, 5)
-_NAME_LENGTH, _SHORTEST_NAME = 4, 2
+_LONGEST_GENERICS = sorted(GENERIC_ENDINGS, key=len, reverse=True)
+_LONGEST_ZONES = sorted(ZONE_WORDS, key=len, reverse=True)
+_NUMBER_OF_ROOM = (3, 4)
+_PHONE_DIGITS = 7
+_NAME_LENGTH, _SHORTEST_NAME, _LONGEST_PERSON = 4, 2, 6
 _WORD_KINDS = {
     True: (CharClass.LETTER,),
     False: (CharClass.DIGIT, CharClass.NUMERAL),

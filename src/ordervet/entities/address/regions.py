@@ -11,6 +11,7 @@ from ordervet.entities.address.lexicon import (
     ESTATE_ENDINGS,
     ESTATE_WORDS,
     FULL_TRAP,
+    ROAD_AFTER_WORDS,
     ROAD_ENDINGS,
     SKIPPED_REGION_WORDS,
     TRAP_WORDS,
@@ -19,9 +20,10 @@ from ordervet.entities.address.lexicon import (
 if TYPE_CHECKING:
     from ordervet.entities.address.divisions import Divisions
 
-__all__ = ["read_region"]
+__all__ = ["is_trap", "match_short", "read_region"]
 
-_LONGEST_TRAP: Final = max(map(len, TRAP_WORDS))
+_TRAPS: Final = {**dict.fromkeys(TRAP_WORDS, True), **dict.fromkeys(ROAD_AFTER_WORDS, False)}
+_LONGEST_TRAP: Final = max(map(len, _TRAPS))
 _SHORTEST_CORE: Final = 2
 
 
@@ -47,11 +49,13 @@ def read_region(text: str, start: int, region: int, *, is_short_allowed: bool) -
         if skipped := next((word for word in SKIPPED_REGION_WORDS if text.startswith(word, at)), None):
             at += len(skipped)
             continue
-        found, end = _match(divisions, above, text, at, is_short_allowed=is_short_allowed)
-        if end == at and above != COUNTRY:
-            found, end = _match(divisions, COUNTRY, text, at, is_short_allowed=False)
+        # Fields of a table are joined by commas: 浙江,杭州,余杭.
+        name_at = at + 1 if above != COUNTRY and text.startswith(",", at) else at
+        found, end = _match(divisions, above, text, name_at, is_short_allowed=is_short_allowed)
+        if end == name_at and above != COUNTRY:
+            found, end = _match(divisions, COUNTRY, text, name_at, is_short_allowed=False)
         is_repeated = found in divisions.chain(region)
-        if end == at or not (is_repeated or region in [COUNTRY, *divisions.chain(found)]):
+        if end == name_at or not (is_repeated or region in [COUNTRY, *divisions.chain(found)]):
             return region, at
         above, at = found, end
         if not is_repeated:
@@ -68,21 +72,51 @@ def _match(divisions: Divisions, parent: int, text: str, at: int, *, is_short_al
         if number == parent or not (is_short_allowed or kind is NameKind.FULL):
             continue
         is_full = kind is NameKind.FULL
-        is_trap = text.startswith(FULL_TRAP, end) if is_full else _is_trap(text, end, TRAP_WORDS)
-        if is_trap:
+        if text.startswith(FULL_TRAP, end) if is_full else is_trap(text, end):
             best, best_end = parent, at  # no shorter name either: 内蒙 of 内蒙古大学
         elif kind is not NameKind.CAREFUL or _names_place(divisions, number, text, end):
             best, best_end = number, end
     return best, best_end
 
 
-def _is_trap(text: str, at: int, words: tuple[str, ...]) -> bool:
-    return any(text[at : at + length] in words for length in range(1, _LONGEST_TRAP + 1))
+def is_trap(text: str, at: int) -> bool:
+    """Say whether a short name that ends at a place in the text is part of what follows: 南京大学, but not 南京大学路.
+
+    Parameters
+    ----------
+    text : folded text
+    at : where the name ends
+    """
+    lengths = range(_LONGEST_TRAP, 0, -1)
+    return next((_TRAPS[word] for length in lengths if (word := text[at : at + length]) in _TRAPS), False)
+
+
+def match_short(region: int, text: str, at: int) -> int:
+    """Find the end of a name, short or not, of the city or county that a division is or lies in.
+
+    Parameters
+    ----------
+    region : number of the division
+    text : folded text
+    at : where to read
+
+    Returns
+    -------
+    where the name ends; the start where there is none
+    """
+    divisions = load_divisions()
+    chain = divisions.chain(region)
+    for number in chain:
+        found, end = _match(divisions, divisions.all[number].parent, text, at, is_short_allowed=True)
+        if end > at and found in chain:
+            return end
+    return at
 
 
 def _names_place(divisions: Divisions, number: int, text: str, at: int) -> bool:
     """Say whether what follows a district's short name still names a town, a road or a place by itself."""
-    if _is_trap(text, at, CAREFUL_TRAP_WORDS):
+    at += text.startswith(",", at)
+    if text.startswith(CAREFUL_TRAP_WORDS, at):
         return False
     if _match(divisions, number, text, at, is_short_allowed=False)[1] > at:
         return True
