@@ -16,7 +16,7 @@ from pyarrow import parquet
 
 from ordervet.cli.streaming import find_streamable
 from ordervet.contract import read_table
-from ordervet.contract.files import arrow_rows, limits
+from ordervet.contract.files import arrow_rows, limits, sheet_rows
 from ordervet.errors import FileError
 
 if TYPE_CHECKING:
@@ -58,6 +58,42 @@ def test_sheet_with_a_forged_place_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(FileError, match="sheet cells, more than the limit"):
         read_table(path)
+
+
+def write_sharing(path: Path, text: str, others: list[str], *, with_formula: bool = False) -> None:
+    """Write a sheet whose cells share one text with the cells of its second column."""
+    write_sheet(path, {(0, 0): "order_id", (0, 1): "note"} | {(at + 1, 1): other for at, other in enumerate(others)})
+    whole = io.BytesIO(path.read_bytes())
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        for entry in source.infolist():
+            content = source.read(entry)
+            if entry.filename == "xl/sharedStrings.xml":
+                content = content.replace(b"<t>order_id</t>", f"<t>{text}</t>".encode())
+            if with_formula:
+                content = content.replace(b't="s"><v>', b't="s"><f>A1</f><v>')
+            target.writestr(entry.filename, content)
+
+
+@pytest.mark.parametrize("with_formula", [False, True])
+def test_one_long_text_that_many_cells_of_a_sheet_share_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, with_formula: bool
+) -> None:
+    monkeypatch.setattr(limits, "_FREE_MIB", 1)
+    monkeypatch.setattr(sheet_rows, "_MUCH_SHARED", 2**20)
+    path = tmp_path / "shared.xlsx"
+    write_sharing(path, "x" * 30_000, ["order_id"] * 2_000, with_formula=with_formula)
+
+    with pytest.raises(FileError, match=r"shared.xlsx has [\d,]+ expansion, more than the limit of 200"):
+        read_table(path)
+
+
+def test_one_long_text_beside_many_short_ones_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_FREE_MIB", 1)
+    monkeypatch.setattr(sheet_rows, "_MUCH_SHARED", 2**20)
+    path = tmp_path / "shared.xlsx"
+    write_sharing(path, "x" * 30_000, ["a"] * 2_000)
+
+    assert read_table(path).num_rows == 2_000
 
 
 def test_merged_cells_outside_of_a_sheet_change_nothing(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from ordervet.contract.files.limits import check_limit, check_unpacked
@@ -33,10 +34,15 @@ if TYPE_CHECKING:
 _PIECE = 2**20
 _PLACE = re.compile(rb'\br="([A-Za-z]{1,3})(\d{1,7})"')
 _LONGEST_PLACE = 16
+_SHARED = "xl/sharedStrings.xml"
+_ITEM = re.compile(rb"<(?:\w+:)?si\b")
+_SHARED_CELL = re.compile(rb"\bt=[\"']s[\"']")
+_SHARED_VALUE = re.compile(rb"\bt=[\"']s[\"'][^>]*>\s*<(?:\w+:)?v>\s*(\d{1,9})\s*<")
 # What the standard library raises on damaged archives.
 _DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError, struct.error)
 _MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _ROWS_TO_HEADER = 24
+_MUCH_SHARED = 2**28  # bytes
 _FIRST_INEXACT = 10**15  # Excel keeps fifteen digits of a number
 
 
@@ -120,7 +126,7 @@ def _check_size(data: bytes, path: Path) -> None:
     FileError
         It is more than the limits.
     """
-    n_bytes = 0
+    n_bytes, n_shared = 0, 0
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for entry in archive.infolist():
             is_sheet = entry.filename.startswith("xl/worksheets/")
@@ -130,11 +136,37 @@ def _check_size(data: bytes, path: Path) -> None:
                     n_bytes += len(piece)
                     check_unpacked(path, n_bytes)
                     if is_sheet:
+                        n_shared += len(_SHARED_CELL.findall(piece))
                         places = set(_PLACE.findall(rest + piece))
                         width = max([width, *(_number_column(column) for column in {each for each, _ in places})])
                         height = max([height, *(int(row) for _, row in places)])
                         rest = piece[-_LONGEST_PLACE:]
             check_limit(path, "sheet_cells", width * height)
+        _check_shared(archive, path, n_shared)
+
+
+def _check_shared(archive: zipfile.ZipFile, path: Path, n_shared: int) -> None:
+    """Check how much the texts take that cells share, as each cell gets a copy.
+
+    Parameters
+    ----------
+    archive, path : of the workbook
+    n_shared : about how many cells show a shared text
+    """
+    if n_shared == 0 or _SHARED not in archive.namelist():
+        return
+    starts = [found.start() for found in _ITEM.finditer(archive.read(_SHARED))]
+    lengths = np.diff(np.array([*starts, archive.getinfo(_SHARED).file_size], np.int64))
+    longest = int(lengths.max(initial=0))
+    if longest * n_shared <= _MUCH_SHARED:
+        return
+    n_bytes, n_found = 0, 0
+    for entry in archive.infolist():
+        if entry.filename.startswith("xl/worksheets/"):
+            numbers = np.array([int(each) for each in _SHARED_VALUE.findall(archive.read(entry))], np.int64)
+            n_bytes += int(lengths[numbers[numbers < len(lengths)]].sum())
+            n_found += len(numbers)
+    check_unpacked(path, n_bytes + longest * max(n_shared - n_found, 0))
 
 
 def _number_column(letters: bytes) -> int:
