@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -126,3 +127,21 @@ def test_a_skeleton_ties_two_spellings_that_no_door_key_ties() -> None:
 
     assert one.ids["skeleton"] == other.ids["skeleton"] != 0
     assert one.ids["address"] != other.ids["address"]
+
+
+def test_memory_does_not_grow_with_the_variety_of_extra_fields() -> None:
+    keyer, order = OrderKeyer(KEY), Order(order_id="t", placed_at="2026-01-15 16:00", amount_minor=1)
+
+    def key(numbers: range) -> None:
+        for number in numbers:
+            names = {f"extra{at}": "x" for at in range(15) if number >> at & 1}
+            keyer.key(order.model_copy(update={"entities": names}))
+
+    key(range(1, 2_000))
+    tracemalloc.start()
+    key(range(2_000, 22_000))
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+
+    assert len(keyer._keyers) <= 64
+    assert kept < 2**20

@@ -72,6 +72,20 @@ def read_all(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.parametrize("days", [365, -365], ids=["forward", "back"])
+def test_night_by_a_clock_that_jumped_a_year_changes_nothing(night, tmp_path: Path, days: int) -> None:
+    models = tmp_path / "models"
+    assert night().outcome == PROMOTED
+    before = read_all(find_live_model(models))
+
+    jumped = night(days)
+
+    assert jumped.outcome == WAITING
+    assert jumped.record["missing"]
+    assert read_all(find_live_model(models)) == before
+    assert night(1).outcome == PROMOTED
+
+
 def test_artefact_is_the_same_bytes_on_one_and_on_two_threads(night, tmp_path: Path) -> None:
     one = night(models=tmp_path / "one", n_threads=1)
     two = night(models=tmp_path / "two", n_threads=2)

@@ -12,13 +12,47 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ordervet")
 
 _SECOND_US = 1_000_000
+_DAY_NS, _HOLD_NS = 86_400 * 10**9, 600 * 10**9
 NEVER = -(1 << 62)
 """Earlier than any event."""
 
 
-def now_us() -> int:
-    """Return the time, UTC microseconds."""
-    return time.time_ns() // 1_000
+class SteadyClock:
+    """Returns the time, but does not follow a jump of more than a day ahead before it has lasted for ten minutes.
+
+    What is seen moves the time of a scorer, which never goes back: it would be ahead for as long as the clock jumped.
+
+    Parameters
+    ----------
+    wall, monotonic : return the time, and the time that has passed, nanoseconds
+    """
+
+    def __init__(
+        self, wall: Callable[[], int] = time.time_ns, monotonic: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._wall, self._monotonic = wall, monotonic
+        self._ahead_since: int | None = None
+        self._last = wall(), monotonic()
+
+    def __call__(self) -> int:
+        """Return the time, UTC microseconds."""
+        wall, passed = self._wall(), self._monotonic()
+        expected = self._last[0] + passed - self._last[1]
+        if wall - expected > _DAY_NS:
+            if self._ahead_since is None:
+                self._ahead_since = passed
+                _log.warning(
+                    "the clock jumped %.1f days ahead; it is believed if it stays there for ten minutes",
+                    (wall - expected) / _DAY_NS,
+                )
+            if passed - self._ahead_since < _HOLD_NS:
+                return expected // 1_000
+        self._ahead_since, self._last = None, (wall, passed)
+        return wall // 1_000
+
+
+now_us = SteadyClock()
+"""Returns the time, UTC microseconds."""
 
 
 class ArrivalClock:
