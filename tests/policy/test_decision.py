@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from ordervet.contract import MaliceKind
-from ordervet.policy import Action, Band, Decision, DecisionCode, Reason
+from ordervet.policy import Action, Band, Decision, DecisionCode, Pace, Reason
 
 UNSCORED = [code for code in DecisionCode if code is not DecisionCode.SCORED]
 
@@ -62,6 +64,26 @@ def test_scored_decision_becomes_plain_json() -> None:
             "text": "该收货地址近 7 天有 6 个不同买家下单",
         }
     ]
+
+
+@pytest.mark.parametrize("p", [0.0, 1e-7, 0.1, 1 / 3, 1.0])
+@pytest.mark.parametrize("order_id", ["A1", 'a"\\\n\u2028', "订单😀", ""])
+def test_decision_is_written_as_json_as_it_is_as_a_dict(p: float, order_id: str) -> None:
+    scored = Decision(
+        order_id=order_id, action=Action.PASS, band=Band.LOW, p_malicious=p, risk_score=1, missing=("phone_masked",),
+        model_id="m", policy_id="p", seen_at=datetime(2026, 1, 15, 8, tzinfo=UTC), history_version=1, route='"lead"',
+        applied=("rule_订单",),
+    )  # fmt: skip
+    reason = Reason("R121", "address_many_buyers", 1.5, "该收货地址")
+    others = [
+        replace(scored, action=Action.HOLD, band=Band.SEVERE, kind=MaliceKind.SCALPING, script="scalping.paid"),
+        replace(scored, reasons=(reason,), band=Band.ELEVATED, kind=MaliceKind.SCALPING),
+        replace(scored, pace=Pace(0.1, 0.5, 1), seen_at=None, history_version=None),
+        Decision.unscored(order_id, DecisionCode.UNSCORED_LATE),
+    ]
+
+    for decision in (scored, *others):
+        assert json.loads(decision.to_json()) == decision.as_dict()
 
 
 @pytest.mark.parametrize("code", list(DecisionCode))

@@ -104,6 +104,9 @@ class Tombstones:
         self._stones = _read(history)
         self._orders = {name for stone in self._stones.values() for name in stone["orders"]}
 
+    def __bool__(self) -> bool:
+        return bool(self._stones)
+
     def cover_order(self, order_id: int, buyer: int, placed_us: int) -> bool:
         """Return whether an order, by its keyed ids as stored, is of before its buyer was erased.
 

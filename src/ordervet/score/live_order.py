@@ -64,6 +64,11 @@ class KeptOrder:
     order : validated; not held
     keyed : its ids
     seen_at : time of arrival, UTC microseconds
+
+    Attributes
+    ----------
+    order_name : its order id, as given
+    name_id : the keyed id of its order id alone, as in the store
     """
 
     __slots__ = (
@@ -72,6 +77,8 @@ class KeptOrder:
         "_updated_us",
         "_values",
         "keyed",
+        "name_id",
+        "order_name",
         "placed_us",
         "registered_us",
         "seen_at",
@@ -88,22 +95,15 @@ class KeptOrder:
         self._updated_us = None if order.updated_at is None else to_micros(order.updated_at)
         self.shop = order.order_uid or order.shop_id or ""
         self._values: tuple[Any, ...] = _read_kept(order.__dict__)
+        # SPEED: each is asked for several times (bench_live.py).
+        self.order_name: str = self._values[0].strip(TRIMMED)
+        self.name_id = to_signed(keyed.order_id)
         self._numbers, self._categories = order.numbers, order.categories
 
     @property
     def event_id(self) -> int:
         """Its identity, as in the store."""
         return to_signed(self.keyed.event_id)
-
-    @property
-    def order_name(self) -> str:
-        """Its order id, as given."""
-        return str(self._values[0]).strip(TRIMMED)
-
-    @property
-    def name_id(self) -> int:
-        """The keyed id of its order id alone, as in the store."""
-        return to_signed(self.keyed.order_id)
 
     @property
     def row(self) -> dict[str, Any]:
@@ -134,12 +134,12 @@ class KeptOrder:
     def _build_plain_row(self) -> dict[str, Any]:
         """Build the row without the ids of entities."""
         keyed = self.keyed
-        order_id, *values = self._values
+        values = self._values[1:]
         row: dict[str, Any] = {
             "event": "order",
             "event_id": self.event_id,
-            ORDER_ID: to_signed(keyed.order_id),
-            "order_id": order_id.strip(TRIMMED),
+            ORDER_ID: self.name_id,
+            "order_id": self.order_name,
             "seen_at": self.seen_at,
             "happened_at": self.placed_us,
         }

@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
-from pydantic_core import to_json
 
 from ordervet.contract.values import floor_minute
 from ordervet.entities import KeyedEvents, key_events
@@ -128,7 +127,7 @@ class Decided(NamedTuple):
             "order_id": self.decision.order_id,
             "seen_at": self.seen_at,
             "happened_at": self.seen_at,
-            "decision": to_json(self.decision.as_dict()).decode(),
+            "decision": self.decision.to_json().decode(),
         }
         return row if self.id == self.name_id else row | {"name_id": self.name_id}
 

@@ -199,8 +199,8 @@ def _build_server(service: Service, listener: Listener) -> _Server:
         app = TokenGuard(app, listener.token)
     config = uvicorn.Config(
         app, http=BoundedProtocol, ws="none", lifespan="off", log_config=None, log_level="warning", access_log=False,
-        server_header=False, date_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=DRAIN_S,
-        ssl_certfile=listener.cert, ssl_keyfile=listener.key, backlog=1024,
+        server_header=False, date_header=False, proxy_headers=False, timeout_keep_alive=75,
+        timeout_graceful_shutdown=DRAIN_S, ssl_certfile=listener.cert, ssl_keyfile=listener.key, backlog=1024,
     )  # fmt: skip
     config.load()
     return _Server(config)
