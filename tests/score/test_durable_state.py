@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 
 from ordervet.contract import Correction, Outcome, Verdict
+from ordervet.contract.one_order import read_order
 from ordervet.entities import Key
 from ordervet.errors import HistoryError, HistoryLockedError
 from ordervet.features import build_spec
-from ordervet.history import History
+from ordervet.history import History, delta
+from ordervet.history.places import Places
 from ordervet.history.snapshots import list_snapshots
 from ordervet.policy import DecisionCode, load_policy
 from ordervet.score import Scorer, durable_state, online_state
@@ -22,10 +25,14 @@ from ordervet.score.durable_state import DurableState
 from ordervet.score.online_state import OnlineState
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
+    from deltalake import DeltaTable
     from numpy.typing import NDArray
+    from pyarrow.dataset import Dataset
 
+    from ordervet.features import FeatureSpec
     from ordervet.model import Model
 
 KEY = Key(bytes(range(16)))
@@ -373,6 +380,86 @@ def test_past_events_make_newer_snapshots_stale(with_snapshot: Path, merchant, c
 
     assert not count_restores(with_snapshot, caplog, monkeypatch)
     assert "is of another state of the history" in caplog.text
+
+
+def test_view_amended_after_the_snapshot_does_not_make_it_stale(
+    model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, rng = Clock(), np.random.default_rng(3)
+    refund = Outcome(order_id="t0", kind="refund_completed", outcome_id="r", happened_at="2026-01-15 16:00")
+    with open_scorer(model, folder, clock) as scorer:
+        drive(scorer, clock, rng, 0, 12)
+        clock.now += 1
+        scorer.observe(refund.model_copy(update={"amount_minor": 1}))
+    shutil.copytree(folder / "_snapshots", folder.with_name("snapshots"))
+    with open_scorer(model, folder, clock) as scorer:
+        for amount in (50_000, 60_000):
+            clock.now += 1
+            scorer.observe(refund.model_copy(update={"amount_minor": amount}))
+        clock.now += 1
+        scorer.score(draw_order(rng, "t90"))
+    shutil.rmtree(folder / "_snapshots")
+    shutil.copytree(folder.with_name("snapshots"), folder / "_snapshots")
+    asked = draw_order(rng, "t91") | {"buyer_id": "b0"}
+    clock.now += 1
+
+    def open_and_ask() -> tuple[int, list[float]]:
+        replays: list[int] = []
+        rebuild = DurableState._rebuild
+
+        def spy(state: DurableState, spec: FeatureSpec) -> None:
+            replays.append(1)
+            rebuild(state, spec)
+
+        monkeypatch.setattr(DurableState, "_rebuild", spy)
+        copied = folder.with_name(f"{folder.name}-{'with' if list_snapshots(folder) else 'without'}")
+        shutil.copytree(folder, copied)
+        with open_scorer(model, copied, clock) as scorer:
+            n_replays = len(replays)
+            taken = scorer._state.add_order(scorer._read_live(read_order(asked)))
+        monkeypatch.undo()
+        assert taken.matrix is not None
+        return n_replays, np.nan_to_num(taken.matrix[0], nan=-1).tolist()
+
+    restored = open_and_ask()
+    shutil.rmtree(folder / "_snapshots")
+    replayed = open_and_ask()
+
+    assert (restored[0], replayed[0]) == (0, 1)
+    assert restored[1] == replayed[1]
+
+
+def test_files_that_a_snapshot_names_are_read_when_they_are_needed_and_found_damaged_before(
+    model: Model, folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, rng, read = Clock(), np.random.default_rng(4), list[str]()
+    for first in (0, 12):
+        with open_scorer(model, folder, clock) as scorer:
+            drive(scorer, clock, rng, first, 12)
+        clock.now += 1
+    table = delta.load_table(folder)
+    oldest = min(delta.live_files(table), key=lambda name: (folder / name).stat().st_mtime_ns)
+    damaged = bytearray((folder / oldest).read_bytes())
+    damaged[len(damaged) // 3] ^= 1
+    (folder / oldest).write_bytes(damaged)
+    open_dataset = delta.open_dataset
+
+    def spy(folder: Path, table: DeltaTable, names: Collection[str] | None = None) -> Dataset:
+        read.extend(names or ())
+        return open_dataset(folder, table, names)
+
+    monkeypatch.setattr(delta, "open_dataset", spy)
+    monkeypatch.setattr(Places, "look", lambda *_: None)
+
+    scorer = open_scorer(model, folder, clock)
+    codes = [scorer.score(draw_order(rng, name)).code for name in ("t0", "new")]
+    scorer._state._live._look()  # type: ignore[attr-defined]
+    scorer.close()
+
+    assert read
+    assert oldest not in read
+    assert codes == ["UNSCORED_BROKEN_HISTORY", "SCORED"]
+    assert f"is damaged: {oldest} differs from what was written" in caplog.text
 
 
 def test_erased_buyer_is_in_no_byte_of_snapshots_and_journal(folder: Path) -> None:

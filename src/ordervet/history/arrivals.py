@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from ordervet import _core
+from ordervet.entities.ids import hash_texts
 from ordervet.errors import HistoryError
 from ordervet.history.identity import Digest, digest_event, digest_rows
 from ordervet.history.rows import read_ints, views_of
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 _ORDER, _OUTCOME, _OF_SHOP = 0x2545F4914F6CDD1D, 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93
 _MASK = (1 << 64) - 1
+_NAMESPACE = "arrival"
 
 
 class Arrival(Protocol):
@@ -71,6 +74,21 @@ class Settled(NamedTuple):
     standing: Sequence[Row] = ()
 
 
+class Known(NamedTuple):
+    """What a history is known to have.
+
+    Parameters
+    ----------
+    keys : shape (n,), ascending: eight bytes for each thing that an arrival is asked for
+    shared_names : keyed order ids, signed, that several orders have
+    digest : of the rows, as they were first seen
+    """
+
+    keys: NDArray[np.uint64]
+    shared_names: NDArray[np.int64]
+    digest: Digest
+
+
 class Arrivals:
     """Knows which events a history has.
 
@@ -79,24 +97,39 @@ class Arrivals:
     rows : of `delta.read_identities`, in any order; None: there are none
     key : the identifier key
     read_standing : arrival → all views that there are of its order id, as plain values
+    before : what was known of further rows
 
     Attributes
     ----------
     amended : digest of the views that came since and replace others; `digest` is without them
     """
 
-    def __init__(self, rows: pa.Table | None, key: Key, read_standing: Callable[[Arrival], Sequence[Row]]) -> None:
-        self._key = key
+    def __init__(
+        self,
+        rows: pa.Table | None,
+        key: Key,
+        read_standing: Callable[[Arrival], Sequence[Row]],
+        before: Known | None = None,
+    ) -> None:
+        self._key, self._subkey = key, key.subkey(_NAMESPACE)
         self._read_standing = read_standing
         self._lock = threading.Lock()
         self._settling: set[int] = set()
         self._recent: set[int] = set()
-        self._shared_names: set[int] = set()
-        self._digest, self.amended = Digest(0, 0), Digest(0, 0)
-        self._sorted = np.zeros(0, np.uint64)
-        if rows is not None:
-            self._digest = digest_rows(read_ints(rows["event_id"]), views_of(rows))
-            self._sorted = np.unique(self._list_all_keys(rows))
+        before = before or Known(np.zeros(0, np.uint64), np.zeros(0, np.int64), Digest(0, 0))
+        self._shared_names: set[int] = set(before.shared_names.tolist())
+        self._digest, self.amended = before.digest, Digest(0, 0)
+        self._sorted = before.keys
+        if rows is not None and rows.num_rows:
+            self._digest += digest_rows(read_ints(rows["event_id"]), views_of(rows))
+            self._sorted = _merge(self._sorted, np.sort(self._list_all_keys(rows)))
+
+    def export(self) -> Known:
+        """Return all that is known, to go on from; another thread may note arrivals meanwhile."""
+        with self._lock:
+            recent = np.fromiter((*self._settling, *self._recent), np.uint64)
+            names = np.fromiter(self._shared_names, np.int64)
+        return Known(_merge(self._sorted, np.sort(recent)), names, self._digest)
 
     def knows_order(self, name_id: int) -> bool:
         """Return whether there is an order of this id, of whatever shop."""
@@ -151,9 +184,7 @@ class Arrivals:
         with self._lock:
             self._settling = self._recent
             self._recent = set()
-        merged = np.concatenate([self._sorted, np.fromiter(self._settling, np.uint64, len(self._settling))])
-        merged.sort(kind="stable")  # SPEED: nearly sorted already
-        self._sorted = merged
+        self._sorted = _merge(self._sorted, np.sort(np.fromiter(self._settling, np.uint64, len(self._settling))))
         self._settling = set()
 
     def __contains__(self, key: int) -> bool:
@@ -169,15 +200,36 @@ class Arrivals:
             return _mix(one.name_id, _ORDER) not in self
         if one.name_id in self._shared_names:
             return False
-        if one.shop and self.knows_order(one.name_id) and _mix_shop(one.name_id, one.shop) not in self:
+        if one.shop and self.knows_order(one.name_id) and self._mix_shop(one) not in self:
             return False
-        return _key_of(one) not in self
+        return self._key_of(one) not in self
 
     def _list_keys(self, one: Arrival) -> list[int]:
-        keys = [_key_of(one)]
+        keys = [self._key_of(one)]
         if one.kind == "order" and one.shop:
-            keys.append(_mix_shop(one.name_id, one.shop))
+            keys.append(self._mix_shop(one))
         return keys
+
+    def _key_of(self, one: Arrival) -> int:
+        if one.kind == "order":
+            return _mix(one.name_id, _ORDER)
+        if one.kind in ("verdict", "correction"):
+            return one.event_id & _MASK
+        return _mix(one.name_id, self._code(one.kind))
+
+    def _mix_shop(self, one: Arrival) -> int:
+        return _mix(one.name_id, self._code(one.shop) ^ _OF_SHOP)
+
+    def _code(self, text: str) -> int:
+        """Make a number of a text."""
+        return _core.hash_text(text.encode(), self._subkey)
+
+    def _code_all(self, column: pa.ChunkedArray) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
+        """Tell which texts are given, shape (n,), and make a number of each that is."""
+        encoded = column.combine_chunks().dictionary_encode()
+        is_given = np.asarray(encoded.is_valid())
+        codes = hash_texts(encoded.dictionary, self._key, _NAMESPACE)
+        return is_given, codes[np.asarray(encoded.indices.drop_null())] if is_given.any() else codes[:0]
 
     def _list_all_keys(self, rows: pa.Table) -> NDArray[np.uint64]:
         """List the keys of rows: the twin of `_list_keys`."""
@@ -187,39 +239,23 @@ class Arrivals:
         is_order = np.asarray(pc.equal(rows["event"], "order"))
         keys = read_ints(rows["event_id"]).view(np.uint64).copy()
         keys[is_order] = _mix_all(names[is_order], _ORDER)
-        is_outcome, codes = _code_all(rows["outcome"])
+        is_outcome, codes = self._code_all(rows["outcome"])
         keys[is_outcome] = _mix_all(names[is_outcome], codes)
         parts = [keys]
         for column in ("order_uid", "shop_id"):
-            is_given, codes = _code_all(rows[column])
+            is_given, codes = self._code_all(rows[column])
             of_order = is_order[is_given]
             parts.append(_mix_all(names[is_given][of_order], codes[of_order] ^ np.uint64(_OF_SHOP)))
         return np.concatenate(parts)
 
 
-def _key_of(one: Arrival) -> int:
-    if one.kind == "order":
-        return _mix(one.name_id, _ORDER)
-    if one.kind in ("verdict", "correction"):
-        return one.event_id & _MASK
-    return _mix(one.name_id, _code(one.kind))
-
-
-def _mix_shop(name_id: int, shop: str) -> int:
-    return _mix(name_id, _code(shop) ^ _OF_SHOP)
-
-
-def _code(text: str) -> int:
-    """Make a number of a text, of this process alone."""
-    return hash(text) & _MASK
-
-
-def _code_all(column: pa.ChunkedArray) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
-    """Tell which texts are given, shape (n,), and make a number of each that is."""
-    encoded = column.combine_chunks().dictionary_encode()
-    is_given = np.asarray(encoded.is_valid())
-    codes = np.array([_code(text) for text in encoded.dictionary.to_pylist()], np.uint64)
-    return is_given, codes[np.asarray(encoded.indices.drop_null())] if is_given.any() else codes[:0]
+def _merge(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Merge keys in ascending order, each once if it is in one of them only."""
+    if not len(one) or not len(other):
+        return one if len(one) else other
+    merged = np.concatenate([one, other])
+    merged.sort(kind="stable")  # SPEED: of two ascending runs
+    return merged
 
 
 def _mix(name_id: int, code: int) -> int:

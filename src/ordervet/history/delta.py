@@ -53,7 +53,10 @@ _STATISTICS = {"delta.dataSkippingStatsColumns": "seen_at,happened_at"}
 LOG_FOLDER = "_delta_log"
 _POSITION = "ordervet.position/"
 """Before the name of a source: Delta keeps one whole number per name, with the rows of the same commit."""
-_IDENTITIES = ("event", "event_id", ORDER_ID, "name_id", "order_uid", "shop_id", "view", "seen_at", "outcome")
+_IDENTITIES = (
+    "event", "event_id", ORDER_ID, "name_id", "order_uid", "shop_id", "view", "seen_at", "recorded_at", "outcome",
+)  # fmt: skip
+OF_JUDGEMENTS = ("order_id", "verdict", "agent")
 #: How Delta names data files, finished or cut off while being written.
 _DATA_FILE = re.compile(r"^part-.*\.parquet(#\d+)?$")
 _LOG_FILE = re.compile(rf"(?:{LOG_FOLDER}/)?(\d{{20}})\.(?:json|checkpoint\..*parquet|checkpoint\.parquet)")
@@ -94,21 +97,31 @@ def load_table(folder: Path, version: int | None = None) -> DeltaTable:
     return DeltaTable(folder, version=version)
 
 
-def open_dataset(folder: Path, table: DeltaTable) -> ds.Dataset:
+def open_dataset(folder: Path, table: DeltaTable, names: Collection[str] | None = None) -> ds.Dataset:
     """Open the rows of a version.
 
     Parameters
     ----------
     folder : of the store
     table : the version
+    names : of the data files whose rows are wanted; None for all. Others are neither checked nor read
 
     Raises
     ------
     HistoryError
         A data file is not as it was written.
     """
-    _check_data(folder, table)
-    return table.to_pyarrow_dataset()
+    _check_data(folder, table, names)
+    dataset = table.to_pyarrow_dataset()
+    if names is None:
+        return dataset
+    wanted = [each for each in dataset.get_fragments() if name_file(each) in names]
+    return ds.FileSystemDataset(wanted, dataset.schema, dataset.format, dataset.filesystem)
+
+
+def name_file(fragment: ds.ParquetFileFragment) -> str:
+    """Return the name of a fragment's data file."""
+    return str(fragment.path).rsplit("/", 1)[-1]
 
 
 def list_log(folder: Path, version: int | None = None) -> list[str]:
@@ -125,10 +138,10 @@ def list_log(folder: Path, version: int | None = None) -> list[str]:
     return sorted(f"{LOG_FOLDER}/{name}" for name, number in versions.items() if first <= number <= last)
 
 
-def _check_data(folder: Path, table: DeltaTable) -> None:
+def _check_data(folder: Path, table: DeltaTable, names: Collection[str] | None = None) -> None:
     sizes = read_sizes(table)
     # NOTE: sizes also of files without a digest. One that is cut off ends the process, where Arrow's threads read it.
-    check_files(folder, sizes, sizes)
+    check_files(folder, sizes if names is None else names, sizes)
 
 
 def list_missing(folder: Path, log: Collection[str]) -> list[str]:
@@ -358,6 +371,14 @@ def read_identities(folder: Path, version: int | None = None) -> pa.Table:
     return read_rows(open_dataset(folder, load_table(folder, version)), columns=_IDENTITIES)
 
 
+def read_contents(folder: Path, table: DeltaTable, names: Collection[str]) -> Iterator[tuple[str, pa.Table]]:
+    """Read what tells the events of some data files from others, all views, and what was judged; file by file."""
+    dataset = open_dataset(folder, table, names)
+    for fragment in dataset.get_fragments():
+        part = ds.FileSystemDataset([fragment], dataset.schema, dataset.format, dataset.filesystem)
+        yield name_file(fragment), read_rows(part, columns=(*_IDENTITIES, *OF_JUDGEMENTS))
+
+
 def is_event() -> ds.Expression:
     """Leave out rows of decisions."""
     # NOTE: after a merge the table's schema has string views; files written before have plain strings.
@@ -389,19 +410,20 @@ def read_latest(dataset: ds.Dataset) -> LatestViews:
     return LatestViews(dataset.to_table(columns=["event_id", "view"], filter=ds.field("view") > 0))
 
 
-def read_arrivals(folder: Path, since_us: int | None = None) -> pa.Table:
+def read_arrivals(folder: Path, since_us: int | None = None, names: Collection[str] | None = None) -> pa.Table:
     """Read the rows that count of the newest version, in the order seen, also those that wait for their order.
 
     Parameters
     ----------
     folder : of the store
     since_us : only rows seen at or after this time, UTC microseconds
+    names : of the data files that hold all of these, and whatever replaces them
 
     Returns
     -------
     shape (n_rows, n_columns), the columns of the store
     """
-    dataset = open_dataset(folder, load_table(folder))
+    dataset = open_dataset(folder, load_table(folder), names)
     columns = [name for name in dataset.schema.names if name != DECISION]
     if since_us is None:
         rows = dataset.to_table(columns=columns, filter=is_event())

@@ -41,10 +41,16 @@ class _File(NamedTuple):
 
 
 class Places:
-    """Knows where rows are, of the files that it has looked at; used by one thread at a time."""
+    """Knows where rows are, of the files that it has looked at; read by one thread at a time."""
 
     def __init__(self) -> None:
         self._files: dict[str, _File] = {}
+
+    def look(self, folder: Path, table: DeltaTable) -> None:
+        """Look at the files of a version that were not looked at yet; another thread may read meanwhile."""
+        for fragment in open_dataset(folder, table).get_fragments():
+            if fragment.path not in self._files:
+                self._files[fragment.path] = _look_at(fragment)
 
     def read(self, folder: Path, table: DeltaTable, name_id: int) -> pa.Table:
         """Read all views that a version of a store has of an order id, and what was decided about it.

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from ordervet.entities.keys import Key
 
-SNAPSHOT_PROTOCOL = 2
-"""Increased when the layout on disk changes; older snapshots are ignored."""
+SNAPSHOT_PROTOCOL = 3
+"""Increased when the layout on disk changes, or what is in one; older snapshots are ignored."""
 
 FOLDER = "_snapshots"
 _HEADER, _ARRAYS, _BESIDE = "header.json", "arrays.bin", ".beside"

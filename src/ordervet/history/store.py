@@ -23,6 +23,7 @@ from ordervet.entities.keyed import ORDER_ID, key_orders
 from ordervet.errors import HistoryError, KeyMismatchError
 from ordervet.history import delta
 from ordervet.history.admission import admit, names_of
+from ordervet.history.contents import part_judgements
 from ordervet.history.delta import committing, describe_errors, remove_unused
 from ordervet.history.erased import bury, find_erased, lift
 from ordervet.history.handed import forget_handed, record_handed
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 MAX_KEEP_DAYS = 28
 """Delta's log records removed files for 30 days."""
 
-_OF_JUDGEMENTS = ("order_id", "seen_at", "verdict", "agent")
+_OF_JUDGEMENTS = ("seen_at", *delta.OF_JUDGEMENTS)
 _OF_RECENT = ("seen_at", "amount_minor", "currency")
 _IS_ORDER = ds.field("id__buyer").is_valid()  # 0 where the buyer is not known
 _READ_ATTEMPTS = 5
@@ -246,10 +247,9 @@ class History:
             names = [name for name in ("event", *_OF_JUDGEMENTS) if name in stored.schema.names]
             rows = stored.to_table(columns=names, filter=~_IS_ORDER)
         # NOT: a filter of the dataset. A merge writes string views, which Arrow cannot compare.
-        events = rows["event"].cast(pa.string())
-        schema = pa.schema([(name, row_schema().field(name).type) for name in _OF_JUDGEMENTS])
-        later = fit_rows(rows, schema).cast(schema)
-        return later.filter(pc.equal(events, "verdict")), later.filter(pc.equal(events, "correction"))
+        schema = pa.schema([(name, row_schema().field(name).type) for name in ("event", *_OF_JUDGEMENTS)])
+        later = fit_rows(rows.set_column(0, "event", rows["event"].cast(pa.string())), schema).cast(schema)
+        return part_judgements(later)
 
     def read_recent_orders(self, since: datetime) -> pa.Table:
         """Read of the orders since a time: seen_at, amount_minor, currency."""

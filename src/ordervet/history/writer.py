@@ -14,25 +14,36 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.errors import HistoryError, HistoryLockedError
-from ordervet.history.arrivals import Arrivals
-from ordervet.history.delta import describe_errors, load_table, read_arrivals, read_columns, read_identities
-from ordervet.history.identity import digest_rows
+from ordervet.history.arrivals import Arrivals, Known
+from ordervet.history.contents import add_up, describe_rows, export_contents, part_judgements
+from ordervet.history.delta import (
+    describe_errors,
+    live_files,
+    load_table,
+    read_arrivals,
+    read_columns,
+    read_contents,
+)
+from ordervet.history.identity import Digest, digest_rows
 from ordervet.history.journal import Entry, commit_entries, commit_journal, create_journal
 from ordervet.history.places import Places
 from ordervet.history.rows import read_ints, row_schema, to_plain, views_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from deltalake import DeltaTable
+    from numpy.typing import NDArray
 
     from ordervet.history.arrivals import Arrival
-    from ordervet.history.identity import Digest
+    from ordervet.history.contents import FileContents
     from ordervet.history.journal import Durability, Journal
     from ordervet.history.store import History
     from ordervet.history.views import Row
@@ -61,6 +72,23 @@ class Backlog(NamedTuple):
     flushed_s: float
 
 
+class Tail(NamedTuple):
+    """What a table has beyond a state.
+
+    Parameters
+    ----------
+    rows : seen after the state, in the order seen
+    known : contents of the files that the state covers
+    others : what tells the events of all other files from others
+    amended : digest of the views that replace others and came after all that count in the state
+    """
+
+    rows: pa.Table
+    known: dict[str, FileContents]
+    others: pa.Table
+    amended: Digest
+
+
 @dataclass(slots=True)
 class _Segment:
     """The events acknowledged between two flushes."""
@@ -73,7 +101,8 @@ class _Segment:
 class LiveHistory:
     """The only writer of a history, from now until `close`.
 
-    One thread appends at a time; another one may flush meanwhile.
+    One thread appends at a time; another one may flush meanwhile. Before the first append it has to `recall` what the
+    table has, or to `resume`.
 
     Parameters
     ----------
@@ -109,6 +138,8 @@ class LiveHistory:
         self._recent: dict[int, list[bytes]] = {}  # lines by order id: since the last flush
         self._older: dict[int, list[bytes]] = {}  # and those being flushed, which the table lacks still
         self._places = Places()
+        self._contents: dict[str, FileContents] = {}
+        self._looking = threading.Thread(target=self._look, name="ordervet places", daemon=True)
         self._pid = os.getpid()
         try:
             history.lock.keep()
@@ -120,7 +151,6 @@ class LiveHistory:
         with describe_errors(self._folder, "written"):
             try:
                 commit_journal(self._folder, history.key)
-                self._read_arrivals()
                 self._segments = [_Segment(create_journal(self._folder, durability))]
             except BaseException:
                 history.lock.release()
@@ -216,7 +246,7 @@ class LiveHistory:
             try:
                 yield self._history
             finally:
-                self._read_arrivals()
+                self.recall()
 
     def read(self) -> pa.Table:
         """Read all rows of the table in the order seen; `flush` first."""
@@ -228,7 +258,14 @@ class LiveHistory:
         with describe_errors(self._folder, "read"):
             return read_columns(self._folder, of_orders, of_later)
 
-    def read_tail(self, last_seen_at: int, ids_at_last: set[int], digest: Digest) -> pa.Table | None:
+    def read_tail(
+        self,
+        last_seen_at: int,
+        ids_at_last: set[int],
+        digest: Digest,
+        counted_at: int,
+        files: Mapping[str, FileContents],
+    ) -> Tail | None:
         """Read the rows after a state, if the table holds exactly the events of the state and later ones.
 
         Parameters
@@ -236,24 +273,89 @@ class LiveHistory:
         last_seen_at : time of the state's last event, UTC microseconds
         ids_at_last : the state's events of that very microsecond
         digest : of all the state's events
+        counted_at : views that replaced others and came later do not count in the state, UTC microseconds
+        files : contents of the files that there were then
 
         Returns
         -------
-        rows in the order seen; None if the state is stale
+        what to `resume` with; None if the state is stale
         """
         with describe_errors(self._folder, "read"):
-            rows = read_identities(self._folder)
+            table = load_table(self._folder)
+            live = live_files(table)
+            known = {name: each for name, each in files.items() if name in live and each.last_seen_at < last_seen_at}
+            rows = self._read_files(table, live - known.keys())
             event_ids, seen_at = read_ints(rows["event_id"]), read_ints(rows["seen_at"])
             views = views_of(rows)
             is_inside = seen_at < last_seen_at
             at_last = np.flatnonzero(seen_at == last_seen_at)
             is_inside[at_last] = np.isin(event_ids[at_last], np.fromiter(ids_at_last, np.int64, len(ids_at_last)))
-            if digest_rows(event_ids[is_inside], views[is_inside]) != digest:
-                return None
-            if is_inside.all():
-                return row_schema().empty_table()
-            tail = read_arrivals(self._folder, last_seen_at)
-            return tail.filter(pc.is_in(tail["event_id"], pa.array(event_ids[~is_inside])))
+            expected, amended = digest - add_up(known), Digest(0, 0)
+            if digest_rows(event_ids[is_inside], views[is_inside]) != expected:
+                recorded_at = read_ints(pc.fill_null(rows["recorded_at"].cast(pa.int64()), 0))
+                is_late = is_inside & (views > 0) & (recorded_at > counted_at)
+                amended = digest_rows(event_ids[is_late], views[is_late])
+                if digest_rows(event_ids[is_inside], views[is_inside]) - amended != expected:
+                    return None
+            tail = row_schema().empty_table()
+            if not is_inside.all():
+                later = read_arrivals(self._folder, last_seen_at, live - known.keys())
+                tail = later.filter(pc.is_in(later["event_id"], pa.array(event_ids[~is_inside])))
+            return Tail(tail, known, rows, amended)
+
+    def recall(self) -> None:
+        """Read what tells the events of the table from others, and what was judged."""
+        with describe_errors(self._folder, "read"):
+            table = load_table(self._folder)
+            self._contents = {}
+            rows = self._read_files(table, live_files(table))
+        self.arrivals = Arrivals(rows, self._history.key, self.read_standing)
+
+    def resume(self, tail: Tail, keys: NDArray[np.uint64], shared_names: NDArray[np.int64]) -> None:
+        """Recall what the table has, as far as a state that covers the rest of it remembers that.
+
+        Parameters
+        ----------
+        tail : of `read_tail`
+        keys, shared_names : as the state has them; see `arrivals.Known`
+        """
+        before = Known(keys, shared_names, add_up(tail.known))
+        self._contents |= tail.known
+        self.arrivals = Arrivals(tail.others, self._history.key, self.read_standing, before)
+
+    def export_contents(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return what the next scorer `resume`s with: a header that JSON can hold, and arrays; from any thread."""
+        with describe_errors(self._folder, "read"):
+            table = load_table(self._folder)
+            live = live_files(table)
+            self._read_files(table, live - self._contents.keys())
+        header, arrays = export_contents({name: self._contents[name] for name in sorted(live)})
+        known = self.arrivals.export()
+        return header, arrays | {"keys": known.keys, "shared_names": known.shared_names}
+
+    def read_judgements(self) -> tuple[pa.Table, pa.Table]:
+        """Return the verdicts and corrections that the table had when it was last read, as `History` does."""
+        tables = [each.judged for each in self._contents.values()]
+        return part_judgements(pa.concat_tables([describe_rows(row_schema().empty_table()).judged, *tables]))
+
+    def look_around(self) -> None:
+        """Look in the background where the rows of the table are, and whether all is as it was written."""
+        self._looking.start()
+
+    def _look(self) -> None:
+        try:
+            with describe_errors(self._folder, "read"):
+                self._places.look(self._folder, load_table(self._folder))
+        except HistoryError as error:
+            _log.error("%s", error.message)
+
+    def _read_files(self, table: DeltaTable, names: Collection[str]) -> pa.Table:
+        """Read what tells the events of some data files from others, and note their contents."""
+        parts = []
+        for name, rows in read_contents(self._folder, table, names) if names else ():
+            self._contents[name] = describe_rows(rows)
+            parts.append(rows)
+        return pa.concat_tables(parts) if parts else row_schema().empty_table()
 
     def close(self) -> None:
         """Flush everything to the table and release the history; do nothing the second time or in a forked child."""
@@ -262,6 +364,8 @@ class LiveHistory:
         self._stop.set()
         self._wake.set()
         self._thread.join()
+        if self._looking.is_alive():
+            self._looking.join()
         try:
             self.flush()
             self._segments[-1].journal.remove()
@@ -271,9 +375,6 @@ class LiveHistory:
                 segment.journal.close()
         finally:
             self._history.lock.release()
-
-    def _read_arrivals(self) -> None:
-        self.arrivals = Arrivals(read_identities(self._folder), self._history.key, self.read_standing)
 
     def _take_up_recent(self) -> None:
         """Count recent lines among those being flushed; after a failed flush there are some already."""

@@ -22,6 +22,7 @@ from ordervet.entities.keyed import ID, KEYED_KINDS, ORDER_ID
 from ordervet.errors import HistoryError
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
 from ordervet.history import IngestStatus
+from ordervet.history.contents import import_contents
 from ordervet.history.erased import Tombstones
 from ordervet.history.identity import Digest, digest_rows, identify
 from ordervet.history.rows import (
@@ -75,6 +76,7 @@ SNAPSHOT_AFTER = 500_000
 SNAPSHOT_FROM = 20_000
 """A history with fewer events is replayed in no time, and has no snapshot."""
 
+_OF_HISTORY = "history/"
 _log = logging.getLogger("ordervet")
 _OF_ALL = ("event", "event_id", ORDER_ID, "seen_at", "recorded_at")
 _OF_ORDERS = (*_OF_ALL, "happened_at", "amount_minor", "currency", "buyer_registered_at", "place_type")
@@ -123,7 +125,8 @@ class DurableState(OnlineState):
         self._n_new, self._saving = 0, threading.Thread()
         self._ahead_rows: list[pa.Table] = []  # identities and times of what is held
         self._recount: Recount | None = None
-        self._counted = Digest(0, 0)  # of the amended views that count
+        self._counted = Digest(0, 0)  # of the amended views that count, less those of the table that do not
+        self._counted_at = NEVER  # amended views that came by then count
         self._is_failing = False  # they could not be counted the last time
         self._has_seen_erased = False  # an order that nothing is kept of has been asked about
         self._live = LiveHistory(
@@ -131,9 +134,12 @@ class DurableState(OnlineState):
         )  # fmt: skip
         try:
             if spec is None:
+                self._live.recall()
                 self._read_all()
             elif not self._restore(spec):
+                self._live.recall()
                 self._rebuild(spec)
+            self._live.look_around()
         except BaseException:
             self._live.close()
             raise
@@ -156,6 +162,8 @@ class DurableState(OnlineState):
 
     def is_erased(self, one: KeptOrder) -> bool:
         """Return whether an order is of before its buyer was erased: the history stays without it."""
+        if not self._erased:
+            return False
         ids = one.keyed.ids
         return self._erased.cover_order(one.name_id, to_signed(ids.get("buyer", 0)), one.placed_us)
 
@@ -224,6 +232,10 @@ class DurableState(OnlineState):
 
     def _read_standing(self, one: Arrival) -> list[Row]:
         return self._live.read_standing(one)
+
+    def read_judgements(self) -> tuple[pa.Table, pa.Table]:
+        """Return the verdicts and corrections of the table, as when it was opened or last changed in bulk."""
+        return self._live.read_judgements()
 
     _is_lasting = True
 
@@ -320,6 +332,7 @@ class DurableState(OnlineState):
             "state": state,
             "last_seen_at": self._last_seen_at,
             "ids_at_last": sorted(self._ids_at_last),
+            "counted_at": self._counted_at,
             "digest": list(self._live.arrivals.digest() + self._counted - self._digest_ahead()),
         }
         copies = arrays if waits else {name: array.copy() for name, array in arrays.items()}
@@ -341,9 +354,13 @@ class DurableState(OnlineState):
         if header["digest"][0] < self._snapshot_from:
             return
         try:
-            save_snapshot(self._folder, arrays, header, self._key)
+            contents, more = self._live.export_contents()
+            named = {_OF_HISTORY + name: array for name, array in more.items()}
+            save_snapshot(self._folder, arrays | named, header | {"contents": contents}, self._key)
         except OSError as error:
             _log.error("the snapshot of the history %s cannot be written: %s", self._folder.name, error.strerror)
+        except HistoryError as error:
+            _log.error("no snapshot: %s", error.message)
 
     def _join_saving(self) -> None:
         if self._saving.is_alive():
@@ -365,16 +382,27 @@ class DurableState(OnlineState):
         if (header["key_id"], header["spec_hash"]) != (self._key.key_id, spec.hash):
             return False
         last_seen_at, ids_at_last = header["last_seen_at"], set(header["ids_at_last"])
-        tail = self._live.read_tail(last_seen_at, ids_at_last, Digest(*header["digest"]))
-        if tail is None:
+        arrays = load_snapshot(path, self._key).arrays
+        # NOTE: copies; the others are taken over by the core.
+        of_history = {
+            name.removeprefix(_OF_HISTORY): arrays.pop(name).copy()
+            for name in [*arrays]
+            if name.startswith(_OF_HISTORY)
+        }
+        files = import_contents(header["contents"], of_history)
+        digest, counted_at = Digest(*header["digest"]), header["counted_at"]
+        found = self._live.read_tail(last_seen_at, ids_at_last, digest, counted_at, files)
+        if found is None:
             return False
-        snapshot = load_snapshot(path, self._key)
-        self._engine = FeatureEngine.restore(spec, snapshot.arrays, header["state"], n_jobs=self._n_jobs)
+        self._engine = FeatureEngine.restore(spec, arrays, header["state"], n_jobs=self._n_jobs)
+        self._live.resume(found, of_history["keys"], of_history["shared_names"])
         self._last_seen_at, self._ids_at_last = last_seen_at, ids_at_last
-        tail = self._hold_rows_ahead(tail)
+        self._counted, self._counted_at = Digest(0, 0) - found.amended, counted_at
+        self._n_amended = found.amended.n_rows
+        tail = self._hold_rows_ahead(found.rows)
         self._note(tail)
         if tail.num_rows:
-            advance(self._engine, to_events(tail, self._key.key_id, is_tail=True))
+            remember_rows(self._engine, tail, tail, self._key.key_id)
         self._n_new = tail.num_rows
         return True
 
@@ -391,7 +419,7 @@ class DurableState(OnlineState):
         self._forget_ahead()
         self._recount, self._n_amended = None, 0
         orders, later = (self._hold_rows_ahead(rows) for rows in parts)
-        self._counted = self._live.arrivals.amended
+        self._counted, self._counted_at = self._live.arrivals.amended, self._clock()
         self._last_seen_at, self._ids_at_last = NEVER, set()
         self._note(orders)
         self._note(later)
@@ -431,7 +459,7 @@ class DurableState(OnlineState):
         """Build the state again in the background, as it is now, by the views that will stand then."""
         last_seen_at, ids_at_last = self._last_seen_at, pa.array(sorted(self._ids_at_last), pa.int64())
         self._n_amended = 0
-        amended = self._live.arrivals.amended
+        amended, counted_at = self._live.arrivals.amended, self._clock()
 
         def is_in(rows: pa.Table) -> NDArray[np.bool_]:
             seen_at = read_ints(rows["seen_at"])
@@ -445,7 +473,7 @@ class DurableState(OnlineState):
             orders, later = (rows.filter(pa.array(mask)) for rows, mask in zip(parts, masks, strict=True))
             others = [rows.filter(pa.array(~mask)) for rows, mask in zip(parts, masks, strict=True)]
             engine = build_state(orders, later, spec, self._key.key_id, n_jobs=self._n_jobs)
-            return Built(engine, others, amended)
+            return Built(engine, others, amended, counted_at)
 
         return Recount(build)
 
@@ -462,7 +490,7 @@ class DurableState(OnlineState):
         if any((read_ints(rows["seen_at"]) <= built.engine.last_seen_at).any() for rows in ahead):
             self._n_amended += 1  # an event was moved into the time since; the next one has it
             return
-        self._engine, self._counted = built.engine, built.amended
+        self._engine, self._counted, self._counted_at = built.engine, built.amended, built.counted_at
         self._has_seen_erased = False
         if not recount.keeps_ahead:
             self._forget_ahead()
@@ -556,10 +584,15 @@ def build_state(orders: pa.Table, later: pa.Table, spec: FeatureSpec, key_id: st
     -------
     the engine, as if it had answered every order
     """
+    engine = FeatureEngine(spec, n_jobs=n_jobs)
+    remember_rows(engine, orders, later, key_id)
+    return engine
+
+
+def remember_rows(engine: FeatureEngine, orders: pa.Table, later: pa.Table, key_id: str) -> None:
+    """Add rows of the store to a state, orders and later events; see `build_state`."""
     # SPEED: benchmarks/bench_reopen.py. Features of an order itself are no part of the state, and the engine itself
     # lets events of unknown orders wait.
-    bare = replace(spec, names=tuple(name for name in spec.names if not name.startswith("order__")))
+    bare = replace(engine.spec, names=tuple(name for name in engine.spec.names if not name.startswith("order__")))
     order_events = build_order_events(split_rows(orders, key_id).orders, bare)
-    engine = FeatureEngine(spec, n_jobs=n_jobs)
     engine.remember(order_events, build_later_events(split_rows(later, key_id)))
-    return engine

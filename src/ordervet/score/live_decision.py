@@ -37,13 +37,14 @@ from ordervet.policy.thresholds import Explicit
 from ordervet.score.live_order import compute_worth
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from ordervet.contract import Correction
     from ordervet.history import History
     from ordervet.history.handed import HandedOrder
+    from ordervet.late_imports import pa
     from ordervet.model import Curve, ForestPredictor, Model
     from ordervet.policy import Lang, Pace, Pacer, Policy, Reason, Stage
     from ordervet.policy.capacity import Capacity
@@ -284,10 +285,15 @@ class Desk:
     Parameters
     ----------
     history : an existing store, whose writer this process is; None remembers as long as the process lives
+    read_judgements : returns its verdicts and corrections
     """
 
-    def __init__(self, history: History | None = None) -> None:
-        self._history = history
+    def __init__(
+        self,
+        history: History | None = None,
+        read_judgements: Callable[[], tuple[pa.Table, pa.Table]] | None = None,
+    ) -> None:
+        self._history, self._read_judgements = history, read_judgements
         self._pacer: Pacer | None = None
         self._serves: tuple[Policy, Model] | None = None
         self._standings: dict[str, Standing] = {}
@@ -296,10 +302,10 @@ class Desk:
 
     def recall_again(self) -> None:
         """Recall what was judged and handed on from the store, if there is one."""
-        if self._history is not None:
+        if self._history is not None and self._read_judgements is not None:
             from ordervet.score.desk import recall_desk
 
-            known = recall_desk(self._history.path, *self._history.read_judgements(), 0)
+            known = recall_desk(self._history.path, *self._read_judgements(), 0)
             self._standings, self._handed = dict(known.standings), list(known.handed)
 
     def find_pace(self, at_us: int, policy: Policy, model: Model) -> Pace | None:

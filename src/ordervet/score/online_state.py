@@ -478,6 +478,10 @@ class OnlineState:
         """Raise HistoryError: there is no store to change."""
         raise HistoryError("this scorer has no history store", hint='Scorer.open(history="DIR") opens one with a store')
 
+    def read_judgements(self) -> tuple[pa.Table, pa.Table]:
+        """Raise HistoryError: there is no store that the desk could recall."""
+        raise HistoryError("this scorer has no history store", hint='Scorer.open(history="DIR") opens one with a store')
+
     def flush(self) -> None:
         """Do nothing: there is no store to write to."""
 

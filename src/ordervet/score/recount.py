@@ -53,11 +53,13 @@ class Built(NamedTuple):
     engine : the state as it was when the building began, by the views that stand by now
     others : rows that it is without: what has arrived since, and what lies ahead
     amended : digest of the amended views that count in it
+    counted_at : those that came by then, UTC microseconds
     """
 
     engine: FeatureEngine
     others: Sequence[pa.Table]
     amended: Digest
+    counted_at: int
 
 
 class Recount:

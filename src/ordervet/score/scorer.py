@@ -149,7 +149,7 @@ class Scorer:
         self._order_reader: LiveOrderReader | None = None
         self._event_reader: LiveEventReader | None = None
         self._decider: LiveDecider | None = None
-        self._desk = Desk(desk_history)
+        self._desk = Desk(desk_history, self._state.read_judgements)
         self._note_last()
         self._keep_policy()
 
