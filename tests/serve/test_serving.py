@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -30,15 +29,6 @@ if TYPE_CHECKING:
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TOKEN = "0123456789abcdef0123"  # noqa: S105 - of these tests
-
-# httpcore leaves a Unix socket that was refused to the collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
-
-
-@pytest.fixture(autouse=True)
-def _collect_sockets() -> Iterator[None]:
-    yield
-    gc.collect()  # here, where the warning is expected, not in a test of another file
 
 
 def start_service(folder: Path) -> ServiceProcess:
@@ -111,6 +101,7 @@ def test_threads_and_forked_workers_share_a_remote_scorer(service: ServiceProces
     assert explained[0] == decision
     assert explained[1]
     assert remote.explain("no such order") is None
+    remote.close()
 
 
 def test_tcp_asks_for_the_token(service: ServiceProcess) -> None:

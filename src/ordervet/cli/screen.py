@@ -60,7 +60,7 @@ EXIT_CODES_HELP = (
 )
 
 _OF_EXTRA = {
-    **dict.fromkeys(("httptools", "httpx", "starlette", "uvicorn", "uvloop"), "serve"),
+    **dict.fromkeys(("httptools", "starlette", "uvicorn", "uvloop"), "serve"),
     **dict.fromkeys(("psycopg", "pymysql", "sqlalchemy"), "db"),
 }
 """Package → the extra that brings it."""

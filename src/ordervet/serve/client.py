@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import time
+from http import HTTPStatus
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -20,9 +21,11 @@ from ordervet.errors import ContractError, HistoryError
 from ordervet.policy import Decision, DecisionCode
 
 try:
-    import httpx
+    from ordervet.serve.wire import Address, AsyncPool, LateError, NoAnswerError, Pool, Response, UnreachableError
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError("a remote scorer needs httpx: pip install 'ordervet[serve]'", name=error.name) from None
+    raise ModuleNotFoundError(
+        f"a remote scorer needs {error.name}: pip install 'ordervet[serve]'", name=error.name
+    ) from None
 
 if TYPE_CHECKING:
     import ssl
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     #: Yields requests, is sent what became of each, and returns an answer.
     Exchange = Generator["_Request", "Answer", Any]
     #: What became of a request: a response, or the kind of error; None after a pause.
-    Answer = httpx.Response | type[Exception] | None
+    Answer = Response | type[Exception] | None
 
 T = TypeVar("T")
 
@@ -51,7 +54,7 @@ _log = logging.getLogger("ordervet")
 class _Request(NamedTuple):
     method: str
     path: str
-    body: bytes | None
+    body: bytes
     until: float  # time.monotonic
 
 
@@ -64,7 +67,7 @@ class _Exchanges:
     token : of the service, on TCP
     deadline_ms : a score takes no longer; what is not decided by then passes
     write_s : an event takes no longer; what is not remembered by then is an error
-    verify : the certificates to trust, as of httpx
+    verify : the certificates to trust: True for those of the system, a file of them, a context; False trusts any
     max_connections : of each process
     """
 
@@ -78,18 +81,11 @@ class _Exchanges:
         verify: ssl.SSLContext | str | bool = True,
         max_connections: int = 64,
     ) -> None:
-        scheme, _, rest = address.partition(":")
-        if scheme not in ("unix", "http", "https") or not rest:
-            raise ContractError(
-                "the address of the service is unix:PATH, http://HOST:PORT or https://HOST:PORT",
-                hint='RemoteScorer("unix:history/_service.sock")',
-            )
-        self._socket = rest if scheme == "unix" else None
-        self._base = "http://ordervet" if scheme == "unix" else address.rstrip("/")
-        self._headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
+        self._address = Address.parse(address, verify)
+        self._name = address.removeprefix("unix:")
+        self._head = self._address.build_head(token)
         self._deadline_s, self._write_s = deadline_ms / 1_000, write_s
-        self._verify = verify
-        self._limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
+        self._max_connections = max_connections
         self._warned_at = float("-inf")
 
     def _exchange_scores(self, path: str, orders: Sequence[Any]) -> Exchange:
@@ -119,27 +115,25 @@ class _Exchanges:
         answer = yield from self._try("POST", path, body, time.monotonic() + self._write_s, is_write=True)
         if isinstance(answer, DecisionCode):
             raise HistoryError(
-                f"the service at {self._socket or self._base} has not acknowledged the event: {answer}",
+                f"the service at {self._name} has not acknowledged the event: {answer}",
                 hint="send it again: what is sent twice counts once",
             )
         return answer["n_events"]
 
     def _exchange_explanation(self, order_id: str) -> Exchange:
         path = f"/v1/orders/{quote(order_id, safe='')}/explanation"
-        answer = yield from self._try("GET", path, None, time.monotonic() + self._write_s, is_write=True)
+        answer = yield from self._try("GET", path, b"", time.monotonic() + self._write_s, is_write=True)
         if answer is None:
             return None
         if isinstance(answer, DecisionCode):
-            raise HistoryError(
-                f"the service at {self._socket or self._base} has not answered: {answer}", hint="ask again"
-            )
+            raise HistoryError(f"the service at {self._name} has not answered: {answer}", hint="ask again")
         parts = [
             (each["feature"], float("nan") if each["value"] is None else each["value"], each["contribution"])
             for each in answer["parts"]
         ]
         return read_decision(answer["decision"]), parts
 
-    def _try(self, method: str, path: str, body: bytes | None, until: float, *, is_write: bool = False) -> Exchange:
+    def _try(self, method: str, path: str, body: bytes, until: float, *, is_write: bool = False) -> Exchange:
         """Send a request until it is answered or its time is up; return the answer, or why there is none.
 
         Raises
@@ -151,23 +145,22 @@ class _Exchanges:
         for attempt in count(1):
             answer = yield _Request(method, path, body, until)
             pause_s = PAUSE_S
-            if isinstance(answer, httpx.Response):
-                if answer.status_code == httpx.codes.OK:
+            if isinstance(answer, Response):
+                if answer.status == HTTPStatus.OK:
                     return from_json(answer.content)
-                if answer.status_code == httpx.codes.NOT_FOUND and method == "GET":
+                if answer.status == HTTPStatus.NOT_FOUND and method == "GET":
                     return None
-                if answer.status_code in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE):
+                if answer.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
                     code = DecisionCode.UNSCORED_LATE
                     pause_s = _read_pause(answer)
-                elif is_write and answer.status_code < 500 and answer.status_code not in (401, 408):
+                elif is_write and answer.status < 500 and answer.status not in (401, 408):
                     raise ContractError(*_read_refusal(answer))
                 else:
-                    is_shut = answer.status_code in (401, 403)
+                    is_shut = answer.status in (401, 403)
                     return DecisionCode.UNSCORED_UNREACHABLE if is_shut else DecisionCode.UNSCORED_ERROR
-            elif answer is not None and issubclass(answer, httpx.TimeoutException):
-                is_open = not issubclass(answer, (httpx.ConnectTimeout, httpx.PoolTimeout))
-                code = DecisionCode.UNSCORED_LATE if is_open else DecisionCode.UNSCORED_UNREACHABLE
-            elif answer is not None and issubclass(answer, httpx.TransportError):
+            elif answer is LateError:
+                code = DecisionCode.UNSCORED_LATE
+            elif answer is UnreachableError:
                 code = DecisionCode.UNSCORED_UNREACHABLE
             else:
                 return DecisionCode.UNSCORED_ERROR
@@ -175,14 +168,22 @@ class _Exchanges:
             is_gone = attempt > 1 and not is_write and code is DecisionCode.UNSCORED_UNREACHABLE
             if is_gone or time.monotonic() + pause_s >= until:
                 return code
-            yield _Request("", "", None, time.monotonic() + pause_s)  # wait
+            yield _Request("", "", b"", time.monotonic() + pause_s)  # wait
         raise AssertionError
+
+    def _write(self, request: _Request) -> bytes:
+        """Write a request as it goes over the wire."""
+        # NOTE: the service is told a bit less, so that its own answer arrives in time.
+        left_ms = max(request.until - time.monotonic(), 0.001) * 900
+        line = f"{request.method} {self._address.prefix}{request.path} HTTP/1.1\r\n"
+        own = f"ordervet-deadline-ms: {left_ms:.3f}\r\ncontent-length: {len(request.body)}\r\n\r\n"
+        return line.encode() + self._head + own.encode() + request.body
 
     def _warn(self, code: DecisionCode) -> None:
         """Log that orders pass, at most once a second."""
         if time.monotonic() - self._warned_at >= 1.0:
             self._warned_at = time.monotonic()
-            _log.error("orders pass as %s: the service at %s does not answer", code, self._socket or self._base)
+            _log.error("orders pass as %s: the service at %s does not answer", code, self._name)
 
 
 class RemoteScorer(_Exchanges):
@@ -204,7 +205,7 @@ class RemoteScorer(_Exchanges):
 
     def __init__(self, address: str, **settings: Any) -> None:
         super().__init__(address, **settings)
-        self._clients: dict[int, httpx.Client] = {}
+        self._pools: dict[int, Pool] = {}
 
     def score(self, order: Order | dict[str, Any]) -> Decision:
         """Score one order; see `Scorer.score`."""
@@ -242,9 +243,9 @@ class RemoteScorer(_Exchanges):
 
     def close(self) -> None:
         """Close this process's connections."""
-        client = self._clients.pop(os.getpid(), None)
-        if client is not None:
-            client.close()
+        pool = self._pools.pop(os.getpid(), None)
+        if pool is not None:
+            pool.close()
 
     def __enter__(self) -> Self:
         return self
@@ -273,22 +274,14 @@ class RemoteScorer(_Exchanges):
                 answer = None
                 continue
             try:
-                answer = self._find_client().send(self._build(request))
-            except Exception as error:  # noqa: BLE001 - the exchange decides what it means
+                answer = self._find_pool().exchange(self._write(request), request.until)
+            except NoAnswerError as error:
                 answer = type(error)  # NOT: the error. Its frames would keep the socket open.
 
-    def _build(self, request: _Request) -> httpx.Request:
-        return _build_request(self._find_client(), request)
-
-    def _find_client(self) -> httpx.Client:
-        """Return this process's client; those of a parent are left alone."""
+    def _find_pool(self) -> Pool:
+        """Return this process's connections; those of a parent are left alone."""
         pid = os.getpid()
-        client = self._clients.get(pid)
-        if client is None:
-            transport = httpx.HTTPTransport(uds=self._socket, limits=self._limits, verify=self._verify)
-            made = httpx.Client(base_url=self._base, headers=self._headers, transport=transport, trust_env=False)
-            client = self._clients.setdefault(pid, made)
-        return client
+        return self._pools.get(pid) or self._pools.setdefault(pid, Pool(self._address, self._max_connections))
 
 
 class AsyncRemoteScorer(_Exchanges):
@@ -301,7 +294,7 @@ class AsyncRemoteScorer(_Exchanges):
 
     def __init__(self, address: str, **settings: Any) -> None:
         super().__init__(address, **settings)
-        self._clients: dict[int, httpx.AsyncClient] = {}
+        self._pools: dict[int, AsyncPool] = {}
 
     async def score(self, order: Order | dict[str, Any]) -> Decision:
         """Score one order; see `Scorer.score`."""
@@ -332,9 +325,9 @@ class AsyncRemoteScorer(_Exchanges):
 
     async def close(self) -> None:
         """Close this process's connections."""
-        client = self._clients.pop(os.getpid(), None)
-        if client is not None:
-            await client.aclose()
+        pool = self._pools.pop(os.getpid(), None)
+        if pool is not None:
+            await pool.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -363,21 +356,13 @@ class AsyncRemoteScorer(_Exchanges):
                 answer = None
                 continue
             try:
-                async with asyncio.timeout(max(request.until - time.monotonic(), 0.001)):
-                    answer = await self._find_client().send(_build_request(self._find_client(), request))
-            except TimeoutError:
-                answer = httpx.ReadTimeout
-            except Exception as error:  # noqa: BLE001 - the exchange decides what it means
+                answer = await self._find_pool().exchange(self._write(request), request.until)
+            except NoAnswerError as error:
                 answer = type(error)  # NOT: the error. Its frames would keep the socket open.
 
-    def _find_client(self) -> httpx.AsyncClient:
+    def _find_pool(self) -> AsyncPool:
         pid = os.getpid()
-        if pid not in self._clients:
-            transport = httpx.AsyncHTTPTransport(uds=self._socket, limits=self._limits, verify=self._verify)
-            self._clients[pid] = httpx.AsyncClient(
-                base_url=self._base, headers=self._headers, transport=transport, trust_env=False
-            )
-        return self._clients[pid]
+        return self._pools.get(pid) or self._pools.setdefault(pid, AsyncPool(self._address, self._max_connections))
 
 
 def write_order(order: Order | Any) -> bytes:
@@ -426,29 +411,22 @@ def _pass_all(orders: Sequence[Any], error: Exception) -> list[Decision]:
     return [Decision.unscored(find_id(order), DecisionCode.UNSCORED_ERROR) for order in orders]
 
 
-def _build_request(client: httpx.Client | httpx.AsyncClient, request: _Request) -> httpx.Request:
-    left_s = max(request.until - time.monotonic(), 0.001)
-    # NOTE: the service is told a bit less, so that its own answer arrives in time.
-    headers = {"ordervet-deadline-ms": f"{left_s * 900:.3f}"}
-    return client.build_request(request.method, request.path, content=request.body, headers=headers, timeout=left_s)
-
-
 def _build_payload(name: str, payload: str | bytes | Any, shop: str | None) -> tuple[str, bytes]:
     body = payload.encode() if isinstance(payload, str) else payload if isinstance(payload, bytes) else to_json(payload)
     return f"/v1/payloads/{quote(name, safe='')}" + (f"?shop={quote(shop, safe='')}" if shop else ""), body
 
 
-def _read_pause(answer: httpx.Response) -> float:
-    text = answer.headers.get("retry-after", "")
+def _read_pause(answer: Response) -> float:
+    text = answer.read_header(b"retry-after")
     return float(text) if text.isdigit() else PAUSE_S
 
 
-def _read_refusal(answer: httpx.Response) -> tuple[str]:
+def _read_refusal(answer: Response) -> tuple[str]:
     try:
         document = from_json(answer.content)
         return (f"{document['message']}\n{document['hint']}" if document["hint"] else document["message"],)
     except (ValueError, TypeError, KeyError):
-        return (f"the service refused it with status {answer.status_code}",)
+        return (f"the service refused it with status {answer.status}",)
 
 
 def _to_plain(value: Any) -> Any:
