@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from ordervet.contract import Correction
     from ordervet.history import History
     from ordervet.history.handed import HandedOrder
-    from ordervet.late_imports import pa
     from ordervet.model import Curve, ForestPredictor, Model
     from ordervet.policy import Lang, Pace, Pacer, Policy, Reason, Stage
     from ordervet.policy.capacity import Capacity
