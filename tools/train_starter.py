@@ -60,9 +60,8 @@ LOOK_ALIKE_SHARES = {
 #: NOT the default: of the fits with seeds 1 to 9, about equal in average precision, the only one of which no scenario
 #: of `ordervet lookalikes` fails at 1,000 and 2,000 orders; at 4,000 it fails one (docs/evaluation.md, "Measured").
 FIT_SEED = 5
-#: NOTE: part of the model's id, so that it goes on naming the place where this file stood.
 ABOUT = (
-    f"{sum(n for *_, n in MERCHANTS):,} simulated orders of {len(MERCHANTS)} merchants (benchmarks/train_starter.py), "
+    f"{sum(n for *_, n in MERCHANTS):,} simulated orders of {len(MERCHANTS)} merchants (tools/train_starter.py), "
     "half of them of look-alikes"
 )
 
