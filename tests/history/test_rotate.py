@@ -137,6 +137,17 @@ def test_uncovered_orders_are_dropped_where_that_is_asked_for(history: History, 
     assert (ids(read, "orders"), ids(read, "outcomes")) == (["A"], ["A"])
 
 
+def test_rotated_history_keeps_the_policies_that_its_decisions_name(history: History, key: Key) -> None:
+    events = build_events(orders=[order("A")])
+    history.ingest(events)
+    (history.path / "_policies").mkdir()
+    (history.path / "_policies" / "p-1.toml").write_text("protocol = 1\n", encoding="utf-8")
+
+    rotate_key(history.path, key, NEW, [events.orders])
+
+    assert (history.path / "_policies" / "p-1.toml").read_text(encoding="utf-8") == "protocol = 1\n"
+
+
 def test_erased_orders_stay_erased(history: History, key: Key) -> None:
     events = build_events(orders=[order("A", buyer_id="a"), order("B", buyer_id="b")])
     history.ingest(events)
