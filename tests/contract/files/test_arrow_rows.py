@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ordervet.contract.files.arrow_rows import count_rows, find_coded_columns, iter_chunks
+from ordervet.contract.files.arrow_rows import ArrowRows, count_rows, find_coded_columns, iter_chunks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,3 +66,10 @@ def test_a_file_without_dictionaries_or_statistics_has_no_column_encoded(path: P
 
         with pq.ParquetFile(path) as file:
             assert set(find_coded_columns(file.metadata, file.schema_arrow)) <= {"nothing"}
+
+
+def test_column_without_a_name_that_is_blank_for_a_while_is_read_whole(tmp_path: Path) -> None:
+    path, n = tmp_path / "orders.parquet", 40_000
+    pq.write_table(pa.table([pa.array(["o"] * n), pa.array([""] * (n - 1) + ["x"])], names=["order_id", ""]), path)
+
+    assert next(ArrowRows(path, is_long=False).iter_tables()).num_columns == 2

@@ -57,7 +57,7 @@ class ArrowRows(RowSource):
     def iter_tables(self) -> Iterator[pa.Table]:
         """Read the rows in pieces of some ten thousand, values as given."""
         if self.is_long:
-            yield from self._read_pieces(self.path)
+            yield from map(self.check_table, self._read_pieces(self.path))
         else:
             yield self._whole
 
@@ -70,7 +70,7 @@ class ArrowRows(RowSource):
             n_cells, n_bytes = n_cells + piece.num_rows * piece.num_columns, n_bytes + piece.nbytes
             check_limit(self.path, "cells", n_cells)
             check_unpacked(self.path, n_bytes)
-        return pa.concat_tables(pieces)
+        return self.check_table(pa.concat_tables(pieces))
 
     def _read_pieces(self, source: Path | pa.BufferReader) -> Iterator[pa.Table]:
         n_rows, n_bytes, n_repeated = 0, self.path.stat().st_size, 0
@@ -83,9 +83,9 @@ class ArrowRows(RowSource):
                     piece = validate_table(pa.Table.from_batches([batch.slice(start, _ROWS_AT_ONCE)]))
                     n_repeated += sum(_measure(chunk) for column in piece.columns for chunk in column.chunks)
                     check_unpacked(self.path, n_repeated)
-                    yield self.check_table(_decode_coded(piece, schema))
+                    yield _decode_coded(piece, schema)
             if not n_rows:
-                yield self.check_table(schema.empty_table())
+                yield schema.empty_table()
         except _DAMAGES:
             raise wrong_format(self.path, f"a whole {self._kind} file", self._head) from None
 
