@@ -154,6 +154,35 @@ def test_packed_file_that_grows_without_bounds_is_refused(
         read_table(path)
 
 
+def forge_size(path: Path, size: int, *, is_zip64: bool) -> None:
+    """Let the directory of an archive say that its last file unpacks to so many bytes, in ZIP64 or plainly."""
+    data = bytearray(path.read_bytes())
+    at, end = data.rindex(b"PK\x01\x02"), data.rindex(b"PK\x05\x06")
+    (n_name,) = struct.unpack_from("<H", data, at + 28)
+    extra = struct.pack("<HHQ", 1, 8, size) if is_zip64 else b""
+    struct.pack_into("<I", data, at + 24, 0xFFFFFFFF if is_zip64 else size)
+    struct.pack_into("<H", data, at + 30, len(extra))
+    struct.pack_into("<I", data, end + 12, struct.unpack_from("<I", data, end + 12)[0] + len(extra))
+    data[at + 46 + n_name : at + 46 + n_name] = extra
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(("size", "is_zip64"), [(2**31, False), (2**45, True), (2**63 - 1, True)])
+@pytest.mark.parametrize("name", ["lie.zip", "lie.xlsx"])
+def test_archive_that_lies_about_what_it_unpacks_to_is_refused(
+    tmp_path: Path, name: str, size: int, *, is_zip64: bool
+) -> None:
+    path = tmp_path / name
+    if name.endswith(".zip"):
+        write_zip(path, b"order_id,placed_at,amount_minor\n")
+    else:
+        write_bomb_of_a_sheet(path, b"<worksheet/>")
+    forge_size(path, size, is_zip64=is_zip64)
+
+    with pytest.raises(FileError, match=r"lie\..* has [\d,]+ (unpacked MiB|expansion), more than the limit of"):
+        read_table(path)
+
+
 def test_parquet_file_of_more_cells_than_memory_holds_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

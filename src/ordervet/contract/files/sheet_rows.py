@@ -128,6 +128,7 @@ def _check_size(data: bytes, path: Path) -> None:
     """
     n_bytes, n_shared = 0, 0
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        check_unpacked(path, sum(entry.file_size for entry in archive.infolist()))  # what it says of itself
         for entry in archive.infolist():
             is_sheet = entry.filename.startswith("xl/worksheets/")
             width, height, rest = 0, 0, b""
