@@ -2,8 +2,8 @@
 
     python tests/policy_parity.py N_POLICIES N_ORDERS [SEED]
 
-Policies have bands, actions, evidence, kinds of their own, lists, rules, test orders and capacities at random paces;
-orders have random features beside the forest's own thresholds, so that scores spread.
+Policies have bands, actions, evidence, kinds of their own, lists, rules, trust, test orders and capacities at random
+paces; orders have random features beside the forest's own thresholds, so that scores spread.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from ordervet.policy.pacing import Pace
 from ordervet.policy.policy import HUMAN_KINDS, Audit, BandActions, Evidence, Lists
 from ordervet.policy.rules import Rule
 from ordervet.policy.thresholds import Explicit
+from ordervet.policy.trust import NAMES, Trust
 from ordervet.score import score_batch
 from ordervet.score.desk import list_handed
 from ordervet.score.live_decision import LiveDecider
@@ -51,7 +52,9 @@ CONDITIONS = (
 )
 
 
-def draw_orders(n: int, rng: np.random.Generator, predictor: ForestPredictor) -> list[tuple[LiveOrder, np.ndarray]]:
+def draw_orders(
+    n: int, rng: np.random.Generator, predictor: ForestPredictor, names: tuple[str, ...]
+) -> list[tuple[LiveOrder, np.ndarray]]:
     """Draw orders with features."""
     reader = LiveOrderReader(Key(bytes(16)))
     forest = predictor._forest
@@ -59,6 +62,9 @@ def draw_orders(n: int, rng: np.random.Generator, predictor: ForestPredictor) ->
     for feature in np.unique(forest.feature):
         rows[:, feature] = rng.choice(forest.threshold[forest.feature == feature], n)
     rows[rng.random(rows.shape) < rng.random((n, 1))] = np.nan
+    is_known = rng.random(n) < 0.3
+    for name, value in zip(NAMES, (5, 1e7, 0), strict=True):
+        rows[is_known, names.index(name)] = value
     drawn = []
     for at in range(n):
         fields: dict[str, Any] = {
@@ -121,6 +127,10 @@ def draw_policy(rng: np.random.Generator, orders: list[tuple[LiveOrder, np.ndarr
         )  # fmt: skip
     if rng.random() < 0.5:
         chosen["audit"] = Audit(share=float(rng.choice([0.05, 0.5])))
+    if rng.random() < 0.5:
+        chosen["trust"] = Trust(
+            min_orders=int(rng.integers(1, 4)), min_days=float(rng.choice([0.0, 1e-5, 30.0])), max_risk=0.01
+        )
     return load_policy().model_copy(update=chosen | {"allow_test_orders": bool(rng.integers(2))})
 
 
@@ -133,8 +143,10 @@ def run(n_policies: int, n_orders: int, seed: int) -> Counter[str]:
     """Compare; return how often what was decided."""
     rng = np.random.default_rng(seed)
     model = load_model(find_serving_model(find_bundled_models()))
+    trust = {"min_orders": 1, "min_days": 0.0, "p": [0.01, 0.5], "upper": [0.005, 0.01]}
+    model = dataclasses.replace(model, metrics=model.metrics | {"trust": trust})
     predictor = ForestPredictor(model.booster_text)
-    orders = draw_orders(n_orders, rng, predictor)
+    orders = draw_orders(n_orders, rng, predictor, model.spec.names)
     seen: Counter[str] = Counter()
     for _ in range(n_policies):
         policy = draw_policy(rng, orders)

@@ -86,6 +86,7 @@ def test_model_with_skill_serves_and_scores(ordervet, simulation: Simulation, se
     assert "prove behaviour, not accuracy" in card
     assert "| kind | rings | at the 1st order |" in card
     assert "| all kinds |" in card
+    assert "| probability at most | orders | buyers | malicious | upper bound |" in card
 
 
 @pytest.mark.shared_data

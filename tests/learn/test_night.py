@@ -395,6 +395,8 @@ def test_page_and_metrics_are_whole_and_without_personal_data(night) -> None:
         assert "模拟数据" in page or "simulated data" in page
         assert "<svg" in page
         assert "新团伙" in page or "New rings" in page
+    trust = plain["metrics"]["trust"]
+    assert trust is None or trust["upper"][0] > trust["share"][0]
     ours, theirs = (plain[which]["rings"] for which in ("metrics", "champion_metrics"))
     assert [row["n_rings"] for row in ours] == [row["n_rings"] for row in theirs]
     assert 0 < ours[0]["n_rings"] <= plain["metrics"]["n_malicious"]

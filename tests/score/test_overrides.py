@@ -18,6 +18,7 @@ from ordervet.policy import load_policy
 from ordervet.policy.lists import ListEntry
 from ordervet.policy.policy import Lists
 from ordervet.policy.rules import Rule
+from ordervet.policy.trust import Trust
 from ordervet.score import Scorer
 from ordervet.score.stream import StreamParts, stream_scores
 
@@ -72,6 +73,47 @@ def test_rules_hold_by_the_order_and_by_what_was_known_of_it(keyed, model: Model
     assert {scored.routes[row] for row in dear} == {"lead"}
     assert any("rule_first_in_app" in codes for codes in scored.applied.values())
     assert not any("rule_never" in codes for codes in scored.applied.values())
+
+
+def test_trust_is_told_of_orders_that_pass_and_changes_no_action(keyed, model: Model, policy: Policy) -> None:
+    measured = {"min_orders": 2, "min_days": 1.0, "p": [0.01, 0.9], "upper": [0.004, 0.2]}
+    trusting = policy.model_copy(update={"trust": Trust(min_orders=2, min_days=1.0)})
+    taught = replace(model, metrics=model.metrics | {"trust": measured})
+
+    scored = Scorer(taught, trusting, KEY).score_events(keyed)
+
+    plain, untaught = (Scorer(model, each, KEY).score_events(keyed) for each in (policy, trusting))
+    earned = [row for row, codes in scored.applied.items() if "trust_earned" in codes]
+    assert len(earned) > 100
+    assert (scored.actions == plain.actions).all()
+    assert (scored.actions[earned] == 0).all()
+    assert (scored.p_malicious[earned] <= 0.01).all()
+    assert not any(code.startswith("deny") for row in earned for code in scored.applied[row])
+    assert untaught.applied == plain.applied
+    decision = scored.build_decision(earned[0])
+    assert decision.is_trusted
+    assert not plain.build_decision(earned[0]).is_trusted
+    assert "trust_earned" in decision.as_dict()["applied"]
+    assert "trust_earned" in scored.build_table()["applied"][earned[0]].as_py()
+
+
+def test_person_grants_a_buyer_trust_until_it_ends_or_is_watched(keyed, model: Model, policy: Policy) -> None:
+    buyers = Counter(each for each in keyed.orders["id__buyer"].to_pylist() if each)
+    buyer = buyers.most_common(1)[0][0]
+    rows = np.flatnonzero(keyed.orders["id__buyer"].to_numpy() == buyer)
+
+    def score(*lists: str, year: int = 2100) -> list[bool]:
+        end = datetime(year, 1, 1, tzinfo=UTC)
+        entries = [
+            ListEntry(list=name, entity="buyer", id=f"{buyer:016x}", expires=end, owner="desk") for name in lists
+        ]
+        rules = policy.model_copy(update={"trust": Trust(), "lists": Lists(entries=tuple(entries)), "rules": ()})
+        scored = Scorer(model, rules, KEY).score_events(keyed)
+        return [scored.build_decision(int(row)).is_trusted for row in rows]
+
+    assert all(score("allow"))
+    assert not any(score("allow", "watch"))
+    assert not any(score("allow", year=2020))
 
 
 def test_chunks_are_decided_as_all_orders_at_once_under_lists_and_rules(

@@ -57,8 +57,8 @@ def number_buyers(ids: NDArray[np.uint64]) -> NDArray[np.int64]:
     return buyer
 
 
-def find_wilson_interval(n_hits: int, n: int) -> tuple[float, float]:
-    """Return Wilson's interval of a share, 90 %; all there is without anything counted.
+def find_wilson_interval(n_hits: float, n: float, *, z: float = _Z) -> tuple[float, float]:
+    """Return Wilson's interval of a share, 90 % by default; all there is without anything counted.
 
     References
     ----------
@@ -66,9 +66,9 @@ def find_wilson_interval(n_hits: int, n: int) -> tuple[float, float]:
     """
     if n == 0:
         return 0.0, 1.0
-    share, square = n_hits / n, _Z * _Z
+    share, square = n_hits / n, z * z
     centre = (share + square / (2 * n)) / (1 + square / n)
-    half = _Z / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
+    half = z / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
     return max(centre - half, 0.0), min(centre + half, 1.0)
 
 

@@ -23,6 +23,7 @@ from ordervet.learn.intervals import number_buyers
 from ordervet.learn.labels import DAY_US, label_orders
 from ordervet.learn.ranking import ALERT_RATES, Holdout, Ranking, measure_at_rate, measure_ranking
 from ordervet.learn.rings import Rings, link_orders, look_up_links, measure_rings
+from ordervet.learn.trust import measure_trust
 from ordervet.model import ForestPredictor, TrainingSet, fit_model
 from ordervet.model.fit import MIN_MALICIOUS, split_by_time
 from ordervet.model.kinds import fit_kinds, measure_kinds
@@ -299,11 +300,12 @@ def _measure_model(model: Model, labelled: _Labelled, *, n_threads: int) -> dict
     Returns
     -------
     ``auc``, ``ap``, counts, ``calibration_error`` (mean predicted minus share malicious), recall and precision at
-    `ALERT_RATES`, and ``rings`` at `FLAGS_PER_MALICIOUS`
+    `ALERT_RATES`, ``rings`` at `FLAGS_PER_MALICIOUS`, and ``trust``
     """
     orders = labelled.orders
     raw = ForestPredictor(model.booster_text).predict_raw(orders.features, n_threads=n_threads)
-    predicted = float(model.calibration(raw).mean()) if len(orders) else float("nan")
+    p = model.calibration(raw)
+    predicted = float(p.mean()) if len(orders) else float("nan")
     share = float(orders.is_malicious.mean()) if len(orders) else 0.0
     flags = Ranking(raw, orders.is_malicious).flag(min(1.0, FLAGS_PER_MALICIOUS * share))
     rings = measure_rings(labelled.rings, flags, amount_minor=labelled.amount_minor, kind=labelled.kind)
@@ -313,6 +315,15 @@ def _measure_model(model: Model, labelled: _Labelled, *, n_threads: int) -> dict
         if len(orders)
         else [],
         "rings": [row.as_dict() for row in rings],
+        "trust": measure_trust(
+            p,
+            orders.is_malicious,
+            np.ones(len(orders), np.int64),
+            number_buyers(labelled.buyer),
+            names=model.spec.names,
+            features=orders.features,
+            trust=None,
+        ),
     }
 
 

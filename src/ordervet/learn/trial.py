@@ -18,6 +18,7 @@ from ordervet.learn.intervals import measure_gain
 from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS
 from ordervet.learn.ranking import ALERT_RATES, Holdout, Ranking
 from ordervet.learn.rings import RING_NAMES, Rings, find_catches, find_denied, link_orders, measure_rings
+from ordervet.learn.trust import measure_trust
 from ordervet.model import ForestPredictor, Predictor, fit_risk_scale
 from ordervet.model.binned import MatrixView
 from ordervet.policy import ACTIONS, Action, decide
@@ -212,7 +213,20 @@ def hold_trial(
     rate = _find_money_rate(holdout, bounds)
     return Trial(
         metrics=measure_holdout(raw, p, holdout, money_rate=rate)
-        | {"gains": gains, "rings": _describe_rings(rings, caught, data, parts.holdout)},
+        | {
+            "gains": gains,
+            "rings": _describe_rings(rings, caught, data, parts.holdout),
+            "trust": measure_trust(
+                p,
+                holdout.is_malicious,
+                holdout.weight,
+                holdout.buyer,
+                names=names,
+                features=data.features[parts.holdout],
+                trust=policy.trust,
+                judged_share=judged_share,
+            ),
+        },
         champion_metrics=measure_holdout(champion_raw, champion_p, holdout, money_rate=rate)
         | {"rings": _describe_rings(rings, champion_caught, data, parts.holdout)},
         gates=verdicts,

@@ -46,8 +46,9 @@ class Decision:
         had, 0 or 1; else None
     route : who looks at the order, where a rule says so
     applied : codes of what lists and rules found, such as ``deny_phone`` or ``rule_NAME``; of what the desk knew of it,
-        such as ``desk_released``; ``capacity_full`` where it passes for want of a slot only, ``capacity_beyond``
-        where a person sees it although there was none; and ``invalid_FIELD`` where an order breaks the contract
+        such as ``desk_released``; ``trust_earned`` or ``trust_granted``; ``capacity_full`` where it passes for want of
+        a slot only, ``capacity_beyond`` where a person sees it although there was none; and ``invalid_FIELD`` where an
+        order breaks the contract
     code : how the decision came about
 
     Raises
@@ -119,6 +120,11 @@ class Decision:
     def is_kind_guess(self) -> bool:
         """Whether the kind is a guess: the order itself is more likely innocent (docs/definitions.md D4)."""
         return self.kind is not None and is_guess(self.band)
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the buyer is trusted, by evidence or because a person says so (docs/definitions.md D12)."""
+        return "trust_earned" in self.applied or "trust_granted" in self.applied
 
     def name_kind(self, lang: Lang = "zh") -> str:
         """Name the suspected kind, for the desk only: as a guess where it is one, empty where there is none."""

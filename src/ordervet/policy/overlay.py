@@ -194,7 +194,7 @@ def explain_applied(code: str, lang: Lang = "zh") -> str:
     from ordervet.policy.registry import load_registry
 
     what, _, name = code.partition("_")
-    if what in {"desk", "capacity", "audit"}:
+    if what in {"desk", "capacity", "audit", "trust"}:
         return format_text(f"applied.{code}", lang)
     shown = name if what in {"rule", "invalid"} else load_registry().name_entity(name, lang)
     return format_text(f"applied.{what}", lang, name=shown)

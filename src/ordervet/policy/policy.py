@@ -22,6 +22,7 @@ from ordervet.policy.documents import build_error, list_problems
 from ordervet.policy.lists import KeyLists, ListEntry, read_list
 from ordervet.policy.rules import Rule
 from ordervet.policy.thresholds import ExpectedCost, Explicit
+from ordervet.policy.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,6 +162,7 @@ class Policy(BaseModel):
     lists : keys that are let through or stopped whatever the score
     rules : conditions that make a decision stricter or route it; of several routes the first counts
     handover : how orders to stop are handed over
+    trust : what it takes to earn trust; None names nobody trusted
     audit : which share of the orders that pass a person judges all the same; None for none
     allow_test_orders : whether orders with a documented test id get the decision their id names; see docs/testing.md
     """
@@ -178,6 +180,7 @@ class Policy(BaseModel):
     rules: Annotated[tuple[Rule, ...], Field(strict=False, max_length=MAX_RULES)] = ()
     handover: Handover = Handover()
     audit: Audit | None = None
+    trust: Trust | None = None
     allow_test_orders: bool = False
 
     # What was worked out, and for which object: a copy with other settings works it out again.
@@ -261,8 +264,10 @@ class Policy(BaseModel):
             raise build_error("the capacity asked for", list_problems(error, Capacity), hint=_HINT) from None
 
     def _hash_settings(self) -> str:
-        # NOTE: without an audit the id is what it was before there were any.
-        settings = self.model_dump_json(exclude={"name"} if self.audit else {"name", "audit"})
+        # NOTE: without an audit, or trust, the id is what it was before there were any.
+        settings = self.model_dump_json(
+            exclude={"name", *(part for part in ("audit", "trust") if getattr(self, part) is None)}
+        )
         return hashlib.sha256(settings.encode()).hexdigest()[:12]
 
     def _recall(self, name: str, build: Callable[[], _T]) -> _T:

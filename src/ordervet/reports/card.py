@@ -19,6 +19,12 @@ def build_card(model: Model) -> str:
     rows = "\n".join(
         f"| {at['alert_rate']:.1%} | {at['recall']:.1%} | {at['precision']:.1%} |" for at in metrics["at_alert_rate"]
     )
+    parts = (
+        _describe_kinds(metrics.get("kinds")),
+        _describe_claims(metrics.get("claims")),
+        _describe_rings(metrics.get("rings")),
+        _describe_trust(metrics.get("trust")),
+    )
     return f"""# Model {model.model_id}
 
 Scores e-commerce orders for malice at the instant they are placed. A score is a suggestion that a person confirms.
@@ -39,7 +45,7 @@ Average precision {metrics["ap"]:.3f}, AUC {metrics["auc"]:.3f}, mean predicted 
 | alert rate | recall | precision |
 |---|---|---|
 {rows}
-{_describe_kinds(metrics.get("kinds"))}{_describe_claims(metrics.get("claims"))}{_describe_rings(metrics.get("rings"))}
+{"".join(parts)}
 ## Not for
 - deciding without a person: `professional_claim` and `review_extortion` always go to one
 - buyers' eyes: reasons are for the desk, never for the customer
@@ -73,6 +79,24 @@ def _describe_rings(rows: list[dict[str, Any]] | None) -> str:
     head = [found["titles"], ["---"] * len(found["titles"])]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in (*head, *found["rows"]))
     return f"\nNew rings, with one and a quarter orders flagged for each malicious one:\n\n{table}\n"
+
+
+def _describe_trust(trust: dict[str, Any] | None) -> str:
+    if not trust:
+        return ""
+    columns = (trust[name] for name in ("p", "n_orders", "n_buyers", "share", "upper"))
+    rows = "\n".join(
+        f"| {p:.4f} | {n_orders:,} | {n_buyers:,} | {share:.2%} | {upper:.2%} |"
+        for p, n_orders, n_buyers, share, upper in zip(*columns, strict=True)
+    )
+    known = f"{trust['min_orders']} earlier orders in 90 days, known for {trust['min_days']:g} days"
+    return f"""
+Malice among orders of buyers with at least {known}:
+
+| probability at most | orders | buyers | malicious | upper bound |
+|---|---|---|---|---|
+{rows}
+"""
 
 
 def _list_versions(model: Model) -> str:

@@ -96,6 +96,7 @@ def name_kind(kind: str, lang: Lang) -> str:
 
 
 def _write_share(share: Mapping[str, Any], *, is_wide: bool) -> str:
+    is_wide &= share["share"] is not None
     interval = f" [{_percent(share['low'])}, {_percent(share['high'])}]" if is_wide else ""
     return _percent(share["share"]) + interval
 

@@ -29,6 +29,7 @@ from ordervet.policy.forcing import PREFIX
 from ordervet.policy.missing import MISSING_ENTITIES
 from ordervet.policy.overlay import ORDER
 from ordervet.policy.rules import TEXT_FIELDS
+from ordervet.policy.trust import TrustGate, name_trust
 from ordervet.score.live_decision import count_known_orders
 from ordervet.score.scored_orders import RowReasons, ScoredOrders
 from ordervet.score.stages import find_stages
@@ -123,6 +124,7 @@ def score_batch(
     for row, kind in kinds.items():
         named[row] = kind
     decided = run(p_without, named)
+    trusted = _find_trusted(policy, model, features, p, decided, overlay.applied if overlay else {})
     scored = ScoredOrders(
         order_ids=order_ids,
         placed_at=orders["placed_at"],
@@ -144,7 +146,7 @@ def score_batch(
         orders=orders,
         pace=pace,
         routes=overlay.routes if overlay else {},
-        applied=_note_desk(decided, overlay.applied if overlay else {}),
+        applied=_note_desk(decided, overlay.applied if overlay else {}, trusted),
         codes={row: test.code for row, test in forced.items() if test.band is None},
         history_version=history_version,
     )
@@ -152,12 +154,38 @@ def score_batch(
     return scored
 
 
-def _note_desk(decided: Decided, applied: dict[int, tuple[str, ...]]) -> dict[int, tuple[str, ...]]:
-    """Add the codes of what the desk knew of orders, and of what its capacity did to them."""
+def _find_trusted(
+    policy: Policy,
+    model: Model,
+    features: NDArray[np.float32],
+    p: NDArray[np.float64],
+    decided: Decided,
+    applied: dict[int, tuple[str, ...]],
+) -> dict[int, tuple[str, ...]]:
+    """Find whose orders are trusted: row → code."""
+    if policy.trust is None:
+        return {}
+    gate = TrustGate.of(policy.trust, model.metrics.get("trust"), model.spec.names)
+    earns = gate.earns(features, p) & (decided.actions == _PASS) & (decided.bands == 0)
+    rows = np.union1d(np.flatnonzero(earns), np.array([*applied], np.int64))
+    standings = decided.standings[rows].tolist()
+    named = (
+        (row, name_trust(applied.get(row, ()), standing, earns=is_earned))
+        for row, standing, is_earned in zip(rows.tolist(), standings, earns[rows].tolist(), strict=True)
+    )
+    return {row: codes for row, codes in named if codes}
+
+
+def _note_desk(
+    decided: Decided, applied: dict[int, tuple[str, ...]], trusted: dict[int, tuple[str, ...]]
+) -> dict[int, tuple[str, ...]]:
+    """Add the codes of what the desk knew of orders, of what its capacity did to them, and of trust."""
     for values, codes in ((decided.standings, STANDING_CODES), (decided.marks, MARK_CODES)):
         for row in np.flatnonzero(values).tolist():
             if code := codes[values[row]]:
                 applied[row] = (*applied.get(row, ()), code)
+    for row, named in trusted.items():
+        applied[row] = (*applied.get(row, ()), *named)
     return applied
 
 

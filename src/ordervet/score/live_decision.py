@@ -34,6 +34,7 @@ from ordervet.policy.missing import MISSING_ENTITIES, name_missing
 from ordervet.policy.policy import HUMAN_KINDS
 from ordervet.policy.rules import TEXT_FIELDS
 from ordervet.policy.thresholds import Explicit
+from ordervet.policy.trust import TrustGate, name_trust
 from ordervet.score.live_order import compute_worth
 
 if TYPE_CHECKING:
@@ -138,6 +139,9 @@ class LiveDecider:
         self._missing: dict[tuple[int, ...] | int, tuple[str, ...]] = {}
         self._reasoner: OneReasoner | None = None
         self._overlay: LiveOverlay | None = None
+        self._trust = (
+            None if policy.trust is None else TrustGate.of(policy.trust, model.metrics.get("trust"), model.spec.names)
+        )
 
     def decide(
         self,
@@ -195,7 +199,11 @@ class LiveDecider:
                 severity, mark = act(p_band, self._severities[_KIND_ROWS[kind]][band], is_human=kind in HUMAN_KINDS)
         takes_slot = severity != _PASS and mark is not Mark.FREE and standing is Standing.NEW
         route, applied = (None, ()) if overlay is None else (overlay.route, overlay.applied)
-        applied = (*applied, *filter(None, (STANDING_CODES[standing], MARK_CODES[mark])))
+        trusted: tuple[str, ...] = ()
+        if self._trust is not None:
+            is_low = band == 0 and severity == _PASS
+            trusted = name_trust(applied, standing, earns=is_low and self._trust.earns_one(matrix, p))
+        applied = (*applied, *filter(None, (STANDING_CODES[standing], MARK_CODES[mark])), *trusted)
         if test is not None:
             if test.band is None:
                 decision = Decision.unscored(name, test.code, model_id=self._ids[0], policy_id=self._ids[1])
