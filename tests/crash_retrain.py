@@ -1,6 +1,6 @@
 """Kill retrains at random times, and fill their disk: what serves always loads, and the next run succeeds.
 
-    PYTHONPATH=tests python tests/crash_retrain.py [N_KILLS] [SEED]
+    PYTHONPATH=tests python tests/crash_retrain.py N_KILLS [SEED]
 
 Nights run one after another on a small simulated merchant, under gates that let every one of them through. Each is
 killed several times (SIGKILL, at a time drawn from the whole length of a night), or is allowed to write files of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -209,6 +210,26 @@ def test_an_order_that_is_answered_too_late_uses_no_slot(folder: Path, models_di
     assert [each.action for each in decisions] == ["hold", "hold"]
     assert again.action == "pass"
     assert "capacity_full" in again.applied
+
+
+@pytest.mark.parametrize("days", [365, -365], ids=["forward", "back"])
+def test_clock_that_jumps_a_year_and_returns_never_hands_on_more_than_the_slots(
+    folder: Path, models_dir: Path, days: int
+) -> None:
+    (folder / "policy.toml").write_text(EVERY_ORDER_HELD + "capacity = { n = 2, min_p = 0.0 }", "utf-8")
+    clock = Clock()
+    start = clock.now_us = 1_762_862_400_000_000
+    decisions = []
+
+    with Scorer.open(models_dir, history=folder / "history", policy=folder / "policy.toml", clock=clock) as scorer:
+        for n, offset_us in enumerate([0, 0, 0, days * DAY_US, days * DAY_US, days * DAY_US, 1, 2, 3]):
+            clock.now_us = start + offset_us
+            order = {"order_id": f"t{n}", "placed_at": "2025-11-11 20:00:00", "amount_minor": 100, "buyer_id": f"b{n}"}
+            decisions.append(scorer.score(order))
+
+    assert {each.code for each in decisions} == {"SCORED"}
+    n_days = 2 if days > 0 else 1  # after a jump ahead time stands still until it has caught up
+    assert Counter(each.action for each in decisions) == {"hold": 2 * n_days, "pass": 9 - 2 * n_days}
 
 
 def test_slots_that_are_left_late_in_a_shift_go_to_orders_that_are_asked_about_again(
