@@ -6,9 +6,11 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
+from ordervet.policy import explain_applied
 from ordervet.reports.page import embed_json
 from ordervet.reports.queue_page import build_queue_page
 from queue_makers import HOSTILE, make_hostile_queue, make_queue
@@ -50,6 +52,16 @@ def test_page_carries_every_order_and_both_languages() -> None:
         "en": "This delivery address: 6 different buyers ordered in the last 7 days",
     }
     assert set(data["words"]["zh"]) == set(data["words"]["en"])
+
+
+def test_page_says_whom_a_person_trusts() -> None:
+    queue = make_queue(2)
+    first, second = queue.items
+    said = {lang: (explain_applied("trust_granted", lang),) for lang in ("zh", "en")}
+
+    data = find_data(build_queue_page(replace(queue, items=[replace(first, applied=said), second]), lang="en"))
+
+    assert [data["texts"][at]["en"] for at in data["applied"][0]] == ["a trusted buyer: a person says so"]
 
 
 def test_page_names_nobody() -> None:

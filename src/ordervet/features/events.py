@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -130,6 +130,10 @@ class OrderEvents:
             placed_at=None if self.placed_at is None else self.placed_at[rows],
             rate=None if self.rate is None else self.rate[rows],
         )
+
+    def without_own(self) -> OrderEvents:
+        """Return the same orders for a spec that asks for no features of the order itself."""
+        return replace(self, own=np.zeros((len(self), 0), np.float32))
 
     @classmethod
     def empty(cls, spec: FeatureSpec) -> OrderEvents:

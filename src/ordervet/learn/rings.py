@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ordervet.contract.files.outputs import drop_nan
-from ordervet.features import FeatureEngine, build_order_events, build_spec
+from ordervet.features import FeatureEngine, build_spec
 from ordervet.features.events import SHARED_PLACE_BIT
 from ordervet.features.spec import GROUP_KEYS
 from ordervet.learn.intervals import find_wilson_interval
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ordervet.entities import KeyedEvents
     from ordervet.features import LaterEvents, OrderEvents
 
 #: A key that more buyers have used in the 90 days before an order links nobody (docs/definitions.md G2).
@@ -148,17 +147,16 @@ def find_denied(names: tuple[str, ...], features: NDArray[np.float32], keys: NDA
 
 
 def look_up_links(
-    keyed: KeyedEvents, later: LaterEvents, *, n_jobs: int = 1
+    orders: OrderEvents, later: LaterEvents, *, n_jobs: int = 1
 ) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
-    """Replay all orders of a table for their keys and for what a deny list would have stopped.
+    """Replay all orders for their keys and for what a deny list would have stopped.
 
     Returns
     -------
-    those of `read_keys` and `find_denied`, in the order of the table
+    those of `read_keys` and `find_denied`
     """
     spec = build_spec(use_defaults=False, names=RING_NAMES)
-    orders = build_order_events(keyed.orders, spec)
-    features = FeatureEngine(spec, n_jobs=n_jobs).advance(orders, later)
+    features = FeatureEngine(spec, n_jobs=n_jobs).advance(orders.without_own(), later)
     keys = read_keys(orders, spec.names, features)
     return keys, find_denied(spec.names, features, keys)
 

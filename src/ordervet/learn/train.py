@@ -167,7 +167,7 @@ def _pick_labelled(prepared: Prepared, n_jobs: int) -> _Labelled:
     rows = np.flatnonzero(prepared.label >= 0)
     buyer = prepared.orders.ids.get("buyer", np.zeros(len(prepared.orders), np.uint64))
     kind = find_kinds(prepared.keyed)
-    keys, is_denied = look_up_links(prepared.keyed, prepared.later, n_jobs=n_jobs)
+    keys, is_denied = look_up_links(prepared.orders, prepared.later, n_jobs=n_jobs)
     rings = Rings.of(
         link_orders(prepared.label == 1, number_buyers(buyer), keys), prepared.orders.seen_at, is_denied
     )  # fmt: skip

@@ -24,6 +24,7 @@ from ordervet.features import (
     build_order_events,
     build_spec,
 )
+from ordervet.lab.backtest.baselines import score_by_points
 from ordervet.lab.backtest.protocol import Protocol, parse_protocol
 from ordervet.lab.backtest.report import build_report, check_truth, find_rings
 from ordervet.lab.backtest.splits import _choose_test, _count_days, plan_splits, run_backtest
@@ -159,6 +160,19 @@ def test_linked_rings_are_parts_of_the_simulations_own(simulation: Simulation) -
     pairs = [(one, other) for one in rows for other in rows[rows > one] if linked[one] == linked[other]]
     assert len(pairs) > 100
     assert np.mean([own[one] == own[other] for one, other in pairs]) > 0.95
+
+
+def test_rings_and_points_are_the_same_in_a_currency_that_only_the_mapping_knows(simulation: Simulation) -> None:
+    orders, at = simulation.orders, simulation.orders.schema.get_field_index("currency")
+    foreign = orders.set_column(at, orders.schema.field(at), pa.repeat(pa.scalar("XPT"), orders.num_rows))
+
+    of_cny, of_xpt = (
+        prepare(events, build_spec(use_defaults=False, rates=rates), maturity_days=30)
+        for events, rates in ((simulation.events, {}), (replace(simulation.events, orders=foreign), {"XPT": 7000.0}))
+    )
+
+    assert (find_rings(of_xpt).number == find_rings(of_cny).number).all()
+    assert (score_by_points(of_xpt) == score_by_points(of_cny)).all()
 
 
 def test_truth_of_another_simulation_is_refused(simulation: Simulation) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ordervet.contract.files.outputs import drop_nan
-from ordervet.features import FeatureEngine, build_order_events, build_spec
+from ordervet.features import FeatureEngine, build_spec
 from ordervet.features.spec import JUDGED
 from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
 from ordervet.learn.intervals import find_interval
@@ -63,8 +63,7 @@ def score_by_points(prepared: Prepared, *, n_jobs: int = 1) -> NDArray[np.float6
     shape (n_orders,), 0 to 195 points, as known at each order's own time
     """
     spec = build_spec(use_defaults=False, names=NAMES)
-    orders = build_order_events(prepared.keyed.orders, spec)
-    features = FeatureEngine(spec, n_jobs=n_jobs).advance(orders, prepared.later)
+    features = FeatureEngine(spec, n_jobs=n_jobs).advance(prepared.orders.without_own(), prepared.later)
     known = np.nan_to_num(features).T.astype(np.float64)
     columns: dict[str, NDArray[np.float64]] = dict(zip(spec.names, known, strict=True))
     points: NDArray[np.float64] = _MALICIOUS_POINTS * (columns[_MALICIOUS] > 0).astype(np.float64)

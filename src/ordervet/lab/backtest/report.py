@@ -95,7 +95,7 @@ def find_rings(prepared: Prepared, truth: pa.Table | None = None, *, n_jobs: int
 
     A malicious order of which the truth knows no ring is one of its own.
     """
-    keys, is_denied = look_up_links(prepared.keyed, prepared.later, n_jobs=n_jobs)
+    keys, is_denied = look_up_links(prepared.orders, prepared.later, n_jobs=n_jobs)
     is_malicious = prepared.label == 1 if truth is None else _look_up(truth, "is_malicious", prepared)
     number = link_orders(is_malicious, number_buyers(prepared.orders.ids["buyer"]), keys)
     if truth is not None and _has_rings(truth):
