@@ -12,13 +12,16 @@ import dataclasses
 import sys
 from collections import Counter
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from order_arrays import build_order_arrays, build_order_table
 
 from ordervet.contract import MaliceKind, Order, OrderStatus
 from ordervet.entities import Key
+from ordervet.features import OrderEvents
 from ordervet.model import ForestPredictor, find_bundled_models, find_serving_model, load_model
 from ordervet.policy import Action, DeskMemory, Standing, load_policy
 from ordervet.policy.capacity import Capacity, parse_shifts
@@ -30,7 +33,6 @@ from ordervet.policy.rules import Rule
 from ordervet.policy.thresholds import Explicit
 from ordervet.policy.trust import NAMES, Trust
 from ordervet.score import score_batch
-from ordervet.score.desk import list_handed
 from ordervet.score.live_decision import LiveDecider
 from ordervet.score.live_order import LiveOrderReader
 
@@ -139,6 +141,15 @@ def list_all(decision: Decision) -> tuple[Any, ...]:
     return decision, decision.history_version, [repr(dataclasses.astuple(each)) for each in decision.reasons]
 
 
+def draw_pace(rng: np.random.Generator, decider: LiveDecider, one: LiveOrder, matrix: np.ndarray) -> Pace:
+    """Draw a pace, often one at which the order is the last to be handed on."""
+    capacity = decider.policy.capacity
+    assert capacity is not None
+    rank = capacity.rank_order(decider.decide(one, matrix, Pace(1.0, 1.0, 0)).decision.p_malicious or 0.0, 1)
+    least = rank if rng.random() < 0.3 else float(rng.random() ** 4)
+    return Pace(least, float(rng.random()), int(rng.integers(0, 3)))
+
+
 def run(n_policies: int, n_orders: int, seed: int) -> Counter[str]:
     """Compare; return how often what was decided."""
     rng = np.random.default_rng(seed)
@@ -148,30 +159,32 @@ def run(n_policies: int, n_orders: int, seed: int) -> Counter[str]:
     predictor = ForestPredictor(model.booster_text)
     orders = draw_orders(n_orders, rng, predictor, model.spec.names)
     seen: Counter[str] = Counter()
+    table = pa.concat_tables([build_order_table(one) for one, _ in orders])
+    arrays = OrderEvents.concat([build_order_arrays(one, model.spec) for one, _ in orders])
+    rows = np.concatenate([matrix for _, matrix in orders])
+
     for _ in range(n_policies):
         policy = draw_policy(rng, orders)
         decider = LiveDecider(model, predictor, policy, "en", 7)
-        for one, matrix in orders:
-            standing = Standing.NEW if rng.random() < 0.7 else list(Standing)[rng.integers(len(Standing))]
-            desk = DeskMemory(one.seen_at, {one.kept.order_name: standing}, [])
-            pace = None
-            if policy.capacity is not None:
-                rank = policy.capacity.rank_order(
-                    decider.decide(one, matrix, Pace(1.0, 1.0, 0)).decision.p_malicious or 0.0, 1
-                )
-                least = rank if rng.random() < 0.3 else float(rng.random() ** 4)
-                pace = Pace(least, float(rng.random()), int(rng.integers(0, 3)))
-            scored = score_batch(
-                build_order_table(one), build_order_arrays(one, model.spec), matrix, model=model, predictor=predictor,
-                policy=policy, lang="en", history_version=7, pace=pace, desk=desk,
-            )  # fmt: skip
+        drawn = [Standing.NEW if rng.random() < 0.7 else list(Standing)[rng.integers(len(Standing))] for _ in orders]
+        desk = DeskMemory(AT_US, dict(zip(table["order_id"].to_pylist(), drawn, strict=True)), [])
+        score = partial(
+            score_batch, model=model, predictor=predictor, policy=policy, lang="en", history_version=7, desk=desk
+        )
+        together = score(table, arrays, rows) if policy.capacity is None else None
+        for at, ((one, matrix), standing) in enumerate(zip(orders, drawn, strict=True)):
+            # NOTE: a pace is that of one order; without one, all are a table.
+            pace = None if policy.capacity is None else draw_pace(rng, decider, one, matrix)
+            row = 0 if together is None else at
+            scored = together or score(table.slice(at, 1), arrays.take(np.array([at])), matrix, pace=pace)
 
             decided = decider.decide(one, matrix, pace, standing)
 
-            expected = scored.build_decision(0)
+            expected = scored.build_decision(row)
             assert list_all(decided.decision) == list_all(expected), (policy, decided.decision, expected)
-            assert decided.takes_slot == bool(scored.takes_slot[0])
-            assert decided.is_handed_on == bool(list_handed(scored, one.seen_at))
+            assert decided.takes_slot == bool(scored.takes_slot[row])
+            is_handed_on = scored.actions[row] != 0 and scored.standings[row] == Standing.NEW
+            assert decided.is_handed_on == is_handed_on
             seen["test order"] += one.kept.order_name.startswith(PREFIX) and policy.allow_test_orders
             seen[str(expected.action)] += 1
             seen.update(
