@@ -41,7 +41,7 @@ struct LargePages {
 
 private:
     static constexpr std::size_t kPage = std::size_t{1} << 21;
-    static bool is_large(std::size_t n) { return n * sizeof(Value) >= kPage / 2; }
+    static bool is_large(std::size_t n) { return n * sizeof(Value) >= kPage / 8; }
 };
 
 template <typename Value>

@@ -1,5 +1,7 @@
 // From bytes to folded characters. Truth: entities/characters.py.
 
+#include <algorithm>
+
 #include "address/reader.hpp"
 #include "text/utf8.hpp"
 
@@ -31,20 +33,23 @@ bool Reader::fold(Bytes text) {
     bool is_hidden = is_cipher(text), is_after_star = false;
     Class joiner = NAME;   // the strongest separator since the last character: a hyphen, a comma, a space; NAME for none
     Class before = END;
-    n_ = 0;
+    std::size_t n = 0;
     for (std::size_t at = 0; at < text.size();) {
         const Decoded raw = decode(text, at);
         at = raw.end;
         Folds folds = tables_.fold(raw.point);
-        if (class_of(folds.mark) == NAME && joiner == NAME && folds.second == 0) {
+        if (const Class kind = class_of(folds.mark); kind <= LETTER && joiner == NAME && folds.second == 0 &&
+                                                     !(kind == DIGIT && before == NUMERAL)) {
             // SPEED: most characters are such (bench_addresses.py)
             is_after_star = false;
-            if (n_ < kMaxChars - 1) {
-                put(folds.point, folds.mark);
-                before = NAME;
+            if (n < kMaxChars - 1) {
+                points_[n] = folds.point;
+                marks_[n++] = folds.mark;
+                before = kind;
             }
             continue;
         }
+        n_ = static_cast<int>(n);
         for (;;) {
             const Class kind = class_of(folds.mark);
             const bool is_after_alnum = is_alnum(before);
@@ -76,11 +81,11 @@ bool Reader::fold(Bytes text) {
             folds = tables_.fold(folds.second);
             folds.second = 0;
         }
+        n = static_cast<std::size_t>(n_);
     }
-    for (int i = n_; i < n_ + kAfterEnd - 1; ++i) {
-        points_[std::size_t(i)] = 0;
-        marks_[std::size_t(i)] = END;
-    }
+    n_ = static_cast<int>(n);
+    std::ranges::fill(std::span(points_).subspan(n).first<kAfterEnd - 1>(), Point{0});
+    std::ranges::fill(std::span(marks_).subspan(n).first<kAfterEnd - 1>(), Mark{END});
     return is_hidden;
 }
 

@@ -15,6 +15,17 @@ constexpr int kLongestSkipped = 4;  // characters of SKIPPED_NAMES
 constexpr std::array<Point, 17> kRelativeSigns{U'东', U'西', U'南', U'北', U'中', U'大', U'小', U'新', U'老',
                                                U'前', U'后', U'上', U'下', U'横', U'正', U'纵', U'胡'};
 constexpr int kCallDigits = 7;
+
+// The last six bits of the relative signs: most characters that begin a name have others.
+constexpr std::uint64_t kRelativeBits = [] {
+    std::uint64_t bits = 0;
+    for (const Point sign : kRelativeSigns) bits |= std::uint64_t{1} << (sign & 63);
+    return bits;
+}();
+bool is_relative_sign(Point point) {
+    return kRelativeBits >> (point & 63) & 1 && std::ranges::find(kRelativeSigns, point) != kRelativeSigns.end();
+}
+
 constexpr Point kHanAnd = U'与', kHanReceive = U'收';
 constexpr int kFewestOfReceiver = 3, kMostOfReceiver = 5;  // characters of 李芳收
 constexpr int kLongestName = 4, kShortestName = 2;  // characters of a person's name, and of any
@@ -146,9 +157,7 @@ void Reader::close_run(bool is_road) {
 // Whether the run tells only directions and numerals: 东一巷, 三街, 西.
 bool Reader::is_relative(bool is_road) const {
     for (int at = run_.start; at < run_.stop - is_road; ++at)
-        if (class_of(name_marks_[std::size_t(at)]) != NUMERAL &&
-            std::ranges::find(kRelativeSigns, name_points_[std::size_t(at)]) == kRelativeSigns.end())
-            return false;
+        if (class_of(name_marks_[std::size_t(at)]) != NUMERAL && !is_relative_sign(name_points_[std::size_t(at)])) return false;
     return true;
 }
 

@@ -41,12 +41,14 @@ Tables::Tables(const TableArrays& arrays)
     const std::size_t n_divisions = arrays.parents.size(), n_nodes = arrays.nodes.size();
     check(arrays.pages.size() == kPages && is_within(arrays.pages, -1, arrays.folds.size() / 256),
           "the table of characters is broken");
-    check(arrays.lists.size() == kLists && arrays.list_starts.size() == kLists && is_within(arrays.lists, 0, n_nodes),
+    plane_.resize(1);
+    for (Point point = 0; point < kPlane; ++point) plane_[0][point] = find_entry(point);
+    check(arrays.lists.size() == kLists && arrays.list_starts.size() == 4 * kLists && is_within(arrays.lists, 0, n_nodes),
           "the lists of words are broken");
     check(is_within(arrays.exceptions, 0, n_nodes), "the exceptions to endings are broken");
     check(arrays.values.size() <= values.size(), "the values of numerals are broken");
     std::ranges::copy(arrays.lists, lists_.begin());
-    std::ranges::copy(arrays.list_starts, list_starts_.begin());
+    for (std::size_t at = 0; at < arrays.list_starts.size(); ++at) list_starts_[at / 4][at % 4] = arrays.list_starts[at];
     std::ranges::copy(arrays.values, values.begin());
 
     check(n_divisions > 0 && n_divisions < n_nodes && arrays.levels.size() == n_divisions &&
@@ -56,9 +58,13 @@ Tables::Tables(const TableArrays& arrays)
               std::size_t(arrays.town_offsets.back()) == arrays.town_bytes.size(),
           "the table of divisions is broken");
     for (std::size_t at = 0; at < n_divisions; ++at) {
-        // NOTE: a division comes after the one above it, so that the way up ends at the country.
+        // NOTE: a division comes after the one above it, so that the way up ends at the country, and those within it follow it.
         check(at == 0 || std::size_t(arrays.parents[at]) < at, "a division lies in one that comes later");
-        Division division{arrays.parents[at], arrays.levels[at], arrays.traits[at], {}};
+        const auto own = static_cast<std::int32_t>(at);
+        std::int32_t before = own - 1;
+        while (at > 0 && before > arrays.parents[at]) before = arrays.parents[std::size_t(before)];
+        check(at == 0 || before == arrays.parents[at], "a division does not follow those that it lies beside");
+        Division division{arrays.parents[at], own, arrays.levels[at], arrays.traits[at], {}};
         std::ranges::copy(arrays.codes.subspan(6 * at, 6), division.code.begin());
         const auto town = arrays.town_bytes.subspan(arrays.town_offsets[at],
                                                     arrays.town_offsets[at + 1] - arrays.town_offsets[at]);
@@ -66,19 +72,22 @@ Tables::Tables(const TableArrays& arrays)
         towns.emplace_back(town.begin(), town.end());
         divisions.push_back(division);
     }
+    for (std::size_t at = n_divisions - 1; at > 0; --at) {
+        std::int32_t& last = divisions[std::size_t(divisions[at].parent)].last;
+        last = std::max(last, divisions[at].last);
+    }
     check(arrays.unit_words.size() % 4 == 0, "the unit words are broken");
     for (std::size_t at = 0; at < arrays.unit_words.size(); at += 4) {
         const auto row = arrays.unit_words.subspan(at, 4);
         check(0 <= row[0] && row[0] < kUnits, "a unit word counts no unit");
         unit_words.push_back({static_cast<Unit>(row[0]), static_cast<Point>(row[1]), row[2], row[3]});
     }
-    const std::size_t n_slots = arrays.region_slots.size() / 3;
-    check(n_slots > 1 && std::has_single_bit(n_slots) && arrays.region_slots.size() == 3 * n_slots, "the slots of regions are broken");
+    const std::size_t n_slots = arrays.region_slots.size() / 2;
+    check(n_slots > 1 && std::has_single_bit(n_slots) && arrays.region_slots.size() == 2 * n_slots, "the slots of regions are broken");
     region_slot_shift = 64 - std::countr_zero(n_slots);
-    for (std::size_t at = 0; at < arrays.region_slots.size(); at += 3) {
-        const RegionSlot slot{arrays.region_slots[at], arrays.region_slots[at + 1], arrays.region_slots[at + 2]};
-        check(slot.length() <= RegionSlot::kMaxLength && std::size_t(slot.division()) < n_divisions,
-              "a slot of a region is broken");
+    for (std::size_t at = 0; at < arrays.region_slots.size(); at += 2) {
+        const RegionSlot slot{arrays.region_slots[at], arrays.region_slots[at + 1]};
+        check(slot.head == ~std::uint64_t{0} || std::size_t(slot.division()) < n_divisions, "a slot of a region is broken");
         region_slots.push_back(slot);
     }
 }

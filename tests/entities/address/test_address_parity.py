@@ -16,7 +16,7 @@ from ordervet.entities import Evidence, Key, parse_address
 from ordervet.entities.address.arrays import build_tables, read_arrays
 from ordervet.entities.address.columns import canonical_texts, key_addresses
 from ordervet.entities.address.divisions import NameKind, load_divisions
-from ordervet.entities.address.region_slots import build_slots
+from ordervet.entities.address.region_slots import FREE, build_slots
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,16 +103,16 @@ def test_core_equals_its_twin_on_signs_beyond_sixteen_bits(at: int, above: int) 
 def test_regions_in_slots_are_read_as_their_list_has_them() -> None:
     divisions = load_divisions()
     slots = build_slots(divisions)
-    held = slots[slots[:, 0] != 0]
+    held = slots[slots[:, 0] != FREE]
 
     names = [
-        chr(int(head) >> 16 & 0xFFFF) + chr(int(head) & 0xFFFF)
-        + "".join(chr(int(rest) >> 16 * at & 0xFFFF) for at in range((int(meta) & 15) - 2))
-        for head, rest, meta in held
+        chr(int(head) >> 32 & 0xFFFF) + chr(int(head) >> 16 & 0xFFFF)
+        + "".join(chr(int(rest) >> 16 * at & 0xFFFF) for at in range(4)).rstrip("\0")
+        for head, rest in held
     ]  # fmt: skip
-    found = [divisions.names[int(head) >> 32][name] for name, (head, _, _) in zip(names, held, strict=True)]
+    found = [divisions.names[int(head) >> 48][name] for name, (head, _) in zip(names, held, strict=True)]
 
-    assert found == [(int(meta) >> 4, NameKind.FULL) for meta in held[:, 2]]
+    assert found == [(int(head) & 0xFFFF, NameKind.FULL) for head in held[:, 0]]
     assert len(held) > 2_500
 
 

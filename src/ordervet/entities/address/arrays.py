@@ -189,12 +189,12 @@ def _lexicon_words(first: int) -> Iterator[tuple[int, str, int]]:
 
 
 def _list_starts() -> NDArray[np.uint64]:
-    """Set for each list the bits of the characters that its words begin with, by their last six bits."""
-    starts = [0] * N_LISTS
+    """Set for each list the bits of the characters that its words begin with, by their last eight bits."""
+    starts = np.zeros((N_LISTS, 4), dtype=np.uint64)
     for root, word, _ in _lexicon_words(0):
         if root < N_LISTS:
-            starts[root] |= 1 << (ord(word[0]) & 63)
-    return np.array(starts, dtype=np.uint64)
+            starts[root, ord(word[0]) >> 6 & 3] |= np.uint64(1 << (ord(word[0]) & 63))
+    return starts
 
 
 def _endings() -> list[tuple[str, str, bool]]:
