@@ -1,7 +1,7 @@
 """Measure the bundled model of claims on fresh simulated seasons: python benchmarks/claims.py [--seeds 931 932 933].
 
-Each refund request is judged by what was known when it was made, its order by what it was given when it was placed, as a
-scorer would. Printed per season, against the truth: average precision of the model of claims, of what the orders were
+Each refund request is judged by what was known when it was made, and by what its order was given when it was placed.
+Printed per season, against the truth: average precision of the model of claims, of what the orders were
 given, and of the model of orders asked again; which shares of honest and malicious requests would be paid at once; and
 of the honest ones those of each group of look-alikes. Numbers on simulated data prove behaviour, not accuracy.
 """

@@ -22,6 +22,7 @@ from ordervet.errors import ContractError
 
 if TYPE_CHECKING:
     from ordervet.contract.fields import ContractField
+    from ordervet.contract.model import Event
 
 __all__ = ["find_fields", "read_order"]
 
@@ -82,12 +83,12 @@ def _read_untidy(order: Mapping[str, Any]) -> Order:
     return Order.model_validate(given)
 
 
-def find_fields(error: ContractError | ValidationError) -> tuple[str, ...]:
-    """Return the names of the fields that an order failed with, each once; none where the order is no order."""
+def find_fields(error: ContractError | ValidationError, model: type[Event] = Order) -> tuple[str, ...]:
+    """Return the names of the fields that an order, or another event, failed with, each once; none where it is none."""
     if isinstance(error, ContractError):
         return ()
     faults = error.errors(include_url=False, include_input=False)
-    known = {field.name for field in fields_of(Order)}
+    known = {field.name for field in fields_of(model)}
     return tuple(dict.fromkeys(str(fault["loc"][0]) for fault in faults if fault["loc"] and fault["loc"][0] in known))
 
 

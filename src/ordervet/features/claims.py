@@ -5,17 +5,21 @@ A request is judged by the features of its order asked again at that instant (do
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from ordervet.contract.model import Blame, OutcomeKind, RefundReason, RefundType
+from ordervet.contract.values import to_micros
 from ordervet.features.events import OrderEvents
 from ordervet.late_imports import pa, pc
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from ordervet.contract import Outcome
 
 _TYPES: Final = tuple(str(each) for each in RefundType if each is not RefundType.OTHER)
 _REASONS: Final = tuple(str(each) for each in RefundReason if each is not RefundReason.OTHER)
@@ -138,6 +142,33 @@ def build_claim_features(claims: ClaimEvents, orders: OrderEvents, order_p: NDAr
         order_p,
     ]
     return np.column_stack(columns).astype(np.float32)
+
+
+def build_one_claim(
+    claim: Outcome, seen_at: int, *, placed_at: int, amount_minor: int, rate: float, order_p: float
+) -> list[float]:
+    """Build the features of one request, without arrays; the same numbers as `build_claim_features`.
+
+    Parameters
+    ----------
+    claim : the request
+    seen_at, placed_at : UTC microseconds
+    amount_minor, rate : of its order
+    order_p : as there
+    """
+    asked = math.nan if claim.amount_minor is None else float(claim.amount_minor)
+    delivered = math.nan if claim.delivered_at is None else (seen_at - to_micros(claim.delivered_at)) / _HOUR_US
+    return [
+        asked * rate,
+        asked / amount_minor if amount_minor > 0 else math.nan,
+        (seen_at - placed_at) / _HOUR_US,
+        delivered,
+        *(math.nan if claim.refund_type is None else float(claim.refund_type == name) for name in _TYPES),
+        *(math.nan if claim.reason is None else float(claim.reason == name) for name in _REASONS),
+        math.nan if claim.has_evidence is None else float(claim.has_evidence),
+        float(claim.blame is Blame.SELLER),
+        order_p,
+    ]
 
 
 _NONE = np.zeros(0, np.int64)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ordervet.contract.model import Blame, RefundReason, RefundType
-from ordervet.policy.codes import DecisionCode
+from ordervet.policy.codes import GENERAL, DecisionCode, Stage
 
 if TYPE_CHECKING:
     from ordervet.policy.reasons import Reason
@@ -62,7 +62,8 @@ class ClaimDecision:
     answer : what the desk is asked to answer
     p_malicious : calibrated probability, 0..1; None when the request was not scored
     reasons : at most four, the strongest first; for the desk alone
-    applied : codes of what decided in place of the probability: ``not_shipped``, ``seller_fault``, ``safety``, ``limit``
+    applied : codes of what decided in place of the probability (``not_shipped``, ``seller_fault``, ``safety``,
+        ``limit``), or of why there was nothing to judge (``unknown_order``, ``invalid_FIELD``)
     script : id of the support script
     model_id, policy_id : what the decision was made with
     seen_at : the instant whose history was known, with a zone
@@ -111,8 +112,8 @@ def answer_claim(
 ) -> tuple[ClaimAnswer, tuple[str, ...]]:
     """Answer a refund request.
 
-    A request about safety always reaches a person. What was not shipped, or is the shop's own fault, is paid; so is what
-    is below `pay_below`. Otherwise goods that are to come back come back first, and a person decides about what is
+    A request about safety always reaches a person. What was not shipped, or is the shop's own fault, is paid; so is
+    what is below `pay_below`. Otherwise goods that are to come back come back first, and a person decides about what is
     likely malicious, or came with evidence that somebody has to look at.
 
     Parameters
@@ -144,3 +145,8 @@ def answer_claim(
     if has_evidence or refund_type in (RefundType.PRICE_PROTECTION, RefundType.FREIGHT, RefundType.BEFORE_SHIPPING):
         return ClaimAnswer.PERSON, applied
     return ClaimAnswer.EVIDENCE, applied
+
+
+def name_claim_script(answer: ClaimAnswer) -> str:
+    """Return the id of the script for an answer: for a person the general one."""
+    return f"{GENERAL if answer is ClaimAnswer.PERSON else answer}.{Stage.CLAIM}"

@@ -17,6 +17,7 @@ from ordervet.contract import MaliceKind
 from ordervet.entities import load_key
 from ordervet.errors import PolicyError
 from ordervet.policy.capacity import Capacity
+from ordervet.policy.claims import ClaimSettings
 from ordervet.policy.codes import ACTIONS, BANDS, Action
 from ordervet.policy.documents import build_error, list_problems
 from ordervet.policy.lists import KeyLists, ListEntry, read_list
@@ -164,6 +165,7 @@ class Policy(BaseModel):
     handover : how orders to stop are handed over
     trust : what it takes to earn trust; None names nobody trusted
     audit : which share of the orders that pass a person judges all the same; None for none
+    claims : what is paid at once of what is asked back, and what goes to a person
     allow_test_orders : whether orders with a documented test id get the decision their id names; see docs/testing.md
     """
 
@@ -181,6 +183,7 @@ class Policy(BaseModel):
     handover: Handover = Handover()
     audit: Audit | None = None
     trust: Trust | None = None
+    claims: ClaimSettings = ClaimSettings()
     allow_test_orders: bool = False
 
     # What was worked out, and for which object: a copy with other settings works it out again.
@@ -264,10 +267,10 @@ class Policy(BaseModel):
             raise build_error("the capacity asked for", list_problems(error, Capacity), hint=_HINT) from None
 
     def _hash_settings(self) -> str:
-        # NOTE: without an audit, or trust, the id is what it was before there were any.
-        settings = self.model_dump_json(
-            exclude={"name", *(part for part in ("audit", "trust") if getattr(self, part) is None)}
-        )
+        # NOTE: what says nothing leaves the id as it was before there was any of it.
+        parts = ("audit", "trust", "claims")
+        usual = {name for name in parts if getattr(self, name) == type(self).model_fields[name].default}
+        settings = self.model_dump_json(exclude={"name", *usual})
         return hashlib.sha256(settings.encode()).hexdigest()[:12]
 
     def _recall(self, name: str, build: Callable[[], _T]) -> _T:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ordervet.contract import MaliceKind
 from ordervet.errors import PolicyError
+from ordervet.policy.claims import ClaimAnswer
 from ordervet.policy.codes import GENERAL, Stage
 from ordervet.policy.documents import Problem, Text, build_error, list_problems, parse_yaml
 from ordervet.policy.slots import build_values, check_slots, fill_slots
@@ -31,6 +32,9 @@ SCRIPT_PARTS: Final = (
 )  # fmt: skip
 """The parts in the order in which they are read; only gentle and firm are for the customer."""
 
+ANSWERED: Final = tuple(str(answer) for answer in ClaimAnswer if answer is not ClaimAnswer.PERSON)
+"""Answers to a refund request, which have a script of their own at the stage ``claim``."""
+
 _HINT: Final = "the shipped scripts show the form; load_scripts(DIR) checks a folder"
 
 
@@ -41,7 +45,7 @@ def _check_both(text: Text) -> Text:
 
 
 def _check_kind(name: str) -> str:
-    return _check_one_of(name, (*map(str, MaliceKind), GENERAL))
+    return _check_one_of(name, (*map(str, MaliceKind), GENERAL, *ANSWERED))
 
 
 def _check_stage(name: str) -> str:
@@ -159,7 +163,7 @@ class Script:
 
 
 def load_scripts(folder: Path | str | None = None) -> Mapping[str, Script]:
-    """Read the support scripts: one for every kind, and the general one, at every stage.
+    """Read the support scripts: for every kind, and the general one, at every stage; for every answer to a claim.
 
     Parameters
     ----------
@@ -258,10 +262,10 @@ def _parse_shipped() -> Mapping[str, ScriptFile]:
 def _complete(layers: Sequence[Mapping[str, ScriptFile]]) -> Mapping[str, Script]:
     """Build every script from what files say of it, a later layer over an earlier one."""
     scripts = {}
-    for kind in (GENERAL, *MaliceKind):
+    for kind in (GENERAL, *MaliceKind, *ANSWERED):
         files = [layer[kind] for layer in layers if kind in layer]
         general = [layer[GENERAL] for layer in layers if GENERAL in layer]
-        for stage in Stage:
+        for stage in (Stage.CLAIM,) if kind in ANSWERED else Stage:
             parts: dict[str, Any] = {}
             for file in (*general, *files):
                 parts |= file.common.list_given() | file.stages.get(stage, ScriptParts()).list_given()

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from ordervet.late_imports import pa
     from ordervet.model import Model
     from ordervet.policy import DeskMemory, Lang, Policy
+    from ordervet.policy.claims import ClaimDecision
+    from ordervet.score.live_claim import ClaimJudge
     from ordervet.score.live_decision import LiveDecided
     from ordervet.score.live_event import LiveEventReader
     from ordervet.score.live_order import LiveOrder
@@ -149,6 +151,7 @@ class Scorer:
         self._order_reader: LiveOrderReader | None = None
         self._event_reader: LiveEventReader | None = None
         self._decider: LiveDecider | None = None
+        self._claim_judge: ClaimJudge | None = None
         self._desk = Desk(desk_history, self._state.read_judgements)
         self._note_last()
         self._keep_policy()
@@ -317,6 +320,75 @@ class Scorer:
             if new:
                 decide(new, partial(self._score_new, list(new.values())))
             return self._count([decisions[row] for row in range(len(orders))])
+
+    def score_claim(self, claim: Outcome | dict[str, Any]) -> ClaimDecision:
+        """Judge one refund request at the time of its arrival, and remember it.
+
+        It is judged by what is known then, but for what else became of its order, and by itself: type, amount, reason,
+        evidence, blame, and how soon it comes. Never raises, as `score`: what cannot be judged goes to a person, with a
+        code.
+
+        Parameters
+        ----------
+        claim : an Outcome of kind refund_requested, or a dict of its fields, which may leave the kind out
+        """
+        from ordervet.score.live_claim import leave_to_person, read_claim
+
+        code = DecisionCode.UNSCORED_ERROR
+        applied: tuple[str, ...] = ()
+        try:
+            if os.getpid() != self._pid:
+                code = DecisionCode.UNSCORED_FORKED
+            else:
+                checked = read_claim(claim)
+                with self._lock:
+                    return self._count_claim(self._judge_claim(checked))
+        except (ContractError, ValidationError) as error:
+            code = DecisionCode.UNSCORED_INVALID_ORDER
+            applied = tuple(f"invalid_{field}" for field in find_fields(error, Outcome)) or ("unknown_order",)
+        except ModelError:
+            code = self._code_without_model
+        except HistoryError as error:
+            _log.error("not remembered: %s", error.message)
+            code = DecisionCode.UNSCORED_BROKEN_HISTORY
+        except Exception as error:  # noqa: BLE001 - no error of ours may stop a request
+            _log.error("judging a claim failed: %s", type(error).__name__)
+        model_id = self.model.model_id if self.model else None
+        left = leave_to_person(
+            _find_id(claim), code, model_id=model_id, policy_id=self.policy.policy_id, applied=applied
+        )
+        return self._count_claim(left)
+
+    def _judge_claim(self, claim: Outcome) -> ClaimDecision:
+        """Judge a request, and remember it, whether it can be judged or not."""
+        self._mend()
+        self._check_for_new_model()
+        try:
+            return self._find_claim_judge().judge(claim, *self._ask_of_claim(claim))
+        finally:
+            self.observe(claim)
+
+    def _ask_of_claim(self, claim: Outcome) -> tuple[LiveOrder, NDArray[np.float32], float]:
+        """Return the order of a request, its features as of now, and what it was given when it was placed."""
+        from ordervet.score.live_claim import find_order_p
+
+        rows = self._state.read_rows(claim.order_id)
+        known_by = _find_order(rows)
+        one = _restore(rows, known_by, self._clock.stamp_order(claim.order_id))
+        return one, self._state.ask_one_again(one), find_order_p(rows, known_by)
+
+    def _find_claim_judge(self) -> ClaimJudge:
+        from ordervet.score.live_claim import ClaimJudge
+
+        model, _ = self._require_model()
+        judge = self._claim_judge
+        if judge is None or judge.model is not model or judge.policy is not self.policy:
+            judge = self._claim_judge = ClaimJudge(model, self.policy, self._lang)
+        return judge
+
+    def _count_claim(self, decision: ClaimDecision) -> ClaimDecision:
+        self.codes[decision.code] += 1
+        return decision
 
     def score_table(self, data: object, *, capacity: int | None = None, explain_all: bool = False) -> Any:
         """Score a table of orders, each as of its own time, and remember them.
