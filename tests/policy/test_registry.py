@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from ordervet.errors import PolicyError
 from ordervet.features import build_spec
+from ordervet.features.claims import CLAIM_NAMES
 from ordervet.features.spec import BUILT_IN_ENTITIES, GROUP_NAMES, ORDER_VALUES, SELECTORS, SUM_COLUMNS, Statistic
 from ordervet.policy import assign_reasons, find_spec, load_registry
 from ordervet.policy.registry import FeatureName, Registry, _find_form
@@ -62,6 +63,7 @@ def test_every_order_value_has_a_reason_of_its_own_family(value: str) -> None:
 
 def test_every_reason_but_campaign_and_missing_evidence_is_reached_by_a_feature() -> None:
     own = [
+        *CLAIM_NAMES,
         *(f"order__value__{value}" for value in ORDER_VALUES),
         "order__is__office",
         *GROUP_NAMES,

@@ -44,8 +44,9 @@ def write_own(folder: Path, **changes: object) -> Path:
     return path
 
 
-def test_every_kind_has_a_script_at_every_stage() -> None:
-    assert set(load_scripts()) == {f"{kind}.{stage}" for kind in ("general", *MaliceKind) for stage in Stage}
+def test_every_kind_has_a_script_at_every_stage_and_every_answer_to_a_claim_has_one() -> None:
+    kinds = {f"{kind}.{stage}" for kind in ("general", *MaliceKind) for stage in Stage}
+    assert set(load_scripts()) == kinds | {f"{answer}.claim" for answer in ("pay_now", "return_first", "evidence")}
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
