@@ -109,7 +109,7 @@ def test_policy_without_trust_keeps_its_id_and_one_with_it_has_another() -> None
 
     assert default.trust is None
     assert default.model_copy(update={"trust": None}).policy_id == default.policy_id != trusting.policy_id
-    assert trusting.model_copy(update={"trust": Trust(max_risk=0.01)}).policy_id != trusting.policy_id
+    assert trusting.model_copy(update={"trust": Trust(max_risk=0.02)}).policy_id != trusting.policy_id
 
 
 def test_settings_of_trust_out_of_bounds_are_refused() -> None:

@@ -42,7 +42,7 @@ class Trust(BaseModel):
 
     min_orders: Annotated[int, Field(ge=1, le=1000)] = 5
     min_days: Annotated[float, Field(ge=0.0, le=3650.0, strict=False)] = 60.0
-    max_risk: Annotated[float, Field(gt=0.0, le=0.1)] = 0.005
+    max_risk: Annotated[float, Field(gt=0.0, le=0.1)] = 0.01
 
 
 class TrustGate(NamedTuple):
