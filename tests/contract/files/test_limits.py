@@ -203,6 +203,14 @@ def view(value: str, n: int) -> pa.Array:
     return pa.Array.from_buffers(pa.string_view(), n, [None, pa.py_buffer(one * n), pa.py_buffer(value.encode())])
 
 
+def repeat_in_list(value: str, n: int) -> pa.Array:
+    return pa.array([[value]]).take(pa.array([0] * n))
+
+
+def repeat_in_struct(value: str, n: int) -> pa.Array:
+    return pa.array([{"note": value}]).take(pa.array([0] * n))
+
+
 def write_parquet(column: pa.Array, path: Path) -> None:
     parquet.write_table(pa.table({"order_id": column}), path, store_schema=False)
 
@@ -224,7 +232,11 @@ def write_stream(column: pa.Array, path: Path) -> None:
 
 
 WRITERS = [write_parquet, write_parquet_as_coded, write_arrow, write_stream]
-BOMBS = [*((write, repeat) for write in WRITERS), (write_arrow, view), (write_stream, view)]
+BOMBS = [
+    *((write, repeat) for write in WRITERS),
+    *((write, view) for write in (write_arrow, write_stream)),
+    *((write_parquet, make) for make in (repeat_in_list, repeat_in_struct)),
+]
 
 
 @pytest.mark.parametrize("is_long", [False, True], ids=["whole", "long"])

@@ -194,9 +194,13 @@ def _list_chunks(metadata: pq.FileMetaData) -> list[list[pq.ColumnChunkMetaData]
 
 def _measure_longest(batch: pa.RecordBatch, path: str) -> int:
     """Measure the longest text of a column's dictionary, bytes."""
-    column = batch.column(path.partition(".")[0])
-    while pa.types.is_list(column.type):
-        column = column.values
+    name, *below = path.split(".")
+    column = batch.column(name)
+    for part in below:
+        if pa.types.is_struct(column.type):
+            column = column.field(part)
+        elif pa.types.is_list(column.type):
+            column = column.values
     if not pa.types.is_dictionary(column.type):
         return 0
     return int(pc.max(_measure_each(column.dictionary)).as_py() or 0)
@@ -212,6 +216,8 @@ def _measure(values: pa.Array) -> int:
         views = np.frombuffer(values.buffers()[1] or b"", np.int32).reshape(-1, 4)
         lengths = views[values.offset : values.offset + len(values), 0]
         return int(lengths[np.asarray(values.is_valid())].sum(dtype=np.int64))
+    if pa.types.is_struct(kind):
+        return sum(_measure(part) for part in values.flatten())
     return _measure(values.flatten()) if pa.types.is_list(kind) else 0
 
 
