@@ -95,7 +95,7 @@ def test_one_request_has_the_numbers_of_many(starter: Model) -> None:
 
     one = [
         build_one_claim(
-            Outcome(**told), int(claims.seen_at[n]), placed_at=int(orders.read_placed_at()[row[n]]),
+            Outcome(**told), placed_at=int(orders.read_placed_at()[row[n]]),
             amount_minor=int(orders.amount_minor[row[n]]), rate=1.0, order_p=0.125,
         )
         for n, told in enumerate(table.select(names).to_pylist())

@@ -47,7 +47,7 @@ class ClaimEvents:
     Parameters
     ----------
     order_id : uint64 keyed ids
-    seen_at : UTC microseconds
+    seen_at, happened_at : UTC microseconds: when it became known, whose history counts, and when it was made
     amount_minor : minor units of the order's currency; -1 where it is not told
     refund_type, reason : positions in `RefundType` and `RefundReason`; -1 where it is not told
     has_evidence : 1, 0, or -1 where it is not told
@@ -57,6 +57,7 @@ class ClaimEvents:
 
     order_id: NDArray[np.uint64]
     seen_at: NDArray[np.int64]
+    happened_at: NDArray[np.int64]
     amount_minor: NDArray[np.int64]
     refund_type: NDArray[np.int64]
     reason: NDArray[np.int64]
@@ -78,6 +79,7 @@ def build_claim_events(outcomes: pa.Table) -> ClaimEvents:
     return ClaimEvents(
         order_id=requests["id__order"].to_numpy(),
         seen_at=_read(requests["seen_at"]),
+        happened_at=_read(requests["happened_at"]),
         amount_minor=_read(requests["amount_minor"]),
         refund_type=_number(requests["refund_type"], RefundType),
         reason=_number(requests["reason"], RefundReason),
@@ -129,11 +131,11 @@ def build_claim_features(claims: ClaimEvents, orders: OrderEvents, order_p: NDAr
     amount = np.where(claims.amount_minor >= 0, claims.amount_minor, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(orders.amount_minor > 0, amount / orders.amount_minor, np.nan)
-    delivered = np.where(claims.delivered_at >= 0, claims.seen_at - claims.delivered_at, np.nan) / _HOUR_US
+    delivered = np.where(claims.delivered_at >= 0, claims.happened_at - claims.delivered_at, np.nan) / _HOUR_US
     columns = [
         amount * orders.read_rate(),
         share,
-        (claims.seen_at - orders.read_placed_at()) / _HOUR_US,
+        (claims.happened_at - orders.read_placed_at()) / _HOUR_US,
         delivered,
         *_tell(claims.refund_type, [list(RefundType).index(RefundType(name)) for name in _TYPES]),
         *_tell(claims.reason, [list(RefundReason).index(RefundReason(name)) for name in _REASONS]),
@@ -144,24 +146,22 @@ def build_claim_features(claims: ClaimEvents, orders: OrderEvents, order_p: NDAr
     return np.column_stack(columns).astype(np.float32)
 
 
-def build_one_claim(
-    claim: Outcome, seen_at: int, *, placed_at: int, amount_minor: int, rate: float, order_p: float
-) -> list[float]:
+def build_one_claim(claim: Outcome, *, placed_at: int, amount_minor: int, rate: float, order_p: float) -> list[float]:
     """Build the features of one request, without arrays; the same numbers as `build_claim_features`.
 
     Parameters
     ----------
     claim : the request
-    seen_at, placed_at : UTC microseconds
-    amount_minor, rate : of its order
+    placed_at, amount_minor, rate : of its order; UTC microseconds, minor units, what one is worth
     order_p : as there
     """
     asked = math.nan if claim.amount_minor is None else float(claim.amount_minor)
-    delivered = math.nan if claim.delivered_at is None else (seen_at - to_micros(claim.delivered_at)) / _HOUR_US
+    happened_at = to_micros(claim.happened_at)
+    delivered = math.nan if claim.delivered_at is None else (happened_at - to_micros(claim.delivered_at)) / _HOUR_US
     return [
         asked * rate,
         asked / amount_minor if amount_minor > 0 else math.nan,
-        (seen_at - placed_at) / _HOUR_US,
+        (happened_at - placed_at) / _HOUR_US,
         delivered,
         *(math.nan if claim.refund_type is None else float(claim.refund_type == name) for name in _TYPES),
         *(math.nan if claim.reason is None else float(claim.reason == name) for name in _REASONS),

@@ -83,7 +83,7 @@ class ClaimJudge:
         """
         rate = find_rate(order, self.model.spec)
         own = build_one_claim(
-            claim, order.seen_at, placed_at=floor_minute(order.kept.placed_us),
+            claim, placed_at=floor_minute(order.kept.placed_us),
             amount_minor=order.order.amount_minor, rate=rate, order_p=order_p,
         )  # fmt: skip
         row = np.concatenate([matrix[0], np.array(own, np.float32)])[None]
