@@ -74,6 +74,10 @@ class KeyedOrder:
         """Entity → id, unsigned; 0 = no key."""
         return dict(zip(self.names, self.words.tolist(), strict=False))
 
+    def read_id(self, entity: str) -> int:
+        """Return the id of one entity, unsigned; 0 = no key."""
+        return self.words.item(self.names.index(entity)) if entity in self.names else 0
+
     @property
     def evidence(self) -> dict[str, int]:
         """Entity → code of ``Evidence``."""

@@ -159,17 +159,18 @@ class Decision:
         ----------
         Truth: `as_dict`.
         """
-        if self.reasons or self.pace is not None:
+        if self.reasons:
             return to_json(self.as_dict())
         # SPEED: most orders pass for no reason, and what they share is written once (benchmarks/bench_serve.py).
         p = "null" if self.p_malicious is None else float.__repr__(self.p_malicious)
+        pace = "null" if self.pace is None else self.pace.to_json()
         seen_at = "null" if self.seen_at is None else f'"{self.seen_at.isoformat()}"'
         return (
             f'{{"order_id":{to_json(self.order_id).decode()},"action":{_write(self.action)},"band":{_write(self.band)},'
             f'"p_malicious":{p},"risk_score":{_write(self.risk_score)},"kind":{_write(self.kind)},"reasons":[],'
             f'"script":{_write(self.script)},"missing":{_write(self.missing)},"model_id":{_write(self.model_id)},'
             f'"policy_id":{_write(self.policy_id)},"code":{_write(self.code)},"seen_at":{seen_at},'
-            f'"history_version":{_write(self.history_version)},"pace":null,"route":{_write(self.route)},'
+            f'"history_version":{_write(self.history_version)},"pace":{pace},"route":{_write(self.route)},'
             f'"applied":{_write(self.applied)},"is_kind_guess":{"true" if self.is_kind_guess else "false"}}}'
         ).encode()
 

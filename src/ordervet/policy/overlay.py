@@ -155,7 +155,7 @@ class LiveOverlay:
         least, is_allowed, is_denied = _PASS, False, False
         route: str | None = None
         applied: list[str] = []
-        for name, entity in self._lists.find_one(keyed.ids, at_us) if self._lists is not None else ():
+        for name, entity in self._lists.find_one(keyed.read_id, at_us) if self._lists is not None else ():
             applied.append(f"{name}_{entity}")
             is_denied |= name == "deny"
             is_allowed |= name == "allow"

@@ -136,6 +136,10 @@ class Pace:
         """Return it as plain values, ready for JSON."""
         return {"least": self.least, "tie_from": self.tie_from, "slots": self.slots}
 
+    def to_json(self) -> str:
+        """Return what `as_dict` returns as JSON."""
+        return f'{{"least":{float(self.least)!r},"tie_from":{float(self.tie_from)!r},"slots":{self.slots}}}'
+
     def admits_one(self, rank: float, order_id: str) -> bool:
         """Return whether one order is handed on; the same as `admits`."""
         return rank > self.least or (rank == self.least and draw_lot(order_id) >= self.tie_from)
