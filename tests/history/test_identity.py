@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from history_events import build_events, ids, order, outcome, plain, verdict
 from ordervet.entities import new_key
-from ordervet.history import History
+from ordervet.history import History, ingest
 from ordervet.history.admission import make_id
 from ordervet.history.ingest import build_batch, settle_files
 from ordervet.history.rows import drop_replaced, row_schema, sort_rows, to_events
@@ -110,3 +110,23 @@ def test_files_alone_are_settled_alike_whatever_the_key() -> None:
     assert ids(one, "outcomes") == ids(other, "outcomes")
     assert told[0].count(IngestStatus.NO_ORDER) == 3
     assert told[1].count(IngestStatus.KNOWN) == 15
+
+
+def test_files_alone_are_settled_alike_in_parts_of_the_order_ids(monkeypatch: pytest.MonkeyPatch, key: Key) -> None:
+    orders = [order(f"T{n}", "2025-11-01 10:00", buyer_id=f"b{n % 7}") for n in range(40)]
+    later = [outcome(f"T{n}", "refund_requested", "2025-11-05 10:00") for n in range(0, 50, 3)]
+    parts = [
+        build_events(orders=orders[:25], outcomes=later, verdicts=[verdict("T4", "malicious", "2025-11-09")]),
+        build_events(orders=[each | {"amount_minor": 7} for each in orders[10:]]),
+    ]
+
+    events, told = settle_files(parts, key, are_orders_needed=True)
+    monkeypatch.setattr(ingest, "_ROWS_PER_PART", 3)
+    events_of_parts, told_of_parts = settle_files(parts, key, are_orders_needed=True)
+
+    assert events_of_parts == events
+    for one, other in zip(told, told_of_parts, strict=True):
+        assert {kind: codes.tolist() for kind, codes in one.statuses.items()} == {
+            kind: codes.tolist() for kind, codes in other.statuses.items()
+        }
+        assert (one.n_waiting, one.evidence) == (other.n_waiting, other.evidence)

@@ -24,11 +24,21 @@ from ordervet.history import delta
 from ordervet.history.admission import Admission, admit, names_of
 from ordervet.history.erased import find_erased
 from ordervet.history.identity import identify
-from ordervet.history.rows import drop_replaced, fit_rows, row_schema, sort_rows, to_events, to_rows, unite_schemas
+from ordervet.history.rows import (
+    EVENT_OF,
+    drop_replaced,
+    fit_rows,
+    join_events,
+    row_schema,
+    sort_rows,
+    split_kind,
+    to_rows,
+    unite_schemas,
+)
 from ordervet.history.views import IngestStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from deltalake import DeltaTable
@@ -39,6 +49,7 @@ if TYPE_CHECKING:
     from ordervet.entities.keys import Key
 
 _DATED = ("seen_at", "happened_at")
+_ROWS_PER_PART = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +148,42 @@ def settle_batch(batch: Batch, key: Key, *, are_orders_needed: bool) -> tuple[Ke
     -------
     events, and per source what became of its events
     """
-    admission = admit(batch.rows, row_schema().empty_table(), key)
-    new = admission.new
+    nothing = row_schema().empty_table()
+    statuses = np.zeros(batch.rows.num_rows, np.int8)
+    is_waiting = np.zeros(batch.rows.num_rows, bool)
+    parts: dict[EventKind, list[pa.Table]] = {kind: [] for kind in KEYED_KINDS}
+    # NOTE: what becomes of a row depends on the rows of its order id alone, so the ids go by parts, in bounded memory.
+    for at in _part_order_ids(names_of(batch.rows)):
+        admission = admit(batch.rows.take(pa.array(at)), nothing, key)
+        new, statuses[at], is_waiting[at] = admission.new, admission.statuses, admission.is_waiting
+        if are_orders_needed:
+            is_order = pc.equal(new["event"].cast(pa.string()), "order")
+            orders = new[ORDER_ID].filter(is_order).combine_chunks()
+            new = new.filter(pc.is_in(new[ORDER_ID], orders))
+        new = drop_replaced(new)
+        for kind, tables in parts.items():
+            event_ids = new["event_id"].filter(pc.equal(new["event"], EVENT_OF[kind]))
+            tables.append(split_kind(new, kind).append_column("event_id", event_ids))
+        del admission, new
+        pa.default_memory_pool().release_unused()
     if are_orders_needed:
-        is_order = pc.equal(new["event"].cast(pa.string()), "order")
-        orders = new[ORDER_ID].filter(is_order).combine_chunks()
-        new = new.filter(pc.is_in(new[ORDER_ID], orders))
-        statuses = np.where(admission.is_waiting, np.int8(IngestStatus.NO_ORDER), admission.statuses)
-        admission = Admission(statuses, new, np.zeros_like(admission.is_waiting))
+        statuses[is_waiting] = IngestStatus.NO_ORDER
+        is_waiting[:] = False
     # NOT: `sort_rows`. Without a key of the user's own, ids differ from process to process, and figures must not.
-    rows = drop_replaced(new).sort_by([(name, "ascending") for name in ("seen_at", "order_id", "event_id")])
-    return to_events(rows, key.key_id), batch.report(admission)
+    order = [(name, "ascending") for name in ("seen_at", "order_id", "event_id")]
+    sorted_parts = {
+        kind: pa.concat_tables(parts.pop(kind)).sort_by(order).drop_columns(["event_id"]) for kind in KEYED_KINDS
+    }
+    report = batch.report(Admission(statuses, nothing, is_waiting))
+    return join_events(sorted_parts, key.key_id), report
+
+
+def _part_order_ids(names: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows of each part of the order ids, ascending; `names` are their keyed ids, one per row."""
+    n_parts = max(1, -(-len(names) // _ROWS_PER_PART))
+    parts = names.view(np.uint64) % np.uint64(n_parts)
+    for part in range(n_parts):
+        yield np.flatnonzero(parts == part)
 
 
 class Staging:

@@ -105,10 +105,27 @@ def to_rows(events: KeyedEvents, kind: EventKind) -> pa.Table:
 
 def fit_rows(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Fit rows to a schema: a column they lack is null."""
-    columns = [
-        rows[field.name] if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type) for field in schema
-    ]
+    names = set(rows.column_names)
+    nulls = _SharedNulls(rows.num_rows)
+    columns = [rows[field.name] if field.name in names else nulls.build(field.type) for field in schema]
     return pa.table(columns, schema=schema)
+
+
+class _SharedNulls:
+    """Builds columns of nulls that share their memory: most columns of the store do not apply to most events."""
+
+    def __init__(self, n_rows: int) -> None:
+        self._n_rows = n_rows
+        self._zeros: pa.Buffer | None = None
+
+    def build(self, type_: pa.DataType) -> pa.Array[Any]:
+        """Build a column of nulls of a type of fixed width, or of texts."""
+        if self._zeros is None:
+            self._zeros = pa.py_buffer(np.zeros(self._n_rows + 1, np.int64))
+        buffers = [self._zeros, self._zeros]
+        if pa.types.is_string(type_):
+            buffers.append(pa.py_buffer(b""))
+        return pa.Array.from_buffers(type_, self._n_rows, buffers, self._n_rows)
 
 
 def sort_rows(rows: pa.Table) -> pa.Table:
@@ -128,8 +145,12 @@ def to_events(rows: pa.Table, key_id: str, *, is_tail: bool = False) -> KeyedEve
     key_id : of the key of the ids
     is_tail : the rows are the newest ones, and an order that is not among them was seen before all of them, or never
     """
-    events = split_rows(rows, key_id)
-    tables = {kind: getattr(events, kind) for kind in KEYED_KINDS}
+    return join_events({kind: split_kind(rows, kind) for kind in KEYED_KINDS}, key_id, is_tail=is_tail)
+
+
+def join_events(tables: dict[EventKind, pa.Table], key_id: str, *, is_tail: bool = False) -> KeyedEvents:
+    """Build keyed events from those of each kind (`split_kind`), as `to_events`."""
+    tables = dict(tables)
     orders = tables["orders"]
     place_of = Positions(read_ints(orders[ORDER_ID]))
     placed_at, order_seen_at = read_ints(orders["placed_at"]), read_ints(orders["seen_at"])
@@ -181,15 +202,19 @@ def _put_arrivals(table: pa.Table, arrived_at: NDArray[np.int64], is_moved: NDAr
 
 def split_rows(rows: pa.Table, key_id: str) -> KeyedEvents:
     """Build keyed events from all rows of the store, whether or not their orders are known."""
-    tables = {}
-    for kind in KEYED_KINDS:
-        of_kind = rows.filter(pc.equal(rows["event"], EVENT_OF[kind]))
-        contract_names = {stored: name for name, stored in _STORED_NAMES[kind].items()}
-        columns = {contract_names.get(name, name): of_kind[name] for name in of_kind.column_names}
-        columns |= {name: _to_unsigned(column) for name, column in columns.items() if name.startswith(ID)}
-        schema = keyed_schema(kind, columns)
-        tables[kind] = complete_columns(pa.table(columns), schema)
-    return KeyedEvents(**tables, key_id=key_id)
+    return KeyedEvents(**{kind: split_kind(rows, kind) for kind in KEYED_KINDS}, key_id=key_id)
+
+
+def split_kind(rows: pa.Table, kind: EventKind) -> pa.Table:
+    """Build the keyed events of one kind from rows of the store, in their order."""
+    contract_names = {stored: name for name, stored in _STORED_NAMES[kind].items()}
+    schema = keyed_schema(kind, (contract_names.get(name, name) for name in rows.column_names))
+    stored_names = {name: _STORED_NAMES[kind].get(name, name) for name in schema.names}
+    wanted = [name for name, stored in stored_names.items() if stored in rows.column_names]
+    of_kind = rows.select([stored_names[name] for name in wanted])
+    of_kind = of_kind.filter(pc.equal(rows["event"], EVENT_OF[kind])).rename_columns(wanted)
+    columns = {name: _to_unsigned(of_kind[name]) if name.startswith(ID) else of_kind[name] for name in wanted}
+    return complete_columns(pa.table(columns), schema)
 
 
 class Positions:

@@ -124,7 +124,7 @@ def validate_table(table: pa.Table) -> pa.Table:
         columns = [
             pa.chunked_array([_decode(chunk) for chunk in column.chunks], column.type) for column in table.columns
         ]
-        table = pa.table(columns, names=table.column_names)
+        table = pa.table(columns, names=table.column_names, metadata=table.schema.metadata)
         table.validate(full=True)
     return table
 
@@ -233,7 +233,7 @@ def _decode_coded(table: pa.Table, schema: pa.Schema) -> pa.Table:
     for column, kind in zip(table.columns, schema.types, strict=True):
         is_coded = pa.types.is_dictionary(column.type) and not pa.types.is_dictionary(kind)
         columns.append(column.cast(column.type.value_type if is_coded else kind))
-    return pa.table(columns, names=table.column_names)
+    return pa.table(columns, names=table.column_names, metadata=table.schema.metadata)
 
 
 def count_rows(path: Path) -> int:
