@@ -19,10 +19,11 @@ from ordervet.features.claims import CLAIM_NAMES, build_claim_events, build_clai
 from ordervet.lab.simulate import SimulationSettings, simulate
 from ordervet.learn.claims import replay_requests
 from ordervet.learn.train import prepare
-from ordervet.model import find_bundled_models, find_serving_model, load_model
+from ordervet.model import ForestPredictor, find_bundled_models, find_serving_model, load_model
 from ordervet.policy import load_policy, load_scripts, parse_policy
 from ordervet.policy.claims import ClaimAnswer, ClaimDecision, ClaimSettings, answer_claim, name_claim_script
 from ordervet.policy.codes import DecisionCode
+from ordervet.score.claims import build_claim_table, judge_claims
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +82,25 @@ def test_requests_are_judged_live_as_by_replay(starter: Model) -> None:
     expected = {(names[row], at): each for row, at, each in zip(requests.row, requests.claims.seen_at, p, strict=True)}
     assert len(expected) > 30
     assert {key: p_of_claim[key] for key in expected} == expected
+
+
+def test_requests_are_judged_in_bulk_as_one_by_one(starter: Model) -> None:
+    made = simulate(SimulationSettings(n_orders=500, malicious_share=0.2, seed=14))
+    keyed = key_events(made.events, KEY)
+    requests, decisions = judge_claims(keyed, starter, load_policy(), lang="en")
+    prepared = prepare(keyed, starter.spec, maturity_days=-400)
+    order_p = starter.calibration(ForestPredictor(starter.booster_text).predict_raw(prepared.features))
+    of_learning = replay_requests(prepared, starter.spec).build_training_set(order_p)
+
+    label = dict(zip(prepared.keyed.orders["order_id"].to_pylist(), prepared.label.tolist(), strict=True))
+    of_labelled = [each.p_malicious for each in decisions if label[each.order_id] >= 0]
+    assert len(of_labelled) > 50
+    assert of_labelled == starter.claims.predict(of_learning.features).tolist()
+    assert all(each.reasons for each in decisions if each.answer is not ClaimAnswer.PAY_NOW and not each.applied)
+    table = build_claim_table(requests, decisions)
+    assert sorted(table["order_id"].to_pylist()) == sorted(requests["order_id"].to_pylist())
+    answers = table["answer"].to_pylist()
+    assert answers == sorted(answers, key=["person", "evidence", "return_first", "pay_now"].index)
 
 
 def test_one_request_has_the_numbers_of_many(starter: Model) -> None:
@@ -190,12 +210,10 @@ CASES = list(product([None, *RefundType], [None, *RefundReason], [None, *Blame],
 def test_answers_are_milder_for_the_likelier_honest_and_never_pay_above_the_limit(limit: int | None) -> None:
     settings = ClaimSettings(pay_up_to_minor=limit)
     for refund_type, reason, blame, has_evidence in CASES:
+        told = Outcome.model_construct(refund_type=refund_type, reason=reason, blame=blame, has_evidence=has_evidence)
         for worth in (100.0, 20_000.0, float("nan")):
             answers = [
-                answer_claim(
-                    settings, p, refund_type=refund_type, reason=reason, blame=blame, has_evidence=has_evidence,
-                    worth_minor=worth,
-                )[0]
+                answer_claim(settings, p, told, worth)[0]
                 for p in (0.0, 0.029, 0.03, 0.2, 0.499, 0.5, 1.0)
             ]  # fmt: skip
             paid = [answer is ClaimAnswer.PAY_NOW for answer in answers]

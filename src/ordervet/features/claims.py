@@ -6,20 +6,20 @@ A request is judged by the features of its order asked again at that instant (do
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from ordervet.contract.model import Blame, OutcomeKind, RefundReason, RefundType
 from ordervet.contract.values import to_micros
-from ordervet.features.events import OrderEvents
 from ordervet.late_imports import pa, pc
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.contract import Outcome
+    from ordervet.features.events import OrderEvents
 
 _TYPES: Final = tuple(str(each) for each in RefundType if each is not RefundType.OTHER)
 _REASONS: Final = tuple(str(each) for each in RefundReason if each is not RefundReason.OTHER)
@@ -89,30 +89,22 @@ def build_claim_events(outcomes: pa.Table) -> ClaimEvents:
     )
 
 
-def ask_orders(orders: OrderEvents, claims: ClaimEvents) -> tuple[OrderEvents, NDArray[np.int64], ClaimEvents]:
+def ask_orders(orders: OrderEvents, claims: ClaimEvents) -> tuple[OrderEvents, NDArray[np.int64], NDArray[np.int64]]:
     """Ask about the orders of requests at the requests' own times.
 
     Returns
     -------
-    the orders as events at those times, their rows among `orders`, and the requests; those of orders that are not
-    there, or not yet placed, are left out
+    the orders as events at those times, their rows among `orders`, and the places of their requests among `claims`;
+    those of orders that are not there, or not yet placed, are left out
     """
     if not len(orders) or not len(claims):
-        return OrderEvents.concat([orders]).take(np.zeros(0, np.int64)), np.zeros(0, np.int64), claims.take(_NONE)
+        return orders.take(_NONE), _NONE, _NONE
     sorter = np.argsort(orders.order_id, kind="stable")
     at = np.minimum(np.searchsorted(orders.order_id, claims.order_id, sorter=sorter), len(orders) - 1)
     row = sorter[at]
-    is_known = (orders.order_id[row] == claims.order_id) & (claims.seen_at > orders.seen_at[row])
-    row, kept = row[is_known], claims.take(np.flatnonzero(is_known))
-    asked = orders.take(row)
-    return (
-        OrderEvents(
-            asked.order_id, kept.seen_at, asked.amount_minor, asked.ids, asked.own, asked.evidence, asked.mask,
-            asked.read_placed_at(), asked.rate,
-        ),
-        row,
-        kept,
-    )  # fmt: skip
+    place = np.flatnonzero((orders.order_id[row] == claims.order_id) & (claims.seen_at > orders.seen_at[row]))
+    asked = orders.take(row[place])
+    return replace(asked, seen_at=claims.seen_at[place], placed_at=asked.read_placed_at()), row[place], place
 
 
 def build_claim_features(claims: ClaimEvents, orders: OrderEvents, order_p: NDArray[np.float64]) -> NDArray[np.float32]:

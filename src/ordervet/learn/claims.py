@@ -67,9 +67,10 @@ class Requests:
 
 def replay_requests(prepared: Prepared, spec: FeatureSpec, *, n_jobs: int = 1) -> Requests:
     """Replay a merchant's events, and ask about each labelled order again when a refund of it was requested."""
-    asked, row, claims = ask_orders(prepared.orders, build_claim_events(prepared.keyed.outcomes))
+    claims = build_claim_events(prepared.keyed.outcomes)
+    asked, row, place = ask_orders(prepared.orders, claims)
     kept = np.flatnonzero(prepared.label[row] >= 0)
-    asked, row, claims = asked.take(kept), row[kept], claims.take(kept)
+    asked, row, claims = asked.take(kept), row[kept], claims.take(place[kept])
     every = FeatureEngine(spec, n_jobs=n_jobs).advance(OrderEvents.concat([prepared.orders, asked]), prepared.later)
     return Requests(claims, row, prepared.orders.take(row), prepared.label[row], every[len(prepared.orders) :])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import datetime  # noqa: TC003 - a dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,6 +13,7 @@ from ordervet.contract.model import Blame, RefundReason, RefundType
 from ordervet.policy.codes import GENERAL, DecisionCode, Stage
 
 if TYPE_CHECKING:
+    from ordervet.contract import Outcome
     from ordervet.policy.reasons import Reason
 
 
@@ -52,6 +53,9 @@ class ClaimSettings(BaseModel):
         return self
 
 
+_NOTHING_TO_SHOW: Final = (RefundType.PRICE_PROTECTION, RefundType.FREIGHT, RefundType.BEFORE_SHIPPING)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimDecision:
     """What to answer one refund request with, and why; a suggestion that a person may overrule.
@@ -88,6 +92,17 @@ class ClaimDecision:
         if self.p_malicious is None and self.answer is not ClaimAnswer.PERSON:
             raise ValueError("a request that was not scored goes to a person")
 
+    @classmethod
+    def unscored(
+        cls, order_id: str, code: DecisionCode, *, model_id: str | None, policy_id: str, applied: tuple[str, ...] = ()
+    ) -> Self:
+        """Leave a request that could not be judged to a person, and say why."""
+        person = ClaimAnswer.PERSON
+        return cls(
+            order_id=order_id, answer=person, code=code, applied=applied, script=name_claim_script(person),
+            model_id=model_id, policy_id=policy_id,
+        )  # fmt: skip
+
     def as_dict(self) -> dict[str, Any]:
         """Return the decision as plain values, ready for JSON."""
         row = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -101,14 +116,7 @@ class ClaimDecision:
 
 
 def answer_claim(
-    settings: ClaimSettings,
-    p_malicious: float,
-    *,
-    refund_type: RefundType | None,
-    reason: RefundReason | None,
-    blame: Blame | None,
-    has_evidence: bool,
-    worth_minor: float,
+    settings: ClaimSettings, p_malicious: float, claim: Outcome, worth_minor: float
 ) -> tuple[ClaimAnswer, tuple[str, ...]]:
     """Answer a refund request.
 
@@ -119,20 +127,20 @@ def answer_claim(
     Parameters
     ----------
     p_malicious : calibrated probability
-    refund_type, reason, blame, has_evidence : of the request, as far as they are told
+    claim : the request
     worth_minor : what is asked for, fen; NaN where that is not told
 
     Returns
     -------
     the answer, and codes of what decided in place of the probability
     """
-    if reason is RefundReason.SAFETY:
+    if claim.reason is RefundReason.SAFETY:
         return ClaimAnswer.PERSON, ("safety",)
     is_within = settings.pay_up_to_minor is None or worth_minor <= settings.pay_up_to_minor
     applied: tuple[str, ...] = ()
-    if refund_type is RefundType.BEFORE_SHIPPING:
+    if claim.refund_type is RefundType.BEFORE_SHIPPING:
         applied = ("not_shipped",)
-    elif blame is Blame.SELLER:
+    elif claim.blame is Blame.SELLER:
         applied = ("seller_fault",)
     if applied or p_malicious < settings.pay_below:
         if is_within:
@@ -140,9 +148,9 @@ def answer_claim(
         applied = (*applied, "limit")
     if p_malicious >= settings.person_from:
         return ClaimAnswer.PERSON, applied
-    if refund_type in (RefundType.RETURN_AND_REFUND, RefundType.EXCHANGE):
+    if claim.refund_type in (RefundType.RETURN_AND_REFUND, RefundType.EXCHANGE):
         return ClaimAnswer.RETURN_FIRST, applied
-    if has_evidence or refund_type in (RefundType.PRICE_PROTECTION, RefundType.FREIGHT, RefundType.BEFORE_SHIPPING):
+    if claim.has_evidence or claim.refund_type in _NOTHING_TO_SHOW:
         return ClaimAnswer.PERSON, applied
     return ClaimAnswer.EVIDENCE, applied
 

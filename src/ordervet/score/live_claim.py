@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ordervet.history.views import Row
     from ordervet.model import Model
     from ordervet.policy import Lang, Policy, Reason
-    from ordervet.policy.codes import DecisionCode
     from ordervet.score.live_order import LiveOrder
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -89,10 +88,7 @@ class ClaimJudge:
         row = np.concatenate([matrix[0], np.array(own, np.float32)])[None]
         p = self._calibration(self._predictor.predict_one(row))
         asked = math.nan if claim.amount_minor is None else claim.amount_minor * rate
-        answer, applied = answer_claim(
-            self.policy.claims, p, refund_type=claim.refund_type, reason=claim.reason, blame=claim.blame,
-            has_evidence=bool(claim.has_evidence), worth_minor=asked,
-        )  # fmt: skip
+        answer, applied = answer_claim(self.policy.claims, p, claim, asked)
         reasons: tuple[Reason, ...] = ()
         if answer is not ClaimAnswer.PAY_NOW:
             shares = self._predictor.explain_one(row)
@@ -117,13 +113,3 @@ def find_order_p(rows: Sequence[Row], order_id: int) -> float:
         return math.nan
     p = json.loads(min(decided, key=lambda row: row["seen_at"])["decision"]).get("p_malicious")
     return math.nan if p is None else float(p)
-
-
-def leave_to_person(
-    order_id: str, code: DecisionCode, *, model_id: str | None, policy_id: str, applied: tuple[str, ...] = ()
-) -> ClaimDecision:
-    """Leave a request that could not be judged to a person, and say why."""
-    return ClaimDecision(
-        order_id=order_id, answer=ClaimAnswer.PERSON, code=code, applied=applied,
-        script=name_claim_script(ClaimAnswer.PERSON), model_id=model_id, policy_id=policy_id,
-    )  # fmt: skip

@@ -332,7 +332,8 @@ class Scorer:
         ----------
         claim : an Outcome of kind refund_requested, or a dict of its fields, which may leave the kind out
         """
-        from ordervet.score.live_claim import leave_to_person, read_claim
+        from ordervet.policy.claims import ClaimDecision
+        from ordervet.score.live_claim import read_claim
 
         code = DecisionCode.UNSCORED_ERROR
         applied: tuple[str, ...] = ()
@@ -354,7 +355,7 @@ class Scorer:
         except Exception as error:  # noqa: BLE001 - no error of ours may stop a request
             _log.error("judging a claim failed: %s", type(error).__name__)
         model_id = self.model.model_id if self.model else None
-        left = leave_to_person(
+        left = ClaimDecision.unscored(
             _find_id(claim), code, model_id=model_id, policy_id=self.policy.policy_id, applied=applied
         )
         return self._count_claim(left)
