@@ -125,6 +125,7 @@ private:
     bool is_trap(int at) const;
     Region match_region(std::int32_t parent, int at, bool is_short_allowed) const;
     Region match_slot(std::int32_t parent, int at) const;
+    bool is_numbered_street(int at) const;
     bool names_place(std::int32_t division, int at) const;
     bool ends_name(int start, int stop, bool is_any) const;
     bool is_undone(std::int32_t ending, int at) const;

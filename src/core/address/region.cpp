@@ -66,9 +66,12 @@ Region Reader::match_region(std::int32_t parent, int at, bool is_short_allowed) 
         const std::int32_t division = step.payload >> kNameKindBits;
         if (kind != FULL && !is_short_allowed) continue;
         if (kind == FULL ? mark(end) & FULL_TRAP : is_trap(end)) best = {parent, at};  // no shorter name either: 内蒙 of 内蒙古大学
-        else if (kind != CAREFUL || names_place(division, end)) best = {division, end};
+        else if (kind != CAREFUL || (!is_numbered_street(end) && names_place(division, end))) best = {division, end};
     }
 }
+
+// Whether 南湖街 before here is a road with its number, and no subdistrict: 南湖街九百号.
+bool Reader::is_numbered_street(int at) const { return point(at - 1) == U'街' && kind(at) == NUMERAL; }
 
 // Whether what follows a district's short name still names a town, a road or a place by itself.
 bool Reader::names_place(std::int32_t division, int at) const {

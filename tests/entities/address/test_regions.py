@@ -119,6 +119,7 @@ def test_names_of_today_come_before_those_of_before() -> None:
         ("广州市白云区三元里街5号", "白云区"),
         ("广州市番禺区大石街朝阳", "番禺区"),
         ("广州市番禺区大石街口5号", "番禺区"),
+        ("深圳市罗湖区南湖街八百六十四号", "罗湖区"),
     ],
 )
 def test_a_street_that_nothing_follows_is_no_subdistrict(address: str, county: str) -> None:

@@ -15,7 +15,9 @@ from ordervet.entities.address.lexicon import (
     ROAD_ENDINGS,
     SKIPPED_REGION_WORDS,
     TRAP_WORDS,
+    CharClass,
 )
+from ordervet.entities.characters import classify
 
 if TYPE_CHECKING:
     from ordervet.entities.address.divisions import Divisions
@@ -74,7 +76,9 @@ def _match(divisions: Divisions, parent: int, text: str, at: int, *, is_short_al
         is_full = kind is NameKind.FULL
         if text.startswith(FULL_TRAP, end) if is_full else is_trap(text, end):
             best, best_end = parent, at  # no shorter name either: 内蒙 of 内蒙古大学
-        elif kind is not NameKind.CAREFUL or _names_place(divisions, number, text, end):
+        elif kind is not NameKind.CAREFUL or (
+            not _is_numbered_street(text, end) and _names_place(divisions, number, text, end)
+        ):
             best, best_end = number, end
     return best, best_end
 
@@ -111,6 +115,11 @@ def match_short(region: int, text: str, at: int) -> int:
         if end > at and found in chain:
             return end
     return at
+
+
+def _is_numbered_street(text: str, at: int) -> bool:
+    """Say whether 南湖街 before a place in the text is a road with its number, and no subdistrict: 南湖街九百号."""
+    return text[at - 1] == "街" and classify(text[at : at + 1] or " ") is CharClass.NUMERAL
 
 
 def _names_place(divisions: Divisions, number: int, text: str, at: int) -> bool:
