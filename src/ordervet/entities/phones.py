@@ -145,7 +145,8 @@ def _canonical_at_home(folded: str) -> Canonical:
     if local == folded and digits.startswith("00"):
         is_abroad, digits = True, digits.removeprefix("00")
     if is_abroad:
-        return known(f"+{digits}") if len(digits) in _INTERNATIONAL else UNUSABLE
+        is_number = len(digits) in _INTERNATIONAL and len(set(digits)) > 1
+        return known(f"+{digits}") if is_number else UNUSABLE
     return _canonical_local(local, digits)
 
 

@@ -248,6 +248,11 @@ def test_what_tells_doors_apart_is_kept(one: str, other: str) -> None:
     assert texts(one)[0] != texts(other)[0]
 
 
+@pytest.mark.parametrize("address", ["广东,广州,天河", "天津市和平区五大道", "广州市天河区石牌街", "深圳南山", "西湖"])
+def test_a_region_that_ends_the_address_is_read(address: str) -> None:
+    assert texts(address) == texts(address + " ")
+
+
 @pytest.mark.parametrize("nothing", ["无", "同上", "自提", "无地址", "暂无", "上门自提"])
 def test_an_address_that_stands_for_nothing_is_no_place(nothing: str) -> None:
     assert texts(nothing) == ("", "")

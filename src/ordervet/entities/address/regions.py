@@ -70,6 +70,8 @@ def _match(divisions: Divisions, parent: int, text: str, at: int, *, is_short_al
     best, best_end = parent, at
     for length in _lengths(parent).get(text[at : at + 1], ()):
         end = at + length
+        if end > len(text):
+            break
         number, kind = names.get(text[at:end], (parent, NameKind.FULL))
         if number == parent or not (is_short_allowed or kind is NameKind.FULL):
             continue
