@@ -198,6 +198,7 @@ def preview_files(
     time_zone: str | None = None,
     shop: str | None = None,
     currency: str | None = None,
+    are_orders_needed: bool = True,
     pieces: Sequence[FilePiece] = (),
 ) -> Preview:
     """Read files as they would be known beside the events of a history.
@@ -211,6 +212,7 @@ def preview_files(
     dry_run : nothing is made
     format_name, formats_dir : of exports
     time_zone, shop, currency : of files that tell none
+    are_orders_needed : whether there has to be a good order in the files
     pieces : in place of files, the queries of a source
 
     Raises
@@ -223,7 +225,7 @@ def preview_files(
     reader = FileReader(mapping, time_zone, formats_dir, format_name, shop, currency)
     parts, batch = _key_pieces(pieces or reader.iter_files(expand_folders(files)), session.key)
     orders = pa.table({name: _join_columns(parts, name) for name in ("order_id", "status")})
-    if orders.num_rows == 0:
+    if orders.num_rows == 0 and are_orders_needed:
         raise ContractError(
             f"there is no order to score in {', '.join(part.name for part in parts)}",
             hint="ordervet ingest FILE... --history DIR brings in what is known about orders",

@@ -16,6 +16,7 @@ import typer
 
 from ordervet.cli import options
 from ordervet.cli.accounts import format_set_aside, print_accounts
+from ordervet.cli.claims import score_claims
 from ordervet.cli.intake import preview_files, read_files
 from ordervet.cli.screen import ExitCode
 from ordervet.cli.session import Session, read_time_us
@@ -127,6 +128,13 @@ def score(
         typer.Option(help="Where to write rows that were set aside; by default NAME.quarantine.csv beside --out."),
     ] = None,
     top: Annotated[int, typer.Option(min=0, help="How many flagged orders to print.")] = 15,
+    claims: Annotated[
+        bool,
+        typer.Option(
+            "--claims",
+            help="Judge the refund requests of the files in place of their orders: what to answer each, and why.",
+        ),
+    ] = False,
     lang: options.LangOption = None,
     threads: options.Threads = 0,
     json: options.Json = False,
@@ -148,6 +156,19 @@ def score(
         check_only_source(files, mapping=mapping, format_=format_, time_zone=time_zone, shop=shop, currency=currency)
     elif not files:
         raise ContractError("give files, or a --source", hint="ordervet score FILE... --history DIR")
+    if claims:
+        _check_alone(
+            source=source, sink=sink, since=since, again=again, capacity=capacity, now=now, shifts=shifts, all=all_,
+            report=report, hold_list=hold_list, quarantine=quarantine, scripts=scripts,
+        )  # fmt: skip
+        how_claims = {
+            "format_name": format_, "formats_dir": formats, "time_zone": time_zone, "shop": shop, "currency": currency,
+        }  # fmt: skip
+        score_claims(
+            session, files, history=history, mapping=mapping, models=models, policy=policy, out_path=out_path, top=top,
+            dry_run=dry_run, how=how_claims,
+        )  # fmt: skip
+        return
     queries = SourceReader.open(source, "score", formats) if source else None
     sink_table = load_source(sink) if sink else None
     targets = _check_targets(out_path, report, hold_list, quarantine)
@@ -243,6 +264,22 @@ def score(
     _print_found(session, found, shown)
     if found.n_failures:
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
+
+
+def _check_alone(**options: object) -> None:
+    """Check that no option is given that says nothing of refund requests.
+
+    Raises
+    ------
+    ContractError
+        One is; the first is named.
+    """
+    for name, value in options.items():
+        if value:
+            raise ContractError(
+                f"--claims does not go with --{name.replace('_', '-')}",
+                hint="ordervet score refunds.csv --claims --history DIR --out claims.csv",
+            )
 
 
 def _take_on_without_orders(

@@ -33,9 +33,9 @@ CLAIM_SCHEMA = pa.schema(
         ("amount_minor", pa.int64()),
         ("answer", pa.string()),
         ("p_malicious", pa.float64()),
-        ("reasons", pa.string()),
+        ("reasons", pa.list_(pa.string())),
         ("script", pa.string()),
-        ("applied", pa.string()),
+        ("applied", pa.list_(pa.string())),
         ("code", pa.string()),
     ]
 )
@@ -110,9 +110,9 @@ def build_claim_table(requests: pa.Table, decisions: list[ClaimDecision]) -> pa.
     columns |= {
         "answer": [str(each.answer) for each in ranked],
         "p_malicious": [each.p_malicious for each in ranked],
-        "reasons": ["; ".join(reason.text for reason in each.reasons) or None for each in ranked],
+        "reasons": [[reason.text for reason in each.reasons] for each in ranked],
         "script": [each.script for each in ranked],
-        "applied": [", ".join(each.applied) or None for each in ranked],
+        "applied": [list(each.applied) for each in ranked],
         "code": [str(each.code) for each in ranked],
     }
     return pa.table(columns, schema=CLAIM_SCHEMA)
