@@ -210,7 +210,8 @@ CASES = list(product([None, *RefundType], [None, *RefundReason], [None, *Blame],
 def test_answers_are_milder_for_the_likelier_honest_and_never_pay_above_the_limit(limit: int | None) -> None:
     settings = ClaimSettings(pay_up_to_minor=limit)
     for refund_type, reason, blame, has_evidence in CASES:
-        told = Outcome.model_construct(refund_type=refund_type, reason=reason, blame=blame, has_evidence=has_evidence)
+        given = {"refund_type": refund_type, "reason": reason, "blame": blame, "has_evidence": has_evidence}
+        told = Outcome.model_construct(**given)
         for worth in (100.0, 20_000.0, float("nan")):
             answers = [
                 answer_claim(settings, p, told, worth)[0]

@@ -16,11 +16,13 @@ import pytest
 
 from ordervet import Decision, Scorer
 from ordervet.history import History
+from ordervet.model import find_bundled_models, find_serving_model, load_model
 from ordervet.policy import DecisionCode, load_policy
+from ordervet.policy.claims import ClaimDecision
 from ordervet.policy.policy import parse_policy
 from ordervet.score.durable_state import DurableState
 from ordervet.serve.app import MAX_TOGETHER, TokenGuard
-from ordervet.serve.documents import DecisionDocument
+from ordervet.serve.documents import ClaimDecisionDocument, DecisionDocument
 from service_makers import KEY, draw_order, serving
 
 if TYPE_CHECKING:
@@ -99,6 +101,32 @@ def test_events_sent_twice_count_once_and_show_in_the_next_decision(model: Model
     assert first.json()["code"] == again.json()["code"] == "SCORED"
     assert explained.json()["decision"]["order_id"] == "t1"
     assert explained.json()["parts"]
+
+
+def test_refund_requests_are_answered_as_the_scorer_answers_them_and_remembered(tmp_path: Path) -> None:
+    starter = load_model(find_serving_model(find_bundled_models()))
+    history = History.open(tmp_path / "history", KEY, create=True)
+    scorer = Scorer(starter, load_policy(), KEY, state=DurableState(history, KEY, starter.spec), clock=clock, lang="en")
+    alone = Scorer(starter, load_policy(), KEY, clock=clock, lang="en")
+    claims: list[Any] = [
+        {"order_id": f"t{number}", "happened_at": "2026-01-16 09:00", "refund_type": kind, "amount_minor": 500}
+        for number, kind in enumerate(("refund_only", "before_shipping", "return_and_refund"))
+    ]
+    claims += [{"order_id": "nobody", "happened_at": "2026-01-16"}, {"order_id": "t1", "refund_type": "gift"}, 7]
+    for number in range(3):
+        scorer.score(draw_order(number))
+        alone.score(draw_order(number))
+
+    async def talk(client: httpx.AsyncClient) -> tuple[list[Any], str]:
+        one = (await client.post("/v1/claims", json=claims[0])).json()
+        return [one, *(await client.post("/v1/claims", json=claims[1:])).json()], (await client.get("/metrics")).text
+
+    served, metrics = ask(scorer, talk)
+
+    assert [ClaimDecision.from_dict(each) for each in served] == [alone.score_claim(claim) for claim in claims]
+    assert [each["code"] for each in served] == ["SCORED"] * 3 + ["UNSCORED_INVALID_ORDER"] * 3
+    assert History.open(tmp_path / "history", KEY).read().outcomes.num_rows == 3
+    assert 'ordervet_claims_total{code="UNSCORED_INVALID_ORDER",answer="person"} 3' in metrics
 
 
 def test_payload_of_a_platform_is_remembered(model: Model, tmp_path: Path) -> None:
@@ -327,6 +355,7 @@ def test_log_of_requests_has_order_ids_alone(scorer: Scorer, caplog: pytest.LogC
 def test_documents_have_the_fields_of_decisions(scorer: Scorer) -> None:
     decision = scorer.score(draw_order(1))
 
+    assert set(ClaimDecisionDocument.model_fields) == {each.name for each in fields(ClaimDecision)}
     assert set(DecisionDocument.model_fields) == set(decision.as_dict())
     assert {each.name for each in fields(Decision)} < set(decision.as_dict())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ import pytest
 
 from canary import MARKS, find_marks
 from crash_serve import run as kill_services
-from ordervet import Outcome, RemoteScorer, Scorer
+from ordervet import AsyncRemoteScorer, Outcome, RemoteScorer, Scorer
 from ordervet.history import History
 from service_makers import KEY, ServiceProcess, draw_order
 from stress_serve import run as stress_services
@@ -26,6 +27,8 @@ from stress_serve import run as stress_services
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from ordervet.policy.claims import ClaimDecision
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TOKEN = "0123456789abcdef0123"  # noqa: S105 - of these tests
@@ -74,6 +77,26 @@ def test_remote_scorer_decides_as_one_in_process(service: ServiceProcess, monkey
         now[0] = (decision.seen_at - EPOCH) // timedelta(microseconds=1)
         assert decision == alone.score(order)
     assert again == served
+
+
+def test_refund_requests_are_answered_to_clients_of_both_kinds_and_left_to_a_person_where_nobody_answers(
+    service: ServiceProcess,
+) -> None:
+    claim = {"order_id": "claimed", "happened_at": "2026-01-20 09:00", "refund_type": "before_shipping"}
+
+    async def ask_async() -> ClaimDecision:
+        async with AsyncRemoteScorer(service.address, deadline_ms=20_000) as remote:
+            return await remote.score_claim(Outcome(**claim, kind="refund_requested"))
+
+    with connect(service) as remote, RemoteScorer("unix:/nowhere", deadline_ms=10) as gone:
+        remote.score(draw_order(0) | {"order_id": "claimed"})
+        answered = [remote.score_claim(claim), asyncio.run(ask_async())]
+        left = [gone.score_claim(claim), gone.score_claim({"order_id": "a", "reason": object()})]
+
+    assert [str(each.answer) for each in answered] == ["pay_now", "pay_now"]
+    assert [each.applied for each in answered] == [("not_shipped",)] * 2
+    assert [(each.order_id, str(each.answer)) for each in left] == [("claimed", "person"), ("a", "person")]
+    assert [str(each.code) for each in left] == ["UNSCORED_UNREACHABLE", "UNSCORED_INVALID_ORDER"]
 
 
 def test_threads_and_forked_workers_share_a_remote_scorer(service: ServiceProcess) -> None:

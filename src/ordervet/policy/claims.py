@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from datetime import datetime  # noqa: TC003 - a dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
@@ -94,7 +94,13 @@ class ClaimDecision:
 
     @classmethod
     def unscored(
-        cls, order_id: str, code: DecisionCode, *, model_id: str | None, policy_id: str, applied: tuple[str, ...] = ()
+        cls,
+        order_id: str,
+        code: DecisionCode,
+        *,
+        model_id: str | None,
+        policy_id: str | None,
+        applied: tuple[str, ...] = (),
     ) -> Self:
         """Leave a request that could not be judged to a person, and say why."""
         person = ClaimAnswer.PERSON
@@ -102,6 +108,28 @@ class ClaimDecision:
             order_id=order_id, answer=person, code=code, applied=applied, script=name_claim_script(person),
             model_id=model_id, policy_id=policy_id,
         )  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, row: dict[str, Any]) -> Self:
+        """Make a decision of what `as_dict` returned; its reasons keep their text, in the language it was in.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            It is something else.
+        """
+        from ordervet.policy.reasons import Reason
+
+        return cls(
+            **row
+            | {
+                "answer": ClaimAnswer(row["answer"]),
+                "reasons": tuple(Reason(**each) for each in row["reasons"]),
+                "applied": tuple(row["applied"]),
+                "seen_at": None if row["seen_at"] is None else datetime.fromisoformat(row["seen_at"]),
+                "code": DecisionCode(row["code"]),
+            }
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the decision as plain values, ready for JSON."""

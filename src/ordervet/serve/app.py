@@ -21,6 +21,7 @@ from starlette.routing import Route
 from ordervet.errors import ContractError, HistoryError, ModelError, OrdervetError
 from ordervet.history.handed import HandedOrder
 from ordervet.policy import Decision, DecisionCode
+from ordervet.policy.claims import ClaimDecision
 from ordervet.serve.documents import EVENTS, build_openapi
 from ordervet.serve.metrics import ServiceMetrics
 from ordervet.serve.scoring import QueueFullError, ScoringThread
@@ -104,6 +105,7 @@ class Service:
         routes = [
             self._route("/v1/score", "POST", self._score),
             self._route("/v1/rescore", "POST", self._rescore),
+            self._route("/v1/claims", "POST", self._score_claims),
             self._route("/v1/events", "POST", self._observe),
             self._route("/v1/payloads/{format}", "POST", self._observe_payload),
             self._route("/v1/orders/{order_id}/explanation", "GET", self._explain),
@@ -230,6 +232,27 @@ class Service:
             )  # fmt: skip
         documents = b",".join([each.to_json() for each in decisions])
         return Response(b"[%s]" % documents if isinstance(asked, list) else documents, headers=_JSON)
+
+    async def _score_claims(self, request: Request) -> Response:
+        asked = await self._read_json(request)
+        claims = asked if isinstance(asked, list) else [asked]
+        _check_number(claims)
+        decisions = await self._thread.call(
+            lambda scorer: [scorer.score_claim(each) for each in claims], self._find_deadline_s(request),
+            n=max(len(claims), 1),
+        )  # fmt: skip
+        if decisions is None:
+            model, policy_id = self._scorer.model, self._scorer.policy.policy_id
+            decisions = [
+                ClaimDecision.unscored(
+                    _find_id(claim), DecisionCode.UNSCORED_LATE, model_id=model.model_id if model else None,
+                    policy_id=policy_id,
+                )
+                for claim in claims
+            ]  # fmt: skip
+        self._metrics.count_claims(decisions)
+        documents = [each.as_dict() for each in decisions]
+        return Response(to_json(documents if isinstance(asked, list) else documents[0]), headers=_JSON)
 
     async def _observe(self, request: Request) -> Response:
         asked = await self._read_json(request)

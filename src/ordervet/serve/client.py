@@ -19,6 +19,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from ordervet.errors import ContractError, HistoryError
 from ordervet.policy import Decision, DecisionCode
+from ordervet.policy.claims import ClaimDecision
 
 try:
     from ordervet.serve.wire import Address, AsyncPool, LateError, NoAnswerError, Pool, Response, UnreachableError
@@ -109,6 +110,19 @@ class _Exchanges:
             documents = [answer] if len(part) == 1 else answer
             decisions |= {row: read_decision(each) for (row, _), each in zip(part, documents, strict=True)}
         return [decisions[row] for row in range(len(orders))]
+
+    def _exchange_claim(self, claim: Outcome | dict[str, Any]) -> Exchange:
+        """Have a refund request judged."""
+        until = time.monotonic() + self._deadline_s
+        try:
+            body = write_order(claim)
+        except (PydanticSerializationError, ValueError, TypeError):
+            return _leave_claim(claim, DecisionCode.UNSCORED_INVALID_ORDER)
+        answer = yield from self._try("POST", "/v1/claims", body, until)
+        if isinstance(answer, DecisionCode):
+            self._warn(answer)
+            return _leave_claim(claim, answer)
+        return ClaimDecision.from_dict(answer)
 
     def _exchange_events(self, path: str, body: bytes) -> Exchange:
         """Send what is to be remembered, until it is acknowledged; return how many events it was."""
@@ -220,6 +234,14 @@ class RemoteScorer(_Exchanges):
         asked = {"order_id": order} if isinstance(order, str) else order
         return self._never_raise([asked], lambda: self._run(self._exchange_scores("/v1/rescore", [asked])))[0]
 
+    def score_claim(self, claim: Outcome | dict[str, Any]) -> ClaimDecision:
+        """Judge a refund request; see `Scorer.score_claim`. Without an answer in time a person decides."""
+        try:
+            decision: ClaimDecision = self._run(self._exchange_claim(claim))
+        except Exception as error:  # noqa: BLE001 - no error of ours may stop a request
+            return _leave_claim_after(claim, error)
+        return decision
+
     def observe(self, event: Outcome | Verdict | Correction) -> None:
         """Remember an outcome, verdict or correction; see `Scorer.observe`.
 
@@ -307,6 +329,14 @@ class AsyncRemoteScorer(_Exchanges):
     async def rescore(self, order: Order | dict[str, Any] | str) -> Decision:
         """Decide again about an order, or the id of one; see `Scorer.rescore`."""
         return (await self._score([{"order_id": order} if isinstance(order, str) else order], "/v1/rescore"))[0]
+
+    async def score_claim(self, claim: Outcome | dict[str, Any]) -> ClaimDecision:
+        """Judge a refund request; see `RemoteScorer.score_claim`."""
+        try:
+            decision: ClaimDecision = await self._run(self._exchange_claim(claim))
+        except Exception as error:  # noqa: BLE001 - no error of ours may stop a request
+            return _leave_claim_after(claim, error)
+        return decision
 
     async def observe(self, event: Outcome | Verdict | Correction) -> None:
         """Remember an outcome, verdict or correction; see `RemoteScorer.observe`."""
@@ -409,6 +439,15 @@ def find_id(order: object) -> str:
 def _pass_all(orders: Sequence[Any], error: Exception) -> list[Decision]:
     _log.error("scoring failed: %s", type(error).__name__)
     return [Decision.unscored(find_id(order), DecisionCode.UNSCORED_ERROR) for order in orders]
+
+
+def _leave_claim(claim: object, code: DecisionCode) -> ClaimDecision:
+    return ClaimDecision.unscored(find_id(claim), code, model_id=None, policy_id=None)
+
+
+def _leave_claim_after(claim: object, error: Exception) -> ClaimDecision:
+    _log.error("judging a claim failed: %s", type(error).__name__)
+    return _leave_claim(claim, DecisionCode.UNSCORED_ERROR)
 
 
 def _build_payload(name: str, payload: str | bytes | Any, shop: str | None) -> tuple[str, bytes]:

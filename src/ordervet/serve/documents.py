@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from ordervet.contract import Correction, MaliceKind, Order, Outcome, Verdict
+from ordervet.contract import Correction, MaliceKind, Order, Outcome, OutcomeKind, Verdict
 from ordervet.policy import Action, Band, DecisionCode
+from ordervet.policy.claims import ClaimAnswer
 
 EVENTS: Final[dict[str, type[Outcome | Verdict | Correction]]] = {
     "outcome": Outcome,
@@ -59,6 +61,22 @@ class DecisionDocument(_Document):
     pace: PaceDocument | None
     route: str | None
     applied: list[str]
+
+
+class ClaimDecisionDocument(_Document):
+    """What to answer one refund request with; a suggestion that a person may overrule."""
+
+    order_id: str
+    outcome_id: str | None
+    answer: ClaimAnswer
+    p_malicious: float | None
+    reasons: list[ReasonDocument]
+    applied: list[str]
+    script: str | None
+    model_id: str | None
+    policy_id: str | None
+    seen_at: str | None
+    code: DecisionCode
 
 
 class PartDocument(_Document):
@@ -131,10 +149,32 @@ _DECISION: Final = {
     "route": None,
     "applied": [],
 }
+_CLAIM: Final = {
+    "order_id": "T20251112000001",
+    "outcome_id": "R1",
+    "happened_at": "2025-12-13 09:00:00",
+    "refund_type": "refund_only",
+    "amount_minor": 12_900,
+    "reason": "damaged",
+    "has_evidence": True,
+}
+_CLAIM_DECISION: Final = {
+    "order_id": "T20251112000001",
+    "outcome_id": "R1",
+    "answer": "pay_now",
+    "p_malicious": 0.004,
+    "reasons": [],
+    "applied": [],
+    "script": "pay_now.claim",
+    "model_id": "m-20251112",
+    "policy_id": "0123456789ab",
+    "seen_at": "2025-12-13T01:00:01+00:00",
+    "code": "SCORED",
+}
 _JSON: Final = "application/json"
 _MODELS: Final = (
-    DecisionDocument, ExplanationDocument, ObservedDocument, StateDocument, ErrorDocument, Order, Outcome, Verdict,
-    Correction,
+    DecisionDocument, ClaimDecisionDocument, ExplanationDocument, ObservedDocument, StateDocument, ErrorDocument, Order,
+    Outcome, Verdict, Correction,
 )  # fmt: skip
 _ERRORS: Final = {
     "400": "The body is not JSON, or not UTF-8.",
@@ -162,6 +202,7 @@ def build_openapi(version: str) -> dict[str, Any]:
     }  # fmt: skip
     many = {"type": "array", "items": _refer(Order), "maxItems": 1000}
     events = [_refer(model) for model in EVENTS.values()]
+    claim = {"$ref": "#/components/schemas/Claim"}
     scored = {"oneOf": [_refer(DecisionDocument), {"type": "array", "items": _refer(DecisionDocument)}]}
     return {
         "openapi": "3.1.0",
@@ -184,6 +225,13 @@ def build_openapi(version: str) -> dict[str, Any]:
                     "additionalProperties": False,
                 }]},
                 examples={"id": {"order_id": "T20251112000001"}}, answer=_DECISION,
+            )},
+            "/v1/claims": {"post": _operation(
+                "scoreClaim", "Judge refund requests as they are made, one or many, and remember them.",
+                {"oneOf": [_refer(ClaimDecisionDocument), {"type": "array", "items": _refer(ClaimDecisionDocument)}]},
+                "400 401 408 413 422 429", parameters=[deadline],
+                body={"oneOf": [claim, {"type": "array", "items": claim, "maxItems": 1000}]},
+                examples={"one": _CLAIM}, answer=_CLAIM_DECISION,
             )},
             "/v1/events": {"post": _operation(
                 "observe", "Remember outcomes, verdicts and corrections, one or many; sent again they count once.",
@@ -224,12 +272,15 @@ def _build_schemas() -> dict[str, Any]:
         ref_template="#/components/schemas/{model}",
     )
     schemas: dict[str, Any] = definitions["$defs"]
+    claim = schemas["Claim"] = deepcopy(schemas[Outcome.__name__])
+    claim |= {"title": "Claim", "description": "A refund request.", "required": ["order_id", "happened_at"]}
+    claim["properties"]["kind"] = {"const": OutcomeKind.REFUND_REQUESTED}
     for word, model in EVENTS.items():
         schema = schemas[model.__name__]
         schema["properties"] = {"event": {"const": word}, **schema["properties"]}
         schema["required"] = ["event", *schema["required"]]
-    for each in (Order, *EVENTS.values()):
-        for field in schemas[each.__name__]["properties"].values():
+    for name in ("Claim", Order.__name__, *(each.__name__ for each in EVENTS.values())):
+        for field in schemas[name]["properties"].values():
             for part in (field, *field.get("anyOf", ())):
                 _translate_bounds(part)
     return schemas

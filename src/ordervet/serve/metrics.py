@@ -11,6 +11,7 @@ from ordervet.reports.prometheus import Metric, Sample, format_metrics
 
 if TYPE_CHECKING:
     from ordervet.policy import Decision
+    from ordervet.policy.claims import ClaimDecision
     from ordervet.score import Scorer
 
 _BOUNDS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -23,6 +24,7 @@ class ServiceMetrics:
         self._codes: Counter[str] = Counter()
         self._bands: Counter[tuple[str, str]] = Counter()
         self._requests: Counter[tuple[str, int]] = Counter()
+        self._claims: Counter[tuple[str, str]] = Counter()
         self._n_events = 0
         self._slow = [0] * (len(_BOUNDS_S) + 1)
         self._total_s = 0.0
@@ -35,6 +37,10 @@ class ServiceMetrics:
                 self._bands[decision.band, decision.action] += 1
         self._slow[bisect_left(_BOUNDS_S, elapsed_s)] += 1
         self._total_s += elapsed_s
+
+    def count_claims(self, decisions: list[ClaimDecision]) -> None:
+        """Count refund requests that were answered."""
+        self._claims.update((str(each.code), str(each.answer)) for each in decisions)
 
     def count_events(self, n_events: int) -> None:
         """Count outcomes, verdicts and corrections that were remembered."""
@@ -60,6 +66,9 @@ class ServiceMetrics:
                 Metric("ordervet_decisions_total", "counter", "Scored orders, by band and action.",
                        [Sample({"band": str(band), "action": str(action)}, n)
                         for (band, action), n in sorted(self._bands.items())]),
+                Metric("ordervet_claims_total", "counter", "Refund requests answered, by code and answer.",
+                       [Sample({"code": code, "answer": answer}, n)
+                        for (code, answer), n in sorted(self._claims.items())]),
                 Metric("ordervet_events_total", "counter", "Outcomes, verdicts and corrections remembered.",
                        [Sample({}, self._n_events)]),
                 Metric("ordervet_requests_total", "counter", "Requests, by route and status.",
