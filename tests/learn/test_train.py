@@ -83,3 +83,10 @@ def test_figures_do_not_depend_on_the_key(merchants: list[Events]) -> None:
         found.append((learned.model.booster_text, learned.model.metrics, checked))
 
     assert found[0] == found[1]
+
+
+def test_trust_does_not_rest_on_made_up_orders(merchants: list[Events], learned: Learned) -> None:
+    made_up = learn_model(merchants[:1], SPEC, QUICK, origin={"is_simulated": True})
+
+    assert "trust" in learned.model.metrics
+    assert "trust" not in made_up.model.metrics

@@ -300,7 +300,7 @@ def _measure_model(model: Model, labelled: _Labelled, *, n_threads: int) -> dict
     Returns
     -------
     ``auc``, ``ap``, counts, ``calibration_error`` (mean predicted minus share malicious), recall and precision at
-    `ALERT_RATES`, ``rings`` at `FLAGS_PER_MALICIOUS`, and ``trust``
+    `ALERT_RATES`, ``rings`` at `FLAGS_PER_MALICIOUS`, and ``trust``, unless the orders are made up
     """
     orders = labelled.orders
     raw = ForestPredictor(model.booster_text).predict_raw(orders.features, n_threads=n_threads)
@@ -309,22 +309,25 @@ def _measure_model(model: Model, labelled: _Labelled, *, n_threads: int) -> dict
     share = float(orders.is_malicious.mean()) if len(orders) else 0.0
     flags = Ranking(raw, orders.is_malicious).flag(min(1.0, FLAGS_PER_MALICIOUS * share))
     rings = measure_rings(labelled.rings, flags, amount_minor=labelled.amount_minor, kind=labelled.kind)
-    return measure_ranking(raw, orders.is_malicious) | {
-        "calibration_error": predicted - float(orders.is_malicious.mean()) if len(orders) else float("nan"),
-        "at_alert_rate": [measure_at_rate(raw, orders.is_malicious, rate) for rate in ALERT_RATES]
-        if len(orders)
-        else [],
-        "rings": [row.as_dict() for row in rings],
-        "trust": measure_trust(
-            p,
-            orders.is_malicious,
-            np.ones(len(orders), np.int64),
-            number_buyers(labelled.buyer),
-            names=model.spec.names,
-            features=orders.features,
-            trust=None,
-        ),
-    }
+    return (
+        measure_ranking(raw, orders.is_malicious)
+        | {
+            "calibration_error": predicted - float(orders.is_malicious.mean()) if len(orders) else float("nan"),
+            "at_alert_rate": [measure_at_rate(raw, orders.is_malicious, rate) for rate in ALERT_RATES]
+            if len(orders)
+            else [],
+            "rings": [row.as_dict() for row in rings],
+        }
+        | ({} if model.origin.get("is_simulated") else {"trust": _measure_trust(p, labelled, model.spec.names)})
+    )
+
+
+def _measure_trust(p: NDArray[np.float64], labelled: _Labelled, names: tuple[str, ...]) -> dict[str, Any] | None:
+    """Measure how low a risk says little of malice; trust rests on no made-up orders, so there it is not asked."""
+    return measure_trust(
+        p, labelled.orders.is_malicious, np.ones(len(p), np.int64), number_buyers(labelled.buyer), names=names,
+        features=labelled.orders.features, trust=None,
+    )  # fmt: skip
 
 
 def format_time(time_us: int) -> str:
