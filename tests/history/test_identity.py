@@ -18,6 +18,8 @@ from ordervet.history.rows import drop_replaced, row_schema, sort_rows, to_event
 from ordervet.history.views import IngestStatus, settle
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
 
     from ordervet.contract import Events
@@ -97,6 +99,18 @@ def test_history_equals_its_plain_twin(
 
         assert statuses == twin.ingest(parts)
     assert plain(history.read()) == plain(to_events(twin.read(), key.key_id))
+
+
+def test_what_was_known_before_its_id_had_two_orders_is_known_when_it_is_sent_again(tmp_path: Path, key: Key) -> None:
+    one, two = (order("B", "2025-11-01", 1, shop_id=shop) for shop in ("one", "two"))
+    judged, new = verdict("B", "malicious", "2025-11-02"), verdict("B", "innocent", "2025-11-03")
+    history = History.open(tmp_path / "history", key, create=True)
+    history.ingest_all([build_events(orders=[one], verdicts=[judged])])
+    history.ingest_all([build_events(orders=[two])])
+
+    (told,) = history.ingest_all([build_events(verdicts=[judged, new])])
+
+    assert told.statuses["verdicts"].tolist() == [IngestStatus.KNOWN, IngestStatus.AMBIGUOUS]
 
 
 def test_files_alone_are_settled_alike_whatever_the_key() -> None:

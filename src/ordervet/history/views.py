@@ -168,7 +168,8 @@ class _Group:
         for at, row in enumerate(rows):
             order, is_ambiguous = self._find_order(row)
             if is_ambiguous:
-                statuses[at] = IngestStatus.AMBIGUOUS
+                if not self._is_repeated(row):
+                    statuses[at] = IngestStatus.AMBIGUOUS
                 continue
             if order is None and self._orders:
                 self._set_apart(row)  # its shop's order has not come yet
@@ -187,6 +188,11 @@ class _Group:
             for at, status in zip(places, self._add_outcomes(order_id, kind, [rows[at] for at in places]), strict=True):
                 statuses[at] = status
         return statuses
+
+    def _is_repeated(self, row: Row) -> bool:
+        """Tell whether a row is one that is known, sent again, whichever of several orders it was of."""
+        views = self._views.get(row["event_id"], [])
+        return any(_is_covered(row, view) and not _is_news(row, view) for view in views[-1:])
 
     def _add_outcomes(self, order_id: int, kind: str, rows: Sequence[Row]) -> list[IngestStatus]:
         """Match outcomes of one source to those that stand, each to one at most, the likest pair first."""
@@ -328,8 +334,7 @@ def amend(current: Row, row: Row, *, replaced: Sequence[Row] = ()) -> Row | None
     """
     if _is_covered(row, current):
         # NOTE: that it was still so at a later time is news: else what was said between the two would win, come late.
-        is_news = None not in (row.get("as_of"), current.get("as_of")) and row["as_of"] > current["as_of"]
-        return current | {"as_of": row["as_of"], "recorded_at": row["recorded_at"]} if is_news else None
+        return current | {"as_of": row["as_of"], "recorded_at": row["recorded_at"]} if _is_news(row, current) else None
     wins = _is_later(row, current)
     is_dated = row.get("as_of") is not None and current.get("as_of") is not None and row["as_of"] > current["as_of"]
     if wins and not is_dated and any(_is_covered(row, view) for view in replaced):
@@ -361,6 +366,11 @@ def _is_later(row: Row, current: Row) -> bool:
 def _is_covered(row: Row, view: Row) -> bool:
     """Tell whether a view says all that a row says."""
     return all(says_nothing(name, value) or view.get(name) == value for name, value in row.items() if _is_content(name))
+
+
+def _is_news(row: Row, view: Row) -> bool:
+    """Tell whether a row says as of a later time what a view says."""
+    return None not in (row.get("as_of"), view.get("as_of")) and bool(row["as_of"] > view["as_of"])
 
 
 def _is_content(name: str) -> bool:
