@@ -118,6 +118,20 @@ def test_orders_are_given_what_trees_of_the_other_half_of_the_time_give(learned:
     assert np.corrcoef(*ranks)[0, 1] > 0.5  # and nothing of itself but the calibration
 
 
+def test_trees_about_requests_are_moved_to_other_features_of_the_order(learned: Learned) -> None:
+    model = learned.model.claims
+    names = ("one", *SPEC.names[::-1], "two")
+    rows = np.random.default_rng(5).normal(size=(50, len(SPEC.names) + len(CLAIM_NAMES))).astype(np.float32)
+    own, request = rows[:, : len(SPEC.names)], rows[:, len(SPEC.names) :]
+    none = np.full((50, 1), np.nan, np.float32)
+
+    moved = model.move(names)
+
+    wide = np.ascontiguousarray(np.hstack([none, own[:, ::-1], none, request]))
+    assert (moved.predict(wide) == model.predict(rows)).all()
+    assert model.move(SPEC.names[1:]) is None
+
+
 def test_too_few_requests_give_no_model() -> None:
     rng = np.random.default_rng(2)
     n = 200

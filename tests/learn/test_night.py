@@ -355,6 +355,9 @@ def test_first_night_promotes_over_the_starter_and_can_go_back_to_it(night, tmp_
     first = night()
 
     assert first.record["is_starter"]
+    promoted, starter = load_model(find_live_model(tmp_path / "models")), load_starter()
+    assert promoted.model_id not in (starter.model_id, first.record["starter_id"])
+    assert (promoted.claims is None) == bool(set(starter.spec.names) - set(promoted.spec.names))
     assert rollback_model(tmp_path / "models") == first.record["starter_id"] == first.record["champion_id"]
 
 

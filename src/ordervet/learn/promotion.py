@@ -338,7 +338,9 @@ def _fit(task: Task, slices: HistorySlices, data: TrainingData, parts: Parts, na
     malicious = rows[is_malicious]
     view = MatrixView(data.features, malicious, _find_columns(spec.names, names))
     kinds = fit_kinds(view.take(slice(None)), data.kind[malicious], spec.names, settings.fit, n_threads=n_threads)
-    return replace(unscaled, risk_scale=scale, origin=origin, kinds=kinds)
+    # NOTE: requests are judged by the starter's trees; what the order was given is the merchant's own.
+    claims = None if starter.claims is None else starter.claims.move(spec.names)
+    return replace(unscaled, risk_scale=scale, origin=origin, kinds=kinds, claims=claims)
 
 
 def _hold_alerts(

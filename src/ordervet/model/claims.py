@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from ordervet.errors import ModelError
 from ordervet.features.claims import CLAIM_NAMES
 from ordervet.model.calibration import Curve
 from ordervet.model.forest import parse_forest
+from ordervet.model.merge import merge_boosters
 from ordervet.model.predictor import ForestPredictor
 
 if TYPE_CHECKING:
@@ -52,6 +53,18 @@ class ClaimModel:
     def describe(self) -> dict[str, Any]:
         """Give what the manifest says of it, the hash of its text aside."""
         return {"names": list(CLAIM_NAMES), "calibration": self.calibration.to_lists()}
+
+    def move(self, names: tuple[str, ...]) -> ClaimModel | None:
+        """Give the same trees over other features of the order; None where they ask for one that is not there.
+
+        Parameters
+        ----------
+        names : features of the order, in column order
+        """
+        try:
+            return replace(self, booster_text=merge_boosters([(self.booster_text, 1.0)], (*names, *CLAIM_NAMES)))
+        except ModelError:
+            return None
 
     @classmethod
     def from_manifest(cls, told: dict[str, Any], booster_text: str) -> ClaimModel:
