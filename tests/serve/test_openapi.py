@@ -65,5 +65,6 @@ def test_examples_of_the_document_are_answered(url: str) -> None:
             answered[f"{path} {name}"] = case.call_and_validate(headers=headers, checks=CHECKS).status_code
 
     assert answered == {
-        "/v1/score one": 200, "/v1/score many": 200, "/v1/rescore id": 200, "/v1/events one": 200,
+        "/v1/score one": 200, "/v1/score many": 200, "/v1/rescore id": 200, "/v1/claims one": 200,
+        "/v1/events one": 200,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""All support scripts as one page to read: every kind at every stage, in both languages side by side."""
+"""All support scripts as one page: every kind at every stage, and every answer to a claim, in both languages."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ def build_scripts_page(scripts: Mapping[str, Script], *, lang: Lang) -> str:
                     ],
                 }
                 for script_id in (f"{kind}.{stage}" for stage in STAGES)
+                if script_id in scripts  # an answer to a claim has one alone
             ],
         }
         for kind, ids in kinds.items()
