@@ -169,7 +169,8 @@ class LiveEventReader:
     def _find_meaning(self, event: Later) -> tuple[int, int]:
         """Return mask and rank of an event, derived once per meaning by way of tables."""
         has_amount = isinstance(event, Outcome) and event.amount_minor is not None
-        meaning = (type(event), has_amount, *(getattr(event, field) for field in _COLUMNS[type(event)]))
+        told = (getattr(event, field) for field in _COLUMNS[type(event)] if field != "reason")  # no feature asks for it
+        meaning = (type(event), has_amount, *told)
         found = self._meanings.get(meaning)
         if found is None:
             kind = _KIND_OF[type(event)]
