@@ -11,6 +11,7 @@ from ordervet.lab.simulate import SimulationSettings, simulate
 from ordervet.learn.night_settings import GateBounds
 from ordervet.learn.train import check_learned, find_own_columns, learn_model, prepare
 from ordervet.model import FitSettings
+from ordervet.reports import build_card
 
 if TYPE_CHECKING:
     from ordervet.contract import Events
@@ -90,3 +91,6 @@ def test_trust_does_not_rest_on_made_up_orders(merchants: list[Events], learned:
 
     assert "trust" in learned.model.metrics
     assert "trust" not in made_up.model.metrics
+    table = "| probability at most | orders | buyers | malicious | upper bound |"
+    assert (table in build_card(learned.model)) == (learned.model.metrics["trust"] is not None)
+    assert table not in build_card(made_up.model)
