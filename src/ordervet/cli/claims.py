@@ -6,7 +6,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
@@ -22,6 +21,9 @@ from ordervet.score.claims import build_claim_table, judge_claims
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
 
     from ordervet.cli.intake import Intake
     from ordervet.cli.session import Session
@@ -66,14 +68,16 @@ def score_claims(
             preview = preview_files(session, files, history, mapping, dry_run=dry_run, are_orders_needed=False, **how)
             intake = preview.intake
         report_step("judging")
-        requests, decisions = judge_claims(intake.events, model, rules, lang=session.lang, n_threads=session.n_threads)
-        asked = np.arange(len(decisions)) if preview is None else _find_own(requests, preview.batch)
-        if not len(asked):
+        own = None if preview is None else _find_own(intake.events.outcomes, preview.batch)
+        requests, decisions = judge_claims(
+            intake.events, model, rules, is_asked=own, lang=session.lang, n_threads=session.n_threads
+        )
+        if not decisions:
             raise ContractError(
                 f"there is no refund request in {', '.join(path.name for path in files)}",
                 hint="ordervet validate FILE... says what is in them",
             )
-        table = build_claim_table(requests.take(pa.array(asked)), [decisions[at] for at in asked.tolist()])
+        table = build_claim_table(requests, decisions)
         if out_path is not None:
             report_step(f"writing {table.num_rows:,} requests")
             write_table(table, out_path, time_zone=intake.time_zone)
@@ -86,12 +90,12 @@ def score_claims(
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
 
 
-def _find_own(requests: pa.Table, batch: Batch) -> np.ndarray:
-    """Find the requests that the files hold: of the same order and time."""
+def _find_own(outcomes: pa.Table, batch: Batch) -> NDArray[np.bool_]:
+    """Find the outcomes that are of the order and time of a request that the files hold, shape (n_outcomes,)."""
     rows = batch.rows.filter(pc.equal(batch.rows["outcome"], OutcomeKind.REFUND_REQUESTED))
     own = set(zip(rows["order_id"].to_pylist(), read_ints(rows["happened_at"]).tolist(), strict=True))
-    told = zip(requests["order_id"].to_pylist(), read_ints(requests["happened_at"]).tolist(), strict=True)
-    return np.flatnonzero(np.fromiter((each in own for each in told), np.bool_, requests.num_rows))
+    told = zip(outcomes["order_id"].to_pylist(), read_ints(outcomes["happened_at"]).tolist(), strict=True)
+    return np.fromiter((each in own for each in told), np.bool_, outcomes.num_rows)
 
 
 def _print(session: Session, table: pa.Table, intake: Intake, out_path: Path | None, top: int) -> None:

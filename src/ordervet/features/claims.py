@@ -129,8 +129,8 @@ def build_claim_features(claims: ClaimEvents, orders: OrderEvents, order_p: NDAr
         share,
         (claims.happened_at - orders.read_placed_at()) / _HOUR_US,
         delivered,
-        *_tell(claims.refund_type, [list(RefundType).index(RefundType(name)) for name in _TYPES]),
-        *_tell(claims.reason, [list(RefundReason).index(RefundReason(name)) for name in _REASONS]),
+        *_tell(claims.refund_type, RefundType, _TYPES),
+        *_tell(claims.reason, RefundReason, _REASONS),
         np.where(claims.has_evidence >= 0, claims.has_evidence, np.nan),
         claims.is_sellers_fault,
         order_p,
@@ -178,6 +178,9 @@ def _number(column: pa.ChunkedArray, names: type[RefundType | RefundReason]) -> 
     return numbers
 
 
-def _tell(positions: NDArray[np.int64], wanted: list[int]) -> list[NDArray[np.float64]]:
-    """Tell of each position wanted whether it is the one: 1 or 0, NaN where none is told."""
-    return [np.where(positions >= 0, (positions == each).astype(np.float64), np.nan) for each in wanted]
+def _tell(
+    positions: NDArray[np.int64], names: type[RefundType | RefundReason], wanted: tuple[str, ...]
+) -> list[NDArray[np.float64]]:
+    """Tell of each name wanted whether it is the one: 1 or 0, NaN where none is told."""
+    places = [at for at, name in enumerate(names) if name in wanted]
+    return [np.where(positions >= 0, positions == at, np.nan) for at in places]

@@ -19,6 +19,7 @@ from ordervet.model.calibration import fit_calibration
 from ordervet.model.claims import ClaimModel
 from ordervet.model.fit import MIN_MALICIOUS, fit_booster, split_by_time
 from ordervet.model.predictor import Predictor
+from ordervet.policy.claims import ClaimSettings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from ordervet.learn.train import Prepared
     from ordervet.model import FitSettings
 
-PAY_BELOW: Final = 0.03
-"""Requests below this probability of malice may be paid at once."""
+PAY_BELOW: Final = ClaimSettings().pay_below
+"""Requests below this probability of malice are paid at once, unless a policy says otherwise."""
 
 _CALIBRATION_SHARE = 0.3
 _SMALL = {"num_rounds": 300, "num_leaves": 15, "learning_rate": 0.04, "min_data_in_leaf": 40}

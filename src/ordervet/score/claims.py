@@ -9,20 +9,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.contract import Outcome, OutcomeKind
-from ordervet.errors import ModelError
 from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
-from ordervet.features.claims import CLAIM_NAMES, ask_orders, build_claim_events, build_claim_features
+from ordervet.features.claims import ask_orders, build_claim_events, build_claim_features
 from ordervet.model import ForestPredictor
-from ordervet.policy.claims import ClaimAnswer, ClaimDecision, answer_claim, name_claim_script
+from ordervet.policy.claims import ClaimAnswer, ClaimDecision
 from ordervet.policy.codes import DecisionCode
-from ordervet.policy.reasons import OneReasoner
+from ordervet.score.live_claim import ClaimJudge
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.entities import KeyedEvents
     from ordervet.model import Model
-    from ordervet.policy import Lang, Policy, Reason
+    from ordervet.policy import Lang, Policy
 
 CLAIM_SCHEMA = pa.schema(
     [
@@ -43,11 +42,21 @@ _MOST_URGENT = (ClaimAnswer.PERSON, ClaimAnswer.EVIDENCE, ClaimAnswer.RETURN_FIR
 
 
 def judge_claims(
-    events: KeyedEvents, model: Model, policy: Policy, *, lang: Lang = "zh", n_threads: int = 1
+    events: KeyedEvents,
+    model: Model,
+    policy: Policy,
+    *,
+    is_asked: NDArray[np.bool_] | None = None,
+    lang: Lang = "zh",
+    n_threads: int = 1,
 ) -> tuple[pa.Table, list[ClaimDecision]]:
-    """Judge all refund requests among events.
+    """Judge refund requests among events.
 
     What an order was given is what the model gives it by what was known before it was placed.
+
+    Parameters
+    ----------
+    is_asked : shape (n_outcomes,), whether it is judged if it is a request; None judges all
 
     Returns
     -------
@@ -62,9 +71,9 @@ def judge_claims(
     ----------
     `Scorer.score_claim` gives the same, one by one.
     """
-    if model.claims is None:
-        raise ModelError("there is no model of claims", hint="ordervet train makes one, and the starter has one")
-    requests = events.outcomes.filter(pc.equal(events.outcomes["kind"], OutcomeKind.REFUND_REQUESTED))
+    judge = ClaimJudge(model, policy, lang)
+    outcomes = events.outcomes if is_asked is None else events.outcomes.filter(pa.array(is_asked))
+    requests = outcomes.filter(pc.equal(outcomes["kind"], OutcomeKind.REFUND_REQUESTED))
     orders, claims = build_order_events(events.orders, model.spec), build_claim_events(requests)
     asked, row, place = ask_orders(orders, claims)
     engine = FeatureEngine(model.spec, n_jobs=n_threads)
@@ -72,29 +81,22 @@ def judge_claims(
     own = orders.take(row)
     raw = ForestPredictor(model.booster_text).predict_raw(np.ascontiguousarray(every[row]), n_threads=n_threads)
     of_claims = build_claim_features(claims.take(place), own, model.calibration(raw))
-    features = np.ascontiguousarray(np.hstack([every[len(orders) :], of_claims]))
-    p = model.claims.predict(features, n_threads=n_threads)
-    worth = np.where(claims.amount_minor >= 0, claims.amount_minor, np.nan)[place] * own.read_rate()
-    rows = requests.to_pylist()
-    told = [Outcome(**{name: value for name, value in row.items() if name in Outcome.model_fields}) for row in rows]
-    decisions = [
-        ClaimDecision.unscored(
-            claim.order_id, DecisionCode.UNSCORED_INVALID_ORDER, model_id=model.model_id, policy_id=policy.policy_id,
-            applied=("unknown_order",),
-        )
-        for claim in told
-    ]  # fmt: skip
-    answers = [
-        answer_claim(policy.claims, p_one, told[at], worth_one)
-        for at, p_one, worth_one in zip(place.tolist(), p.tolist(), worth.tolist(), strict=True)
-    ]
-    reasons = _find_reasons(model, features, [answer for answer, _ in answers], lang, n_threads)
-    for at, (answer, applied), p_one, why in zip(place.tolist(), answers, p.tolist(), reasons, strict=True):
-        decisions[at] = ClaimDecision(
-            order_id=told[at].order_id, outcome_id=told[at].outcome_id, answer=answer, p_malicious=p_one, reasons=why,
-            applied=applied, script=name_claim_script(answer), model_id=model.model_id, policy_id=policy.policy_id,
-            seen_at=told[at].seen_at,
-        )  # fmt: skip
+    features = np.hstack([every[len(orders) :], of_claims])
+    at = dict(zip(place.tolist(), range(len(place)), strict=True))
+    rates = own.read_rate().tolist()
+    decisions = []
+    for number, given in enumerate(requests.to_pylist()):
+        claim = Outcome(**{name: value for name, value in given.items() if name in Outcome.model_fields})
+        if number in at:
+            one = at[number]
+            decisions.append(judge.decide(claim, features[one : one + 1], rates[one], claim.seen_at))
+        else:
+            decisions.append(
+                ClaimDecision.unscored(
+                    claim.order_id, DecisionCode.UNSCORED_INVALID_ORDER, model_id=model.model_id,
+                    policy_id=policy.policy_id, applied=("unknown_order",),
+                )
+            )  # fmt: skip
     return requests, decisions
 
 
@@ -116,17 +118,3 @@ def build_claim_table(requests: pa.Table, decisions: list[ClaimDecision]) -> pa.
         "code": [str(each.code) for each in ranked],
     }
     return pa.table(columns, schema=CLAIM_SCHEMA)
-
-
-def _find_reasons(
-    model: Model, features: NDArray[np.float32], answers: list[ClaimAnswer], lang: Lang, n_threads: int
-) -> list[tuple[Reason, ...]]:
-    """Find the reasons of what is not paid at once."""
-    assert model.claims is not None  # noqa: S101 - told apart by the caller
-    rows = [row for row, answer in enumerate(answers) if answer is not ClaimAnswer.PAY_NOW]
-    reasoner = OneReasoner((*model.spec.names, *CLAIM_NAMES), lang)
-    found: list[tuple[Reason, ...]] = [()] * len(answers)
-    shares = model.claims.predictor.explain(features[rows], n_threads=n_threads)[:, :-1].tolist() if rows else []
-    for row, of_one in zip(rows, shares, strict=True):
-        found[row] = reasoner.find_reasons(reasoner.add_up(of_one), of_one, features[row].tolist())
-    return found

@@ -11,6 +11,7 @@ import numpy as np
 
 from ordervet.contract import Outcome, OutcomeKind
 from ordervet.contract.values import floor_minute
+from ordervet.entities.keyed import ORDER_ID
 from ordervet.errors import ContractError, ModelError
 from ordervet.features.claims import CLAIM_NAMES, build_one_claim
 from ordervet.history.views import DECISION
@@ -86,6 +87,17 @@ class ClaimJudge:
             amount_minor=order.order.amount_minor, rate=rate, order_p=order_p,
         )  # fmt: skip
         row = np.concatenate([matrix[0], np.array(own, np.float32)])[None]
+        return self.decide(claim, row, rate, _EPOCH + timedelta(microseconds=order.seen_at))
+
+    def decide(self, claim: Outcome, row: NDArray[np.float32], rate: float, seen_at: datetime) -> ClaimDecision:
+        """Decide about a request by its features.
+
+        Parameters
+        ----------
+        row : shape (1, n_features), those of the order as of then, then the request's own
+        rate : what a minor unit of its order's currency is worth
+        seen_at : the instant whose history is known
+        """
         p = self._calibration(self._predictor.predict_one(row))
         asked = math.nan if claim.amount_minor is None else claim.amount_minor * rate
         answer, applied = answer_claim(self.policy.claims, p, claim, asked)
@@ -96,7 +108,7 @@ class ClaimJudge:
         return ClaimDecision(
             order_id=claim.order_id, outcome_id=claim.outcome_id, answer=answer, p_malicious=p, reasons=reasons,
             applied=applied, script=name_claim_script(answer), model_id=self.model.model_id,
-            policy_id=self.policy.policy_id, seen_at=_EPOCH + timedelta(microseconds=order.seen_at),
+            policy_id=self.policy.policy_id, seen_at=seen_at,
         )  # fmt: skip
 
 
@@ -108,7 +120,7 @@ def find_order_p(rows: Sequence[Row], order_id: int) -> float:
     rows : all that there is of its order id
     order_id : keyed id that it is known by, signed
     """
-    decided = [row for row in rows if row["event"] == DECISION and row["id__order"] == order_id]
+    decided = [row for row in rows if row["event"] == DECISION and row[ORDER_ID] == order_id]
     if not decided:
         return math.nan
     p = json.loads(min(decided, key=lambda row: row["seen_at"])["decision"]).get("p_malicious")
