@@ -90,6 +90,22 @@ def score_claims(
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
 
 
+def check_alone(**options: object) -> None:
+    """Check that no option is given that says nothing of refund requests.
+
+    Raises
+    ------
+    ContractError
+        One is; the first is named.
+    """
+    for name, value in options.items():
+        if value:
+            raise ContractError(
+                f"--claims does not go with --{name.replace('_', '-')}",
+                hint="ordervet score refunds.csv --claims --history DIR --out claims.csv",
+            )
+
+
 def _find_own(outcomes: pa.Table, batch: Batch) -> NDArray[np.bool_]:
     """Find the outcomes that are of the order and time of a request that the files hold, shape (n_outcomes,)."""
     rows = batch.rows.filter(pc.equal(batch.rows["outcome"], OutcomeKind.REFUND_REQUESTED))

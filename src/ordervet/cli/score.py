@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
 from ordervet.cli import options
-from ordervet.cli.accounts import format_set_aside, print_accounts
-from ordervet.cli.claims import score_claims
+from ordervet.cli.claims import check_alone, score_claims
+from ordervet.cli.flags import Found, Shown, Targets, build_desk_queue, check_targets, print_found, write_desk_queue
 from ordervet.cli.intake import preview_files, read_files
 from ordervet.cli.screen import ExitCode
 from ordervet.cli.session import Session, read_time_us
 from ordervet.cli.sources import SourceReader, check_only_source
 from ordervet.cli.streaming import find_streamable, stream_file
-from ordervet.contract import check_out_path, write_table
-from ordervet.contract.files.outputs import check_place, write_text
+from ordervet.contract import write_table
 from ordervet.contract.files.pieces import AUTO, NATIVE
 from ordervet.contract.sources.definition import load_source
 from ordervet.contract.sources.sink import write_decisions
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.errors import ContractError
-from ordervet.policy import ACTIONS, Action, Standing, keep_policy, load_scripts, parse_shifts
-from ordervet.reports import build_flag_lines, build_score_summary, name_model
-from ordervet.reports.holds import check_hold_path, describe_holds
+from ordervet.policy import keep_policy, load_scripts, parse_shifts
 from ordervet.score import Scorer, clock
 from ordervet.score.desk import list_handed, recall_desk
 from ordervet.score.hold_lists import update_hold_list
@@ -39,20 +34,13 @@ from ordervet.score.online_state import find_latest
 from ordervet.score.stream import open_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
     from ordervet.cli.intake import Preview
-    from ordervet.contract import FileAccount
     from ordervet.contract.files.pieces import FilePiece
     from ordervet.entities import KeyedEvents
     from ordervet.history import History
-    from ordervet.model import Model
-    from ordervet.policy import DeskMemory, Lang, Script, Shift
-    from ordervet.reports.holds import HoldCounts
-    from ordervet.reports.queue import Queue
-    from ordervet.score import ScoredOrders
+    from ordervet.policy import DeskMemory, Shift
     from ordervet.score.stream import StreamParts
 
 
@@ -157,7 +145,7 @@ def score(
     elif not files:
         raise ContractError("give files, or a --source", hint="ordervet score FILE... --history DIR")
     if claims:
-        _check_alone(
+        check_alone(
             source=source, sink=sink, since=since, again=again, capacity=capacity, now=now, shifts=shifts, all=all_,
             report=report, hold_list=hold_list, quarantine=quarantine, scripts=scripts,
         )  # fmt: skip
@@ -171,7 +159,7 @@ def score(
         return
     queries = SourceReader.open(source, "score", formats) if source else None
     sink_table = load_source(sink) if sink else None
-    targets = _check_targets(out_path, report, hold_list, quarantine)
+    targets = check_targets(out_path, report, hold_list, quarantine)
     rules = session.load_policy(policy).with_capacity(capacity, _read_shifts(shifts))
     known_scripts = load_scripts(scripts)
     model = session.load_model(models)
@@ -197,7 +185,7 @@ def score(
         found = _stream(large, replace(parts, keeps_all=all_, explains_all=all_ and explain_all, now_us=at_us), targets)
         if found:
             elapsed_s = time.perf_counter() - started
-            _print_found(session, found, _Shown(model, targets, known_scripts, DEFAULT_TIME_ZONE, elapsed_s, top))
+            print_found(session, found, Shown(model, targets, known_scripts, DEFAULT_TIME_ZONE, elapsed_s, top))
             return
     how: dict[str, Any] = {
         "format_name": format_,
@@ -252,34 +240,18 @@ def score(
         flagged = scored.rank_flagged()
         report_step(f"writing {len(flagged):,} flagged orders")
         if targets.needs_queue:
-            queue = _build_desk_queue(scored, flagged, events.orders, model, intake.time_zone, known_scripts)
-            _write_desk_queue(queue, scored, targets, session.lang, with_passed=all_)
+            queue = build_desk_queue(scored, flagged, events.orders, model, intake.time_zone, known_scripts)
+            write_desk_queue(queue, scored, targets, session.lang, with_passed=all_)
         if targets.out and not targets.is_book:
             write_table(scored.build_table(None if all_ else flagged), targets.out, time_zone=intake.time_zone)
         if targets.quarantine and intake.failures.num_rows:
             write_table(intake.failures, targets.quarantine)
         handed = update_hold_list(hold_list, scored, events, rules) if hold_list else None
-    found = _Found(scored, flagged, len(scored), intake.accounts, intake.failures.num_rows, handed)
-    shown = _Shown(model, targets, known_scripts, intake.time_zone, time.perf_counter() - started, top)
-    _print_found(session, found, shown)
+    found = Found(scored, flagged, len(scored), intake.accounts, intake.failures.num_rows, handed)
+    shown = Shown(model, targets, known_scripts, intake.time_zone, time.perf_counter() - started, top)
+    print_found(session, found, shown)
     if found.n_failures:
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
-
-
-def _check_alone(**options: object) -> None:
-    """Check that no option is given that says nothing of refund requests.
-
-    Raises
-    ------
-    ContractError
-        One is; the first is named.
-    """
-    for name, value in options.items():
-        if value:
-            raise ContractError(
-                f"--claims does not go with --{name.replace('_', '-')}",
-                hint="ordervet score refunds.csv --claims --history DIR --out claims.csv",
-            )
 
 
 def _take_on_without_orders(
@@ -325,12 +297,12 @@ def _recall(preview: Preview, events: KeyedEvents, now_us: int | None) -> DeskMe
     return recall_desk(preview.store.path, events.verdicts, events.corrections, now_us)
 
 
-def _stream(path: Path, parts: StreamParts, targets: _Targets) -> _Found | None:
+def _stream(path: Path, parts: StreamParts, targets: Targets) -> Found | None:
     """Score one large file in chunks; None where it has to be read whole."""
     streamed = stream_file(path, parts, targets.out)
     if streamed is None:
         return None
-    return _Found(streamed.scored, streamed.scored.rank_flagged(), streamed.n_orders, [streamed.account], 0)
+    return Found(streamed.scored, streamed.scored.rank_flagged(), streamed.n_orders, [streamed.account], 0)
 
 
 def _read_shifts(text: str | None) -> tuple[Shift, ...] | None:
@@ -342,180 +314,3 @@ def _read_shifts(text: str | None) -> tuple[Shift, ...] | None:
         raise ContractError(
             f"--shifts: got {text[:60]}, expected times of day", hint="--shifts 09:00-18:00,20:00-24:00"
         ) from None
-
-
-@dataclass(frozen=True, slots=True)
-class _Targets:
-    """Files to write, checked before any work is done.
-
-    Parameters
-    ----------
-    out : decisions
-    page : the queue as a page
-    holds : the hold list
-    quarantine : rows that were set aside
-    """
-
-    out: Path | None
-    page: Path | None
-    holds: Path | None
-    quarantine: Path | None
-
-    @property
-    def is_book(self) -> bool:
-        """Whether the orders go into a workbook, which is the desk's queue."""
-        return self.out is not None and self.out.suffix.lower() == ".xlsx"
-
-    @property
-    def needs_queue(self) -> bool:
-        """Whether a queue has to be built."""
-        return self.is_book or self.page is not None
-
-
-def _check_targets(out_path: Path | None, page: Path | None, holds: Path | None, quarantine: Path | None) -> _Targets:
-    """Check where things are to be written.
-
-    Raises
-    ------
-    FileError
-        One of the files cannot be written.
-    """
-    if quarantine is None and out_path is not None:
-        quarantine = out_path.with_name(out_path.stem + ".quarantine.csv")
-    for path in (out_path, quarantine):
-        if path is not None:
-            check_out_path(path)
-    if page is not None:
-        check_place(page, (".html",))
-    if holds is not None:
-        check_hold_path(holds)
-    return _Targets(out_path, page, holds, quarantine)
-
-
-def _build_desk_queue(
-    scored: ScoredOrders,
-    flagged: NDArray[np.int64],
-    orders: pa.Table,
-    model: Model,
-    time_zone: str,
-    scripts: Mapping[str, Script],
-) -> Queue:
-    """Gather what the desk needs of flagged orders; `orders` may hold further ones, which links may lead to."""
-    from ordervet.reports.queue import build_queue
-
-    return build_queue(
-        [scored.build_decision(int(row)) for row in flagged],
-        orders,
-        n_scored=len(scored),
-        is_simulated=bool(model.origin.get("is_simulated")),
-        time_zone=time_zone,
-        scripts=scripts,
-    )
-
-
-def _write_desk_queue(queue: Queue, scored: ScoredOrders, targets: _Targets, lang: Lang, *, with_passed: bool) -> None:
-    """Write the queue as a workbook, as a page, or both; the workbook lists orders that pass, if asked."""
-    from ordervet.reports.queue_book import write_queue_book
-    from ordervet.reports.queue_page import build_queue_page
-
-    if targets.out and targets.is_book:
-        rows = np.flatnonzero(scored.actions == 0).tolist() if with_passed else []
-        write_queue_book(queue, targets.out, lang=lang, passed=[scored.build_decision(row) for row in rows])
-    if targets.page:
-        write_text(build_queue_page(queue, lang=lang), targets.page)
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What came of scoring.
-
-    Parameters
-    ----------
-    scored : decisions about all orders, or about those that do not plainly pass
-    flagged : shape (n_flagged,), rows of `scored`, ranked
-    n_orders : orders scored
-    accounts : what became of the rows of each file
-    n_failures : lines of failures
-    handed : what became of the hold list
-    """
-
-    scored: ScoredOrders
-    flagged: NDArray[np.int64]
-    n_orders: int
-    accounts: list[FileAccount]
-    n_failures: int
-    handed: HoldCounts | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """What it is shown with.
-
-    Parameters
-    ----------
-    top : how many flagged orders to print
-    """
-
-    model: Model
-    targets: _Targets
-    scripts: Mapping[str, Script]
-    time_zone: str
-    elapsed_s: float
-    top: int
-
-
-def _print_found(session: Session, found: _Found, shown: _Shown) -> None:
-    if session.json:
-        session.print_json(_build_summary(found, shown))
-        return
-    lang, targets = session.lang, shown.targets
-    _print_flags(session, found.scored, found.flagged[: shown.top], shown)
-    counts = Counter(found.scored.actions[found.flagged].tolist())
-    session.print("\n" + build_score_summary(found.n_orders, counts, shown.elapsed_s, lang))
-    if n_before := int((found.scored.standings[found.flagged] == Standing.HANDED).sum()):
-        session.print(session.text("score.handed_before", n=n_before))
-    origin = shown.model.origin
-    is_simulated = bool(origin.get("is_simulated"))
-    for line in name_model(shown.model.model_id, origin.get("about"), is_simulated=is_simulated, lang=lang):
-        session.print(line, style="dim")
-    print_accounts(session, found.accounts)
-    for path in (targets.out, targets.page):
-        if path:
-            session.print(session.text("written", path=path))
-    if found.n_failures:
-        where = (
-            session.text("files.see", path=targets.quarantine) if targets.quarantine else session.text("files.validate")
-        )
-        n_aside = sum(each.n_quarantined for each in found.accounts)
-        session.warn(f"{format_set_aside(session, n_aside, found.n_failures)}: {where}")
-    if targets.holds and found.handed:
-        session.print(f"{describe_holds(found.handed, lang)}: {targets.holds}")
-
-
-def _print_flags(session: Session, scored: ScoredOrders, rows: NDArray[np.int64], shown: _Shown) -> None:
-    placed_at = scored.placed_at.take(pa.array(rows, pa.int64())).to_pylist()
-    for rank, (row, at) in enumerate(zip(rows.tolist(), placed_at, strict=True), start=1):
-        decision = scored.build_decision(row)
-        session.print(
-            build_flag_lines(decision, at, rank, lang=session.lang, time_zone=shown.time_zone, scripts=shown.scripts)
-        )
-
-
-def _build_summary(found: _Found, shown: _Shown) -> dict[str, Any]:
-    scored, flagged = found.scored, found.flagged
-    counts = np.bincount(scored.actions[flagged], minlength=len(ACTIONS))
-    counts[ACTIONS.index(Action.PASS)] = found.n_orders - len(flagged)
-    summary = {
-        "n_orders": found.n_orders,
-        "n_flagged": len(flagged),
-        "n_handed_before": int((scored.standings[flagged] == Standing.HANDED).sum()),
-        "actions": {str(action): int(n) for action, n in zip(ACTIONS, counts, strict=True)},
-        "model_id": shown.model.model_id,
-        "is_model_simulated": bool(shown.model.origin.get("is_simulated")),
-        "elapsed_s": round(shown.elapsed_s, 3),
-        "flagged": [scored.build_decision(int(row)).as_dict() for row in flagged[: shown.top]],
-        "files": [each.as_dict() for each in found.accounts],
-        "n_set_aside": sum(each.n_quarantined for each in found.accounts),
-        "n_failures": found.n_failures,
-    }
-    return summary | ({"hold_list": asdict(found.handed)} if found.handed else {})

@@ -113,10 +113,10 @@ def score_orders_across_time(
         if min(n_malicious, len(other) - n_malicious) < MIN_MALICIOUS or not len(own):
             continue
         text = fit_booster(orders.take(other), names, settings, n_threads=n_threads)
-        raw = Predictor(text).predict_raw(orders.features, n_threads=n_threads)
-        weight = None if orders.weight is None else orders.weight[own]
-        if 0 < int(orders.is_malicious[own].sum()) < len(own):
-            found[own] = fit_calibration(raw[own], orders.is_malicious[own], weight)(raw[own])
+        scored = orders.take(own)
+        if 0 < int(scored.is_malicious.sum()) < len(scored):
+            raw = Predictor(text).predict_raw(scored.features, n_threads=n_threads)
+            found[own] = fit_calibration(raw, scored.is_malicious, scored.weight)(raw)
     return found
 
 
