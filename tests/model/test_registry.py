@@ -178,6 +178,15 @@ def test_listing_tells_the_live_one_and_the_damaged(models: Path) -> None:
     assert listed[third].metrics["n_orders"] > 0
 
 
+def test_model_that_is_being_written_is_not_listed(models: Path) -> None:
+    known = served(models)
+    half = models / ".staging-half"
+    half.mkdir()
+    shutil.copy2(models / known[0] / "manifest.json", half)
+
+    assert {each.model_id for each in list_models(models)} == set(known)
+
+
 def test_pruning_keeps_the_newest_the_live_one_and_its_predecessor(models: Path, model: Model) -> None:
     first, second, third = served(models)
     newest = save_model(replace(model, origin=model.origin | {"n": 8}), models, card="card").name

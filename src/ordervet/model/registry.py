@@ -245,7 +245,9 @@ def list_promotions(models: Path) -> list[Promotion]:
 def _list_ids(models: Path) -> list[str]:
     if not models.is_dir():
         return []
-    return sorted(path.name for path in models.iterdir() if path.is_dir() and (path / "manifest.json").exists())
+    # NOTE: hidden ones are being written, or were when their process died.
+    shown = (path for path in models.iterdir() if not path.name.startswith("."))
+    return sorted(path.name for path in shown if (path / "manifest.json").is_file())
 
 
 def _describe(folder: Path, *, is_live: bool) -> Listed:
