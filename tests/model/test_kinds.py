@@ -43,19 +43,16 @@ def test_kinds_are_lightgbms_to_the_last_bit(kind_model: KindModel, seed: int) -
     features, _ = draw(40, seed)
     features[:4] = [[np.inf, -np.inf, 0], [0, -0.0, 1e-36], [np.nan, np.nan, np.nan], [1e30, -1e30, 2]]
 
-    raw = lightgbm.Booster(model_str=kind_model.booster_text).predict(features, raw_score=True)
-    exponents = np.exp(raw - raw.max(axis=1, keepdims=True))
-
-    expected = exponents / exponents.sum(axis=1, keepdims=True)
-    np.testing.assert_array_equal(kind_model.predict(features), expected)
+    expected = lightgbm.Booster(model_str=kind_model.booster_text).predict(features, raw_score=True)
+    np.testing.assert_array_equal(kind_model.predict_raw(features), expected)
 
 
 @pytest.mark.parametrize("n_rows", [1, 24, 25, 600])
 def test_kinds_of_few_and_of_many_orders_are_the_same_bits(kind_model: KindModel, n_rows: int) -> None:
     features, _ = draw(n_rows, seed=n_rows)
 
-    one_by_one = np.concatenate([kind_model.predict(features[at : at + 1]) for at in range(n_rows)])
-    np.testing.assert_array_equal(kind_model.predict(features), one_by_one)
+    one_by_one = np.concatenate([kind_model.predict_raw(features[at : at + 1]) for at in range(n_rows)])
+    np.testing.assert_array_equal(kind_model.predict_raw(features), one_by_one)
 
 
 def test_kinds_are_those_of_the_reference_whatever_the_shape_of_trees(kind_model: KindModel) -> None:
@@ -64,9 +61,8 @@ def test_kinds_are_those_of_the_reference_whatever_the_shape_of_trees(kind_model
     leaves = find_leaves(kind_model.forest, features.astype(np.float64))
     for tree in range(kind_model.forest.n_trees):
         raw[:, tree % 3] += kind_model.forest.leaf_value[kind_model.forest.leaf_start[tree] + leaves[:, tree]]
-    exponents = np.exp(raw - raw.max(axis=1, keepdims=True))
 
-    np.testing.assert_array_equal(kind_model.predict(features), exponents / exponents.sum(axis=1, keepdims=True))
+    np.testing.assert_array_equal(kind_model.predict_raw(features), raw)
 
 
 def test_kinds_are_told_apart_on_orders_not_fitted_on(kind_model: KindModel) -> None:
@@ -77,12 +73,16 @@ def test_kinds_are_told_apart_on_orders_not_fitted_on(kind_model: KindModel) -> 
     assert measured["right"] > 0.85
 
 
-def test_no_kind_is_named_when_none_is_likely(kind_model: KindModel) -> None:
-    p = kind_model.predict(draw(200, seed=3)[0])
+def test_likeliest_kind_is_named_where_it_is_likely(kind_model: KindModel) -> None:
+    features = np.random.default_rng(3).normal(size=(400, 3)).astype(np.float32)
+    exponents = np.exp(kind_model.predict_raw(features))
+    p = exponents / exponents.sum(axis=1, keepdims=True)
 
-    named = kind_model.name_kinds(draw(200, seed=3)[0])
+    named = kind_model.name_kinds(features)
 
-    assert [kind is None for kind in named] == (p.max(axis=1) < 0.5).tolist()
+    likeliest = [kind_model.kinds[at] for at in p.argmax(axis=1)]
+    assert named == [kind if most >= 0.5 else None for kind, most in zip(likeliest, p.max(axis=1), strict=True)]
+    assert None in named
 
 
 def test_rare_and_nameless_kinds_are_not_learned() -> None:

@@ -110,14 +110,14 @@ private:
         for (const std::uint32_t feature : leading) {
             for (const Step& each : path) {
                 if (forest.nodes[each.node].feature == feature) {
-                    built.conditions.push_back({forest.nodes[each.node].plane, each.is_right});
+                    built.conditions.push_back({forest.steps[each.node].plane, each.is_right});
                 }
             }
             built.bit_start.push_back(static_cast<std::uint32_t>(built.conditions.size()));
             built.features.push_back(feature);
         }
         for (const std::uint32_t node : inside) {
-            built.conditions.push_back({forest.nodes[node].plane, true});
+            built.conditions.push_back({forest.steps[node].plane, true});
             built.bit_start.push_back(static_cast<std::uint32_t>(built.conditions.size()));
             const auto own = std::span(built.features).subspan(group.first_feature);
             if (std::ranges::find(own, forest.nodes[node].feature) == own.end()) {

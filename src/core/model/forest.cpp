@@ -101,7 +101,7 @@ void Forest::read(const ForestArrays& arrays) {
     require(n_nodes < (1U << 24), "too many nodes");
     const auto read_child = [](std::int64_t child) {
         constexpr auto most = static_cast<std::int64_t>(tree_size);
-        require(-most <= child && child <= most, "a child that is missing");
+        require(-most <= child && child < most, "a child that is missing");
         return static_cast<std::int32_t>(child);
     };
     for (std::size_t node = 0; node < n_nodes; ++node) {
@@ -112,7 +112,7 @@ void Forest::read(const ForestArrays& arrays) {
         require(arrays.missing[node] >= 0 && arrays.missing[node] <= 2, "an unknown rule for missing values");
         nodes.push_back({static_cast<std::uint32_t>(feature), static_cast<Missing>(arrays.missing[node]),
                          arrays.default_left[node] != 0, arrays.threshold[node], read_child(arrays.left[node]),
-                         read_child(arrays.right[node]), 0});
+                         read_child(arrays.right[node])});
     }
     for (std::size_t tree = 0; tree + 1 < node_start.size(); ++tree) {
         const auto first = static_cast<std::size_t>(node_start[tree]);
@@ -155,22 +155,22 @@ void Forest::build_questions() {
     }
     cuts.resize(cuts.size() + cuts_per_block, infinity); // NOTE: a missing value of the last column reads a block more
     std::map<std::uint32_t, std::uint32_t> left_plane;
-    for (Node& node : nodes) {
+    for (const Node& node : nodes) {
         const std::pair rule{node.feature, node.missing};
         const auto& found = thresholds[rule];
         const auto cut = static_cast<std::size_t>(std::ranges::lower_bound(found, round_threshold(node.threshold)) -
                                                   found.begin());
         const Column& column = columns[first_column[rule] + cut / max_cuts];
-        node.plane = column.first_plane + static_cast<std::uint32_t>(cut % max_cuts);
-        if (node.missing == Missing::none || !node.default_left) {
-            continue;
+        std::uint32_t plane = column.first_plane + static_cast<std::uint32_t>(cut % max_cuts);
+        if (node.missing != Missing::none && node.default_left) {
+            const auto [at, is_new] = left_plane.try_emplace(plane, static_cast<std::uint32_t>(n_planes));
+            if (is_new) {
+                left_questions.push_back({at->second, plane, column.first_plane + column.n_cuts});
+                ++n_planes;
+            }
+            plane = at->second;
         }
-        const auto [at, is_new] = left_plane.try_emplace(node.plane, static_cast<std::uint32_t>(n_planes));
-        if (is_new) {
-            left_questions.push_back({at->second, node.plane, column.first_plane + column.n_cuts});
-            ++n_planes;
-        }
-        node.plane = at->second;
+        steps.push_back({plane, static_cast<std::int8_t>(node.left), static_cast<std::int8_t>(node.right)});
     }
 }
 
@@ -190,10 +190,10 @@ void Forest::build_places() {
             const auto [at, place, depth] = waiting.back();
             waiting.pop_back();
             if (at >= 0) {
-                const Node& node = nodes[tree.first_node + static_cast<std::uint32_t>(at)];
-                places[number][place] = node.plane;
-                waiting.push_back({node.left, 2 * place, depth + 1});
-                waiting.push_back({node.right, 2 * place + 1, depth + 1});
+                const Step& step = steps[tree.first_node + static_cast<std::uint32_t>(at)];
+                places[number][place] = step.plane;
+                waiting.push_back({step.left, 2 * place, depth + 1});
+                waiting.push_back({step.right, 2 * place + 1, depth + 1});
                 continue;
             }
             const auto width = tree_size >> depth;

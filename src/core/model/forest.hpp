@@ -40,10 +40,18 @@ struct Node {
     Missing missing;
     bool default_left;
     double threshold;
-    std::int32_t left;   // a node of the same tree, or ~leaf
+    std::int32_t left; // a node of the same tree, or ~leaf
     std::int32_t right;
-    std::uint32_t plane; // that answers whether a row goes right
 };
+
+//: What a walk needs of a node. SPEED: eight bytes, as a single row finds its trees in far memory
+//: (benchmarks/bench_forest.py).
+struct Step {
+    std::uint32_t plane; // that answers whether a row goes right
+    std::int8_t left;    // as of the node
+    std::int8_t right;
+};
+static_assert(sizeof(Step) == 8);
 
 struct Column {
     std::uint32_t feature;
@@ -94,6 +102,7 @@ struct Forest {
     std::vector<LeftQuestion> left_questions;
     std::vector<Tree> trees;
     std::vector<Node> nodes;
+    std::vector<Step> steps; // of the nodes
     std::vector<double> leaf_value;
     std::vector<std::array<std::uint32_t, tree_size>> places;
     std::vector<std::array<double, tree_size>> leaves; // by place, or by number

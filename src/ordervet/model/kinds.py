@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import exp
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,28 +66,30 @@ class KindModel:
     def _built(self) -> _core.Forest:
         return build_core(self.forest, n_outputs=len(self.kinds))
 
-    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Give the probability of each kind, were the order malicious.
+    def predict_raw(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Score rows for each kind, as if the order were malicious; the softmax of a row gives probabilities.
 
         Parameters
         ----------
-        features : shape (n, n_features), float32
+        features : shape (n, n_features), float32, C order
 
         Returns
         -------
-        shape (n, n_kinds), rows that add up to 1
+        shape (n, n_kinds); a row alone scores the same bits as among others
         """
         raw = np.empty((len(features), len(self.kinds)), np.float64)
-        self._built.score(np.require(features, np.float32, ["C", "A"]), 0, len(features), raw)
-        exponents = np.exp(raw - raw.max(axis=1, keepdims=True))
-        p: NDArray[np.float64] = exponents / exponents.sum(axis=1, keepdims=True)
-        return p
+        self._built.score(features, 0, len(features), raw)
+        return raw
 
     def name_kinds(self, features: NDArray[np.float32]) -> list[str | None]:
         """Name the likeliest kind of each order; None where none reaches `MIN_P_KIND`."""
-        p = self.predict(features)
-        likeliest = p.argmax(axis=1)
-        return [self.kinds[kind] if p[row, kind] >= MIN_P_KIND else None for row, kind in enumerate(likeliest.tolist())]
+        named: list[str | None] = []
+        # SPEED: without NumPy, of whose kernels a single order would wait for each (bench_live.py).
+        for scores in self.predict_raw(features).tolist():
+            most = max(scores)
+            is_likely = 1.0 / sum([exp(each - most) for each in scores]) >= MIN_P_KIND
+            named.append(self.kinds[scores.index(most)] if is_likely else None)
+        return named
 
 
 def fit_kinds(
