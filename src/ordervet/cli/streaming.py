@@ -14,7 +14,7 @@ from ordervet.cli.freed_memory import keep_freed_memory
 from ordervet.cli.screen import show_rows
 from ordervet.contract import FileAccount, write_table
 from ordervet.contract.files.accounts import sum_counts, sum_evidence
-from ordervet.contract.files.arrow_rows import CHUNK_ROWS, check_claims, count_rows, find_long_texts, iter_chunks
+from ordervet.contract.files.arrow_rows import CHUNK_ROWS, count_rows, find_long_texts, iter_chunks, read_footer
 from ordervet.contract.files.opening import is_long, iter_bytes
 from ordervet.contract.files.outputs import write_tables
 from ordervet.contract.files.pieces import INSTANT_FIELDS, NATIVE
@@ -71,8 +71,8 @@ def find_streamable(files: Sequence[Path], *, min_rows: int = MIN_ROWS) -> Path 
     path = files[0]
     try:
         if path.suffix.lower() == ".parquet":
-            check_claims(path, pq.read_metadata(path))
-            is_large = count_rows(path) >= min_rows and not find_long_texts(path, CHUNK_ROWS)
+            metadata = read_footer(path)
+            is_large = metadata.num_rows >= min_rows and not find_long_texts(path, metadata, CHUNK_ROWS)
             names = pq.read_schema(path).names
         elif path.name.lower().endswith(_TEXTS) and is_long(path):
             names, is_large = list(open_rows(path, in_one=False).raw_names), True

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ordervet.contract.files.arrow_rows import ArrowRows, count_rows, find_coded_columns, iter_chunks
+from ordervet.errors import FileError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,3 +74,20 @@ def test_column_without_a_name_that_is_blank_for_a_while_is_read_whole(tmp_path:
     pq.write_table(pa.table([pa.array(["o"] * n), pa.array([""] * (n - 1) + ["x"])], names=["order_id", ""]), path)
 
     assert next(ArrowRows(path, is_long=False).iter_tables()).num_columns == 2
+
+
+def test_damage_of_what_a_footer_says_of_columns_is_told(tmp_path: Path) -> None:
+    path, found = tmp_path / "orders.parquet", []
+    pq.write_table(TABLE.select(["order_id", "campaign"]).slice(0, 3), path, store_schema=False)
+    whole = path.read_bytes()
+    end = len(whole) - 8
+    start = end - int.from_bytes(whole[-8:-4], "little")
+
+    for at in range(start, end):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x06]) + whole[at + 1 :])
+        try:
+            found.append(sum(table.num_rows for table in ArrowRows(path, is_long=False).iter_tables()))
+        except FileError:
+            found.append(-1)
+
+    assert 0 < found.count(-1) < len(found)

@@ -92,11 +92,9 @@ class ArrowRows(RowSource):
     def _open_parquet(self, source: Path | pa.BufferReader) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         from pyarrow import parquet
 
-        file = parquet.ParquetFile(source, pre_buffer=False)
-        schema = file.schema_arrow
-        check_claims(self.path, file.metadata)
-        if coded := find_long_texts(source, _ROWS_AT_ONCE):
-            file = parquet.ParquetFile(source, pre_buffer=False, read_dictionary=coded)
+        coded = find_long_texts(source, read_footer(self.path, source), _ROWS_AT_ONCE)
+        schema = parquet.read_schema(source)
+        file = parquet.ParquetFile(source, pre_buffer=False, read_dictionary=coded)
         return schema, file.iter_batches(batch_size=_ROWS_AT_ONCE)
 
     def _open_ipc(self, source: Path | pa.BufferReader) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
@@ -142,24 +140,40 @@ def _decode(texts: pa.Array) -> pa.Array:
     return decode_text_cells(raw, find_encoding(each for each in raw.to_pylist() if each)).cast(texts.type)
 
 
-def check_claims(path: Path, metadata: pq.FileMetaData) -> None:
-    """Check what the footer of a Parquet file says of it, before anything is read: a run of one value takes no bytes.
+def read_footer(path: Path, source: Path | pa.BufferReader | None = None) -> pq.FileMetaData:
+    """Read what a Parquet file from outside says of itself, and check it: a run of one value takes no bytes.
+
+    Parameters
+    ----------
+    path : the file
+    source : its bytes, where they were read
 
     Raises
     ------
     FileError
         It is more than the limits.
+    pyarrow.ArrowException, OSError
+        It is damaged.
     """
-    check_limit(path, "columns", metadata.num_columns)
-    check_rows(path, metadata.num_rows, path.stat().st_size)
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path if source is None else source, pre_buffer=True) as file:
+        metadata = file.metadata
+        check_limit(path, "columns", metadata.num_columns)
+        check_rows(path, metadata.num_rows, path.stat().st_size)
+        check_unpacked(path, sum(metadata.row_group(at).total_byte_size for at in range(metadata.num_row_groups)))
+        # NOTE: asking for all columns of all parts looks at what is said of each before anything is read. Asked part by
+        # part (`RowGroupMetaData.column`), pyarrow ends the process where that is damaged.
+        next(file.iter_batches(1), None)
     n_bytes = 0
     for chunks in _list_chunks(metadata):
         n_bytes += sum(chunk.total_uncompressed_size for chunk in chunks)
         check_unpacked(path, n_bytes)
         check_limit(path, "cells", max((chunk.num_values for chunk in chunks), default=0))
+    return metadata
 
 
-def find_long_texts(source: Path | pa.BufferReader, rows: int) -> list[str]:
+def find_long_texts(source: Path | pa.BufferReader, metadata: pq.FileMetaData, rows: int) -> list[str]:
     """Find the columns whose values, read `rows` at once, would take far more memory than the file has bytes.
 
     A file has each value of a dictionary once, however often it is used.
@@ -167,12 +181,12 @@ def find_long_texts(source: Path | pa.BufferReader, rows: int) -> list[str]:
     Parameters
     ----------
     source : a Parquet file
+    metadata : of `read_footer`
     rows : how many are read at once
     """
     from pyarrow import parquet
 
     found: set[str] = set()
-    metadata = parquet.read_metadata(source)
     for at, chunks in enumerate(_list_chunks(metadata)):
         coded = [
             chunk.path_in_schema
@@ -283,10 +297,10 @@ def iter_chunks(path: Path, rows: int) -> Iterator[pa.Table]:
     """
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path) as file:
-        # NOTE: where dictionaries are kept, no table spans two parts of the file, each of which has its own.
-        are_parts_large = file.metadata.num_rows >= file.metadata.num_row_groups * rows // 2
-        coded = find_coded_columns(file.metadata, file.schema_arrow) if are_parts_large else []
+    metadata = read_footer(path)
+    # NOTE: where dictionaries are kept, no table spans two parts of the file, each of which has its own.
+    are_parts_large = metadata.num_rows >= metadata.num_row_groups * rows // 2
+    coded = find_coded_columns(metadata, parquet.read_schema(path)) if are_parts_large else []
     # SPEED: reading on threads of its own takes time from those that score; pages that are fetched ahead of the whole
     # file stay in memory.
     try:
