@@ -91,3 +91,14 @@ def test_damage_of_what_a_footer_says_of_columns_is_told(tmp_path: Path) -> None
             found.append(-1)
 
     assert 0 < found.count(-1) < len(found)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_texts_of_another_encoding_are_read_between_nulls(tmp_path: Path, kind: pa.DataType) -> None:
+    raw = pa.array([None, "杭州市".encode("gb18030"), None, b"", b"\xff\x1e"], pa.binary())
+    texts = raw.cast(pa.large_binary() if kind == pa.large_string() else raw.type).view(kind)
+    pq.write_table(pa.table({"order_id": texts}), tmp_path / "orders.parquet")
+
+    read = next(ArrowRows(tmp_path / "orders.parquet", is_long=False).iter_tables())
+
+    assert read["order_id"].to_pylist() == [None, "杭州市", None, "", "\ufffd\x1e"]

@@ -137,7 +137,8 @@ def _decode(texts: pa.Array) -> pa.Array:
         texts.cast(pa.large_binary()).cast(pa.binary()) if texts.type == pa.large_string() else texts.cast(pa.binary())
     )
     raw.validate(full=True)
-    return decode_text_cells(raw, find_encoding(each for each in raw.to_pylist() if each)).cast(texts.type)
+    decoded = decode_text_cells(raw.fill_null(b""), find_encoding(each for each in raw.to_pylist() if each))
+    return pc.if_else(raw.is_valid(), decoded, None).cast(texts.type)
 
 
 def read_footer(path: Path, source: Path | pa.BufferReader | None = None) -> pq.FileMetaData:
