@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from ordervet.score.live_order import LiveOrder
 
 AT_US = 1_762_862_400_000_000
+ALONE = 20
+"""Of so many orders under a capacity one is a table of its own."""
 ACTIONS = list(Action)
 CONDITIONS = (
     "amount_minor >= 40000",
@@ -150,6 +152,14 @@ def draw_pace(rng: np.random.Generator, decider: LiveDecider, one: LiveOrder, ma
     return Pace(least, float(rng.random()), int(rng.integers(0, 3)))
 
 
+def draw_shared_pace(
+    rng: np.random.Generator, decider: LiveDecider, orders: list[tuple[LiveOrder, np.ndarray]]
+) -> Pace:
+    """Draw a pace at which each order of a table is decided about by itself: there are no slots, or enough for all."""
+    pace = draw_pace(rng, decider, *orders[rng.integers(len(orders))])
+    return pace.with_slots(len(orders) * pace.slots)
+
+
 def run(n_policies: int, n_orders: int, seed: int) -> Counter[str]:
     """Compare; return how often what was decided."""
     rng = np.random.default_rng(seed)
@@ -171,12 +181,13 @@ def run(n_policies: int, n_orders: int, seed: int) -> Counter[str]:
         score = partial(
             score_batch, model=model, predictor=predictor, policy=policy, lang="en", history_version=7, desk=desk
         )
-        together = score(table, arrays, rows) if policy.capacity is None else None
+        shared = None if policy.capacity is None else draw_shared_pace(rng, decider, orders)
+        together = score(table, arrays, rows, pace=shared)
         for at, ((one, matrix), standing) in enumerate(zip(orders, drawn, strict=True)):
-            # NOTE: a pace is that of one order; without one, all are a table.
-            pace = None if policy.capacity is None else draw_pace(rng, decider, one, matrix)
-            row = 0 if together is None else at
-            scored = together or score(table.slice(at, 1), arrays.take(np.array([at])), matrix, pace=pace)
+            pace, scored, row = shared, together, at
+            if shared is not None and at % ALONE == 0:  # the last slots are those of one order
+                pace, row = draw_pace(rng, decider, one, matrix), 0
+                scored = score(table.slice(at, 1), arrays.take(np.array([at])), matrix, pace=pace)
 
             decided = decider.decide(one, matrix, pace, standing)
 
