@@ -67,6 +67,7 @@ class ClaimJudge:
         if model.claims is None:
             raise ModelError("there is no model of claims", hint="ordervet train makes one, and the starter has one")
         self.model, self.policy = model, policy
+        self._policy_id = policy.policy_id
         self._predictor = model.claims.predictor
         self._calibration = ScalarCurve(model.claims.calibration)
         self._reasoner = OneReasoner((*model.spec.names, *CLAIM_NAMES), lang)
@@ -108,7 +109,7 @@ class ClaimJudge:
         return ClaimDecision(
             order_id=claim.order_id, outcome_id=claim.outcome_id, answer=answer, p_malicious=p, reasons=reasons,
             applied=applied, script=name_claim_script(answer), model_id=self.model.model_id,
-            policy_id=self.policy.policy_id, seen_at=seen_at,
+            policy_id=self._policy_id, seen_at=seen_at,
         )  # fmt: skip
 
 

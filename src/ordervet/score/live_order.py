@@ -51,6 +51,9 @@ _KNOWN, _ABSENT, _UNKNOWN_PLACE = int(Evidence.KNOWN), int(Evidence.ABSENT), int
 _NO_PLACE = len(PlaceType)  # stands for a null, as in `features.events`
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER, _CATEGORY = "number__", "category__"
+_FIELD, _TIME, _PARTS = "field", "time", (_NUMBER, _CATEGORY, ID, EVIDENCE)
+_FIELDS = frozenset(("order_id", *_PLAIN, *_TEXTS))
+_TIMES = {"happened_at": "placed_at", "buyer_registered_at": "buyer_registered_at", "as_of": "updated_at"}
 # SPEED: plain integers; members of an enumeration compare slowly (bench_live.py).
 _SHARED_PLACES = frozenset(map(int, SHARED_PLACES))
 _ORDER, _NEW = SELECTOR_BIT["order"], SELECTOR_BIT["new_account"]
@@ -247,22 +250,42 @@ def restore_order(rows: Sequence[Row], seen_at: int) -> LiveOrder:
         for row in latest.values()
         if row["event"] == "outcome" and (row["seen_at"] >= known["seen_at"] or row["happened_at"] >= placed_us)
     ]
-    given = {name: value for name, value in known.items() if value is not None}
-    extras = {
-        prefix: {name.removeprefix(prefix): value for name, value in given.items() if name.startswith(prefix)}
-        for prefix in (_NUMBER, _CATEGORY, ID)
-    }
-    fields: dict[str, Any] = {name: given[name] for name in ("order_id", *_PLAIN, *_TEXTS) if name in given}
-    for name, of in (("placed_at", "happened_at"), ("buyer_registered_at",) * 2, ("updated_at", "as_of")):
-        if of in given:
-            fields[name] = _EPOCH + timedelta(microseconds=given[of])
+    parts: dict[str, dict[str, Any]] = {part: {} for part in (_FIELD, _TIME, _NUMBER, _CATEGORY, ID, EVIDENCE, "")}
+    for column, value in known.items():
+        if value is not None:
+            part, name = _find_part(column)
+            parts[part][name] = value
+    fields = parts[_FIELD]
+    for name, micros in parts[_TIME].items():
+        fields[name] = _EPOCH + timedelta(microseconds=micros)
     fields |= {"seen_at": _EPOCH + timedelta(microseconds=seen_at)}
-    order = Order.model_construct(**fields, numbers=extras[_NUMBER], categories=extras[_CATEGORY])
-    ids = dict.fromkeys(ENTITY_NAMES, 0) | {name: value for name, value in extras[ID].items() if name != "order"}
-    words = np.array([*ids.values(), 0, given[ORDER_ID], given["event_id"]], np.int64).view(np.uint64)
-    codes = [given.get(EVIDENCE + name, _ABSENT) for name in ids]
-    keyed = KeyedOrder(tuple(ids), words, codes, given.get(PLACE_TYPE, _NO_PLACE))
+    fields |= {"numbers": parts[_NUMBER], "categories": parts[_CATEGORY]}
+    # SPEED: pydantic asks for every default again when it constructs a model (bench_live.py).
+    order = _find_blank().model_copy(update=fields)
+    ids = dict.fromkeys(ENTITY_NAMES, 0) | parts[ID]
+    words = np.array([*ids.values(), 0, known[ORDER_ID], known["event_id"]], np.int64).view(np.uint64)
+    evidence = parts[EVIDENCE]
+    codes = [evidence.get(name, _ABSENT) for name in ids]
+    keyed = KeyedOrder(tuple(ids), words, codes, parts[""].get(PLACE_TYPE, _NO_PLACE))
     return LiveOrder(order, KeptOrder(order, keyed, seen_at), outcomes)
+
+
+@lru_cache(maxsize=4096)
+def _find_part(column: str) -> tuple[str, str]:
+    """Find what a column of a row of the store is part of, and its name there."""
+    if column in _TIMES:
+        return _TIME, _TIMES[column]
+    if column in _FIELDS:
+        return _FIELD, column
+    if column == ORDER_ID:
+        return "", column
+    return next(((part, column.removeprefix(part)) for part in _PARTS if column.startswith(part)), ("", column))
+
+
+@lru_cache(maxsize=1)
+def _find_blank() -> Order:
+    """Return an order of which nothing but the defaults is known."""
+    return Order.model_construct(_fields_set=set(), order_id="", placed_at=_EPOCH, amount_minor=0)
 
 
 def list_own_features(one: LiveOrder, spec: FeatureSpec) -> list[float]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ordervet.contract.values import floor_minute
 from ordervet.entities import KeyedEvents, key_events
-from ordervet.entities.ids import hash_text, hash_texts, to_signed
+from ordervet.entities.ids import hash_texts, to_signed
 from ordervet.entities.keyed import KEYED_KINDS, ORDER_ID, complete_columns, keyed_schema
 from ordervet.errors import HistoryError, ModelError, OrdervetError
 from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from ordervet.contract import Events
     from ordervet.entities import Key
+    from ordervet.entities.one_order import TextKeyer
     from ordervet.features import FeatureSpec, LaterEvents
     from ordervet.history import History
     from ordervet.history.arrivals import Arrival
@@ -209,6 +210,7 @@ class OnlineState:
         self._past_single: list[KeptOrder | LiveEvent | _KeptRow] = []
         self._of_name: dict[int, list[KeptOrder | LiveEvent | _KeptRow | Decided]] = {}
         self._found_arrivals: Arrivals | None = None
+        self._name_keyer: TextKeyer | None = None
         self._ahead: list[KeyedEvents] = []
         self._next_at = NEVER_AHEAD
         self._n_amended, self._rests_until = 0, 0.0
@@ -375,7 +377,12 @@ class OnlineState:
         ----------
         order_id : as given
         """
-        return self._read_standing(_Named(hash_text(order_id, self._key, "order"), order_id))
+        # NOT: at the top. the core's tables load with the first id.
+        if self._name_keyer is None:
+            from ordervet.entities.one_order import TextKeyer
+
+            self._name_keyer = TextKeyer(self._key, ("order",))
+        return self._read_standing(_Named(self._name_keyer.key([order_id])[0], order_id))
 
     def add_past(self, events: Events | KeyedEvents) -> Features:
         """Add events of any time, each at its place in time, and return the features of the orders among them.
