@@ -78,8 +78,8 @@ def run_one(root: str, day: int) -> str:
         maturity=Maturity(order_days=4.0),
         learning=Learning(holdout_days=14, n_folds=2),
         gates=GateBounds(
-            n_draws=50, ap_margin=-1.0, money_margin=-1.0, policy_recall_loss=1.0, policy_alerts_times=1e9,
-            chance_times=0.0, history_margin=-1.0,
+            n_draws=50, ap_margin=-1.0, money_margin=-1.0, mature_loss=1.0, policy_recall_loss=1.0,
+            policy_alerts_times=1e9, chance_times=0.0, history_margin=-1.0,
             calibration_error=1.0, calibration_bias=1e9,
             channel_false_positives=1.0, new_buyer_false_positives=1.0, alert_rate_change=1.0, max_us_per_order=1e9,
             expected=("*",), label_auc=0.0, duplicates=1.0, lookalike_orders=0,

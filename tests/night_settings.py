@@ -13,7 +13,7 @@ LENIENT = NightSettings(
     maturity=Maturity(order_days=8.0),
     learning=Learning(holdout_days=14, n_folds=2, slice_orders=1_000),
     gates=GateBounds(
-        n_draws=50, ap_margin=-1.0, money_margin=-1.0, policy_recall_loss=1.0,
+        n_draws=50, ap_margin=-1.0, money_margin=-1.0, mature_loss=1.0, policy_recall_loss=1.0,
         policy_alerts_times=100.0, chance_times=0.0, history_margin=-1.0,
         calibration_error=1.0, calibration_bias=9.0,
         channel_false_positives=1.0, new_buyer_false_positives=1.0, alert_rate_change=1.0, max_us_per_order=1e6,

@@ -30,6 +30,7 @@ n_folds = 2
 n_draws = 50
 ap_margin = -1.0
 money_margin = -1.0
+mature_loss = 1.0
 policy_recall_loss = 1.0
 policy_alerts_times = 100.0
 chance_times = 0.0

@@ -34,7 +34,7 @@ def audit(n: int, seed: int, *, share: float, judged: float) -> tuple[float, flo
     verdict = np.where(is_judged, np.where(is_malicious, MALICIOUS, INNOCENT), UNKNOWN).astype(np.int8)
     ids = np.arange(1, n + 1).astype(np.uint64)
     timeline = Timeline(ids, NOW_US - np.arange(n)[::-1], NOTHING, NOTHING, NOTHING.astype(np.int8), (), "")
-    labels = Labels(verdict, is_judged, verdict, np.zeros(n, np.int64))
+    labels = Labels(verdict, is_judged, verdict, np.zeros(n, np.int64), verdict, np.ones(n))
 
     found = estimate_missed(timeline, labels, ids[is_audited & is_judged], as_of_us=NOW_US + 1)
 
@@ -54,7 +54,8 @@ def test_missed_malice_is_estimated_without_bias_and_its_interval_holds(judged: 
 
 def test_nothing_is_estimated_without_an_audit() -> None:
     timeline = Timeline(np.ones(1, np.uint64), np.full(1, NOW_US), NOTHING, NOTHING, NOTHING.astype(np.int8), (), "")
-    labels = Labels(np.zeros(1, np.int8), np.zeros(1, bool), np.full(1, UNKNOWN, np.int8), np.zeros(1, np.int64))
+    unknown = np.full(1, UNKNOWN, np.int8)
+    labels = Labels(np.zeros(1, np.int8), np.zeros(1, bool), unknown, np.zeros(1, np.int64), unknown, np.ones(1))
 
     assert estimate_missed(timeline, labels, np.zeros(0, np.uint64), as_of_us=NOW_US) is None
 
@@ -63,7 +64,7 @@ def build_data(n_found: int, n_hits: int) -> TrainingData:
     n = 1_000
     label = (np.arange(n) < n_found + n_hits).astype(np.int8)
     ones, is_audited = np.ones(n, np.int64), (np.arange(n) >= n_found) & (np.arange(n) < n_found + 2 * n_hits)
-    plan = Plan(np.arange(n), label, label, ones, ones, ones.astype(bool))
+    plan = Plan(np.arange(n), label, label, ones, ones, ones.astype(float), ones.astype(bool))
     return TrainingData(
         plan, np.zeros((n, 1), np.float32), ones, ones, ones, ones.astype(np.uint64), ones.astype("U1"), is_audited,
         np.zeros(0, np.uint64), np.zeros((n, 4), np.uint64),

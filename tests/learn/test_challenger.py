@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ordervet.learn.challenger import Known, find_judged_share, fit_challenger, split_folds
+from ordervet.learn.challenger import Known, _cut_time, find_judged_share, fit_challenger, split_folds
 from ordervet.model import FitSettings, ForestPredictor, load_starter
 from ordervet.model.binned import MatrixView
 
@@ -26,7 +26,7 @@ def build_known(*, n: int = 6_000, share: float = 0.05, starter: float, own: flo
     columns = np.column_stack([rng.normal(size=n), rng.normal(size=n) + own * is_malicious]).astype(np.float32)
     view = MatrixView(columns, np.arange(n), np.arange(2))
     raw = rng.normal(size=n) + starter * is_malicious - 4
-    return Known(view, NAMES, raw, is_malicious, np.ones(n, np.int64), np.arange(n) // 2, is_malicious.copy())
+    return Known(view, NAMES, raw, is_malicious, np.ones(n), np.arange(n) // 2, is_malicious.copy(), np.zeros(n, bool))
 
 
 def fit(known: Known, *, n_threads: int = 1) -> Fitted:
@@ -145,3 +145,52 @@ def test_nothing_is_corrected_where_the_desk_judges_most_or_finds_innocents_amon
     )
 
     assert (most, contradicted, few) == (1.0, 1.0, 1.0)
+
+
+def add_new_kind(known: Known, *, n_early: int, n_new: int) -> Known:
+    """Let the newest orders have early labels, and among them a kind that the starter takes for honest.
+
+    It shows in a column that tells of nothing else.
+    """
+    n, rng = len(known.is_malicious), np.random.default_rng(9)
+    is_early = np.arange(n) >= n - n_early
+    is_new = np.isin(np.arange(n), rng.choice(np.flatnonzero(is_early & ~known.is_malicious), n_new, replace=False))
+    column = np.where(is_new, 6.0, rng.normal(size=n)).astype(np.float32)
+    view = MatrixView(np.column_stack([known.view.features, column]), np.arange(n), np.arange(3))
+    is_malicious = known.is_malicious | is_new
+    return replace(known, view=view, names=(*NAMES, "order__number__new"), is_early=is_early, is_malicious=is_malicious)
+
+
+def test_new_kind_is_caught_by_what_the_newest_part_alone_shows() -> None:
+    known = add_new_kind(build_known(n=12_000, starter=3.0, own=1.5), n_early=2_000, n_new=160)
+    fitted = fit(known)
+
+    raw = sum_up(fitted, known)
+
+    is_new = known.view.features[:, 2] == 6.0
+    assert 0 < fitted.blend.share < 1
+    top = np.argsort(-raw)[: int(known.is_malicious.sum() * 1.25)]
+    assert np.isin(np.flatnonzero(is_new), top).mean() > 0.8
+    before = ~known.is_early
+    ours, theirs = (measure_ap(each[before], known.is_malicious[before]) for each in (raw, known.starter_raw))
+    assert ours > theirs - 0.01
+
+
+def test_newest_part_decides_nothing_where_it_shows_nothing_new() -> None:
+    known = build_known(n=12_000, starter=3.0, own=0.0)
+
+    fitted = fit(replace(known, is_early=np.arange(12_000) >= 9_000))
+
+    assert (fitted.blend.own, fitted.blend.is_newest) == (0.0, False)
+
+
+def test_newest_part_is_cut_of_early_labels_and_the_others_hold_equally_many_malicious_orders() -> None:
+    known = replace(build_known(n=8_000, starter=1.0, own=1.0), is_early=np.arange(8_000) >= 5_000)
+
+    fold = _cut_time(known, 3)
+
+    assert (np.diff(fold) >= 0).all()
+    assert known.is_early[fold == fold[-1]].all()
+    n_malicious = np.bincount(fold[known.is_malicious])
+    assert n_malicious[-1] == int((known.is_malicious & known.is_early).sum()) // 3
+    assert n_malicious[:-1].max() - n_malicious[:-1].min() <= 1

@@ -114,3 +114,27 @@ def test_setting_under_its_former_name_works_with_a_warning(tmp_path) -> None:
 
     assert read.gates.confidence_level == 0.9
     assert read.hash == NightSettings(gates=GateBounds(confidence_level=0.9)).hash
+
+
+def test_early_labels_are_kept_apart_with_the_share_of_malice_that_is_known_by_then() -> None:
+    old = [50.0] * 40 + [30.0]
+    verdicts = [(row, 50.0 - (1 + row % 4), "malicious") for row in range(40)]  # one, two, three, four days after
+    young = [9.0, 5.5, 4.5, 3.5, 3.5, 0.5]
+    later = [*verdicts, (43, 4.0, "malicious"), (44, 1.0, "malicious"), (45, 1.0, "claim")]
+
+    labels = label_mature_orders(timeline([*old, *young], *later), as_of_us=AS_OF_US, maturity=MATURITY)
+
+    assert labels.label[41:].tolist() == [-1] * 6
+    assert labels.early[:41].tolist() == [-1] * 41
+    assert labels.early[41:].tolist() == [0, 0, 1, -1, -1, 0]
+    assert (labels.known_share[:41] == 1).all()
+    # A verdict counts two days after it came: of the mature ones by the age of three, four, five and six days.
+    np.testing.assert_allclose(labels.known_share[41:], np.array([40, 30, 20, 10, 10, 0]) / 41)
+
+
+def test_nothing_is_known_early_where_few_verdicts_tell_how_fast_they_come() -> None:
+    known = timeline([50.0, 5.0], (0, 49.0, "malicious"), (1, 4.0, "malicious"))
+
+    labels = label_mature_orders(known, as_of_us=AS_OF_US, maturity=MATURITY)
+
+    assert labels.known_share.tolist() == [1.0, 0.0]

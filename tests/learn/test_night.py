@@ -16,12 +16,13 @@ from ordervet.errors import ModelError
 from ordervet.history import History
 from ordervet.history.slices import HistorySlices
 from ordervet.learn import challenger, promotion, records
+from ordervet.learn.labels import DAY_US
 from ordervet.learn.night import PROMOTED, REFUSED, RESCALED, WAITING, WOULD_PROMOTE, run_night
-from ordervet.learn.night_settings import GateBounds
+from ordervet.learn.night_settings import GateBounds, NightSettings
 from ordervet.learn.prometheus import build_metrics
 from ordervet.learn.ranking import Holdout
 from ordervet.learn.training_data import Plan, TrainingData
-from ordervet.learn.trial import _check_verdicts, _find_money_rate
+from ordervet.learn.trial import _check_verdicts, _find_money_rate, split_parts
 from ordervet.model import (
     Curve,
     find_live_model,
@@ -42,9 +43,7 @@ if TYPE_CHECKING:
     from ordervet.features import FeatureSpec
     from ordervet.learn.gates import Gate
     from ordervet.learn.night import Night
-    from ordervet.learn.night_settings import NightSettings
 
-DAY_US = 86_400_000_000
 UNTOLD = LENIENT.model_copy(update={"gates": LENIENT.gates.model_copy(update={"expected": (), "drift": 1e3})})
 STRICT = LENIENT.model_copy(update={"gates": LENIENT.gates.model_copy(update={"max_model_mb": 1e-6})})
 
@@ -225,7 +224,7 @@ def test_new_malice_is_no_contradiction_and_flipped_verdicts_are() -> None:
     def check(is_malicious: np.ndarray) -> Gate:
         plan = Plan(
             np.arange(n), is_malicious.astype(np.int8), is_malicious.astype(np.int8), np.zeros(n, np.int64),
-            np.ones(n, np.int64), np.ones(n, bool),
+            np.ones(n, np.int64), np.ones(n), np.ones(n, bool),
         )  # fmt: skip
         ones = np.ones(n, np.int64)
         material = TrainingData(
@@ -411,3 +410,27 @@ def test_killed_retrain_leaves_what_serves_and_the_next_one_succeeds(monkeypatch
     monkeypatch.setattr(crash_retrain, "N_FULL_DISKS", 1)
 
     assert "1 full disks" in crash_retrain.run(2, 1)
+
+
+def test_early_labels_that_are_held_out_are_newer_than_all_that_is_learned_from() -> None:
+    n = 6_000
+    age = np.arange(n)[::-1] / n * 60
+    share = np.where(age >= 30, 1.0, age / 31)
+    label = np.where(np.arange(n) % 20 == 0, 1, 0).astype(np.int8)
+    ones, seen_at = np.ones(n, np.int64), (-age * DAY_US).astype(np.int64)
+    plan = Plan(np.arange(n), label, label, ones, ones, share, np.ones(n, bool))
+    data = TrainingData(
+        plan, np.zeros((n, 1), np.float32), seen_at, ones, ones, ones.astype(np.uint64), ones, ones, ones, ones
+    )
+
+    parts = split_parts(data, as_of_us=0, settings=NightSettings())
+    few = split_parts(
+        replace(data, plan=replace(plan, label=label * (age >= 29))), as_of_us=0, settings=NightSettings()
+    )
+
+    assert seen_at[parts.early].min() > seen_at[parts.train].max() > seen_at[parts.holdout].max()
+    assert (share[parts.early] >= 0.25).all()
+    assert (share[parts.holdout] == 1).all()
+    assert label[parts.early].sum() == label[(share < 1) & (share >= 0.25)].sum() // 3
+    assert len(few.early) == 0
+    assert (share[few.train] == 1).all()

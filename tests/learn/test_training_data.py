@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ordervet.learn.training_data import sample_rows
+from ordervet.history.slices import Timeline
+from ordervet.learn.labels import DAY_US, label_mature_orders
+from ordervet.learn.night_settings import Learning, Maturity, NightSettings
+from ordervet.learn.training_data import LEAST_KNOWN_SHARE, plan_training_data, sample_rows, weigh_early
 from ordervet.model import fit_calibration
+
+AS_OF_US = 100 * DAY_US
 
 
 @settings(max_examples=60)
@@ -59,3 +65,33 @@ def test_calibration_of_weighted_samples_is_that_of_the_whole_on_average() -> No
     noise = np.std(weighted) / np.sqrt(len(weighted))
     assert abs(np.mean(weighted) - whole) < 3 * noise + 0.002 * whole
     assert np.mean(blind) > 2 * whole
+
+
+def test_share_of_malice_among_early_labels_is_what_it_is_among_mature_ones() -> None:
+    rng = np.random.default_rng(8)
+    n = 200_000
+    age_days = rng.uniform(0, 60, n)
+    is_malicious = rng.random(n) < 0.05
+    delay_days = rng.gamma(2.0, 3.0, n)
+    told = np.flatnonzero(is_malicious & (delay_days < age_days))
+    order = np.argsort(-age_days, kind="stable")
+    row_of = np.empty(n, np.int64)
+    row_of[order] = np.arange(n)
+    told = told[np.argsort(-(age_days - delay_days)[told], kind="stable")]
+    timeline = Timeline(
+        np.arange(1, n + 1, dtype=np.uint64), AS_OF_US - (age_days[order] * DAY_US).astype(np.int64), row_of[told],
+        AS_OF_US - ((age_days - delay_days)[told] * DAY_US).astype(np.int64), np.zeros(len(told), np.int8),
+        ("malicious",), "",
+    )  # fmt: skip
+    night = NightSettings(maturity=Maturity(verdict_days={}), learning=Learning(max_rows=1_000_000))
+    labels = label_mature_orders(timeline, as_of_us=AS_OF_US, maturity=night.maturity)
+
+    plan = plan_training_data(timeline, labels, as_of_us=AS_OF_US, settings=night)
+
+    weight, is_found = weigh_early(plan, np.arange(len(plan.rows))), plan.label == 1
+    age = age_days[order][plan.rows]
+    for low, high in ((3, 6), (6, 10), (10, 30), (30, 60)):
+        of = (age >= low) & (age < high)
+        assert weight[of & is_found].sum() / weight[of].sum() == pytest.approx(0.05, rel=0.15)
+    assert plan.weight[plan.known_share < LEAST_KNOWN_SHARE].sum() == 0
+    assert (np.bincount(age.astype(int), plan.weight)[3:] == np.bincount(age_days.astype(int))[3:]).all()

@@ -232,7 +232,9 @@ def _replay_all(
     )
     n = len(whole.timeline.order_id)
     nothing = np.zeros(n, np.int8)
-    plan = Plan(np.arange(n), nothing, nothing, np.zeros(n, np.int64), np.ones(n, np.int64), np.ones(n, bool))
+    plan = Plan(
+        np.arange(n), nothing, nothing, np.zeros(n, np.int64), np.ones(n, np.int64), np.ones(n), np.ones(n, bool)
+    )
     return replay_training_data(
         whole, both, plan, settings=settings, as_of_us=whole.until_us, scratch=scratch, n_threads=n_threads,
         report_step=report_step,

@@ -2,13 +2,15 @@
 
 Own trees are fitted on the past of each later part of the time, and asked about that part. How many rounds they take,
 and how much they weigh beside the starter, is what ranks those parts best; they weigh nothing where that is no better
-than the starter alone beyond noise. The calibration is fitted on the same scores, which no tree knew.
+than the starter alone beyond noise. A kind of malice that is new shows in the newest part alone, which is cut small and
+of early labels: what surely ranks that part better decides. The calibration is fitted on the same scores, which no tree
+knew, and on mature labels.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +44,12 @@ _MALICIOUS_FOR_ALL = 200
 #: which one holds nearly all innocent orders, a line foretells up to twice the malice there is.
 _MIN_FOR_STEPS = 1_000
 _N_DRAWS, _LOWER = 60, 0.2
+#: What the newest part alone decides must rank it better on all but this share of the draws.
+_SURELY_LOWER = 0.05
+#: Average precision that may be lost on the parts before it.
+_MOST_LOST = 0.01
+#: Malicious orders of the newest part, at most.
+_MOST_NEWEST = 200
 #: Of the share that is judged: judged orders among the riskiest to estimate it by, how pure they must be, from when on
 #: nothing is corrected, how far, and the highest probability that comes of it.
 _MIN_JUDGED, _PURE, _MOSTLY_JUDGED, _LEAST_JUDGED, _MOST_P = 5, 0.85, 0.8, 0.05, 0.95
@@ -57,9 +65,10 @@ class Known:
     names: tuple[str, ...]  # of those
     starter_raw: NDArray[np.float64]  # shape (n,), the starter's raw scores
     is_malicious: NDArray[np.bool_]  # shape (n,)
-    weight: NDArray[np.int64]  # shape (n,), how many orders a row stands for
+    weight: NDArray[np.float64]  # shape (n,), how many orders a row stands for
     buyer: NDArray[np.int64]  # shape (n,), numbers from 0: what is drawn together
     is_judged: NDArray[np.bool_]  # shape (n,), by the desk, one way or the other
+    is_early: NDArray[np.bool_]  # shape (n,), not mature: the label is what is known so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +80,15 @@ class Blend:
     own: float
     share: float  # of the own trees in the sum of log-odds, 0 to 1
     num_rounds: int  # of the own trees
-    #: ap, starter_ap: average precision on the later parts, of the sum and of the starter alone
+    #: ap, starter_ap: average precision on the parts that decided, of the sum and of the starter alone
     ap: float
     starter_ap: float
+    is_newest: bool = False  # whether the newest part alone decided
+
+    @classmethod
+    def of_starter(cls, other: Blend) -> Blend:
+        """Return the starter alone, measured where another blend was."""
+        return cls(1.0, 0.0, 0.0, other.num_rounds, other.starter_ap, other.starter_ap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +137,9 @@ def fit_challenger(
     rows = np.concatenate([part.rows for part in later])
     own_raw = np.concatenate([part.own_raw[rounds.index(blend.num_rounds)] for part in later])
     raw = blend.starter * known.starter_raw[rows] + blend.own * own_raw
+    is_mature = ~known.is_early[rows]
+    if int((known.is_malicious[rows] & is_mature).sum()) >= MIN_MALICIOUS:
+        rows, raw = rows[is_mature], raw[is_mature]
     is_malicious, weight = known.is_malicious[rows], known.weight[rows]
     has_many = int(is_malicious.sum()) >= _MIN_FOR_STEPS
     judged_share = find_judged_share(raw, is_malicious, known.is_judged[rows])
@@ -173,10 +191,28 @@ def find_judged_share(raw: NDArray[np.float64], is_malicious: NDArray[np.bool_],
 
 
 def find_blend(known: Known, later: list[_Later], rounds: tuple[int, ...]) -> Blend:
-    """Find the rounds and the weight of the own trees that rank the later parts best.
+    """Find the rounds and the weight of the own trees that rank the later parts best, or surely the newest of them.
 
-    Both forests' raw scores are first brought to log-odds by one logistic curve each.
+    Where the newest part has early labels, nothing is chosen that ranks those before it worse than the starter does.
     """
+    has_newest = len(later) > 1 and bool(known.is_early[later[-1].rows].all())
+    before, newest = (later[:-1], later[-1:]) if has_newest else ([], [])
+    blend = _find_best(known, later, rounds, before)
+    if blend.own > 0 and not _is_surely_better(known, later, rounds, blend, Blend.of_starter(blend), _LOWER):
+        blend = Blend.of_starter(blend)
+    if not newest:
+        return blend
+    recent = _find_best(known, newest, rounds, before)
+    is_better = recent.own > 0 and _is_surely_better(known, newest, rounds, recent, blend, _SURELY_LOWER)
+    return replace(recent, is_newest=True) if is_better else blend
+
+
+def _find_best(known: Known, later: list[_Later], rounds: tuple[int, ...], before: list[_Later]) -> Blend:
+    """Find what ranks some parts best, and those before them no worse than the starter does.
+
+    Both raw scores are brought to log-odds by one logistic curve each.
+    """
+    least = _measure(known, before, [known.starter_raw[part.rows] for part in before]) - _MOST_LOST if before else 0.0
     rows = np.concatenate([part.rows for part in later])
     is_malicious, weight = known.is_malicious[rows], known.weight[rows]
     most = int(is_malicious.sum()) / _MALICIOUS_FOR_ALL
@@ -188,10 +224,10 @@ def find_blend(known: Known, later: list[_Later], rounds: tuple[int, ...]) -> Bl
         for share in [each for each in SHARES if each <= most] if of_own > 0 else ():
             starter, own = (1 - share) * max(of_starter, 0.0), share * of_own
             ap = _measure(known, later, _sum_up(known, later, at, starter, own))
-            if ap > best.ap:
+            if ap > best.ap and (
+                not before or _measure(known, before, _sum_up(known, before, at, starter, own)) >= least
+            ):
                 best = Blend(starter, own, share, num_rounds, ap, alone)
-    if best.own > 0 and not _is_surely_better(known, later, rounds, best):
-        return Blend(1.0, 0.0, 0.0, rounds[-1], alone, alone)
     return best
 
 
@@ -200,6 +236,20 @@ def split_folds(is_malicious: NDArray[np.bool_], n_folds: int) -> NDArray[np.int
     n_before: NDArray[np.int64] = np.cumsum(is_malicious) - is_malicious
     fold: NDArray[np.int64] = np.minimum(n_before * n_folds // max(int(is_malicious.sum()), 1), n_folds - 1)
     return fold
+
+
+def _cut_time(known: Known, n_folds: int) -> NDArray[np.int64]:
+    """Assign every order to its part of the time; where there are early labels enough, the newest is a part of its own.
+
+    That part holds a third of the malicious orders with early labels, at most `_MOST_NEWEST`.
+    """
+    n_newest = min(int((known.is_malicious & known.is_early).sum()) // 3, _MOST_NEWEST)
+    malicious = np.flatnonzero(known.is_malicious)
+    has_newest = n_newest >= MIN_MALICIOUS and len(malicious) - n_newest >= MIN_PARTS * MIN_MALICIOUS
+    end = int(malicious[-n_newest]) if has_newest else len(known.is_malicious)
+    n_parts = max(min(n_folds + 1, int(known.is_malicious[:end].sum()) // MIN_MALICIOUS), MIN_PARTS)
+    fold = split_folds(known.is_malicious[:end], n_parts)
+    return np.append(fold, np.full(len(known.is_malicious) - end, n_parts))
 
 
 def predict_parts(
@@ -222,8 +272,8 @@ def _score_later_parts(
     n_threads: int,
     report_step: Callable[[str], None],
 ) -> list[_Later]:
-    n_parts = max(min(n_folds + 1, int(known.is_malicious.sum()) // MIN_MALICIOUS), MIN_PARTS)
-    fold = split_folds(known.is_malicious, n_parts)
+    fold = _cut_time(known, n_folds)
+    n_parts = int(fold[-1]) + 1
     later = []
     for at in range(1, n_parts):
         report_step(f"cross-fitting {at} of {n_parts - 1}")
@@ -249,25 +299,24 @@ def _measure(known: Known, later: list[_Later], raws: list[NDArray[np.float64]])
     return found / total
 
 
-def _is_surely_better(known: Known, later: list[_Later], rounds: tuple[int, ...], blend: Blend) -> bool:
-    """Return whether a blend ranks better than the starter on most draws of whole buyers."""
+def _is_surely_better(
+    known: Known, later: list[_Later], rounds: tuple[int, ...], blend: Blend, other: Blend, lower: float
+) -> bool:
+    """Return whether a blend ranks better than another on all but a share of the draws of whole buyers."""
     rng = np.random.default_rng(0)
-    raws = _sum_up(known, later, rounds.index(blend.num_rounds), blend.starter, blend.own)
+    both = [_sum_up(known, later, rounds.index(each.num_rounds), each.starter, each.own) for each in (blend, other)]
     pairs = [
-        (
-            Ranking(raw, known.is_malicious[part.rows]),
-            Ranking(known.starter_raw[part.rows], known.is_malicious[part.rows]),
-        )
-        for part, raw in zip(later, raws, strict=True)
+        tuple(Ranking(raw, known.is_malicious[part.rows]) for raw in raws)
+        for part, *raws in zip(later, *both, strict=True)
     ]
     gains = []
     for _ in range(_N_DRAWS):
         drawn = draw_weights(known.buyer, rng)
         gain = 0.0
-        for part, (one, other) in zip(later, pairs, strict=True):
+        for part, (ours, theirs) in zip(later, pairs, strict=True):
             weight = drawn[part.rows] * known.weight[part.rows]
             n_malicious = float(weight[known.is_malicious[part.rows]].sum())
             if n_malicious > 0:
-                gain += n_malicious * (one.measure_ap(weight) - other.measure_ap(weight))
+                gain += n_malicious * (ours.measure_ap(weight) - theirs.measure_ap(weight))
         gains.append(gain)
-    return float(np.quantile(gains, _LOWER)) > 0
+    return float(np.quantile(gains, lower)) > 0

@@ -3,7 +3,8 @@
 An order enters the night's data at an age, not when its label comes. Verdicts of malice come within days; that an order
 was innocent is only ever known by silence. Taking labels as they come would overstate fraud among the newest orders,
 taking the silent fresh as innocent would understate it; both shift the calibration. So all orders of a day enter
-together.
+together, and what is known of younger ones is kept apart: malice that was found early, and beside it orders that count
+for no more than the share of malice that is known by their age.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 DAY_US = 86_400_000_000
 MALICIOUS, INNOCENT, UNKNOWN = 1, 0, -1
+#: Malicious verdicts on mature orders below which nobody can tell how fast verdicts come.
+_MIN_VERDICTS = 20
 #: A timeline's word for a judgement: how mild it is (docs/definitions.md V4), and the label it gives.
 _MILDNESS = MILDNESS | {"correction": MILDNESS[CORRECTED]}
 _LABEL = {"malicious": MALICIOUS, "unsure": UNKNOWN, "innocent": INNOCENT, "correction": INNOCENT}
@@ -40,6 +43,9 @@ class Labels:
     is_judged: NDArray[np.bool_]  # a verdict or correction stands, mature or not
     verdict: NDArray[np.int8]  # int8: what the standing judgement says, mature or not; -1 without one
     verdict_at: NDArray[np.int64]  # UTC microseconds of the standing judgement; 0 without one
+    early: NDArray[np.int8]  # int8: as `label`, of orders too young for it: what is known of them early
+    #: of the malice among orders of this age, the share that is known by then: 1 for orders old enough for `label`
+    known_share: NDArray[np.float64]
 
 
 def label_orders(orders: OrderEvents, later: LaterEvents, *, as_of: int, maturity_us: int) -> NDArray[np.int8]:
@@ -76,7 +82,8 @@ def label_mature_orders(timeline: Timeline, *, as_of_us: int, maturity: Maturity
 
     An order is mature at the age `order_days`. Then its standing judgement decides, when that has stood for its
     `verdict_days`; an order that nobody judged is innocent, when `outcome_days` have passed since each of its outcomes.
-    Everything else is not known.
+    Everything else is not known. Of younger orders the same is kept apart, with the share of malice that is known by
+    their age: of the malicious verdicts on older orders, those that had stood for their `verdict_days` by then.
     """
     mildness = np.array([_MILDNESS.get(each, -1) for each in timeline.kinds] or [-1])
     value = np.array([_LABEL.get(each, UNKNOWN) for each in timeline.kinds] or [0], np.int8)
@@ -91,8 +98,17 @@ def label_mature_orders(timeline: Timeline, *, as_of_us: int, maturity: Maturity
         stood_since = as_of_us - int(maturity.verdict_days.get(name, 0.0) * DAY_US)
         label[is_judged & (verdict == each) & (verdict_at > stood_since)] = UNKNOWN
     label[_find_waiting(timeline, as_of_us, maturity) & ~is_judged] = UNKNOWN
-    label[timeline.order_seen_at > as_of_us - int(maturity.order_days * DAY_US)] = UNKNOWN
-    return Labels(label, is_judged, verdict, verdict_at)
+    is_old = timeline.order_seen_at <= as_of_us - int(maturity.order_days * DAY_US)
+    known_after = verdict_at - timeline.order_seen_at + int(maturity.verdict_days.get("malicious", 0.0) * DAY_US)
+    known_after = np.sort(known_after[is_old & (label == MALICIOUS)])
+    return Labels(
+        label=np.where(is_old, label, UNKNOWN).astype(np.int8),
+        is_judged=is_judged,
+        verdict=verdict,
+        verdict_at=verdict_at,
+        early=np.where(is_old, UNKNOWN, label).astype(np.int8),
+        known_share=np.where(is_old, 1.0, _find_known_share(known_after, as_of_us - timeline.order_seen_at)),
+    )
 
 
 def measure_maturity(timeline: Timeline, labels: Labels, *, days: int = 60) -> list[float]:
@@ -111,6 +127,14 @@ def measure_maturity(timeline: Timeline, labels: Labels, *, days: int = 60) -> l
     if len(age) == 0:
         return []
     return [float(share) for share in np.cumsum(np.bincount(age, minlength=days + 1)) / len(age)]
+
+
+def _find_known_share(known_after: NDArray[np.int64], age: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the share of verdicts that are known by each age; none where there are too few verdicts to tell."""
+    if len(known_after) < _MIN_VERDICTS:
+        return np.zeros(len(age))
+    # NOTE: never 1, which is for mature orders alone.
+    return np.searchsorted(known_after, age, side="right") / (len(known_after) + 1)
 
 
 def _find_waiting(timeline: Timeline, as_of_us: int, maturity: Maturity) -> NDArray[np.bool_]:

@@ -101,6 +101,8 @@ class GateBounds(_Part):
     n_draws: Annotated[int, Ge(50), Le(10_000)] = 200  # of the bootstrap
     ap_margin: float = 0.0  # the lower bound of the gain in average precision must be above
     money_margin: float = 0.0  # the gain in money, as measured, must be at least
+    #: mature_gain: the loss in average precision on mature orders alone, as measured, may be at most
+    mature_loss: Share = 0.01
     #: the lower bound of the average precision must be above so many times that of a random ranking
     chance_times: Annotated[float, Ge(0)] = 1.0
     #: the lower bound of what the history adds to the order's own columns, in average precision or in AUC, must be

@@ -22,7 +22,7 @@ from ordervet.learn.drift import measure_attribution_drift
 from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
 from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS, label_mature_orders, measure_maturity
 from ordervet.learn.train import find_own_columns, format_time
-from ordervet.learn.training_data import plan_training_data, replay_training_data
+from ordervet.learn.training_data import plan_training_data, replay_training_data, weigh_early
 from ordervet.learn.trial import (
     WATCHED,
     Contender,
@@ -299,7 +299,7 @@ def _gather_training_data(
 def _fit(task: Task, slices: HistorySlices, data: TrainingData, parts: Parts, names: tuple[str, ...]) -> Model:
     settings, n_threads, starter = task.settings, task.n_threads, load_starter()
     plan, rows = data.plan, parts.train
-    is_malicious = plan.label[rows] == MALICIOUS
+    is_malicious, weight = plan.label[rows] == MALICIOUS, weigh_early(plan, rows)
     known = Known(
         view=MatrixView(
             data.features, rows, np.arange(len(task.spec.names))
@@ -307,9 +307,10 @@ def _fit(task: Task, slices: HistorySlices, data: TrainingData, parts: Parts, na
         names=task.spec.names,
         starter_raw=Contender.of(starter, names).predict(data, rows, n_threads),
         is_malicious=is_malicious,
-        weight=plan.weight[rows],
+        weight=weight,
         buyer=data.buyer[rows],
         is_judged=plan.verdict[rows] >= 0,
+        is_early=plan.known_share[rows] < 1,
     )
     fitted = fit_challenger(
         known, settings.fit, n_folds=settings.learning.n_folds, n_threads=n_threads, report_step=task.report_step
@@ -402,9 +403,8 @@ def _score_by_own_columns(task: Task, data: TrainingData, parts: Parts) -> NDArr
     plan, names = data.plan, tuple(task.spec.names[at] for at in own)
     view = MatrixView(data.features, parts.train, own)
     is_malicious = plan.label[parts.train] == MALICIOUS
-    binned = BinnedOrders(
-        view, names, is_malicious, plan.weight[parts.train], task.settings.fit, n_threads=task.n_threads
-    )
+    weight = weigh_early(plan, parts.train)
+    binned = BinnedOrders(view, names, is_malicious, weight, task.settings.fit, n_threads=task.n_threads)
     held = MatrixView(data.features, parts.holdout, own)
     return predict_parts(ForestPredictor(binned.fit()), held, np.arange(len(held)), task.n_threads)
 

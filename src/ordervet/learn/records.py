@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NIGHTS = "nights"
 _ARRAYS = ("features", "seen_at", "amount_minor", "buyer", "channel", "kind", "is_audited", "audited", "keys")
-_PLAN_ARRAYS = ("rows", "label", "verdict", "verdict_at", "weight", "is_reference")
+_PLAN_ARRAYS = ("rows", "label", "verdict", "verdict_at", "weight", "known_share", "is_reference")
 
 
 def hold_night_lock(models: Path) -> AbstractContextManager[None]:

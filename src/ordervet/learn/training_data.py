@@ -18,7 +18,7 @@ from ordervet.contract import Decider
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
 from ordervet.features.spec import GROUP_KEYS
 from ordervet.learn.intervals import number_buyers
-from ordervet.learn.labels import DAY_US
+from ordervet.learn.labels import DAY_US, MALICIOUS
 from ordervet.learn.rings import read_keys
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from ordervet.learn.night_settings import NightSettings
 
 
+#: Early labels of days of which less than this share of the malice is known teach more noise than malice.
+LEAST_KNOWN_SHARE = 0.1
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Which orders are kept, and for what; every array of shape (n,)."""
@@ -43,7 +47,8 @@ class Plan:
     label: NDArray[np.int8]
     verdict: NDArray[np.int8]
     verdict_at: NDArray[np.int64]
-    weight: NDArray[np.int64]  # how many mature orders a row stands for; 0 for rows that are not mature
+    weight: NDArray[np.int64]  # how many labelled orders a row stands for; 0 for rows without a label
+    known_share: NDArray[np.float64]  # see `labels.Labels`; the label of a row below 1 is an early one
     is_reference: NDArray[np.bool_]  # among the newest days' orders, mature or not
 
 
@@ -69,31 +74,46 @@ class TrainingData:
 
 
 def plan_training_data(timeline: Timeline, labels: Labels, *, as_of_us: int, settings: NightSettings) -> Plan:
-    """Choose the orders to keep: mature ones within the budget, the newest verdicts, and the reference."""
+    """Choose the orders to keep: labelled ones within the budget, the newest verdicts, and the reference."""
     learning = settings.learning
     seen_at, order_id = timeline.order_seen_at, timeline.order_id
     first_us = as_of_us - int((settings.maturity.order_days + learning.train_days) * DAY_US)
-    mature = np.flatnonzero((labels.label >= 0) & (seen_at >= first_us))
-    judged = labels.is_judged[mature]
+    is_early = labels.known_share < 1
+    label = np.where(is_early & (labels.known_share >= LEAST_KNOWN_SHARE), labels.early, labels.label)
+    labelled = np.flatnonzero((label >= 0) & (seen_at >= first_us))
+    judged = labels.is_judged[labelled]
     chosen, weight = sample_rows(
-        order_id[mature], seen_at[mature] // DAY_US, judged, max_rows=learning.max_rows, seed=settings.seed
+        order_id[labelled], seen_at[labelled] // DAY_US, judged, max_rows=learning.max_rows, seed=settings.seed
     )
     newest = np.flatnonzero(labels.is_judged & (labels.verdict_at >= as_of_us - learning.holdout_days * DAY_US))
     recent = np.flatnonzero(seen_at >= as_of_us - learning.reference_days * DAY_US)
     if len(recent) > learning.max_reference_rows:
         drawn = draw_numbers(order_id[recent], settings.seed + 1)
         recent = recent[np.argsort(drawn, kind="stable")[: learning.max_reference_rows]]
-    rows = np.unique(np.concatenate([mature[chosen], newest, recent]))
+    rows = np.unique(np.concatenate([labelled[chosen], newest, recent]))
     weights = np.zeros(len(seen_at), np.int64)
-    weights[mature[chosen]] = weight
+    weights[labelled[chosen]] = weight
     return Plan(
         rows=rows,
-        label=labels.label[rows],
+        label=label[rows],
         verdict=labels.verdict[rows],
         verdict_at=labels.verdict_at[rows],
         weight=weights[rows],
+        known_share=labels.known_share[rows],
         is_reference=np.isin(rows, recent),
     )
+
+
+def weigh_early(plan: Plan, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Weigh planned orders to learn from: of a day of which half of the malice is known, half of the others count.
+
+    So every day's share of malice is what it will be once all of it is known, and a young day counts for less.
+
+    Returns
+    -------
+    shape (len(rows),)
+    """
+    return plan.weight[rows] * np.where(plan.label[rows] == MALICIOUS, 1.0, plan.known_share[rows])
 
 
 def replay_training_data(

@@ -21,6 +21,7 @@ from ordervet.learn.rings import RING_NAMES, Rings, find_catches, find_denied, l
 from ordervet.learn.trust import measure_trust
 from ordervet.model import ForestPredictor, Predictor, fit_risk_scale
 from ordervet.model.binned import MatrixView
+from ordervet.model.fit import MIN_MALICIOUS
 from ordervet.policy import ACTIONS, Action, decide
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from ordervet.policy import Policy
 
 _PASS = ACTIONS.index(Action.PASS)
+#: Early labels are measured on where at least this share of the malice is known.
+_MOSTLY_KNOWN = 0.25
 _N_SELF_CHECK = 2_000
 _N_TIMED = 4_096
 #: Fewer expected alerts than this say nothing of a standing threshold.
@@ -49,8 +52,9 @@ WATCHED = (_N_KNOWN, *RING_NAMES)
 class Parts:
     """Which kept orders are for what; each holds positions in the training data."""
 
-    train: NDArray[np.int64]  # mature, before the holdout
+    train: NDArray[np.int64]  # mature before the holdout, and younger ones with early labels before `early`
     holdout: NDArray[np.int64]  # mature, the newest days
+    early: NDArray[np.int64]  # the newest with early labels of which most are known: held out, too
     reference: NDArray[np.int64]  # of quiet days among the newest, mature or not
     scale: NDArray[np.int64]  # of the newest of these days: the risk score is made of them
     #: of the newest of these days before those of `check`: what the risk score is made of to be checked
@@ -100,8 +104,9 @@ def split_parts(data: TrainingData, *, as_of_us: int, settings: NightSettings) -
     """Split the kept orders by what they are for."""
     learning, plan = settings.learning, data.plan
     holdout_us = _find_holdout(data, as_of_us=as_of_us, settings=settings)
+    is_early, early_us = _find_early(data, settings)
     fresh_us = as_of_us - settings.gates.check_days * DAY_US
-    is_mature, is_newest = plan.weight > 0, data.seen_at >= fresh_us
+    is_mature, is_newest = (plan.weight > 0) & (plan.known_share == 1), data.seen_at >= fresh_us
     # NOTE: whole days before the cut-off, so that a day is never cut in two.
     day = (data.seen_at - as_of_us) // DAY_US
     days, counts = np.unique(day[plan.is_reference], return_counts=True)
@@ -110,8 +115,9 @@ def split_parts(data: TrainingData, *, as_of_us: int, settings: NightSettings) -
     is_quiet = plan.is_reference & np.isin(day, quiet)
     is_judged = (plan.verdict >= 0) & (plan.verdict_at >= as_of_us - learning.holdout_days * DAY_US)
     return Parts(
-        train=np.flatnonzero(is_mature & (data.seen_at < holdout_us)),
+        train=np.flatnonzero((is_mature & (data.seen_at < holdout_us)) | (is_early & (data.seen_at < early_us))),
         holdout=np.flatnonzero(is_mature & (data.seen_at >= holdout_us)),
+        early=np.flatnonzero(is_early & (data.seen_at >= early_us) & (plan.known_share >= _MOSTLY_KNOWN)),
         reference=np.flatnonzero(is_quiet),
         scale=np.flatnonzero(is_quiet & np.isin(day, quiet[-learning.scale_days :])),
         scale_before=np.flatnonzero(is_quiet & np.isin(day, older[-learning.scale_days :])),
@@ -129,9 +135,24 @@ def _find_holdout(data: TrainingData, *, as_of_us: int, settings: NightSettings)
     """
     learning, plan = settings.learning, data.plan
     latest_us = as_of_us - int((settings.maturity.order_days + learning.holdout_days) * DAY_US)
-    malicious = np.sort(data.seen_at[(plan.weight > 0) & (plan.label == MALICIOUS)])
+    malicious = np.sort(data.seen_at[(plan.weight > 0) & (plan.known_share == 1) & (plan.label == MALICIOUS)])
     n_wanted = min(learning.holdout_malicious, len(malicious) // 3)
     return latest_us if n_wanted == 0 else min(latest_us, int(malicious[-n_wanted]))
+
+
+def _find_early(data: TrainingData, settings: NightSettings) -> tuple[NDArray[np.bool_], int]:
+    """Find the orders with early labels, shape (n,), and from when on those are held out, UTC microseconds.
+
+    Held out are the newest of the days of which most malice is known: a third of its malicious orders, at most
+    `holdout_malicious`. Where there are too few for that, nothing is learned from early labels.
+    """
+    plan = data.plan
+    is_early = (plan.weight > 0) & (plan.known_share < 1)
+    is_told = is_early & (plan.known_share >= _MOSTLY_KNOWN)
+    malicious = np.sort(data.seen_at[is_told & (plan.label == MALICIOUS)])
+    if len(malicious) < MIN_MALICIOUS:
+        return np.zeros(len(is_early), bool), 0
+    return is_early, int(malicious[-min(settings.learning.holdout_malicious, len(malicious) // 3)])
 
 
 def hold_trial(
@@ -161,6 +182,12 @@ def hold_trial(
     champion_raw = champion.predict(data, parts.holdout, n_threads)
     champion_p = champion.model.calibration(champion_raw)
     gains = _measure_gains(raw, champion_raw, holdout, settings)
+    known = np.concatenate([parts.holdout, parts.early])
+    known_raw, champion_known_raw = (
+        np.append(of, each.predict(data, parts.early, n_threads))
+        for of, each in ((raw, challenger), (champion_raw, champion))
+    )
+    known_gains = _measure_gains(known_raw, champion_known_raw, _take_holdout(data, known), settings)
     # NOTE: the challenger's features are the first columns.
     drift = _measure_drift(data, parts, challenger.model.spec.names)
     us_per_order = _time_scoring(challenger, data, parts.holdout)
@@ -174,10 +201,11 @@ def hold_trial(
     caught, champion_caught = (_flag_riskiest(each, holdout) for each in (raw, champion_raw))
     verdicts = [
         gates.check_gain(
-            "ap_gain", gains["ap_gain"], margin=bounds.ap_margin, is_champion_old=is_champion_old,
+            "ap_gain", known_gains["ap_gain"], margin=bounds.ap_margin, is_champion_old=is_champion_old,
             max_loss=bounds.max_loss, pace=pace,
         ),
-        gates.check_no_loss("money_gain", gains["money_gain"], bounds.money_margin),
+        gates.check_no_loss("mature_gain", gains["ap_gain"], 0.0 - bounds.mature_loss),
+        gates.check_no_loss("money_gain", known_gains["money_gain"], bounds.money_margin),
         *gates.check_policy(
             flags, champion_flags, champion_raw, holdout,
             max_recall_loss=bounds.policy_recall_loss, alerts_times=bounds.policy_alerts_times,
@@ -188,7 +216,7 @@ def hold_trial(
         ),
         *gates.check_skill(
             raw, own_raw, holdout, bounds, seed=settings.seed,
-            beats_champion=gains["ap_gain"]["low"] > max(bounds.ap_margin, 0.0),
+            beats_champion=known_gains["ap_gain"]["low"] > max(bounds.ap_margin, 0.0),
         ),
         *gates.check_calibration(
             p * judged_share, holdout.is_malicious, holdout.weight, champion_p=champion_p * judged_share,
@@ -215,6 +243,7 @@ def hold_trial(
         metrics=measure_holdout(raw, p, holdout, money_rate=rate)
         | {
             "gains": gains,
+            "gains_with_early": known_gains,
             "rings": _describe_rings(rings, caught, data, parts.holdout),
             "trust": measure_trust(
                 p,

@@ -70,7 +70,7 @@ class BinnedOrders:
         view: MatrixView,
         names: tuple[str, ...],
         is_malicious: NDArray[np.bool_],
-        weight: NDArray[np.int64],
+        weight: NDArray[np.int64] | NDArray[np.float64],
         settings: FitSettings,
         *,
         n_threads: int,
