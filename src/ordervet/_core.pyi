@@ -108,6 +108,9 @@ FIRST_REFUND_SHIFT: int
 MAX_LINKED: int
 SIZED_POSITIONS: list[int]
 SIZE_SOURCE: int
+CAPPED_SOURCE: int
+SPIKE_SOURCE: int
+SPIKE_FROM: float
 
 class EarlierEventsError(ValueError): ...
 class InvalidStateError(ValueError): ...
@@ -124,6 +127,7 @@ class EntityArrays:
         cells: Sequence[tuple[int, int, int, int]],
         clocks: Sequence[int],
         asks: Sequence[tuple[int, int, int, int, int]],
+        usual: Sequence[int],
         operations: Sequence[tuple[int, int, int, int, int, int, int]],
     ) -> None: ...
 

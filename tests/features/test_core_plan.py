@@ -16,12 +16,12 @@ from ordervet.features.events import (
     SHARED_PLACE_BIT,
 )
 from ordervet.features.plan import _OPERATION_OF
-from ordervet.features.spec import FIRST_REFUND_BIT, JUDGED, MAX_LINKED, SELECTOR_BIT, SIZED
+from ordervet.features.spec import FIRST_REFUND_BIT, JUDGED, MAX_LINKED, RUN_VERDICTS, SELECTOR_BIT, SIZED, SPIKE_FROM
 
 ITEM: dict[str, Any] = {
     "name": "item", "own": 0, "level": 0, "windows_us": [10, 20], "values": [0],
     "cells": [(0, 0, 1, -1), (1, 1, 1, -1), (1, 2, 0, -1)], "clocks": [1],
-    "asks": [(0, 0, 0, 2, 50_000)], "operations": [(0, 0, 0, 0, 0, 0, 0), (11, 1, 0, 0, 0, 0, 0)],
+    "asks": [(0, 0, 0, 2, 50_000)], "usual": [], "operations": [(0, 0, 0, 0, 0, 0, 0), (15, 1, 0, 0, 0, 0, 0)],
 }  # fmt: skip
 
 
@@ -37,7 +37,8 @@ def test_bits_and_limits_are_those_of_the_core() -> None:
     order, first_order = SELECTOR_BIT["order"], SELECTOR_BIT["first_order"]
 
     expected = {
-        "order": order, "first_order": first_order, "verdicts": verdicts, "judgement": JUDGEMENT_BIT,
+        "order": order, "first_order": first_order, "verdicts": verdicts,
+        **{name: SELECTOR_BIT[name] for name in RUN_VERDICTS}, "judgement": JUDGEMENT_BIT,
         "excused": EXCUSED_BIT, "shared_place": SHARED_PLACE_BIT, "refund_requested": SELECTOR_BIT["refund_requested"],
         "refunds": SELECTOR_BIT["refund_requested"] | SELECTOR_BIT["refund_completed"],
         "minor_refund": MINOR_REFUND_BIT, "exchange": EXCHANGE_BIT, "amount_known": AMOUNT_KNOWN_BIT,
@@ -46,7 +47,8 @@ def test_bits_and_limits_are_those_of_the_core() -> None:
     assert _core.MAX_LINKED == MAX_LINKED
     assert {SELECTOR_BIT[name] for name in SIZED} == {1 << position for position in _core.SIZED_POSITIONS}
     assert {SELECTOR_BIT[name] << _core.FIRST_REFUND_SHIFT for name in SIZED} == set(FIRST_REFUND_BIT.values())
-    assert set(_OPERATION_OF.values()) == set(_core.STATISTICS)
+    assert {*_OPERATION_OF.values(), "verdict_recency"} == set(_core.STATISTICS)
+    assert _core.SPIKE_FROM == SPIKE_FROM
 
 
 def test_plan_that_fits_is_taken() -> None:
@@ -62,18 +64,28 @@ def test_plan_that_fits_is_taken() -> None:
         {"windows_us": [0, 10]},
         {"values": [1]},
         {"cells": [(2, 0, 1, -1)], "asks": [], "operations": []},
-        {"cells": [(0, 4, 1, -1)], "asks": [], "operations": []},
+        {"cells": [(0, 6, 1, -1)], "asks": [], "operations": []},
+        {"cells": [(0, 4, 0, -1), (0, 4, 0, -1)], "asks": [], "operations": []},
+        {"cells": [(0, 5, 0, -1), (0, 5, 0, -1)], "asks": [], "operations": []},
+        {"cells": [(0, 1, 1, -3)], "asks": [], "operations": []},
+        {"cells": [(0, 1, 2, -4)], "asks": [], "operations": [], "usual": [0, 0, 0]},
+        {"usual": [0, 1]},
+        {"usual": [1, 1, 0]},
+        {"usual": [0, 0, 0]},
+        {"cells": [(0, 4, 0, -1)], "asks": [], "operations": [(0, 0, 0, 0, 0, 0, 0)]},
+        {"cells": [(0, 4, 0, -1)], "asks": [], "operations": [(10, 0, 0, 0, 0, 0, 2)]},
+        {"cells": [(0, 4, 0, -1)], "asks": [], "operations": [(13, 0, 0, 0, 0, 0, 0)]},
         {"cells": [(1, 0, 1, -1), (0, 0, 1, -1)], "asks": [], "operations": []},
         {"cells": [(0, 1, 1, 1)], "asks": [], "operations": []},
         {"cells": [(0, 2, 1, -1)], "asks": [], "operations": []},
         {"asks": [(1, 0, 0, 2, 50_000)]},
         {"asks": [(0, 1, 0, 2, 50_000)]},
-        {"operations": [(12, 0, 0, 0, 0, 0, 0)]},
+        {"operations": [(16, 0, 0, 0, 0, 0, 0)]},
         {"operations": [(-1, 0, 0, 0, 0, 0, 0)]},
         {"operations": [(0, 2, 0, 0, 0, 0, 0)]},
         {"operations": [(0, 0, 3, 0, 0, 0, 0)]},
         {"operations": [(0, 0, 1, 0, 0, 0, 0)]},
-        {"operations": [(11, 0, 1, 0, 0, 0, 0)]},
+        {"operations": [(15, 0, 1, 0, 0, 0, 0)]},
     ],
     ids=str,
 )

@@ -24,10 +24,14 @@ from ordervet.features.spec import (
     PRIOR_ORDERS,
     PRIOR_PPM,
     RELATIVE,
+    RUN_VERDICTS,
+    RUNS,
     SELECTOR_BIT,
     SIZED,
+    SPIKE_FROM,
     SUM_COLUMNS,
     SYNCHRONY_WINDOW,
+    USUAL,
     WINDOWS_US,
     Statistic,
 )
@@ -103,7 +107,7 @@ def build_tables(connection: duckdb.DuckDBPyConnection, orders: OrderEvents, lat
             union all select id, t, x, size, first_as, {2**62}, mask from later where mask & {JUDGEMENT_BIT} = 0
             union all select id, t, x, size, 0, until, mask from judged
         )
-        select row_number() over () as event,
+        select row_number() over () as event, o.row as about,
                e.t, e.mask, e.x, e.size, e.first_as, e.until, {entities} from events e join orders o using (id)
     """)
 
@@ -126,13 +130,71 @@ def add_expectation(connection: duckdb.DuckDBPyConnection, selector: str, baseli
     """)
 
 
+def add_usual(connection: duckdb.DuckDBPyConnection, entity: str) -> None:
+    """Add to `standing` how much of an order's amount was usual of its entity when it was seen, instant by instant."""
+    recent = f"list_filter(past, lambda p: p.t >= i.t - {WINDOWS_US[LONG_WINDOW]})"
+    usual = f"nullif(list_sum(list_transform({recent}, lambda p: p.capped))::double / nullif(len({recent}), 0), 0)"
+    part = f"least(floor({SPIKE_FROM * 1e6} * usual / nullif(o.x, 0))::bigint, 1000000)"
+    connection.execute(f"""
+        create or replace table standing as
+        with recursive instants as (
+            select {entity} as id, t, dense_rank() over (partition by {entity} order by t) as step,
+                   list({{row: row, x: x}}) as orders
+            from orders where {entity} is not null group by {entity}, t
+        ), known(id, step, past) as (
+            select distinct id, 0::bigint as step, []::struct(t bigint, row bigint, part bigint, capped bigint)[]
+            from instants
+            union all
+            select id, step, list_concat(past, list_transform(parts, lambda o: {{
+                t: t, row: o.row, part: o.part, capped: (o.x::hugeint * o.part // 1000000)::bigint
+            }})) from (
+                select i.id, i.step, i.t, past, list_transform(i.orders, lambda o: {{
+                    row: o.row, x: o.x, part: coalesce({part.replace("usual", "i.usual")}, 1000000)
+                }}) as parts
+                from (
+                    select i.*, past, {usual} as usual
+                    from known k join instants i on i.id = k.id and i.step = k.step + 1
+                ) i
+            )
+        ), whole as (
+            select unnest(past, recursive := true) from known
+            where (id, step) in (select (id, max(step)) from known group by id)
+        )
+        select e.*, w.part as part_{entity}, w.capped as capped_{entity}
+        from standing e left join whole w on w.row = e.about
+    """)
+
+
+def write_run_sql(aggregation: Aggregation) -> str:
+    """Write one feature of runs as SQL: of the standing verdicts those seen after the last of the other."""
+    (other,) = set(RUN_VERDICTS) - {aggregation.column}
+    value = {
+        Statistic.RUN: "count(e.t) filter (where is_its and (ended is null or e.t > ended))",
+        Statistic.RUN_AGE: "(any_value(now) - min(e.t) filter (where is_its and (ended is null or e.t > ended))) / 1e6",
+        Statistic.RECENCY: "(any_value(now) - max(e.t) filter (where is_its)) / 1e6",
+    }[aggregation.statistic]
+    return f"""
+        with e as (
+            select o.row, o.t as now, o.{aggregation.entity} as id, e.t,
+                   e.mask & {SELECTOR_BIT[aggregation.column]} <> 0 as is_its,
+                   max(e.t) filter (where e.mask & {SELECTOR_BIT[other]} <> 0) over (partition by o.row) as ended
+            from orders o left join standing e
+                on e.t < o.t and e.until >= o.t and e.t >= o.t - {WINDOWS_US[aggregation.window]}
+                and e.{aggregation.entity} = o.{aggregation.entity}
+        )
+        select case when any_value(id) is not null then ({value})::double end from e group by row order by row
+    """
+
+
 def write_sql(aggregation: Aggregation) -> str:
     """One feature as SQL over `orders o` left joined to `standing e`."""
     column, statistic = aggregation.column, aggregation.statistic
+    if statistic in RUNS or (statistic is Statistic.RECENCY and aggregation.window):
+        return write_run_sql(aggregation)
     past = f"e.t < o.t and e.until >= o.t and e.{aggregation.entity} = o.{aggregation.entity}"
     if aggregation.window:
-        window = {Statistic.DRIFT: LONG_WINDOW, Statistic.BURST: BURST_WINDOW}.get(statistic, aggregation.window)
-        past += f" and e.t >= o.t - {WINDOWS_US[window]}"
+        longer = {Statistic.DRIFT: LONG_WINDOW, Statistic.BURST: BURST_WINDOW, Statistic.PEAK: LONG_WINDOW}
+        past += f" and e.t >= o.t - {WINDOWS_US[longer.get(statistic, aggregation.window)]}"
 
     def count(selector: str, where: str = "true") -> str:
         chosen = f"filter (where e.mask & {SELECTOR_BIT[selector]} <> 0 and {where})"
@@ -152,6 +214,7 @@ def write_sql(aggregation: Aggregation) -> str:
     exceeding = f"{'e.size' if column in SIZED else 1_000_000} * (1000000 - {expectation}) // 1000000"
     unexcused = f"{is_column} and e.mask & {EXCUSED_BIT} = 0"
     whole = "verdict" if column in ("malicious", "innocent") else "order"
+    usual = f"sum(e.capped_{aggregation.entity}) {known_ids}::double / {count('order')}"
     n_first = f"count(*) filter (where e.first_as & {SELECTOR_BIT.get(column, 0)} <> 0)"
     value = {
         Statistic.COUNT: lambda: n_first if column in SIZED else count(column),
@@ -176,6 +239,10 @@ def write_sql(aggregation: Aggregation) -> str:
         Statistic.EXCESS: lambda: f"coalesce(sum({exceeding}) filter (where {unexcused}), 0) / 1e6",
         Statistic.EXPECTED: lambda: expected,
         Statistic.LIFT: lambda: f"({count(column)} + 1)::double / ({expected} + 1)",
+        Statistic.PEAK: lambda: (
+            f"max(e.x) filter (where e.mask & {SELECTOR_BIT['order']} <> 0 and {recent})::double / nullif({usual}, 0)"
+        ),
+        Statistic.SPIKES: lambda: f"count(*) filter (where e.part_{aggregation.entity} < 1000000 and e.mask & 1 <> 0)",
         Statistic.RECENCY: lambda: f"(any_value(o.t) - max(e.t) filter (where {is_column})) / 1e6",
         Statistic.AGE: lambda: f"(any_value(o.t) - min(e.t) filter (where {is_column})) / 1e6",
     }[statistic]()
@@ -194,6 +261,8 @@ def test_engine_equals_sql(seed: int, span_s: int, grain_s: int) -> None:
     build_tables(connection, orders, later)
     for selector, baseline in {(a.column, a.baseline) for _, a in SPEC.aggregations if a.statistic in RELATIVE}:
         add_expectation(connection, selector, baseline)
+    for entity in sorted({a.entity for _, a in SPEC.aggregations if a.statistic in USUAL}):
+        add_usual(connection, entity)
 
     for column, aggregation in SPEC.aggregations:
         told = connection.execute(write_sql(aggregation)).fetchnumpy()

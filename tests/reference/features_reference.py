@@ -28,12 +28,17 @@ from ordervet.features.spec import (
     PRIOR_ORDERS,
     PRIOR_PPM,
     RELATIVE,
+    RUN_VERDICTS,
+    RUNS,
     SELECTOR_BIT,
     SIZED,
+    SPIKE_FROM,
     SUM_COLUMNS,
     SYNCHRONY_WINDOW,
+    USUAL,
     WINDOWS_US,
     Statistic,
+    has_no_window,
 )
 
 if TYPE_CHECKING:
@@ -135,8 +140,14 @@ def compute_row(
         for column, name in spec.group_columns:
             out[column] = of_group[GROUP_NAMES.index(name)]
     for column, aggregation in spec.aggregations:
-        if aggregation.statistic in (Statistic.RECENCY, Statistic.AGE):
+        if has_no_window(aggregation.statistic, aggregation.column):
             out[column] = _compute_clock(aggregation, row, now, everything, own, orders, spec)
+        elif aggregation.statistic in RUNS or (
+            aggregation.column in RUN_VERDICTS and aggregation.statistic is Statistic.RECENCY
+        ):
+            out[column] = _compute_run(aggregation, row, now, known, orders)
+        elif aggregation.statistic in USUAL:
+            out[column] = _compute_usual(aggregation, row, now, known, everything, orders)
         elif aggregation.statistic in RELATIVE:
             out[column] = _compute_relative(aggregation, row, now, known, everything, orders)
         else:
@@ -277,6 +288,60 @@ def _compute_one(aggregation: Aggregation, row: int, now: int, known: list[PastE
         return compute_worth(int(orders.amount_minor[row]), row, orders) / (total / n) if total else float("nan")
     long_total, long_n = _add_up(long_past, SUM_COLUMNS[column])
     return (total / n) / (long_total / long_n) if n and long_total else float("nan")
+
+
+def _compute_run(aggregation: Aggregation, row: int, now: int, known: list[PastEvent], orders: OrderEvents) -> float:
+    """Compute of the standing verdicts of a window those that were seen after the last of the other."""
+    ids, opened_at = orders.ids[aggregation.entity], now - WINDOWS_US[aggregation.window]
+    if ids[row] == 0:
+        return float("nan")
+    past = [e for e in known if ids[e.order] == ids[row] and opened_at <= e.seen_at]
+    (other,) = set(RUN_VERDICTS) - {aggregation.column}
+    its_times = [event.seen_at for event in past if event.mask & SELECTOR_BIT[aggregation.column]]
+    other_times = [event.seen_at for event in past if event.mask & SELECTOR_BIT[other]]
+    run = [time for time in its_times if time > max(other_times, default=-(2**63))]
+    if aggregation.statistic is Statistic.RUN:
+        return float(len(run))
+    told = min(run, default=None) if aggregation.statistic is Statistic.RUN_AGE else max(its_times, default=None)
+    return float("nan") if told is None else (now - told) / 1e6
+
+
+def _compute_usual(
+    aggregation: Aggregation,
+    row: int,
+    now: int,
+    known: list[PastEvent],
+    everything: list[PastEvent],
+    orders: OrderEvents,
+) -> float:
+    """Compute the largest amount of a window over the usual one, or how many orders were spikes when they were seen."""
+    ids = orders.ids[aggregation.entity]
+    if ids[row] == 0:
+        return float("nan")
+    parts: dict[int, int] = {}  # of each order, by row: how much of its amount is usual, parts per million
+
+    def cap(event: PastEvent) -> int:
+        return event.amount_minor * parts[event.order] // 1_000_000
+
+    def find_usual(placed: list[PastEvent], at: int) -> float:
+        past = [event for event in placed if at - WINDOWS_US[LONG_WINDOW] <= event.seen_at < at]
+        return float(sum(cap(event) for event in past)) / len(past) if past else float("nan")
+
+    def select_orders(events: list[PastEvent]) -> list[PastEvent]:
+        return [e for e in events if e.mask & SELECTOR_BIT["order"] and ids[e.order] == ids[row]]
+
+    placed = select_orders(everything)
+    for event in placed:
+        usual, amount = find_usual(placed, event.seen_at), event.amount_minor
+        is_known = usual > 0 and amount > 0
+        part = math.floor(SPIKE_FROM * 1e6 * usual / amount) if is_known else 1_000_000
+        parts[event.order] = min(part, 1_000_000)
+    others = select_orders(known)
+    recent = [event for event in others if now - WINDOWS_US[aggregation.window] <= event.seen_at]
+    if aggregation.statistic is Statistic.SPIKES:
+        return float(sum(parts[event.order] < 1_000_000 for event in recent))
+    usual = find_usual(others, now)
+    return max(event.amount_minor for event in recent) / usual if recent and usual > 0 else float("nan")
 
 
 def _compute_relative(

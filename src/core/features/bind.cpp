@@ -156,12 +156,13 @@ void bind_features(nb::module_& module) {
           [](EntityArrays* made, std::string name, std::size_t own, std::size_t level,
              std::vector<std::int64_t> windows_us, std::vector<std::int64_t> values,
              std::vector<std::array<std::int64_t, 4>> cells, std::vector<std::int64_t> clocks,
-             std::vector<std::array<std::int64_t, 5>> asks, std::vector<std::array<std::int64_t, 7>> operations) {
-            new (made) EntityArrays{std::move(name),  own,   level, std::move(windows_us), std::move(values),
-                                    std::move(cells), clocks, asks,  operations};
+             std::vector<std::array<std::int64_t, 5>> asks, std::vector<std::int64_t> usual,
+             std::vector<std::array<std::int64_t, 7>> operations) {
+            new (made) EntityArrays{std::move(name),  own,    level, std::move(windows_us), std::move(values),
+                                    std::move(cells), clocks, asks,  usual,                 operations};
           },
           nb::kw_only(), nb::arg("name"), nb::arg("own"), nb::arg("level"), nb::arg("windows_us"), nb::arg("values"),
-          nb::arg("cells"), nb::arg("clocks"), nb::arg("asks"), nb::arg("operations"));
+          nb::arg("cells"), nb::arg("clocks"), nb::arg("asks"), nb::arg("usual"), nb::arg("operations"));
   nb::class_<GroupPlan>(module, "GroupPlan")
       .def(
           "__init__",
@@ -202,6 +203,8 @@ void bind_features(nb::module_& module) {
   bits["order"] = kOrderBit;
   bits["first_order"] = kFirstOrderBit;
   bits["verdicts"] = kVerdictBits;
+  bits["malicious"] = kRunBits[0];
+  bits["innocent"] = kRunBits[1];
   bits["judgement"] = kJudgementBit;
   bits["excused"] = kExcusedBit;
   bits["shared_place"] = kSharedPlaceBit;
@@ -212,6 +215,9 @@ void bind_features(nb::module_& module) {
   bits["amount_known"] = kAmountKnownBit;
   module.attr("FEATURE_BITS") = bits;
   module.attr("SIZE_SOURCE") = kSizeSource;
+  module.attr("CAPPED_SOURCE") = kCappedSource;
+  module.attr("SPIKE_SOURCE") = kSpikeSource;
+  module.attr("SPIKE_FROM") = kSpikeFrom;
   module.attr("SIZED_POSITIONS") = nb::cast(kSizedPositions);
   module.attr("FIRST_REFUND_SHIFT") = kFirstRefundShift;
   module.attr("MAX_LINKED") = kMaxLinked;

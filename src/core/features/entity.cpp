@@ -1,5 +1,6 @@
 #include "entity.hpp"
 
+#include <cmath>
 #include <utility>
 
 namespace ordervet::features {
@@ -16,12 +17,32 @@ std::size_t find_pair_home(std::uint64_t key, std::size_t column, std::size_t si
 }
 
 std::size_t record_bytes(const EntityPlan& plan) {
-  const std::size_t bytes = sizeof(Record) + plan.windows.size() * sizeof(Tail) + plan.n_sums * sizeof(std::uint64_t) +
+  const std::size_t bytes = sizeof(Record) + plan.windows.size() * sizeof(Tail) + plan.n_runs * sizeof(Run) +
+                            plan.n_peaks * sizeof(Peak) + plan.n_sums * sizeof(std::uint64_t) +
                             plan.n_counts * sizeof(std::uint32_t);
   return round_up(bytes, alignof(Record));
 }
 
 }  // namespace
+
+void Run::add(std::size_t verdict, std::int64_t seen_at) {
+  Side &own = sides[verdict], &other = sides[1 - verdict];
+  if (seen_at > other.last) {
+    if (own.length == 0) own.first = seen_at;
+    ++own.length;
+  }
+  own.last = seen_at;
+  other.first = kNever;
+  other.length = 0;
+}
+
+bool Run::take_out(std::size_t verdict, std::int64_t seen_at) {
+  Side& own = sides[verdict];
+  if (own.length == 0 || seen_at < own.first) return seen_at != own.last;
+  if (seen_at == own.first || seen_at == own.last) return false;
+  --own.length;
+  return true;
+}
 
 std::size_t Pair::find_home(std::size_t size) const {
   return find_pair_home(key, static_cast<std::size_t>(column), size);
@@ -38,24 +59,29 @@ Entity::Entity(EntityPlan given, std::int64_t link, std::int64_t hot_from, std::
       longest_us_(plan.windows.empty() ? longest_us : plan.windows.back().length_us),
       scratch_sums_(plan.n_sums + 1),  // so that totals are never at null
       scratch_counts_(plan.n_counts),
+      scratch_runs_(plan.n_runs),
+      scratch_peaks_(plan.n_peaks),
       noted_(plan.values.size()),
       seen_(plan.values.size()) {
   if (!plan.values.empty()) pairs.resize(64);
-  const Totals nothing{scratch_sums_, scratch_counts_};
+  const Totals nothing{scratch_sums_, scratch_counts_, scratch_runs_, scratch_peaks_};
   std::vector<float> row;
   for (const Operation& each : plan.operations) row.resize(std::max(row.size(), each.column + 1));
-  write_features(plan.operations, nothing, 0, row);
+  write_features(plan.operations, nothing, 0, 0, row);
   for (const Operation& each : plan.operations) empty_values_.push_back(row[each.column]);
 }
 
 EventClass Entity::build_class(std::int64_t mask) const {
   EventClass built;
-  std::int64_t asked = 0;
+  std::int64_t asked = plan.usual ? kOrderBit : 0;
   for (const Ask& ask : plan.asks) asked |= ask.selector | kOrderBit;
   built.is_listed = (mask & plan.listens) != 0;
   built.is_judgement = (mask & kJudgementBit) != 0 && (plan.listens & kVerdictBits) != 0;
   built.is_order = (mask & kOrderBit) != 0;
   built.is_asked = (mask & asked) != 0;
+  for (std::size_t verdict = 0; plan.n_runs > 0 && verdict < kRunBits.size(); ++verdict) {
+    if (mask & kRunBits[verdict]) built.run = verdict;
+  }
   for (std::size_t at = 0; at < plan.clocks.size(); ++at) {
     if (mask & plan.clocks[at]) built.clocks.push_back(at);
   }
@@ -93,9 +119,11 @@ void Entity::place_ids(std::span<const std::uint64_t> given, std::span<const std
 }
 
 Totals Entity::totals_of(std::size_t record) const {
-  const std::size_t at = sizeof(Record) + plan.windows.size() * sizeof(Tail);
+  const std::size_t at = sizeof(Record) + plan.windows.size() * sizeof(Tail) + plan.n_runs * sizeof(Run) +
+                         plan.n_peaks * sizeof(Peak);
   return {records.part<std::uint64_t>(record, at, plan.n_sums),
-          records.part<std::uint32_t>(record, at + plan.n_sums * sizeof(std::uint64_t), plan.n_counts)};
+          records.part<std::uint32_t>(record, at + plan.n_sums * sizeof(std::uint64_t), plan.n_counts), runs(record),
+          peaks(record)};
 }
 
 std::int32_t Entity::find_slot(std::size_t event) const {
@@ -189,7 +217,7 @@ void Entity::apply(std::int32_t slot_number, std::int32_t event_number) {
   Slot& slot = slots[slot_number];
   if (slot.is_hot() && kind.is_judgement) {
     const std::int32_t replaced = log_.judgement_of(event_number).takes_back;
-    if (replaced >= 0) take_back(slot.record(), replaced);
+    if (replaced >= 0) take_back(slot.record(), replaced, event_number + 1);
   }
   if (!kind.is_listed) return;
   const std::span<Clock> of_slot = clocks(slot_number);
@@ -219,7 +247,11 @@ void Entity::apply(std::int32_t slot_number, std::int32_t event_number) {
 inline std::int64_t Entity::value_of(std::int32_t event, std::int64_t source) const {
   if (source == kAmountSource) return log_.events[event].amount;
   if (source == kSizeSource) return log_.events[event].size;
-  return log_.weights_of(event)[source];
+  if (source >= 0) return log_.weights_of(event)[source];
+  const std::int64_t part = std::clamp<std::int64_t>(log_.weights_of(event)[plan.usual->weight], 0, kMillion);
+  if (source == kSpikeSource) return part < kMillion ? kMillion : 0;
+  const std::int64_t amount = log_.events[event].amount;
+  return amount / kMillion * part + amount % kMillion * part / kMillion;
 }
 
 /// Add an event to the totals of some windows, or take it out.
@@ -242,10 +274,12 @@ Totals Entity::find_totals(std::int32_t slot_number, std::int64_t now, std::int3
   if (now > records[slot.record()].wake_at) expire(slot.record(), now);
   const Totals running = totals_of(slot.record());
   if (without == kNoOrder) return running;
-  const Totals totals{scratch_sums_, scratch_counts_};
+  const Totals totals{scratch_sums_, scratch_counts_, scratch_runs_, scratch_peaks_};
   std::copy(running.sums.begin(), running.sums.end(), totals.sums.begin());
   std::copy(running.counts.begin(), running.counts.end(), totals.counts.begin());
   take_out(slot.record(), now, without, totals);
+  for (std::size_t window = 0; window < plan.windows.size(); ++window)
+    tell_again(slot.record(), window, static_cast<std::int32_t>(applied), without, totals);
   return totals;
 }
 
@@ -315,7 +349,8 @@ Totals Entity::rescan(std::int32_t latest, std::int64_t now, std::int32_t withou
   std::fill(scratch_sums_.begin(), scratch_sums_.end(), 0U);
   std::fill(scratch_counts_.begin(), scratch_counts_.end(), 0U);
   for (auto& each : noted_) each.clear();
-  const Totals totals{scratch_sums_, scratch_counts_};
+  in_order_.clear();
+  const Totals totals{scratch_sums_, scratch_counts_, scratch_runs_, scratch_peaks_};
   const auto bound = static_cast<std::int32_t>(applied);
   std::size_t window = 0;
   for (std::int32_t event = latest; event >= 0;) {
@@ -325,12 +360,49 @@ Totals Entity::rescan(std::int32_t latest, std::int64_t now, std::int32_t withou
     while (age > plan.windows[window].length_us) ++window;
     const EventClass& kind = classes_[past.kind];
     const bool is_told = past.order != without;
-    if (is_told && (!kind.is_judgement || !log_.is_taken_back(event, bound)))
+    if (is_told && (!kind.is_judgement || !log_.is_taken_back(event, bound))) {
       add(totals, kind, event, window, plan.windows.size(), true);
+      if (has_sequences()) in_order_.push_back(event);
+    }
     if (is_told && kind.is_order && !plan.values.empty()) count_values(past.order, window);
     event = log_.links(event)[link_];
   }
+  if (has_sequences()) tell_in_order(now, totals);
   return totals;
+}
+
+/// Tell the runs and peaks of a slot from its events in `in_order_`.
+void Entity::tell_in_order(std::int64_t now, const Totals& totals) const {
+  std::fill(totals.runs.begin(), totals.runs.end(), Run{});
+  std::fill(totals.peaks.begin(), totals.peaks.end(), Peak{});
+  for (std::size_t window = 0; window < plan.windows.size(); ++window) {
+    std::for_each(in_order_.rbegin(), in_order_.rend(), [&](std::int32_t each) {
+      const Event& past = log_.events[each];
+      if (now - past.seen_at <= plan.windows[window].length_us) add_in_order(totals, classes_[past.kind], past, window);
+    });
+  }
+}
+
+/// Let the latest event of a window count in its run or peak.
+void Entity::add_in_order(const Totals& totals, const EventClass& kind, const Event& event, std::size_t window) const {
+  const Window& each = plan.windows[window];
+  if (each.run && kind.run) totals.runs[*each.run].add(*kind.run, event.seen_at);
+  if (each.peak && kind.is_order) totals.peaks[*each.peak].add(event);
+}
+
+/// Tell the run and peak of a hot id's window from its nodes, without one order's events.
+void Entity::tell_again(std::int32_t record, std::size_t window, std::int32_t bound, std::int32_t without,
+                        const Totals& totals) const {
+  const Window& each = plan.windows[window];
+  if (each.run) totals.runs[*each.run] = {};
+  if (each.peak) totals.peaks[*each.peak] = {};
+  if (!each.run && !each.peak) return;
+  for (std::int32_t node = tails(record)[window].node; node >= 0; node = nodes[node].next) {
+    const Event& event = log_.events[nodes[node].event];
+    const EventClass& kind = classes_[event.kind];
+    if (event.order != without && (!kind.is_judgement || !log_.is_taken_back(nodes[node].event, bound)))
+      add_in_order(totals, kind, event, window);
+  }
 }
 
 /// Let an order count among the ids of other entities, in a window and all longer ones.
@@ -366,6 +438,8 @@ void Entity::make_hot(std::int32_t slot_number, std::int32_t n_live, std::int32_
   const auto record = static_cast<std::int32_t>(records.append());
   records[record] = {kForever, -1, 0};
   for (Tail& tail : tails(record)) tail = {0, -1, 0};
+  for (Run& run : runs(record)) run = {};
+  for (Peak& peak : peaks(record)) peak = {};
   becoming_hot_.clear();
   std::int32_t event = slots[slot_number].latest[0];
   for (std::int32_t at = 0; at < n_live; ++at) {
@@ -384,8 +458,12 @@ void Entity::add_node(std::int32_t record_number, std::int32_t event_number, std
   const auto latest = static_cast<std::int32_t>(nodes.append());
   nodes[latest] = {0, event_number, static_cast<std::int32_t>(event.kind), -1, 0};
   if (kind.is_order) enter_values(record_number, latest, event.order);
-  if (!kind.is_judgement || !log_.is_taken_back(event_number, bound))
-    add(totals_of(record_number), kind, event_number, 0, plan.windows.size(), true);
+  if (!kind.is_judgement || !log_.is_taken_back(event_number, bound)) {
+    const Totals totals = totals_of(record_number);
+    add(totals, kind, event_number, 0, plan.windows.size(), true);
+    for (std::size_t window = 0; has_sequences() && window < plan.windows.size(); ++window)
+      add_in_order(totals, kind, event, window);
+  }
   Record& record = records[record_number];
   for (std::size_t window = 0; Tail& tail : tails(record_number)) {
     if (tail.node < 0) {
@@ -466,12 +544,17 @@ void Entity::enter_values(std::int32_t record, std::int32_t node, std::int32_t o
   }
 }
 
-/// Take a verdict that a later one replaces out of every window that it is in.
-void Entity::take_back(std::int32_t record, std::int32_t event) {
+/// Take a verdict that one before `bound` replaces out of every window that it is in.
+void Entity::take_back(std::int32_t record, std::int32_t event, std::int32_t bound) {
   const EventClass& kind = classes_[log_.events[event].kind];
   const Totals totals = totals_of(record);
   for (std::size_t window = 0; const Tail& tail : tails(record)) {
-    if (tail.node >= 0 && nodes[tail.node].event <= event) add(totals, kind, event, window, window + 1, false);
+    if (tail.node >= 0 && nodes[tail.node].event <= event) {
+      add(totals, kind, event, window, window + 1, false);
+      const std::optional<std::size_t> run = plan.windows[window].run;
+      if (run && kind.run && !totals.runs[*run].take_out(*kind.run, log_.events[event].seen_at))
+        tell_again(record, window, bound, kNoOrder, totals);
+    }
     ++window;
   }
 }
@@ -486,8 +569,13 @@ void Entity::expire(std::int32_t record_number, std::int64_t now) {
     while (tail.node >= 0 && tail.seen_at < now - each.length_us) {
       const Node& node = nodes[tail.node];
       const EventClass& kind = classes_[node.kind];
-      if (!kind.is_judgement || !log_.is_taken_back(node.event, bound))
+      if (!kind.is_judgement || !log_.is_taken_back(node.event, bound)) {
         add(totals, kind, node.event, window, window + 1, false);
+        if (each.run && kind.run) {
+          Run::Side& side = totals.runs[*each.run].sides[*kind.run];
+          side.length -= side.length > 0 && tail.seen_at >= side.first;
+        }
+      }
       if (kind.is_order) {
         const std::span<const ValueLink> links = value_links(tail.node);
         for (const ValueCount& value : each.known) totals.counts[value.place] -= links[value.column].before != kNoValue;
@@ -498,16 +586,42 @@ void Entity::expire(std::int32_t record_number, std::int64_t now) {
       }
       tail = {node.next_seen_at, node.next, 0};
     }
+    if (has_sequences()) settle(record_number, window, now - each.length_us, totals);
     if (tail.node >= 0) wake_at = std::min(wake_at, tail.seen_at + each.length_us);
     ++window;
   }
   records[record_number].wake_at = wake_at;
 }
 
+/// Find where the run and the peak of a hot id's window are once what was seen before a time has left it.
+void Entity::settle(std::int32_t record, std::size_t window, std::int64_t opened_at, const Totals& totals) const {
+  const Window& each = plan.windows[window];
+  const auto bound = static_cast<std::int32_t>(applied);
+  if (each.peak) {
+    const std::int64_t seen_at = totals.peaks[*each.peak].seen_at;
+    if (seen_at != kNever && seen_at < opened_at) tell_again(record, window, bound, kNoOrder, totals);
+  }
+  if (!each.run) return;
+  for (std::size_t verdict = 0; verdict < kRunBits.size(); ++verdict) {
+    Run::Side& side = totals.runs[*each.run].sides[verdict];
+    if (side.last < opened_at) side.last = kNever;
+    if (side.first >= opened_at) continue;
+    side.first = kNever;
+    if (side.length == 0) continue;
+    for (std::int32_t node = tails(record)[window].node; node >= 0 && side.first == kNever; node = nodes[node].next) {
+      const EventClass& kind = classes_[nodes[node].kind];
+      if (kind.run == verdict && !log_.is_taken_back(nodes[node].event, bound))
+        side.first = log_.events[nodes[node].event].seen_at;
+    }
+  }
+}
+
 /// Note what the entity leads one to expect at this event: the weights of an order, a refund or a cancellation.
 void Entity::weigh(std::size_t event, const Totals& totals) {
   const std::int64_t mask = log_.mask_of(event);
   const std::span<std::int32_t> weights = log_.weights_of(event);
+  if (plan.usual && (mask & kOrderBit))
+    weights[plan.usual->weight] = static_cast<std::int32_t>(measure_usual(log_.events[event].amount, totals));
   for (const Ask& ask : plan.asks) {
     std::int64_t size = 0, n_orders = 0;
     if (totals) {
@@ -527,6 +641,15 @@ void Entity::weigh(std::size_t event, const Totals& totals) {
   }
 }
 
+/// Measure how much of an amount is usual: at most three times what was usual before, parts per million.
+std::int64_t Entity::measure_usual(std::int64_t amount, const Totals& totals) const {
+  if (!totals || totals.counts[plan.usual->n_orders] == 0 || amount <= 0) return kMillion;
+  const double usual = totals.sum(plan.usual->sum) / totals.count(plan.usual->n_orders);
+  if (usual == 0) return kMillion;
+  const double part = std::floor(kSpikeFrom * kMillion * usual / static_cast<double>(amount));
+  return static_cast<std::int64_t>(std::clamp<double>(part, 0, kMillion));
+}
+
 void Entity::write(std::int32_t slot, const Totals& totals, const Event& event, std::span<float> out) const {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   if (slot < 0) {
@@ -535,7 +658,7 @@ void Entity::write(std::int32_t slot, const Totals& totals, const Event& event, 
     return;
   }
   if (totals) {
-    write_features(plan.operations, totals, event.amount, out);
+    write_features(plan.operations, totals, event.amount, event.seen_at, out);
   } else {
     for (std::size_t at = 0; at < empty_values_.size(); ++at) out[plan.operations[at].column] = empty_values_[at];
   }

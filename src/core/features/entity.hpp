@@ -1,13 +1,17 @@
 // What is kept for one entity: a slot per id, and for ids with many events ("hot") running totals.
 //
 //     slot        how many events it has, its latest three | per clock the last and first time
-//     record      of a hot id: when something expires next, latest node | per window its oldest node | sums | counts
+//     record      of a hot id: when something expires next, latest node | per window its oldest node
+//                 | runs | peaks | sums | counts
 //     node        an event of a hot id: the next one | per column of values the nodes before and after with the same one
 //     pair        record and value -> latest node that has it
 //
 // The events of a slot are linked in the log, from the latest to the earliest. Most ids have few: what an order is told
 // of them is added up anew, event by event. A hot id keeps totals per window: an event is added once, and taken out
 // once per window when it expires. Both fill the same totals, and features do not depend on which ids are hot.
+//
+// Runs of verdicts and peaks of amounts are no sums: of a hot id they are told again, node by node, where the peak itself
+// expires, and where a verdict is taken back that was the first or the last of its run.
 //
 // An order that is asked about again is told of all but its own events: they are left out of what is added up, and taken
 // out of a copy of running totals.
@@ -71,10 +75,41 @@ struct Pair {
   std::size_t find_home(std::size_t size) const;
 };
 
+/// The run of each verdict in a window: what was seen after the last one of the other.
+struct Run {
+  struct Side {
+    std::int64_t last = kNever;   ///< when the last one was seen, in the run or not
+    std::int64_t first = kNever;  ///< when the run began
+    std::int32_t length = 0;
+    std::int32_t padding = 0;
+  };
+
+  Side sides[2];  ///< as `kRunBits`
+
+  /// Add a verdict that was seen no earlier than all others.
+  void add(std::size_t verdict, std::int64_t seen_at);
+
+  /// Take out a verdict; false where that takes all of the others to tell.
+  bool take_out(std::size_t verdict, std::int64_t seen_at);
+};
+
+/// The largest amount in a window, and when it was seen last.
+struct Peak {
+  std::int64_t amount = 0;
+  std::int64_t seen_at = kNever;
+
+  /// Add an order that was seen no earlier than all others.
+  void add(const Event& event) {
+    if (seen_at == kNever || event.amount >= amount) *this = {event.amount, event.seen_at};
+  }
+};
+
 /// What an id has seen in its windows; unsigned, since a forged state may overflow.
 struct Totals {
   std::span<std::uint64_t> sums;
   std::span<std::uint32_t> counts;
+  std::span<Run> runs;
+  std::span<Peak> peaks;
 
   explicit operator bool() const { return sums.data() != nullptr; }
   double sum(std::size_t place) const { return static_cast<double>(static_cast<std::int64_t>(sums[place])); }
@@ -102,7 +137,8 @@ struct EventClass {
   bool is_listed = false;     ///< some cell or clock counts it
   bool is_judgement = false;  ///< it may take back a verdict that some cell counts
   bool is_order = false;
-  bool is_asked = false;  ///< the entity notes what it leads one to expect of it
+  bool is_asked = false;  ///< the entity notes what it leads one to expect of it, or how much of it is usual
+  std::optional<std::size_t> run;  ///< which verdict it is, where the entity has runs
   std::vector<std::size_t> clocks;
   std::vector<std::size_t> counts, count_start;  ///< places that go up by one; per window where they begin
   std::vector<SumTouch> sums;
@@ -119,7 +155,7 @@ struct Batch {
   std::span<float> row(std::int32_t number) const { return out.subspan(number * n_features, n_features); }
 };
 
-void write_features(std::span<const Operation> operations, const Totals& totals, std::int64_t amount,
+void write_features(std::span<const Operation> operations, const Totals& totals, std::int64_t amount, std::int64_t now,
                     std::span<float> out);
 
 class Entity {
@@ -159,6 +195,13 @@ class Entity {
   std::span<Tail> tails(std::size_t record) const {
     return records.part<Tail>(record, sizeof(Record), plan.windows.size());
   }
+  std::span<Run> runs(std::size_t record) const {
+    return records.part<Run>(record, sizeof(Record) + plan.windows.size() * sizeof(Tail), plan.n_runs);
+  }
+  std::span<Peak> peaks(std::size_t record) const {
+    const std::size_t at = sizeof(Record) + plan.windows.size() * sizeof(Tail) + plan.n_runs * sizeof(Run);
+    return records.part<Peak>(record, at, plan.n_peaks);
+  }
   std::span<ValueLink> value_links(std::size_t node) const {
     return nodes.part<ValueLink>(node, sizeof(Node), plan.values.size());
   }
@@ -168,6 +211,7 @@ class Entity {
   void check_pairs();
 
  private:
+  bool has_sequences() const { return plan.n_runs + plan.n_peaks > 0; }
   EventClass build_class(std::int64_t mask) const;
   std::int32_t find_slot(std::size_t event) const;
   Totals totals_of(std::size_t record) const;
@@ -186,9 +230,15 @@ class Entity {
   void make_hot(std::int32_t slot, std::int32_t n_live, std::int32_t bound);
   void add_node(std::int32_t record, std::int32_t event, std::int32_t bound);
   void enter_values(std::int32_t record, std::int32_t node, std::int32_t order);
-  void take_back(std::int32_t record, std::int32_t event);
+  void take_back(std::int32_t record, std::int32_t event, std::int32_t bound);
   void expire(std::int32_t record, std::int64_t now);
+  void add_in_order(const Totals& totals, const EventClass& kind, const Event& event, std::size_t window) const;
+  void tell_in_order(std::int64_t now, const Totals& totals) const;
+  void tell_again(std::int32_t record, std::size_t window, std::int32_t bound, std::int32_t without,
+                  const Totals& totals) const;
+  void settle(std::int32_t record, std::size_t window, std::int64_t opened_at, const Totals& totals) const;
   void weigh(std::size_t event, const Totals& totals);
+  std::int64_t measure_usual(std::int64_t amount, const Totals& totals) const;
   std::int64_t value_of(std::int32_t event, std::int64_t source) const;
   void write(std::int32_t slot, const Totals& totals, const Event& event, std::span<float> out) const;
   std::uint64_t pair_key(std::int32_t record, std::int32_t order, std::size_t column) const;
@@ -209,6 +259,9 @@ class Entity {
   std::array<std::int32_t, kRing> ring_{};      ///< slots of the events around the present one
   std::vector<std::uint64_t> scratch_sums_;     ///< of a rescan, or a copy of running totals
   std::vector<std::uint32_t> scratch_counts_;   ///< likewise
+  std::vector<Run> scratch_runs_;               ///< likewise
+  std::vector<Peak> scratch_peaks_;             ///< likewise
+  std::vector<std::int32_t> in_order_;          ///< likewise, its events, the latest first
   std::vector<std::vector<std::int32_t>> noted_;  ///< likewise, per column of values those that have been counted
   enum class Seen : char { absent, again, first };
   std::vector<Seen> seen_;  ///< likewise, what the present order's values are

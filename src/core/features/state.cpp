@@ -167,6 +167,9 @@ void Engine::check_entity(const Entity& entity) const {
   const auto require = [&](bool holds, const char* what) {
     if (!holds) refuse(entity.plan.name + ": " + what);
   };
+  const auto is_time = [this](std::int64_t time) {
+    return time == kNever || (time >= -kMaxTime && time <= last_seen_at_);
+  };
   require(entity.slots.size() == entity.ids.size(), "number of slots");
   require(n_records == 0 || !entity.plan.windows.empty(), "running totals without a window");
   std::vector<bool> is_taken(n_records, false);
@@ -180,13 +183,16 @@ void Engine::check_entity(const Entity& entity) const {
     } else {
       require(slot.n_events <= shape_.hot_from, "number of events of a slot");
     }
-    for (const Clock& clock : entity.clocks(at)) {
-      for (const std::int64_t time : {clock.last, clock.first})
-        require(time == kNever || (time >= -kMaxTime && time <= last_seen_at_), "clock of a slot");
-    }
+    for (const Clock& clock : entity.clocks(at)) require(is_time(clock.last) && is_time(clock.first), "clock of a slot");
   }
   for (std::size_t at = 0; at < n_records; ++at) {
     require(is_taken[at] && is_row(entity.records[at].latest, n_nodes), "latest node of running totals");
+    for (const Run& run : entity.runs(at)) {
+      for (const Run::Side& side : run.sides) {
+        require(is_time(side.first) && is_time(side.last) && side.length >= 0, "run of verdicts");
+      }
+    }
+    for (const Peak& peak : entity.peaks(at)) require(is_time(peak.seen_at), "peak of amounts");
     for (const Tail& tail : entity.tails(at)) {
       require(is_row(tail.node, n_nodes), "oldest node of a window");
       require(tail.seen_at >= -kMaxTime && tail.seen_at <= kMaxTime, "oldest time of a window");

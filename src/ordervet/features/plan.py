@@ -20,13 +20,15 @@ from ordervet.features.spec import (
     LONG_WINDOW,
     PRIOR_PPM,
     RELATIVE,
+    RUN_VERDICTS,
     SELECTOR_BIT,
     SIZED,
     SUM_COLUMNS,
     SYNCHRONY_WINDOW,
-    WINDOWLESS,
+    USUAL,
     WINDOWS_US,
     Statistic,
+    has_no_window,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +41,11 @@ _SHARE_OF = {"malicious": "verdict", "innocent": "verdict"}
 
 _WINDOW_RANK = {window: rank for rank, window in enumerate(WINDOWS_US)}
 
-_AMOUNT, _SIZE = -1, _core.SIZE_SOURCE  # in place of a column of weights
+#: What a sum adds up, in place of a column of weights.
+_SOURCES = {"amount": -1, "size": _core.SIZE_SOURCE, "capped": _core.CAPPED_SOURCE, "spike": _core.SPIKE_SOURCE}
+
+#: In place of a selector among the columns of weights: how much of an order's amount counts as usual of an entity.
+_USUAL = "usual"
 
 
 class Cell(NamedTuple):
@@ -48,15 +54,17 @@ class Cell(NamedTuple):
     Parameters
     ----------
     window : a key of ``WINDOWS_US``
-    kind : "count" and "sum" of the events of a selector; "distinct" ids of another entity, "known" orders that have one
-    column : a selector, or an entity
-    source : of a sum: "amount", "size" of refunds, or the weight column that is added up, as (selector, baseline); of
-        a count: "first" counts the orders that refunds are of
+    kind : "count" and "sum" of the events of a selector; "distinct" ids of another entity, "known" orders that have
+        one; "run" of verdicts, and the "peak" of amounts
+    column : a selector, or an entity; of a run or peak empty
+    source : of a sum: "amount", "capped" amount, "size" of refunds, "spike", which is a millionfold 0 or 1, or the
+        weight column that is added up, as (selector, baseline); of a count: "first" counts the orders that refunds are
+        of
     """
 
     window: str
     kind: str
-    column: str
+    column: str = ""
     source: str | tuple[str, str] = ""
 
 
@@ -73,6 +81,7 @@ class EntityPlan(NamedTuple):
     clocks : selectors whose first and last times are kept
     asks : per weight of this entity: weight column, cells of the selector and of orders, selector bit, prior in parts
         per million
+    usual : weight column, cells of the capped amounts and of orders; empty where no usual amount is asked for
     operations : per feature: statistic of the core, matrix column, up to four cells or a clock, parameter
     """
 
@@ -83,12 +92,14 @@ class EntityPlan(NamedTuple):
     cells: tuple[Cell, ...]
     clocks: tuple[str, ...]
     asks: list[tuple[int, int, int, int, int]]
+    usual: list[int]
     operations: list[tuple[int, int, int, int, int, int, int]]
 
 
 def list_weight_columns(spec: FeatureSpec) -> tuple[tuple[str, str], ...]:
-    """List the (selector, baseline) pairs that some feature is relative to, sorted: the columns of event weights."""
-    return tuple(sorted({(a.column, a.baseline) for _, a in spec.aggregations if a.statistic in RELATIVE}))
+    """List the columns of event weights: (selector, baseline) of features that are relative, or usual amounts."""
+    relative = {(a.column, a.baseline) for _, a in spec.aggregations if a.statistic in RELATIVE}
+    return tuple(sorted(relative | {(_USUAL, a.entity) for _, a in spec.aggregations if a.statistic in USUAL}))
 
 
 def build_plans(spec: FeatureSpec) -> tuple[EntityPlan, ...]:
@@ -132,7 +143,7 @@ def build_arrays(spec: FeatureSpec, plans: Sequence[EntityPlan], entities: Seque
     weights = list_weight_columns(spec)
     arrays = []
     for own, entity in enumerate(entities):
-        plan = of_entity.get(entity, EntityPlan(entity, 0, (), (), (), (), [], []))
+        plan = of_entity.get(entity, EntityPlan(entity, 0, (), (), (), (), [], [], []))
         arrays.append(
             _core.EntityArrays(
                 name=entity,
@@ -143,6 +154,7 @@ def build_arrays(spec: FeatureSpec, plans: Sequence[EntityPlan], entities: Seque
                 cells=[_number_cell(cell, plan, weights) for cell in plan.cells],
                 clocks=[SELECTOR_BIT[selector] for selector in plan.clocks],
                 asks=plan.asks,
+                usual=plan.usual,
                 operations=plan.operations,
             )
         )
@@ -164,26 +176,26 @@ def build_groups(spec: FeatureSpec, entities: Sequence[str]) -> _core.GroupPlan 
 
 
 def _number_cell(cell: Cell, plan: EntityPlan, weights: Sequence[tuple[str, str]]) -> tuple[int, int, int, int]:
-    is_of_events = cell.kind in ("count", "sum")
-    selected = SELECTOR_BIT[cell.column] if is_of_events else plan.values.index(cell.column)
+    is_of_values = cell.kind in ("distinct", "known")
+    selected = plan.values.index(cell.column) if is_of_values else SELECTOR_BIT.get(cell.column, 0)
     if cell.source == "first":
         selected = FIRST_REFUND_BIT[cell.column]
-    source = _SIZE if cell.source == "size" else _AMOUNT
-    if isinstance(cell.source, tuple):
-        source = weights.index(cell.source)
+    source = weights.index(cell.source) if isinstance(cell.source, tuple) else _SOURCES.get(cell.source, -1)
     return plan.windows.index(cell.window), _core.CELL_KINDS.index(cell.kind), selected, source
 
 
 def _plan_entity(
     entity: str, members: list[tuple[int, Aggregation]], weights: tuple[tuple[str, str], ...], level: int
 ) -> EntityPlan:
-    asked = [(at, selector) for at, (selector, baseline) in enumerate(weights) if baseline == entity]
+    asked = [(at, name) for at, (name, baseline) in enumerate(weights) if baseline == entity and name != _USUAL]
     wanted = {cell for _, a in members for cell in _list_cells(a)}
+    has_usual = (_USUAL, entity) in weights
+    wanted |= set(_USUAL_CELLS) if has_usual else set()
     wanted |= {_weigh(BASELINE_WINDOW, selector) for _, name in asked for selector in (name, "order")}
     cells = tuple(
         sorted(wanted, key=lambda cell: (_WINDOW_RANK[cell.window], cell.kind, cell.column, str(cell.source)))
     )
-    clocks = tuple(sorted({a.column for _, a in members if a.statistic in WINDOWLESS}))
+    clocks = tuple(sorted({a.column for _, a in members if has_no_window(a.statistic, a.column)}))
     place = {cell: at for at, cell in enumerate(cells)}
     asks = [
         (at, place[_weigh(BASELINE_WINDOW, name)], place[_weigh(BASELINE_WINDOW, "order")], SELECTOR_BIT[name],
@@ -198,8 +210,13 @@ def _plan_entity(
         cells=cells,
         clocks=clocks,
         asks=asks,
+        usual=[weights.index((_USUAL, entity)), *(place[cell] for cell in _USUAL_CELLS)] if has_usual else [],
         operations=sorted(_plan_operation(column, a, place, clocks) for column, a in members),
     )
+
+
+#: The usual amount is the mean of capped amounts.
+_USUAL_CELLS = (Cell(LONG_WINDOW, "sum", "order", "capped"), Cell(LONG_WINDOW, "count", "order"))
 
 
 def _weigh(window: str, selector: str) -> Cell:
@@ -240,6 +257,12 @@ def _list_cells(aggregation: Aggregation) -> list[Cell]:
             return [Cell(window, "sum", "order", (column, aggregation.baseline))]
         case Statistic.LIFT:
             return [_weigh(window, column), Cell(window, "sum", "order", (column, aggregation.baseline))]
+        case Statistic.RUN | Statistic.RUN_AGE | Statistic.RECENCY if window:
+            return [Cell(window, "run")]
+        case Statistic.PEAK:
+            return [Cell(window, "peak"), *_USUAL_CELLS]
+        case Statistic.SPIKES:
+            return [Cell(window, "sum", "order", "spike")]
         case _:
             return []
 
@@ -261,18 +284,25 @@ _OPERATION_OF = {
     Statistic.BURST: "burst",
     Statistic.SAMENESS: "sameness",
     Statistic.LIFT: "lift",
+    Statistic.RUN: "run",
+    Statistic.RUN_AGE: "run_age",
+    Statistic.PEAK: "peak",
+    Statistic.SPIKES: "count",
 }
 
 
 def _plan_operation(
     column: int, aggregation: Aggregation, place: dict[Cell, int], clocks: tuple[str, ...]
 ) -> tuple[int, int, int, int, int, int, int]:
-    statistic, parameter = aggregation.statistic, 0
+    statistic, parameter, name = aggregation.statistic, 0, _OPERATION_OF[aggregation.statistic]
     read = [place[cell] for cell in _list_cells(aggregation)]
-    if statistic in WINDOWLESS:
+    if has_no_window(statistic, aggregation.column):
         read = [clocks.index(aggregation.column)]
+    elif statistic is Statistic.RECENCY:
+        name = "verdict_recency"
+    if name in ("run", "run_age", "verdict_recency"):
+        parameter = RUN_VERDICTS.index(aggregation.column)
     if statistic is Statistic.BURST:
         parameter = WINDOWS_US[BURST_WINDOW] // WINDOWS_US[aggregation.window]
     first, second, third, fourth = (*read, *[0] * (4 - len(read)))
-    number = _core.STATISTICS.index(_OPERATION_OF[statistic])
-    return number, column, first, second, third, fourth, parameter
+    return _core.STATISTICS.index(name), column, first, second, third, fourth, parameter

@@ -3,6 +3,7 @@
     {entity}__{statistic}__{column}__{window}     buyer__count__order__30d
     {entity}__recency__{column}                   buyer__recency__order        seconds
     {entity}__age__{column}                       device__age__order           seconds
+    {entity}__recency__{verdict}__{window}        device__recency__malicious__30d   verdicts can be taken back
     {entity}__{statistic}__{selector}__{baseline}__{window}     buyer__excess__refund_only__item__90d
     order__value__{field}                         order__value__amount
     order__is__{place type}                       order__is__pick_up
@@ -77,8 +78,11 @@ SIZED = (
 #: Bits that the core sets: this refund is the first of its order that the selector selects.
 FIRST_REFUND_BIT: dict[str, int] = {name: SELECTOR_BIT[name] << 43 for name in SIZED}
 
-#: Selectors of verdicts. They can be taken back, so they have no first and last instant.
+#: Selectors of verdicts. They can be taken back, so they have no first and last instant without a window.
 JUDGED = ("verdict", "malicious", "innocent")
+
+#: Verdicts that follow each other in runs.
+RUN_VERDICTS = ("malicious", "innocent")
 
 #: Columns that can be summed: the selector whose events carry the amount.
 SUM_COLUMNS: dict[str, str] = {"amount": "order", "refund_amount": "refund_completed"}
@@ -176,15 +180,25 @@ class Statistic(StrEnum):
     SAMENESS = "sameness"
     BURST = "burst"
     SYNCHRONY = "synchrony"
+    RUN = "run"
+    RUN_AGE = "run_age"
+    PEAK = "peak"
+    SPIKES = "spikes"
 
 
-#: The window whose mean a drift is measured against, the one a burst is, and the one that synchrony looks for.
+#: The window whose mean a drift or a usual amount is, the one a burst is measured against, and the one that synchrony
+#: looks for.
 LONG_WINDOW = "90d"
 BURST_WINDOW = "30d"
 SYNCHRONY_WINDOW = "1h"
 
+#: An order of more than so many times the usual amount is a spike, and counts as so many times in the usual amount.
+SPIKE_FROM = 3
+
 WINDOWLESS = (Statistic.RECENCY, Statistic.AGE)
 RELATIVE = (Statistic.EXCESS, Statistic.EXPECTED, Statistic.LIFT)
+RUNS = (Statistic.RUN, Statistic.RUN_AGE)
+USUAL = (Statistic.PEAK, Statistic.SPIKES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +209,9 @@ class Aggregation:
     ----------
     entity : whose events, such as ``buyer``
     statistic : what is computed
-    column : a selector (count, share, recency, age), a summable column (sum, mean), the amount (ratio, drift), or an
-        entity (distinct, sameness)
-    window : a key of ``WINDOWS_US``; empty for recency and age, which look back without limit
+    column : a selector (count, share, recency, age), a verdict (run, run_age), a summable column (sum, mean), the
+        amount (ratio, drift, peak, spikes), or an entity (distinct, sameness)
+    window : a key of ``WINDOWS_US``; empty for recency and age, which look back without limit, but not on verdicts
     baseline : the entity whose expectation an excess, expected number or lift is measured against; else empty
     """
 
@@ -275,19 +289,25 @@ def parse_name(name: str) -> Aggregation:
         The name does not follow the grammar at the top of this module.
     """
     parts = name.split("__")
-    statistic = parts[1] if len(parts) > 1 else ""
+    statistic, column = (*parts, "", "", "")[1:3]
     if statistic not in set(Statistic):
         allowed = ", ".join(Statistic)
         raise MappingError(f"feature '{name}': got statistic '{statistic}', expected one of {allowed}")
-    form = _describe_form(Statistic(statistic))
+    is_windowless = has_no_window(Statistic(statistic), column)
+    form = _describe_form(Statistic(statistic), is_windowless=is_windowless)
     if len(parts) != len(form.split("__")):
         raise MappingError(f"feature '{name}': got {len(parts)} parts, expected {form}")
-    window = "" if statistic in WINDOWLESS else parts[-1]
-    return Aggregation(parts[0], Statistic(statistic), parts[2], window, parts[3] if statistic in RELATIVE else "")
+    window = "" if is_windowless else parts[-1]
+    return Aggregation(parts[0], Statistic(statistic), column, window, parts[3] if statistic in RELATIVE else "")
 
 
-def _describe_form(statistic: Statistic) -> str:
-    if statistic in WINDOWLESS:
+def has_no_window(statistic: Statistic, column: str) -> bool:
+    """Return whether a statistic of a column looks back without limit."""
+    return statistic in WINDOWLESS and not (statistic is Statistic.RECENCY and column in RUN_VERDICTS)
+
+
+def _describe_form(statistic: Statistic, *, is_windowless: bool) -> str:
+    if is_windowless:
         return "entity__statistic__column"
     if statistic in RELATIVE:
         return "entity__statistic__selector__baseline__window"
@@ -365,9 +385,13 @@ def _list_columns(statistic: Statistic, spec: FeatureSpec) -> list[str]:
         return list(PRIOR_PPM)
     if statistic in (Statistic.SUM, Statistic.MEAN):
         return list(SUM_COLUMNS)
-    if statistic in (Statistic.RATIO, Statistic.DRIFT):
+    if statistic in (Statistic.RATIO, Statistic.DRIFT, *USUAL):
         return ["amount"]
-    if statistic in WINDOWLESS:
+    if statistic in RUNS:
+        return list(RUN_VERDICTS)
+    if statistic is Statistic.RECENCY:
+        return [selector for selector in SELECTORS if selector != "verdict"]
+    if statistic is Statistic.AGE:
         return [selector for selector in SELECTORS if selector not in JUDGED]
     return list(SELECTORS)
 
