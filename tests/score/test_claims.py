@@ -7,6 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ordervet import Scorer
@@ -82,6 +83,25 @@ def test_requests_are_judged_live_as_by_replay(starter: Model) -> None:
     expected = {(names[row], at): each for row, at, each in zip(requests.row, requests.claims.seen_at, p, strict=True)}
     assert len(expected) > 30
     assert {key: p_of_claim[key] for key in expected} == expected
+
+
+def test_request_of_an_order_that_was_changed_or_came_in_bulk_is_judged_by_its_rows(starter: Model) -> None:
+    alone = Scorer(starter, load_policy(), KEY, clock=lambda: 1_770_000_000_000_000)
+    changed = Scorer(starter, load_policy(), KEY, clock=lambda: 1_770_000_000_000_000)
+    for scorer in (alone, changed):
+        scorer.score(ORDER)
+    assert alone._state.find_kept("a") is not None
+
+    changed.score(ORDER | {"updated_at": "2025-11-12 10:00", "status": "shipped"})
+
+    assert changed._state.find_kept("a") is None
+    assert changed._state.find_kept("nobody") is None
+    one, other = alone.score_claim(CLAIM), changed.score_claim(CLAIM)
+    assert (one.p_malicious, one.answer) == (other.p_malicious, other.answer)
+    bulk = Scorer(starter, load_policy(), KEY)
+    bulk.score_table(pd.DataFrame([ORDER]))
+    assert bulk._state.find_kept("a") is None
+    assert bulk.score_claim(CLAIM).code is DecisionCode.SCORED
 
 
 def test_requests_are_judged_in_bulk_as_one_by_one(starter: Model) -> None:

@@ -37,7 +37,7 @@ from ordervet.model import Curve
 from ordervet.policy import STAGES, Stage
 from ordervet.score.live_decision import ScalarCurve
 from ordervet.score.live_event import LiveEventReader
-from ordervet.score.live_order import LiveOrderReader, restore_order
+from ordervet.score.live_order import LiveOrderReader, list_own_features, restore_order
 from ordervet.score.stages import find_stage, find_stages
 
 KEY = Key(bytes(range(16)))
@@ -102,6 +102,20 @@ def test_known_order_is_restored_from_its_row_as_it_came(merchant: Events) -> No
         arrays, expected = build_order_arrays(restored, spec), build_order_arrays(one, spec)
         for field in dataclasses.fields(arrays):
             np.testing.assert_equal(getattr(arrays, field.name), getattr(expected, field.name))
+
+
+def test_kept_order_is_recalled_as_it_is_restored_from_its_row(merchant: Events) -> None:
+    spec = build_spec(entities=("terminal", "nowhere"), numbers=("weight",), names=EVERY_ORDER_COLUMN)
+    reader = LiveOrderReader(KEY)
+
+    for order in list_orders(merchant):
+        kept = reader.read(order, PLACED_US).kept
+
+        one, other = kept.recall(PLACED_US + 5), restore_order([kept.row], PLACED_US + 5)
+
+        assert one.order.__dict__ == other.order.__dict__
+        assert (one.kept.row, one.seen_at, one.stage) == (other.kept.row, other.seen_at, other.stage)
+        assert list_own_features(one, spec) == pytest.approx(list_own_features(other, spec), abs=0, nan_ok=True)
 
 
 def test_known_order_is_restored_as_it_stands(merchant: Events) -> None:

@@ -134,10 +134,42 @@ class KeptOrder:
         ids: list[int] = self.keyed.words.view(np.int64)[:-3].tolist()
         return ids
 
+    def _list_fields(self) -> dict[str, Any]:
+        """Return the fields that are neither times nor extras, without nulls."""
+        values = self._values[1:]
+        fields = {name: each for name, each in zip(_PLAIN, values, strict=False) if each is not None}
+        for name, text in zip(_TEXTS, values[len(_PLAIN) :], strict=True):
+            if text is not None and (trimmed := text.strip(TRIMMED)):
+                fields[name] = trimmed
+        return fields
+
+    def recall(self, seen_at: int) -> LiveOrder:
+        """Build the order again, to be asked about; without what became of it.
+
+        Parameters
+        ----------
+        seen_at : the time at which it is asked about, UTC microseconds
+
+        References
+        ----------
+        Truth: `restore_order` of its row.
+        """
+        fields = self._list_fields()
+        fields["order_id"] = self.order_name
+        for name, micros in (
+            ("placed_at", self.placed_us), ("buyer_registered_at", self.registered_us),
+            ("updated_at", self._updated_us), ("seen_at", seen_at),
+        ):  # fmt: skip
+            if micros is not None:
+                fields[name] = _EPOCH + timedelta(microseconds=micros)
+        fields["numbers"] = {name: float(number) for name, number in self._numbers.items()}
+        fields["categories"] = {name: text.strip(TRIMMED) for name, text in self._categories.items()}
+        order = _find_blank().model_copy(update=fields)
+        return LiveOrder(order, KeptOrder(order, self.keyed, seen_at))
+
     def _build_plain_row(self) -> dict[str, Any]:
         """Build the row without the ids of entities."""
         keyed = self.keyed
-        values = self._values[1:]
         row: dict[str, Any] = {
             "event": "order",
             "event_id": self.event_id,
@@ -150,10 +182,7 @@ class KeptOrder:
             row["buyer_registered_at"] = self.registered_us
         if self._updated_us is not None:
             row["as_of"] = self._updated_us
-        row |= {name: each for name, each in zip(_PLAIN, values, strict=False) if each is not None}
-        for name, text in zip(_TEXTS, values[len(_PLAIN) :], strict=True):
-            if text is not None and (trimmed := text.strip(TRIMMED)):
-                row[name] = trimmed
+        row |= self._list_fields()
         for name, number in self._numbers.items():
             row[_NUMBER + name] = float(number)
         for name, text in self._categories.items():

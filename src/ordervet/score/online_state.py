@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -35,7 +36,7 @@ from ordervet.history.rows import (
 from ordervet.history.views import DECISION, IngestStatus
 from ordervet.late_imports import pa, pc
 from ordervet.score.clock import NEVER, now_us
-from ordervet.score.live_order import find_mask, find_rate, list_own_features, pick_ids
+from ordervet.score.live_order import KeptOrder, find_mask, find_rate, list_own_features, pick_ids
 from ordervet.score.recount import AT_ONCE, REST, is_amended
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from ordervet.history.writer import Backlog
     from ordervet.policy import Decision
     from ordervet.score.live_event import LiveEvent
-    from ordervet.score.live_order import KeptOrder, LiveOrder
+    from ordervet.score.live_order import LiveOrder
 
 
 T = TypeVar("T")
@@ -377,12 +378,35 @@ class OnlineState:
         ----------
         order_id : as given
         """
+        return self._read_standing(_Named(self._key_name(order_id), order_id))
+
+    def find_kept(self, order_id: str) -> tuple[KeptOrder, float | None] | None:
+        """Find an order that came alone and once, and the probability of malice that it was given first.
+
+        Parameters
+        ----------
+        order_id : as given
+
+        Returns
+        -------
+        None where only `read_rows` can tell
+        """
+        name_id = to_signed(self._key_name(order_id))
+        known = () if self._stored or self._past else self._of_name.get(name_id, ())
+        orders = [each for each in known if isinstance(each, KeptOrder)]
+        if len(orders) != 1 or any(isinstance(each, _KeptRow) for each in known):
+            return None
+        given = [each for each in known if isinstance(each, Decided) and each.id == name_id]
+        first = min(given, key=lambda each: each.seen_at, default=None)
+        return orders[0], None if first is None else first.decision.p_malicious
+
+    def _key_name(self, order_id: str) -> int:
         # NOT: at the top. the core's tables load with the first id.
         if self._name_keyer is None:
             from ordervet.entities.one_order import TextKeyer
 
             self._name_keyer = TextKeyer(self._key, ("order",))
-        return self._read_standing(_Named(self._name_keyer.key([order_id])[0], order_id))
+        return self._name_keyer.key([order_id])[0]
 
     def add_past(self, events: Events | KeyedEvents) -> Features:
         """Add events of any time, each at its place in time, and return the features of the orders among them.
@@ -678,7 +702,13 @@ def _add_one(one: LiveOrder) -> Callable[[FeatureEngine], NDArray[np.float32]]:
 
 
 def _add_later(events: LaterEvents) -> Callable[[FeatureEngine], Any]:
-    return lambda engine: engine.remember(OrderEvents.empty(engine.spec), events)
+    return lambda engine: engine.remember(_find_no_orders(engine.spec), events)
+
+
+# SPEED: an array per entity, for every event (bench_live.py).
+@lru_cache(maxsize=8)
+def _find_no_orders(spec: FeatureSpec) -> OrderEvents:
+    return OrderEvents.empty(spec)
 
 
 def require_engine(engine: FeatureEngine | None) -> FeatureEngine:

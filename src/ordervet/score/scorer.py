@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import threading
 import time
@@ -373,6 +374,11 @@ class Scorer:
         """Return the order of a request, its features as of now, and what it was given when it was placed."""
         from ordervet.score.live_claim import find_order_p
 
+        # SPEED: an order that came live is asked for a third of the time of reading its rows (bench_live.py).
+        if (found := self._state.find_kept(claim.order_id)) is not None:
+            kept, p = found
+            one = kept.recall(self._clock.stamp_order(claim.order_id))
+            return one, self._state.ask_one_again(one), math.nan if p is None else p
         rows = self._state.read_rows(claim.order_id)
         known_by = _find_order(rows)
         one = _restore(rows, known_by, self._clock.stamp_order(claim.order_id))
