@@ -102,3 +102,14 @@ def test_texts_of_another_encoding_are_read_between_nulls(tmp_path: Path, kind: 
     read = next(ArrowRows(tmp_path / "orders.parquet", is_long=False).iter_tables())
 
     assert read["order_id"].to_pylist() == [None, "杭州市", None, "", "\ufffd\x1e"]
+
+
+def test_damaged_name_of_a_column_without_rows_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "orders.arrow"
+    schema = pa.schema([("order_id", pa.string()), ("placed_at", pa.string())])
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema):
+        pass
+    path.write_bytes(path.read_bytes().replace(b"placed_at", b"placed\xa4at"))
+
+    with pytest.raises(FileError, match="orders.arrow is not a whole Arrow file"):
+        ArrowRows(path, is_long=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import html
 import io
 import zipfile
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import pytest
 import xlsxwriter
 
 from ordervet.contract import read_counted_events
-from ordervet.contract.files.rows import open_rows
+from ordervet.contract.files.rows import open_rows, read_table
 from ordervet.errors import FileError
 
 if TYPE_CHECKING:
@@ -183,6 +184,124 @@ def test_text_under_a_workbooks_name_is_read_as_text(tmp_path: Path, plain: Even
     path.write_bytes(write_lines("\t", [HEADER, ROW, OTHER]).encode("gb18030"))
 
     assert read(path) == plain
+
+
+def test_text_of_two_bytes_a_sign_is_read_without_a_mark(tmp_path: Path, plain: Events) -> None:
+    for name, encoding in [("a.csv", "utf-16-le"), ("b.txt", "utf-16-be"), ("c.xls", "utf-16"), ("d.xls", "utf-16-le")]:
+        path = tmp_path / name
+        path.write_bytes(write_lines("\t", [HEADER, ROW, OTHER]).encode(encoding))
+
+        assert read(path) == plain
+
+
+def write_html(rows: list[list[str]], *, closes: bool = True) -> str:
+    cells = [[f"<td x:str>{html.escape(cell)}{'</td>' * closes}" for cell in row] for row in rows]
+    lines = "".join(f"<tr>{''.join(row)}{'</tr>' * closes}\n" for row in cells)
+    return f"<html><style>td {{color: red}}</style><body><table border=1>\n{lines}</table></body></html>"
+
+
+def write_xml(rows: list[list[str]]) -> str:
+    cells = [[f'<ss:Cell><Data ss:Type="String">{html.escape(cell)}</Data></ss:Cell>' for cell in row] for row in rows]
+    lines = "".join(f"<Row>{''.join(row)}</Row>" for row in cells)
+    return f'<?xml version="1.0"?><Workbook><Worksheet ss:Name="a"><Table>{lines}</Table></Worksheet></Workbook>'
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        write_html([["订单导出"], HEADER, ROW, OTHER]).encode("gb18030"),
+        write_html([HEADER, ROW, OTHER], closes=False).encode("utf-8-sig"),
+        write_xml([HEADER, ROW, OTHER]).encode(),
+        write_html([HEADER, ROW, OTHER]).encode("utf-16"),
+    ],
+)
+def test_markup_under_a_workbooks_name_is_read_as_a_table(tmp_path: Path, plain: Events, data: bytes) -> None:
+    path = tmp_path / "export.xls"
+    path.write_bytes(data)
+
+    assert read(path) == plain
+
+
+def test_cells_of_markup_over_several_rows_and_columns_stand_in_their_places(tmp_path: Path) -> None:
+    path = tmp_path / "export.xls"
+    path.write_text(
+        "<table><tr><td colspan=3>t<tr><th>a<th>b<th>c<tr><td rowspan=2>1<td>2<td>3"
+        "<tr><td>4<td rowspan=2>5<tr><td>6<td>7<tr><td colspan=2>8<br>9<td>&lt;</table>",
+    )
+
+    assert read_table(path).to_pylist() == [
+        {"a": "1", "b": "2", "c": "3"},
+        {"a": "1", "b": "4", "c": "5"},
+        {"a": "6", "b": "7", "c": "5"},
+        {"a": "8 9", "b": "", "c": "<"},
+    ]
+    path.write_text(
+        "<Table><Row><Cell>a<Cell>b<Cell>c</Row><Row><Cell ss:MergeDown='1'>1<Cell ss:Index='3'>2<Row><Cell>3"
+    )
+    assert read_table(path).to_pylist() == [{"a": "1", "b": "", "c": "2"}, {"a": "1", "b": "3", "c": ""}]
+
+
+@pytest.mark.parametrize("span", ["colspan=99999999", "colspan=10000 rowspan=100000", "ss:index=99999999"])
+def test_cells_of_markup_that_reach_far_are_refused_by_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, span: str
+) -> None:
+    monkeypatch.setenv("ORDERVET_MAX_SHEET_CELLS", "100000")
+    path = tmp_path / "export.xls"
+    path.write_text("<table>" + f"<tr><td {span}>a<td {span}>b" * 400)
+
+    with pytest.raises(FileError, match="sheet cells, more than the limit"):
+        read_table(path)
+
+
+@pytest.mark.parametrize(
+    "markup", ["<html>sign in</html>", "<table></table>", "<td>a", "<?xml", "<", "<tr><td>x</table><td>"]
+)
+def test_markup_without_a_table_is_no_workbook(tmp_path: Path, markup: str) -> None:
+    path = tmp_path / "export.xls"
+    path.write_text(markup)
+
+    with pytest.raises(FileError, match="is not a workbook with a table; it looks like HTML or XML"):
+        read_table(path)
+
+
+def test_a_sheet_that_explains_the_others_is_left_out(tmp_path: Path, plain: Events) -> None:
+    path = tmp_path / "export.xlsx"
+    with xlsxwriter.Workbook(str(path)) as book:
+        for name, rows in {
+            "说明": [["本表为订单导出"], ["请勿修改", "x"]],
+            "空": [],
+            "订单": [HEADER, ROW, OTHER],
+        }.items():
+            sheet = book.add_worksheet(name)
+            for number, row in enumerate(rows):
+                sheet.write_row(number, 0, row)
+
+    assert read(path) == plain
+
+
+def test_files_of_one_name_in_two_zipped_folders_are_both_read(tmp_path: Path) -> None:
+    path = tmp_path / "months.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("10/orders.csv", write_lines(",", [HEADER, ROW]))
+        archive.writestr("11/orders.csv", write_lines(",", [HEADER, OTHER]))
+        archive.writestr("__MACOSX/11/._orders.csv", b"\0\5\x16\7")
+        archive.writestr("11/~$orders.xlsx", b"x")
+        archive.writestr(".hidden/orders.csv", b"x")
+
+    events, _, accounts = read_counted_events([path])
+
+    assert sorted(events.orders["order_id"].to_pylist()) == [ROW[0], OTHER[0]]
+    assert [each.file for each in accounts] == ["months - 10 - orders.csv", "months - 11 - orders.csv"]
+
+
+@pytest.mark.parametrize("page", ["[]", '{"orders": []}', '{"data": {"list": []}, "total": 0}'])
+def test_a_page_without_orders_has_no_rows(tmp_path: Path, page: str) -> None:
+    path = tmp_path / "page.json"
+    path.write_text(page)
+
+    events, failures, (account,) = read_counted_events([path], are_orders_needed=False)
+
+    assert (events.orders.num_rows, failures.num_rows, account.n_read) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("name", ["export.csv.gz", "export.txt.gz", "export.tsv.gz", "export.xlsx.gz"])

@@ -16,7 +16,7 @@ from ordervet.errors import FileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from pathlib import Path, PurePath
 
 READABLE = (".csv", ".tsv", ".txt", ".jsonl", ".parquet", ".arrow", ".feather", ".xlsx", ".xls")
 PACKED = (".gz", ".zip")
@@ -65,7 +65,7 @@ def check_ending(path: Path) -> None:
         raise FileError(f"{path.name} has no known ending", hint=f"use one of {', '.join((*READABLE, *PACKED))}")
 
 
-def is_readable(path: Path) -> bool:
+def is_readable(path: PurePath) -> bool:
     """Return whether a file's name has the ending of a file of rows, zipped by gzip or not."""
     return path.name.lower().removesuffix(".gz").endswith((*READABLE, ".json"))
 
@@ -111,7 +111,7 @@ def wrong_format(path: Path, wanted: str, data: bytes) -> FileError:
 
 def _looks_like(data: bytes) -> str:
     """Name the other format that the first bytes belong to; "" when they look like text."""
-    start = data[:64].lstrip()
+    start = data[:64].removeprefix(codecs.BOM_UTF8).lstrip()
     return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), "")
 
 

@@ -19,6 +19,7 @@ from ordervet.contract.files.pieces import (
     INSTANT_FIELDS,
     MAPPED,
     NATIVE,
+    NO_ROWS,
     EventRows,
     FilePiece,
     kind_of,
@@ -34,6 +35,7 @@ from ordervet.contract.formats.detection import choose_format, detect_format
 from ordervet.contract.formats.exports import end_today, iter_exports
 from ordervet.contract.formats.library import list_formats
 from ordervet.contract.formats.plans import end_days
+from ordervet.contract.schemas import Events
 from ordervet.contract.tables import check_columns, split_events
 from ordervet.contract.values import DEFAULT_TIME_ZONE, load_zone
 from ordervet.errors import FileError, MappingError
@@ -181,6 +183,10 @@ class FileReader:
 
     def iter_pieces_of(self, number: int, source: RowSource) -> Iterator[FilePiece]:
         """Read rows that are open already, as `iter_pieces` does."""
+        if not source.names:  # a page of an API without orders; a file of rows always has a header
+            nothing = EventRows("orders", Events.empty().orders, NO_ROWS)
+            yield FilePiece(source.path.name, NATIVE, (nothing,), 0, number=number)
+            return
         how = self._choose(source)
         if isinstance(how, Format):
             pieces_of_export = iter_exports(source, how, self.time_zone, self.currency)

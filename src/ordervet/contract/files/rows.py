@@ -62,9 +62,9 @@ def read_table(path: str | Path) -> pa.Table:
     Parameters
     ----------
     path : ending in .csv, .tsv, .txt, .jsonl, .parquet, .arrow, .feather, .xlsx or .xls, or in .gz or .zip after that.
-        Text is UTF-8, with or without a byte order mark, UTF-16 with one, or GB18030, its cells separated by commas,
-        semicolons, tabs or bars; of a workbook the first sheet is read, and below it those of the other sheets that
-        have the same header. Titles above the header are left out
+        Text is UTF-8, UTF-16, with or without a byte order mark, or GB18030, its cells separated by commas,
+        semicolons, tabs or bars; of a workbook the first sheet with a table is read, and below it those of the other
+        sheets that have the same header. Under .xls it may be text, HTML or XML. Titles above the header are left out
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Workbooks (.xlsx, .xls): the first sheet, and below it those of the other sheets with the same header."""
+"""Workbooks (.xlsx, .xls): the first sheet with a table, and below it the others that have the same header."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from ordervet.contract.files.limits import check_limit, check_unpacked
+from ordervet.contract.files.markup_tables import is_markup, read_markup_tables
 from ordervet.contract.files.opening import read_bytes, wrong_format
 from ordervet.contract.files.row_source import RowSource, clean_block, find_header
 from ordervet.contract.values import TRIMMED
@@ -42,6 +43,7 @@ _SHARED_VALUE = re.compile(rb"\bt=[\"']s[\"'][^>]*>\s*<(?:\w+:)?v>\s*(\d{1,9})\s
 _DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError, struct.error)
 _MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _ROWS_TO_HEADER = 24
+_EXPLAINED = 2  # columns of a sheet that only says what the others hold
 _MUCH_SHARED = 2**28  # bytes
 _FIRST_INEXACT = 10**15  # Excel keeps fifteen digits of a number
 
@@ -93,9 +95,31 @@ class _Sheet:
     rows: list[list[Any]]
     numbers: list[int]
 
+    @property
+    def is_table(self) -> bool:
+        """Whether it has rows of several columns, not a word of explanation."""
+        return len(self.rows) > 1 and sum(cell != "" for cell in self.rows[0]) > _EXPLAINED
+
 
 def _read_sheets(data: bytes, path: Path) -> list[_Sheet]:
-    """Read the first sheet, and further ones with the same header, as the desk's queue has one per stage."""
+    """Read the first sheet with a table, and others with the same header, as the desk's queue has one per stage."""
+    sheets = _read_markup(data, path) if is_markup(data) else _read_workbook(data, path)
+    filled = [sheet for sheet in sheets if sheet.rows]
+    if not filled:
+        raise wrong_format(path, "a workbook with a table", data)
+    first = next((sheet for sheet in filled if sheet.is_table), filled[0])
+    width, header = len(first.rows[0]), _trim_header(first.rows[0])
+    others = [sheet for sheet in filled if sheet is not first and header and _trim_header(sheet.rows[0]) == header]
+    fitted = [replace(sheet, rows=[(row + [""] * width)[:width] for row in sheet.rows]) for sheet in others]
+    return [first, *fitted]
+
+
+def _read_markup(data: bytes, path: Path) -> list[_Sheet]:
+    tables = read_markup_tables(data, path)
+    return [_build_sheet(f"table {number}", table) for number, table in enumerate(tables, start=1)]
+
+
+def _read_workbook(data: bytes, path: Path) -> list[_Sheet]:
     import python_calamine
 
     if not data.startswith(_MAGIC):
@@ -105,17 +129,11 @@ def _read_sheets(data: bytes, path: Path) -> list[_Sheet]:
             _check_size(data, path)
         workbook = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
         tables = [s.name for s in workbook.sheets_metadata if s.typ == python_calamine.SheetTypeEnum.WorkSheet]
-        sheets = [_read_sheet(workbook.get_sheet_by_name(name)) for name in tables]
+        return [_read_sheet(workbook.get_sheet_by_name(name)) for name in tables]
     except python_calamine.PasswordError:
         raise FileError(f"{path.name} is locked by a password", hint="save it without one") from None
     except (python_calamine.CalamineError, OSError, *_DAMAGES):
         raise wrong_format(path, "a whole workbook", data) from None
-    if not sheets or not sheets[0].rows:
-        raise FileError(f"the first sheet of {path.name} is empty", hint="put the table on the first sheet")
-    width, header = len(sheets[0].rows[0]), _trim_header(sheets[0].rows[0])
-    others = [sheet for sheet in sheets[1:] if header and sheet.rows and _trim_header(sheet.rows[0]) == header]
-    fitted = [replace(sheet, rows=[(row + [""] * width)[:width] for row in sheet.rows]) for sheet in others]
-    return [sheets[0], *fitted]
 
 
 def _check_size(data: bytes, path: Path) -> None:
@@ -183,10 +201,14 @@ def _read_sheet(sheet: python_calamine.CalamineSheet) -> _Sheet:
     for (top, left), (bottom, _) in sheet.merged_cell_ranges or ():
         for row in rows[top + 1 : bottom + 1] if left < len(rows[0] if rows else ()) else ():
             row[left] = rows[top][left]
+    return _build_sheet(sheet.name, rows)
+
+
+def _build_sheet(name: str, rows: list[list[Any]]) -> _Sheet:
     numbers = [number for number, row in enumerate(rows, start=1) if any(cell != "" for cell in row)]
     filled = [rows[number - 1] for number in numbers]
     first = find_header(filled[:_ROWS_TO_HEADER])
-    return _Sheet(sheet.name, filled[first:], numbers[first:])
+    return _Sheet(name, filled[first:], numbers[first:])
 
 
 def _trim_header(cells: list[Any]) -> list[str]:

@@ -15,12 +15,13 @@ import tempfile
 import weakref
 import zipfile
 import zlib
+from collections import Counter
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
 from ordervet.contract.files.limits import check_unpacked
-from ordervet.contract.files.opening import TEXTS, check_ending, is_readable, open_error, wrong_format
+from ordervet.contract.files.opening import SHEETS, TEXTS, check_ending, is_readable, open_error, wrong_format
 from ordervet.errors import FileError
 from ordervet.object_stores import fetch_file, find_address, find_place
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from typing import IO
 
 _PIECE = 2**20
+_START = 2**12
+_MOST_BYTES_A_ZERO = 40  # of UTF-16 text: one plain sign, such as a separator, in twenty
+_MOST_OTHERS = 8  # times as many plain signs as others with a zero, such as 一
 # What the standard library raises on damaged archives, names and sizes in them included.
 _DAMAGES = (
     *(zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError),
@@ -71,8 +75,7 @@ class Unpacker:
     def _unzip(self, path: Path) -> list[Path]:
         try:
             with zipfile.ZipFile(path) as archive:
-                entries = {_name_of(entry): entry for entry in archive.infolist() if not entry.is_dir()}
-                readable = {name: entry for name, entry in sorted(entries.items()) if is_readable(Path(name))}
+                readable = _name_readable(archive)
                 if not readable:
                     raise FileError(f"{path.name} holds no file that can be read", hint="zip the exports themselves")
                 check_unpacked(path, sum(entry.file_size for entry in readable.values()))
@@ -103,28 +106,52 @@ class Unpacker:
 
     def _as_plain_text(self, path: Path) -> Path:
         """Write UTF-16 text as UTF-8; anything else stays as it is."""
-        if not path.name.lower().endswith(TEXTS):
+        if not path.name.lower().endswith((*TEXTS, *SHEETS)):
             return path
         try:
             with path.open("rb") as file:
-                start = file.read(4)
+                encoding = _find_utf16(file.read(_START))
         except OSError as error:
             raise open_error(path, error) from None
-        if not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or len(start) < len("ab"):
+        if encoding is None:
             return path
         target = self._new_path(path.name)
         with (
-            path.open(encoding="utf-16", errors="replace", newline="") as source,
+            path.open(encoding=encoding, errors="replace", newline="") as source,
             target.open("w", encoding="utf-8", newline="") as file,
         ):
             shutil.copyfileobj(source, file, _PIECE)
         return target
 
 
-def _name_of(entry: zipfile.ZipInfo) -> str:
-    """Return the name of a zipped file without folders; Chinese programs write it in GB18030 without saying so."""
+def _find_utf16(start: bytes) -> str | None:
+    """Tell from its first bytes how text is UTF-16, if it is: by its mark, or by the zero byte of plain signs."""
+    if len(start) < len("ab"):
+        return None
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    zeros = [start[side::2].count(0) for side in (0, 1)]
+    if max(zeros) <= _MOST_OTHERS * min(zeros) or max(zeros) * _MOST_BYTES_A_ZERO < len(start):
+        return None
+    return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+
+
+def _name_readable(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Name the zipped files that can be read, with their folders where two have one name; hidden ones are left out."""
+    paths = {_path_of(entry): entry for entry in archive.infolist() if not entry.is_dir()}
+    found = {path: paths[path] for path in sorted(paths) if is_readable(path) and not any(map(_is_hidden, path.parts))}
+    times = Counter(path.name for path in found)
+    return {path.name if times[path.name] == 1 else " - ".join(path.parts): entry for path, entry in found.items()}
+
+
+def _is_hidden(part: str) -> bool:
+    return part.startswith((".", "~$")) or part == "__MACOSX"
+
+
+def _path_of(entry: zipfile.ZipInfo) -> PurePosixPath:
+    """Return the path of a zipped file within its archive; Chinese programs write it in GB18030 without saying so."""
     name = entry.filename
     if not entry.flag_bits & _UTF8_NAMES:
         with contextlib.suppress(UnicodeError):
             name = name.encode("cp437").decode("gb18030")
-    return PurePosixPath(name.replace("\\", "/")).name
+    return PurePosixPath(*(part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")))
