@@ -111,5 +111,5 @@ def test_damaged_name_of_a_column_without_rows_is_told(tmp_path: Path) -> None:
         pass
     path.write_bytes(path.read_bytes().replace(b"placed_at", b"placed\xa4at"))
 
-    with pytest.raises(FileError, match="orders.arrow is not a whole Arrow file"):
+    with pytest.raises(FileError, match="is not a whole Arrow file"):
         ArrowRows(path, is_long=False)
