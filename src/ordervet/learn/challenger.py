@@ -4,7 +4,7 @@ Own trees are fitted on the past of each later part of the time, and asked about
 and how much they weigh beside the starter, is what ranks those parts best; they weigh nothing where that is no better
 than the starter alone beyond noise. A kind of malice that is new shows in the newest part alone, which is cut small and
 of early labels: what surely ranks that part better decides. The calibration is fitted on the same scores, which no tree
-knew, and on mature labels.
+knew.
 """
 
 from __future__ import annotations
@@ -137,9 +137,6 @@ def fit_challenger(
     rows = np.concatenate([part.rows for part in later])
     own_raw = np.concatenate([part.own_raw[rounds.index(blend.num_rounds)] for part in later])
     raw = blend.starter * known.starter_raw[rows] + blend.own * own_raw
-    is_mature = ~known.is_early[rows]
-    if int((known.is_malicious[rows] & is_mature).sum()) >= MIN_MALICIOUS:
-        rows, raw = rows[is_mature], raw[is_mature]
     is_malicious, weight = known.is_malicious[rows], known.weight[rows]
     has_many = int(is_malicious.sum()) >= _MIN_FOR_STEPS
     judged_share = find_judged_share(raw, is_malicious, known.is_judged[rows])

@@ -113,7 +113,10 @@ def weigh_early(plan: Plan, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     -------
     shape (len(rows),)
     """
-    return plan.weight[rows] * np.where(plan.label[rows] == MALICIOUS, 1.0, plan.known_share[rows])
+    weight: NDArray[np.float64] = plan.weight[rows] * np.where(
+        plan.label[rows] == MALICIOUS, 1.0, plan.known_share[rows]
+    )
+    return weight
 
 
 def replay_training_data(
