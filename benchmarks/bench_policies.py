@@ -1,8 +1,8 @@
 """Time one live order under policies of every kind: python benchmarks/bench_policies.py [--blocks 40].
 
 Scorers of one model take turns, block by block, so that a busy machine slows all of them alike; orders are of buyers of
-their own, and pass. The aim: lists, rules, a capacity, test orders, and all of them together cost at most 1.5 times the
-default policy.
+their own, and pass. The aim: lists, rules, quotas, a capacity, test orders, and all of them together cost at most 1.5
+times the default policy.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ RULES = "".join(
         )
     )
 )
+QUOTAS = "".join(
+    f"\n[[quotas]]\nname = '{of}'\nof = '{of}'\nmost = 2\nowner = 'risk'\n" for of in ("item_id", "campaign")
+)
 CAPACITY = "\n[capacity]\nn = 300\n"
 SHIFTS = (
     "\n[capacity]\nn = 300\nshifts = [{start = '09:00', end = '18:00'}, {start = '18:00', end = '24:00'}]\n"
@@ -53,10 +56,11 @@ POLICIES = {
     "default": "",
     "a list of 1,000": LISTS,
     "five rules": RULES,
+    "two quotas": QUOTAS,
     "a capacity": CAPACITY,
     "a capacity with shifts and a plan": SHIFTS,
     "test orders allowed": TEST_ORDERS,
-    "all of them": TEST_ORDERS + LISTS + RULES + SHIFTS,
+    "all of them": TEST_ORDERS + LISTS + RULES + QUOTAS + SHIFTS,
 }
 
 

@@ -2,8 +2,8 @@
 
     python tests/policy_parity.py N_POLICIES N_ORDERS [SEED]
 
-Policies have bands, actions, evidence, kinds of their own, lists, rules, trust, test orders and capacities at random
-paces; orders have random features beside the forest's own thresholds, so that scores spread.
+Policies have bands, actions, evidence, kinds of their own, lists, rules, quotas, trust, test orders and capacities at
+random paces; orders have random features beside the forest's own thresholds, so that scores spread.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from ordervet.policy.forcing import PREFIX
 from ordervet.policy.lists import ListEntry
 from ordervet.policy.pacing import Pace
 from ordervet.policy.policy import HUMAN_KINDS, Audit, BandActions, Evidence, Lists
+from ordervet.policy.quotas import Quota
 from ordervet.policy.rules import Rule
 from ordervet.policy.thresholds import Explicit
 from ordervet.policy.trust import NAMES, Trust
@@ -130,12 +131,30 @@ def draw_policy(rng: np.random.Generator, orders: list[tuple[LiveOrder, np.ndarr
             count_holds=bool(rng.integers(2)), shifts=parse_shifts("00:00-24:00") if rng.random() < 0.5 else (),
         )  # fmt: skip
     if rng.random() < 0.5:
+        chosen["quotas"] = tuple(
+            Quota(
+                name=f"q{most}", of="item_id", most=most, owner="desk", route=[None, "owner"][rng.integers(2)],
+                action=str(rng.choice(["review", "confirm", "hold"])),
+            )
+            for most in range(1, int(rng.integers(2, 4)))
+        )  # fmt: skip
+    if rng.random() < 0.5:
         chosen["audit"] = Audit(share=float(rng.choice([0.05, 0.5])))
     if rng.random() < 0.5:
         chosen["trust"] = Trust(
             min_orders=int(rng.integers(1, 4)), min_days=float(rng.choice([0.0, 1e-5, 30.0])), max_risk=0.01
         )
     return load_policy().model_copy(update=chosen | {"allow_test_orders": bool(rng.integers(2))})
+
+
+def draw_beyond(
+    rng: np.random.Generator, policy: Policy, orders: list[tuple[LiveOrder, np.ndarray]]
+) -> dict[int, tuple[str, ...]]:
+    """Draw which orders are beyond which quotas; of test orders none is."""
+    codes = np.array([quota.code for quota in policy.quotas], object)
+    drawn = {one.order_id: tuple(codes[rng.random(len(codes)) < 0.3].tolist()) for one, _ in orders}
+    tests = {one.order_id for one, _ in orders if one.kept.order_name.startswith(PREFIX)}
+    return {each: found for each, found in drawn.items() if found and each not in tests}
 
 
 def list_all(decision: Decision) -> tuple[Any, ...]:
@@ -178,9 +197,11 @@ def run(n_policies: int, n_orders: int, seed: int) -> Counter[str]:
         decider = LiveDecider(model, predictor, policy, "en", 7)
         drawn = [Standing.NEW if rng.random() < 0.7 else list(Standing)[rng.integers(len(Standing))] for _ in orders]
         desk = DeskMemory(AT_US, dict(zip(table["order_id"].to_pylist(), drawn, strict=True)), [])
+        beyond = draw_beyond(rng, policy, orders)
         score = partial(
-            score_batch, model=model, predictor=predictor, policy=policy, lang="en", history_version=7, desk=desk
-        )
+            score_batch, model=model, predictor=predictor, policy=policy, lang="en", history_version=7, desk=desk,
+            beyond=beyond,
+        )  # fmt: skip
         shared = None if policy.capacity is None else draw_shared_pace(rng, decider, orders)
         together = score(table, arrays, rows, pace=shared)
         for at, ((one, matrix), standing) in enumerate(zip(orders, drawn, strict=True)):
@@ -189,7 +210,7 @@ def run(n_policies: int, n_orders: int, seed: int) -> Counter[str]:
                 pace, row = draw_pace(rng, decider, one, matrix), 0
                 scored = score(table.slice(at, 1), arrays.take(np.array([at])), matrix, pace=pace)
 
-            decided = decider.decide(one, matrix, pace, standing)
+            decided = decider.decide(one, matrix, pace, standing, beyond=beyond.get(one.order_id, ()))
 
             expected = scored.build_decision(row)
             assert list_all(decided.decision) == list_all(expected), (policy, decided.decision, expected)

@@ -36,6 +36,18 @@ low = "pass"
 elevated = "pass"
 high = "review"
 severe = "hold"
+[[quotas]]
+name = "one_each"
+of = "item_id"
+most = 1
+until = 2020-01-01
+owner = "risk team"
+[[quotas]]
+name = "few"
+of = "category"
+most = 4
+days = 30
+owner = "risk team"
 [[rules]]
 name = "dear_and_new"
 when = "amount_minor >= 30000 and buyer__count__order__90d == 0"
@@ -56,7 +68,8 @@ def test_policy_check_says_what_a_sound_file_holds(changed: Path) -> None:
 
     facts = json.loads(result.stdout)
     assert result.exit_code == 0
-    assert (facts["policy"], facts["n_rules"], facts["notes"]) == ("changed", 1, [])
+    assert (facts["policy"], facts["n_rules"], facts["n_quotas"]) == ("changed", 1, 2)
+    assert facts["notes"] == ["quota one_each ended at 2020-01-02 00:00"]
 
 
 def test_policy_check_names_everything_that_is_wrong_at_once(changed: Path) -> None:
@@ -77,6 +90,7 @@ def test_policy_check_tells_of_features_the_model_lacks_and_of_what_has_expired(
     assert [note.split(":")[0] for note in facts["notes"]] == [
         "rule dear_and_new never holds",
         "rule dear_and_new expired on 2020-01-01",
+        "quota one_each ended at 2020-01-02 00",
     ]
 
 
@@ -92,6 +106,9 @@ def test_compared_policies_decide_as_each_does_alone(changed: Path, merchant: Ev
         int((each.actions > 0).sum()) for each in alone
     ]
     assert found.changed.n_touched == len(alone[1].applied) > 0
+    n_beyond = sum("quota_4_few" in codes for codes in alone[1].applied.values())
+    assert (found.present.quotas, found.changed.quotas) == ({}, {"one_each": 0, "few": n_beyond})
+    assert n_beyond > 0
     differing = np.flatnonzero(alone[0].actions != alone[1].actions)
     assert set(found.changed_ids) == {alone[0].order_ids[row] for row in differing.tolist()}
     assert sum(found.moves.values()) == len(differing)
@@ -137,6 +154,7 @@ def test_policy_simulate_shows_both_policies_over_a_history(
 
     assert shown.code == 0
     assert "现行与改后对比" in shown.out
+    assert "超过限购 few" in shown.out
     assert told["n_orders"] == merchant.orders.num_rows
     assert sum(told["changed"]["actions"].values()) == told["n_orders"]
     assert sum(move["n"] for move in told["moves"]) == len(told["changed_orders"])

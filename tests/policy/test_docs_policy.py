@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ordervet.entities import Key
-from ordervet.policy import find_test_order, list_test_orders, load_policy
+from ordervet.policy import explain_applied, find_test_order, list_test_orders, load_policy, parse_policy
 from ordervet.policy.rules import NUMBER_FIELDS, TEXT_FIELDS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -44,6 +44,15 @@ def test_lists_and_rules_of_the_document_are_a_sound_policy(tmp_path: Path) -> N
 
     assert [entry.list for entry in policy.lists.entries] == ["deny", "allow"]
     assert policy.rules[0].route == "lead"
+
+
+def test_quota_of_the_document_is_a_sound_one() -> None:
+    text = next(block for block in find_blocks(POLICY, "toml") if "[[quotas]]" in block)
+
+    quota = parse_policy(HEAD.replace('[lists]\nfiles = ["lists.csv"]\n', "") + text).quotas[0]
+
+    assert quota.code in POLICY
+    assert explain_applied(quota.code, "en").partition(" (")[0] in POLICY
 
 
 def test_document_names_every_field_a_condition_may_use() -> None:

@@ -45,7 +45,7 @@ def write_own(folder: Path, **changes: object) -> Path:
 
 
 def test_every_kind_has_a_script_at_every_stage_and_every_answer_to_a_claim_has_one() -> None:
-    kinds = {f"{kind}.{stage}" for kind in ("general", *MaliceKind) for stage in Stage}
+    kinds = {f"{kind}.{stage}" for kind in ("general", "quota", *MaliceKind) for stage in Stage}
     assert set(load_scripts()) == kinds | {f"{answer}.claim" for answer in ("pay_now", "return_first", "evidence")}
 
 

@@ -105,5 +105,18 @@ def test_order_alone_is_decided_about_as_in_a_table(name: str, lang: Lang) -> No
 def test_order_alone_is_decided_about_as_in_a_table_under_random_policies() -> None:
     seen = compare_policies(n_policies=40, n_orders=12, seed=7)
 
-    wanted = {"pass", "review", "confirm", "hold", "rule", "deny", "watch", "allow", "named", "test order", "trust"}
+    wanted = {
+        "pass",
+        "review",
+        "confirm",
+        "hold",
+        "rule",
+        "deny",
+        "watch",
+        "allow",
+        "named",
+        "test order",
+        "trust",
+        "quota",
+    }
     assert wanted | {"capacity_full", "capacity_beyond", "desk"} <= set(seen)

@@ -57,6 +57,7 @@ def check_policy(
         "policy_id": policy.policy_id,
         "n_list_entries": len(policy.lists.entries),
         "n_rules": len(policy.rules),
+        "n_quotas": len(policy.quotas),
         "capacity_by_shift": [window.n for window in policy.capacity.windows] if policy.capacity else None,
         "allows_test_orders": policy.allow_test_orders,
         "notes": notes,
@@ -65,7 +66,11 @@ def check_policy(
         session.print_json(facts)
         return
     session.print(session.text("policy.valid", name=policy.name, id=policy.policy_id))
-    session.print(session.text("policy.counts", entries=len(policy.lists.entries), rules=len(policy.rules)))
+    session.print(
+        session.text(
+            "policy.counts", entries=len(policy.lists.entries), rules=len(policy.rules), quotas=len(policy.quotas)
+        )
+    )
     if policy.capacity:
         session.print(
             session.text("policy.per_shift", counts=", ".join(f"{window.n:,}" for window in policy.capacity.windows))
@@ -168,6 +173,11 @@ def _list_notes(session: Session, policy: Policy, model: Model) -> list[str]:
         for rule in policy.rules
         if rule.expires and rule.expires <= now.date()
     ]
+    notes += [
+        session.text("policy.quota_ended", quota=quota.name, time=f"{quota.until:%Y-%m-%d %H:%M}")
+        for quota in policy.quotas
+        if quota.until and quota.until <= now
+    ]
     if n_expired := sum(entry.expires <= now for entry in policy.lists.entries):
         notes.append(session.text("policy.entries_expired", n=n_expired))
     if policy.allow_test_orders:
@@ -189,6 +199,11 @@ def _print_comparison(session: Session, found: Comparison) -> None:
         values = [getattr(tally, field) for tally in both]
         shown = [f"{value / 100:,.2f}" if field.endswith("_minor") else f"{value:,}" for value in values]
         table.add_row(session.text(f"policy.{field}"), *shown)
+    for name in dict.fromkeys(name for tally in both for name in tally.quotas):
+        table.add_row(
+            session.text("policy.beyond", quota=name),
+            *(f"{tally.quotas[name]:,}" if name in tally.quotas else "" for tally in both),
+        )
     session.print(table)
     for (old, new), n in found.moves.items():
         session.print(session.text("policy.moved", old=old, new=new, n=n))

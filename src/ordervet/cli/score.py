@@ -173,6 +173,7 @@ def score(
         or since
         or again
         or rules.capacity
+        or rules.quotas
         or hold_list
         or source
         or sink

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from ordervet.words import format_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ordervet.contract import MaliceKind
     from ordervet.words import Lang
 
@@ -90,12 +92,23 @@ ACTIONS: Final = tuple(Action)
 GENERAL: Final = "general"
 """The kind of the scripts for orders of no kind, or of one that is a guess."""
 
+QUOTA: Final = "quota"
+"""The kind of the scripts for such orders that are beyond a quota, and what their codes begin with."""
+
 
 def is_guess(band: Band | None) -> bool:
     """Return whether a kind named on an order of this band is a guess: the order itself is more likely innocent."""
     return band in {None, Band.LOW, Band.ELEVATED}
 
 
-def name_script(kind: MaliceKind | None, band: Band, stage: Stage) -> str:
-    """Return the id of the script for a flagged order: the general one where the kind is a guess."""
-    return f"{GENERAL if kind is None or is_guess(band) else kind}.{stage}"
+def name_script(kind: MaliceKind | None, band: Band, stage: Stage, applied: Sequence[str] = ()) -> str:
+    """Return the id of the script for a flagged order: the one of quotas or the general one where the kind is a guess.
+
+    Parameters
+    ----------
+    kind, band, stage : of the order
+    applied : codes of what lists, rules and quotas found
+    """
+    if kind is not None and not is_guess(band):
+        return f"{kind}.{stage}"
+    return f"{QUOTA if any(code.startswith(f'{QUOTA}_') for code in applied) else GENERAL}.{stage}"

@@ -64,17 +64,19 @@ def build_overlay(
     *,
     ids: Mapping[str, npt.NDArray[np.uint64]] | None = None,
     columns: Mapping[str, npt.NDArray[Any]] | None = None,
+    beyond: Mapping[int, tuple[str, ...]] | None = None,
 ) -> Overlay:
-    """Look a batch up in the lists and work out the rules.
+    """Look a batch up in the lists, work out the rules, and add what is beyond quotas.
 
-    The deny list comes before the allow list. Of the routes of several rules the first rule's counts.
+    The deny list comes before the allow list. Of the routes of several rules and quotas the first one's counts.
 
     Parameters
     ----------
-    policy : with lists and rules
+    policy : with lists, rules and quotas
     at_us : shape (n_orders,), UTC microseconds: entries and rules count before they expire
     ids : entity → shape (n_orders,), keyed ids, 0 where not known; those of the orders as `ORDER`, for an audit
     columns : order fields and features that rules read, as for `Expression.holds`
+    beyond : row → codes of the quotas that the order is beyond
 
     Returns
     -------
@@ -110,16 +112,23 @@ def build_overlay(
             least[rows] = np.maximum(least[rows], ACTIONS.index(rule.action))
         for row in rows if rule.route else ():
             routes.setdefault(row, rule.route or "")
+    by_code = {quota.code: quota for quota in policy.quotas}
+    for row, codes in (beyond or {}).items():
+        for quota in (by_code[code] for code in codes):
+            applied[row] = (*applied.get(row, ()), quota.code)
+            least[row] = max(least[row], ACTIONS.index(quota.action))
+            if quota.route:
+                routes.setdefault(row, quota.route)
     is_drawn = None if policy.audit is None else (ids or {})[ORDER] < np.uint64(policy.audit.below)
     return Overlay(least, is_allowed & ~is_denied, routes, applied, is_drawn)
 
 
 class LiveOverlay:
-    """Looks single orders up in a policy's lists and works out its rules.
+    """Looks single orders up in a policy's lists, works out its rules, and adds what is beyond quotas.
 
     Parameters
     ----------
-    policy : with lists and rules
+    policy : with lists, rules and quotas
 
     References
     ----------
@@ -140,9 +149,12 @@ class LiveOverlay:
             )
             for rule in policy.rules
         ]
+        self._quotas = {quota.code: (ACTIONS.index(quota.action), quota.route) for quota in policy.quotas}
         self._below = 0 if policy.audit is None else policy.audit.below
 
-    def find(self, at_us: int, order_id: int, keyed: KeyedOrder, read: Read) -> OneOverlay | None:
+    def find(
+        self, at_us: int, order_id: int, keyed: KeyedOrder, read: Read, beyond: tuple[str, ...] = ()
+    ) -> OneOverlay | None:
         """Find what holds for one order; None where nothing does.
 
         Parameters
@@ -151,6 +163,7 @@ class LiveOverlay:
         order_id : keyed id that it is known by, unsigned
         keyed : the ids of its entities
         read : name → its value, as for `Expression.holds_for`
+        beyond : codes of the quotas that the order is beyond
         """
         least, is_allowed, is_denied = _PASS, False, False
         route: str | None = None
@@ -163,6 +176,11 @@ class LiveOverlay:
         for code, expression, expires_us, action, way in self._rules:
             if not expression.holds_for(read) or (expires_us is not None and at_us >= expires_us):
                 continue
+            applied.append(code)
+            least = max(least, action)
+            route = route or way
+        for code in beyond:
+            action, way = self._quotas[code]
             applied.append(code)
             least = max(least, action)
             route = route or way
@@ -196,5 +214,8 @@ def explain_applied(code: str, lang: Lang = "zh") -> str:
     what, _, name = code.partition("_")
     if what in {"desk", "capacity", "audit", "trust"}:
         return format_text(f"applied.{code}", lang)
+    if what == "quota":
+        most, _, name = name.partition("_")
+        return format_text("applied.quota", lang, n=most, name=name)
     shown = name if what in {"rule", "invalid"} else load_registry().name_entity(name, lang)
     return format_text(f"applied.{what}", lang, name=shown)

@@ -21,6 +21,7 @@ from ordervet.policy.claims import ClaimSettings
 from ordervet.policy.codes import ACTIONS, BANDS, Action
 from ordervet.policy.documents import build_error, list_problems
 from ordervet.policy.lists import KeyLists, ListEntry, read_list
+from ordervet.policy.quotas import Quota
 from ordervet.policy.rules import Rule
 from ordervet.policy.thresholds import ExpectedCost, Explicit
 from ordervet.policy.trust import Trust
@@ -40,6 +41,9 @@ HUMAN_KINDS: Final = frozenset({MaliceKind.PROFESSIONAL_CLAIM, MaliceKind.REVIEW
 
 MAX_RULES: Final = 200
 """Most rules of a policy."""
+
+MAX_QUOTAS: Final = 50
+"""Most quotas of a policy."""
 
 _T = TypeVar("_T")
 _HINT = "the shipped default_policy.toml shows every setting; ordervet policy check FILE checks one"
@@ -162,6 +166,7 @@ class Policy(BaseModel):
     capacity : how many orders the desk can look at; None cuts nothing
     lists : keys that are let through or stopped whatever the score
     rules : conditions that make a decision stricter or route it; of several routes the first counts
+    quotas : limits per household, beyond which a decision is stricter
     handover : how orders to stop are handed over
     trust : what it takes to earn trust; None names nobody trusted
     audit : which share of the orders that pass a person judges all the same; None for none
@@ -180,6 +185,7 @@ class Policy(BaseModel):
     capacity: Capacity | None = None
     lists: Lists = Lists()
     rules: Annotated[tuple[Rule, ...], Field(strict=False, max_length=MAX_RULES)] = ()
+    quotas: Annotated[tuple[Quota, ...], Field(strict=False, max_length=MAX_QUOTAS)] = ()
     handover: Handover = Handover()
     audit: Audit | None = None
     trust: Trust | None = None
@@ -191,9 +197,10 @@ class Policy(BaseModel):
 
     @model_validator(mode="after")
     def _check_rules(self) -> Self:
-        names = [rule.name for rule in self.rules]
-        if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"rules.{repeated[0]}: the name is given twice")
+        for part in ("rules", "quotas"):
+            names = [each.name for each in getattr(self, part)]
+            if repeated := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"{part}.{repeated[0]}: the name is given twice")
         return self
 
     @model_validator(mode="after")
@@ -268,7 +275,7 @@ class Policy(BaseModel):
 
     def _hash_settings(self) -> str:
         # NOTE: what says nothing leaves the id as it was before there was any of it.
-        parts = ("audit", "trust", "claims")
+        parts = ("audit", "trust", "claims", "quotas")
         usual = {name for name in parts if getattr(self, name) == type(self).model_fields[name].default}
         settings = self.model_dump_json(exclude={"name", *usual})
         return hashlib.sha256(settings.encode()).hexdigest()[:12]

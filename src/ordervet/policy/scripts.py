@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from ordervet.contract import MaliceKind
 from ordervet.errors import PolicyError
 from ordervet.policy.claims import ClaimAnswer
-from ordervet.policy.codes import GENERAL, Stage
+from ordervet.policy.codes import GENERAL, QUOTA, Stage
 from ordervet.policy.documents import Problem, Text, build_error, list_problems, parse_yaml
 from ordervet.policy.slots import build_values, check_slots, fill_slots
 from ordervet.words import find_words
@@ -45,7 +45,7 @@ def _check_both(text: Text) -> Text:
 
 
 def _check_kind(name: str) -> str:
-    return _check_one_of(name, (*map(str, MaliceKind), GENERAL, *ANSWERED))
+    return _check_one_of(name, (*map(str, MaliceKind), GENERAL, QUOTA, *ANSWERED))
 
 
 def _check_stage(name: str) -> str:
@@ -132,7 +132,7 @@ class ScriptFile(BaseModel):
 
     Parameters
     ----------
-    kind : a kind of malice, or ``general``
+    kind : a kind of malice, ``general``, ``quota``, or an answer to a refund request
     title : shown above the script
     common : parts that hold at every stage
     stages : further parts of each stage
@@ -163,7 +163,7 @@ class Script:
 
 
 def load_scripts(folder: Path | str | None = None) -> Mapping[str, Script]:
-    """Read the support scripts: for every kind, and the general one, at every stage; for every answer to a claim.
+    """Read the support scripts: for every kind, quotas, and in general, at every stage; for every answer to a claim.
 
     Parameters
     ----------
@@ -262,7 +262,7 @@ def _parse_shipped() -> Mapping[str, ScriptFile]:
 def _complete(layers: Sequence[Mapping[str, ScriptFile]]) -> Mapping[str, Script]:
     """Build every script from what files say of it, a later layer over an earlier one."""
     scripts = {}
-    for kind in (GENERAL, *MaliceKind, *ANSWERED):
+    for kind in (GENERAL, QUOTA, *MaliceKind, *ANSWERED):
         files = [layer[kind] for layer in layers if kind in layer]
         general = [layer[GENERAL] for layer in layers if GENERAL in layer]
         for stage in (Stage.CLAIM,) if kind in ANSWERED else Stage:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.contract import MaliceKind
+from ordervet.errors import PolicyError
 from ordervet.policy import (
     ACTIONS,
     BANDS,
@@ -35,7 +36,7 @@ from ordervet.score.scored_orders import RowReasons, ScoredOrders
 from ordervet.score.stages import find_stages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -74,6 +75,7 @@ def score_batch(
     desk: DeskMemory | None = None,
     outcomes: pa.Table | None = None,
     now_us: int | None = None,
+    beyond: Mapping[int, tuple[str, ...]] | None = None,
 ) -> ScoredOrders:
     """Decide about orders from their features.
 
@@ -93,6 +95,12 @@ def score_batch(
     outcomes : what has become of the orders since they were placed, which says at which stage they are now
     now_us : lists and rules count that have not expired by then, UTC microseconds; None asks of each order whether they
         had when it was seen, as past decisions are told again
+    beyond : keyed id → codes of the quotas that the order is beyond, of all orders of the history (`find_beyond`)
+
+    Raises
+    ------
+    PolicyError
+        The policy has quotas, and what orders are beyond is not given.
     """
     stages = find_stages(orders, outcomes)
     order_ids: list[str] = orders["order_id"].to_pylist()
@@ -101,7 +109,7 @@ def score_batch(
     p = model.calibration(raw)
     forced = find_test_orders(policy, order_ids)
     p[list(forced)] = 0.0  # they use no capacity
-    overlay = find_overlay(policy, orders, events, features, model.spec, now_us)
+    overlay = find_overlay(policy, orders, events, features, model.spec, now_us, beyond)
     explainer = _Explainer(model, predictor, features, lang, n_threads)
     n_known = count_known_orders(model, features)
 
@@ -274,8 +282,9 @@ def find_overlay(
     features: NDArray[np.float32],
     spec: FeatureSpec,
     now_us: int | None = None,
+    beyond: Mapping[int, tuple[str, ...]] | None = None,
 ) -> Overlay | None:
-    """Look up orders in the policy's lists and evaluate its rules.
+    """Look up orders in the policy's lists, evaluate its rules, and find which are beyond its quotas.
 
     Parameters
     ----------
@@ -284,17 +293,20 @@ def find_overlay(
     events : the same orders as arrays, row by row
     features : shape (n_orders, n_features)
     spec : names the features; a rule about any other never applies
-    now_us : as for `score_batch`
+    now_us, beyond : as for `score_batch`
 
     Returns
     -------
-    Overlay, shape (n_orders,); None without lists, rules and an audit
+    Overlay, shape (n_orders,); None without lists, rules, quotas and an audit
     """
-    if not policy.lists.entries and not policy.rules and policy.audit is None:
+    if not policy.lists.entries and not policy.rules and not policy.quotas and policy.audit is None:
         return None
+    if policy.quotas and beyond is None:
+        raise PolicyError("a quota needs all orders before", hint="score with the history, or the file in one piece")
+    found = {row: beyond[each] for row, each in enumerate(events.order_id.tolist()) if each in beyond} if beyond else {}
     columns = _read_columns(policy, orders, features, spec)
     at_us = events.seen_at if now_us is None else np.full(len(events), now_us)
-    return build_overlay(policy, at_us, ids=_read_ids(policy, orders), columns=columns)
+    return build_overlay(policy, at_us, ids=_read_ids(policy, orders), columns=columns, beyond=found)
 
 
 def find_test_orders(policy: Policy, order_ids: Sequence[str]) -> dict[int, TestOrder]:

@@ -64,10 +64,15 @@ class ArrivalClock:
     Parameters
     ----------
     clock : returns the time, UTC microseconds
+
+    Attributes
+    ----------
+    parts_orders : whether no two orders are ties, as places of quotas are given one after the other
     """
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self.last = NEVER
+        self.parts_orders = False
         self._clock = clock
         self._with_event: set[str] = set()  # ids of the orders that an event of the present instant is about
         self._awaited: set[str] = set()  # ids of orders that events wait for
@@ -79,7 +84,7 @@ class ArrivalClock:
 
     def stamp_order(self, order_id: str) -> int:
         """Return the time of an order's arrival."""
-        at = self._stamp(is_distinct=False)
+        at = self._stamp(is_distinct=self.parts_orders)
         if order_id in self._awaited:
             self._awaited.discard(order_id)
             self._with_event.add(order_id)

@@ -13,6 +13,7 @@ from ordervet.features.spec import SELECTOR_BIT
 from ordervet.model import ForestPredictor
 from ordervet.policy import ACTIONS, BANDS, Action
 from ordervet.score.batch import score_batch
+from ordervet.score.quotas import find_beyond
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +41,7 @@ class PolicyTally:
     n_malicious, malicious_minor : flagged orders whose verdict is malicious, and their amount
     n_innocent : flagged orders whose verdict is innocent
     n_touched : orders that a list or rule matches
+    quotas : name → orders beyond it
     """
 
     policy_id: str
@@ -51,6 +53,7 @@ class PolicyTally:
     malicious_minor: int
     n_innocent: int
     n_touched: int
+    quotas: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,16 @@ def compare_policies(
     predictor = ForestPredictor(model.booster_text)
     verdicts = _find_verdicts(inside.order_id, later)
     one, other = (
-        score_batch(table, inside, matrix, model=model, predictor=predictor, policy=policy, n_threads=n_threads)
+        score_batch(
+            table,
+            inside,
+            matrix,
+            model=model,
+            predictor=predictor,
+            policy=policy,
+            n_threads=n_threads,
+            beyond=find_beyond(policy, events.orders, events.outcomes),
+        )
         for policy in (present, changed)
     )
     differs = np.flatnonzero(one.actions != other.actions)
@@ -139,8 +151,8 @@ def compare_policies(
         n_orders=len(rows),
         n_malicious=int((verdicts == _MALICIOUS).sum()),
         n_innocent=int((verdicts == _INNOCENT).sum()),
-        present=_tally(one, inside.compute_worth(), verdicts),
-        changed=_tally(other, inside.compute_worth(), verdicts),
+        present=_tally(one, present, inside.compute_worth(), verdicts),
+        changed=_tally(other, changed, inside.compute_worth(), verdicts),
         moves={
             (str(ACTIONS[old]), str(ACTIONS[new])): int(n)
             for (old, new), n in zip(pairs.T.tolist(), counts.tolist(), strict=True)
@@ -149,7 +161,7 @@ def compare_policies(
     )
 
 
-def _tally(scored: ScoredOrders, amounts: NDArray[np.int64], verdicts: NDArray[np.int8]) -> PolicyTally:
+def _tally(scored: ScoredOrders, policy: Policy, amounts: NDArray[np.int64], verdicts: NDArray[np.int8]) -> PolicyTally:
     is_flagged = scored.actions != _PASS
     is_caught = is_flagged & (verdicts == _MALICIOUS)
     return PolicyTally(
@@ -162,6 +174,7 @@ def _tally(scored: ScoredOrders, amounts: NDArray[np.int64], verdicts: NDArray[n
         malicious_minor=int(amounts[is_caught].sum()),
         n_innocent=int((is_flagged & (verdicts == _INNOCENT)).sum()),
         n_touched=len(scored.applied),
+        quotas={quota.name: sum(quota.code in codes for codes in scored.applied.values()) for quota in policy.quotas},
     )
 
 

@@ -30,6 +30,7 @@ from ordervet.history.rows import (
     from_plain,
     read_ints,
     row_schema,
+    split_kind,
     split_rows,
     to_events,
     to_rows,
@@ -261,6 +262,7 @@ class DurableState(OnlineState):
             return self._ingest(engine, events)
 
     def _ingest(self, engine: FeatureEngine, events: Events) -> Features:
+        self._ledger = None
         with self._live.bulk_change() as history:
             (ingested,) = history.ingest_all([events])
         keyed = key_events(events, self._key)
@@ -280,6 +282,7 @@ class DurableState(OnlineState):
             self._rebuild(spec)
 
     def _build_again(self, spec: FeatureSpec | None) -> None:
+        self._ledger = None
         self._join_saving()
         with self._live.bulk_change():  # reads again what the table has
             self._erased = Tombstones(self._folder, self._key)
@@ -294,6 +297,7 @@ class DurableState(OnlineState):
 
     def change_history(self, change: Callable[[History], T]) -> T:
         """Change the flushed history in bulk, then rebuild the state from it; see `Scorer.change_history`."""
+        self._ledger = None
         self._join_saving()
         with self.changes:
             with self._live.bulk_change() as history:
@@ -405,6 +409,11 @@ class DurableState(OnlineState):
             remember_rows(self._engine, tail, tail, self._key.key_id)
         self._n_new = tail.num_rows
         return True
+
+    def _read_quota_events(self, columns: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+        self._live.flush()
+        orders, later = self._live.read_columns([*_OF_ALL, "happened_at", *columns], [*_OF_LATER])
+        return split_kind(orders, "orders"), split_kind(later, "outcomes")
 
     def _replay(self, spec: FeatureSpec) -> Features:
         """Rebuild the state from the whole history; return the features of all its orders."""

@@ -125,7 +125,7 @@ class LiveDecider:
         self, model: Model, predictor: ForestPredictor, policy: Policy, lang: Lang, history_version: int | None
     ) -> None:
         self.model, self.policy = model, policy
-        self._has_overlay = bool(policy.lists.entries or policy.rules or policy.audit)
+        self._has_overlay = bool(policy.lists.entries or policy.rules or policy.audit or policy.quotas)
         self._place = {name: at for at, name in enumerate(model.spec.names)}
         self._predictor, self._lang, self._history_version = predictor, lang, history_version
         self._calibration, self._risk_scale = ScalarCurve(model.calibration), ScalarCurve(model.risk_scale)
@@ -151,6 +151,7 @@ class LiveDecider:
         standing: Standing = Standing.NEW,
         *,
         is_explained: bool = False,
+        beyond: tuple[str, ...] = (),
     ) -> LiveDecided:
         """Decide about one order.
 
@@ -161,6 +162,7 @@ class LiveDecider:
         pace : what is handed on now; only where the policy has a capacity
         standing : where it stands with the desk
         is_explained : give reasons even where it passes
+        beyond : codes of the quotas that it is beyond
 
         References
         ----------
@@ -175,7 +177,7 @@ class LiveDecider:
         worth = compute_worth(one, self.model.spec)
         cuts = self._find_cuts(worth)
         band = bisect_right(cuts, p)
-        overlay = self._find_overlay(one, matrix) if self._has_overlay else None
+        overlay = self._find_overlay(one, matrix, beyond) if self._has_overlay else None
         stage = one.stage
         act = partial(
             decide_one, self.policy, worth_minor=worth, order_id=name, overlay=overlay, pace=pace,
@@ -214,7 +216,7 @@ class LiveDecider:
         is_flagged = severity != _PASS
         decision = fill_decision(
             name, ACTIONS[severity], BANDS[band], p, risk_score, kind, reasons,
-            name_script(kind, BANDS[band], stage) if is_flagged else None, self._list_missing(one), *self._ids,
+            name_script(kind, BANDS[band], stage, applied) if is_flagged else None, self._list_missing(one), *self._ids,
             DecisionCode.SCORED, _EPOCH + timedelta(microseconds=one.seen_at), self._history_version,
             None if pace is None else pace.with_slots(int(is_flagged and mark is not Mark.BEYOND)), route, applied,
         )  # fmt: skip
@@ -222,8 +224,8 @@ class LiveDecider:
         rank = p if capacity is None else capacity.rank_order(p, worth)
         return LiveDecided(decision, takes_slot, rank, is_flagged and standing is Standing.NEW, pace, standing)
 
-    def _find_overlay(self, one: LiveOrder, matrix: NDArray[np.float32]) -> OneOverlay | None:
-        """Find what lists and rules say about one order."""
+    def _find_overlay(self, one: LiveOrder, matrix: NDArray[np.float32], beyond: tuple[str, ...]) -> OneOverlay | None:
+        """Find what lists, rules and quotas say about one order."""
 
         def read(name: str) -> float | str | None:
             at = self._place.get(name)
@@ -238,7 +240,7 @@ class LiveDecider:
             from ordervet.policy.overlay import LiveOverlay  # NOT: at the top. Most policies have neither.
 
             self._overlay = LiveOverlay(self.policy)
-        return self._overlay.find(one.seen_at, one.order_id, one.keyed, read)
+        return self._overlay.find(one.seen_at, one.order_id, one.keyed, read, beyond)
 
     def _is_thin(self, matrix: NDArray[np.float32]) -> bool:
         """Return whether fewer orders of the buyer are on record than its history needs to count."""

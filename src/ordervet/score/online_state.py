@@ -35,6 +35,7 @@ from ordervet.history.rows import (
 )
 from ordervet.history.views import DECISION, IngestStatus
 from ordervet.late_imports import pa, pc
+from ordervet.policy.quotas import CANCELLED
 from ordervet.score.clock import NEVER, now_us
 from ordervet.score.live_order import KeptOrder, find_mask, find_rate, list_own_features, pick_ids
 from ordervet.score.recount import AT_ONCE, REST, is_amended
@@ -53,9 +54,11 @@ if TYPE_CHECKING:
     from ordervet.history.arrivals import Arrival
     from ordervet.history.views import Row
     from ordervet.history.writer import Backlog
-    from ordervet.policy import Decision
+    from ordervet.policy import Decision, Policy
+    from ordervet.policy.quotas import QuotaLedger
     from ordervet.score.live_event import LiveEvent
     from ordervet.score.live_order import LiveOrder
+    from ordervet.score.quotas import QuotaReader
 
 
 T = TypeVar("T")
@@ -215,6 +218,8 @@ class OnlineState:
         self._ahead: list[KeyedEvents] = []
         self._next_at = NEVER_AHEAD
         self._n_amended, self._rests_until = 0, 0.0
+        self._quotas: QuotaReader | None = None
+        self._ledger: QuotaLedger | None = None
         self._store, self._stored = store, list[KeyedEvents]()
         if store is not None:
             self._read_store(store, store.version)
@@ -244,6 +249,60 @@ class OnlineState:
         """Return whether an order is of before its buyer was erased."""
         return False
 
+    def follow_quotas(self, policy: Policy) -> None:
+        """Give the places of a policy's quotas to the orders that come, after those that are known."""
+        self._quotas = self._ledger = None
+        if policy.quotas:
+            from ordervet.score.quotas import QuotaReader  # NOT: at the top. Most policies have none.
+
+            self._quotas = QuotaReader(policy)
+            self._find_ledger()
+
+    def find_beyond(self, order_id: int) -> tuple[str, ...]:
+        """Find the codes of the quotas that an order is beyond.
+
+        Parameters
+        ----------
+        order_id : keyed id that it is known by, unsigned
+        """
+        return () if self._ledger is None else self._ledger.beyond.get(order_id, ())
+
+    def list_beyond(self) -> dict[int, tuple[str, ...]] | None:
+        """List all known orders that are beyond a quota: keyed id → codes; None where there are no quotas.
+
+        Raises
+        ------
+        HistoryError
+            The history cannot be read or written.
+        """
+        return None if self._quotas is None else self._count_places(self._quotas, None).beyond
+
+    def _find_ledger(self) -> QuotaLedger | None:
+        """Return the places of quotas, counted again where the past has changed; None where there are no quotas."""
+        if self._quotas is not None and self._ledger is None:
+            try:
+                self._ledger = self._count_places(self._quotas, self._find_present())
+            except HistoryError as error:  # no order waits for its places, and the next one tries again
+                _log.error("the places of quotas are not counted: %s", error.message)
+        return self._ledger
+
+    def _count_places(self, quotas: QuotaReader, until_us: int | None) -> QuotaLedger:
+        from ordervet.score.quotas import build_ledger
+
+        return build_ledger(quotas, *self._read_quota_events(quotas.columns), until_us)
+
+    def _read_quota_events(self, columns: Sequence[str]) -> tuple[pa.Table, pa.Table]:  # noqa: ARG002 - the same signature for all states
+        """Read all orders and outcomes, with at least these columns of the orders."""
+        events = concat_events(
+            [KeyedEvents.of_orders(keyed_schema("orders").empty_table(), self._key.key_id), *self._list_past()]
+        )
+        return events.orders, events.outcomes
+
+    def _take_places(self, one: LiveOrder) -> None:
+        """Give a new order its places."""
+        if self._ledger is not None and self._quotas is not None:
+            self._ledger.take(self._quotas.read(one))
+
     def add_new(self, ones: Sequence[LiveOrder]) -> list[NDArray[np.float32]] | None:
         """Add orders that arrive now, all of them new and of different ids, one after the other.
 
@@ -258,12 +317,14 @@ class OnlineState:
         if self._engine is None and not self._is_lasting:
             return None
         matrices = []
+        self._find_ledger()
         with self.changes:
             self._count_amended()
             self._keep_new(ones)
             for one in ones:
                 self._release(one.seen_at)
                 self._note_kept(one.kept, Settled(IngestStatus.ACCEPTED, one.kept.name_id), one.seen_at)
+                self._take_places(one)
                 if self._engine is not None:
                     matrices.append(self._apply(_add_one(one)))
         return None if self._engine is None else matrices
@@ -277,6 +338,7 @@ class OnlineState:
         """
         if self._engine is None and not self._is_lasting:
             return Taken(IngestStatus.ACCEPTED, one.kept.name_id, None)
+        self._find_ledger()
         with self.changes:
             self._count_amended()
             self._release(one.seen_at)
@@ -285,9 +347,12 @@ class OnlineState:
                 self._keep(one.kept, settled, one.seen_at)
             if settled.status is not IngestStatus.ACCEPTED:
                 self._note_amended(settled)
+                if self._ledger is not None and self._quotas is not None:
+                    self._ledger.link(*self._quotas.read_buyer(one))
                 new = () if settled.row is None else (settled.row,)
                 return Taken(settled.status, settled.order_id, None, (*settled.standing, *new))
             one.order_id = settled.order_id & _UNSIGNED
+            self._take_places(one)
             matrix = None if self._engine is None else self._apply(_add_one(one))
         return Taken(settled.status, settled.order_id, matrix)
 
@@ -352,6 +417,12 @@ class OnlineState:
             self._keep(one, settled, arrived_at)
             if settled.status is not IngestStatus.ACCEPTED:
                 self._note_amended(settled)
+            elif self._ledger is not None and one.kind in CANCELLED:
+                order_id = settled.order_id & _UNSIGNED
+                if self.knows_order(one.name_id):
+                    self._ledger.cancel(order_id, one.seen_at)
+                else:
+                    self._ledger.await_order(order_id, one.seen_at, one.row["happened_at"])
             if self._engine is None or settled.status is not IngestStatus.ACCEPTED:
                 return
             if one.seen_at > arrived_at:
@@ -428,7 +499,7 @@ class OnlineState:
             return self._add_keyed(engine, keyed)
 
     def _add_keyed(self, engine: FeatureEngine, keyed: KeyedEvents) -> Features:
-        self._found_arrivals = None
+        self._found_arrivals = self._ledger = None
         is_ahead = find_latest(keyed) > self._find_present()
         if find_earliest(keyed) >= engine.last_seen_at and not is_ahead and not self._ahead:
             features = advance(engine, keyed)
@@ -477,7 +548,7 @@ class OnlineState:
 
     def _build_again(self, spec: FeatureSpec | None) -> None:
         decided = [each for of_one in self._of_name.values() for each in of_one if isinstance(each, Decided)]
-        self._of_name, self._found_arrivals = {}, None
+        self._of_name, self._found_arrivals, self._ledger = {}, None, None
         for one in (*self._past_single, *decided):
             self._of_name.setdefault(one.name_id, []).append(one)
         if spec is not None:
@@ -661,7 +732,8 @@ class OnlineState:
         rows = read_identities(store.path, version)
         known = set(zip(read_ints(rows["event_id"]).tolist(), views_of(rows).tolist(), strict=True))
         self._past_single = [one for one in self._past_single if (_event_id_of(one), _view_of(one)) not in known]
-        self._stored, self.history_version, self._found_arrivals = [stored], version, None
+        self._stored, self.history_version = [stored], version
+        self._found_arrivals = self._ledger = None
 
 
 def _event_id_of(one: KeptOrder | LiveEvent | _KeptRow) -> int:

@@ -13,6 +13,7 @@ from ordervet.features import FeatureEngine, build_later_events, build_order_eve
 from ordervet.model import ForestPredictor
 from ordervet.policy import DecisionCode
 from ordervet.score.batch import score_batch
+from ordervet.score.quotas import find_beyond
 from ordervet.score.stages import STATUS_STAGES
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def replay_decision(
         pace=decision.pace,
         history_version=decision.history_version,
         now_us=now_us,
+        beyond=find_beyond(policy, orders, events.outcomes),
     ).build_decision(0)
 
 

@@ -203,7 +203,7 @@ class ScoredOrders:
             risk_score=int(self.risk_score[row]),
             kind=kind,
             reasons=reasons,
-            script=name_script(kind, band, STAGES[self.stages[row]]) if self.actions[row] != _PASS else None,
+            script=self._name_script(row) if self.actions[row] != _PASS else None,
             missing=self.missing[row],
             model_id=self.model_id,
             policy_id=self.policy_id,
@@ -214,6 +214,10 @@ class ScoredOrders:
             route=self.routes.get(row),
             applied=self.applied.get(row, ()),
         )
+
+    def _name_script(self, row: int) -> str:
+        stage, applied = STAGES[self.stages[row]], self.applied.get(row, ())
+        return name_script(self.kinds.get(row), BANDS[self.bands[row]], stage, applied)
 
     def _count_slot(self, row: int) -> int:
         """Return the slot an order had, 0 or 1: none where it is looked at beyond the capacity."""
@@ -231,8 +235,7 @@ class ScoredOrders:
         is_unscored = np.isin(chosen, list(self.codes)) if self.codes else np.zeros(len(chosen), bool)
         kinds = [self.kinds.get(row) for row in listed]
         bands = [BANDS[at] for at in self.bands[chosen].tolist()]
-        stages = [STAGES[at] for at in self.stages[chosen].tolist()]
-        said = zip(self.actions[chosen].tolist(), kinds, bands, stages, strict=True)
+        actions = self.actions[chosen].tolist()
         columns = {
             "order_id": self.orders["order_id"].take(places),
             "placed_at": self.placed_at.take(places),
@@ -246,7 +249,7 @@ class ScoredOrders:
             ),
             "reasons": _blank(self.reasons.write_lines(chosen), is_unscored),
             "script": [
-                name_script(kind, band, stage) if action != _PASS else None for action, kind, band, stage in said
+                self._name_script(row) if action != _PASS else None for row, action in zip(listed, actions, strict=True)
             ],
             "missing": _blank([_join(self.missing[row]) for row in listed], is_unscored),
             "model_id": [self.model_id] * len(chosen),

@@ -155,6 +155,7 @@ class Scorer:
         self._claim_judge: ClaimJudge | None = None
         self._desk = Desk(desk_history, self._state.read_judgements)
         self._note_last()
+        self._follow_quotas()
         self._keep_policy()
 
     @classmethod
@@ -885,7 +886,8 @@ class Scorer:
         """Decide about an order by what the desk knows and can take on now."""
         standing = self._desk.find_standing(one.kept.order_name)
         pace = self._desk.find_pace(one.seen_at, self.policy, self._require_model()[0])
-        return self._find_decider().decide(one, matrix, pace, standing, is_explained=is_explained)
+        beyond = self._state.find_beyond(one.order_id)
+        return self._find_decider().decide(one, matrix, pace, standing, is_explained=is_explained, beyond=beyond)
 
     def _decide_new(self, one: LiveOrder, matrix: NDArray[np.float32]) -> Decision:
         """Decide about a new order, and let the desk and the shadow know."""
@@ -957,6 +959,7 @@ class Scorer:
             features.orders, features.events, features.matrix, model=model, predictor=predictor, policy=self.policy,
             lang=self._lang, capacity=capacity, explain_rows=explain_rows, n_threads=self._n_jobs,
             history_version=self._state.history_version, desk=desk, outcomes=outcomes, now_us=now_us,
+            beyond=self._state.list_beyond(),
         )  # fmt: skip
 
     def _add_past(self, events: Events | KeyedEvents) -> Features:
@@ -989,6 +992,7 @@ class Scorer:
                     self._state.rebuild(model.spec)
                 self.model, self._predictor = model, predictor
         self.policy = policy
+        self._follow_quotas()
         self._keep_policy()
         return True
 
@@ -1015,6 +1019,11 @@ class Scorer:
             self._reload()
         except OrdervetError as error:
             _log.error("the new model was not loaded: %s", error.message)
+
+    def _follow_quotas(self) -> None:
+        """Let the state give the places of the policy's quotas."""
+        self._clock.parts_orders = bool(self.policy.quotas)
+        self._state.follow_quotas(self.policy)
 
     def _keep_policy(self) -> None:
         """Save the policy beside the history store, so that its decisions can be replayed."""

@@ -17,6 +17,7 @@ import numpy as np
 from ordervet.errors import ModelError
 from ordervet.model import ForestPredictor, check_model
 from ordervet.policy import ACTIONS, Action
+from ordervet.policy.codes import QUOTA
 from ordervet.score.live_decision import LiveDecider
 from ordervet.storage import create_private, leave_open_in_children
 
@@ -223,7 +224,9 @@ class Shadow:
                 return
             if self._decider is None or self._decider.policy is not policy:
                 self._decider = LiveDecider(self.model, self._predictor, policy, "en", None)
-            other = self._decider.decide(one, np.ascontiguousarray(matrix[:, columns]), decided.pace, decided.standing)
+            beyond = tuple(code for code in decided.decision.applied if code.startswith(f"{QUOTA}_"))
+            features = np.ascontiguousarray(matrix[:, columns])
+            other = self._decider.decide(one, features, decided.pace, decided.standing, beyond=beyond)
             self._log.add([_record(decided.decision, other.decision, one.seen_at)])
         except Exception as error:  # noqa: BLE001 - the shadow must never stop an order
             _log.error("the shadow failed: %s", type(error).__name__)

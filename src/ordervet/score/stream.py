@@ -122,10 +122,11 @@ def stream_scores(tables: Iterable[pa.Table], later: LaterEvents, parts: StreamP
     HistoryError
         The tables are not in order of time.
     PolicyError
-        The policy has a review capacity: then which orders are reviewed is known only after the last one.
+        The policy has a review capacity, by which it is known only after the last order which are reviewed; or quotas.
     """
-    if parts.policy.capacity is not None:
-        raise PolicyError("a review capacity needs all orders at once", hint="score the file in one piece")
+    if parts.policy.capacity is not None or parts.policy.quotas:
+        what = "a quota" if parts.policy.quotas else "a review capacity"
+        raise PolicyError(f"{what} needs all orders at once", hint="score the file in one piece")
     # SPEED: benchmarks/bench_path.py. Each stage has serial parts; the other stages fill the gaps.
     with ThreadPoolExecutor(max_workers=2) as executor:
         prepared = _run_ahead(_prepare(tables, parts), executor)
