@@ -80,7 +80,7 @@ def test_night_by_a_clock_that_jumped_a_year_changes_nothing(night, tmp_path: Pa
     jumped = night(days)
 
     assert jumped.outcome == WAITING
-    assert jumped.record["missing"]
+    assert [each["what"] for each in jumped.record["missing"]] == ["newest_orders"]
     assert read_all(find_live_model(models)) == before
     assert night(1).outcome == PROMOTED
 

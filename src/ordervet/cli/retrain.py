@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import typer
 from rich.table import Table
 
@@ -108,7 +109,7 @@ def retrain(
     else:
         _print_night(session, night, is_simulated=simulated)
     if night.record["missing"]:
-        session.warn(session.text("hint", hint=session.text("retrain.missing_hint")), style="")
+        session.warn(session.text("hint", hint=_find_hint(session, night.record)), style="")
         raise typer.Exit(ExitCode.REFUSED)
     if not night.record["passed"]:
         raise typer.Exit(ExitCode.REFUSED_BY_GATES)
@@ -158,6 +159,14 @@ def _order_record(night: Night, *, has_details: bool) -> dict[str, Any]:
     ordered["gates"] = record["gates"]
     rest = {name: value for name, value in record.items() if name not in ordered}
     return ordered | (rest if has_details else {})
+
+
+def _find_hint(session: Session, record: dict[str, Any]) -> str:
+    """Say what helps where there is too little to learn from; waiting does not where the history has ended."""
+    if any(each["what"] == "newest_orders" for each in record["missing"]):
+        last = np.datetime64(record["last_order_at"].removesuffix("Z"), "D")
+        return session.text("retrain.ended_hint", last=last, as_of=last + 1)
+    return session.text("retrain.missing_hint")
 
 
 def _print_night(session: Session, night: Night, *, is_simulated: bool) -> None:

@@ -106,6 +106,7 @@ def decide_promotion(task: Task, slices: HistorySlices, work: Path | None) -> tu
     champion = Contender.of(champion_model, both.names)
     record = {
         "as_of": format_time(task.as_of_us),
+        "last_order_at": format_time(int(slices.timeline.order_seen_at.max(initial=0))),
         "champion_id": champion_model.model_id,
         "is_starter": ranks_as_starter(champion_model),
         "live_id": live_id,
@@ -236,8 +237,11 @@ def _find_missing(
 ) -> list[dict[str, Any]]:
     """List what there is too little of to learn from: what, how much there is, what it takes, in how many days.
 
-    The days are None where they cannot be told, such as where no verdict has come yet.
+    The days are None where they cannot be told, such as where no verdict has come yet. Where nothing was ordered on the
+    newest days the history has ended, and that alone is listed: no waiting helps.
     """
+    if len(parts.reference) == 0:
+        return [{"what": "newest_orders", "have": 0, "need": 1, "days": None}]
     maturity, label = task.settings.maturity, data.plan.label
     known_us = task.as_of_us - int(timeline.order_seen_at.min(initial=task.as_of_us))
     n_days = known_us / DAY_US
@@ -250,7 +254,6 @@ def _find_missing(
         ("malicious", n_malicious, needed, (needed - n_malicious) / per_day if per_day else None),
         ("innocent", int((label[parts.train] == INNOCENT).sum()), needed, None),
         ("later_malicious", int((label[parts.holdout] == MALICIOUS).sum()), 1, 1 / per_day if per_day else None),
-        ("newest_orders", len(parts.reference), 1, None),
     ]
     first = max(needed_days - n_days, 0.0)
     return [
