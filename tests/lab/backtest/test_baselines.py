@@ -69,6 +69,9 @@ def test_points_are_the_same_on_two_threads(merchant: Events, points_and_feature
         ("item__share__refund_requested__30d", "item, channel, shop"),
         ("item__share__malicious__30d", "verdicts"),
         ("terminal__count__order__1d", "terminal"),
+        ("terminal__run_age__malicious__90d", "runs of verdicts"),
+        ("terminal__recency__innocent__90d", "runs of verdicts"),
+        ("buyer__spikes__amount__7d", "spikes of amounts"),
     ],
 )
 def test_every_feature_belongs_to_a_family(feature: str, family: str) -> None:

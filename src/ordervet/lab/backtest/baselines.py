@@ -9,7 +9,7 @@ import numpy as np
 
 from ordervet.contract.files.outputs import drop_nan
 from ordervet.features import FeatureEngine, build_spec
-from ordervet.features.spec import JUDGED
+from ordervet.features.spec import JUDGED, RUNS, USUAL, Statistic
 from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
 from ordervet.learn.intervals import find_interval
 from ordervet.learn.ranking import Ranking
@@ -136,10 +136,12 @@ def measure_history_gain(
 
 
 def name_family(feature: str) -> str:
-    """Return the family of a feature: what it is counted by, or that it rests on verdicts."""
+    """Return the family of a feature: what it is counted by, or that it rests on verdicts or on usual amounts."""
     parts = feature.split("__")
     if len(parts) > 2 and parts[2] in JUDGED:
-        return "verdicts"
+        return "runs of verdicts" if parts[1] in (*RUNS, Statistic.RECENCY) else "verdicts"
+    if len(parts) > 2 and parts[1] in USUAL:
+        return "spikes of amounts"
     if parts[0] in _PLACES:
         return "places"
     if parts[0] in _ACCESS:
