@@ -398,7 +398,7 @@ def _find_columns(wanted: tuple[str, ...], names: tuple[str, ...]) -> NDArray[np
 
 
 def _score_by_own_columns(task: Task, data: TrainingData, parts: Parts) -> NDArray[np.float64] | None:
-    """Score the holdout by trees that know no history; None where there is only one sort of columns."""
+    """Score all that is held out by trees that know no history; None where there is only one sort of columns."""
     own = find_own_columns(task.spec.names)
     if own is None:
         return None
@@ -408,7 +408,7 @@ def _score_by_own_columns(task: Task, data: TrainingData, parts: Parts) -> NDArr
     is_malicious = plan.label[parts.train] == MALICIOUS
     weight = weigh_early(plan, parts.train)
     binned = BinnedOrders(view, names, is_malicious, weight, task.settings.fit, n_threads=task.n_threads)
-    held = MatrixView(data.features, parts.holdout, own)
+    held = MatrixView(data.features, parts.held_out, own)
     return predict_parts(ForestPredictor(binned.fit()), held, np.arange(len(held)), task.n_threads)
 
 

@@ -63,6 +63,11 @@ class Parts:
     fresh: NDArray[np.int64]  # of the newest few days, quiet or not: drift is measured there
     verdicts: NDArray[np.int64]  # with a verdict of the newest days
 
+    @property
+    def held_out(self) -> NDArray[np.int64]:
+        """All that is held out, mature or not."""
+        return np.concatenate([self.holdout, self.early])
+
 
 @dataclass(frozen=True, slots=True)
 class Contender:
@@ -171,9 +176,9 @@ def hold_trial(
 ) -> Trial:
     """Measure a challenger beside the champion.
 
-    `own_raw` are scores of the holdout by trees fitted like the challenger's on the order's own columns alone, None
-    where there is only one sort of columns. `known_names` are features that are nothing new.
-    Only `us_per_order` depends on the machine.
+    `own_raw` are scores of all that is held out by trees fitted like the challenger's on the order's own columns alone,
+    None where there is only one sort of columns. `known_names` are features that are nothing new. Only `us_per_order`
+    depends on the machine.
     """
     bounds = settings.gates
     holdout = _take_holdout(data, parts.holdout)
@@ -182,12 +187,12 @@ def hold_trial(
     champion_raw = champion.predict(data, parts.holdout, n_threads)
     champion_p = champion.model.calibration(champion_raw)
     gains = _measure_gains(raw, champion_raw, holdout, settings)
-    known = np.concatenate([parts.holdout, parts.early])
+    held_out = _take_holdout(data, parts.held_out)
     known_raw, champion_known_raw = (
         np.append(of, each.predict(data, parts.early, n_threads))
         for of, each in ((raw, challenger), (champion_raw, champion))
     )
-    known_gains = _measure_gains(known_raw, champion_known_raw, _take_holdout(data, known), settings)
+    known_gains = _measure_gains(known_raw, champion_known_raw, held_out, settings)
     # NOTE: the challenger's features are the first columns.
     drift = _measure_drift(data, parts, challenger.model.spec.names)
     us_per_order = _time_scoring(challenger, data, parts.holdout)
@@ -215,7 +220,7 @@ def hold_trial(
             *(find_catches(rings, each)[1] for each in (caught, champion_caught)), max_loss=bounds.first_hit_loss
         ),
         *gates.check_skill(
-            raw, own_raw, holdout, bounds, seed=settings.seed,
+            known_raw, own_raw, held_out, bounds, seed=settings.seed,
             beats_champion=known_gains["ap_gain"]["low"] > max(bounds.ap_margin, 0.0),
         ),
         *gates.check_calibration(
