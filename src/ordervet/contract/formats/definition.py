@@ -268,9 +268,12 @@ class StateRules(_Section):
         named |= {name for rule in self.outcomes for name in (*rule.at, *rule.amount)}
         for name in sorted(named - set(self.states)):
             yield f"there is no state '{name}'"
-        for name in sorted(set(self.states) - named - {UPDATED_AT}):
+        for name in sorted(set(self.states) - named - {UPDATED_AT, REFUND_REASON}):
             yield f"state '{name}' is not used"
 
+
+REFUND_REASON = "refund_reason"
+"""The state that says in words why a refund is asked for (`refund_reasons.toml`)."""
 
 UPDATED_AT = "updated_at"
 """The state that says as of when a row is."""

@@ -19,11 +19,12 @@ from ordervet.contract.failures import observe
 from ordervet.contract.files.cells import plain_name
 from ordervet.contract.files.json_rows import flatten_record
 from ordervet.contract.files.row_source import clean_block
-from ordervet.contract.formats.definition import UPDATED_AT
+from ordervet.contract.formats.definition import REFUND_REASON, UPDATED_AT
 from ordervet.contract.formats.detection import Header
 from ordervet.contract.formats.plans import compile_patterns, pick_first, read_bare_times, take_values
+from ordervet.contract.formats.refund_reasons import find_refund_reason
 from ordervet.contract.instants import to_mask
-from ordervet.contract.model import REFUND_KINDS
+from ordervet.contract.model import REFUND_KINDS, OutcomeKind
 from ordervet.contract.schemas import INSTANT, event_schema
 from ordervet.contract.values import load_zone
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     )
     from ordervet.contract.instants import Mask, Micros
 
+_ASKED = OutcomeKind.REFUND_REQUESTED
 DERIVED_SCHEMA = pa.schema([*event_schema("outcomes"), pa.field("row", pa.int64())])
 
 
@@ -122,6 +124,7 @@ class StateReader:
         self._count_unknown(texts)
         refund_types = self._choose(self._rules.refund_types, texts, block.n_rows)
         blames = self._choose(self._rules.blames, texts, block.n_rows)
+        reasons = texts[REFUND_REASON].translate(find_refund_reason) if REFUND_REASON in texts else None
         every_row = np.arange(block.n_rows)
         updated_at = texts[UPDATED_AT].read("instant", every_row, self._zone).values if UPDATED_AT in texts else None
         tables = [DERIVED_SCHEMA.empty_table()]
@@ -147,6 +150,7 @@ class StateReader:
                 "seen_at": at,
                 "refund_type": refund_types.take(places) if rule.kind in REFUND_KINDS else None,
                 "amount_minor": self._amount(rule, texts, dated, rows.currencies),
+                "reason": None if reasons is None or rule.kind is not _ASKED else reasons.take(places),
                 "blame": blames.take(places) if rule.has_blame else None,
                 "outcome_id": None if rows.numbers is None else rows.numbers.take(places),
                 "is_inferred": pa.array(is_bound[is_dated]),
@@ -331,14 +335,25 @@ class _StateTexts:
 
     def match(self, patterns: Sequence[str]) -> Mask:
         """Shape (n_rows,): the text is one of some values."""
+        encoded = self._encode()
+        if not self._plain:
+            self._plain = [plain_name(text) for text in encoded.dictionary.to_pylist()]
+        expression = compile_patterns(tuple(patterns))
+        is_match = np.array([text != "" and expression.fullmatch(text) is not None for text in self._plain], bool)
+        codes = encoded.indices.to_numpy()
+        return is_match[codes] if len(is_match) else np.zeros(len(codes), bool)
+
+    def translate(self, find: Callable[[str], str | None]) -> pa.Array:
+        """Translate each text, shape (n_rows,), strings."""
+        encoded = self._encode()
+        found = [None if told is None else str(told) for told in map(find, encoded.dictionary.to_pylist())]
+        return pa.array(found, pa.string()).take(encoded.indices)
+
+    def _encode(self) -> pa.DictionaryArray:
         if self._encoded is None:
             texts = self.raw if pa.types.is_string(self.raw.type) else self.raw.cast(pa.string())
             self._encoded = texts.fill_null("").dictionary_encode()
-            self._plain = [plain_name(text) for text in self._encoded.dictionary.to_pylist()]
-        expression = compile_patterns(tuple(patterns))
-        is_match = np.array([text != "" and expression.fullmatch(text) is not None for text in self._plain], bool)
-        codes = self._encoded.indices.to_numpy()
-        return is_match[codes] if len(is_match) else np.zeros(len(codes), bool)
+        return self._encoded
 
     def read(self, kind: ReadKind, rows: Micros, zone: ZoneInfo) -> ReadColumn:
         """Read some rows as one kind of value."""
