@@ -23,8 +23,8 @@ import pyarrow as pa
 from ordervet.contract import Events, validate_events
 from ordervet.errors import ContractError
 
-#: Seeds that settings and rules may be tried on, and seeds that are looked at once, at the end.
-TUNING_SEEDS, HELD_OUT_SEEDS = tuple(range(1, 7)), tuple(range(101, 113))
+#: Seeds that settings and rules may be tried on.
+TUNING_SEEDS = tuple(range(1, 7))
 
 _DAY_S, _HOUR_S, _MINUTE_S = 86_400.0, 3_600.0, 60.0
 _START_S = 1_740_787_200.0  # 2025-03-01 00:00 UTC
