@@ -230,37 +230,40 @@ class Households:
         self._sizes: dict[int, int] = {}
         self._places: dict[int, _Places] = {}
 
-    def list_places(self, buyer: int, keys: tuple[int, ...]) -> list[_Places]:
-        """List what the households have taken that an order would join."""
-        roots = {self._find_root(buyer)} if buyer else set()
-        for users, key in zip(self._users, keys, strict=True):
-            found = users.get(key) if key else None
-            if isinstance(found, int):
-                roots.add(self._find_root(found))
-            elif found is not None and len(found) <= MAX_LINKED:
-                roots.add(self._find_root(found[0]))
-        return [self._places[root] for root in roots if root in self._places]
+    def join(self, buyer: int, keys: tuple[int, ...]) -> list[int]:
+        """Let the buyer of an order use its keys, and be linked to who else does.
 
-    def join(self, buyer: int, keys: tuple[int, ...]) -> None:
-        """Let the buyer of an order use its keys, and be linked to who else does."""
-        if not buyer:
-            return
+        Parameters
+        ----------
+        buyer, keys : as of `QuotaOrder`; a buyer who is known
+
+        Returns
+        -------
+        who speaks for the buyer's household, and then for those of each key that links nobody any more by this order
+        """
+        others = []
         for users, key in zip(self._users, keys, strict=True):
             if not key:
                 continue
             found = users.setdefault(key, buyer)
+            if found == buyer:
+                continue
             if isinstance(found, int):
-                if found == buyer:
-                    continue
-                found = users[key] = [found]
-            if len(found) <= MAX_LINKED and buyer not in found:
-                found.append(buyer)
-            if len(found) <= MAX_LINKED:
+                users[key] = [found, buyer]
+                self._unite(found, buyer)
+            elif len(found) <= MAX_LINKED:
+                if buyer not in found:
+                    found.append(buyer)
+                    if len(found) > MAX_LINKED:
+                        others.append(found[0])
+                        continue
                 self._unite(found[0], buyer)
+        root = self._find_root(buyer)
+        return [root, *({self._find_root(other) for other in others} - {root})] if others else [root]
 
-    def take(self, buyer: int, ask: Ask, place: _Place) -> None:
-        """Note what an order of a buyer has taken."""
-        self._places.setdefault(self._find_root(buyer), {}).setdefault((ask.quota, ask.value), []).append(place)
+    def list_places(self, roots: Sequence[int]) -> list[_Places]:
+        """List what the households of `join` have taken, the first of which takes more now."""
+        return [self._places.setdefault(roots[0], {}), *(self._places.get(root, {}) for root in roots[1:])]
 
     def _find_root(self, buyer: int) -> int:
         """Find who speaks for a buyer's household, and shorten the way there."""
@@ -337,7 +340,8 @@ class QuotaLedger:
 
     def link(self, buyer: int, keys: tuple[int, ...]) -> None:
         """Let a buyer use the keys that have become known of an order since."""
-        self._households.join(buyer, keys)
+        if buyer:
+            self._households.join(buyer, keys)
 
     def cancel(self, order_id: int, seen_at: int) -> None:
         """Give the places of an order back from a time on, UTC microseconds."""
@@ -356,23 +360,24 @@ class QuotaLedger:
 
     def _take(self, one: QuotaOrder) -> tuple[str, ...]:
         cancelled = self._cancelled.pop(one.order_id, ()) if self._cancelled else ()
+        roots = self._households.join(one.buyer, one.keys) if one.buyer else None
         if not one.asks:
-            self._households.join(one.buyer, one.keys)
             return ()
-        known = self._households.list_places(one.buyer, one.keys)
-        beyond = tuple(self._codes[ask.quota] for ask in one.asks if self._is_beyond(ask, one.seen_at, known))
-        self._households.join(one.buyer, one.keys)
+        known: list[_Places] = [{}] if roots is None else self._households.list_places(roots)
+        beyond = tuple([self._codes[ask.quota] for ask in one.asks if self._is_beyond(ask, one.seen_at, known)])
         if beyond:
             self.beyond[one.order_id] = beyond
-        elif one.buyer:
-            taken = self._taken[one.order_id] = [_Place(ask.n, one.seen_at) for ask in one.asks]
-            for ask, place in zip(one.asks, taken, strict=True):
-                self._households.take(one.buyer, ask, place)
-            for seen_at, happened_at in cancelled:
-                # NOTE: what happened before its order was placed is not about it (T6).
-                if seen_at >= one.seen_at or happened_at >= floor_minute(one.placed_at):
-                    self.cancel(one.order_id, seen_at)
-        return beyond
+            return beyond
+        self._taken[one.order_id] = taken = []
+        for ask in one.asks:
+            place = _Place(ask.n, one.seen_at)
+            taken.append(place)
+            known[0].setdefault((ask.quota, ask.value), []).append(place)
+        for seen_at, happened_at in cancelled:
+            # NOTE: what happened before its order was placed is not about it (T6).
+            if seen_at >= one.seen_at or happened_at >= floor_minute(one.placed_at):
+                self.cancel(one.order_id, seen_at)
+        return ()
 
     def _is_beyond(self, ask: Ask, seen_at: int, known: Sequence[_Places]) -> bool:
         most, window_us = self._limits[ask.quota]
