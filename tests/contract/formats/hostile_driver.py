@@ -101,6 +101,25 @@ def mutate_cells(text: str, dice: random.Random) -> str:
     return above + dice.choice(["\n", "\n", "\r\n", "\r"]).join(joint.join(row) for row in rows)
 
 
+def write_markup(text: str, dice: random.Random) -> str:
+    """Write a table as HTML or XML, not always well."""
+    row, cell = dice.choice([("tr", "td"), ("Row", "ss:Cell"), ("tr", "th")])
+    rows = [line.split(max(",\t;|", key=line.count)) for line in text.splitlines()]
+    spans = [
+        "",
+        " rowspan=2",
+        " colspan='3'",
+        ' ss:Index="4"',
+        " ss:MergeDown=1",
+        f" rowspan={'9' * dice.randint(1, 12)}",
+    ]
+    lines = []
+    for each in rows:
+        tags = [f"<{cell}{dice.choice(spans) if dice.random() < 0.05 else ''}>{text}" for text in each]
+        lines.append(f"<{row}>" + dice.choice(["", f"</{cell}>"]).join(tags) + dice.choice(["", f"</{row}>"]))
+    return dice.choice(["<table>", "<?xml version='1.0'?><Workbook><Worksheet><Table>", "<html>", ""]) + "".join(lines)
+
+
 def mutate_document(text: str, dice: random.Random) -> str:
     """Put other values at random places of a document."""
     document = json.loads(text)
@@ -128,10 +147,13 @@ def build_mutant(folder: Path, dice: random.Random) -> Path:
     origin = dice.choice(sorted(EXPORTS.iterdir()))
     text = origin.read_text("utf-8")
     mutate: Callable[[str, random.Random], str] = mutate_document if origin.suffix == ".json" else mutate_cells
-    data = mutate(text, dice).encode(dice.choice(ENCODINGS), errors="replace")
+    mutated, suffix = mutate(text, dice), ".json"
+    if origin.suffix != ".json":
+        suffix = dice.choice([".csv", ".csv", ".txt", ".tsv", ".xls"])
+        mutated = write_markup(mutated, dice) if suffix == ".xls" and dice.random() < 0.5 else mutated
+    data = mutated.encode(dice.choice(ENCODINGS), errors="replace")
     if dice.random() < 0.3:
         data = mutate_bytes(data, dice)
-    suffix = ".json" if origin.suffix == ".json" else dice.choice([".csv", ".csv", ".txt", ".tsv", ".xls"])
     name = f"mutant{suffix}"
     packed = dice.randrange(12)
     if packed == 0:
