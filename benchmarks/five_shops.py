@@ -80,7 +80,7 @@ def print_night(shop: str, night: NightMeasured) -> None:
     ]
     why = ", ".join(night.refused_by or night.missing)
     print(
-        f"{shop:24} {night.as_of[:10]} {night.outcome:9} own {night.own_share:.2f}  "
+        f"{shop:24} {night.as_of[:10]} {night.outcome:9} own {night.own_share:.2f}  {night.n_malicious:4} malicious  "
         f"ap {night.starter.ap:.3f} -> {night.serving.ap:.3f}  "
         f"recall {night.starter.recall:.3f} -> {night.serving.recall:.3f}  "
         f"innocents {innocents[0]} -> {innocents[1]}  {'BELOW  ' if is_below(night) else ''}{why}",
