@@ -8,8 +8,8 @@ of the next day are scored by the model that serves. Printed: per night the outc
 and the recall on the new kind; for every promotion whether the new model was better than the old on the seven days
 after it, by the simulator's truth; and nights with contaminated data, each of which must be refused.
 
-The new kind is made by unseen_kind.py: the model that served before its first mature labels is measured on it too, and
-does not catch it. A day of a small merchant has so few rings that its share of malice, and with it of alerts, moves by
+The new kind is made by unseen_kind.py: the model that served before its first verdicts is measured on it too, and does
+not catch it. A day of a small merchant has so few rings that its share of malice, and with it of alerts, moves by
 more than the bound: the merchant of this season has some nine thousand orders on a quiet day.
 
 Numbers on simulated data prove behaviour, not accuracy.
@@ -266,18 +266,12 @@ def sum_up(result: dict[str, Any]) -> dict[str, Any]:
         for at, target in enumerate(targets)
     ]
     confirmed = sum(each["is_confirmed"] for each in result["promotions"])
-    mature = FIRST_SEEN + SETTINGS.maturity.order_days
-    immature = [n["recall_new"] for n in result["nights"] if n["night"] < mature and n["recall_new"] is not None]
-    within = [
-        n for n in result["nights"] if mature <= n["night"] <= mature + N_DAYS_AFTER and n["recall_new"] is not None
-    ]
     return {
         "promotions": len(result["promotions"]),
         "confirmed": confirmed,
         "worst_alert_change": worst,
         "quiet_nights": len(quiet),
-        "highest_recall_new_before_mature_labels": max(immature, default=None),
-        "recall_new_within_a_week": within[-1]["recall_new"] if within else None,
+        "recall_new": {n["night"]: n["recall_new"] for n in result["nights"] if n["recall_new"] is not None},
         "contaminated": len(result["contaminated"]),
         "contaminated_refused": sum(each["is_refused"] for each in result["contaminated"]),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from itertools import accumulate
 from pathlib import Path
@@ -30,6 +31,11 @@ FAST_BUDGET_S = 60.0
 """What the tests that are not slow may take together, on one processor."""
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_configure() -> None:
+    """Let threads of LightGBM wait without spinning, as the commands do: on busy processors spinning takes the time."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

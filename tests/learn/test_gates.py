@@ -219,11 +219,11 @@ def test_what_own_columns_tell_alone_is_no_skill_of_the_history() -> None:
 
 def test_random_ranking_has_no_skill_in_most_of_many_draws() -> None:
     passed = []
-    for seed in range(40):
+    for seed in range(16):
         holdout, rng = draw_holdout(seed)
         passed.append(check_skill(holdout, rng.normal(size=N), rng.normal(size=N))[0])
 
-    assert sum(passed) <= 8
+    assert sum(passed) <= 3
 
 
 def test_nothing_malicious_is_no_skill() -> None:
