@@ -125,7 +125,7 @@ class LiveDecider:
         self, model: Model, predictor: ForestPredictor, policy: Policy, lang: Lang, history_version: int | None
     ) -> None:
         self.model, self.policy = model, policy
-        self._has_overlay = bool(policy.lists.entries or policy.rules or policy.audit or policy.quotas)
+        self._has_overlay = bool(policy.lists.entries or policy.rules or policy.audit)
         self._place = {name: at for at, name in enumerate(model.spec.names)}
         self._predictor, self._lang, self._history_version = predictor, lang, history_version
         self._calibration, self._risk_scale = ScalarCurve(model.calibration), ScalarCurve(model.risk_scale)
@@ -177,7 +177,7 @@ class LiveDecider:
         worth = compute_worth(one, self.model.spec)
         cuts = self._find_cuts(worth)
         band = bisect_right(cuts, p)
-        overlay = self._find_overlay(one, matrix, beyond) if self._has_overlay else None
+        overlay = self._find_overlay(one, matrix, beyond) if self._has_overlay or beyond else None
         stage = one.stage
         act = partial(
             decide_one, self.policy, worth_minor=worth, order_id=name, overlay=overlay, pace=pace,
