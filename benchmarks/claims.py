@@ -41,7 +41,7 @@ def main() -> None:
         p = model.claims.predict(claims.features)
         is_paid = p < chosen.pay_below
         given = order_p[requests.row]
-        again = predictor.predict_raw(requests.features)
+        again = predictor.predict_raw(requests.features[:, : len(model.spec.names)])
         aps = [measure_ranking(each, is_malicious)["ap"] for each in (p, given, again)]
         rows.append([*aps, is_paid[~is_malicious].mean(), is_paid[is_malicious].mean()])
         print(f"seed {seed}: {len(p):,} requests, {is_malicious.sum():,} malicious; " + describe(rows[-1]), flush=True)

@@ -8,9 +8,9 @@ import pytest
 
 from ordervet.errors import ModelError
 from ordervet.features import build_spec
-from ordervet.features.claims import CLAIM_NAMES
+from ordervet.features.claims import CLAIM_NAMES, ITEM_NAMES, build_claim_spec
 from ordervet.lab.simulate import SimulationSettings, simulate
-from ordervet.learn.claims import fit_claims, measure_claims, replay_requests, score_orders_across_time
+from ordervet.learn.claims import find_faulty, fit_claims, measure_claims, replay_requests, score_orders_across_time
 from ordervet.learn.train import learn_model, prepare
 from ordervet.model import FitSettings, ForestPredictor, TrainingSet, load_model, save_model
 from ordervet.reports import build_card
@@ -25,6 +25,7 @@ SPEC = build_spec(
     names=("order__value__amount", "phone__distinct__buyer__90d", "device__distinct__buyer__90d", "buyer__age__order"),
 )
 QUICK = FitSettings(num_rounds=20, min_data_in_leaf=10)
+NAMES = (*build_claim_spec(SPEC).names, *CLAIM_NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +44,12 @@ def test_model_of_claims_ranks_requests_by_their_orders_and_by_themselves(learne
     own = slice(len(SPEC.names), -1)
     blurred[:, own] = blurred[np.random.default_rng(1).permutation(len(blurred)), own]
 
-    found = measure_claims(learned.model.claims, requests)
+    found = measure_claims(learned.model.claims, requests, SPEC)
 
     assert measured["n_orders"] > 100
     assert measured["auc"] > 0.8
     assert found["ap"] > 2 * requests.is_malicious.mean()
-    assert found["ap"] > measure_claims(learned.model.claims, replace(requests, features=blurred))["ap"]
+    assert found["ap"] > measure_claims(learned.model.claims, replace(requests, features=blurred), SPEC)["ap"]
 
 
 def test_card_tells_of_requests(learned: Learned) -> None:
@@ -59,7 +60,7 @@ def test_card_tells_of_requests(learned: Learned) -> None:
 
 def test_model_of_claims_is_kept_and_scores_to_the_same_bits(learned: Learned, tmp_path: Path) -> None:
     folder = save_model(learned.model, tmp_path, card="")
-    rows = np.random.default_rng(5).normal(size=(50, len(SPEC.names) + len(CLAIM_NAMES))).astype(np.float32)
+    rows = np.random.default_rng(5).normal(size=(50, len(NAMES))).astype(np.float32)
 
     back = load_model(folder)
 
@@ -120,35 +121,58 @@ def test_orders_are_given_what_trees_of_the_other_half_of_the_time_give(learned:
 
 def test_trees_about_requests_are_moved_to_other_features_of_the_order(learned: Learned) -> None:
     model = learned.model.claims
-    names = ("one", *SPEC.names[::-1], "two")
-    rows = np.random.default_rng(5).normal(size=(50, len(SPEC.names) + len(CLAIM_NAMES))).astype(np.float32)
-    own, request = rows[:, : len(SPEC.names)], rows[:, len(SPEC.names) :]
+    other = replace(SPEC, names=("order__value__quantity", *SPEC.names[::-1], ITEM_NAMES[1]))
+    rows = np.random.default_rng(5).normal(size=(50, len(NAMES))).astype(np.float32)
+    own, item, request = np.split(rows, [len(SPEC.names), len(SPEC.names) + len(ITEM_NAMES)], axis=1)
     none = np.full((50, 1), np.nan, np.float32)
 
-    moved = model.move(names)
+    moved = model.move(other)
 
-    wide = np.ascontiguousarray(np.hstack([none, own[:, ::-1], none, request]))
+    wide = np.ascontiguousarray(np.hstack([none, own[:, ::-1], item[:, ::-1], request]))
     assert (moved.predict(wide) == model.predict(rows)).all()
-    assert model.move(SPEC.names[1:]) is None
+    assert model.move(replace(SPEC, names=SPEC.names[1:])) is None
+
+
+def test_more_requests_of_others_and_more_faults_of_the_shop_hold_nothing_more_against_a_request(
+    learned: Learned,
+) -> None:
+    rows = np.random.default_rng(6).normal(size=(500, len(NAMES))).astype(np.float32)
+
+    for name in (*ITEM_NAMES, "claim__is__seller_fault"):
+        at = NAMES.index(name)
+        by_share = []
+        for share in np.linspace(0, 1, 21, dtype=np.float32):
+            rows[:, at] = share
+            by_share.append(learned.model.claims.predict(rows))
+        assert (np.diff(by_share, axis=0) <= 0).all()
+
+
+def test_faulty_goods_are_told_by_requests_for_money_alone_of_others() -> None:
+    rows = np.zeros((4, len(NAMES)), np.float32)
+    rows[:, NAMES.index(ITEM_NAMES[0])] = (0.01, 0.2, 0.2, np.nan)
+    rows[:, NAMES.index("claim__is__refund_only")] = (1, 1, 0, 1)
+
+    assert find_faulty(rows, SPEC).tolist() == [False, True, False, False]
+    assert not find_faulty(rows, replace(SPEC, entities=("buyer", "phone", "device"))).any()
 
 
 def test_too_few_requests_give_no_model() -> None:
     rng = np.random.default_rng(2)
     n = 200
     few = TrainingSet(rng.normal(size=(n, 2)).astype(np.float32), np.arange(n) % 20 == 0, np.arange(n))
-    assert fit_claims(few, ("a", "b"), QUICK) is None
+    assert fit_claims(few, SPEC, QUICK) is None
 
     merchant = simulate(SimulationSettings(n_orders=500, seed=3)).events
     prepared = prepare(merchant, SPEC, maturity_days=30)
     requests = replay_requests(prepared, SPEC)
-    assert requests.features.shape == (len(requests.claims), len(SPEC.names))
+    assert requests.features.shape == (len(requests.claims), len(SPEC.names) + len(ITEM_NAMES))
     assert (requests.label == prepared.label[requests.row]).all()
     assert np.isnan(score_orders_across_time(requests.build_training_set(np.zeros(500)), SPEC.names, QUICK)).all()
 
 
 def test_measures_of_one_kind_of_request_alone_say_what_is_missing(learned: Learned) -> None:
-    n = len(SPEC.names) + len(CLAIM_NAMES)
-    honest = TrainingSet(np.zeros((5, n), np.float32), np.zeros(5, bool), np.arange(5))
+    honest = TrainingSet(np.zeros((5, len(NAMES)), np.float32), np.zeros(5, bool), np.arange(5))
 
-    assert measure_claims(learned.model.claims, honest)["malicious_paid"] is None
-    assert measure_claims(learned.model.claims, replace(honest, is_malicious=np.ones(5, bool)))["honest_paid"] is None
+    malicious = replace(honest, is_malicious=np.ones(5, bool))
+    assert measure_claims(learned.model.claims, honest, SPEC)["malicious_paid"] is None
+    assert measure_claims(learned.model.claims, malicious, SPEC)["honest_paid"] is None

@@ -235,7 +235,7 @@ def test_answers_are_milder_for_the_likelier_honest_and_never_pay_above_the_limi
         for worth in (100.0, 20_000.0, float("nan")):
             answers = [
                 answer_claim(settings, p, told, worth)[0]
-                for p in (0.0, 0.029, 0.03, 0.2, 0.499, 0.5, 1.0)
+                for p in (0.0, 0.019, 0.02, 0.2, 0.499, 0.5, 1.0)
             ]  # fmt: skip
             paid = [answer is ClaimAnswer.PAY_NOW for answer in answers]
             assert paid == sorted(paid, reverse=True)
@@ -261,7 +261,7 @@ def test_settings_are_part_of_the_policy() -> None:
         'protocol = 1\nname = "x"\nbands = { by = "explicit", elevated = 0.05, high = 0.2, severe = 0.7 }\n'
         'actions = { low = "pass", elevated = "pass", high = "review", severe = "hold" }\n'
     )
-    plain, same = parse_policy(head), parse_policy(head + "[claims]\npay_below = 0.03\n")
+    plain, same = parse_policy(head), parse_policy(head + "[claims]\npay_below = 0.02\n")
     other = parse_policy(head + "[claims]\npay_below = 0.01\npay_up_to_minor = 5000\n")
 
     assert plain.policy_id == same.policy_id != other.policy_id

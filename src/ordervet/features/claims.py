@@ -1,6 +1,7 @@
 """Refund requests as arrays, and their own features: what is asked for, how soon, why, and what its order was given.
 
-A request is judged by the features of its order asked again at that instant (docs/definitions.md T7), and by these.
+A request is judged by the features of its order asked again at that instant (docs/definitions.md T7), by some more of
+its item, which tell a faulty batch, and by these.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
     from ordervet.contract import Outcome
     from ordervet.features.events import OrderEvents
+    from ordervet.features.spec import FeatureSpec
+
+ITEM_NAMES: Final = ("item__share__refund_only__30d", "item__share__seller_fault__30d")
+"""Features that requests are judged by, and orders are not: how many others ask for their money back without returning
+the item, and how often the shop was at fault."""
 
 _TYPES: Final = tuple(str(each) for each in RefundType if each is not RefundType.OTHER)
 _REASONS: Final = tuple(str(each) for each in RefundReason if each is not RefundReason.OTHER)
@@ -71,6 +77,12 @@ class ClaimEvents:
     def take(self, rows: NDArray[np.int64]) -> ClaimEvents:
         """Pick rows, in the order given."""
         return ClaimEvents(*(getattr(self, name)[rows] for name in self.__slots__))
+
+
+def build_claim_spec(spec: FeatureSpec) -> FeatureSpec:
+    """Build the features of orders that requests are judged by: those of a spec, then `ITEM_NAMES`."""
+    more = tuple(name for name in ITEM_NAMES if name not in spec.names and name.partition("__")[0] in spec.entities)
+    return replace(spec, names=spec.names + more)
 
 
 def build_claim_events(outcomes: pa.Table) -> ClaimEvents:

@@ -7,18 +7,26 @@ knows them better than it will know those to come; so here each half of the time
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
 from ordervet.features import FeatureEngine, OrderEvents
-from ordervet.features.claims import ask_orders, build_claim_events, build_claim_features
+from ordervet.features.claims import (
+    CLAIM_NAMES,
+    ITEM_NAMES,
+    ask_orders,
+    build_claim_events,
+    build_claim_features,
+    build_claim_spec,
+)
 from ordervet.learn.ranking import measure_ranking
 from ordervet.model import TrainingSet
 from ordervet.model.calibration import fit_calibration
 from ordervet.model.claims import ClaimModel
 from ordervet.model.fit import MIN_MALICIOUS, fit_booster, split_by_time
 from ordervet.model.predictor import Predictor
+from ordervet.model.protections import Bound, Protection
 from ordervet.policy.claims import ClaimSettings
 
 if TYPE_CHECKING:
@@ -34,6 +42,17 @@ PAY_BELOW: Final = ClaimSettings().pay_below
 
 _CALIBRATION_SHARE = 0.3
 _SMALL = {"num_rounds": 300, "num_leaves": 15, "learning_rate": 0.04, "min_data_in_leaf": 40}
+_WITHOUT_HISTORY = Protection(
+    where=(
+        Bound(feature="claim__is__refund_only", at_least=1),
+        Bound(feature="buyer__count__refund_only__90d", at_most=0, or_unknown=True),
+    ),
+    weight=3,
+)
+"""First requests for money without a return, which the buyers of a faulty batch make."""
+_FAULTY_SHARE = 0.05  # of the item's orders; of an item without a fault 1 or 2 %
+_NEVER_WORSE: dict[str, Literal[-1, 1]] = dict.fromkeys((*ITEM_NAMES, "claim__is__seller_fault"), -1)
+"""The more others ask for their money back, or the shop is at fault, the less is held against a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,33 +86,59 @@ class Requests:
 
 
 def replay_requests(prepared: Prepared, spec: FeatureSpec, *, n_jobs: int = 1) -> Requests:
-    """Replay a merchant's events, and ask about each labelled order again when a refund of it was requested."""
+    """Replay a merchant's events, and ask about each labelled order again when a refund of it was requested.
+
+    Parameters
+    ----------
+    spec : the features of orders; requests have more
+    """
     claims = build_claim_events(prepared.keyed.outcomes)
     asked, row, place = ask_orders(prepared.orders, claims)
     kept = np.flatnonzero(prepared.label[row] >= 0)
     asked, row, claims = asked.take(kept), row[kept], claims.take(place[kept])
-    every = FeatureEngine(spec, n_jobs=n_jobs).advance(OrderEvents.concat([prepared.orders, asked]), prepared.later)
+    every = FeatureEngine(build_claim_spec(spec), n_jobs=n_jobs).advance(
+        OrderEvents.concat([prepared.orders, asked]), prepared.later
+    )
     return Requests(claims, row, prepared.orders.take(row), prepared.label[row], every[len(prepared.orders) :])
 
 
 def measure_claims(
-    model: ClaimModel, claims: TrainingSet, *, pay_below: float = PAY_BELOW, n_threads: int = 1
+    model: ClaimModel, claims: TrainingSet, spec: FeatureSpec, *, pay_below: float = PAY_BELOW, n_threads: int = 1
 ) -> dict[str, Any]:
     """Measure a model of claims on requests that it was not fitted on.
+
+    Parameters
+    ----------
+    spec : the features of orders
 
     Returns
     -------
     counts, ``auc`` and ``ap``, that of what the orders were given (``ap_order``), and which shares would be paid at
-    once: ``honest_paid`` and ``malicious_paid``, None where there are none
+    once: ``honest_paid``, of them ``faulty_paid`` (see `find_faulty`), and ``malicious_paid``; None where there are
+    none
     """
     p = model.predict(claims.features, n_threads=n_threads)
-    is_paid, is_malicious = p < pay_below, claims.is_malicious
+    is_malicious = claims.is_malicious
     order_p = np.nan_to_num(claims.features[:, -1].astype(np.float64), nan=0.0)
+
+    def find_paid(is_in: NDArray[np.bool_]) -> float | None:
+        return float((p[is_in] < pay_below).mean()) if is_in.any() else None
+
     return measure_ranking(p, is_malicious) | {
         "ap_order": measure_ranking(order_p, is_malicious)["ap"],
-        "honest_paid": None if is_malicious.all() else float(is_paid[~is_malicious].mean()),
-        "malicious_paid": float(is_paid[is_malicious].mean()) if is_malicious.any() else None,
+        "honest_paid": find_paid(~is_malicious),
+        "faulty_paid": find_paid(~is_malicious & find_faulty(claims.features, spec)),
+        "malicious_paid": find_paid(is_malicious),
     }
+
+
+def find_faulty(features: NDArray[np.float32], spec: FeatureSpec) -> NDArray[np.bool_]:
+    """Find the requests for money alone for an item of which as much is asked back as of a faulty batch, shape (n,)."""
+    at = {name: place for place, name in enumerate(_list_names(spec))}
+    if ITEM_NAMES[0] not in at:
+        return np.zeros(len(features), bool)
+    found: NDArray[np.bool_] = features[:, at[ITEM_NAMES[0]]] >= _FAULTY_SHARE
+    return found & (features[:, at["claim__is__refund_only"]] == 1)
 
 
 def score_orders_across_time(
@@ -121,15 +166,18 @@ def score_orders_across_time(
 
 
 def fit_claims(
-    claims: TrainingSet, names: tuple[str, ...], settings: FitSettings, *, n_threads: int = 1
+    claims: TrainingSet, spec: FeatureSpec, settings: FitSettings, *, n_threads: int = 1
 ) -> ClaimModel | None:
     """Fit the model of claims on the older requests, and calibrate it on the newest.
+
+    Whom the fit of orders protects is not whom requests are unfair to: here it is those without a history, whose
+    request is like that of the buyers of a faulty batch.
 
     Parameters
     ----------
     claims : labelled requests, any order; features of the order as of then, then the request's own
-    names : of all of them
-    settings : whose seed, constraints and protections are taken; the trees are small whatever it says
+    spec : the features of orders
+    settings : whose seed and constraints are taken; the trees are small whatever it says
     n_threads : threads; the trees do not depend on it
 
     Returns
@@ -141,6 +189,12 @@ def fit_claims(
         n_malicious = int(part.is_malicious.sum())
         if min(n_malicious, len(part) - n_malicious) < MIN_MALICIOUS:
             return None
-    text = fit_booster(older, names, settings.model_copy(update=_SMALL), n_threads=n_threads)
+    names = _list_names(spec)
+    own = _SMALL | {"protected": (_WITHOUT_HISTORY,), "monotone": settings.monotone | _NEVER_WORSE}
+    text = fit_booster(older, names, settings.model_copy(update=own), n_threads=n_threads)
     raw = Predictor(text).predict_raw(newer.features, n_threads=n_threads)
     return ClaimModel(text, fit_calibration(raw, newer.is_malicious, newer.weight))
+
+
+def _list_names(spec: FeatureSpec) -> tuple[str, ...]:
+    return (*build_claim_spec(spec).names, *CLAIM_NAMES)

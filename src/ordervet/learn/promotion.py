@@ -343,7 +343,7 @@ def _fit(task: Task, slices: HistorySlices, data: TrainingData, parts: Parts, na
     view = MatrixView(data.features, malicious, _find_columns(spec.names, names))
     kinds = fit_kinds(view.take(slice(None)), data.kind[malicious], spec.names, settings.fit, n_threads=n_threads)
     # NOTE: requests are judged by the starter's trees; what the order was given is the merchant's own.
-    claims = None if starter.claims is None else starter.claims.move(spec.names)
+    claims = None if starter.claims is None else starter.claims.move(spec)
     return replace(unscaled, risk_scale=scale, origin=origin, kinds=kinds, claims=claims)
 
 

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 from ordervet.entities import KeyedEvents, key_events, load_key
 from ordervet.entities.keys import name_key
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
-from ordervet.features.claims import CLAIM_NAMES
 from ordervet.learn import gates
 from ordervet.learn.claims import fit_claims, measure_claims, replay_requests, score_orders_across_time
 from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
@@ -246,11 +245,10 @@ def _learn_claims(
         sets.append(of_part.build_training_set(order_p))
     claims = join_training_sets(sets)
     before = claims.seen_at < labelled.orders.seen_at[is_newest].min(initial=np.iinfo(np.int64).max)
-    names = (*model.spec.names, *CLAIM_NAMES)
-    fitted = fit_claims(claims.take(np.flatnonzero(before)), names, settings, n_threads=n_threads)
+    fitted = fit_claims(claims.take(np.flatnonzero(before)), model.spec, settings, n_threads=n_threads)
     if fitted is None:
         return None
-    return fitted, measure_claims(fitted, claims.take(np.flatnonzero(~before)), n_threads=n_threads)
+    return fitted, measure_claims(fitted, claims.take(np.flatnonzero(~before)), model.spec, n_threads=n_threads)
 
 
 def find_kinds(keyed: KeyedEvents) -> NDArray[np.str_]:

@@ -28,7 +28,7 @@ from ordervet import storage
 from ordervet.contract import MaliceKind
 from ordervet.errors import MappingError, ModelError
 from ordervet.features import FeatureSpec
-from ordervet.features.claims import CLAIM_NAMES
+from ordervet.features.claims import CLAIM_NAMES, build_claim_spec
 from ordervet.model.calibration import Curve
 from ordervet.model.claims import ClaimModel
 from ordervet.model.forest import parse_forest
@@ -77,6 +77,11 @@ class Model:
     def model_id(self) -> str:
         """An id made of the content: the same model has the same id wherever it was fitted."""
         return "m-" + hashlib.sha256(_dump(self._describe()).encode()).hexdigest()[:12]
+
+    @cached_property
+    def claim_spec(self) -> FeatureSpec:
+        """The features of its spec, then what more requests are judged by; without a model of claims its spec."""
+        return self.spec if self.claims is None else build_claim_spec(self.spec)
 
     def _describe(self) -> dict[str, Any]:
         return {
@@ -343,7 +348,7 @@ def _check_forests(model: Model) -> None:
     for file, forest in forests.items():
         if forest.n_features != expected:
             raise ModelError(f"{file} is about {forest.n_features} features, its spec about {expected}")
-    if model.claims is not None and model.claims.n_features != expected + len(CLAIM_NAMES):
+    if model.claims is not None and model.claims.n_features != len(model.claim_spec.names) + len(CLAIM_NAMES):
         raise ModelError(f"claims.txt is about {model.claims.n_features} features, its spec about others")
 
 

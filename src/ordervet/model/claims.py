@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ordervet.errors import ModelError
-from ordervet.features.claims import CLAIM_NAMES
+from ordervet.features.claims import CLAIM_NAMES, ITEM_NAMES, build_claim_spec
 from ordervet.model.calibration import Curve
 from ordervet.model.forest import parse_forest
 from ordervet.model.merge import merge_boosters
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ordervet.features import FeatureSpec
+
 
 @dataclass(frozen=True)
 class ClaimModel:
@@ -24,7 +26,7 @@ class ClaimModel:
 
     Parameters
     ----------
-    booster_text : LightGBM's text format, about the features of the order and `features.claims.CLAIM_NAMES`
+    booster_text : LightGBM's text format, about `features.claims.build_claim_spec`, then `features.claims.CLAIM_NAMES`
     calibration : raw score to probability of malice
     """
 
@@ -52,17 +54,13 @@ class ClaimModel:
 
     def describe(self) -> dict[str, Any]:
         """Give what the manifest says of it, the hash of its text aside."""
-        return {"names": list(CLAIM_NAMES), "calibration": self.calibration.to_lists()}
+        return {"names": [*ITEM_NAMES, *CLAIM_NAMES], "calibration": self.calibration.to_lists()}
 
-    def move(self, names: tuple[str, ...]) -> ClaimModel | None:
-        """Give the same trees over other features of the order; None where they ask for one that is not there.
-
-        Parameters
-        ----------
-        names : features of the order, in column order
-        """
+    def move(self, spec: FeatureSpec) -> ClaimModel | None:
+        """Give the same trees over other features of orders; None where they ask for one that is not there."""
+        names = (*build_claim_spec(spec).names, *CLAIM_NAMES)
         try:
-            return replace(self, booster_text=merge_boosters([(self.booster_text, 1.0)], (*names, *CLAIM_NAMES)))
+            return replace(self, booster_text=merge_boosters([(self.booster_text, 1.0)], names))
         except ModelError:
             return None
 
@@ -75,6 +73,6 @@ class ClaimModel:
         ModelError
             It is about other features of requests than this version has.
         """
-        if tuple(told["names"]) != CLAIM_NAMES:
+        if tuple(told["names"]) != (*ITEM_NAMES, *CLAIM_NAMES):
             raise ModelError("its model of claims is about other features than this version's")
         return cls(booster_text, Curve.from_lists(told["calibration"]))

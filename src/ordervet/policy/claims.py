@@ -42,7 +42,7 @@ class ClaimSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    pay_below: Annotated[float, Field(ge=0.0, le=1.0)] = 0.03
+    pay_below: Annotated[float, Field(ge=0.0, le=1.0)] = 0.02
     person_from: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     pay_up_to_minor: Annotated[int, Field(ge=0)] | None = None
 

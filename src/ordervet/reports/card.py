@@ -65,6 +65,8 @@ def _describe_claims(claims: dict[str, Any] | None) -> str:
         return ""
     n = f"{claims['n_orders']:,} refund requests ({claims['n_malicious']:,} malicious)"
     paid = f"{claims['honest_paid']:.1%} of the honest and {claims['malicious_paid']:.1%} of the malicious"
+    if claims["faulty_paid"] is not None:
+        paid += f"; of the honest for items that others want their money back for, too, {claims['faulty_paid']:.1%}"
     return (
         f"\nOf {n} made after those that it was fitted on, the model of claims has average precision "
         f"{claims['ap']:.3f}, what their orders were given when they were placed {claims['ap_order']:.3f}. "

@@ -70,7 +70,7 @@ class ClaimJudge:
         self._policy_id = policy.policy_id
         self._predictor = model.claims.predictor
         self._calibration = ScalarCurve(model.claims.calibration)
-        self._reasoner = OneReasoner((*model.spec.names, *CLAIM_NAMES), lang)
+        self._reasoner = OneReasoner((*model.claim_spec.names, *CLAIM_NAMES), lang)
 
     def judge(self, claim: Outcome, order: LiveOrder, matrix: NDArray[np.float32], order_p: float) -> ClaimDecision:
         """Judge a request.
@@ -79,7 +79,7 @@ class ClaimJudge:
         ----------
         claim : the request
         order : its order, as it is known now; its `seen_at` is now
-        matrix : shape (1, n_features), the order's features as of now, without its own events
+        matrix : shape (1, n_features), the order's features as of now, by `Model.claim_spec`, without its own events
         order_p : the probability of malice that it was given when it was placed; NaN where it has none
         """
         rate = find_rate(order, self.model.spec)

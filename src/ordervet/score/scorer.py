@@ -145,7 +145,7 @@ class Scorer:
         self._code_without_model = code_without_model
         self._deadline_ms = deadline_ms
         self._predictor = predictor or (ForestPredictor(model.booster_text) if model else None)
-        self._state = state or OnlineState(key, model.spec if model else None, n_jobs=n_jobs, clock=clock)
+        self._state = state or OnlineState(key, model.claim_spec if model else None, n_jobs=n_jobs, clock=clock)
         self._source, self._checked_s = source, time.monotonic()
         self._shadow = shadow
         self._read_now, self._clock = clock, ArrivalClock(clock)
@@ -213,7 +213,7 @@ class Scorer:
         if create:
             create_history(history, key)
         check_past(history)
-        spec = model.spec if model else None
+        spec = model.claim_spec if model else None
         state: OnlineState | None = None
         try:
             state = open_state(
@@ -566,7 +566,7 @@ class Scorer:
     def _list_parts(self, matrix: NDArray[np.float32]) -> list[tuple[str, float, float]]:
         """List what each feature of one order adds to its score, the largest first."""
         model, predictor = self._require_model()
-        shares = predictor.explain(matrix)[0, :-1]
+        shares = predictor.explain(self._pick_own(matrix))[0, :-1]
         ranked = [at for at in np.argsort(-np.abs(shares), kind="stable") if shares[at] != 0]
         return [(model.spec.names[at], float(matrix[0, at]), float(shares[at])) for at in ranked]
 
@@ -758,7 +758,7 @@ class Scorer:
     def _mend(self) -> None:
         """Build the state again where an exception of a signal handler has left it half changed."""
         if self._state.changes.depth:
-            self._state.mend(self.model.spec if self.model else None)
+            self._state.mend(self.model.claim_spec if self.model else None)
             self._note_last()
 
     def _try_to_mend(self) -> bool:
@@ -887,7 +887,12 @@ class Scorer:
         standing = self._desk.find_standing(one.kept.order_name)
         pace = self._desk.find_pace(one.seen_at, self.policy, self._require_model()[0])
         beyond = self._state.find_beyond(one.order_id)
-        return self._find_decider().decide(one, matrix, pace, standing, is_explained=is_explained, beyond=beyond)
+        own = self._pick_own(matrix)
+        return self._find_decider().decide(one, own, pace, standing, is_explained=is_explained, beyond=beyond)
+
+    def _pick_own(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Pick the features that orders are scored by among those of the state, which requests need too."""
+        return matrix[:, : len(self._require_model()[0].spec.names)]
 
     def _decide_new(self, one: LiveOrder, matrix: NDArray[np.float32]) -> Decision:
         """Decide about a new order, and let the desk and the shadow know."""
@@ -956,7 +961,8 @@ class Scorer:
 
         model, predictor = self._require_model()
         return score_batch(
-            features.orders, features.events, features.matrix, model=model, predictor=predictor, policy=self.policy,
+            features.orders, features.events, self._pick_own(features.matrix), model=model, predictor=predictor,
+            policy=self.policy,
             lang=self._lang, capacity=capacity, explain_rows=explain_rows, n_threads=self._n_jobs,
             history_version=self._state.history_version, desk=desk, outcomes=outcomes, now_us=now_us,
             beyond=self._state.list_beyond(),
@@ -988,8 +994,8 @@ class Scorer:
         if found is not None:
             model, predictor = found
             with self._state.changes:
-                if self.model is None or self.model.spec != model.spec:
-                    self._state.rebuild(model.spec)
+                if self.model is None or self.model.claim_spec != model.claim_spec:
+                    self._state.rebuild(model.claim_spec)
                 self.model, self._predictor = model, predictor
         self.policy = policy
         self._follow_quotas()
