@@ -17,7 +17,7 @@ from ordervet.lab.lookalikes import (
     _summarise,
     measure_lookalikes,
 )
-from ordervet.model import Curve, FitSettings, TrainingSet, fit_model
+from ordervet.model import Curve, FitSettings, TrainingSet, fit_model, load_starter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,17 +99,21 @@ def test_report_is_plain_json_that_says_that_it_is_simulated(flags_young_account
     assert read["rows"][0]["passed"] is report.rows[0].passed
 
 
-def summarise(n_look_alike: int, ratio: float, scenario: str = "family") -> LookalikeRow:
-    """Sum up a scenario in which one plain order in fifty is flagged, and a look-alike's `ratio` times as often."""
+def summarise(n_look_alike: int, ratio: float, scenario: str = "family", paid: float = 0.98) -> LookalikeRow:
+    """Sum up a scenario in which one plain order in fifty is flagged, and a look-alike's `ratio` times as often.
+
+    Of every buyer a refund is asked for, and of plain ones 98 % are paid at once.
+    """
     n_plain, plain_rate = 20_000, 0.02
     n = n_plain + n_look_alike
     is_plain = np.arange(n) < n_plain
     flagged = np.zeros(n, bool)
     flagged[: round(n_plain * plain_rate)] = True
     flagged[n_plain : n_plain + round(n_look_alike * plain_rate * ratio)] = True
-    scored = _Scored(is_plain, ~is_plain, np.zeros(n, bool), flagged, np.arange(n))
+    is_paid = np.arange(n) < n_plain + round(n_look_alike * paid)
+    scored = _Scored(is_plain, ~is_plain, np.zeros(n, bool), flagged, np.arange(n), np.arange(n), is_paid)
     plain_rates = _draw_rates(flagged[is_plain], np.arange(n_plain), 0)
-    return _summarise(scenario, scored, plain_rate, plain_rates, 0)
+    return _summarise(scenario, scored, plain_rate, plain_rates, 0.98, 0)
 
 
 def test_ratio_itself_decides_where_the_bound_allows_enough_alerts() -> None:
@@ -125,6 +129,27 @@ def test_scenario_with_few_orders_fails_only_beyond_doubt_and_says_that_it_is_no
     assert (few.is_decided, few.is_fair) == (False, True)
     assert not summarise(400, 4.0).is_fair
     assert summarise(int(MIN_ALLOWED_ALERTS / 0.02 / 1.25) + 1, 1.0).is_decided
+
+
+def test_look_alike_whose_requests_are_surely_paid_less_often_fails() -> None:
+    assert summarise(4_000, 1.0, paid=0.94).is_paid_fairly
+    assert not summarise(4_000, 1.0, paid=0.91).is_paid_fairly
+    assert not summarise(4_000, 0.9, "fault_wave", paid=0.96).is_paid_fairly
+    assert summarise(4_000, 0.9, "fault_wave", paid=0.98).is_paid_fairly
+    assert summarise(40, 1.0, paid=0.9).is_paid_fairly  # so few prove nothing
+    assert summarise(0, 1.0).is_paid_fairly
+
+
+def test_requests_of_look_alikes_are_judged_where_there_is_a_model_of_them(flags_young_accounts: Model) -> None:
+    starter = load_starter()
+    none = measure_lookalikes(flags_young_accounts, n_orders=600, scenarios=("fault_wave",))
+    some = measure_lookalikes(starter, n_orders=600, scenarios=("fault_wave",))
+
+    assert (none.n_plain_claims, none.rows[0].n_claims, none.rows[0].is_paid_fairly) == (0, 0, True)
+    assert none.as_dict()["plain_paid"] is None
+    assert some.rows[0].n_claims > 50
+    assert some.n_plain_claims > 20
+    assert some.rows[0].paid > 0.9
 
 
 def test_every_look_alike_of_the_simulation_has_a_scenario() -> None:

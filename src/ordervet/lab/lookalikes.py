@@ -22,9 +22,11 @@ from ordervet.features import FeatureEngine, build_later_events, build_order_eve
 from ordervet.lab.simulate import SimulationSettings, simulate
 from ordervet.lab.simulate.aftermath import MISTAKEN_FOR
 from ordervet.lab.simulate.simulation_settings import KIND_WEIGHTS, LOOK_ALIKE_SHARES
-from ordervet.learn.intervals import Interval, draw_weights
+from ordervet.learn.intervals import Interval, draw_weights, find_wilson_interval
 from ordervet.model import ForestPredictor
 from ordervet.policy import ACTIONS, Action, decide, load_policy
+from ordervet.policy.claims import ClaimAnswer
+from ordervet.score.claims import judge_claims
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +44,11 @@ MAX_RATIO = 1.25
 MAX_RATIOS = {"fault_wave": 1.0}
 #: Share of the malicious twin's orders that must still be flagged.
 MIN_TWIN_RECALL = 0.55
+
+#: Share of a look-alike's refund requests that is paid at once, at least so many times that of plain buyers.
+MIN_PAID = 0.95
+#: Buyers of a faulty batch are paid at once as often as plain ones.
+MIN_PAIDS = {"fault_wave": 1.0}
 
 _LOOK_ALIKE_SHARE = 0.15
 _TWIN_SHARE = 0.03
@@ -73,11 +80,16 @@ class LookalikeRow:
     is_decided: bool  # the bound would allow at least `MIN_ALLOWED_ALERTS` alerts, so that the ratio itself decides
     is_fair: bool  # the ratio is not above its bound; where it is not decided, its 5th percentile is not
     is_twin_caught: bool  # the twin's recall is at least `MIN_TWIN_RECALL`
+    #: n_claims, paid: refund requests of the look-alike, and the share of them that is paid at once
+    n_claims: int
+    paid: float
+    min_paid: float  # the bound: so many times the share of plain buyers
+    is_paid_fairly: bool  # the share, or the upper end of its interval, is not below its bound
 
     @property
     def passed(self) -> bool:
-        """Fair to the look-alike, and the twin still caught."""
-        return self.is_fair and self.is_twin_caught
+        """Fair to the look-alike, its requests too, and the twin still caught."""
+        return self.is_fair and self.is_twin_caught and self.is_paid_fairly
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +100,16 @@ class LookalikeReport:
     ----------
     model_id : the model measured
     n_plain, plain_alert_rate : plain honest orders of all scenarios, and the share of them that would be flagged
+    n_plain_claims, plain_paid : their refund requests, and the share of them that is paid at once; 0 and NaN where the
+        model has none of claims
     rows : one per scenario
     """
 
     model_id: str
     n_plain: int
     plain_alert_rate: float
+    n_plain_claims: int
+    plain_paid: float
     rows: tuple[LookalikeRow, ...]
 
     @property
@@ -119,6 +135,8 @@ class LookalikeReport:
             "is_simulated": True,
             "n_plain": self.n_plain,
             "plain_alert_rate": self.plain_alert_rate,
+            "n_plain_claims": self.n_plain_claims,
+            "plain_paid": self.plain_paid,
             "passed": self.passed,
             "undecided": list(self.undecided),
             "rows": rows,
@@ -132,13 +150,18 @@ class LookalikeReport:
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """Orders of one scenario: who they are and which would be flagged, every array of shape (n_orders,)."""
+    """Orders of one scenario: who they are and which would be flagged, every array of shape (n_orders,).
+
+    Of refund requests, `claim_row` is which order each is of, and `is_paid` whether it is paid at once.
+    """
 
     is_plain: NDArray[np.bool_]
     is_look_alike: NDArray[np.bool_]
     is_twin: NDArray[np.bool_]
     is_flagged: NDArray[np.bool_]
     buyer: NDArray[np.int64]
+    claim_row: NDArray[np.int64]
+    is_paid: NDArray[np.bool_]
 
 
 def measure_lookalikes(
@@ -177,8 +200,12 @@ def measure_lookalikes(
     plain_groups = _join_groups([each.buyer[each.is_plain] for each in scored])
     plain_rates = _draw_rates(plain, plain_groups, seed)
     rate = _share(plain)
-    rows = tuple(_summarise(name, each, rate, plain_rates, seed) for name, each in zip(scenarios, scored, strict=True))
-    return LookalikeReport(model.model_id, len(plain), rate, rows)
+    plain_paid = np.concatenate([each.is_paid[each.is_plain[each.claim_row]] for each in scored])
+    paid = _share(plain_paid)
+    rows = tuple(
+        _summarise(name, each, rate, plain_rates, paid, seed) for name, each in zip(scenarios, scored, strict=True)
+    )
+    return LookalikeReport(model.model_id, len(plain), rate, len(plain_paid), paid, rows)
 
 
 def _score_scenario(
@@ -197,7 +224,16 @@ def _score_scenario(
     features = FeatureEngine(model.spec).advance(orders, later)
     p = model.calibration(predictor.predict_raw(features))
     actions = decide(policy, p, amount_minor=orders.amount_minor).actions
-    return _sort_out(simulation, actions != _PASS)
+    return _sort_out(simulation, actions != _PASS, *_judge_claims(keyed, model, policy))
+
+
+def _judge_claims(keyed: KeyedEvents, model: Model, policy: Policy) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return which order each refund request is of, and whether it is paid at once."""
+    if model.claims is None:
+        return np.zeros(0, np.int64), np.zeros(0, bool)
+    requests, decisions = judge_claims(keyed, model, policy)
+    row = pc.index_in(requests["id__order"], keyed.orders["id__order"]).to_numpy().astype(np.int64)
+    return row, np.array([each.answer is ClaimAnswer.PAY_NOW for each in decisions], bool)
 
 
 def _take_away(keyed: KeyedEvents, lacking: frozenset[str]) -> KeyedEvents:
@@ -217,7 +253,9 @@ def _describe_merchant(name: str, n_orders: int, seed: int) -> SimulationSetting
     )
 
 
-def _sort_out(simulation: Simulation, is_flagged: NDArray[np.bool_]) -> _Scored:
+def _sort_out(
+    simulation: Simulation, is_flagged: NDArray[np.bool_], claim_row: NDArray[np.int64], is_paid: NDArray[np.bool_]
+) -> _Scored:
     """Tell plain buyers, look-alikes and twins apart; the orders are sorted by time."""
     truth = simulation.truth
     buyer = pc.rank(simulation.orders["buyer_id"], tiebreaker="dense").to_numpy().astype(np.int64) - 1
@@ -226,11 +264,18 @@ def _sort_out(simulation: Simulation, is_flagged: NDArray[np.bool_]) -> _Scored:
     first_marked = np.full(int(buyer.max(initial=-1)) + 1, len(buyer))
     np.minimum.at(first_marked, buyer[is_marked], np.flatnonzero(is_marked))
     is_look_alike = (np.arange(len(buyer)) >= first_marked[buyer]) & ~is_malicious
-    return _Scored(~is_look_alike & ~is_malicious, is_look_alike, is_malicious, is_flagged, buyer)
+    return _Scored(
+        ~is_look_alike & ~is_malicious, is_look_alike, is_malicious, is_flagged, buyer, claim_row, is_paid
+    )  # fmt: skip
 
 
 def _summarise(
-    name: str, scored: _Scored, plain_rate: float, plain_rates: NDArray[np.float64], seed: int
+    name: str,
+    scored: _Scored,
+    plain_rate: float,
+    plain_rates: NDArray[np.float64],
+    plain_paid: float,
+    seed: int,
 ) -> LookalikeRow:
     flagged = scored.is_flagged[scored.is_look_alike]
     rates = _draw_rates(flagged, _join_groups([scored.buyer[scored.is_look_alike]]), seed + 1)
@@ -240,6 +285,9 @@ def _summarise(
     bound = MAX_RATIOS.get(name, MAX_RATIO)
     is_decided = bound * plain_rate * len(flagged) >= MIN_ALLOWED_ALERTS
     recall = _share(scored.is_flagged[scored.is_twin])
+    paid = scored.is_paid[scored.is_look_alike[scored.claim_row]]
+    min_paid = MIN_PAIDS.get(name, MIN_PAID)
+    most_paid = find_wilson_interval(int(paid.sum()), len(paid))[1] if len(paid) else 1.0
     return LookalikeRow(
         scenario=name,
         twin=MISTAKEN_FOR[name],
@@ -253,6 +301,10 @@ def _summarise(
         is_decided=is_decided,
         is_fair=not (value if is_decided else low) > bound,
         is_twin_caught=recall >= MIN_TWIN_RECALL,
+        n_claims=len(paid),
+        paid=_share(paid),
+        min_paid=min_paid,
+        is_paid_fairly=not most_paid < min_paid * plain_paid,
     )
 
 

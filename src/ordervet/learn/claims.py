@@ -137,8 +137,9 @@ def find_faulty(features: NDArray[np.float32], spec: FeatureSpec) -> NDArray[np.
     at = {name: place for place, name in enumerate(_list_names(spec))}
     if ITEM_NAMES[0] not in at:
         return np.zeros(len(features), bool)
-    found: NDArray[np.bool_] = features[:, at[ITEM_NAMES[0]]] >= _FAULTY_SHARE
-    return found & (features[:, at["claim__is__refund_only"]] == 1)
+    is_for_money: NDArray[np.bool_] = features[:, at["claim__is__refund_only"]] == 1
+    is_asked: NDArray[np.bool_] = features[:, at[ITEM_NAMES[0]]] >= _FAULTY_SHARE
+    return np.logical_and(is_for_money, is_asked)
 
 
 def score_orders_across_time(

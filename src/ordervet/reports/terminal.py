@@ -196,13 +196,15 @@ def build_failure_table(failures: pa.Table) -> WordTable:
 
 
 def build_lookalike_table(report: dict[str, Any]) -> WordTable:
-    """Build a table of the scenarios, those that failed in red; `twin` is the share of malicious twins caught.
+    """Build a table of the scenarios, those that failed in red.
+
+    `twin` is the share of malicious twins caught, `paid` that of refund requests that are paid at once.
 
     Parameters
     ----------
     report : a `LookalikeReport` as plain values
     """
-    titles = ("look-alike", "orders", "flagged", "× plain", "90 % interval", "bound", "twin", "")
+    titles = ("look-alike", "orders", "flagged", "× plain", "90 % interval", "bound", "twin", "paid", "")
     rows = [
         (
             row["scenario"],
@@ -212,6 +214,7 @@ def build_lookalike_table(report: dict[str, Any]) -> WordTable:
             f"{_write(row['ratio']['low'])} to {_write(row['ratio']['high'])}",
             f"{row['max_ratio']:.2f}",
             f"{row['twin_recall']:.0%}",
+            "–" if row["paid"] is None else f"{row['paid']:.0%}",
             _describe_verdict(row),
         )
         for row in report["rows"]
@@ -227,6 +230,8 @@ def sum_up_lookalikes(report: dict[str, Any]) -> str:
     n_open = len(report["undecided"])
     doubt = f" {n_open} stay open with so few orders (--orders): they fail only beyond doubt." if n_open else ""
     rate = f"{report['plain_alert_rate']:.2%} of them flagged"
+    if report["n_plain_claims"]:
+        rate += f", {report['plain_paid']:.1%} of their {report['n_plain_claims']:,} refund requests paid at once"
     return f"plain honest orders: {report['n_plain']:,}, {rate}. {verdict}.{doubt}"
 
 
