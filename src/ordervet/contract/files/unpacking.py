@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _PIECE = 2**20
 _START = 2**12
+_FEWEST_ZEROS = 4
 _MOST_BYTES_A_ZERO = 40  # of UTF-16 text: one plain sign, such as a separator, in twenty
 _MOST_OTHERS = 8  # times as many plain signs as others with a zero, such as 一
 # What the standard library raises on damaged archives, names and sizes in them included.
@@ -131,7 +132,8 @@ def _find_utf16(start: bytes) -> str | None:
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     zeros = [start[side::2].count(0) for side in (0, 1)]
-    if max(zeros) <= _MOST_OTHERS * min(zeros) or max(zeros) * _MOST_BYTES_A_ZERO < len(start):
+    least = max(_FEWEST_ZEROS, len(start) // _MOST_BYTES_A_ZERO, _MOST_OTHERS * min(zeros) + 1)
+    if max(zeros) < least:
         return None
     return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
 
