@@ -83,13 +83,17 @@ def test_false_positives_are_judged_beyond_noise_and_not_in_small_groups() -> No
 
 
 def test_alert_rate_is_judged_where_there_are_alerts_enough() -> None:
-    def check(*n_alerts: int) -> gates.Gate:
-        return gates.check_alert_rate((250.0, 500.0), n_alerts, 10_000, bound=0.1, min_alerts=400)
+    def check(*n_alerts: int, champion_alerts: tuple[int, int] = (1_000, 100)) -> gates.Gate:
+        return gates.check_alert_rate(
+            (250.0, 500.0), n_alerts, 10_000, bound=0.1, min_alerts=400, champion_alerts=champion_alerts
+        )
 
     assert check(1_050, 500).passed
     assert check(1_150, 100).passed
     assert not check(1_200, 100).passed
     assert not check(800, 100).passed
+    assert check(1_200, 100, champion_alerts=(1_250, 100)).passed
+    assert not check(1_300, 100, champion_alerts=(1_250, 100)).passed
 
 
 @pytest.mark.parametrize(("share", "is_far"), [(0.1, False), (0.085, False), (0.06, True), (0.15, True)])
@@ -170,8 +174,8 @@ def test_every_note_has_words_in_both_languages() -> None:
         *gates.check_calibration(np.full(4, 0.1), np.zeros(4, bool), weight, error=1, bias=1),
         gates.check_false_positives("new_buyer_false_positives", [("x", 9, 1)], bound=1, min_group=1),
         gates.check_false_positives("channel_false_positives", [], bound=1, min_group=1),
-        gates.check_alert_rate((250.0,), (100,), 1_000, bound=1, min_alerts=1),
-        gates.check_alert_rate((), (), 0, bound=1, min_alerts=1),
+        gates.check_alert_rate((250.0,), (100,), 1_000, bound=1, min_alerts=1, champion_alerts=(100,)),
+        gates.check_alert_rate((), (), 0, bound=1, min_alerts=1, champion_alerts=()),
         *gates.check_features(drift, ["b"], psi=1, constant_share=0.9, varied_share=0.8, expected=()),
         gates.check_verdicts([("c", 9, 8, 0.9)], bound=0.5, min_risky=1),
         gates.check_verdicts([], bound=0.5, min_risky=1),

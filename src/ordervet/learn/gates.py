@@ -209,30 +209,34 @@ def check_false_positives(name: str, groups: Iterable[tuple[str, int, int]], *, 
 
 
 def check_alert_rate(
-    scores: Sequence[float], n_alerts: Sequence[int], n_orders: int, *, bound: float, min_alerts: int
+    scores: Sequence[float],
+    n_alerts: Sequence[int],
+    n_orders: int,
+    *,
+    bound: float,
+    min_alerts: int,
+    champion_alerts: Sequence[int],
 ) -> Gate:
     """Check that standing thresholds alert as many as they stand for: a risk score s for a share of 10^(-s / 250).
+
+    Where the orders themselves have changed the champion's are off, too, and that is no reason to keep it.
 
     Parameters
     ----------
     scores : thresholds
-    n_alerts : orders at or above each, on days that the score was not made of
+    n_alerts, champion_alerts : orders at or above each by either model, on days that neither score was made of
     n_orders : orders of those days
     bound : largest relative difference, beyond sampling noise
     min_alerts : thresholds that would give fewer are not judged
     """
-    targets = [find_target_rate(score) for score in scores]
-    changes = [
-        (_change_beyond_noise(n, n_orders, target), score, n / n_orders, target)
-        for score, n, target in zip(scores, n_alerts, targets, strict=True)
-        if target * n_orders >= min_alerts
-    ]
-    if not changes:
+    judged = [at for at, score in enumerate(scores) if find_target_rate(score) * n_orders >= min_alerts]
+    if not judged:
         return Gate("alert_rate", None, bound, passed=True, note="few_orders", values={"n": n_orders})
-    worst, score, rate, target = max(changes)
-    return Gate(
-        "alert_rate", worst, bound, worst <= bound, "threshold", {"score": score, "rate": rate, "target": target}
-    )
+    targets = [find_target_rate(score) for score in scores]
+    worst, at = max((_change_beyond_noise(n_alerts[at], n_orders, targets[at]), at) for at in judged)
+    most = max(bound, *(_change_beyond_noise(champion_alerts[at], n_orders, targets[at]) for at in judged))
+    values = {"score": scores[at], "rate": n_alerts[at] / n_orders, "target": targets[at]}
+    return Gate("alert_rate", worst, most, worst <= most, "threshold", values)
 
 
 def find_target_rate(score: float) -> float:

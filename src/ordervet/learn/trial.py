@@ -229,7 +229,7 @@ def hold_trial(
         ),
         gates.check_groups(groups, bound=bounds.group_times),
         *_check_false_positives(challenger, raw, data, parts.holdout, names, settings),
-        _check_alert_rate(challenger, data, parts, settings, n_threads),
+        _check_alert_rate(challenger, champion, data, parts, settings, n_threads),
         gates.check_at_most("size_mb", len(challenger.model.booster_text) / 1e6, bounds.max_model_mb),
         gates.check_at_most("scoring_us", us_per_order, bounds.max_us_per_order, "this_machine"),
         gates.check_at_most("self_check", _count_differing(challenger, data, parts.holdout), 0.0),
@@ -482,19 +482,28 @@ def _measure_groups(
 
 
 def _check_alert_rate(
-    challenger: Contender, data: TrainingData, parts: Parts, settings: NightSettings, n_threads: int
+    challenger: Contender,
+    champion: Contender,
+    data: TrainingData,
+    parts: Parts,
+    settings: NightSettings,
+    n_threads: int,
 ) -> Gate:
-    """Make the score of older quiet days, and count what its thresholds alert on the newest."""
+    """Make both scores of older quiet days, and count what their thresholds alert on the newest."""
     bounds = settings.gates
-    before = parts.scale_before
-    if len(before) == 0:
-        return gates.check_alert_rate((), (), 0, bound=bounds.alert_rate_change, min_alerts=bounds.min_alerts)
-    scale = fit_scale(challenger, data, before, n_threads)
-    score = scale(challenger.predict(data, parts.check, n_threads))
-    n_alerts = [int((score >= at).sum()) for at in bounds.alert_scores]
+    n_orders = len(parts.check) if len(parts.scale_before) else 0
+
+    def count(contender: Contender) -> list[int]:
+        if n_orders == 0:
+            return [0 for _ in bounds.alert_scores]
+        scale = fit_scale(contender, data, parts.scale_before, n_threads)
+        score = scale(contender.predict(data, parts.check, n_threads))
+        return [int((score >= at).sum()) for at in bounds.alert_scores]
+
     return gates.check_alert_rate(
-        bounds.alert_scores, n_alerts, len(score), bound=bounds.alert_rate_change, min_alerts=bounds.min_alerts
-    )
+        bounds.alert_scores, count(challenger), n_orders, bound=bounds.alert_rate_change, min_alerts=bounds.min_alerts,
+        champion_alerts=count(champion),
+    )  # fmt: skip
 
 
 def _check_verdicts(
