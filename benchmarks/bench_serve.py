@@ -2,7 +2,7 @@
 
 Each client is a process with one connection to the Unix socket, and sends orders of buyers of its own, which pass.
 What is timed is the whole way: request, journal, decision, answer. First as many as possible, then at half of that
-rate, for the times of single requests; with a plain client (http.client), and with `RemoteScorer`. Beside it stands
+rate, at random times, for the times of single requests; with a plain client (http.client), and with `RemoteScorer`. Beside it stands
 what one scorer does in process, without HTTP. The clients take a good part of the processors themselves: their
 processor time is printed too.
 """
@@ -14,6 +14,7 @@ import json
 import logging
 import multiprocessing
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -88,10 +89,12 @@ def run_client(
         score([build_order(number, sent := sent + 1) for _ in range(n)])
     start.wait()
     cpu, began = time.process_time(), time.perf_counter()
-    times, codes = [], set()
+    times, codes, due = [], set(), began
+    gaps = random.Random(number)  # noqa: S311 - clients that know nothing of one another
     while (now := time.perf_counter()) - began < seconds:
         if rate is not None:
-            time.sleep(max(began + len(times) / rate - now, 0.0))
+            due += gaps.expovariate(rate)
+            time.sleep(max(due - now, 0.0))
         orders = [build_order(number, sent := sent + 1) for _ in range(n)]
         asked = time.perf_counter()
         codes |= set(score(orders))
