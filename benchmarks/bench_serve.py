@@ -2,9 +2,9 @@
 
 Each client is a process with one connection to the Unix socket, and sends orders of buyers of its own, which pass.
 What is timed is the whole way: request, journal, decision, answer. First as many as possible, then at half of that
-rate, at random times, for the times of single requests; with a plain client (http.client), and with `RemoteScorer`. Beside it stands
-what one scorer does in process, without HTTP. The clients take a good part of the processors themselves: their
-processor time is printed too.
+rate, at random times, for the times of single requests; with a plain client (http.client), and with `RemoteScorer`.
+Beside it stands what one scorer does in process, without HTTP. The clients take a good part of the processors
+themselves: their processor time is printed too.
 """
 
 from __future__ import annotations
