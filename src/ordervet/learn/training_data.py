@@ -113,10 +113,8 @@ def weigh_early(plan: Plan, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     -------
     shape (len(rows),)
     """
-    weight: NDArray[np.float64] = plan.weight[rows] * np.where(
-        plan.label[rows] == MALICIOUS, 1.0, plan.known_share[rows]
-    )
-    return weight
+    share = np.where(plan.label[rows] == MALICIOUS, 1.0, plan.known_share[rows])
+    return plan.weight[rows].astype(np.float64) * share
 
 
 def replay_training_data(
