@@ -237,6 +237,9 @@ def test_sixteen_threads_get_no_place_too_many(tmp_path: Path, monkeypatch: pyte
     assert len(decisions) == 16 * 24
     assert count_within(decisions) == 5
     kept = History.open(tmp_path / "history", KEY).read()
+    counted_again = find_beyond(policy, kept.orders, kept.outcomes) or {}
+    names = dict(zip(kept.orders["id__order"].to_pylist(), kept.orders["order_id"].to_pylist(), strict=True))
+    assert {names[each] for each in counted_again} == {each.order_id for each in decisions if each.applied}
     assert model is not None
     within = [each for each in decisions if not each.applied]
     assert [replay_decision(each, kept, model, policy) for each in within] == within
