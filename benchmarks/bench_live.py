@@ -4,6 +4,7 @@ Each order is a dict with everything that a shop knows. What is timed is the who
 ids, features, forest, decision, and remembering the order; with ``--store`` also its entry in the journal, which the
 system has when the answer is given, and the disk a twentieth of a second later (no call waits for the disk). Orders
 that pass and orders that are flagged (with reasons and script) are told apart; the first 500 warm up and are left out.
+Then a refund of each order is requested, and ``Scorer.score_claim`` is timed: of what is paid at once, and the rest.
 
 Beside the time on the clock stands the processor time of the thread, which leaves out most of what other programs on
 the machine took. The line "idle" is what the two clocks themselves take, for a machine that is shared.
@@ -26,6 +27,7 @@ from ordervet.entities import Key, load_key
 from ordervet.history import History
 from ordervet.model import ForestPredictor, find_live_model, load_model
 from ordervet.policy import Action, load_policy
+from ordervet.policy.claims import ClaimAnswer
 from ordervet.score import Scorer, find_bundled_models
 from ordervet.score.durable_state import DurableState
 from ordervet.score.online_state import OnlineState
@@ -57,13 +59,26 @@ def build_order(n: int, *, is_suspect: bool) -> dict[str, object]:
     }
 
 
+def build_claim(n: int) -> dict[str, object]:
+    """A refund request about an order."""
+    return {
+        "order_id": f"T{n}",
+        "outcome_id": f"R{n}",
+        "happened_at": "2025-12-16 20:00",
+        "refund_type": ("return_and_refund", "before_shipping", "refund_only")[n % 3],
+        "amount_minor": 12_900 + n % 977,
+        "reason": ("changed_mind", "other", "damaged")[n % 3],
+        "has_evidence": n % 2 == 0,
+    }
+
+
 def tell(name: str, seconds: list[tuple[float, float]]) -> None:
     """Print the median and the 99th percentile, in microseconds."""
     if not seconds:
         return
     wall, thread = np.percentile(np.array(seconds) * 1e6, (50, 99), axis=0).T
     print(
-        f"{name:>8}: {len(seconds):6,} orders, p50 {wall[0]:7.1f} µs, p99 {wall[1]:8.1f} µs; "
+        f"{name:>8}: {len(seconds):6,} times, p50 {wall[0]:7.1f} µs, p99 {wall[1]:8.1f} µs; "
         f"processor time p50 {thread[0]:7.1f} µs, p99 {thread[1]:8.1f} µs"
     )
 
@@ -77,19 +92,20 @@ def main() -> None:
     chosen = parser.parse_args()
     logging.disable(logging.WARNING)
     model = load_model(find_live_model(find_bundled_models()))
+    spec = model.claim_spec
     key = Key(bytes(16)) if chosen.store else load_key()
     with tempfile.TemporaryDirectory() as folder:
         if chosen.store:
-            state: OnlineState = DurableState(History.open(Path(folder) / "history", key, create=True), key, model.spec)
+            state: OnlineState = DurableState(History.open(Path(folder) / "history", key, create=True), key, spec)
         else:
-            state = OnlineState(key, model.spec)
-        orders, later = draw_events(chosen.events * 3 // 4, model.spec)
+            state = OnlineState(key, spec)
+        orders, later = draw_events(chosen.events * 3 // 4, spec)
         state._engine.advance(orders, later)  # noqa: SLF001 - events are drawn as arrays, not as orders
         scorer = Scorer(
             model, load_policy(), key, predictor=ForestPredictor(model.booster_text), state=state,
             clock=lambda: 120 * DAY + time.perf_counter_ns() // 1_000,
         )  # fmt: skip
-        timed: dict[str, list[tuple[float, float]]] = {"passed": [], "flagged": [], "idle": []}
+        timed: dict[str, list[tuple[float, float]]] = {"passed": [], "flagged": [], "paid": [], "asked": [], "idle": []}
         for n in range(chosen.orders + WARM_UP):
             order = build_order(n, is_suspect=n % 10 == 9)
             wall, thread = time.perf_counter(), time.thread_time()
@@ -99,6 +115,13 @@ def main() -> None:
             spent = time.perf_counter() - wall, time.thread_time() - thread
             if n >= WARM_UP:
                 timed["passed" if decision.action is Action.PASS else "flagged"].append(spent)
+        for n in range(chosen.orders + WARM_UP):
+            claim = build_claim(n)
+            wall, thread = time.perf_counter(), time.thread_time()
+            answer = scorer.score_claim(claim).answer
+            spent = time.perf_counter() - wall, time.thread_time() - thread
+            if n >= WARM_UP:
+                timed["paid" if answer is ClaimAnswer.PAY_NOW else "asked"].append(spent)
         scorer.close()
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     print(f"{chosen.events:,} events before, {len(model.spec.names)} features, model {model.model_id}, one thread")

@@ -64,7 +64,7 @@ def open_once(folder: Path) -> None:
     """Open a state on a store, serve one order, and print what it took as JSON."""
     model = load_model(find_live_model(find_bundled_models()))
     started, started_cpu = time.perf_counter(), time.process_time()
-    state = DurableState(History.open(folder, KEY), KEY, model.spec)
+    state = DurableState(History.open(folder, KEY), KEY, model.claim_spec)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - started_cpu
     order = Order(order_id="new", placed_at="2027-06-01 12:00", amount_minor=1_000, buyer_id="b-1", item_id="sku-1")
     one = LiveOrderReader(KEY).read(order, (state.last_seen_at or 0) + 1)
