@@ -143,7 +143,7 @@ def test_lookalike_may_be_alerted_no_more_than_the_champion_alerts_it() -> None:
 def test_verdicts_that_contradict_what_was_learned_are_refused() -> None:
     def check(n_risky: int, n_confirmed: int, auc: float) -> bool:
         channels = [("search", n_risky, n_confirmed, auc), ("live", 50, 48, 0.9)]
-        return gates.check_verdicts(channels, bound=0.6, min_risky=8).passed
+        return gates.check_verdicts(channels, bound=0.6, min_risky=8, auc_before=0.9).passed
 
     assert check(20, 18, 0.85)
     assert check(20, 18, 0.2)  # much is new, and what is known is confirmed
@@ -177,8 +177,9 @@ def test_every_note_has_words_in_both_languages() -> None:
         gates.check_alert_rate((250.0,), (100,), 1_000, bound=1, min_alerts=1, champion_alerts=(100,)),
         gates.check_alert_rate((), (), 0, bound=1, min_alerts=1, champion_alerts=()),
         *gates.check_features(drift, ["b"], psi=1, constant_share=0.9, varied_share=0.8, expected=()),
-        gates.check_verdicts([("c", 9, 8, 0.9)], bound=0.5, min_risky=1),
-        gates.check_verdicts([], bound=0.5, min_risky=1),
+        gates.check_verdicts([("c", 9, 8, 0.9)], bound=0.5, min_risky=1, auc_before=0.9),
+        gates.check_verdicts([], bound=0.5, min_risky=1, auc_before=0.9),
+        gates.check_verdicts([], bound=0.5, min_risky=1, auc_before=0.4),
         gates.check_lookalikes(None, None),
         gates.check_groups([], bound=1.5),
         gates.check_groups([GroupRow("newcomer:app", 300, 0.2, 0.1, 0.1, -0.1, 0.1, 0.1)], bound=1.5),

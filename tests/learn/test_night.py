@@ -221,7 +221,7 @@ def test_new_malice_is_no_contradiction_and_flipped_verdicts_are() -> None:
     is_new = ~is_known & (np.arange(n) % 5 < 3)
     flipped = ~is_known
 
-    def check(is_malicious: np.ndarray) -> Gate:
+    def check(is_malicious: np.ndarray, *, auc_before: float = 0.9) -> Gate:
         plan = Plan(
             np.arange(n), is_malicious.astype(np.int8), is_malicious.astype(np.int8), np.zeros(n, np.int64),
             np.ones(n, np.int64), np.ones(n), np.ones(n, bool),
@@ -232,11 +232,19 @@ def test_new_malice_is_no_contradiction_and_flipped_verdicts_are() -> None:
         )
         champion = Mock(predict=lambda _, rows, __: raw[rows])
         champion.model.risk_scale = lambda scores: np.where(scores > 0, 600.0, 100.0)
-        return _check_verdicts(champion, material, np.arange(n), LENIENT.model_copy(update={"gates": GateBounds()}), 1)
+        return _check_verdicts(
+            champion,
+            material,
+            np.arange(n),
+            LENIENT.model_copy(update={"gates": GateBounds()}),
+            1,
+            auc_before=auc_before,
+        )
 
     told = [check(is_malicious) for is_malicious in (is_known, is_known | is_new, flipped)]
 
     assert [gate.passed for gate in told] == [True, True, False]
+    assert check(flipped, auc_before=0.55).passed
 
 
 def test_model_without_skill_does_not_serve(night, tmp_path: Path) -> None:

@@ -324,14 +324,20 @@ def find_chance_ap(n_malicious: int, n_orders: int) -> float:
     return (harmonic + (n_malicious - 1) / (n_orders - 1) * (n_orders - harmonic)) / n_orders
 
 
-def check_verdicts(channels: Iterable[tuple[str, int, int, float]], *, bound: float, min_risky: int) -> Gate:
+def check_verdicts(
+    channels: Iterable[tuple[str, int, int, float]], *, bound: float, min_risky: int, auc_before: float
+) -> Gate:
     """Check that the newest verdicts of no channel contradict what the champion has learned.
 
     What it finds harmless and is malicious may be new. What it finds risky and is judged innocent is a contradiction:
     a channel agrees when as many of its risky orders are confirmed, give or take sampling noise, or when the champion
     ranks its verdicts well. `channels` holds name, newest verdicts on orders that the champion finds risky, how many of
-    them are malicious, and its AUC on all of the channel's newest verdicts (NaN without one).
+    them are malicious, and its AUC on all of the channel's newest verdicts (NaN without one). A champion that ranks
+    mature orders no better than the bound either (`auc_before`), as the starter where its columns are missing, has
+    learned nothing that could be contradicted.
     """
+    if auc_before < bound:
+        return Gate("verdicts", None, bound, passed=True, note="blind_champion", values={"auc": auc_before})
     judged = []
     for label, n_risky, n_confirmed, auc in channels:
         if n_risky >= min_risky:

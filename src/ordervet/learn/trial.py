@@ -240,7 +240,10 @@ def hold_trial(
             varied_share=bounds.varied_share, expected=bounds.expected,
             score_psi=score_psi, score_drift=bounds.score_drift,
         ),
-        _check_verdicts(champion, data, parts.verdicts, settings, n_threads),
+        _check_verdicts(
+            champion, data, parts.verdicts, settings, n_threads,
+            auc_before=Ranking(champion_raw, holdout.is_malicious).measure_auc(holdout.weight.astype(np.float64)),
+        ),
         _check_duplicates(data, bounds.duplicates, bounds.check_days),
     ]  # fmt: skip
     rate = _find_money_rate(holdout, bounds)
@@ -512,6 +515,8 @@ def _check_verdicts(
     rows: NDArray[np.int64],
     settings: NightSettings,
     n_threads: int,
+    *,
+    auc_before: float,
 ) -> Gate:
     bounds = settings.gates
     found = []
@@ -525,7 +530,7 @@ def _check_verdicts(
             auc = Ranking(raw[of], is_malicious[of]).measure_auc(np.ones(n))
             n_confirmed = int((of & is_risky & is_malicious).sum())
             found.append((data.channel_names.get(int(each), "?"), n_risky, n_confirmed, auc))
-    return gates.check_verdicts(found, bound=bounds.label_auc, min_risky=bounds.min_label_risky)
+    return gates.check_verdicts(found, bound=bounds.label_auc, min_risky=bounds.min_label_risky, auc_before=auc_before)
 
 
 def _check_duplicates(data: TrainingData, bound: float, n_days: int) -> Gate:
