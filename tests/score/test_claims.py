@@ -117,7 +117,13 @@ def test_requests_are_judged_in_bulk_as_one_by_one(starter: Model) -> None:
     assert len(of_labelled) > 50
     assert of_labelled == starter.claims.predict(of_learning.features).tolist()
     assert all(each.reasons for each in decisions if each.answer is not ClaimAnswer.PAY_NOW and not each.applied)
-    table = build_claim_table(requests, decisions)
+    table = build_claim_table(requests, decisions, keyed.orders, lang="en")
+    for name, gentle, firm in zip(
+        *(table[each].to_pylist() for each in ("order_id", "say_gentle", "say_firm")), strict=True
+    ):
+        assert name in gentle
+        assert name in firm
+    assert build_claim_table(requests, decisions, keyed.orders.slice(0, 0))["say_firm"].null_count == len(decisions)
     assert sorted(table["order_id"].to_pylist()) == sorted(requests["order_id"].to_pylist())
     answers = table["answer"].to_pylist()
     assert answers == sorted(answers, key=["person", "evidence", "return_first", "pay_now"].index)

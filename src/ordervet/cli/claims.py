@@ -16,6 +16,7 @@ from ordervet.contract import OutcomeKind, check_out_path, write_table
 from ordervet.errors import ContractError
 from ordervet.history.rows import read_ints
 from ordervet.policy.claims import ClaimAnswer
+from ordervet.policy.scripts import load_scripts
 from ordervet.score.claims import build_claim_table, judge_claims
 
 if TYPE_CHECKING:
@@ -41,13 +42,14 @@ def score_claims(
     out_path: Path | None,
     top: int,
     dry_run: bool,
+    scripts: Path | None,
     how: dict[str, Any],
 ) -> None:
     """Judge the refund requests of files, each by what was known when it was made.
 
     Parameters
     ----------
-    session, files, history, mapping, models, policy, out_path, top, dry_run : as the options of `ordervet score`
+    session, files, history, mapping, models, policy, out_path, top, dry_run, scripts : as the options of `score`
     how : format, time zone, shop and currency of the files, as of `read_files`
 
     Raises
@@ -57,7 +59,7 @@ def score_claims(
     """
     if out_path is not None:
         check_out_path(out_path)
-    rules, model = session.load_policy(policy), session.load_model(models)
+    rules, model, known_scripts = session.load_policy(policy), session.load_model(models), load_scripts(scripts)
     with session.progress() as report_step:
         report_step("reading")
         preview = None
@@ -77,7 +79,9 @@ def score_claims(
                 f"there is no refund request in {', '.join(path.name for path in files)}",
                 hint="ordervet validate FILE... says what is in them",
             )
-        table = build_claim_table(requests, decisions)
+        table = build_claim_table(
+            requests, decisions, intake.events.orders, known_scripts, lang=session.lang, time_zone=intake.time_zone
+        )
         if out_path is not None:
             report_step(f"writing {table.num_rows:,} requests")
             write_table(table, out_path, time_zone=intake.time_zone)

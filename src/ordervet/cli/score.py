@@ -147,14 +147,14 @@ def score(
     if claims:
         check_alone(
             source=source, sink=sink, since=since, again=again, capacity=capacity, now=now, shifts=shifts, all=all_,
-            report=report, hold_list=hold_list, quarantine=quarantine, scripts=scripts,
+            report=report, hold_list=hold_list, quarantine=quarantine,
         )  # fmt: skip
         how_claims = {
             "format_name": format_, "formats_dir": formats, "time_zone": time_zone, "shop": shop, "currency": currency,
         }  # fmt: skip
         score_claims(
             session, files, history=history, mapping=mapping, models=models, policy=policy, out_path=out_path, top=top,
-            dry_run=dry_run, how=how_claims,
+            dry_run=dry_run, scripts=scripts, how=how_claims,
         )  # fmt: skip
         return
     queries = SourceReader.open(source, "score", formats) if source else None

@@ -9,19 +9,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.contract import Outcome, OutcomeKind
+from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
 from ordervet.features.claims import ask_orders, build_claim_events, build_claim_features
 from ordervet.model import ForestPredictor
 from ordervet.policy.claims import ClaimAnswer, ClaimDecision
 from ordervet.policy.codes import DecisionCode
+from ordervet.policy.scripts import load_scripts, write_messages
+from ordervet.policy.slots import SLOTS
 from ordervet.score.live_claim import ClaimJudge
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from ordervet.entities import KeyedEvents
     from ordervet.model import Model
-    from ordervet.policy import Lang, Policy
+    from ordervet.policy import Lang, Policy, Script
 
 CLAIM_SCHEMA = pa.schema(
     [
@@ -34,6 +39,8 @@ CLAIM_SCHEMA = pa.schema(
         ("p_malicious", pa.float64()),
         ("reasons", pa.list_(pa.string())),
         ("script", pa.string()),
+        ("say_gentle", pa.string()),
+        ("say_firm", pa.string()),
         ("applied", pa.list_(pa.string())),
         ("code", pa.string()),
     ]
@@ -100,21 +107,60 @@ def judge_claims(
     return requests, decisions
 
 
-def build_claim_table(requests: pa.Table, decisions: list[ClaimDecision]) -> pa.Table:
-    """Build the table of judged requests: those for a person first, of each answer the likeliest malicious."""
+def build_claim_table(
+    requests: pa.Table,
+    decisions: list[ClaimDecision],
+    orders: pa.Table,
+    scripts: Mapping[str, Script] | None = None,
+    *,
+    lang: Lang = "zh",
+    time_zone: str = DEFAULT_TIME_ZONE,
+) -> pa.Table:
+    """Build the table of judged requests: those for a person first, of each answer the likeliest malicious.
+
+    Parameters
+    ----------
+    requests, decisions : of `judge_claims`
+    orders : keyed, which the messages to the customers quote; of an order that is not there they are missing
+    scripts : of `load_scripts`; None takes the shipped ones
+    lang : language of the messages
+    time_zone : IANA name of the zone in which they name a time
+    """
     by_urgency = sorted(
         range(len(decisions)),
         key=lambda at: (_MOST_URGENT.index(decisions[at].answer), -(decisions[at].p_malicious or 0.0), at),
     )
     ranked = [decisions[at] for at in by_urgency]
     told = requests.take(pa.array(by_urgency, pa.int64()))
+    messages = _write_messages(told, ranked, orders, scripts or load_scripts(), lang, time_zone)
     columns = {name: told[name] for name in ("order_id", "outcome_id", "happened_at", "refund_type", "amount_minor")}
     columns |= {
         "answer": [str(each.answer) for each in ranked],
         "p_malicious": [each.p_malicious for each in ranked],
         "reasons": [[reason.text for reason in each.reasons] for each in ranked],
         "script": [each.script for each in ranked],
+        "say_gentle": [None if each is None else each[0] for each in messages],
+        "say_firm": [None if each is None else each[1] for each in messages],
         "applied": [list(each.applied) for each in ranked],
         "code": [str(each.code) for each in ranked],
     }
     return pa.table(columns, schema=CLAIM_SCHEMA)
+
+
+def _write_messages(
+    requests: pa.Table,
+    decisions: list[ClaimDecision],
+    orders: pa.Table,
+    scripts: Mapping[str, Script],
+    lang: Lang,
+    time_zone: str,
+) -> list[tuple[str, str] | None]:
+    """Write the gentle and the firm message of each request's script."""
+    wanted = pc.index_in(requests["id__order"], orders["id__order"])
+    quoted = orders.select([name for name in (*SLOTS, "currency", "amount_minor") if name in orders.column_names])
+    told = quoted.take(pc.fill_null(wanted, 0)).to_pylist() if orders.num_rows else [{}] * len(decisions)
+    return [
+        None if at is None or each.script is None
+        else write_messages(scripts[each.script], order, lang=lang, time_zone=time_zone)
+        for at, each, order in zip(wanted.to_pylist(), decisions, told, strict=True)
+    ]  # fmt: skip
