@@ -60,6 +60,7 @@ POLICIES = {
     "a capacity": CAPACITY,
     "a capacity with shifts and a plan": SHIFTS,
     "test orders allowed": TEST_ORDERS,
+    "all of them but quotas": TEST_ORDERS + LISTS + RULES + SHIFTS,
     "all of them": TEST_ORDERS + LISTS + RULES + QUOTAS + SHIFTS,
 }
 
