@@ -1,6 +1,8 @@
 # `make` alone lists the commands. CI calls the same names and nothing else.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
+# Modules are compiled once, not again by every process that a test starts.
+unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
