@@ -106,7 +106,9 @@ def test_events_sent_twice_count_once_and_show_in_the_next_decision(model: Model
 def test_refund_requests_are_answered_as_the_scorer_answers_them_and_remembered(tmp_path: Path) -> None:
     starter = load_model(find_serving_model(find_bundled_models()))
     history = History.open(tmp_path / "history", KEY, create=True)
-    scorer = Scorer(starter, load_policy(), KEY, state=DurableState(history, KEY, starter.spec), clock=clock, lang="en")
+    scorer = Scorer(
+        starter, load_policy(), KEY, state=DurableState(history, KEY, starter.claim_spec), clock=clock, lang="en"
+    )
     alone = Scorer(starter, load_policy(), KEY, clock=clock, lang="en")
     claims: list[Any] = [
         {"order_id": f"t{number}", "happened_at": "2026-01-16 09:00", "refund_type": kind, "amount_minor": 500}

@@ -85,7 +85,8 @@ class ArrowRows(RowSource):
                     check_unpacked(self.path, n_repeated)
                     yield _decode_coded(piece, schema)
             if not n_rows:
-                yield schema.empty_table().rename_columns(schema.names)  # which are read here, as texts
+                nothing = schema.empty_table().rename_columns(schema.names)  # which are read here, as texts
+                yield nothing.replace_schema_metadata(schema.metadata)
         except _DAMAGES:
             raise wrong_format(self.path, f"a whole {self._kind} file", self._head) from None
 
