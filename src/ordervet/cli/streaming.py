@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ordervet.cli.freed_memory import keep_freed_memory
 from ordervet.cli.screen import show_rows
@@ -73,7 +72,7 @@ def find_streamable(files: Sequence[Path], *, min_rows: int = MIN_ROWS) -> Path 
         if path.suffix.lower() == ".parquet":
             metadata = read_footer(path)
             is_large = metadata.num_rows >= min_rows and not find_long_texts(path, metadata, CHUNK_ROWS)
-            names = pq.read_schema(path).names
+            names = metadata.schema.to_arrow_schema().names
         elif path.name.lower().endswith(_TEXTS) and is_long(path):
             names, is_large = list(open_rows(path, in_one=False).raw_names), True
         else:

@@ -93,10 +93,10 @@ class ArrowRows(RowSource):
     def _open_parquet(self, source: Path | pa.BufferReader) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         from pyarrow import parquet
 
-        coded = find_long_texts(source, read_footer(self.path, source), _ROWS_AT_ONCE)
-        schema = parquet.read_schema(source)
+        metadata = read_footer(self.path, source)
+        coded = find_long_texts(source, metadata, _ROWS_AT_ONCE)
         file = parquet.ParquetFile(source, pre_buffer=False, read_dictionary=coded)
-        return schema, file.iter_batches(batch_size=_ROWS_AT_ONCE)
+        return metadata.schema.to_arrow_schema(), file.iter_batches(batch_size=_ROWS_AT_ONCE)
 
     def _open_ipc(self, source: Path | pa.BufferReader) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         file = source if isinstance(source, pa.BufferReader) else pa.memory_map(str(source))
@@ -302,7 +302,7 @@ def iter_chunks(path: Path, rows: int) -> Iterator[pa.Table]:
     metadata = read_footer(path)
     # NOTE: where dictionaries are kept, no table spans two parts of the file, each of which has its own.
     are_parts_large = metadata.num_rows >= metadata.num_row_groups * rows // 2
-    coded = find_coded_columns(metadata, parquet.read_schema(path)) if are_parts_large else []
+    coded = find_coded_columns(metadata, metadata.schema.to_arrow_schema()) if are_parts_large else []
     # SPEED: reading on threads of its own takes time from those that score; pages that are fetched ahead of the whole
     # file stay in memory.
     try:
