@@ -7,14 +7,14 @@ from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
-from ordervet.contract.files.cells import plain_name
+from ordervet.contract.files.cells import BLANKS, plain_name
 from ordervet.contract.formats.plans import compile_patterns
 from ordervet.contract.model import RefundReason
 
 if TYPE_CHECKING:
     import re
 
-_NOTHING: Final = frozenset({"", "-", "--", "/", "无", "null", "none", "n/a"})
+_NOTHING: Final = frozenset({"", "无", *map(plain_name, BLANKS)})
 
 
 def find_refund_reason(text: str) -> RefundReason | None:
