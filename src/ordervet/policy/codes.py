@@ -111,4 +111,9 @@ def name_script(kind: MaliceKind | None, band: Band, stage: Stage, applied: Sequ
     """
     if kind is not None and not is_guess(band):
         return f"{kind}.{stage}"
-    return f"{QUOTA if any(code.startswith(f'{QUOTA}_') for code in applied) else GENERAL}.{stage}"
+    return f"{QUOTA if pick_quotas(applied) else GENERAL}.{stage}"
+
+
+def pick_quotas(applied: Sequence[str]) -> tuple[str, ...]:
+    """Pick the codes of quotas among those of what lists, rules and quotas found."""
+    return tuple(code for code in applied if code.startswith(f"{QUOTA}_"))

@@ -32,7 +32,8 @@ _DAY_US: Final = 86_400_000_000
 _OF_LINES: Final = ("item_id", "category")
 _ADDRESS: Final = GROUP_KEYS.index("address")
 _SHARED_PLACES: Final = frozenset(map(int, SHARED_PLACES))
-_NEVER: Final = 1 << 62
+FOREVER: Final = 1 << 62
+"""Later than any event."""
 
 
 def _read_start(value: object) -> object:
@@ -134,8 +135,8 @@ class Asker:
                 self.columns.index(quota.of),
                 quota.of in _OF_LINES,
                 frozenset(quota.ids),
-                -_NEVER if quota.since is None else _to_micros(quota.since),
-                _NEVER if quota.until is None else _to_micros(quota.until),
+                -FOREVER if quota.since is None else _to_micros(quota.since),
+                FOREVER if quota.until is None else _to_micros(quota.until),
                 quota.counts_pieces,
             )
             for at, quota in enumerate(quotas)
@@ -209,7 +210,7 @@ class _Place:
     __slots__ = ("gone_at", "n", "seen_at")
 
     def __init__(self, n: int, seen_at: int) -> None:
-        self.n, self.seen_at, self.gone_at = n, seen_at, _NEVER
+        self.n, self.seen_at, self.gone_at = n, seen_at, FOREVER
 
 
 _Places = dict[tuple[int, str], list[_Place]]
@@ -309,14 +310,14 @@ class QuotaLedger:
 
     def __init__(self, quotas: Sequence[Quota]) -> None:
         self.beyond: dict[int, tuple[str, ...]] = {}
-        self._limits = [(quota.most, _NEVER if quota.days is None else quota.days * _DAY_US) for quota in quotas]
+        self._limits = [(quota.most, FOREVER if quota.days is None else quota.days * _DAY_US) for quota in quotas]
         self._codes = [quota.code for quota in quotas]
         self._households = Households()
         self._taken: dict[int, list[_Place]] = {}
         self._cancelled: dict[int, list[tuple[int, int]]] = {}
         self._ahead: list[QuotaOrder] = []
 
-    def extend(self, orders: Iterable[QuotaOrder], until_us: int = _NEVER) -> None:
+    def extend(self, orders: Iterable[QuotaOrder], until_us: int = FOREVER) -> None:
         """Take many orders, by the time they were seen, those of one time by their ids; later ones wait.
 
         Parameters

@@ -275,7 +275,7 @@ class OnlineState:
         HistoryError
             The history cannot be read or written.
         """
-        return None if self._quotas is None else self._count_places(self._quotas, None).beyond
+        return None if self._quotas is None else self._count_places(self._quotas, NEVER_AHEAD).beyond
 
     def _find_ledger(self) -> QuotaLedger | None:
         """Return the places of quotas, counted again where the past has changed; None where there are no quotas."""
@@ -286,7 +286,7 @@ class OnlineState:
                 _log.error("the places of quotas are not counted: %s", error.message)
         return self._ledger
 
-    def _count_places(self, quotas: QuotaReader, until_us: int | None) -> QuotaLedger:
+    def _count_places(self, quotas: QuotaReader, until_us: int) -> QuotaLedger:
         from ordervet.score.quotas import build_ledger
 
         return build_ledger(quotas, *self._read_quota_events(quotas.columns), until_us)

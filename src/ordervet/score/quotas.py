@@ -10,7 +10,7 @@ from ordervet.features.spec import GROUP_KEYS
 from ordervet.history.rows import read_ints
 from ordervet.late_imports import pa, pc
 from ordervet.policy.forcing import PREFIX, find_test_order
-from ordervet.policy.quotas import CANCELLED, Asker, QuotaLedger, QuotaOrder, drop_shared, find_buyer
+from ordervet.policy.quotas import CANCELLED, FOREVER, Asker, QuotaLedger, QuotaOrder, drop_shared, find_buyer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _CATEGORY = "category__"
 _ENTITIES = ("buyer", *GROUP_KEYS)
 _IDS = tuple(f"id__{entity}" for entity in _ENTITIES)
-_TIMES = ("id__order", "seen_at", "placed_at")
+_TIMES = ("seen_at", "placed_at")
 _COUNTED = ("order_id", "quantity", "n_lines", "place_type")
 
 
@@ -43,7 +43,7 @@ class QuotaReader:
         self._fields = [
             (name, name.removeprefix(_CATEGORY) if name.startswith(_CATEGORY) else None) for name in self._asker.columns
         ]
-        self.columns = (*_TIMES, *_COUNTED, *_IDS, *self._asker.columns)
+        self.columns = ("id__order", *_TIMES, *_COUNTED, *_IDS, *self._asker.columns)
 
     def read(self, one: LiveOrder) -> QuotaOrder:
         """Read one live order.
@@ -73,9 +73,8 @@ class QuotaReader:
         none = pa.nulls(orders.num_rows)
         given = {name: orders[name] if name in orders.column_names else none for name in self.columns}
         ids = zip(*(pc.fill_null(given[name].cast(pa.uint64()), 0).to_pylist() for name in _IDS), strict=True)
-        order_ids, seen_at, placed_at = (
-            read_ints(given[name]).tolist() if name != "id__order" else given[name].to_pylist() for name in _TIMES
-        )
+        order_ids = given["id__order"].to_pylist()
+        seen_at, placed_at = (read_ints(given[name]).tolist() for name in _TIMES)
         counted = (given[name].to_pylist() for name in _COUNTED)
         texts = zip(*(given[name].to_pylist() for name in self._asker.columns), strict=True)
         for order_id, seen, placed, (buyer, *each), name, quantity, n_lines, place_type, values in zip(
@@ -96,25 +95,21 @@ def _find_ids(names: tuple[str, ...]) -> itemgetter[tuple[int, ...]]:
     return itemgetter(*map(names.index, _ENTITIES))
 
 
-def build_ledger(reader: QuotaReader, orders: pa.Table, outcomes: pa.Table, until_us: int | None = None) -> QuotaLedger:
+def build_ledger(reader: QuotaReader, orders: pa.Table, outcomes: pa.Table, until_us: int = FOREVER) -> QuotaLedger:
     """Give all orders of a history their places.
 
     Parameters
     ----------
     reader : of the policy
     orders, outcomes : keyed, in any order
-    until_us : later orders wait until one is taken that is later still, UTC microseconds; None lets none wait
+    until_us : later orders wait until one is taken that is later still, UTC microseconds
     """
     ledger = QuotaLedger(reader.quotas)
     gone = outcomes.filter(pc.is_in(outcomes["kind"].cast(pa.string()), pa.array(CANCELLED)))
     times = (read_ints(gone[name]).tolist() for name in ("seen_at", "happened_at"))
     for order_id, seen_at, happened_at in zip(gone["id__order"].to_pylist(), *times, strict=True):
         ledger.await_order(order_id, seen_at, happened_at)
-    listed = reader.list_orders(orders)
-    if until_us is None:
-        ledger.extend(listed)
-    else:
-        ledger.extend(listed, until_us)
+    ledger.extend(reader.list_orders(orders), until_us)
     return ledger
 
 

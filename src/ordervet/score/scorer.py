@@ -962,8 +962,7 @@ class Scorer:
         model, predictor = self._require_model()
         return score_batch(
             features.orders, features.events, self._pick_own(features.matrix), model=model, predictor=predictor,
-            policy=self.policy,
-            lang=self._lang, capacity=capacity, explain_rows=explain_rows, n_threads=self._n_jobs,
+            policy=self.policy, lang=self._lang, capacity=capacity, explain_rows=explain_rows, n_threads=self._n_jobs,
             history_version=self._state.history_version, desk=desk, outcomes=outcomes, now_us=now_us,
             beyond=self._state.list_beyond(),
         )  # fmt: skip

@@ -17,7 +17,7 @@ import numpy as np
 from ordervet.errors import ModelError
 from ordervet.model import ForestPredictor, check_model
 from ordervet.policy import ACTIONS, Action
-from ordervet.policy.codes import QUOTA
+from ordervet.policy.codes import pick_quotas
 from ordervet.score.live_decision import LiveDecider
 from ordervet.storage import create_private, leave_open_in_children
 
@@ -224,8 +224,7 @@ class Shadow:
                 return
             if self._decider is None or self._decider.policy is not policy:
                 self._decider = LiveDecider(self.model, self._predictor, policy, "en", None)
-            beyond = tuple(code for code in decided.decision.applied if code.startswith(f"{QUOTA}_"))
-            features = np.ascontiguousarray(matrix[:, columns])
+            features, beyond = np.ascontiguousarray(matrix[:, columns]), pick_quotas(decided.decision.applied)
             other = self._decider.decide(one, features, decided.pace, decided.standing, beyond=beyond)
             self._log.add([_record(decided.decision, other.decision, one.seen_at)])
         except Exception as error:  # noqa: BLE001 - the shadow must never stop an order
