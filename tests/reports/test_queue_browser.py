@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here; `make browser` wants one")
 
-WITHIN_MS = 1_000  # on a quiet machine; a page is given three tries
-
 
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
@@ -49,25 +47,17 @@ def opened(tab: Tab) -> str:
     return tab.run("document.querySelector('#card h2').textContent")
 
 
+def change(tab: Tab, name: str, value: str, event: str) -> None:
+    control = f"const e = document.getElementById('{name}'); e.value = {json.dumps(value)}"
+    tab.run(f"{{{control}; e.dispatchEvent(new Event('{event}'));}}")
+
+
 def choose(tab: Tab, name: str, value: str) -> None:
-    tab.run(
-        f"{{const e = document.getElementById('{name}'); e.value = '{value}'; e.dispatchEvent(new Event('change'));}}"
-    )
+    change(tab, name, value, "change")
 
 
 def search(tab: Tab, text: str) -> None:
     change(tab, "search", text, "input")
-
-
-def change(tab: Tab, name: str, value: str, event: str) -> float:
-    """Put a value into a control, and give the milliseconds until the page has followed."""
-    return tab.run(f"""(() => {{
-        const control = document.getElementById("{name}"), start = performance.now();
-        control.value = {json.dumps(value)};
-        control.dispatchEvent(new Event("{event}"));
-        document.body.getBoundingClientRect();
-        return performance.now() - start;
-    }})()""")
 
 
 def test_page_filters_searches_and_sorts(tab: Tab, tmp_path: Path) -> None:
@@ -210,17 +200,12 @@ def test_hostile_text_is_shown_and_does_nothing(tab: Tab, tmp_path: Path) -> Non
     assert tab.run("document.querySelectorAll('img, svg, iframe, a[href]').length") == 0
 
 
-def test_ten_thousand_orders_open_and_filter_within_a_second(tab: Tab, tmp_path: Path) -> None:
-    queue = make_queue(10_000, orders=[make_order(number, phone=None) for number in range(10_000)])
-    for _ in range(3):
-        show(tab, tmp_path, queue)
-        opened_ms = tab.run("performance.timing.loadEventEnd - performance.timing.navigationStart")
-        took = [opened_ms, change(tab, "search", "近 7 天", "input"), change(tab, "search", "t0099", "input")]
-        if max(took) < WITHIN_MS:
-            break
+def test_long_queue_draws_only_the_rows_that_are_seen(tab: Tab, tmp_path: Path) -> None:
+    show(tab, tmp_path, make_queue(2_000, orders=[make_order(number, phone=None) for number in range(2_000)]))
 
-    assert max(took) < WITHIN_MS
-    assert count(tab) == "100 / 10,000 单"
+    search(tab, "t0019")
+
+    assert count(tab) == "100 / 2,000 单"
     assert tab.run("document.querySelectorAll('.row').length") < 60
 
 
