@@ -32,7 +32,7 @@ from build_similarity_forests import is_fitting_half, read_pairs  # noqa: E402 -
 from entities.address.address_makers import DIFFERENCES, LOW_DANGER, TRICKS, disguise, make_pair, make_parts, write  # noqa: E402 -- found by the line above
 from entities.address.western_makers import COUNTRIES, make_house, write_house  # noqa: E402 -- likewise
 from ordervet.entities import Key, hash_text, key_addresses, parse_address, place_similarity  # noqa: E402 -- likewise
-from ordervet.entities.address.columns import DOOR, PLACE  # noqa: E402 -- likewise
+from ordervet.entities.address.address_columns import DOOR, PLACE  # noqa: E402 -- likewise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

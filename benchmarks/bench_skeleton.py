@@ -20,7 +20,7 @@ from ordervet.contract import Events
 from ordervet.entities import Key, key_events
 from ordervet.features import FeatureEngine, build_later_events, build_order_events, build_spec
 from ordervet.lab.simulate import SimulationSettings, simulate
-from ordervet.lab.simulate.rings import RING_PLANS
+from ordervet.lab.simulate.ring_kinds import RING_PLANS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -24,13 +24,13 @@ import numpy as np
 from ordervet.entities import Key, key_events
 from ordervet.features import build_spec
 from ordervet.history import History
-from ordervet.lab.nights import replay_nights
+from ordervet.lab.past_nights import replay_nights
 from ordervet.lab.simulate import SimulationSettings, simulate
 from ordervet.learn.labels import DAY_US
 from ordervet.learn.night_settings import GateBounds, NightSettings
 
 if TYPE_CHECKING:
-    from ordervet.lab.nights import NightMeasured
+    from ordervet.lab.past_nights import NightMeasured
 
 KEY = Key(bytes(range(16)))
 #: Days of trade before the last night, and the share of malice that the desk judges.

@@ -22,7 +22,7 @@ import numpy as np
 
 from ordervet.entities import Key
 from ordervet.features import build_spec
-from ordervet.lab.desk import DeskSettings, live_through
+from ordervet.lab.flagged_desk import DeskSettings, live_through
 from ordervet.lab.foreign import build_foreign_world, draw_foreign_settings
 from ordervet.lab.simulate import SimulationSettings, simulate
 from ordervet.learn.labels import DAY_US
@@ -30,7 +30,7 @@ from ordervet.learn.night_settings import GateBounds, NightSettings
 
 if TYPE_CHECKING:
     from ordervet.contract import Events
-    from ordervet.lab.desk import Stretch
+    from ordervet.lab.flagged_desk import Stretch
 
 KEY = Key(bytes(range(16)))
 FIRST_NIGHT, N_NIGHTS, N_LAST = 45, 60, 2

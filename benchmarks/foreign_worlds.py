@@ -24,7 +24,7 @@ from ordervet.entities import Key, key_events
 from ordervet.features import build_spec
 from ordervet.history import History
 from ordervet.lab.foreign import TUNING_SEEDS, build_foreign_world, draw_foreign_settings
-from ordervet.lab.nights import STANDING_RATE, STANDING_SCORE, replay_nights, sum_up_groups, sum_up_nights
+from ordervet.lab.past_nights import STANDING_RATE, STANDING_SCORE, replay_nights, sum_up_groups, sum_up_nights
 from ordervet.learn.labels import DAY_US
 from ordervet.learn.night_settings import GateBounds, NightSettings
 

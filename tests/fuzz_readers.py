@@ -24,7 +24,7 @@ import numpy as np
 
 with atheris.instrument_imports(include=["ordervet.history", "ordervet.model"]):
     from ordervet import _core
-    from ordervet.history import journal, rows, snapshots
+    from ordervet.history import journal, snapshots, stored_rows
     from ordervet.model import artefact, forest, predictor
 
 from ordervet.entities import Key
@@ -133,7 +133,7 @@ def read_snapshots(data: bytes) -> None:
 def read_journals(data: bytes) -> None:
     with edited_folder(write_journal(), data) as folder, contextlib.suppress(HistoryError):
         entries = journal.read_journal(folder / "_journal-00000001.sqlite").entries
-        rows.read_lines(entry.lines for entry in entries)
+        stored_rows.read_lines(entry.lines for entry in entries)
 
 
 def read_manifests(data: bytes) -> None:

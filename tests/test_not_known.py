@@ -13,8 +13,8 @@ from history_events import build_events, order
 from ordervet.entities import Evidence, Key, key_events
 from ordervet.features import FeatureEngine, FeatureSpec, build_later_events, build_order_events, build_spec
 from ordervet.policy.missing import explain_missing, list_missing
+from ordervet.policy.reason_registry import FeatureName
 from ordervet.policy.reasons import assign_reasons
-from ordervet.policy.registry import FeatureName
 
 KEY = Key(bytes(range(16)))
 #: Column, entity, a value that identifies, and values that do not.

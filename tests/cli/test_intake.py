@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from contract.formats.tmall_exports import write_tmall
-from ordervet.cli.accounts import name_outcome
+from ordervet.cli.row_accounts import name_outcome
 from ordervet.contract import OutcomeKind, read_events
 from ordervet.contract.formats import list_formats
 from ordervet.entities import Key

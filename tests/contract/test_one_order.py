@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from ordervet.contract import Order, OutcomeKind, broken_rules
 from ordervet.contract.fields import fields_of
-from ordervet.contract.one_order import read_order
+from ordervet.contract.order_reader import read_order
 from ordervet.contract.values import is_missing
 
 REQUIRED: dict[str, Any] = {"order_id": "A1", "placed_at": "2025-11-11 20:00", "amount_minor": 12_300}

@@ -23,7 +23,7 @@ from ordervet.contract import (
 )
 from ordervet.contract.failures import observe, shape_of
 from ordervet.contract.model import MAX_EXTRAS
-from ordervet.contract.one_order import read_order
+from ordervet.contract.order_reader import read_order
 from ordervet.contract.tabular import column_of
 from ordervet.errors import ContractError
 

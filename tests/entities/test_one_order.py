@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from ordervet.contract import Order, validate_events
 from ordervet.entities import Key, key_orders
 from ordervet.entities.keyed import KeyedEvents, keyed_schema
-from ordervet.entities.one_order import OrderKeyer
+from ordervet.entities.order_ids import OrderKeyer
 from ordervet.history.identity import identify
-from ordervet.history.rows import to_rows
+from ordervet.history.stored_rows import to_rows
 
 if TYPE_CHECKING:
     from typing import Any

@@ -16,7 +16,7 @@ from ordervet.entities import Key
 from ordervet.history import admission
 from ordervet.history.admission import admit, names_of
 from ordervet.history.ingest import add_in_memory, build_batch
-from ordervet.history.rows import row_schema
+from ordervet.history.stored_rows import row_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

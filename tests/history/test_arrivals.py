@@ -12,7 +12,7 @@ from ordervet.entities import Key
 from ordervet.errors import HistoryError
 from ordervet.history.arrivals import Arrivals
 from ordervet.history.identity import digest_event, digest_rows
-from ordervet.history.rows import from_plain
+from ordervet.history.stored_rows import from_plain
 from ordervet.history.views import IngestStatus, settle
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ordervet.history import History
-from ordervet.history.rows import row_schema
+from ordervet.history.stored_rows import row_schema
 
 if TYPE_CHECKING:
     import pytest

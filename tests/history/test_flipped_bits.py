@@ -16,8 +16,8 @@ from ordervet.errors import HistoryError
 from ordervet.history import History
 from ordervet.history.ingest import build_batch
 from ordervet.history.journal import Entry, Found, commit_entries, create_journal, read_journal
-from ordervet.history.rows import read_lines, to_plain, write_line
 from ordervet.history.snapshots import load_snapshot, save_snapshot
+from ordervet.history.stored_rows import read_lines, to_plain, write_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

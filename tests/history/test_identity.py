@@ -14,7 +14,7 @@ from ordervet.entities import new_key
 from ordervet.history import History, ingest
 from ordervet.history.admission import make_id
 from ordervet.history.ingest import build_batch, settle_files
-from ordervet.history.rows import drop_replaced, row_schema, sort_rows, to_events
+from ordervet.history.stored_rows import drop_replaced, row_schema, sort_rows, to_events
 from ordervet.history.views import IngestStatus, settle
 
 if TYPE_CHECKING:

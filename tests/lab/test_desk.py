@@ -10,13 +10,13 @@ import pytest
 
 from ordervet.entities import Key
 from ordervet.features import build_spec
-from ordervet.lab.desk import DeskSettings, live_through
+from ordervet.lab.flagged_desk import DeskSettings, live_through
 from ordervet.lab.foreign import build_foreign_world, draw_foreign_settings
 from ordervet.learn.labels import DAY_US
 from ordervet.learn.night_settings import GateBounds, NightSettings
 
 if TYPE_CHECKING:
-    from ordervet.lab.desk import Stretch
+    from ordervet.lab.flagged_desk import Stretch
     from ordervet.lab.foreign import ForeignWorld
 
 SETTINGS = NightSettings(gates=GateBounds(lookalike_orders=0))

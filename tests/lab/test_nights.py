@@ -12,7 +12,7 @@ from ordervet.entities import Key, key_events
 from ordervet.features import build_spec
 from ordervet.history import History
 from ordervet.lab.foreign import build_foreign_world, draw_foreign_settings
-from ordervet.lab.nights import STANDING_RATE, replay_nights, sum_up_groups, sum_up_nights, sum_up_rings
+from ordervet.lab.past_nights import STANDING_RATE, replay_nights, sum_up_groups, sum_up_nights, sum_up_rings
 from ordervet.learn.labels import DAY_US
 from ordervet.learn.night_settings import GateBounds, Learning, Maturity, NightSettings
 from ordervet.model import FitSettings, load_starter

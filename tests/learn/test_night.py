@@ -18,8 +18,8 @@ from ordervet.history.slices import HistorySlices
 from ordervet.learn import challenger, promotion, records
 from ordervet.learn.labels import DAY_US
 from ordervet.learn.night import PROMOTED, REFUSED, RESCALED, WAITING, WOULD_PROMOTE, run_night
+from ordervet.learn.night_metrics import build_metrics
 from ordervet.learn.night_settings import GateBounds, NightSettings
-from ordervet.learn.prometheus import build_metrics
 from ordervet.learn.ranking import Holdout
 from ordervet.learn.training_data import Plan, TrainingData
 from ordervet.learn.trial import _check_verdicts, _find_money_rate, split_parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ordervet.learn.trust import measure_trust
+from ordervet.learn.trust_bound import measure_trust
 from ordervet.policy.trust import NAMES, Trust
 
 KNOWN = (9.0, 90 * 86_400.0, 0.0)

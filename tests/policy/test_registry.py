@@ -13,7 +13,7 @@ from ordervet.features import build_spec
 from ordervet.features.claims import CLAIM_NAMES
 from ordervet.features.spec import BUILT_IN_ENTITIES, GROUP_NAMES, ORDER_VALUES, SELECTORS, SUM_COLUMNS, Statistic
 from ordervet.policy import assign_reasons, find_spec, load_registry
-from ordervet.policy.registry import FeatureName, Registry, _find_form
+from ordervet.policy.reason_registry import FeatureName, Registry, _find_form
 from ordervet.policy.rules import find_type
 
 FROZEN = Path(__file__).with_name("reason_codes.txt")

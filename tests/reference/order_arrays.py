@@ -9,7 +9,7 @@ import numpy as np
 from ordervet.contract.values import floor_minute
 from ordervet.entities import Evidence
 from ordervet.features import OrderEvents
-from ordervet.history.rows import from_plain, split_rows
+from ordervet.history.stored_rows import from_plain, split_rows
 from ordervet.score.live_order import find_mask, find_rate, list_own_features
 
 if TYPE_CHECKING:

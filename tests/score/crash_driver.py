@@ -34,7 +34,7 @@ from ordervet.entities import Key, key_events
 from ordervet.features import build_spec
 from ordervet.history import History
 from ordervet.history.identity import identify
-from ordervet.history.rows import to_rows
+from ordervet.history.stored_rows import to_rows
 from ordervet.policy import load_policy
 from ordervet.score import Scorer
 from ordervet.score.durable_state import DurableState

@@ -31,7 +31,7 @@ from ordervet.score import Scorer
 from ordervet.score.clock import now_us
 from ordervet.score.durable_state import DurableState
 from ordervet.score.online_state import OnlineState
-from ordervet.score.opening import open_state
+from ordervet.score.open_scorer import open_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

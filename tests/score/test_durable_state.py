@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ordervet.contract import Correction, Outcome, Verdict
-from ordervet.contract.one_order import read_order
+from ordervet.contract.order_reader import read_order
 from ordervet.entities import Key
 from ordervet.errors import HistoryError, HistoryLockedError
 from ordervet.features import build_spec

@@ -32,7 +32,7 @@ from ordervet.entities import Key, key_events, key_orders
 from ordervet.features import LaterEvents, build_later_events, build_order_events, build_spec
 from ordervet.features.spec import ORDER_VALUES, PLACE_TYPES
 from ordervet.history.ingest import build_batch
-from ordervet.history.rows import from_plain, read_lines, split_rows, to_plain, write_line
+from ordervet.history.stored_rows import from_plain, read_lines, split_rows, to_plain, write_line
 from ordervet.model import Curve
 from ordervet.policy import STAGES, Stage
 from ordervet.score.live_decision import ScalarCurve

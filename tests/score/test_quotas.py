@@ -28,7 +28,7 @@ from ordervet.policy import Action, DecisionCode, load_policy
 from ordervet.policy.quotas import Quota
 from ordervet.score import Scorer, score_batch
 from ordervet.score.durable_state import DurableState
-from ordervet.score.quotas import find_beyond
+from ordervet.score.quota_ledger import find_beyond
 from ordervet.score.replay import replay_decision
 from service_makers import ServiceProcess
 

@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from ordervet.serve.documents import build_openapi
+from ordervet.serve.answers import build_openapi
 from service_makers import ServiceProcess
 
 if TYPE_CHECKING:

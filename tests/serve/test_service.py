@@ -21,8 +21,8 @@ from ordervet.policy import DecisionCode, load_policy
 from ordervet.policy.claims import ClaimDecision
 from ordervet.policy.policy import parse_policy
 from ordervet.score.durable_state import DurableState
+from ordervet.serve.answers import ClaimDecisionDocument, DecisionDocument
 from ordervet.serve.app import MAX_TOGETHER, TokenGuard
-from ordervet.serve.documents import ClaimDecisionDocument, DecisionDocument
 from service_makers import KEY, draw_order, serving
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 import ordervet
 from ordervet import errors
-from ordervet.words.errors import load_translations, translate_error
+from ordervet.words.error_texts import load_translations, translate_error
 
 SOURCE = Path(ordervet.__file__).parent
 ERRORS = {name for name, value in vars(errors).items() if isinstance(value, type)}

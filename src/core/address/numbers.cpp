@@ -1,4 +1,4 @@
-// The numbers of a folded address, and what they count. Truth: entities/address/numbers.py, and the counting in
+// The numbers of a folded address, and what they count. Truth: entities/address/address_numbers.py, and the counting in
 // parser.py; each function here is named after its own.
 
 #include <algorithm>

@@ -22,7 +22,7 @@ from ordervet.errors import ContractError, TrainingError
 from ordervet.history.slices import HistorySlices
 from ordervet.lab.backtest.report import build_report, check_truth
 from ordervet.lab.backtest.splits import run_backtest
-from ordervet.lab.nights import replay_nights, sum_up_nights, sum_up_rings
+from ordervet.lab.past_nights import replay_nights, sum_up_nights, sum_up_rings
 from ordervet.learn.labels import DAY_US
 from ordervet.learn.night_settings import load_night_settings
 from ordervet.reports import SIMULATED, average_splits, build_backtest_table

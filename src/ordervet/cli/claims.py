@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow.compute as pc
 import typer
 
-from ordervet.cli.accounts import print_accounts
 from ordervet.cli.intake import preview_files, read_files
+from ordervet.cli.row_accounts import print_accounts
 from ordervet.cli.screen import ExitCode
 from ordervet.contract import OutcomeKind, check_out_path, write_table
 from ordervet.errors import ContractError
-from ordervet.history.rows import read_ints
+from ordervet.history.stored_rows import read_ints
 from ordervet.policy.claims import ClaimAnswer
 from ordervet.policy.scripts import load_scripts
 from ordervet.score.claims import build_claim_table, judge_claims

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from ordervet.cli.accounts import format_set_aside, print_accounts
+from ordervet.cli.row_accounts import format_set_aside, print_accounts
 from ordervet.contract import check_out_path
 from ordervet.contract.files.outputs import check_place, write_text
 from ordervet.policy import ACTIONS, Action, Standing

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from ordervet.cli import options
-from ordervet.cli.accounts import print_left_out
+from ordervet.cli.row_accounts import print_left_out
 from ordervet.cli.session import Session
 from ordervet.contract.files.pieces import AUTO
 from ordervet.contract.formats import describe_file, list_formats

@@ -11,7 +11,7 @@ import pyarrow as pa
 import typer
 
 from ordervet.cli import options
-from ordervet.cli.accounts import account_piece, format_set_aside, list_failures, print_accounts
+from ordervet.cli.row_accounts import account_piece, format_set_aside, list_failures, print_accounts
 from ordervet.cli.screen import ExitCode
 from ordervet.cli.session import Session
 from ordervet.cli.sources import SourceReader, check_only_source
@@ -23,7 +23,7 @@ from ordervet.contract.verdicts import find_disagreements
 from ordervet.errors import ContractError, HistoryLockedError, SourceError
 from ordervet.history import IngestStatus
 from ordervet.words import find_words, join_words
-from ordervet.words.errors import translate_error
+from ordervet.words.error_texts import translate_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from ordervet.cli.accounts import account_piece, list_failures
+from ordervet.cli.row_accounts import account_piece, list_failures
 from ordervet.contract.files.accounts import sum_accounts
 from ordervet.contract.files.pieces import AUTO, FILE_FAILURE_SCHEMA
 from ordervet.contract.files.reader import FileReader, expand_folders

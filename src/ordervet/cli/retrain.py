@@ -23,8 +23,8 @@ from ordervet.errors import TrainingError
 from ordervet.history.slices import HistorySlices
 from ordervet.lab.lookalikes import measure_lookalikes
 from ordervet.learn.night import run_night
+from ordervet.learn.night_metrics import build_metrics
 from ordervet.learn.night_settings import load_night_settings
-from ordervet.learn.prometheus import build_metrics
 from ordervet.reports import SIMULATED
 from ordervet.reports.nightly import describe_audit, describe_gate, describe_outcome
 

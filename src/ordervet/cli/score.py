@@ -22,13 +22,13 @@ from ordervet.cli.sources import SourceReader, check_only_source
 from ordervet.cli.streaming import find_streamable, stream_file
 from ordervet.contract import write_table
 from ordervet.contract.files.pieces import AUTO, NATIVE
-from ordervet.contract.sources.definition import load_source
 from ordervet.contract.sources.sink import write_decisions
+from ordervet.contract.sources.source_file import load_source
 from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.errors import ContractError
 from ordervet.policy import keep_policy, load_scripts, parse_shifts
 from ordervet.score import Scorer, clock
-from ordervet.score.desk import list_handed, recall_desk
+from ordervet.score.desk_state import list_handed, recall_desk
 from ordervet.score.hold_lists import update_hold_list
 from ordervet.score.online_state import find_latest
 from ordervet.score.stream import open_parts

@@ -28,7 +28,7 @@ from ordervet.errors import (
     TrainingError,
 )
 from ordervet.words import format_text
-from ordervet.words.errors import translate_error
+from ordervet.words.error_texts import translate_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -86,7 +86,7 @@ def serve(
     from ordervet.history import is_history
     from ordervet.history.through import SOCKET_NAME
     from ordervet.score import Scorer
-    from ordervet.score.opening import build_missing_history
+    from ordervet.score.open_scorer import build_missing_history
     from ordervet.serve.app import ServiceSettings
     from ordervet.serve.listening import Listener, bind_tcp, bind_unix, run_service, take_passed_socket
 

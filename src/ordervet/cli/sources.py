@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ordervet.contract.files.pieces import AUTO
-from ordervet.contract.sources.definition import load_source
-from ordervet.contract.sources.pieces import iter_query_pieces, load_query_mapping
 from ordervet.contract.sources.query import read_queries
+from ordervet.contract.sources.query_rows import iter_query_pieces, load_query_mapping
+from ordervet.contract.sources.source_file import load_source
 from ordervet.errors import ContractError
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ordervet.contract.files.pieces import FilePiece
-    from ordervet.contract.sources.definition import Source
     from ordervet.contract.sources.query import ReadQuery
+    from ordervet.contract.sources.source_file import Source
     from ordervet.history import History
 
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from ordervet.cli import options
-from ordervet.cli.accounts import print_accounts
 from ordervet.cli.intake import read_files
+from ordervet.cli.row_accounts import print_accounts
 from ordervet.cli.screen import ExitCode
 from ordervet.cli.session import Session
 from ordervet.contract import check_out_path, write_table

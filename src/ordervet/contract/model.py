@@ -199,7 +199,7 @@ def _defaults_of(model: type[BaseModel]) -> tuple[tuple[str, str], ...]:
 class Event(BaseModel):
     """What every event has: values that do not change, no unknown field, nothing personal when shown."""
 
-    # SPEED: `one_order.py` reads live orders; the validators of the models are built when one is used.
+    # SPEED: `order_reader.py` reads live orders; the validators of the models are built when one is used.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
     instant_field: ClassVar[str]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ordervet.late_imports import export_lazily
 
 if TYPE_CHECKING:
-    from ordervet.entities.address.columns import KeyedAddresses, key_addresses
+    from ordervet.entities.address.address_columns import KeyedAddresses, key_addresses
     from ordervet.entities.address.lexicon import PlaceType, Unit
     from ordervet.entities.address.parser import Address, parse_address
     from ordervet.entities.address.similarity import place_similarity
@@ -65,7 +65,7 @@ __all__ = [
 __getattr__ = export_lazily(
     __name__,
     {
-        "address.columns": "KeyedAddresses key_addresses",
+        "address.address_columns": "KeyedAddresses key_addresses",
         "address.lexicon": "PlaceType Unit",
         "address.parser": "Address parse_address",
         "address.similarity": "place_similarity",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ordervet.entities.address.columns import DOOR, PLACE, SKELETON, key_addresses, key_skeletons
+from ordervet.entities.address.address_columns import DOOR, PLACE, SKELETON, key_addresses, key_skeletons
 from ordervet.entities.evidence import Evidence
 from ordervet.entities.identities import (
     canonical_buyer,

@@ -15,7 +15,7 @@ import numpy as np
 
 from ordervet.contract.values import floor_minute
 from ordervet.entities.ids import hash_text
-from ordervet.history.rows import Positions, from_plain, to_plain, views_of
+from ordervet.history.stored_rows import Positions, from_plain, to_plain, views_of
 from ordervet.history.views import (
     BOOKKEEPING,
     EARLIEST_US,

@@ -15,7 +15,7 @@ from ordervet import _core
 from ordervet.entities.ids import hash_texts
 from ordervet.errors import HistoryError
 from ordervet.history.identity import Digest, digest_event, digest_rows
-from ordervet.history.rows import read_ints, views_of
+from ordervet.history.stored_rows import read_ints, views_of
 from ordervet.history.views import IngestStatus, settle
 from ordervet.late_imports import pc
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.history.identity import Digest, digest_rows
-from ordervet.history.rows import read_ints, row_schema, views_of
+from ordervet.history.stored_rows import read_ints, row_schema, views_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -36,9 +36,9 @@ from ordervet.history.handed import HANDED, mend_handed, read_handed
 from ordervet.history.journal import inspect_journal, list_journals
 from ordervet.history.lock import LOCK_NAME, WriterLock
 from ordervet.history.rotate import exchange_folders, removed_after, write_store
-from ordervet.history.rows import fit_rows, read_ints, unite_schemas, views_of
 from ordervet.history.snapshots import FOLDER as SNAPSHOTS
 from ordervet.history.snapshots import list_snapshots, load_snapshot
+from ordervet.history.stored_rows import fit_rows, read_ints, unite_schemas, views_of
 from ordervet.storage import sync
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from ordervet.history.digests import (
     read_digests,
     record_digests,
 )
-from ordervet.history.rows import EVENT_OF, LatestViews, fit_rows, row_schema, sort_rows
+from ordervet.history.stored_rows import EVENT_OF, LatestViews, fit_rows, row_schema, sort_rows
 from ordervet.history.views import DECISION
 from ordervet.storage import sync
 

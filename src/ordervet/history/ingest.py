@@ -24,7 +24,7 @@ from ordervet.history import delta
 from ordervet.history.admission import Admission, admit, names_of
 from ordervet.history.erased import find_erased
 from ordervet.history.identity import identify
-from ordervet.history.rows import (
+from ordervet.history.stored_rows import (
     EVENT_OF,
     drop_replaced,
     fit_rows,

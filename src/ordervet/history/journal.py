@@ -31,7 +31,7 @@ from ordervet.errors import HistoryError
 from ordervet.history import delta
 from ordervet.history.admission import admit, names_of
 from ordervet.history.ingest import read_stored
-from ordervet.history.rows import read_ints, read_lines, sort_rows, views_of
+from ordervet.history.stored_rows import read_ints, read_lines, sort_rows, views_of
 from ordervet.history.wal_repair import mend_log
 from ordervet.storage import create_private, leave_open_in_children, sync
 

@@ -15,7 +15,7 @@ import pyarrow.dataset as ds
 
 from ordervet.entities.keyed import ORDER_ID
 from ordervet.history.delta import open_dataset, read_rows
-from ordervet.history.rows import read_ints, row_schema
+from ordervet.history.stored_rows import read_ints, row_schema
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -27,8 +27,8 @@ from ordervet.history.handed import HANDED
 from ordervet.history.identity import identify
 from ordervet.history.journal import commit_journal
 from ordervet.history.lock import WriterLock
-from ordervet.history.rows import Positions, fit_rows, sort_rows, unite_schemas
 from ordervet.history.store import History, check_lasting
+from ordervet.history.stored_rows import Positions, fit_rows, sort_rows, unite_schemas
 from ordervet.storage import PRIVATE_FOLDER, swap_folders
 
 if TYPE_CHECKING:

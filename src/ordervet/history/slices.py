@@ -24,7 +24,7 @@ from ordervet.entities.keyed import ORDER_ID
 from ordervet.errors import HistoryError
 from ordervet.history import delta
 from ordervet.history.delta import describe_errors
-from ordervet.history.rows import EVENT_OF, NEVER, Positions, arrive, read_ints, sort_rows, to_events, views_of
+from ordervet.history.stored_rows import EVENT_OF, NEVER, Positions, arrive, read_ints, sort_rows, to_events, views_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.entities.keyed import KeyedEvents
-    from ordervet.history.rows import LatestViews
     from ordervet.history.store import History
+    from ordervet.history.stored_rows import LatestViews
 
 
 _VIEW_CODES = 1_000_003

@@ -1,7 +1,7 @@
 """The history: every ingested event once, durable and without personal data, as a Delta Lake table.
 
 One table holds all kinds of events, so one commit adds whatever belongs together: readers see all of a batch or nothing
-of it. `rows.py` defines the rows, `identity.py` when two of them are the same event, docs/history.md the rest.
+of it. `stored_rows.py` defines the rows, `identity.py` when two of them are the same event, docs/history.md the rest.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from ordervet.history.handed import forget_handed, record_handed
 from ordervet.history.ingest import Staging, add_in_memory, read_stored
 from ordervet.history.journal import commit_journal, remove_kept
 from ordervet.history.lock import LOCK_NAME, WriterLock
-from ordervet.history.rows import drop_replaced, fit_rows, row_schema, sort_rows, to_events, unite_schemas
 from ordervet.history.snapshots import remove_snapshots
+from ordervet.history.stored_rows import drop_replaced, fit_rows, row_schema, sort_rows, to_events, unite_schemas
 from ordervet.history.through import (
     ForwardedStaging,
     ask_service,

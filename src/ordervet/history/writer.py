@@ -34,7 +34,7 @@ from ordervet.history.delta import (
 from ordervet.history.identity import Digest, digest_rows
 from ordervet.history.journal import Entry, commit_entries, commit_journal, create_journal
 from ordervet.history.places import Places
-from ordervet.history.rows import read_ints, row_schema, to_plain, views_of
+from ordervet.history.stored_rows import read_ints, row_schema, to_plain, views_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -22,7 +22,7 @@ from ordervet.learn.intervals import number_buyers
 from ordervet.learn.labels import DAY_US, label_orders
 from ordervet.learn.ranking import ALERT_RATES, Holdout, Ranking, measure_at_rate, measure_ranking
 from ordervet.learn.rings import Rings, link_orders, look_up_links, measure_rings
-from ordervet.learn.trust import measure_trust
+from ordervet.learn.trust_bound import measure_trust
 from ordervet.model import ForestPredictor, TrainingSet, fit_model
 from ordervet.model.fit import MIN_MALICIOUS, split_by_time
 from ordervet.model.kinds import fit_kinds, measure_kinds

@@ -18,7 +18,7 @@ from ordervet.learn.intervals import measure_gain
 from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS
 from ordervet.learn.ranking import ALERT_RATES, Holdout, Ranking
 from ordervet.learn.rings import RING_NAMES, Rings, find_catches, find_denied, link_orders, measure_rings
-from ordervet.learn.trust import measure_trust
+from ordervet.learn.trust_bound import measure_trust
 from ordervet.model import ForestPredictor, Predictor, fit_risk_scale
 from ordervet.model.binned import MatrixView
 from ordervet.model.fit import MIN_MALICIOUS

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ordervet.policy.overlay import Overlay, build_overlay, explain_applied
     from ordervet.policy.pacing import Pace, Pacer
     from ordervet.policy.policy import HUMAN_KINDS, Policy, find_policy, keep_policy, load_policy, parse_policy
+    from ordervet.policy.reason_registry import ReasonSpec, load_registry
     from ordervet.policy.reasons import (
         FoundReasons,
         Reason,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
         list_own_history,
         own_history_log_odds,
     )
-    from ordervet.policy.registry import ReasonSpec, load_registry
     from ordervet.policy.scripts import Script, load_scripts, script_for
     from ordervet.policy.slots import SLOTS
 
@@ -118,7 +118,7 @@ __getattr__ = export_lazily(
             "FoundReasons Reason assign_reasons describe_reason find_reasons find_spec list_own_history "
             "own_history_log_odds"
         ),
-        "registry": "ReasonSpec load_registry",
+        "reason_registry": "ReasonSpec load_registry",
         "scripts": "Script load_scripts script_for",
         "slots": "SLOTS",
     },

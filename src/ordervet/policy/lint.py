@@ -15,7 +15,7 @@ from ordervet.entities.characters import fold_char
 from ordervet.errors import PolicyError
 from ordervet.policy.codes import Stage
 from ordervet.policy.documents import parse_yaml
-from ordervet.policy.registry import load_registry
+from ordervet.policy.reason_registry import load_registry
 from ordervet.policy.scripts import load_scripts
 from ordervet.policy.slots import REQUIRED_SLOTS, SLOTS, fill_slots
 from ordervet.words import LANGS

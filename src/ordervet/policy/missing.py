@@ -83,7 +83,7 @@ def explain_missing(code: str, lang: Lang = "zh") -> str:
         raise PolicyError(
             f"the code {code} is not known", hint="codes are ENTITY_absent, ENTITY_masked, ENTITY_unusable"
         )
-    from ordervet.policy.registry import load_registry
+    from ordervet.policy.reason_registry import load_registry
 
     text = format_text(f"missing.{state}", lang, entity=load_registry().name_entity(entity, lang))
     return text[:1].upper() + text[1:] if lang == "en" else text

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ordervet.entities.one_order import KeyedOrder
+    from ordervet.entities.order_ids import KeyedOrder
     from ordervet.policy.policy import Policy
     from ordervet.policy.rules import Read
     from ordervet.words import Lang
@@ -209,7 +209,7 @@ def explain_applied(code: str, lang: Lang = "zh") -> str:
     one clause, for the desk only
     """
     # NOT: at the top. The registry is read only when somebody asks.
-    from ordervet.policy.registry import load_registry
+    from ordervet.policy.reason_registry import load_registry
 
     what, _, name = code.partition("_")
     if what in {"desk", "capacity", "audit", "trust"}:

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ordervet.errors import PolicyError
-from ordervet.policy.registry import load_registry, write_item, write_sentence
+from ordervet.policy.reason_registry import load_registry, write_item, write_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ordervet.policy.registry import ReasonSpec
+    from ordervet.policy.reason_registry import ReasonSpec
     from ordervet.words import Lang
 
 MAX_REASONS: Final = 4

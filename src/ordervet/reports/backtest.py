@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ordervet.reports.rings import build_short_rings
+from ordervet.reports.ring_table import build_short_rings
 from ordervet.reports.terminal import WordTable
 
 if TYPE_CHECKING:

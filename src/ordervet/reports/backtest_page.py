@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ordervet.reports.page import build_page
 from ordervet.reports.plots import Line, draw_lines
-from ordervet.reports.rings import build_rings, name_kind
+from ordervet.reports.ring_table import build_rings, name_kind
 from ordervet.words import find_words, format_text
 from ordervet.words.numbers import format_money
 

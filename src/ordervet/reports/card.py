@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ordervet.reports.rings import build_rings
+from ordervet.reports.ring_table import build_rings
 
 if TYPE_CHECKING:
     from ordervet.model import Model

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ordervet.policy.registry import load_registry
+from ordervet.policy.reason_registry import load_registry
 from ordervet.reports.page import build_page
 from ordervet.reports.plots import Line, draw_lines
-from ordervet.reports.rings import build_rings
+from ordervet.reports.ring_table import build_rings
 from ordervet.words import find_words, format_text, join_words
 
 if TYPE_CHECKING:

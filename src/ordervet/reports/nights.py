@@ -10,7 +10,7 @@ from rich.table import Table
 from ordervet.reports.nightly import name_gate, name_group
 from ordervet.reports.page import build_page
 from ordervet.reports.plots import Line, draw_lines
-from ordervet.reports.rings import build_rings, build_short_rings
+from ordervet.reports.ring_table import build_rings, build_short_rings
 from ordervet.words import find_words, format_text, join_words
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from ordervet.late_imports import export_lazily
 
 if TYPE_CHECKING:
     from ordervet.score.batch import score_batch
-    from ordervet.score.opening import find_bundled_models
+    from ordervet.score.open_scorer import find_bundled_models
     from ordervet.score.scored_orders import DECISION_SCHEMA, ScoredOrders
     from ordervet.score.scorer import Scorer
 
@@ -18,7 +18,7 @@ __getattr__ = export_lazily(
     __name__,
     {
         "batch": "score_batch",
-        "opening": "find_bundled_models",
+        "open_scorer": "find_bundled_models",
         "scored_orders": "DECISION_SCHEMA ScoredOrders",
         "scorer": "Scorer",
     },

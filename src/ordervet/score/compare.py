@@ -13,7 +13,7 @@ from ordervet.features.spec import SELECTOR_BIT
 from ordervet.model import ForestPredictor
 from ordervet.policy import ACTIONS, BANDS, Action
 from ordervet.score.batch import score_batch
-from ordervet.score.quotas import find_beyond
+from ordervet.score.quota_ledger import find_beyond
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -25,7 +25,8 @@ from ordervet.history import IngestStatus
 from ordervet.history.contents import import_contents
 from ordervet.history.erased import Tombstones
 from ordervet.history.identity import Digest, digest_rows, identify
-from ordervet.history.rows import (
+from ordervet.history.snapshots import list_snapshots, load_header, load_snapshot, save_snapshot
+from ordervet.history.stored_rows import (
     fit_rows,
     from_plain,
     read_ints,
@@ -37,7 +38,6 @@ from ordervet.history.rows import (
     unite_schemas,
     write_line,
 )
-from ordervet.history.snapshots import list_snapshots, load_header, load_snapshot, save_snapshot
 from ordervet.history.writer import LiveHistory
 from ordervet.score.clock import NEVER, now_us
 from ordervet.score.online_state import (

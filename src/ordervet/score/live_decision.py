@@ -312,7 +312,7 @@ class Desk:
     def recall_again(self) -> None:
         """Recall what was judged and handed on from the store, if there is one."""
         if self._history is not None and self._read_judgements is not None:
-            from ordervet.score.desk import recall_desk
+            from ordervet.score.desk_state import recall_desk
 
             known = recall_desk(self._history.path, *self._read_judgements(), 0)
             self._standings, self._handed = dict(known.standings), list(known.handed)
@@ -361,7 +361,7 @@ class Desk:
 
     def note(self, event: Outcome | Verdict | Correction) -> None:
         """Remember how an order was judged."""
-        from ordervet.score.desk import STANDINGS
+        from ordervet.score.desk_state import STANDINGS
 
         if not isinstance(event, Outcome):
             verdict = str(event.verdict) if isinstance(event, Verdict) else "corrected"

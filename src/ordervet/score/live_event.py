@@ -15,7 +15,7 @@ from ordervet.entities.keyed import KEYED_KINDS, ORDER_ID
 from ordervet.errors import ContractError
 from ordervet.features import LaterEvents, build_later_events
 from ordervet.history.identity import IDENTITY_COLUMNS
-from ordervet.history.rows import write_line
+from ordervet.history.stored_rows import write_line
 
 if TYPE_CHECKING:
     from ordervet.contract import EventKind
@@ -109,7 +109,7 @@ class LiveEventReader:
 
     def __init__(self, key: Key) -> None:
         # NOT: at the top. the core's tables load with the first event.
-        from ordervet.entities.one_order import TextKeyer
+        from ordervet.entities.order_ids import TextKeyer
 
         self._key = key
         self._keyer = TextKeyer(key, ("order", "event"))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.entities import Key
-    from ordervet.entities.one_order import KeyedOrder
+    from ordervet.entities.order_ids import KeyedOrder
     from ordervet.features import FeatureSpec
     from ordervet.history.views import Row
     from ordervet.policy import Stage
@@ -235,7 +235,7 @@ class LiveOrderReader:
 
     def __init__(self, key: Key) -> None:
         # NOT: at the top. the address tables load with the first order.
-        from ordervet.entities.one_order import OrderKeyer
+        from ordervet.entities.order_ids import OrderKeyer
 
         self._keyer = OrderKeyer(key)
 
@@ -266,7 +266,7 @@ def restore_order(rows: Sequence[Row], seen_at: int) -> LiveOrder:
     seen_at : the time at which it is asked about, UTC microseconds
     """
     from ordervet.entities.build import ENTITY_NAMES
-    from ordervet.entities.one_order import KeyedOrder
+    from ordervet.entities.order_ids import KeyedOrder
 
     latest: dict[int, Row] = {}
     for row in sorted(rows, key=lambda each: each.get("view") or 0):

@@ -20,7 +20,7 @@ from ordervet.errors import HistoryError, ModelError, OrdervetError
 from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
 from ordervet.history.arrivals import Arrivals, Settled
 from ordervet.history.identity import identify, mix_ids
-from ordervet.history.rows import (
+from ordervet.history.stored_rows import (
     drop_replaced,
     fit_rows,
     read_ints,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from ordervet.contract import Events
     from ordervet.entities import Key
-    from ordervet.entities.one_order import TextKeyer
+    from ordervet.entities.order_ids import TextKeyer
     from ordervet.features import FeatureSpec, LaterEvents
     from ordervet.history import History
     from ordervet.history.arrivals import Arrival
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from ordervet.policy.quotas import QuotaLedger
     from ordervet.score.live_event import LiveEvent
     from ordervet.score.live_order import LiveOrder
-    from ordervet.score.quotas import QuotaReader
+    from ordervet.score.quota_ledger import QuotaReader
 
 
 T = TypeVar("T")
@@ -253,7 +253,7 @@ class OnlineState:
         """Give the places of a policy's quotas to the orders that come, after those that are known."""
         self._quotas = self._ledger = None
         if policy.quotas:
-            from ordervet.score.quotas import QuotaReader  # NOT: at the top. Most policies have none.
+            from ordervet.score.quota_ledger import QuotaReader  # NOT: at the top. Most policies have none.
 
             self._quotas = QuotaReader(policy)
             self._find_ledger()
@@ -287,7 +287,7 @@ class OnlineState:
         return self._ledger
 
     def _count_places(self, quotas: QuotaReader, until_us: int) -> QuotaLedger:
-        from ordervet.score.quotas import build_ledger
+        from ordervet.score.quota_ledger import build_ledger
 
         return build_ledger(quotas, *self._read_quota_events(quotas.columns), until_us)
 
@@ -474,7 +474,7 @@ class OnlineState:
     def _key_name(self, order_id: str) -> int:
         # NOT: at the top. the core's tables load with the first id.
         if self._name_keyer is None:
-            from ordervet.entities.one_order import TextKeyer
+            from ordervet.entities.order_ids import TextKeyer
 
             self._name_keyer = TextKeyer(self._key, ("order",))
         return self._name_keyer.key([order_id])[0]

@@ -13,7 +13,7 @@ from ordervet.features import FeatureEngine, build_later_events, build_order_eve
 from ordervet.model import ForestPredictor
 from ordervet.policy import DecisionCode
 from ordervet.score.batch import score_batch
-from ordervet.score.quotas import find_beyond
+from ordervet.score.quota_ledger import find_beyond
 from ordervet.score.stages import STATUS_STAGES
 
 if TYPE_CHECKING:

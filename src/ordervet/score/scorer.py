@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from ordervet.contract import Correction, Outcome, Verdict
-from ordervet.contract.one_order import find_fields, read_order
+from ordervet.contract.order_reader import find_fields, read_order
 from ordervet.entities import load_key
 from ordervet.entities.keyed import ORDER_ID
 from ordervet.errors import ContractError, ForkedError, HistoryError, HistoryLockedError, ModelError, OrdervetError
@@ -31,7 +31,7 @@ from ordervet.score.clock import ArrivalClock, now_us
 from ordervet.score.live_decision import Desk, LiveDecider
 from ordervet.score.live_order import LiveOrderReader, restore_order
 from ordervet.score.online_state import Decided, OnlineState, find_decision
-from ordervet.score.opening import (
+from ordervet.score.open_scorer import (
     check_past,
     create_history,
     find_store,
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from ordervet.score.live_event import LiveEventReader
     from ordervet.score.live_order import LiveOrder
     from ordervet.score.online_state import Features
-    from ordervet.score.opening import Past
+    from ordervet.score.open_scorer import Past
     from ordervet.score.scored_orders import ScoredOrders
     from ordervet.score.shadow import Shadow
 

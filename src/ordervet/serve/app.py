@@ -22,10 +22,10 @@ from ordervet.errors import ContractError, HistoryError, ModelError, OrdervetErr
 from ordervet.history.handed import HandedOrder
 from ordervet.policy import Decision, DecisionCode
 from ordervet.policy.claims import ClaimDecision
-from ordervet.serve.documents import EVENTS, build_openapi
+from ordervet.serve.answers import EVENTS, build_openapi
 from ordervet.serve.metrics import ServiceMetrics
 from ordervet.serve.scoring import QueueFullError, ScoringThread
-from ordervet.words.errors import translate_error
+from ordervet.words.error_texts import translate_error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ordervet.contract.sources.definition import load_source
+from ordervet.contract.sources.source_file import load_source
 from ordervet.errors import SourceError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ordervet.entities import Evidence, Key, parse_address
+from ordervet.entities.address.address_columns import canonical_texts, key_addresses
 from ordervet.entities.address.arrays import build_tables, read_arrays
-from ordervet.entities.address.columns import canonical_texts, key_addresses
 from ordervet.entities.address.divisions import NameKind, load_divisions
 from ordervet.entities.address.region_slots import FREE, build_slots
 

@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 from entities.address.address_makers import DIFFERENCES, LOW_DANGER, TRICKS, disguise, make_pair, make_parts, write
 from ordervet import _core
 from ordervet.entities import Evidence, Key, PlaceType, Unit, hash_text, key_addresses, parse_address
-from ordervet.entities.address.columns import DOOR, PLACE, SKELETON, canonical_texts, key_skeletons, skeleton_form
+from ordervet.entities.address.address_columns import (
+    DOOR,
+    PLACE,
+    SKELETON,
+    canonical_texts,
+    key_skeletons,
+    skeleton_form,
+)
 from ordervet.entities.address.data import load_address_data
 from ordervet.entities.address.divisions import fold_name, load_divisions
 from ordervet.entities.address.lexicon import CharClass

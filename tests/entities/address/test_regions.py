@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ordervet.entities import parse_address
-from ordervet.entities.address.columns import canonical_texts
+from ordervet.entities.address.address_columns import canonical_texts
 from ordervet.entities.address.divisions import NameKind, load_divisions
 
 TAIL = "人民路5号3栋502"

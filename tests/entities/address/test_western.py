@@ -14,8 +14,8 @@ from western_reference import read_western
 
 from entities.address.western_makers import COUNTRIES, make_house, write_house
 from ordervet.entities import Evidence, Key, PlaceType, Unit, hash_text, key_addresses, parse_address
+from ordervet.entities.address.address_columns import DOOR, PLACE
 from ordervet.entities.address.arrays import load_tables
-from ordervet.entities.address.columns import DOOR, PLACE
 from ordervet.entities.characters import MAX_CHARS
 
 KEY = Key(bytes(range(16)))

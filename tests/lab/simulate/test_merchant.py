@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from ordervet.lab.simulate import SimulationSettings, simulate
 from ordervet.lab.simulate.aftermath import MISTAKEN_FOR
-from ordervet.lab.simulate.rings import RING_PLANS
+from ordervet.lab.simulate.ring_kinds import RING_PLANS
 from ordervet.lab.simulate.simulation_settings import KIND_WEIGHTS, LOOK_ALIKE_SHARES
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-    from ordervet.contract.sources.definition import Source
+    from ordervet.contract.sources.source_file import Source
 
 CONNECT_S = 15
 Kind = Literal["text", "integer", "time", "zoned", "boolean"]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, CursorResult
 
     from ordervet.contract.sources.database import Column
-    from ordervet.contract.sources.definition import Query, Source
+    from ordervet.contract.sources.source_file import Query, Source
 
 _ROWS_AT_ONCE = 2**14
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of the database's own times

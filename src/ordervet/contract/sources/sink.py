@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sqlalchemy import Connection, Table
 
-    from ordervet.contract.sources.definition import Source
+    from ordervet.contract.sources.source_file import Source
 
 _ROWS_AT_ONCE = 2_000
 _KEY = ("shop_id", "order_id")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ordervet.entities.address.address_numbers import name_number, read_group
 from ordervet.entities.address.arrays import load_tables
 from ordervet.entities.address.divisions import CITY, COUNTRY, COUNTY, PROVINCE, TOWN, load_divisions
 from ordervet.entities.address.lexicon import (
@@ -28,14 +29,13 @@ from ordervet.entities.address.lexicon import (
     PlaceType,
     Unit,
 )
-from ordervet.entities.address.numbers import name_number, read_group
 from ordervet.entities.address.regions import is_trap, match_short, read_region
 from ordervet.entities.characters import classify, fold_text, is_masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ordervet.entities.address.numbers import Element, NumberGroup
+    from ordervet.entities.address.address_numbers import Element, NumberGroup
     from ordervet.entities.characters import Folded
 
 __all__ = ["Address", "parse_address"]

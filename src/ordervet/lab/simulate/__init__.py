@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ordervet.lab.simulate.files import TABLE_NAMES, write_simulation
 from ordervet.lab.simulate.merchant import simulate
+from ordervet.lab.simulate.simulated_tables import Simulation, mask_simulation
 from ordervet.lab.simulate.simulation_settings import SimulationSettings
-from ordervet.lab.simulate.tables import Simulation, mask_simulation
 
 __all__ = ["TABLE_NAMES", "Simulation", "SimulationSettings", "mask_simulation", "simulate", "write_simulation"]

@@ -14,7 +14,7 @@ from ordervet.errors import FileError
 from ordervet.lab.simulate.text_columns import compute
 
 if TYPE_CHECKING:
-    from ordervet.lab.simulate.tables import Simulation
+    from ordervet.lab.simulate.simulated_tables import Simulation
 
 FORMATS = ("csv", "parquet")
 TABLE_NAMES = ("orders", "outcomes", "verdicts", "corrections", "truth")

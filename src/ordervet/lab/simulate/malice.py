@@ -13,13 +13,13 @@ from ordervet.lab.simulate.dice import group_sizes
 from ordervet.lab.simulate.drafts import Fate, Fault, draft_orders, some
 from ordervet.lab.simulate.people import NONE
 from ordervet.lab.simulate.population import draw_ages, draw_line_counts, draw_quantities
-from ordervet.lab.simulate.rings import CHEAP_INSURED, HEROES, LIMITED, RING_PLANS
+from ordervet.lab.simulate.ring_kinds import CHEAP_INSURED, HEROES, LIMITED, RING_PLANS
 from ordervet.lab.simulate.season import DAY_S, MINUTE_S
 
 if TYPE_CHECKING:
     from ordervet.lab.simulate.dice import Flags, Ints
     from ordervet.lab.simulate.drafts import Draft, World
-    from ordervet.lab.simulate.rings import RingPlan
+    from ordervet.lab.simulate.ring_kinds import RingPlan
 
 _MIN_ORDERS_PER_KIND = 4
 _STATION_RATE = 0.5

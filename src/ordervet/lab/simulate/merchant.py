@@ -13,13 +13,13 @@ from ordervet.lab.simulate.malice import count_ring_orders, draft_malice
 from ordervet.lab.simulate.people import NONE
 from ordervet.lab.simulate.population import PERSONA_NAMES, draft_population
 from ordervet.lab.simulate.season import DAY_S, to_seconds
+from ordervet.lab.simulate.simulated_tables import build_simulation
 from ordervet.lab.simulate.simulation_settings import SimulationSettings
-from ordervet.lab.simulate.tables import build_simulation
 
 if TYPE_CHECKING:
     from ordervet.lab.simulate.dice import Ints
     from ordervet.lab.simulate.drafts import Draft, World
-    from ordervet.lab.simulate.tables import Simulation
+    from ordervet.lab.simulate.simulated_tables import Simulation
 
 _ESTABLISHED_S = 365 * DAY_S
 

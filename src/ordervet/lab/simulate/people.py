@@ -1,6 +1,6 @@
 """Who buys: accounts with a platform, a door, a phone, a device, an IP and a payment account.
 
-Everything is a running number here; `tables.py` writes the numbers as text.
+Everything is a running number here; `simulated_tables.py` writes the numbers as text.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ordervet.features.spec import GROUP_KEYS
-from ordervet.history.rows import read_ints
+from ordervet.history.stored_rows import read_ints
 from ordervet.late_imports import pa, pc
 from ordervet.policy.forcing import PREFIX, find_test_order
 from ordervet.policy.quotas import CANCELLED, FOREVER, Asker, QuotaLedger, QuotaOrder, drop_shared, find_buyer

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ordervet import _core
+from ordervet.entities.address.address_columns import DOOR, PLACE, SKELETON, address_forms, skeleton_form
 from ordervet.entities.address.arrays import load_tables
-from ordervet.entities.address.columns import DOOR, PLACE, SKELETON, address_forms, skeleton_form
 from ordervet.entities.build import CANONICAL, PLAIN
 from ordervet.entities.evidence import Evidence
 from ordervet.entities.identities import canonical_plain

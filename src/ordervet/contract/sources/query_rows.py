@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from ordervet.contract.files.pieces import FilePiece
     from ordervet.contract.mapping import Mapping
-    from ordervet.contract.sources.definition import Query, Source
     from ordervet.contract.sources.query import ReadQuery
+    from ordervet.contract.sources.source_file import Query, Source
 
 _UPDATED_AT = "updated_at"
 

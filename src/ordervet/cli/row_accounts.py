@@ -116,7 +116,7 @@ def print_left_out(session: Session, found: FileAccount | FileContent) -> None:
 
 def name_outcome(kind: str, lang: Lang) -> str:
     """Name what became of orders, in the words of the reasons."""
-    from ordervet.policy.registry import load_registry
+    from ordervet.policy.reason_registry import load_registry
 
     return load_registry().columns[kind][lang]
 
