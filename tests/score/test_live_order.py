@@ -185,14 +185,15 @@ def test_later_event_alone_has_the_row_and_the_arrays_that_a_table_has() -> None
     nothing = {kind: getattr(Events.empty(), kind) for kind in ("orders", *kinds.values())}
     for type_, kind in kinds.items():
         of_kind = [event for event in events if type(event) is type_]
+        of_kind = [event.model_copy(update={"order_id": f"t{at}"}) for at, event in enumerate(of_kind)]
         ones = [reader.read(event, int(event.seen_at.timestamp() * 1e6)) for event in of_kind]
-        alone = [Events(**nothing | {kind: validate_events(kind, [event])}) for event in of_kind]
+        table = Events(**nothing | {kind: validate_events(kind, of_kind)})
 
         rows = read_lines([write_line(one.row) for one in ones])
         arrays = LaterEvents.concat([one.build_events(one.order_id) for one in ones])
 
-        expected = build_later_events(key_events(Events.concat(alone), KEY))
-        assert rows.equals(pa.concat_tables([rows_of_table(each) for each in alone]))
+        expected = build_later_events(key_events(table, KEY))
+        assert rows.equals(rows_of_table(table))
         for name in ("order_id", "seen_at", "mask", "amount_minor", "rank"):
             assert getattr(arrays, name).dtype == getattr(expected, name).dtype
             assert np.array_equal(getattr(arrays, name), getattr(expected, name))
