@@ -3,7 +3,6 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
-import json
 import time
 from itertools import dropwhile
 from pathlib import Path
@@ -14,7 +13,8 @@ import xlsxwriter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contract.formats.hostile_driver import run
+from contract.formats.hostile_driver import CELLS as MADE_UP
+from contract.formats.hostile_driver import MAX_SECONDS, run
 from ordervet.contract import read_counted_events
 from ordervet.errors import ContractError, FileError
 
@@ -23,37 +23,16 @@ if TYPE_CHECKING:
 
 EXPORTS = Path(__file__).parent / "exports"
 TABLES = sorted(EXPORTS.glob("*.csv"))
-DOCUMENTS = sorted(EXPORTS.glob("*.json"))
-GARBAGE = st.one_of(
-    st.text(max_size=12),
-    st.sampled_from(
-        [
-            "",
-            "-",
-            '="',
-            "'",
-            "1e400",
-            "9" * 30,
-            "0.1.2",
-            "2025-13-45 25:61:00",
-            "交易成功",
-            "\x1e",
-            "\ufeff",
-            "=1+1",
-            "NaN",
-        ]
-    ),
-)
 CELLS = st.one_of(
-    GARBAGE.filter(lambda text: text.isprintable()),
+    st.sampled_from([cell for cell in MADE_UP if cell.isprintable()]),
+    st.text(max_size=12).filter(lambda text: text.isprintable()),
     st.floats(allow_nan=True),
     st.integers(-(10**20), 10**20),
     st.booleans(),
     st.datetimes(dt.datetime.fromisoformat("1900-03-01"), dt.datetime.fromisoformat("9999-01-01")),
 )
-MAX_SECONDS = 20  # for a file of a few rows, on a machine that has other things to do: more is a hang
 PAINFUL = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 
@@ -100,44 +79,6 @@ def text_of(rows: list[list[str]]) -> str:
 
 @PAINFUL
 @given(path=st.sampled_from(TABLES), data=st.data())
-def test_garbled_cells_never_break_the_sum(tmp_path: Path, path: Path, data: st.DataObject) -> None:
-    rows = cells_of(path)
-    for _ in range(data.draw(st.integers(1, 12))):
-        row = rows[data.draw(st.integers(1, len(rows) - 1))]
-        row[data.draw(st.integers(0, len(row) - 1))] = data.draw(GARBAGE)
-    mutated = tmp_path / "garbled.csv"
-    mutated.write_text(text_of(rows), "utf-8", errors="replace", newline="")
-
-    read_or_refuse(mutated)
-
-
-@PAINFUL
-@given(path=st.sampled_from(TABLES), data=st.data())
-def test_cut_and_re_encoded_files_never_break_the_sum(tmp_path: Path, path: Path, data: st.DataObject) -> None:
-    encoding = data.draw(st.sampled_from(["utf-8", "utf-8-sig", "gb18030", "utf-16", "big5"]))
-    whole = path.read_text("utf-8").encode(encoding, errors="replace")
-    start, stop = data.draw(st.integers(0, 40)), data.draw(st.integers(0, len(whole)))
-    mutated = tmp_path / "cut.csv"
-    mutated.write_bytes(whole[start * data.draw(st.booleans()) : stop])
-
-    read_or_refuse(mutated)
-
-
-@PAINFUL
-@given(path=st.sampled_from(TABLES), data=st.data())
-def test_bytes_turned_anywhere_never_break_the_sum(tmp_path: Path, path: Path, data: st.DataObject) -> None:
-    encoding = data.draw(st.sampled_from(["utf-8", "gb18030"]))
-    turned = bytearray(path.read_text("utf-8").encode(encoding))
-    for _ in range(data.draw(st.integers(1, 20))):
-        turned[data.draw(st.integers(0, len(turned) - 1))] = data.draw(st.integers(0, 255))
-    mutated = tmp_path / "turned.csv"
-    mutated.write_bytes(bytes(turned))
-
-    read_or_refuse(mutated)
-
-
-@PAINFUL
-@given(path=st.sampled_from(TABLES), data=st.data())
 def test_columns_in_another_order_change_nothing(tmp_path: Path, path: Path, data: st.DataObject) -> None:
     rows = cells_of(path)
     order = data.draw(st.permutations(range(len(rows[0]))))
@@ -164,18 +105,6 @@ def test_columns_swapped_below_their_names_never_break_the_sum(tmp_path: Path, p
     counts = read_or_refuse(mutated)
 
     assert counts is None or counts.n_read == len(rows)
-
-
-@PAINFUL
-@given(path=st.sampled_from(DOCUMENTS), data=st.data())
-def test_garbled_documents_never_break_the_sum(tmp_path: Path, path: Path, data: st.DataObject) -> None:
-    document = json.loads(path.read_text("utf-8"))
-    for _ in range(data.draw(st.integers(1, 6))):
-        garble(document, data)
-    mutated = tmp_path / "garbled.json"
-    mutated.write_text(json.dumps(document), "utf-8")
-
-    read_or_refuse(mutated)
 
 
 @PAINFUL
@@ -208,39 +137,10 @@ def test_cut_and_turned_workbooks_are_refused_or_add_up(tmp_path: Path, workbook
     read_or_refuse(mutated)
 
 
-@PAINFUL
-@given(path=st.sampled_from(DOCUMENTS), data=st.data())
-def test_cut_and_re_encoded_documents_never_break_the_sum(tmp_path: Path, path: Path, data: st.DataObject) -> None:
-    document = json.loads(path.read_text("utf-8"))
-    is_lines = data.draw(st.booleans())
-    text = json.dumps(document, ensure_ascii=False, indent=None if is_lines else 1)
-    whole = text.encode(data.draw(st.sampled_from(["utf-8", "utf-8-sig", "gb18030", "utf-16"])))
-    lines = [whole[: data.draw(st.integers(0, len(whole)))], *[whole] * data.draw(st.integers(0, 2))]
-    mutated = tmp_path / ("cut.jsonl" if is_lines else "cut.json")
-    mutated.write_bytes(b"\n".join(data.draw(st.permutations(lines))))
-
-    read_or_refuse(mutated)
-
-
-def garble(value: Any, data: st.DataObject) -> None:
-    """Walk to a random place in a document and put something else there."""
-    while True:
-        keys: list[Any] = list(value) if isinstance(value, dict) else list(range(len(value)))
-        if not keys:
-            return
-        key = data.draw(st.sampled_from(keys))
-        if not isinstance(value[key], (dict, list)) or data.draw(st.integers(0, 9)) == 0:
-            value[key] = data.draw(
-                st.one_of(GARBAGE, st.none(), st.integers(), st.booleans(), st.just([]), st.just({}))
-            )
-            return
-        value = value[key]
-
-
 def test_mutants_of_every_export_are_read_or_refused() -> None:
-    found = run(150, seed=0)
+    found = run(250, seed=0)
 
-    assert found["read"] + found["refused"] == 150
+    assert found["read"] + found["refused"] == 250
     assert min(found.values()) > 20
 
 

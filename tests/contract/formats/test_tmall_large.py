@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow.compute as pc
 import pytest
 
 from contract.formats.tmall_exports import expected_outcomes, outcome_keys, write_tmall
@@ -27,7 +28,7 @@ WHO = (
 
 @pytest.fixture(scope="module")
 def season() -> Simulation:
-    return simulate(SimulationSettings(n_orders=66_000, seed=5))
+    return simulate(SimulationSettings(n_orders=22_000, seed=5))
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +38,19 @@ def intake(season: Simulation, tmp_path_factory: pytest.TempPathFactory) -> tupl
     return events, failures, list(counts)
 
 
-def test_ninety_thousand_rows_give_the_orders_that_were_exported(
+def test_thirty_thousand_rows_give_the_orders_that_were_exported(
     season: Simulation, intake: tuple[Events, pa.Table, list[FileAccount]]
 ) -> None:
     events, failures, _ = intake
 
+    bare = pc.utf8_trim(season.orders["address"], "\u200b ")  # a cell's ends that nobody sees are not part of it
+    expected = season.orders.set_column(season.orders.schema.get_field_index("address"), "address", bare)
+
     assert failures.num_rows == 0
-    assert events.orders.select(PLAIN).equals(season.orders.select(PLAIN))
+    assert events.orders.select(PLAIN).equals(expected.select(PLAIN))
 
 
-def test_ninety_thousand_rows_give_the_outcomes_that_were_exported(
+def test_thirty_thousand_rows_give_the_outcomes_that_were_exported(
     season: Simulation, intake: tuple[Events, pa.Table, list[FileAccount]]
 ) -> None:
     events, _, _ = intake
@@ -56,10 +60,10 @@ def test_ninety_thousand_rows_give_the_outcomes_that_were_exported(
     assert events.outcomes.num_rows == len(expected)
 
 
-def test_ninety_thousand_rows_add_up(season: Simulation, intake: tuple[Events, pa.Table, list[FileAccount]]) -> None:
+def test_thirty_thousand_rows_add_up(season: Simulation, intake: tuple[Events, pa.Table, list[FileAccount]]) -> None:
     events, _, (orders, refunds) = intake
 
-    assert orders.n_read + refunds.n_read >= 90_000
+    assert orders.n_read + refunds.n_read >= 30_000
     assert (orders.n_accepted, orders.n_quarantined) == (season.orders.num_rows, 0)
     assert orders.n_merged == orders.n_read - season.orders.num_rows > 0
     assert (refunds.n_accepted, refunds.n_merged, refunds.n_quarantined) == (refunds.n_read, 0, 0)
