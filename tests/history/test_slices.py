@@ -13,6 +13,7 @@ import pytest
 
 from history_events import KINDS, build_events, ids, order, outcome, verdict
 from ordervet.errors import HistoryError
+from ordervet.features.events import read_worth
 from ordervet.history import slices as slices_module
 from ordervet.history.delta import read_arrivals
 from ordervet.history.slices import HistorySlices
@@ -129,6 +130,17 @@ def test_slices_read_in_turn_are_the_slices_without_texts(history: History, seas
             assert ours.select(kept).equals(theirs.select(kept))
             assert kept[0] == "id__order"
     assert not (tmp_path / "scratch").exists()
+
+
+def test_slices_read_in_turn_tell_what_orders_in_other_currencies_are_worth(history: History, tmp_path: Path) -> None:
+    orders = [order("A", "2025-11-01 10:00"), order("B", "2025-11-01 11:00") | {"currency": "USD"}]
+    history.ingest(build_events(orders=orders))
+
+    (part,) = HistorySlices.open(history, until_us=FAR).read_in_turn(97, tmp_path / "scratch")
+
+    worth = read_worth(part.orders)
+    assert worth.tolist() == read_worth(history.read().orders).tolist()
+    assert worth[1] > 2 * worth[0]
 
 
 def test_slice_holds_about_as_many_events_as_asked_for(history: History) -> None:

@@ -42,7 +42,7 @@ _VIEW_CODES = 1_000_003
 """Weight of the number of a view in the digest: what is known of an event can change."""
 
 _TIMELINE_COLUMNS = ["event", "event_id", ORDER_ID, "view", "seen_at", "happened_at", "outcome", "verdict"]
-_TEXTS = ("order_id", "currency", "item_id", "category", "shop_id", "platform", "campaign", "category__")
+_TEXTS = ("order_id", "item_id", "category", "shop_id", "platform", "campaign", "category__")
 """Columns, or beginnings of their names, that nothing is computed from: their keyed ids are."""
 
 _BATCH_ROWS = 131_072
