@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -134,7 +135,7 @@ class CsvRows(RowSource):
         with _open_arrow(self.path) as file:
             file.read(self._header_length)
             with arrow_csv.open_csv(file, read, parse, convert) as batches:
-                yield from batches
+                yield from _read_ahead(batches) if self.path.stat().st_size > _LONG_BLOCK else batches
 
     def _read_uneven(self, positions: list[int], n_read: int) -> Iterator[pa.RecordBatch]:
         """Read the rows from some row on, one by one, and list those of another length."""
@@ -205,6 +206,15 @@ class CsvRows(RowSource):
         for row in self._iter_rows():
             last = row
         return any("\n" in cell for cell in last)
+
+
+def _read_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Parse the next batch while the last one is used, on a thread of its own: parsing does not hold Python's lock."""
+    with ThreadPoolExecutor(1) as thread:
+        batch = thread.submit(next, batches, None)
+        while (parsed := batch.result()) is not None:
+            batch = thread.submit(next, batches, None)
+            yield parsed
 
 
 def _open_arrow(path: Path) -> pa.NativeFile:
