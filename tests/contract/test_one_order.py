@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ordervet.contract import Order, OutcomeKind, broken_rules
+from ordervet.contract import Order, Outcome, OutcomeKind, RefundReason, RefundType, broken_rules
 from ordervet.contract.fields import fields_of
-from ordervet.contract.order_reader import read_order
+from ordervet.contract.model import Blame
+from ordervet.contract.order_reader import read_order, read_outcome
 from ordervet.contract.values import is_missing
 
 REQUIRED: dict[str, Any] = {"order_id": "A1", "placed_at": "2025-11-11 20:00", "amount_minor": 12_300}
@@ -114,6 +115,29 @@ def test_order_with_one_field_is_read_as_by_the_model(name: str, data: st.DataOb
     fields = REQUIRED | {name: data.draw(FIELDS[name])}
 
     assert tell(read_order, fields) == tell(read_by_the_model, fields)
+
+
+REQUEST = {"order_id": "A1", "kind": "refund_requested", "happened_at": "2025-11-11 20:00"}
+KINDS = st.sampled_from([*OutcomeKind, *map(str, OutcomeKind), " claim", "Claim", "none", 7])
+WORDS = st.sampled_from(
+    [*RefundType, *RefundReason, *Blame, *map(str, RefundType), "damaged", "seller", "", " freight"]
+)
+OF_OUTCOME: dict[str, Any] = {field.name: draw_field(field) | WORDS for field in fields_of(Outcome)} | {"kind": KINDS}
+
+
+@given(st.fixed_dictionaries({}, optional=OF_OUTCOME), st.fixed_dictionaries({}, optional=OTHERS))
+@settings(max_examples=300, deadline=None)
+def test_any_outcome_is_read_as_by_the_model(fields: dict[str, Any], others: dict[str, Any]) -> None:
+    assert tell(read_outcome, REQUEST | fields | others) == tell(Outcome.model_validate, REQUEST | fields | others)
+
+
+@pytest.mark.parametrize("name", OF_OUTCOME)
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_outcome_with_one_field_is_read_as_by_the_model(name: str, data: st.DataObject) -> None:
+    fields = REQUEST | {name: data.draw(OF_OUTCOME[name])}
+
+    assert tell(read_outcome, fields) == tell(Outcome.model_validate, fields)
 
 
 def test_an_order_is_taken_as_it_is() -> None:

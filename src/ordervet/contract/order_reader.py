@@ -1,6 +1,6 @@
-"""Read one order: what `Order.model_validate` gives, without Python code for each of its fields.
+"""Read one order or outcome: what the model's `model_validate` gives, without Python code for each of its fields.
 
-Most orders are tidy: exact types, texts without white space at their ends, instants such as ``2025-11-11 20:00:00``.
+Most are tidy: exact types, texts without white space at their ends, instants such as ``2025-11-11 20:00:00``.
 For them a second validator, made of the same model's rules, gives what the model gives. It refuses whatever it is not
 sure of; then the model itself, which is the definition, reads the order or says what is wrong with it.
 """
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pydantic_core import SchemaValidator, core_schema
 
 from ordervet.contract.fields import fields_of
-from ordervet.contract.model import MAX_EXTRAS, Order, check_entity_name, check_extra_name
+from ordervet.contract.model import MAX_EXTRAS, Order, Outcome, check_entity_name, check_extra_name
 from ordervet.contract.values import FIRST_INSTANT, LAST_INSTANT, TRIMMED, drop_halves, is_missing, parse_instant
 from ordervet.errors import ContractError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ordervet.contract.fields import ContractField
     from ordervet.contract.model import Event
 
-__all__ = ["find_fields", "read_order"]
+__all__ = ["find_fields", "read_order", "read_outcome"]
 
 #: NOT the currency: without it an amount would be one of yuan.
 _OPTIONAL = frozenset(field.name for field in fields_of(Order) if not field.is_required) - {"currency"}
@@ -55,9 +55,32 @@ def read_order(order: Order | Mapping[str, Any]) -> Order:
     if isinstance(order, Order):
         return order
     try:
-        tidy: Order = _build_validator().validate_python(order)
+        tidy: Order = _build_validator(Order).validate_python(order)
     except (ValidationError, ContractError, TypeError, ValueError):
         return _read_untidy(order) if isinstance(order, Mapping) else Order.model_validate(order)
+    return tidy
+
+
+def read_outcome(outcome: Mapping[str, Any]) -> Outcome:
+    """Read one outcome.
+
+    Parameters
+    ----------
+    outcome : its fields by name, instants as those of an order
+
+    Raises
+    ------
+    ValidationError
+        The outcome breaks the contract.
+
+    References
+    ----------
+    Truth: ``Outcome.model_validate``.
+    """
+    try:
+        tidy: Outcome = _build_validator(Outcome).validate_python(outcome)
+    except (ValidationError, ContractError, TypeError, ValueError):
+        return Outcome.model_validate(outcome)
     return tidy
 
 
@@ -93,16 +116,17 @@ def find_fields(error: ContractError | ValidationError, model: type[Event] = Ord
 
 
 @cache
-def _build_validator() -> SchemaValidator:
-    fields = {field.name: core_schema.model_field(_build_schema(field)) for field in fields_of(Order)}
-    schema = core_schema.model_fields_schema(fields, model_name="Order", extra_behavior="forbid")
-    return SchemaValidator(core_schema.model_schema(Order, schema, frozen=True))
+def _build_validator(model: type[Event]) -> SchemaValidator:
+    fields = {field.name: core_schema.model_field(_build_schema(field)) for field in fields_of(model)}
+    schema = core_schema.model_fields_schema(fields, model_name=model.__name__, extra_behavior="forbid")
+    return SchemaValidator(core_schema.model_schema(model, schema, frozen=True))
 
 
 def _build_schema(field: ContractField) -> core_schema.CoreSchema:
     schema = _build_value_schema(field)
-    if field.not_before:
-        schema = field.not_before.__get_pydantic_core_schema__(None, lambda _: schema)  # type: ignore[arg-type]
+    for rule in (field.not_before, field.only_with):
+        if rule is not None:
+            schema = rule.__get_pydantic_core_schema__(None, lambda _, plain=schema: plain)  # type: ignore[arg-type, misc]
     if field.is_extras:
         check = check_extra_name if field.kind == "number" else check_entity_name
         name = core_schema.no_info_after_validator_function(check, core_schema.str_schema(strict=True))

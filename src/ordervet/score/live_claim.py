@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ordervet.contract import Outcome, OutcomeKind
+from ordervet.contract.order_reader import read_outcome
 from ordervet.contract.values import floor_minute
 from ordervet.entities.keyed import ORDER_ID
 from ordervet.errors import ContractError, ModelError
@@ -44,7 +45,7 @@ def read_claim(claim: Outcome | dict[str, Any]) -> Outcome:
         It breaks the contract.
     """
     if isinstance(claim, dict):
-        claim = Outcome(**{"kind": OutcomeKind.REFUND_REQUESTED} | claim)
+        claim = read_outcome({"kind": OutcomeKind.REFUND_REQUESTED} | claim)
     if not isinstance(claim, Outcome) or claim.kind is not OutcomeKind.REFUND_REQUESTED:
         raise ContractError(
             "a claim is a refund request",

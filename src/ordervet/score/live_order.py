@@ -164,8 +164,15 @@ class KeptOrder:
                 fields[name] = _EPOCH + timedelta(microseconds=micros)
         fields["numbers"] = {name: float(number) for name, number in self._numbers.items()}
         fields["categories"] = {name: text.strip(TRIMMED) for name, text in self._categories.items()}
-        order = _find_blank().model_copy(update=fields)
-        return LiveOrder(order, KeptOrder(order, self.keyed, seen_at))
+        return LiveOrder(_find_blank().model_copy(update=fields), self._move(seen_at))
+
+    def _move(self, seen_at: int) -> KeptOrder:
+        """Return what is kept, as of another time."""
+        moved = KeptOrder.__new__(KeptOrder)
+        for name in self.__slots__:
+            setattr(moved, name, getattr(self, name))
+        moved.seen_at = seen_at
+        return moved
 
     def _build_plain_row(self) -> dict[str, Any]:
         """Build the row without the ids of entities."""
