@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ordervet.contract import MaliceKind, validate_events
-from ordervet.entities import Key, key_orders
+from ordervet.contract import Events, MaliceKind, Outcome, RefundReason, RefundType, validate_events
+from ordervet.entities import Key, key_events, key_orders
 from ordervet.policy import STAGES, Action, Band, Decision, DecisionCode, assign_reasons, name_script
-from ordervet.reports.queue import build_queue
+from ordervet.policy.claims import MOST_URGENT, ClaimDecision, name_claim_script
+from ordervet.reports.queue import build_queue, build_request_queue
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ordervet.reports.queue import Queue
+    from ordervet.reports.queue import Queue, QueueItem, RequestItem
 
 KEY = Key(bytes(range(16)))
 START = datetime(2025, 11, 11, 12, tzinfo=UTC)
@@ -83,7 +85,9 @@ def make_decision(order_id: str, number: int) -> Decision:
     )
 
 
-def make_queue(n_orders: int, *, n_flagged: int | None = None, orders: list[dict[str, Any]] | None = None) -> Queue:
+def make_queue(
+    n_orders: int, *, n_flagged: int | None = None, orders: list[dict[str, Any]] | None = None
+) -> Queue[QueueItem]:
     """Make a queue of the first orders of several."""
     rows = orders if orders is not None else [make_order(number) for number in range(n_orders)]
     keyed = make_orders(rows)
@@ -92,7 +96,7 @@ def make_queue(n_orders: int, *, n_flagged: int | None = None, orders: list[dict
     return build_queue(decisions, keyed, n_scored=n_orders, is_simulated=True, time_zone="Asia/Shanghai")
 
 
-def make_hostile_queue() -> Queue:
+def make_hostile_queue() -> Queue[QueueItem]:
     """Make a queue whose order fields hold what could wake something up."""
     fields = ("order_id", "item_id", "channel", "category", "shop_id", "campaign")
     rows = [
@@ -101,3 +105,38 @@ def make_hostile_queue() -> Queue:
         for number, text in enumerate(HOSTILE)
     ]  # fmt: skip
     return make_queue(len(rows), orders=rows)
+
+
+def make_request_queue(n_requests: int, *, is_hostile: bool = False) -> Queue[RequestItem]:
+    """Make a queue of refund requests: every answer, type and reason, one of an order that is not known."""
+    texts = HOSTILE if is_hostile else ("",)
+    names = [f"t{number:06d}{texts[number % len(texts)][:32]}" for number in range(n_requests)]
+    types, reasons = (None, *RefundType), (None, *RefundReason)
+    claims = [
+        Outcome(
+            order_id=name, kind="refund_requested", happened_at=START + timedelta(days=3, minutes=number),
+            outcome_id=f"R{number}{texts[number % len(texts)]}"[:64], refund_type=types[number % len(types)],
+            reason=reasons[number % len(reasons)], amount_minor=None if number % 11 == 0 else 900 + number,
+            has_evidence=(None, True, False)[number % 3],
+            delivered_at=START + timedelta(days=1) if number % 2 else None,
+        )
+        for number, name in enumerate(names)
+    ]  # fmt: skip
+    reasons_of = assign_reasons(NAMES, [[1.5, 0.7, 0.2]], [[6.0, 20.0, 0.4]])[0]
+    decisions = [
+        ClaimDecision(
+            order_id=claim.order_id, outcome_id=claim.outcome_id, answer=MOST_URGENT[number % 4],
+            p_malicious=0.9 - number % 70 / 100, reasons=tuple(reasons_of) if number % 4 < 3 else (),
+            applied=("capacity_full",) if number % 4 == 1 else (), worth_minor=900 + number,
+            script=name_claim_script(MOST_URGENT[number % 4]), model_id="m-1", policy_id="p-1",
+        )
+        for number, claim in enumerate(claims)
+    ]  # fmt: skip
+    orders = make_orders([make_order(number, order_id=name) for number, name in enumerate(names[1:], start=1)])
+    empty = Events.empty()
+    events = key_events(replace(empty, outcomes=validate_events("outcomes", claims)), KEY)
+    ranked = sorted(range(n_requests), key=lambda at: at % 4)
+    requests = events.outcomes.take(ranked) if ranked else events.outcomes
+    return build_request_queue(
+        [decisions[at] for at in ranked], requests, orders, is_simulated=True, time_zone="Asia/Shanghai"
+    )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chromium import BROWSER, open_browser
-from ordervet.reports.queue_page import build_queue_page
-from queue_makers import HOSTILE, make_hostile_queue, make_order, make_queue
+from ordervet.reports.queue_page import build_queue_page, build_request_page
+from queue_makers import HOSTILE, make_hostile_queue, make_order, make_queue, make_request_queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -223,3 +223,30 @@ def test_paper_has_every_order_and_all_that_a_card_folds_up(tab: Tab, tmp_path: 
     assert before > 0
     assert tab.run(folded) == 0
     assert (seen, hidden) == (12, "none")
+
+
+def test_page_of_requests_filters_searches_and_copies(tab: Tab, tmp_path: Path) -> None:
+    path = tmp_path / "requests.html"
+    path.write_text(build_request_page(make_request_queue(44), lang="zh"), encoding="utf-8")
+    tab.open(path)
+    tab.call("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+
+    assert tab.run("document.title") == "待答复的退款申请"
+    assert tab.run("[...document.querySelectorAll('#bands button')].map(e => e.textContent)") == [
+        "人工处理 11", "请补凭证 11", "先退货 11", "直接退款 11",
+    ]  # fmt: skip
+    tab.run("document.querySelector('[data-band=severe]').click()")
+    assert (count(tab), opened(tab)) == ("33 / 44 单", "t000001")
+    card = tab.run("document.getElementById('card').textContent")
+    assert all(text in card for text in ("R1", "9.01 元", "退货退款", "客服名额已满"))
+    tab.press("c")
+    assert tab.run("navigator.clipboard.readText()") == tab.run("document.querySelectorAll('.say p')[0].textContent")
+    assert "t000001" in tab.run("document.querySelectorAll('.say p')[0].textContent")
+    search(tab, "R13")
+    assert ids(tab) == ["t000013"]
+    search(tab, "")
+    choose(tab, "sort", "newest")
+    assert ids(tab)[0] == "t000043"
+    tab.press("l")
+    assert tab.run("document.title") == "Refund requests to answer"
+    assert "a person would decide, but the desk is full" in tab.run("document.getElementById('card').textContent")

@@ -14,6 +14,7 @@ from ordervet import Scorer
 from ordervet.contract import Events, Outcome, RefundReason, RefundType
 from ordervet.contract.model import Blame
 from ordervet.entities import Key, key_events
+from ordervet.entities.ids import to_signed
 from ordervet.errors import PolicyError
 from ordervet.features import build_order_events
 from ordervet.features.claims import CLAIM_NAMES, build_claim_events, build_claim_features, build_one_claim
@@ -85,29 +86,34 @@ def test_requests_are_judged_live_as_by_replay(starter: Model) -> None:
     assert {key: p_of_claim[key] for key in expected} == expected
 
 
+def find_kept(scorer: Scorer, order_id: str) -> object:
+    return scorer._state.find_kept(to_signed(scorer._state._key_name(order_id)))
+
+
 def test_request_of_an_order_that_was_changed_or_came_in_bulk_is_judged_by_its_rows(starter: Model) -> None:
     alone = Scorer(starter, load_policy(), KEY, clock=lambda: 1_770_000_000_000_000)
     changed = Scorer(starter, load_policy(), KEY, clock=lambda: 1_770_000_000_000_000)
     for scorer in (alone, changed):
         scorer.score(ORDER)
-    assert alone._state.find_kept("a") is not None
+    assert find_kept(alone, "a") is not None
 
     changed.score(ORDER | {"updated_at": "2025-11-12 10:00", "status": "shipped"})
 
-    assert changed._state.find_kept("a") is None
-    assert changed._state.find_kept("nobody") is None
+    assert find_kept(changed, "a") is None
+    assert find_kept(changed, "nobody") is None
     one, other = alone.score_claim(CLAIM), changed.score_claim(CLAIM)
     assert (one.p_malicious, one.answer) == (other.p_malicious, other.answer)
     bulk = Scorer(starter, load_policy(), KEY)
     bulk.score_table(pd.DataFrame([ORDER]))
-    assert bulk._state.find_kept("a") is None
+    assert find_kept(bulk, "a") is None
     assert bulk.score_claim(CLAIM).code is DecisionCode.SCORED
 
 
 def test_requests_are_judged_in_bulk_as_one_by_one(starter: Model) -> None:
     made = simulate(SimulationSettings(n_orders=500, malicious_share=0.2, seed=14))
     keyed = key_events(made.events, KEY)
-    requests, decisions = judge_claims(keyed, starter, load_policy(), lang="en")
+    judged = judge_claims(keyed, starter, load_policy(), lang="en")
+    requests, decisions = judged.requests, judged.decisions
     prepared = prepare(keyed, starter.spec, maturity_days=-400)
     order_p = starter.calibration(ForestPredictor(starter.booster_text).predict_raw(prepared.features))
     of_learning = replay_requests(prepared, starter.spec).build_training_set(order_p)
@@ -117,13 +123,13 @@ def test_requests_are_judged_in_bulk_as_one_by_one(starter: Model) -> None:
     assert len(of_labelled) > 50
     assert of_labelled == starter.claims.predict(of_learning.features).tolist()
     assert all(each.reasons for each in decisions if each.answer is not ClaimAnswer.PAY_NOW and not each.applied)
-    table = build_claim_table(requests, decisions, keyed.orders, lang="en")
+    table = build_claim_table(judged.rank(), keyed.orders, lang="en")
     for name, gentle, firm in zip(
         *(table[each].to_pylist() for each in ("order_id", "say_gentle", "say_firm")), strict=True
     ):
         assert name in gentle
         assert name in firm
-    assert build_claim_table(requests, decisions, keyed.orders.slice(0, 0))["say_firm"].null_count == len(decisions)
+    assert build_claim_table(judged, keyed.orders.slice(0, 0))["say_firm"].null_count == len(decisions)
     assert sorted(table["order_id"].to_pylist()) == sorted(requests["order_id"].to_pylist())
     answers = table["answer"].to_pylist()
     assert answers == sorted(answers, key=["person", "evidence", "return_first", "pay_now"].index)

@@ -18,7 +18,8 @@ from ordervet import Decision, Scorer
 from ordervet.history import History
 from ordervet.model import find_bundled_models, find_serving_model, load_model
 from ordervet.policy import DecisionCode, load_policy
-from ordervet.policy.claims import ClaimDecision
+from ordervet.policy.capacity import Capacity
+from ordervet.policy.claims import ClaimDecision, ClaimSettings
 from ordervet.policy.policy import parse_policy
 from ordervet.score.durable_state import DurableState
 from ordervet.serve.answers import ClaimDecisionDocument, DecisionDocument
@@ -106,15 +107,16 @@ def test_events_sent_twice_count_once_and_show_in_the_next_decision(model: Model
 def test_refund_requests_are_answered_as_the_scorer_answers_them_and_remembered(tmp_path: Path) -> None:
     starter = load_model(find_serving_model(find_bundled_models()))
     history = History.open(tmp_path / "history", KEY, create=True)
-    scorer = Scorer(
-        starter, load_policy(), KEY, state=DurableState(history, KEY, starter.claim_spec), clock=clock, lang="en"
-    )
-    alone = Scorer(starter, load_policy(), KEY, clock=clock, lang="en")
+    full = ClaimSettings(pay_below=0.0, person_from=0.0, capacity=Capacity(n=0))
+    policy = load_policy().model_copy(update={"claims": full})
+    scorer = Scorer(starter, policy, KEY, state=DurableState(history, KEY, starter.claim_spec), clock=clock, lang="en")
+    alone = Scorer(starter, policy, KEY, clock=clock, lang="en")
     claims: list[Any] = [
         {"order_id": f"t{number}", "happened_at": "2026-01-16 09:00", "refund_type": kind, "amount_minor": 500}
         for number, kind in enumerate(("refund_only", "before_shipping", "return_and_refund"))
     ]
     claims += [{"order_id": "nobody", "happened_at": "2026-01-16"}, {"order_id": "t1", "refund_type": "gift"}, 7]
+    claims += [claims[0]]
     for number in range(3):
         scorer.score(draw_order(number))
         alone.score(draw_order(number))
@@ -126,7 +128,9 @@ def test_refund_requests_are_answered_as_the_scorer_answers_them_and_remembered(
     served, metrics = ask(scorer, talk)
 
     assert [ClaimDecision.from_dict(each) for each in served] == [alone.score_claim(claim) for claim in claims]
-    assert [each["code"] for each in served] == ["SCORED"] * 3 + ["UNSCORED_INVALID_ORDER"] * 3
+    assert [each["code"] for each in served] == ["SCORED"] * 3 + ["UNSCORED_INVALID_ORDER"] * 3 + ["SCORED"]
+    assert served[-1] == served[0]
+    assert [each["applied"][-1] for each in served[:3]] == ["capacity_full", "not_shipped", "capacity_beyond"]
     assert History.open(tmp_path / "history", KEY).read().outcomes.num_rows == 3
     assert 'ordervet_claims_total{code="UNSCORED_INVALID_ORDER",answer="person"} 3' in metrics
 

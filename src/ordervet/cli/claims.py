@@ -10,25 +10,34 @@ import pyarrow.compute as pc
 import typer
 
 from ordervet.cli.intake import preview_files, read_files
-from ordervet.cli.row_accounts import print_accounts
+from ordervet.cli.row_accounts import format_set_aside, print_accounts
 from ordervet.cli.screen import ExitCode
-from ordervet.contract import OutcomeKind, check_out_path, write_table
+from ordervet.contract import OutcomeKind, write_table
+from ordervet.contract.files.outputs import write_text
 from ordervet.errors import ContractError
 from ordervet.history.stored_rows import read_ints
+from ordervet.policy import keep_policy
+from ordervet.policy.claim_desk import KEPT_US
 from ordervet.policy.claims import ClaimAnswer
 from ordervet.policy.scripts import load_scripts
-from ordervet.score.claims import build_claim_table, judge_claims
+from ordervet.score.claims import build_answer_rows, build_claim_table, judge_claims
+from ordervet.words import format_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from ordervet.cli.intake import Intake
+    from ordervet.cli.flags import Targets
+    from ordervet.cli.intake import Intake, Preview
     from ordervet.cli.session import Session
     from ordervet.history.ingest import Batch
+    from ordervet.history.views import Row
+    from ordervet.model import Model
+    from ordervet.policy import Script, Shift
+    from ordervet.score.claims import JudgedClaims
 
 
 def score_claims(
@@ -39,7 +48,8 @@ def score_claims(
     mapping: str | None,
     models: Path | None,
     policy: Path | None,
-    out_path: Path | None,
+    targets: Targets,
+    capacity: tuple[int | None, tuple[Shift, ...] | None],
     top: int,
     dry_run: bool,
     scripts: Path | None,
@@ -49,7 +59,9 @@ def score_claims(
 
     Parameters
     ----------
-    session, files, history, mapping, models, policy, out_path, top, dry_run, scripts : as the options of `score`
+    session, files, history, mapping, models, policy, top, dry_run, scripts : as the options of `score`
+    targets : where to write the requests, and their queue as a page
+    capacity : how many requests people can look at, and their shifts; None for those of the policy
     how : format, time zone, shop and currency of the files, as of `read_files`
 
     Raises
@@ -57,9 +69,8 @@ def score_claims(
     ContractError, MappingError, HistoryError, KeyMismatchError, ModelError
         As of `ordervet score`; or the files have no refund request.
     """
-    if out_path is not None:
-        check_out_path(out_path)
-    rules, model, known_scripts = session.load_policy(policy), session.load_model(models), load_scripts(scripts)
+    rules = session.load_policy(policy).with_claim_capacity(*capacity)
+    model, known_scripts = session.load_model(models), load_scripts(scripts)
     with session.progress() as report_step:
         report_step("reading")
         preview = None
@@ -70,26 +81,37 @@ def score_claims(
             preview = preview_files(session, files, history, mapping, dry_run=dry_run, are_orders_needed=False, **how)
             intake = preview.intake
         report_step("judging")
-        own = None if preview is None else _find_own(intake.events.outcomes, preview.batch)
-        requests, decisions = judge_claims(
-            intake.events, model, rules, is_asked=own, lang=session.lang, n_threads=session.n_threads
-        )
-        if not decisions:
+        own: NDArray[np.bool_] | None = None
+        known: list[Row] = []
+        if preview is not None:
+            own = _find_own(intake.events.outcomes, preview.batch)
+            known = _read_answers(preview, own)
+        judged = judge_claims(
+            intake.events, model, rules, is_asked=own, answers=known, lang=session.lang, n_threads=session.n_threads
+        ).rank()
+        if not judged.decisions:
             raise ContractError(
                 f"there is no refund request in {', '.join(path.name for path in files)}",
                 hint="ordervet validate FILE... says what is in them",
             )
         table = build_claim_table(
-            requests, decisions, intake.events.orders, known_scripts, lang=session.lang, time_zone=intake.time_zone
+            judged, intake.events.orders, known_scripts, lang=session.lang, time_zone=intake.time_zone
         )
-        if out_path is not None:
-            report_step(f"writing {table.num_rows:,} requests")
-            write_table(table, out_path, time_zone=intake.time_zone)
+        report_step(f"writing {table.num_rows:,} requests")
+        if targets.out is not None and not targets.is_book:
+            write_table(table, targets.out, time_zone=intake.time_zone)
+        if targets.needs_queue:
+            _write_queue(session, judged, intake, model, known_scripts, targets)
+        if targets.quarantine is not None and intake.failures.num_rows:
+            write_table(intake.failures, targets.quarantine)
         if preview is not None and not dry_run:
             report_step("ingesting")
             with preview.store.staging() as staging:
                 staging.add_rows(preview.batch.rows)
-    _print(session, table, intake, out_path, top)
+                if judged.is_new.any():
+                    staging.add_rows(build_answer_rows(intake.events, judged, session.key))
+            keep_policy(rules, preview.store.path)
+    _print(session, table, intake, targets, top)
     if intake.failures.num_rows:
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
 
@@ -110,6 +132,12 @@ def check_alone(**options: object) -> None:
             )
 
 
+def _read_answers(preview: Preview, own: NDArray[np.bool_]) -> list[Row]:
+    """Read what was answered before, as far as it matters to the requests of the files."""
+    seen_at = read_ints(preview.intake.events.outcomes["seen_at"])[own]
+    return preview.store.read_answers(int(seen_at.min()) - KEPT_US) if len(seen_at) else []
+
+
 def _find_own(outcomes: pa.Table, batch: Batch) -> NDArray[np.bool_]:
     """Find the outcomes that are of the order and time of a request that the files hold, shape (n_outcomes,)."""
     rows = batch.rows.filter(pc.equal(batch.rows["outcome"], OutcomeKind.REFUND_REQUESTED))
@@ -118,7 +146,30 @@ def _find_own(outcomes: pa.Table, batch: Batch) -> NDArray[np.bool_]:
     return np.fromiter((each in own for each in told), np.bool_, outcomes.num_rows)
 
 
-def _print(session: Session, table: pa.Table, intake: Intake, out_path: Path | None, top: int) -> None:
+def _write_queue(
+    session: Session,
+    judged: JudgedClaims,
+    intake: Intake,
+    model: Model,
+    scripts: Mapping[str, Script],
+    targets: Targets,
+) -> None:
+    """Write the requests as a workbook, as a page, or both."""
+    from ordervet.reports.queue import build_request_queue
+    from ordervet.reports.queue_book import write_request_book
+    from ordervet.reports.queue_page import build_request_page
+
+    queue = build_request_queue(
+        judged.decisions, judged.requests, intake.events.orders,
+        is_simulated=bool(model.origin.get("is_simulated")), time_zone=intake.time_zone, scripts=scripts,
+    )  # fmt: skip
+    if targets.out is not None and targets.is_book:
+        write_request_book(queue, targets.out, lang=session.lang)
+    if targets.page is not None:
+        write_text(build_request_page(queue, lang=session.lang), targets.page)
+
+
+def _print(session: Session, table: pa.Table, intake: Intake, targets: Targets, top: int) -> None:
     counts = Counter(table["answer"].to_pylist())
     if session.json:
         session.print_json(
@@ -135,12 +186,19 @@ def _print(session: Session, table: pa.Table, intake: Intake, out_path: Path | N
         return
     for row in table.slice(0, top).to_pylist():
         p = "" if row["p_malicious"] is None else f"{row['p_malicious']:.1%}"
-        answer = session.text(f"claims.{row['answer']}")
+        answer = format_text(f"answers.{row['answer']}", session.lang)
         session.print(f"{row['order_id']}  {answer}  {p}")
         for line in row["reasons"]:
             session.print(f"    {line}", style="dim")
-    told = ", ".join(f"{session.text(f'claims.{answer}')} {counts[answer]:,}" for answer in ClaimAnswer)
+    told = ", ".join(f"{format_text(f'answers.{answer}', session.lang)} {counts[answer]:,}" for answer in ClaimAnswer)
     session.print(session.text("claims.found", n=table.num_rows, answers=told))
     print_accounts(session, intake.accounts)
-    if out_path is not None:
-        session.print(session.text("written", path=out_path))
+    for path in (targets.out, targets.page):
+        if path is not None:
+            session.print(session.text("written", path=path))
+    if n_failures := intake.failures.num_rows:
+        where = (
+            session.text("files.see", path=targets.quarantine) if targets.quarantine else session.text("files.validate")
+        )
+        n_aside = sum(each.n_quarantined for each in intake.accounts)
+        session.warn(f"{format_set_aside(session, n_aside, n_failures)}: {where}")

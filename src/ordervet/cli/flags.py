@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ordervet.model import Model
     from ordervet.policy import Lang, Script
     from ordervet.reports.holds import HoldCounts
-    from ordervet.reports.queue import Queue
+    from ordervet.reports.queue import Queue, QueueItem
     from ordervet.score import ScoredOrders
 
 
@@ -86,7 +86,7 @@ def build_desk_queue(
     model: Model,
     time_zone: str,
     scripts: Mapping[str, Script],
-) -> Queue:
+) -> Queue[QueueItem]:
     """Gather what the desk needs of flagged orders; `orders` may hold further ones, which links may lead to."""
     from ordervet.reports.queue import build_queue
 
@@ -100,7 +100,9 @@ def build_desk_queue(
     )
 
 
-def write_desk_queue(queue: Queue, scored: ScoredOrders, targets: Targets, lang: Lang, *, with_passed: bool) -> None:
+def write_desk_queue(
+    queue: Queue[QueueItem], scored: ScoredOrders, targets: Targets, lang: Lang, *, with_passed: bool
+) -> None:
     """Write the queue as a workbook, as a page, or both; the workbook lists orders that pass, if asked."""
     from ordervet.reports.queue_book import write_queue_book
     from ordervet.reports.queue_page import build_queue_page

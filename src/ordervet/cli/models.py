@@ -142,6 +142,8 @@ def compare(
     session.print(session.text("models.own_orders"), style="dim")
     for pair in recorded:
         session.print(session.text("models.pair", **pair))
+        if pair["n_claims"]:
+            session.print(session.text("models.pair_claims", **pair))
 
 
 @models_app.command("promote", epilog=EXIT_CODES_HELP)

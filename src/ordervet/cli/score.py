@@ -120,7 +120,8 @@ def score(
         bool,
         typer.Option(
             "--claims",
-            help="Judge the refund requests of the files in place of their orders: what to answer each, and why.",
+            help="Judge the refund requests of the files in place of their orders: what to answer each, and why. "
+            "--capacity, --shifts, --out and --report are then about requests.",
         ),
     ] = False,
     lang: options.LangOption = None,
@@ -146,15 +147,15 @@ def score(
         raise ContractError("give files, or a --source", hint="ordervet score FILE... --history DIR")
     if claims:
         check_alone(
-            source=source, sink=sink, since=since, again=again, capacity=capacity, now=now, shifts=shifts, all=all_,
-            report=report, hold_list=hold_list, quarantine=quarantine,
+            source=source, sink=sink, since=since, again=again, now=now, all=all_, hold_list=hold_list,
         )  # fmt: skip
         how_claims = {
             "format_name": format_, "formats_dir": formats, "time_zone": time_zone, "shop": shop, "currency": currency,
         }  # fmt: skip
         score_claims(
-            session, files, history=history, mapping=mapping, models=models, policy=policy, out_path=out_path, top=top,
-            dry_run=dry_run, scripts=scripts, how=how_claims,
+            session, files, history=history, mapping=mapping, models=models, policy=policy,
+            targets=check_targets(out_path, report, None, quarantine), capacity=(capacity, _read_shifts(shifts)),
+            top=top, dry_run=dry_run, scripts=scripts, how=how_claims,
         )  # fmt: skip
         return
     queries = SourceReader.open(source, "score", formats) if source else None

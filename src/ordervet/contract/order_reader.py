@@ -126,7 +126,7 @@ def _build_schema(field: ContractField) -> core_schema.CoreSchema:
     schema = _build_value_schema(field)
     for rule in (field.not_before, field.only_with):
         if rule is not None:
-            schema = rule.__get_pydantic_core_schema__(None, lambda _, plain=schema: plain)  # type: ignore[arg-type, misc]
+            schema = rule.__get_pydantic_core_schema__(None, lambda _, plain=schema: plain)  # type: ignore[arg-type]
     if field.is_extras:
         check = check_extra_name if field.kind == "number" else check_entity_name
         name = core_schema.no_info_after_validator_function(check, core_schema.str_schema(strict=True))

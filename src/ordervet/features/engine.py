@@ -5,12 +5,14 @@ What is kept and how stands in src/core/features; here are the plan of a spec, a
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from ordervet import _core
 from ordervet.errors import HistoryError
+from ordervet.features.events import OrderEvents
 from ordervet.features.plan import build_arrays, build_groups, build_plans, list_weight_columns
 from ordervet.features.spec import GROUP_KEYS, PRIOR_ORDERS
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ordervet.features.events import LaterEvents, OrderEvents
+    from ordervet.features.events import LaterEvents
     from ordervet.features.spec import FeatureSpec
 
 #: Raised when the arrays of an exported state change their layout or meaning.
@@ -110,23 +112,47 @@ class FeatureEngine:
         """
         self._add(orders, later, None)
 
+    def remember_later(self, later: LaterEvents) -> None:
+        """Add later events alone; as `remember`."""
+        self._call(self._no_orders, later, None, None)
+
+    # SPEED: an array per entity, for every event (bench_live.py).
+    @cached_property
+    def _no_orders(self) -> dict[str, Any]:
+        return self._name_orders(OrderEvents.empty(self.spec))
+
+    def _name_orders(self, orders: OrderEvents) -> dict[str, Any]:
+        """Name the arrays of orders as the core asks for them."""
+        return {
+            "order_id": orders.order_id,
+            "placed_at": orders.read_placed_at(),
+            "seen_at": orders.seen_at,
+            "amount": orders.amount_minor,
+            "rate": orders.read_rate(),
+            "mask": orders.read_mask(),
+            "ids": [orders.ids[entity] for entity in self._entities],
+        }
+
     def _add(self, orders: OrderEvents, later: LaterEvents, out: NDArray[np.float32] | None) -> None:
+        self._call(self._name_orders(orders), later, orders.own if out is not None else None, out)
+
+    def _call(
+        self,
+        orders: dict[str, Any],
+        later: LaterEvents,
+        own: NDArray[np.float32] | None,
+        out: NDArray[np.float32] | None,
+    ) -> None:
         try:
             self._core.advance(
-                order_id=orders.order_id,
-                placed_at=orders.read_placed_at(),
-                seen_at=orders.seen_at,
-                amount=orders.amount_minor,
-                rate=orders.read_rate(),
-                mask=orders.read_mask(),
-                ids=[orders.ids[entity] for entity in self._entities],
+                **orders,
                 later_id=later.order_id,
                 later_happened_at=later.read_happened_at(),
                 later_seen_at=later.seen_at,
                 later_mask=later.mask,
                 later_amount=later.amount_minor,
                 later_rank=later.rank,
-                own=orders.own if out is not None else None,
+                own=own,
                 out=out,
             )
         except _core.EarlierEventsError as error:

@@ -8,7 +8,7 @@ import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,15 @@ from ordervet.history.digests import (
     read_digests,
     record_digests,
 )
-from ordervet.history.stored_rows import EVENT_OF, LatestViews, fit_rows, row_schema, sort_rows
+from ordervet.history.stored_rows import (
+    EVENT_OF,
+    LatestViews,
+    fit_rows,
+    read_ints,
+    row_schema,
+    sort_rows,
+    unite_schemas,
+)
 from ordervet.history.views import DECISION
 from ordervet.storage import sync
 
@@ -403,6 +411,26 @@ def read_rows(
     return pa.table([read[each.name].cast(each.type) for each in wanted], schema=wanted)
 
 
+def read_answers(folder: Path, since_us: int, order_id: str | None = None) -> pa.Table:
+    """Read the decisions about refund requests that were seen since a time, UTC microseconds; of an order, or all."""
+    dataset = open_dataset(folder, load_table(folder))
+    if not {DECISION, "outcome"} <= set(dataset.schema.names):
+        return row_schema().empty_table()
+    text = ds.field("event").cast(pa.string()), ds.field("order_id").cast(pa.string())
+    is_wanted = (text[0] == pa.scalar(DECISION)) & ds.field("outcome").is_valid()
+    is_wanted &= ds.field("seen_at") >= _floor_to(since_us)
+    if order_id is not None:
+        is_wanted &= text[1] == pa.scalar(order_id)
+    rows = dataset.to_table(filter=is_wanted)
+    rows = fit_rows(rows, unite_schemas([rows]))
+    return rows.filter(pa.array(read_ints(rows["seen_at"]) >= since_us))
+
+
+def _floor_to(at_us: int) -> pa.Scalar[Any]:
+    """Return a time that is compared with what Delta rounds to milliseconds."""
+    return pa.scalar(floor_time(at_us), pa.int64()).cast(row_schema().field("seen_at").type)
+
+
 def read_latest(dataset: ds.Dataset) -> LatestViews:
     """Read which views count, of the events that were amended."""
     if "view" not in dataset.schema.names:
@@ -428,9 +456,7 @@ def read_arrivals(folder: Path, since_us: int | None = None, names: Collection[s
     if since_us is None:
         rows = dataset.to_table(columns=columns, filter=is_event())
     else:
-        seen_at = row_schema().field("seen_at").type
-        since = pa.scalar(floor_time(since_us), pa.int64()).cast(seen_at)
-        rows = dataset.to_table(columns=columns, filter=(ds.field("seen_at") >= since) & is_event())
+        rows = dataset.to_table(columns=columns, filter=(ds.field("seen_at") >= _floor_to(since_us)) & is_event())
         rows = rows.filter(pa.array(np.asarray(rows["seen_at"].cast(pa.int64())) >= since_us))
     return sort_rows(read_latest(dataset).keep(rows))
 

@@ -31,7 +31,15 @@ from ordervet.history.ingest import Staging, add_in_memory, read_stored
 from ordervet.history.journal import commit_journal, remove_kept
 from ordervet.history.lock import LOCK_NAME, WriterLock
 from ordervet.history.snapshots import remove_snapshots
-from ordervet.history.stored_rows import drop_replaced, fit_rows, row_schema, sort_rows, to_events, unite_schemas
+from ordervet.history.stored_rows import (
+    drop_replaced,
+    fit_rows,
+    row_schema,
+    sort_rows,
+    to_events,
+    to_plain,
+    unite_schemas,
+)
 from ordervet.history.through import (
     ForwardedStaging,
     ask_service,
@@ -53,6 +61,7 @@ if TYPE_CHECKING:
     from ordervet.entities.keys import Key
     from ordervet.history.handed import HandedOrder
     from ordervet.history.ingest import Batch, Ingested
+    from ordervet.history.views import Row
 
 MAX_KEEP_DAYS = 28
 """Delta's log records removed files for 30 days."""
@@ -259,6 +268,17 @@ class History:
             found = dataset.to_table(columns=list(_OF_RECENT), filter=wanted)
         schema = pa.schema([(name, row_schema().field(name).type) for name in _OF_RECENT])
         return found.cast(schema)
+
+    def read_answers(self, since_us: int, order_id: str | None = None) -> list[Row]:
+        """Read the refund requests that were answered, each with its decision.
+
+        Parameters
+        ----------
+        since_us : only those seen at or after this time, UTC microseconds
+        order_id : only those of an order
+        """
+        with describe_errors(self.path, "read"):
+            return to_plain(delta.read_answers(self.path, since_us, order_id))
 
     def list_files(self) -> list[Path]:
         """List the Parquet files of the newest version, for any engine that reads them."""

@@ -1,6 +1,7 @@
 """The one table of the store: its rows, how keyed events become rows and come back, and rows as JSON lines.
 
-    event        order, outcome, verdict or correction; decision: what was decided about a live order
+    event        order, outcome, verdict or correction; decision: what was decided about a live order, or answered to a
+                 refund request, and then with the request's own columns
     event_id     keyed identity of the event, see `identity.py`
     id__order    keyed id of the order
     name_id      keyed id of the order id alone, where `id__order` is another: of a further shop's order of that id

@@ -192,7 +192,7 @@ class _Group:
     def _is_repeated(self, row: Row) -> bool:
         """Tell whether a row is one that is known, sent again, whichever of several orders it was of."""
         views = self._views.get(row["event_id"], [])
-        return any(_is_covered(row, view) and not _is_news(row, view) for view in views[-1:])
+        return any(is_covered(row, view) and not _is_news(row, view) for view in views[-1:])
 
     def _add_outcomes(self, order_id: int, kind: str, rows: Sequence[Row]) -> list[IngestStatus]:
         """Match outcomes of one source to those that stand, each to one at most, the likest pair first."""
@@ -332,12 +332,12 @@ def amend(current: Row, row: Row, *, replaced: Sequence[Row] = ()) -> Row | None
     -------
     the view that stands from now on; None where `row` says nothing new
     """
-    if _is_covered(row, current):
+    if is_covered(row, current):
         # NOTE: that it was still so at a later time is news: else what was said between the two would win, come late.
         return current | {"as_of": row["as_of"], "recorded_at": row["recorded_at"]} if _is_news(row, current) else None
     wins = _is_later(row, current)
     is_dated = row.get("as_of") is not None and current.get("as_of") is not None and row["as_of"] > current["as_of"]
-    if wins and not is_dated and any(_is_covered(row, view) for view in replaced):
+    if wins and not is_dated and any(is_covered(row, view) for view in replaced):
         return None  # a redelivery: A, B, A
     first, second = (row, current) if wins else (current, row)
     merged = dict(current)
@@ -353,7 +353,7 @@ def amend(current: Row, row: Row, *, replaced: Sequence[Row] = ()) -> Row | None
         merged["seen_at"] = merged["happened_at"]
     merged["recorded_at"] = row["recorded_at"]
     merged["as_of"] = max((each["as_of"] for each in (current, row) if each.get("as_of") is not None), default=None)
-    return None if _is_covered(merged, current) and _is_covered(current, merged) else merged
+    return None if is_covered(merged, current) and is_covered(current, merged) else merged
 
 
 def _is_later(row: Row, current: Row) -> bool:
@@ -363,7 +363,7 @@ def _is_later(row: Row, current: Row) -> bool:
     return since is None or row["as_of"] >= since
 
 
-def _is_covered(row: Row, view: Row) -> bool:
+def is_covered(row: Row, view: Row) -> bool:
     """Tell whether a view says all that a row says."""
     return all(says_nothing(name, value) or view.get(name) == value for name, value in row.items() if _is_content(name))
 

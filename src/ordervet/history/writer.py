@@ -258,6 +258,11 @@ class LiveHistory:
         with describe_errors(self._folder, "read"):
             return read_columns(self._folder, of_orders, of_later)
 
+    def read_answers(self, since_us: int) -> list[Row]:
+        """Read the refund requests that were answered, also those that are not in the table yet."""
+        self.flush()
+        return self._history.read_answers(since_us)
+
     def read_tail(
         self,
         last_seen_at: int,

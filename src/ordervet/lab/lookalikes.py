@@ -231,7 +231,8 @@ def _judge_claims(keyed: KeyedEvents, model: Model, policy: Policy) -> tuple[NDA
     """Return which order each refund request is of, and whether it is paid at once."""
     if model.claims is None:
         return np.zeros(0, np.int64), np.zeros(0, bool)
-    requests, decisions = judge_claims(keyed, model, policy)
+    judged = judge_claims(keyed, model, policy)
+    requests, decisions = judged.requests, judged.decisions
     row = pc.index_in(requests["id__order"], keyed.orders["id__order"]).to_numpy().astype(np.int64)
     return row, np.array([each.answer is ClaimAnswer.PAY_NOW for each in decisions], bool)
 

@@ -184,8 +184,7 @@ class Pacer:
 
     def find_window_start(self, at_us: int) -> int:
         """Return when the window of a time begins, UTC microseconds."""
-        local_us = self._capacity.read_local(at_us)
-        return self._rates.find_edges(self._capacity.number_window(local_us))[0] - local_us + at_us
+        return find_window_start(self._capacity, at_us)
 
     def resume(self, at_us: int, came_at_us: npt.NDArray[np.int64], n_handed: int) -> None:
         """Go on in the middle of a window.
@@ -417,6 +416,20 @@ class RememberedScores:
             self._count(at, weight >> RESCALE_AFTER)
 
 
+def find_window_start(capacity: Capacity, at_us: int) -> int:
+    """Return when the window of a time begins, both UTC microseconds."""
+    local_us = capacity.read_local(at_us)
+    return _find_edges(capacity, capacity.number_window(local_us))[0] - local_us + at_us
+
+
+def _find_edges(capacity: Capacity, number: int) -> tuple[int, int]:
+    """Return the local instants at which a window begins and ends."""
+    windows = capacity.windows
+    n = len(windows)
+    start, end = (at // n * DAY_US + windows[at % n].end_min * MINUTE_US for at in (number - 1, number))
+    return start, end
+
+
 def find_share_due(capacity: Capacity, number: int, now_us: int) -> float:
     """Return the share of a window's slots that is due by a time, 0..1: by the plan, else by the hours of its shift.
 
@@ -474,7 +487,7 @@ class _PlannedRates:
     """
 
     def __init__(self, capacity: Capacity, usual: FloatArray | None = None) -> None:
-        self._windows = capacity.windows
+        self._capacity, self._windows = capacity, capacity.windows
         self.is_usual = usual is not None
         self.busiest_hour = 0.0 if usual is None else float(usual.max())
         self._plan = (
@@ -505,9 +518,7 @@ class _PlannedRates:
     def find_edges(self, number: int) -> tuple[int, int]:
         """Return the local instants at which a window begins and ends."""
         if self._edges[0] != number:  # SPEED: one order after the other is of the same window (bench_live.py)
-            n = len(self._windows)
-            ends = [at // n * DAY_US + self._windows[at % n].end_min * MINUTE_US for at in (number - 1, number)]
-            self._edges = number, (ends[0], ends[1])
+            self._edges = number, _find_edges(self._capacity, number)
         return self._edges[1]
 
     def _count_planned(self, start: int, end: int) -> float:

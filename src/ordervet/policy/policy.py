@@ -263,21 +263,22 @@ class Policy(BaseModel):
         """
         if n is None and shifts is None:
             return self
-        settings = {} if self.capacity is None else self.capacity.model_dump()
-        if n is not None:
-            settings |= {"n": n, "per_hour": None}
-        if shifts is not None:
-            settings |= {"shifts": [shift.model_dump() for shift in shifts]}
-        try:
-            return self.model_copy(update={"capacity": Capacity.model_validate(settings)})
-        except ValidationError as error:
-            raise build_error("the capacity asked for", list_problems(error, Capacity), hint=_HINT) from None
+        return self.model_copy(update={"capacity": _change_capacity(self.capacity, n, shifts)})
+
+    def with_claim_capacity(self, n: int | None = None, shifts: tuple[Shift, ...] | None = None) -> Policy:
+        """Return this policy with another capacity for refund requests; see `with_capacity`."""
+        if n is None and shifts is None:
+            return self
+        changed = _change_capacity(self.claims.capacity, n, shifts)
+        return self.model_copy(update={"claims": self.claims.model_copy(update={"capacity": changed})})
 
     def _hash_settings(self) -> str:
         # NOTE: what says nothing leaves the id as it was before there was any of it.
         parts = ("audit", "trust", "claims", "quotas")
         usual = {name for name in parts if getattr(self, name) == type(self).model_fields[name].default}
-        settings = self.model_dump_json(exclude={"name", *usual})
+        silent = {name for name in ("food", "capacity") if getattr(self.claims, name) == _SILENT_CLAIMS[name]}
+        exclude: dict[str, Any] = {"claims": silent} | dict.fromkeys(("name", *usual), True)
+        settings = self.model_dump_json(exclude=exclude)
         return hashlib.sha256(settings.encode()).hexdigest()[:12]
 
     def _recall(self, name: str, build: Callable[[], _T]) -> _T:
@@ -290,6 +291,20 @@ class Policy(BaseModel):
         return value
 
 
+def _change_capacity(capacity: Capacity | None, n: int | None, shifts: tuple[Shift, ...] | None) -> Capacity:
+    """Return a capacity with another number or other shifts, where they are given."""
+    settings = {} if capacity is None else capacity.model_dump()
+    if n is not None:
+        settings |= {"n": n, "per_hour": None}
+    if shifts is not None:
+        settings |= {"shifts": [shift.model_dump() for shift in shifts]}
+    try:
+        return Capacity.model_validate(settings)
+    except ValidationError as error:
+        raise build_error("the capacity asked for", list_problems(error, Capacity), hint=_HINT) from None
+
+
+_SILENT_CLAIMS: Final = {name: field.default for name, field in ClaimSettings.model_fields.items()}
 _ALWAYS_REVIEW: Final = BandActions(low=Action.REVIEW, elevated=Action.REVIEW, high=Action.REVIEW, severe=Action.REVIEW)
 
 

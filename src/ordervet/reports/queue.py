@@ -1,9 +1,9 @@
-"""The desk's queue: the flagged orders of a batch with all that somebody needs to judge them."""
+"""The desk's queue: the flagged orders of a batch, or refund requests, with all that somebody needs to judge them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ordervet.policy import SLOTS, Stage, describe_reason, explain_applied, explain_missing, load_scripts
+from ordervet.policy.claims import ClaimAnswer, explain_claim_code
 from ordervet.policy.codes import GENERAL
 from ordervet.reports.links import find_links, pseudonym
 from ordervet.words import LANGS
@@ -19,10 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from ordervet.policy import Decision, Script
+    from ordervet.policy import Decision, Reason, Script
+    from ordervet.policy.claims import ClaimDecision
     from ordervet.reports.links import Links
     from ordervet.words import Lang
 
+REQUEST_COLUMNS: Final = ("happened_at", "refund_type", "reason", "amount_minor", "has_evidence", "delivered_at")
+ANSWER_LOOKS: Final = {
+    ClaimAnswer.PERSON: "severe", ClaimAnswer.EVIDENCE: "high", ClaimAnswer.RETURN_FIRST: "elevated",
+    ClaimAnswer.PAY_NOW: "low",
+}  # fmt: skip
+"""The answers to requests, each with the band whose colour it has."""
 _ORDER_COLUMNS = ("order_id", "placed_at", "amount_minor", "currency", *SLOTS[3:])
 
 
@@ -53,6 +61,32 @@ class QueueItem:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestItem:
+    """One refund request.
+
+    Parameters
+    ----------
+    decision : what it is answered, and why
+    request : what it says: `REQUEST_COLUMNS`; times are in the queue's zone
+    order : what of its order may be shown, as of `QueueItem`; None of an order that is not known
+    script : what to do and say
+    reasons, applied : per language, a sentence for each reason and code of the decision
+    groups : as of `QueueItem`
+    """
+
+    decision: ClaimDecision
+    request: dict[str, Any]
+    order: dict[str, Any] | None
+    script: Script
+    reasons: dict[Lang, tuple[str, ...]]
+    applied: dict[Lang, tuple[str, ...]]
+    groups: tuple[int, ...]
+
+
+Item = TypeVar("Item", QueueItem, RequestItem)
+
+
+@dataclass(frozen=True, slots=True)
 class LinkedOrder:
     """An order that shares something with a flagged one.
 
@@ -74,21 +108,21 @@ class LinkedOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
-    """Flagged orders, the first to look at first, and what they share.
+class Queue(Generic[Item]):
+    """Flagged orders or refund requests, the first to look at first, and what they share.
 
     Parameters
     ----------
-    items : the flagged orders
+    items : the flagged orders, or the requests
     links : the groups they belong to; a row of a group is a key of `linked`
     linked : the orders of the groups
-    n_scored : orders that were scored
+    n_scored : orders that were scored, or requests
     model_id, policy_id : what decided
     is_simulated : whether the model learned from simulated data
     time_zone : IANA name of the zone that times are in
     """
 
-    items: tuple[QueueItem, ...]
+    items: tuple[Item, ...]
     links: Links
     linked: dict[int, LinkedOrder]
     n_scored: int
@@ -106,7 +140,7 @@ def build_queue(
     is_simulated: bool,
     time_zone: str,
     scripts: Mapping[str, Script] | None = None,
-) -> Queue:
+) -> Queue[QueueItem]:
     """Gather what the desk needs.
 
     Parameters
@@ -129,17 +163,69 @@ def build_queue(
         for decision, order, row in zip(decisions, shown, rows, strict=True)
     )
     linked = _list_linked(orders, links, {int(row): at for at, row in enumerate(rows)}, zone)
-    first = decisions[0] if decisions else None
-    return Queue(
-        items=items,
-        links=links,
-        linked=linked,
-        n_scored=n_scored,
-        model_id=(first and first.model_id) or "",
-        policy_id=(first and first.policy_id) or "",
-        is_simulated=is_simulated,
-        time_zone=time_zone,
+    ids = _name_what_decided(decisions)
+    return Queue(items, links, linked, n_scored, *ids, is_simulated=is_simulated, time_zone=time_zone)
+
+
+def build_request_queue(
+    decisions: Sequence[ClaimDecision],
+    requests: pa.Table,
+    orders: pa.Table,
+    *,
+    is_simulated: bool,
+    time_zone: str,
+    scripts: Mapping[str, Script] | None = None,
+) -> Queue[RequestItem]:
+    """Gather what the desk needs of refund requests.
+
+    Parameters
+    ----------
+    decisions, requests : of each other, the first to look at first; the requests keyed
+    orders, is_simulated, time_zone, scripts : as of `build_queue`
+    """
+    known = load_scripts() if scripts is None else scripts
+    zone = ZoneInfo(time_zone)
+    found = pc.index_in(requests["id__order"].combine_chunks(), orders["id__order"].combine_chunks())
+    rows = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    of_known = np.unique(rows[rows >= 0])
+    links = find_links(orders, of_known)
+    shown = {
+        int(row): _place(order, zone) for row, order in zip(of_known, _take(orders, of_known.tolist()), strict=True)
+    }
+    items = tuple(
+        RequestItem(
+            decision=decision,
+            request=_place_request(request, zone),
+            order=shown.get(row),
+            script=known[decision.script or f"{GENERAL}.{Stage.CLAIM}"],
+            reasons=_describe_reasons(decision.reasons),
+            applied={lang: tuple(explain_claim_code(code, lang) for code in decision.applied) for lang in LANGS},
+            groups=links.of_row.get(row, ()),
+        )
+        for decision, request, row in zip(
+            decisions, requests.select(REQUEST_COLUMNS).to_pylist(), rows.tolist(), strict=True
+        )
     )
+    first_of: dict[int, int] = {}
+    for at, row in enumerate(rows.tolist()):
+        first_of.setdefault(row, at)
+    linked = _list_linked(orders, links, first_of, zone)
+    ids = _name_what_decided(decisions)
+    return Queue(items, links, linked, len(items), *ids, is_simulated=is_simulated, time_zone=time_zone)
+
+
+def _name_what_decided(decisions: Sequence[Decision | ClaimDecision]) -> tuple[str, str]:
+    first = decisions[0] if decisions else None
+    return (first and first.model_id) or "", (first and first.policy_id) or ""
+
+
+def _place_request(request: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+    times = {name: request[name] for name in ("happened_at", "delivered_at")}
+    return request | {name: None if at is None else at.astimezone(zone) for name, at in times.items()}
+
+
+def _describe_reasons(reasons: Sequence[Reason]) -> dict[Lang, tuple[str, ...]]:
+    return {lang: tuple(describe_reason(reason, lang) for reason in reasons) for lang in LANGS}
 
 
 def _take(orders: pa.Table, rows: Sequence[int]) -> list[dict[str, Any]]:
@@ -161,7 +247,7 @@ def _build_item(
         order=order,
         stage=Stage(script.id.rpartition(".")[2]),
         script=script,
-        reasons={lang: tuple(describe_reason(reason, lang) for reason in decision.reasons) for lang in LANGS},
+        reasons=_describe_reasons(decision.reasons),
         missing={lang: tuple(explain_missing(code, lang) for code in decision.missing) for lang in LANGS},
         applied={lang: tuple(explain_applied(code, lang) for code in decision.applied) for lang in LANGS},
         groups=groups,

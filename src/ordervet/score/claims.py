@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict, deque
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,23 +13,39 @@ import pyarrow.compute as pc
 
 from ordervet.contract import Outcome, OutcomeKind
 from ordervet.contract.values import DEFAULT_TIME_ZONE
+from ordervet.entities.ids import hash_texts
+from ordervet.entities.keyed import ORDER_ID
 from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
 from ordervet.features.claims import ask_orders, build_claim_events, build_claim_features
+from ordervet.history.identity import identify
+from ordervet.history.stored_rows import from_plain, to_plain, to_rows
 from ordervet.model import ForestPredictor
-from ordervet.policy.claims import ClaimAnswer, ClaimDecision
+from ordervet.policy.claims import MOST_URGENT, ClaimAnswer, ClaimDecision
 from ordervet.policy.codes import DecisionCode
 from ordervet.policy.scripts import load_scripts, write_messages
 from ordervet.policy.slots import SLOTS
-from ordervet.score.live_claim import ClaimJudge
+from ordervet.score.live_claim import (
+    ClaimJudge,
+    ClaimOrder,
+    find_same,
+    list_answers,
+    open_desk,
+    rank_by_time,
+    read_answer,
+    read_asked,
+)
+from ordervet.score.online_state import Answered
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from ordervet.entities import KeyedEvents
+    from ordervet.entities import Key, KeyedEvents
+    from ordervet.history.views import Row
     from ordervet.model import Model
     from ordervet.policy import Lang, Policy, Script
+    from ordervet.policy.claim_desk import ClaimDesk
 
 CLAIM_SCHEMA = pa.schema(
     [
@@ -45,7 +64,29 @@ CLAIM_SCHEMA = pa.schema(
         ("code", pa.string()),
     ]
 )
-_MOST_URGENT = (ClaimAnswer.PERSON, ClaimAnswer.EVIDENCE, ClaimAnswer.RETURN_FIRST, ClaimAnswer.PAY_NOW)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedClaims:
+    """Refund requests and what they are answered.
+
+    Parameters
+    ----------
+    requests : keyed, n of them as they are among the outcomes
+    decisions : n of them
+    is_new : shape (n,), whether it was answered now, and not before
+    """
+
+    requests: pa.Table
+    decisions: list[ClaimDecision]
+    is_new: NDArray[np.bool_]
+
+    def rank(self) -> JudgedClaims:
+        """Rank them: those for a person first, of each answer the likeliest malicious."""
+        answers, p = ([getattr(each, name) for each in self.decisions] for name in ("answer", "p_malicious"))
+        order = sorted(range(len(answers)), key=lambda at: (MOST_URGENT.index(answers[at]), -(p[at] or 0.0), at))
+        rows = np.array(order, np.int64)
+        return JudgedClaims(self.requests.take(pa.array(rows)), [self.decisions[at] for at in order], self.is_new[rows])
 
 
 def judge_claims(
@@ -54,20 +95,18 @@ def judge_claims(
     policy: Policy,
     *,
     is_asked: NDArray[np.bool_] | None = None,
+    answers: Sequence[Row] = (),
     lang: Lang = "zh",
     n_threads: int = 1,
-) -> tuple[pa.Table, list[ClaimDecision]]:
-    """Judge refund requests among events.
+) -> JudgedClaims:
+    """Judge refund requests among events, one after the other as they came.
 
     What an order was given is what the model gives it by what was known before it was placed.
 
     Parameters
     ----------
     is_asked : shape (n_outcomes,), whether it is judged if it is a request; None judges all
-
-    Returns
-    -------
-    the requests as they are among the outcomes, and a decision about each
+    answers : of `History.read_answers`: what was answered before stands, and has its places of the desk
 
     Raises
     ------
@@ -90,48 +129,110 @@ def judge_claims(
     of_claims = build_claim_features(claims.take(place), own, model.calibration(raw))
     features = np.hstack([every[len(orders) :], of_claims])
     at = dict(zip(place.tolist(), range(len(place)), strict=True))
-    rates = own.read_rate().tolist()
-    decisions = []
-    for number, given in enumerate(requests.to_pylist()):
-        claim = Outcome(**{name: value for name, value in given.items() if name in Outcome.model_fields})
-        if number in at:
-            one = at[number]
-            decisions.append(judge.decide(claim, features[one : one + 1], rates[one], claim.seen_at))
-        else:
-            decisions.append(
-                ClaimDecision.unscored(
-                    claim.order_id, DecisionCode.UNSCORED_INVALID_ORDER, model_id=model.model_id,
-                    policy_id=policy.policy_id, applied=("unknown_order",),
-                )
+    categories = events.orders["category"].take(pa.array(row)).to_pylist()
+    of_orders = [
+        ClaimOrder(*each) for each in zip(own.read_rate().tolist(), own.amount_minor.tolist(), categories, strict=True)
+    ]
+    given, plain = requests.to_pylist(), to_plain(to_rows(replace(events, outcomes=requests), "outcomes"))
+    known = _Known(answers)
+    desk = open_desk(policy.claims.capacity, ())
+    decisions: dict[int, ClaimDecision] = {}
+    is_new = np.zeros(len(given), bool)
+    seen_at = claims.seen_at.tolist()
+    by_time = [(seen_at[number], each["order_id"], each["outcome_id"] or "") for number, each in enumerate(given)]
+    for number in sorted(range(len(given)), key=by_time.__getitem__):
+        before = known.list_answers(plain[number])
+        if desk is not None:
+            known.record(desk, until=by_time[number])
+        if (same := find_same(before, plain[number])) is not None:
+            decisions[number] = same
+            continue
+        claim = Outcome(**{name: value for name, value in given[number].items() if name in Outcome.model_fields})
+        is_new[number] = number in at
+        if number not in at:
+            decisions[number] = ClaimDecision.unscored(
+                claim.order_id, DecisionCode.UNSCORED_INVALID_ORDER, model_id=model.model_id,
+                policy_id=policy.policy_id, applied=("unknown_order",),
             )  # fmt: skip
-    return requests, decisions
+            continue
+        one = at[number]
+        was_handed = any(decision.answer is ClaimAnswer.PERSON for _, decision in before)
+        decisions[number] = judge.decide(
+            claim, features[one : one + 1], of_orders[one], seen_at[number], desk, was_handed=was_handed
+        )
+    return JudgedClaims(requests, [decisions[number] for number in range(len(given))], is_new)
+
+
+class _Known:
+    """What was answered before.
+
+    Parameters
+    ----------
+    answers : rows of the store
+    """
+
+    def __init__(self, answers: Sequence[Row]) -> None:
+        self._of_order: dict[int, list[Row]] = defaultdict(list)
+        for row in answers:
+            self._of_order[row[ORDER_ID]].append(row)
+        self._in_order = deque(sorted(map(read_answer, answers), key=rank_by_time))
+
+    def list_answers(self, request: Row) -> list[tuple[Row, ClaimDecision]]:
+        """List what a request was answered, the latest last."""
+        return list_answers(self._of_order.get(request[ORDER_ID], ()), request)
+
+    def record(self, desk: ClaimDesk, until: tuple[int, str, str]) -> None:
+        """Record with the desk what was answered up to a request that comes now, see `rank_by_time`."""
+        while self._in_order and rank_by_time(self._in_order[0]) <= until:
+            decision = self._in_order.popleft()
+            desk.record(read_asked(decision), takes_place=decision.takes_place)
+
+
+def build_answer_rows(events: KeyedEvents, judged: JudgedClaims, key: Key) -> pa.Table:
+    """Build the rows of the store that remember what was answered now, for `Staging.add_rows`.
+
+    Parameters
+    ----------
+    events : that the requests are among
+    judged : of `judge_claims`
+    key : the identifier key
+    """
+    requests = judged.requests.filter(pa.array(judged.is_new))
+    decisions = [each for each, is_new in zip(judged.decisions, judged.is_new, strict=True) if is_new]
+    rows = identify(to_rows(replace(events, outcomes=requests), "outcomes"), key)
+    names = hash_texts(rows["order_id"], key, "order").view(np.int64).tolist()
+    answered = [
+        Answered(
+            decision, {column: value for column, value in row.items() if value is not None}, name, row[ORDER_ID]
+        ).row
+        for decision, row, name in zip(decisions, to_plain(rows), names, strict=True)
+    ]
+    built = from_plain(answered, rows.schema)
+    at = built.schema.get_field_index("recorded_at")
+    recorded = pa.repeat(time.time_ns() // 1_000, built.num_rows).cast(built.schema.field(at).type)
+    built = built.set_column(at, built.schema.field(at), recorded)
+    return built.append_column("source", pa.repeat(0, built.num_rows))
 
 
 def build_claim_table(
-    requests: pa.Table,
-    decisions: list[ClaimDecision],
+    judged: JudgedClaims,
     orders: pa.Table,
     scripts: Mapping[str, Script] | None = None,
     *,
     lang: Lang = "zh",
     time_zone: str = DEFAULT_TIME_ZONE,
 ) -> pa.Table:
-    """Build the table of judged requests: those for a person first, of each answer the likeliest malicious.
+    """Build the table of judged requests, in their order.
 
     Parameters
     ----------
-    requests, decisions : of `judge_claims`
+    judged : of `judge_claims`
     orders : keyed, which the messages to the customers quote; of an order that is not there they are missing
     scripts : of `load_scripts`; None takes the shipped ones
     lang : language of the messages
     time_zone : IANA name of the zone in which they name a time
     """
-    by_urgency = sorted(
-        range(len(decisions)),
-        key=lambda at: (_MOST_URGENT.index(decisions[at].answer), -(decisions[at].p_malicious or 0.0), at),
-    )
-    ranked = [decisions[at] for at in by_urgency]
-    told = requests.take(pa.array(by_urgency, pa.int64()))
+    told, ranked = judged.requests, judged.decisions
     messages = _write_messages(told, ranked, orders, scripts or load_scripts(), lang, time_zone)
     columns = {name: told[name] for name in ("order_id", "outcome_id", "happened_at", "refund_type", "amount_minor")}
     columns |= {

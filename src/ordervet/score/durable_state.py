@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from ordervet.history.writer import Backlog
     from ordervet.score.live_event import LiveEvent
     from ordervet.score.live_order import KeptOrder, LiveOrder
-    from ordervet.score.online_state import Decided, Features
+    from ordervet.score.online_state import Answered, Decided, Features
 
 
 T = TypeVar("T")
@@ -181,18 +181,22 @@ class DurableState(OnlineState):
         self._save_if_due()
         return taken
 
-    def add_event(self, one: LiveEvent, arrived_at: int) -> None:
+    def add_event(self, one: LiveEvent, arrived_at: int, settled: Settled | None = None) -> None:
         """Journal one later event that arrives now, then add it, except of an erased order; see `OnlineState`."""
         if self._erased.cover_event(one.name_id):
             return
-        super().add_event(one, arrived_at)
+        super().add_event(one, arrived_at, settled)
         self._save_if_due()
 
     def _save_if_due(self) -> None:
         if self._n_new >= self._snapshot_after:
             self.save_snapshot()
 
-    def keep_decisions(self, decided: Sequence[Decided]) -> None:
+    def read_answers(self, since_us: int) -> list[Row]:
+        """Read the requests that were answered, of the table; see `OnlineState.read_answers`."""
+        return self._live.read_answers(since_us)
+
+    def keep_decisions(self, decided: Sequence[Decided | Answered]) -> None:
         """Journal what was decided; see `OnlineState.keep_decisions`."""
         self._live.append([(each.name_id, write_line(each.row)) for each in decided])
 

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import logging
 import time
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
+from pydantic_core import to_json
 
 from ordervet.contract.values import floor_minute
 from ordervet.entities import KeyedEvents, key_events
 from ordervet.entities.ids import hash_texts, to_signed
 from ordervet.entities.keyed import KEYED_KINDS, ORDER_ID, complete_columns, keyed_schema
 from ordervet.errors import HistoryError, ModelError, OrdervetError
-from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
+from ordervet.features import FeatureEngine, build_later_events, build_order_events
 from ordervet.history.arrivals import Arrivals, Settled
 from ordervet.history.identity import identify, mix_ids
 from ordervet.history.stored_rows import (
@@ -49,12 +49,13 @@ if TYPE_CHECKING:
     from ordervet.contract import Events
     from ordervet.entities import Key
     from ordervet.entities.order_ids import TextKeyer
-    from ordervet.features import FeatureSpec, LaterEvents
+    from ordervet.features import FeatureSpec, LaterEvents, OrderEvents
     from ordervet.history import History
     from ordervet.history.arrivals import Arrival
     from ordervet.history.views import Row
     from ordervet.history.writer import Backlog
     from ordervet.policy import Decision, Policy
+    from ordervet.policy.claims import ClaimDecision
     from ordervet.policy.quotas import QuotaLedger
     from ordervet.score.live_event import LiveEvent
     from ordervet.score.live_order import LiveOrder
@@ -137,6 +138,33 @@ class Decided(NamedTuple):
         return row if self.id == self.name_id else row | {"name_id": self.name_id}
 
 
+class Answered(NamedTuple):
+    """A refund request and what it was answered.
+
+    Parameters
+    ----------
+    decision : about the request
+    request : its row of the store
+    name_id, id : keyed order id alone, and keyed id that it is known by, signed
+    """
+
+    decision: ClaimDecision
+    request: Row
+    name_id: int
+    id: int
+
+    @property
+    def row(self) -> Row:
+        """Its row of the store: all that the request said, and the decision."""
+        row = self.request | {
+            "event": DECISION,
+            "event_id": mix_ids(self.request["event_id"], self.request["seen_at"]),
+            ORDER_ID: self.id,
+            "decision": to_json(self.decision.as_dict()).decode(),
+        }
+        return row if self.id == self.name_id else row | {"name_id": self.name_id}
+
+
 class Changes:
     """Tells whether a state is whole; entered around what changes it.
 
@@ -212,7 +240,7 @@ class OnlineState:
         self._engine = FeatureEngine(spec, n_jobs=n_jobs) if spec else None
         self._past: list[KeyedEvents] = []
         self._past_single: list[KeptOrder | LiveEvent | _KeptRow] = []
-        self._of_name: dict[int, list[KeptOrder | LiveEvent | _KeptRow | Decided]] = {}
+        self._of_name: dict[int, list[KeptOrder | LiveEvent | _KeptRow | Decided | Answered]] = {}
         self._found_arrivals: Arrivals | None = None
         self._name_keyer: TextKeyer | None = None
         self._ahead: list[KeyedEvents] = []
@@ -394,13 +422,14 @@ class OnlineState:
             self._release(one.seen_at)
         return advance_one(require_engine(self._engine), one)
 
-    def add_event(self, one: LiveEvent, arrived_at: int) -> None:
+    def add_event(self, one: LiveEvent, arrived_at: int, settled: Settled | None = None) -> None:
         """Add one outcome, verdict or correction that arrives now, if it is new.
 
         Parameters
         ----------
         one : it counts from its `seen_at` on
         arrived_at : not earlier than the last event, UTC microseconds
+        settled : of `settle`, where nothing came since; None settles it here
 
         Raises
         ------
@@ -410,7 +439,7 @@ class OnlineState:
         if self._engine is None and not self._is_lasting:
             return
         self._release(arrived_at)
-        settled = self._arrivals.settle(one)
+        settled = settled or self._arrivals.settle(one)
         if settled.status is IngestStatus.KNOWN:
             return
         with self.changes:
@@ -431,8 +460,8 @@ class OnlineState:
             else:
                 self._apply(_add_later(one.build_events(settled.order_id & _UNSIGNED)))
 
-    def keep_decisions(self, decided: Sequence[Decided]) -> None:
-        """Keep what was decided about orders, for whoever sends them again.
+    def keep_decisions(self, decided: Sequence[Decided | Answered]) -> None:
+        """Keep what was decided about orders, or answered to requests, for whoever sends them again.
 
         Raises
         ------
@@ -441,6 +470,26 @@ class OnlineState:
         """
         for each in decided:
             self._of_name.setdefault(each.name_id, []).append(each)
+
+    def settle(self, one: LiveEvent) -> Settled:
+        """Find out what an event is, and read the rows of its order's id where something like it is known.
+
+        Raises
+        ------
+        HistoryError
+            Several orders have the id of its order.
+        """
+        settled = self._arrivals.settle(one)
+        if self._store is not None and settled.standing:
+            answers = self._store.read_answers(0, one.row["order_id"])
+            settled = settled._replace(standing=[*answers, *settled.standing])
+        return settled
+
+    def read_answers(self, since_us: int) -> list[Row]:
+        """Read the requests seen since a time, UTC microseconds, that were answered, each with its decision."""
+        stored = [] if self._store is None else self._store.read_answers(since_us)
+        kept = [each.row for of_one in self._of_name.values() for each in of_one if isinstance(each, Answered)]
+        return [*stored, *(row for row in kept if row["seen_at"] >= since_us)]
 
     def read_rows(self, order_id: str) -> list[Row]:
         """Read all rows that there are of an order id, of whatever shop.
@@ -451,18 +500,17 @@ class OnlineState:
         """
         return self._read_standing(_Named(self._key_name(order_id), order_id))
 
-    def find_kept(self, order_id: str) -> tuple[KeptOrder, float | None] | None:
+    def find_kept(self, name_id: int) -> tuple[KeptOrder, float | None] | None:
         """Find an order that came alone and once, and the probability of malice that it was given first.
 
         Parameters
         ----------
-        order_id : as given
+        name_id : keyed order id alone, signed
 
         Returns
         -------
         None where only `read_rows` can tell
         """
-        name_id = to_signed(self._key_name(order_id))
         known = () if self._stored or self._past else self._of_name.get(name_id, ())
         orders = [each for each in known if isinstance(each, KeptOrder)]
         if len(orders) != 1 or any(isinstance(each, _KeptRow) for each in known):
@@ -547,7 +595,9 @@ class OnlineState:
         self.changes.depth = 0
 
     def _build_again(self, spec: FeatureSpec | None) -> None:
-        decided = [each for of_one in self._of_name.values() for each in of_one if isinstance(each, Decided)]
+        decided = [
+            each for of_one in self._of_name.values() for each in of_one if isinstance(each, (Decided, Answered))
+        ]
         self._of_name, self._found_arrivals, self._ledger = {}, None, None
         for one in (*self._past_single, *decided):
             self._of_name.setdefault(one.name_id, []).append(one)
@@ -747,7 +797,8 @@ def _view_of(one: KeptOrder | LiveEvent | _KeptRow) -> int:
 def find_decision(rows: Sequence[Row], order_id: int) -> str | None:
     """Find the latest decision about an order among rows; None where there is none, or a person has judged it since."""
     of_order = [row for row in rows if row[ORDER_ID] == order_id]
-    found = max((row for row in of_order if row["event"] == DECISION), key=lambda row: row["seen_at"], default=None)
+    decided = [row for row in of_order if row["event"] == DECISION and row.get("outcome") is None]
+    found = max(decided, key=lambda row: row["seen_at"], default=None)
     judged = [row for row in of_order if row["event"] in ("verdict", "correction")]
     if found is None or any(row["seen_at"] > found["seen_at"] for row in judged):
         return None
@@ -774,13 +825,7 @@ def _add_one(one: LiveOrder) -> Callable[[FeatureEngine], NDArray[np.float32]]:
 
 
 def _add_later(events: LaterEvents) -> Callable[[FeatureEngine], Any]:
-    return lambda engine: engine.remember(_find_no_orders(engine.spec), events)
-
-
-# SPEED: an array per entity, for every event (bench_live.py).
-@lru_cache(maxsize=8)
-def _find_no_orders(spec: FeatureSpec) -> OrderEvents:
-    return OrderEvents.empty(spec)
+    return lambda engine: engine.remember_later(events)
 
 
 def require_engine(engine: FeatureEngine | None) -> FeatureEngine:

@@ -21,16 +21,18 @@ from pydantic import ValidationError
 from ordervet.contract import Correction, Outcome, Verdict
 from ordervet.contract.order_reader import find_fields, read_order
 from ordervet.entities import load_key
+from ordervet.entities.ids import to_signed
 from ordervet.entities.keyed import ORDER_ID
 from ordervet.errors import ContractError, ForkedError, HistoryError, HistoryLockedError, ModelError, OrdervetError
 from ordervet.history.views import DECISION, IngestStatus
 from ordervet.late_imports import pc
 from ordervet.model import ForestPredictor, find_bundled_models, find_serving_model
 from ordervet.policy import Action, Decision, DecisionCode, keep_policy, load_policy
+from ordervet.policy.claims import ClaimAnswer, ClaimDecision
 from ordervet.score.clock import ArrivalClock, now_us
 from ordervet.score.live_decision import Desk, LiveDecider
 from ordervet.score.live_order import LiveOrderReader, restore_order
-from ordervet.score.online_state import Decided, OnlineState, find_decision
+from ordervet.score.online_state import Answered, Decided, OnlineState, find_decision
 from ordervet.score.open_scorer import (
     check_past,
     create_history,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from ordervet.contract import Events, Order
     from ordervet.entities import Key, KeyedEvents
     from ordervet.history import Erased, History
+    from ordervet.history.arrivals import Settled
     from ordervet.history.handed import HandedOrder
     from ordervet.history.journal import Durability
     from ordervet.history.views import Row
@@ -56,10 +59,10 @@ if TYPE_CHECKING:
     from ordervet.late_imports import pa
     from ordervet.model import Model
     from ordervet.policy import DeskMemory, Lang, Policy
-    from ordervet.policy.claims import ClaimDecision
+    from ordervet.policy.claim_desk import ClaimDesk
     from ordervet.score.live_claim import ClaimJudge
     from ordervet.score.live_decision import LiveDecided
-    from ordervet.score.live_event import LiveEventReader
+    from ordervet.score.live_event import LiveEvent, LiveEventReader
     from ordervet.score.live_order import LiveOrder
     from ordervet.score.online_state import Features
     from ordervet.score.open_scorer import Past
@@ -153,6 +156,7 @@ class Scorer:
         self._event_reader: LiveEventReader | None = None
         self._decider: LiveDecider | None = None
         self._claim_judge: ClaimJudge | None = None
+        self._claim_desk: ClaimDesk | None = None
         self._desk = Desk(desk_history, self._state.read_judgements)
         self._note_last()
         self._follow_quotas()
@@ -327,14 +331,14 @@ class Scorer:
         """Judge one refund request at the time of its arrival, and remember it.
 
         It is judged by what is known then, but for what else became of its order, and by itself: type, amount, reason,
-        evidence, blame, and how soon it comes. Never raises, as `score`: what cannot be judged goes to a person, with a
-        code.
+        evidence, blame, and how soon it comes. A request that is asked again gets the answer of the first time, unless
+        it says more or something else; then it is judged again, and takes no second place of the desk. Never raises, as
+        `score`: what cannot be judged goes to a person, with a code.
 
         Parameters
         ----------
         claim : an Outcome of kind refund_requested, or a dict of its fields, which may leave the kind out
         """
-        from ordervet.policy.claims import ClaimDecision
         from ordervet.score.live_claim import read_claim
 
         code = DecisionCode.UNSCORED_ERROR
@@ -366,24 +370,53 @@ class Scorer:
         """Judge a request, and remember it, whether it can be judged or not."""
         self._mend()
         self._check_for_new_model()
-        try:
-            return self._find_claim_judge().judge(claim, *self._ask_of_claim(claim))
-        finally:
-            self.observe(claim)
+        asked_at = self._clock.stamp_order(claim.order_id)
+        one, arrived_at = self._read_event(claim)
+        settled = self._state.settle(one)
+        was_handed = False
+        if settled.standing:  # something is known of a request like it
+            from ordervet.score.live_claim import find_same, list_answers
 
-    def _ask_of_claim(self, claim: Outcome) -> tuple[LiveOrder, NDArray[np.float32], float]:
+            answers = list_answers(settled.standing, one.row)
+            if (same := find_same(answers, one.row)) is not None:
+                return same
+            was_handed = any(decision.answer is ClaimAnswer.PERSON for _, decision in answers)
+        try:
+            judge, desk = self._find_claim_judge(), self._find_claim_desk(asked_at)
+            order, matrix, order_p = self._ask_of_claim(one, asked_at)
+        finally:
+            self._add_event(claim, one, arrived_at, settled)
+        decision = judge.judge(claim, order, matrix, order_p, desk, was_handed=was_handed)
+        if self._shadow is not None:
+            self._shadow.watch_claim(claim, order, matrix, order_p, decision, live=judge.model, policy=self.policy)
+        self._try_to_keep([Answered(decision, one.row, one.name_id, to_signed(order.order_id))])
+        return decision
+
+    def _ask_of_claim(self, claim: LiveEvent, asked_at: int) -> tuple[LiveOrder, NDArray[np.float32], float]:
         """Return the order of a request, its features as of now, and what it was given when it was placed."""
         from ordervet.score.live_claim import find_order_p
 
         # SPEED: an order that came live is asked for a third of the time of reading its rows (bench_live.py).
-        if (found := self._state.find_kept(claim.order_id)) is not None:
+        if (found := self._state.find_kept(claim.name_id)) is not None:
             kept, p = found
-            one = kept.recall(self._clock.stamp_order(claim.order_id))
+            one = kept.recall(asked_at)
             return one, self._state.ask_one_again(one), math.nan if p is None else p
-        rows = self._state.read_rows(claim.order_id)
+        rows = self._state.read_rows(claim.row["order_id"])
         known_by = _find_order(rows)
-        one = _restore(rows, known_by, self._clock.stamp_order(claim.order_id))
+        one = _restore(rows, known_by, asked_at)
         return one, self._state.ask_one_again(one), find_order_p(rows, known_by)
+
+    def _find_claim_desk(self, at_us: int) -> ClaimDesk | None:
+        """Return the desk of the policy's capacity for requests, as it stands; None where there is none."""
+        capacity = self.policy.claims.capacity
+        if capacity is None or (self._claim_desk is not None and self._claim_desk.capacity == capacity):
+            return None if capacity is None else self._claim_desk
+        from ordervet.policy.claim_desk import KEPT_US
+        from ordervet.score.live_claim import open_desk, read_answer
+
+        answers = map(read_answer, self._state.read_answers(at_us - KEPT_US))
+        self._claim_desk = open_desk(capacity, answers)
+        return self._claim_desk
 
     def _find_claim_judge(self) -> ClaimJudge:
         from ordervet.score.live_claim import ClaimJudge
@@ -588,16 +621,29 @@ class Scorer:
                 hint='scorer.observe(Outcome(order_id="t1", kind="refund_requested", happened_at="2025-11-12 09:00"))',
             )
         with self._turn():
-            if self._event_reader is None:
-                from ordervet.score.live_event import LiveEventReader
+            self._add_event(event, *self._read_event(event))
 
-                self._event_reader = LiveEventReader(self._key)
-            arrived_at = self._clock.stamp_event(event.order_id)
-            one = self._event_reader.read(event, arrived_at)
-            if not self._state.knows_order(one.name_id):
-                self._clock.await_order(event.order_id)
-            self._state.add_event(one, arrived_at)
-            self._desk.note(event)
+    def _read_event(self, event: Outcome | Verdict | Correction) -> tuple[LiveEvent, int]:
+        """Key an event at the time of its arrival, which is returned with it."""
+        if self._event_reader is None:
+            from ordervet.score.live_event import LiveEventReader
+
+            self._event_reader = LiveEventReader(self._key)
+        arrived_at = self._clock.stamp_event(event.order_id)
+        return self._event_reader.read(event, arrived_at), arrived_at
+
+    def _add_event(
+        self,
+        event: Outcome | Verdict | Correction,
+        one: LiveEvent,
+        arrived_at: int,
+        settled: Settled | None = None,
+    ) -> None:
+        """Remember an event that was keyed at the time of its arrival, and perhaps settled since."""
+        if not self._state.knows_order(one.name_id):
+            self._clock.await_order(event.order_id)
+        self._state.add_event(one, arrived_at, settled)
+        self._desk.note(event)
 
     def observe_payload(
         self,
@@ -683,6 +729,7 @@ class Scorer:
             changed = self._state.change_history(change)
             self._note_last()
             self._desk.recall_again()
+            self._claim_desk = None
             return changed
 
     def hand_on(self, orders: Sequence[HandedOrder]) -> None:
@@ -727,6 +774,7 @@ class Scorer:
         with self._turn():
             is_newer = self._state.refresh()
             self._note_last()
+            self._claim_desk = None
             return is_newer
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
@@ -759,6 +807,7 @@ class Scorer:
         """Build the state again where an exception of a signal handler has left it half changed."""
         if self._state.changes.depth:
             self._state.mend(self.model.claim_spec if self.model else None)
+            self._claim_desk = None
             self._note_last()
 
     def _try_to_mend(self) -> bool:
@@ -936,6 +985,9 @@ class Scorer:
             Decided(decision, name_id, order_id, seen_at)
             for decision, (name_id, order_id, seen_at) in zip(decisions, of, strict=True)
         ]
+        self._try_to_keep(kept)
+
+    def _try_to_keep(self, kept: Sequence[Decided | Answered]) -> None:
         try:
             self._state.keep_decisions(kept)
         except HistoryError as error:

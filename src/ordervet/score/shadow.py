@@ -1,6 +1,7 @@
 """A challenger in shadow mode: it scores what the champion scores, decides nothing, and both answers are recorded.
 
-One row per order in a SQLite file: time, the two models' ids, probabilities, risk scores, bands, actions.
+One row per order in a SQLite file: time, the two models' ids, probabilities, risk scores, bands, actions; and one per
+refund request: time, ids, probabilities, answers.
 Rows older than `KEEP_DAYS` are removed. Errors here are logged, and never reach a decision.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections import defaultdict
 from contextlib import closing
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ import numpy as np
 from ordervet.errors import ModelError
 from ordervet.model import ForestPredictor, check_model
 from ordervet.policy import ACTIONS, Action
+from ordervet.policy.claims import ClaimAnswer
 from ordervet.policy.codes import pick_quotas
 from ordervet.score.live_decision import LiveDecider
 from ordervet.storage import create_private, leave_open_in_children
@@ -27,8 +30,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ordervet.contract import Outcome
     from ordervet.model import Model
     from ordervet.policy import Decision, Policy
+    from ordervet.policy.claims import ClaimDecision
+    from ordervet.score.live_claim import ClaimJudge
     from ordervet.score.live_decision import LiveDecided
     from ordervet.score.live_order import LiveOrder
 
@@ -64,7 +70,31 @@ class ShadowRecord:
     action_challenger: str
 
 
-_COLUMNS = tuple(field.name for field in fields(ShadowRecord))
+@dataclass(frozen=True, slots=True)
+class ClaimShadowRecord:
+    """The answers of two models about one refund request.
+
+    Parameters
+    ----------
+    seen_at : when it came, UTC microseconds
+    champion_id, challenger_id : the models; the champion answered
+    p_champion, p_challenger : probabilities of malice
+    answer_champion, answer_challenger : the answers, under the same capacity of the desk
+    """
+
+    seen_at: int
+    champion_id: str
+    challenger_id: str
+    p_champion: float
+    p_challenger: float
+    answer_champion: str
+    answer_challenger: str
+
+
+_TABLES: dict[type[ShadowRecord | ClaimShadowRecord], str] = {
+    ShadowRecord: "shadow",
+    ClaimShadowRecord: "shadow_claims",
+}
 
 
 class ShadowLog:
@@ -82,7 +112,9 @@ class ShadowLog:
         try:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=OFF")
-            self._connection.execute(f"CREATE TABLE IF NOT EXISTS shadow ({', '.join(_COLUMNS)})")
+            for kind, table in _TABLES.items():
+                columns = ", ".join(field.name for field in fields(kind))
+                self._connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
             known = [name for _, name, *_ in self._connection.execute("PRAGMA table_info(shadow)")]
             if "order_id" in known:  # of older versions; no erasure would find it here
                 self._connection.execute("PRAGMA secure_delete=ON")
@@ -93,13 +125,15 @@ class ShadowLog:
         self.n_lost = 0
         leave_open_in_children(self)
 
-    def add(self, records: Sequence[ShadowRecord]) -> None:
+    def add(self, records: Sequence[ShadowRecord | ClaimShadowRecord]) -> None:
         """Append records; those that cannot be written are counted in `n_lost`."""
         try:
-            marks = ", ".join("?" * len(_COLUMNS))
             with closing(self._connection.cursor()) as cursor:
                 cursor.execute("BEGIN")
-                cursor.executemany(f"INSERT INTO shadow VALUES ({marks})", [astuple(each) for each in records])  # noqa: S608 - our own names
+                for each in records:
+                    names = [field.name for field in fields(each)]
+                    columns, marks = ", ".join(names), ", ".join("?" * len(names))
+                    cursor.execute(f"INSERT INTO {_TABLES[type(each)]} ({columns}) VALUES ({marks})", astuple(each))  # noqa: S608 - our own names
                 cursor.execute("COMMIT")
         except sqlite3.Error as error:
             self.n_lost += len(records)
@@ -110,7 +144,8 @@ class ShadowLog:
     def forget_old(self, now_us: int) -> None:
         """Remove records older than `KEEP_DAYS`."""
         try:
-            self._connection.execute("DELETE FROM shadow WHERE seen_at < ?", (now_us - KEEP_DAYS * _DAY_US,))
+            for table in _TABLES.values():
+                self._connection.execute(f"DELETE FROM {table} WHERE seen_at < ?", (now_us - KEEP_DAYS * _DAY_US,))  # noqa: S608 - our own names
         except sqlite3.Error as error:
             _log.error("old shadow records stay: %s", type(error).__name__)
 
@@ -129,7 +164,8 @@ def compare_shadow(path: Path, *, among: Sequence[str]) -> list[dict[str, Any]]:
 
     Returns
     -------
-    per pair: ids, ``n_orders``, mean risk scores, and orders for which the challenger suggests another action
+    per pair: ids, ``n_orders``, mean risk scores, and orders for which the challenger suggests another action; and
+    ``n_claims``, requests that it would answer otherwise, and how many each of them pays at once
     """
     if not path.is_file():
         return []
@@ -143,6 +179,7 @@ def compare_shadow(path: Path, *, among: Sequence[str]) -> list[dict[str, Any]]:
         for champion, challenger, *rest in found:
             if champion in among or challenger in among:
                 pairs.setdefault((champion, challenger), []).append(tuple(rest))
+        claims = _read_claims(connection)
     compared = []
     for (champion, challenger), rows in sorted(pairs.items()):
         steps = [ranks[theirs] - ranks[ours] for _, _, ours, theirs in rows]
@@ -158,9 +195,24 @@ def compare_shadow(path: Path, *, among: Sequence[str]) -> list[dict[str, Any]]:
                 "n_milder": sum(step < 0 for step in steps),
                 "n_flagged_champion": sum(row[2] != Action.PASS for row in rows),
                 "n_flagged_challenger": sum(row[3] != Action.PASS for row in rows),
+                "n_claims": len(answers := claims[champion, challenger]),
+                "n_other_answer": sum(ours != theirs for ours, theirs in answers),
+                "n_paid_champion": sum(ours == ClaimAnswer.PAY_NOW for ours, _ in answers),
+                "n_paid_challenger": sum(theirs == ClaimAnswer.PAY_NOW for _, theirs in answers),
             }
         )
     return compared
+
+
+def _read_claims(connection: sqlite3.Connection) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """Read the answers of pairs of models about the same requests; an older file has none."""
+    claims: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'shadow_claims'").fetchone():
+        for champion, challenger, *answers in connection.execute(
+            "SELECT champion_id, challenger_id, answer_champion, answer_challenger FROM shadow_claims"
+        ):
+            claims[champion, challenger].append((answers[0], answers[1]))
+    return claims
 
 
 class Shadow:
@@ -176,8 +228,9 @@ class Shadow:
         self.model = model
         self._predictor = ForestPredictor(model.booster_text)
         self._log = log
-        self._columns: dict[str, NDArray[np.int64] | None] = {}
+        self._columns: dict[tuple[str, tuple[str, ...] | None], NDArray[np.int64] | None] = {}
         self._decider: LiveDecider | None = None
+        self._judge: ClaimJudge | None = None
 
     @property
     def n_lost(self) -> int:
@@ -230,19 +283,65 @@ class Shadow:
         except Exception as error:  # noqa: BLE001 - the shadow must never stop an order
             _log.error("the shadow failed: %s", type(error).__name__)
 
+    def watch_claim(
+        self,
+        claim: Outcome,
+        order: LiveOrder,
+        matrix: NDArray[np.float32],
+        order_p: float,
+        decision: ClaimDecision,
+        *,
+        live: Model,
+        policy: Policy,
+    ) -> None:
+        """Judge a request that was just answered, with the places that the desk had, and record both; never raise.
+
+        Parameters
+        ----------
+        claim, order, matrix, order_p : as of `ClaimJudge.judge`, in the live model's columns
+        decision : by the live model
+        live, policy : what it was decided with
+        """
+        try:
+            if self.model.claims is None or live.model_id == self.model.model_id:
+                return
+            columns = self._find_columns(live, live.claim_spec.names, self.model.claim_spec.names)
+            if columns is None:
+                return
+            if self._judge is None or self._judge.policy is not policy:
+                from ordervet.score.live_claim import ClaimJudge  # NOT: at the top. Most scorers judge no requests.
+
+                self._judge = ClaimJudge(self.model, policy, "en")
+            features = np.ascontiguousarray(matrix[:, columns])
+            answer = self._judge.judge_beside(claim, order, features, order_p, decision)
+            p, other_p = decision.p_malicious or 0.0, answer.p_malicious or 0.0
+            self._log.add(
+                [
+                    ClaimShadowRecord(
+                        order.seen_at, live.model_id, self.model.model_id, p, other_p, str(decision.answer),
+                        str(answer.answer),
+                    )
+                ]
+            )  # fmt: skip
+        except Exception as error:  # noqa: BLE001 - the shadow must never stop a request
+            _log.error("the shadow failed: %s", type(error).__name__)
+
     def close(self) -> None:
         """Close the log."""
         self._log.close()
 
-    def _find_columns(self, live: Model) -> NDArray[np.int64] | None:
-        """Find the challenger's features among the live model's; None if any is missing."""
-        if live.model_id not in self._columns:
-            position = {name: at for at, name in enumerate(live.spec.names)}
-            found = [position.get(name, -1) for name in self.model.spec.names]
+    def _find_columns(
+        self, live: Model, names: tuple[str, ...] | None = None, wanted: tuple[str, ...] | None = None
+    ) -> NDArray[np.int64] | None:
+        """Find the challenger's features among the live model's, those of orders or others; None if any is missing."""
+        key = (live.model_id, names)
+        if key not in self._columns:
+            position = {name: at for at, name in enumerate(names or live.spec.names)}
+            found = [position.get(name, -1) for name in wanted or self.model.spec.names]
             settings = [(each.time_zone, each.rates) for each in (live.spec, self.model.spec)]
             fits = min(found, default=-1) >= 0 and settings[0] == settings[1]
-            self._columns[live.model_id] = np.array(found, np.int64) if fits else None
-        return self._columns[live.model_id]
+            self._columns[key] = np.array(found, np.int64) if fits else None
+        return self._columns[key]
 
 
 def open_shadow(models: Path, challenger: str, live: Model | None, *, path: Path | None, now_us: int) -> Shadow:

@@ -72,6 +72,7 @@ class ClaimDecisionDocument(_Document):
     p_malicious: float | None
     reasons: list[ReasonDocument]
     applied: list[str]
+    worth_minor: int | None
     script: str | None
     model_id: str | None
     policy_id: str | None
@@ -165,6 +166,7 @@ _CLAIM_DECISION: Final = {
     "p_malicious": 0.004,
     "reasons": [],
     "applied": [],
+    "worth_minor": 12_900,
     "script": "pay_now.claim",
     "model_id": "m-20251112",
     "policy_id": "0123456789ab",

@@ -28,7 +28,8 @@
     const words = [D.order_id[i], D.channels[D.channel[i]], D.item_id[i], D.platform[i], D.variants[D.script[i]].zh.title,
       D.variants[D.script[i]].en.title, ...["zh", "en"].flatMap((l) => [D.kinds[D.kind[i]][l], D.actions[D.action[i]][l]]),
       ...D.reasons[i].flatMap((r) => [r[0], D.texts[r[2]].zh, D.texts[r[2]].en]),
-      ...D.applied[i].flatMap((text) => [D.texts[text].zh, D.texts[text].en]), D.route[i],
+      ...D.applied[i].flatMap((text) => [D.texts[text].zh, D.texts[text].en]), D.route[i], word(D.stages[D.stage[i]]),
+      ...D.more[i].map(([, text]) => D.texts[text].en),
       ...D.groups_of[i].flatMap((g) => D.groups[g].names.map((name) => name[1]))];
     return words.join("\n").toLowerCase();
   }
@@ -37,8 +38,8 @@
     rank: (a, b) => a - b,
     risk: (a, b) => D.p[b] - D.p[a] || a - b,
     amount: (a, b) => D.amount_minor[b] - D.amount_minor[a] || a - b,
-    newest: (a, b) => (D.placed_at[b] < D.placed_at[a] ? -1 : D.placed_at[b] > D.placed_at[a] ? 1 : a - b),
-    oldest: (a, b) => (D.placed_at[a] < D.placed_at[b] ? -1 : D.placed_at[a] > D.placed_at[b] ? 1 : a - b),
+    newest: (a, b) => (D.since[b] < D.since[a] ? -1 : D.since[b] > D.since[a] ? 1 : a - b),
+    oldest: (a, b) => (D.since[a] < D.since[b] ? -1 : D.since[a] > D.since[b] ? 1 : a - b),
   };
 
   function choose() {
@@ -80,8 +81,8 @@
     return make("div", { class: "row", role: "option", "aria-selected": String(place === at), ...options },
       make("span", { class: "id" }, D.order_id[i]),
       make("span", { class: "right" }, make("span", { class: `pill ${D.bands[D.band[i]].code}` }, word(D.actions[D.action[i]]))),
-      make("span", { class: "soft" }, `${D.placed_at[i]}  ${word(D.suspicions[D.suspicion[i]])}`),
-      make("span", { class: "right" }, word(D.amount[i])));
+      make("span", { class: "soft" }, `${D.since[i]}  ${word(D.suspicions[D.suspicion[i]])}`),
+      make("span", { class: "right" }, word(D.asked[i])));
   }
 
   function move(to, keep = false) {
@@ -109,11 +110,11 @@
         make("button", { class: "back", "aria-label": say("back"), on: { click: goBack } }, "←"),
         make("h2", {}, D.order_id[i]),
         make("span", { class: `pill ${band.code}` }, word(D.actions[D.action[i]])),
-        make("span", { class: `pill ${band.code}` }, say("band"), " ", word(band)),
+        word(band) === word(D.actions[D.action[i]]) ? "" : make("span", { class: `pill ${band.code}` }, say("band"), " ", word(band)),
         make("button", { on: { click: () => copy(D.order_id[i]) } }, say("copy_id")),
         make("button", { on: { click: () => printOnly(true) } }, say("print_one"))),
       make("div", { class: "facts" },
-        ...[["placed", D.placed_at[i]], ["amount", word(D.amount[i])], ["quantity", D.quantity[i]], ["item", D.item_id[i]],
+        ...[...D.more[i].map(([name, text]) => [name, word(D.texts[text])]), ["placed", D.placed_at[i]], ["amount", word(D.amount[i])], ["quantity", D.quantity[i]], ["item", D.item_id[i]],
           ["category", D.category[i]], ["channel", D.channels[D.channel[i]]], ["platform", D.platform[i]],
           ["campaign", D.campaign[i]], ["suspected", word(D.suspicions[D.suspicion[i]])], ["stage", word(D.stages[D.stage[i]])],
           ["probability", `${(D.p[i] * 100).toFixed(1)}%`], ["risk", D.risk[i]]].map(([name, value]) => fact(name, value)).filter(Boolean)),
@@ -226,10 +227,10 @@
 
   function drawPaper() {
     for (const group of document.querySelectorAll("#card details")) group.open = true;
-    const titles = ["rank", "action", "order", "placed", "amount", "suspected", "reasons"];
+    const titles = ["rank", "action", "order", "since", "asked", "suspected", "reasons"];
     const lines = shown.slice(0, MAX_PRINTED).map((i) => make("tr", {},
       make("td", {}, String(i + 1)), make("td", { class: D.bands[D.band[i]].code }, word(D.actions[D.action[i]])),
-      make("td", {}, D.order_id[i]), make("td", {}, D.placed_at[i]), make("td", { class: "number" }, word(D.amount[i])),
+      make("td", {}, D.order_id[i]), make("td", {}, D.since[i]), make("td", { class: "number" }, word(D.asked[i])),
       make("td", {}, word(D.suspicions[D.suspicion[i]])), make("td", {}, ...D.reasons[i].map((r) => make("div", {}, word(D.texts[r[2]]))))));
     const note = shown.length > MAX_PRINTED ? say("printed", { n: MAX_PRINTED, all: count(shown.length) }) : "";
     get("paper").replaceChildren(make("p", { class: "warn" }, say("desk_only")), make("p", {}, note),
