@@ -12,8 +12,9 @@ import pytest
 from ordervet.cli import run
 from ordervet.contract import read_events
 from ordervet.model import find_live_model, load_model
-from ordervet.reports import SIMULATED, build_card
+from ordervet.reports import build_card
 from ordervet.score import find_bundled_models
+from ordervet.words import format_text
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "data" / "samples"
@@ -49,7 +50,7 @@ def test_starter_model_loads_and_its_card_says_that_it_was_simulated() -> None:
     assert model.origin["is_simulated"] is True
     card = (folder / "card.md").read_text(encoding="utf-8")
     assert card == build_card(model)
-    assert SIMULATED in card
+    assert format_text("notes.simulated_data", "en") in card
 
 
 def test_models_folder_holds_the_starter_alone() -> None:

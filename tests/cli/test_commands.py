@@ -57,7 +57,7 @@ def test_score_writes_every_order_in_every_format(ordervet, files, models_dir, t
 def test_score_speaks_chinese_when_asked(ordervet, files, models_dir) -> None:
     ended = ordervet("score", *files, "--models", models_dir, "--lang", "zh", "--top", 3)
 
-    assert "话术: " in ended.out
+    assert "话术：" in ended.out
 
 
 def test_score_gives_json_that_agrees_with_the_table(ordervet, files, models_dir, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from ordervet.learn.evaluation import TestOrders, evaluate_ranking
@@ -87,17 +88,20 @@ def test_backtest_page_works_without_baseline_calibration_and_ablation(report) -
     assert "simulated" not in page
 
 
-def test_evaluation_tables_fit_eighty_columns(report) -> None:
+@pytest.mark.parametrize(
+    ("lang", "said"), [("en", ("the same by points and rules", "5 a day")), ("zh", ("积分规则", "每天 5 单", "羊毛党"))]
+)
+def test_evaluation_tables_fit_eighty_columns(report, lang, said) -> None:
     console = Console(width=80, color_system=None)
     with console.capture() as capture:
-        for title, table in build_evaluation_tables(report):
+        for title, table in build_evaluation_tables(report, lang):
             console.print(title)
             console.print(table)
 
     text = capture.get()
     assert "…" not in text
-    assert "the same by points and rules" in text
-    assert "5 a day" in text
+    assert [each for each in said if each not in text] == []
+    assert max(map(cell_len, text.splitlines())) <= 80
     assert "-0.020 [-0.030, -0.010]" in text
 
 

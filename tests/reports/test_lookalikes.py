@@ -19,7 +19,7 @@ def draw_row(**changes: Any) -> dict[str, Any]:
 def write(report: dict[str, Any]) -> str:
     console = Console(width=80, color_system=None)
     with console.capture() as capture:
-        console.print(build_lookalike_table(report), sum_up_lookalikes(report), soft_wrap=True)
+        console.print(build_lookalike_table(report, "en"), sum_up_lookalikes(report, "en"), soft_wrap=True)
     return capture.get()
 
 
@@ -58,6 +58,6 @@ def test_lookalike_table_says_what_so_few_orders_leave_open() -> None:
 def test_lookalike_summary_says_how_many_requests_of_plain_buyers_are_paid_at_once() -> None:
     report = {"n_plain": 9_000, "plain_alert_rate": 0.0023, "n_plain_claims": 1_200, "plain_paid": 0.979}
 
-    text = sum_up_lookalikes(report | {"undecided": [], "rows": [draw_row()]})
+    text = sum_up_lookalikes(report | {"undecided": [], "rows": [draw_row()]}, "en")
 
     assert "0.23% of them flagged, 97.9% of their 1,200 refund requests paid at once. all 1 passed." in text

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import string
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,43 +15,82 @@ import ordervet
 from ordervet import errors
 from ordervet.words.error_texts import load_translations, translate_error
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 SOURCE = Path(ordervet.__file__).parent
-ERRORS = {name for name, value in vars(errors).items() if isinstance(value, type)}
+TEXTS = (ast.Constant, ast.JoinedStr, ast.IfExp, ast.BinOp)
+ROOT = SOURCE.parent.parent
+SAYING = {name for name, value in vars(errors).items() if isinstance(value, type)} | {"report_step", "show_rows"}
 
 
-def list_texts(node: ast.expr) -> list[str]:
-    """List what an expression may say, with ``{}`` for what it quotes."""
+def list_texts(node: ast.expr, named: Mapping[str, list[ast.expr]]) -> list[str]:
+    """List what an expression may say, with ``{}`` for what it quotes; a name says whatever is assigned to it."""
     if isinstance(node, ast.Constant):
         return [str(node.value)]
     if isinstance(node, ast.JoinedStr):
         return ["".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)]
     if isinstance(node, ast.IfExp):
-        return list_texts(node.body) + list_texts(node.orelse)
+        return list_texts(node.body, named) + list_texts(node.orelse, named)
     if isinstance(node, ast.BinOp):
-        return [left + right for left in list_texts(node.left) for right in list_texts(node.right)]
+        return [left + right for left in list_texts(node.left, named) for right in list_texts(node.right, named)]
+    if isinstance(node, ast.Name) and node.id in named:
+        return [text for each in named[node.id] for text in list_texts(each, {})]
     return ["{}"]
 
 
-def find_lines(folder: Path) -> set[str]:
-    """Find the lines of every message and hint that a folder's sources raise."""
-    calls = (
-        node
-        for path in folder.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS
-    )
-    said = (each for call in calls for each in [*call.args[:1], *(key.value for key in call.keywords)])
-    lines = {line for expression in said for text in list_texts(expression) for line in text.split("\n")}
-    return {line for line in lines if any(sign.isalpha() for sign in line)}
+def find_named(tree: ast.Module, *, is_constant: bool) -> dict[str, list[ast.expr]]:
+    """Find the texts that names of a module stand for."""
+    found: dict[str, list[ast.expr]] = {}
+    for node in tree.body if is_constant else ast.walk(tree):
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        for target in targets:
+            if isinstance(target, ast.Name) and isinstance(node.value, TEXTS):  # type: ignore[attr-defined]
+                found.setdefault(target.id, []).append(node.value)  # type: ignore[attr-defined]
+    return found
+
+
+@cache
+def find_lines() -> frozenset[str]:
+    """Find the lines of every message, hint and step of progress that the sources raise or report."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in SOURCE.rglob("*.py")]
+    constants: dict[str, list[ast.expr]] = {}
+    for tree in trees:
+        for name, each in find_named(tree, is_constant=True).items():
+            constants.setdefault(name, []).extend(each)
+    said: set[str] = set()
+    for tree in trees:
+        named = constants | find_named(tree, is_constant=False)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in SAYING:
+                for each in [*node.args[:1], *(key.value for key in node.keywords)]:
+                    said.update(list_texts(each, named))
+    lines = {line for text in said for line in text.split("\n")}
+    return frozenset(line for line in lines if any(sign.isalpha() for sign in line))
 
 
 def test_every_translated_line_is_raised() -> None:
-    assert load_translations().keys() - find_lines(SOURCE) == set()
+    assert load_translations().keys() - find_lines() == set()
 
 
-@pytest.mark.parametrize("room", ["cli", "contract/files", "contract/formats", "contract/sources"])
-def test_every_line_about_commands_and_files_is_translated(room: str) -> None:
-    assert find_lines(SOURCE / room) - load_translations().keys() - CODE == set()
+def test_every_line_that_a_command_can_show_is_translated() -> None:
+    known = load_translations().keys() | load_translations("details").keys()
+
+    assert find_lines() - known - CODE - FOR_CALLERS == PUT_TOGETHER
+
+
+def test_every_detail_is_put_together_somewhere() -> None:
+    files = [*SOURCE.rglob("*.py"), *SOURCE.rglob("tables/*.toml"), ROOT / "tools" / "train_starter.py"]
+    source = " ".join(re.sub(r'"\s*f?"', "", path.read_text(encoding="utf-8")) for path in files)
+
+    said = {
+        text: [part.strip() for part in re.split(r"\{\}|[;,:]| is not ", text)] for text in load_translations("details")
+    }
+    unknown = {text for text, parts in said.items() if any(part not in source for part in parts)}
+
+    assert unknown == OF_PYDANTIC | COUNTED
 
 
 #: Commands, settings and code, in which there is nothing to translate.
@@ -64,11 +106,79 @@ CODE = {
     'url = "postgresql://reader@host:5432/shop", or mysql://reader@host:3306/shop',
     "overlap = {}",
     "openssl rand -hex 32 > token; ordervet serve --host 0.0.0.0 --token-file token",
+    'RemoteScorer("unix:history/_service.sock")',
+    'Scorer.open(history="history", create=True)',
+    "file:///srv/published",
+    "s3://BUCKET/FOLDER, oss://…, az://…, or file:///FOLDER",
+    'scorer.observe(Outcome(order_id="t1", kind="refund_requested", happened_at="2025-11-12 09:00"))',
+    'scorer.score_claim({"order_id": "t1", "happened_at": "2025-11-12", "refund_type": "refund_only"})',
+    "openssl rand -hex 32",
+    "{}/history",
+}
+
+#: What is wrong with how a function of the library is called: no command can show it.
+FOR_CALLERS = {
+    "a feature name is given twice",
+    "a foreign world has no {}",
+    "a rank by value needs every order's amount",
+    "codes are ENTITY_absent, ENTITY_masked, ENTITY_unusable",
+    "evidence differs in length between entities",
+    "evidence holds an unknown state",
+    "got contributions of shape {} and values of shape {}, expected (n_orders, {}) for both",
+    "got {} of shape {}, expected {}",
+    "got {} of type {}, expected integers",
+    "leave out orders that could not be scored: Decision.unscored(...) lets them pass",
+    "load_registry().reasons lists all codes",
+    "minimum evidence needs both n_orders_known and p_without_own_history, or neither",
+    "pass a validated order",
+    "pass amount_minor= to decide()",
+    "pass an int64 array",
+    "pass both to decide()",
+    "pass capacity=300, for example",
+    "pass each feature once",
+    "pass one column per feature name",
+    "pass one state per order and entity",
+    "pass one value per order",
+    "pass placed_at_us= to decide()",
+    "see lab/foreign.py",
+    "states are 0 to 3, as entities.Evidence has them",
+    "the order's placed_at is not a time with a zone",
+    "thresholds by expected cost need every order's amount",
+    "{} contributions are not finite numbers",
+    "{} of {} probabilities in {} are not numbers from 0 to 1",
+}
+
+#: Of parts that are texts themselves: each whole is among the details.
+PUT_TOGETHER = {
+    "{} has none of the columns that identify its kind: {}{}",
+    "{} is not {}",
+    "{} is not {}; it looks like {}",
+}
+
+OF_PYDANTIC = {
+    "a valid boolean",
+    "a valid integer",
+    "a valid integer, unable to parse string as an integer",
+    "a valid list",
+    "a valid number",
+    "a valid number, unable to parse string as a number",
+    "a valid string",
+    "greater than or equal to {}",
+    "greater than {}",
+    "less than or equal to {}",
+}
+
+#: Of one or of several, which the source says in one text.
+COUNTED = {
+    "{} column does not fit {} in {}",
+    "{} columns do not fit {} in {}",
+    "{} setting failed in {}",
 }
 
 
-def test_translations_quote_what_the_english_quotes() -> None:
-    for english, translated in load_translations().items():
+@pytest.mark.parametrize("table", ["lines", "details"])
+def test_translations_quote_what_the_english_quotes(table: str) -> None:
+    for english, translated in load_translations(table).items():
         fields = [field for _, field, _, _ in string.Formatter().parse(translated) if field is not None]
         numbers = [int(field or index) for index, field in enumerate(fields)]
         assert sorted(numbers) == list(range(english.count("{}"))), english
@@ -81,8 +191,25 @@ def test_the_longest_text_that_fits_is_taken() -> None:
 
 def test_numbered_values_change_places() -> None:
     assert translate_error("2 settings in fit.toml are wrong\n - 'seed': no", "zh") == (
-        "fit.toml 中有 2 项设置有误\n - 'seed': no"
+        "fit.toml 中有 2 项设置有误\n - 'seed'：no"
     )
+
+
+def test_what_is_wrong_with_a_part_is_translated_part_by_part() -> None:
+    text = (
+        "2 columns do not fit orders in a.csv\n - 'amonut': unknown; did you mean 'amount_minor'?\n"
+        " - 'quantity': got 0, expected at least 1; 3 rows; first: t1, t2"
+    )
+
+    assert translate_error(text, "zh") == (
+        "a.csv 中有 2 列与 orders 不符\n - 'amonut'：不认识；是否应为 'amount_minor'？\n"
+        " - 'quantity'：得到 0，应为 不小于 1；3 行；首个：t1, t2"
+    )
+
+
+def test_what_the_system_says_is_translated() -> None:
+    assert translate_error("cannot write a.csv: No space left on device", "zh") == "无法写入 a.csv：磁盘空间不足"
+    assert translate_error("Permission denied", "zh") == "没有权限"
 
 
 def test_english_stays() -> None:

@@ -7,6 +7,7 @@ has nothing to wait for.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from typer.core import TyperGroup
 
 import ordervet
 from ordervet.cli.screen import EXIT_CODES_HELP, out, quiet_when_unread, run_guarded
+from ordervet.cli.usage import explain_usage
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter
@@ -69,12 +71,12 @@ class LazyCommands(TyperGroup):
 
     def make_context(self, *args: Any, **settings: Any) -> Context:
         """Read the arguments; ``--help`` prints while they are read."""
-        with quiet_when_unread():
+        with quiet_when_unread(), explain_usage():
             return super().make_context(*args, **settings)
 
     def invoke(self, ctx: Context) -> Any:
         """Run the command."""
-        with quiet_when_unread():
+        with quiet_when_unread(), explain_usage(ctx):
             return super().invoke(ctx)
 
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:  # noqa: ARG002 - typer's signature
@@ -135,4 +137,4 @@ def main(
 
 def run() -> None:
     """Run the command line."""
-    run_guarded(app)
+    run_guarded(partial(app, prog_name="ordervet"))  # also as ``python -m ordervet``

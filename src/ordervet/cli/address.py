@@ -43,7 +43,7 @@ def address(
     session = Session(lang, json=json)
     if compare is not None:
         if text is None:
-            raise typer.BadParameter("it compares a second address with a first: ordervet address TEXT --compare TEXT")
+            raise typer.BadParameter(session.text("address.no_first"))
         similarity = place_similarity(text, compare)
         if json:
             session.print_json({"place_similarity": similarity})

@@ -25,7 +25,7 @@ from ordervet.lab.backtest.splits import run_backtest
 from ordervet.lab.past_nights import replay_nights, sum_up_nights, sum_up_rings
 from ordervet.learn.labels import DAY_US
 from ordervet.learn.night_settings import load_night_settings
-from ordervet.reports import SIMULATED, average_splits, build_backtest_table
+from ordervet.reports import average_splits, build_backtest_table
 from ordervet.reports.backtest import build_evaluation_tables, describe_baselines
 from ordervet.reports.backtest_page import build_backtest_page
 from ordervet.reports.nights import (
@@ -91,8 +91,8 @@ def backtest(
     Example: ordervet backtest transactions.parquet --mapping handbook.toml --report backtest.html
     """
     if nights is not None:
-        _check_nights(files, history, truth)
         session = Session(lang, json=json, threads=threads, leaves_room=True)
+        _check_nights(session, files, history, truth)
         told = load_night_settings(night_settings)
         _replay(session, history, mapping, told, nights, every, report, is_simulated=simulated)
         return
@@ -126,9 +126,9 @@ def backtest(
     session.end_with_rows_set_aside(intake.failures.num_rows)
 
 
-def _check_nights(files: list[Path] | None, history: Path | None, truth: Path | None) -> None:
+def _check_nights(session: Session, files: list[Path] | None, history: Path | None, truth: Path | None) -> None:
     if files or truth is not None or history is None:
-        raise typer.BadParameter("--nights takes --history, and neither files nor --truth")
+        raise typer.BadParameter(session.text("backtest.nights_alone"))
 
 
 def _replay(
@@ -181,22 +181,22 @@ def _replay(
         session.print(why)
     session.print(describe_nights(summary, session.lang))
     if is_simulated:
-        session.print(SIMULATED, style="dim")
+        session.print_simulated()
     if report is not None:
         session.print(session.text("written", path=report))
 
 
 def _print_backtest(session: Session, splits: list[dict[str, Any]], judged: dict[str, Any], top_k: int | None) -> None:
-    session.print(build_backtest_table(splits, top_k=top_k))
-    for title, table in build_evaluation_tables(judged):
+    session.print(build_backtest_table(splits, session.lang, top_k=top_k))
+    for title, table in build_evaluation_tables(judged, session.lang):
         session.print()
         session.print(title, style="bold")
         session.print(table)
-    for sentence in describe_baselines(judged):
+    for sentence in describe_baselines(judged, session.lang):
         session.print()
         session.print(sentence)
     if judged["is_simulated"]:
-        session.print(SIMULATED, style="dim")
+        session.print_simulated()
 
 
 def _read_truth(path: Path) -> pa.Table:

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import typer
-from rich.table import Table
 
 from ordervet.cli import options
 from ordervet.cli.screen import EXIT_CODES_HELP
@@ -42,7 +41,6 @@ OutBook = Annotated[Path | None, typer.Option("--out", help="Where to write the 
 Page = Annotated[Path | None, typer.Option(help="Where to write the page: one .html file that works offline.")]
 Minutes = Annotated[float, typer.Option(min=0.1, max=120, help="Minutes the desk needs per order.")]
 
-_LEAST_WIDTH = 100
 _SHOWN_EVIDENCE = ("phone", "address", "device", "ip")
 _RECENT_DAYS, _OPEN_DAYS = 30, 14
 
@@ -241,7 +239,7 @@ def print_board(session: Session, board: Board, out_path: Path | None, report: P
         session.print_json(describe_board(board))
         return
     for part in build_board_lines(board):
-        session.print(part, width=max(session.width, _LEAST_WIDTH) if isinstance(part, Table) else None)
+        session.print(part)
     for path in (out_path, report):
         if path is not None:
             session.print(session.text("written", path=path))

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from ordervet.cli import options
 from ordervet.cli.row_accounts import print_left_out
 from ordervet.cli.session import Session
 from ordervet.contract.files.pieces import AUTO
 from ordervet.contract.formats import describe_file, list_formats
+from ordervet.reports.terminal import WordTable
 from ordervet.words import join_words
+from ordervet.words.error_texts import translate_error
 
 if TYPE_CHECKING:
     from ordervet.contract.formats import FileDescription, Format
+    from ordervet.words import Lang
 
 
 def formats(
@@ -57,13 +60,11 @@ def _list_format(fmt: Format) -> dict[str, object]:
     return named | {"time_zone": fmt.time_zone, "unchecked": unchecked}
 
 
-def _build_list(session: Session, known: tuple[Format, ...]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for title in ("format", "holds", "title"):
-        table.add_column(session.text(f"formats.{title}"), no_wrap=title != "title")
-    for each in known:
-        table.add_row(each.name, each.kind, each.title)
-    return table
+def _build_list(session: Session, known: tuple[Format, ...]) -> WordTable:
+    titles = [session.text(f"formats.{title}") for title in ("format", "holds", "title")]
+    return WordTable(
+        titles, [(each.name, each.kind, _choose_title(each.title, session.lang)) for each in known], unwrapped=(0, 1)
+    )
 
 
 def _say_unchecked(fmt: Format, session: Session) -> str:
@@ -71,10 +72,15 @@ def _say_unchecked(fmt: Format, session: Session) -> str:
 
 
 def _print_description(session: Session, described: FileDescription) -> None:
-    session.print(f"{described.file}: {described.format} ({described.title}), {described.kind}")
+    title = _choose_title(described.title, session.lang)
+    session.print(f"{described.file}: {described.format} ({title}), {described.kind}")
     if described.unchecked:
         session.print(session.text("formats.unchecked", what=described.unchecked[session.lang]))
-    session.print(session.text("formats.envelope", how=described.envelope, zone=described.time_zone))
+    session.print(
+        session.text(
+            "formats.envelope", how=translate_error(described.envelope, session.lang), zone=described.time_zone
+        )
+    )
     _print_content(session, described)
     session.print(session.text("formats.known_share", share=described.score))
     for field, columns in described.taken.items():
@@ -89,9 +95,15 @@ def _print_description(session: Session, described: FileDescription) -> None:
         if names:
             session.print(session.text(f"formats.{title}", names=", ".join(names)))
     for column, reason in described.never_keys.items():
-        session.print(session.text("formats.never_key", column=column, reason=reason))
+        session.print(session.text("formats.never_key", column=column, reason=translate_error(reason, session.lang)))
     for column, field in described.alike.items():
         session.print(session.text("formats.alike", column=column, field=field))
+
+
+def _choose_title(title: str, lang: Lang) -> str:
+    """Choose the Chinese or the English of a title that has both: 京东 订单 (JD orders)."""
+    found = re.fullmatch(r"(.*[\u4e00-\u9fff].*) \(([^()]*)\)", title)
+    return title if found is None else found[1 if lang == "zh" else 2]
 
 
 def _print_content(session: Session, described: FileDescription) -> None:

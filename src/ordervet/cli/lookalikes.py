@@ -10,8 +10,8 @@ from ordervet.cli import options
 from ordervet.cli.screen import ExitCode
 from ordervet.cli.session import Session
 from ordervet.lab.lookalikes import SCENARIOS, measure_lookalikes
-from ordervet.reports import SIMULATED
 from ordervet.reports.terminal import build_lookalike_table, sum_up_lookalikes
+from ordervet.words import format_text
 
 
 def lookalikes(
@@ -37,8 +37,9 @@ def lookalikes(
     if json:
         session.print_json(report.as_dict())
     else:
-        session.print(build_lookalike_table(report.as_dict()))
-        session.print(sum_up_lookalikes(report.as_dict()))
-        session.print(session.text("lookalikes.model", id=report.model_id) + f" {SIMULATED}", style="dim")
+        session.print(build_lookalike_table(report.as_dict(), session.lang))
+        session.print(sum_up_lookalikes(report.as_dict(), session.lang))
+        session.print(format_text("lookalikes.model", session.lang, id=report.model_id), style="dim")
+        session.print_simulated()
     if not report.passed:
         raise typer.Exit(ExitCode.REFUSED)

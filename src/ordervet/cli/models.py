@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from ordervet.cli import options
 from ordervet.cli.screen import EXIT_CODES_HELP, ExitCode
@@ -24,8 +23,12 @@ from ordervet.model import (
     rollback_model,
 )
 from ordervet.model.starter import find_listed_model
+from ordervet.reports import build_card
 from ordervet.reports.nightly import describe_gate, name_gate
+from ordervet.reports.terminal import WordTable
 from ordervet.score.shadow import SHADOW_NAME, compare_shadow
+from ordervet.words import format_text, join_words
+from ordervet.words.error_texts import translate_error
 
 if TYPE_CHECKING:
     from ordervet.model import Promotion
@@ -58,24 +61,18 @@ def list_(models: Folder, lang: options.LangOption = None, json: options.Json = 
             }
         )
         return
-    table = Table(box=None, pad_edge=False)
-    for name in ("", "model", "cut_off", "orders", "AP", "gates"):
-        title = session.text(f"models.{name}") if name not in {"", "AP"} else name
-        table.add_column(title, no_wrap=name != "gates", justify="right" if name in {"orders", "AP"} else "left")
+    names = ("", "model", "cut_off", "orders", "AP", "gates")
+    titles = [session.text(f"models.{name}") if name not in {"", "AP"} else name for name in names]
+    rows = []
     for each in listed:
         row = _sum_up(each)
-        gates = row["fault"] or _describe_gates(session, row["failed_gates"])
+        fault = row["fault"] and translate_error(row["fault"], session.lang)
+        gates = fault or _describe_gates(session, row["failed_gates"])
         n_orders = "–" if row["n_orders"] is None else f"{row['n_orders']:,}"
         ap = "–" if row["ap"] is None else f"{row['ap']:.3f}"
-        table.add_row(
-            session.text("models.live") if each.is_live else "",
-            each.model_id,
-            (row["as_of"] or "–")[:16],
-            n_orders,
-            ap,
-            gates,
-        )
-    session.print(table)
+        live = session.text("models.live") if each.is_live else ""
+        rows.append((live, each.model_id, (row["as_of"] or "–")[:16], n_orders, ap, gates))
+    session.print(WordTable(titles, rows, numbers=(3, 4), unwrapped=(0, 1, 2)))
 
 
 @models_app.command("show", epilog=EXIT_CODES_HELP)
@@ -96,11 +93,14 @@ def show(
         session.print_json({"model_id": model.model_id, "origin": model.origin, "metrics": model.metrics})
         return
     card = folder / "card.md"
-    session.print(card.read_text(encoding="utf-8") if card.is_file() else model.model_id)
-    spoken = session.lang
+    text = card.read_text(encoding="utf-8") if card.is_file() else model.model_id
+    # NOTE: a card that nobody changed says no more than the manifest, which has it in any language.
+    is_own = bool(model.metrics) and text == build_card(model)
+    session.print(build_card(model, session.lang) if is_own else text)
+    colon = format_text("listing.colon", session.lang)
     for gate in model.metrics.get("gates", []):
-        name, note = describe_gate(gate, spoken)
-        session.print(f"{'✓' if gate['passed'] else '✗'} {name}{': ' if note else ''}{note}")
+        name, note = describe_gate(gate, session.lang)
+        session.print(f"{'✓' if gate['passed'] else '✗'} {name}{colon if note else ''}{note}")
 
 
 @models_app.command("compare", epilog=EXIT_CODES_HELP)
@@ -129,13 +129,8 @@ def compare(
     if json:
         session.print_json({"measured": dict(zip(ids, measured, strict=True)), "shadow": recorded})
         return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for each in ids:
-        table.add_column(each, justify="right")
-    for name in _MEASURES:
-        table.add_row(session.text(f"models.{name}"), *(_number(row[name]) for row in measured))
-    session.print(table)
+    rows = [[session.text(f"models.{name}"), *(_number(row[name]) for row in measured)] for name in _MEASURES]
+    session.print(WordTable(["", *ids], rows, numbers=range(1, len(ids) + 1)))
     if not recorded:
         session.print(session.text("models.no_pairs"))
         return
@@ -205,7 +200,7 @@ def verify(models: Folder, lang: options.LangOption = None, json: options.Json =
     if json:
         session.print_json({"n_models": len(list_models(models)), "faults": faults})
     for fault in [] if json else faults:
-        session.warn(fault, style="red")
+        session.warn(translate_error(fault, session.lang), style="red")
     if faults:
         raise typer.Exit(ExitCode.MODEL)
     if not json:
@@ -237,7 +232,7 @@ def _sum_up(listed: Listed) -> dict[str, Any]:
 def _describe_gates(session: Session, failed: list[str] | None) -> str:
     if failed is None:
         return "–"
-    names = ", ".join(name_gate(name, session.lang) for name in failed)
+    names = join_words((name_gate(name, session.lang) for name in failed), session.lang)
     return session.text("models.failed", names=names) if failed else session.text("models.passed")
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.table import Table
 
 from ordervet.cli import options
 from ordervet.cli.screen import EXIT_CODES_HELP
@@ -18,7 +17,9 @@ from ordervet.policy import ACTIONS, BANDS, load_policy
 from ordervet.policy.lists import ListEntry, add_entry, key_buyer, read_expiry
 from ordervet.policy.rules import NUMBER_FIELDS, TEXT_FIELDS
 from ordervet.reports.links import pseudonym
+from ordervet.reports.terminal import WordTable
 from ordervet.score.compare import compare_policies
+from ordervet.words import find_words
 
 if TYPE_CHECKING:
     from ordervet.model import Model
@@ -186,27 +187,26 @@ def _list_notes(session: Session, policy: Policy, model: Model) -> list[str]:
 
 
 def _print_comparison(session: Session, found: Comparison) -> None:
-    table = Table(box=None, pad_edge=False)
-    table.add_column(session.text("policy.title"))
-    for name in ("present", "changed"):
-        table.add_column(session.text(f"policy.{name}"), justify="right")
     both = (found.present, found.changed)
-    for band in reversed(BANDS):
-        table.add_row(session.text("policy.band", name=band), *(f"{tally.bands[band]:,}" for tally in both))
+    bands, actions = find_words("bands", session.lang), find_words("actions", session.lang)
+    rows = [
+        [session.text("policy.band", name=bands[band]), *(f"{tally.bands[band]:,}" for tally in both)]
+        for band in reversed(BANDS)
+    ]
     for action in reversed(ACTIONS):
-        table.add_row(session.text("policy.action", name=action), *(f"{tally.actions[action]:,}" for tally in both))
+        name = session.text("policy.action", name=actions[action])
+        rows.append([name, *(f"{tally.actions[action]:,}" for tally in both)])
     for field in ("n_flagged", "flagged_minor", "n_malicious", "malicious_minor", "n_innocent", "n_touched"):
         values = [getattr(tally, field) for tally in both]
         shown = [f"{value / 100:,.2f}" if field.endswith("_minor") else f"{value:,}" for value in values]
-        table.add_row(session.text(f"policy.{field}"), *shown)
+        rows.append([session.text(f"policy.{field}"), *shown])
     for name in dict.fromkeys(name for tally in both for name in tally.quotas):
-        table.add_row(
-            session.text("policy.beyond", quota=name),
-            *(f"{tally.quotas[name]:,}" if name in tally.quotas else "" for tally in both),
-        )
-    session.print(table)
+        beyond = [f"{tally.quotas[name]:,}" if name in tally.quotas else "" for tally in both]
+        rows.append([session.text("policy.beyond", quota=name), *beyond])
+    titles = [session.text(f"policy.{name}") for name in ("title", "present", "changed")]
+    session.print(WordTable(titles, rows, numbers=(1, 2)))
     for (old, new), n in found.moves.items():
-        session.print(session.text("policy.moved", old=old, new=new, n=n))
+        session.print(session.text("policy.moved", old=actions[old], new=actions[new], n=n))
     if not found.moves:
         session.print(session.text("policy.unmoved"))
     else:

@@ -25,7 +25,6 @@ from ordervet.lab.lookalikes import measure_lookalikes
 from ordervet.learn.night import run_night
 from ordervet.learn.night_metrics import build_metrics
 from ordervet.learn.night_settings import load_night_settings
-from ordervet.reports import SIMULATED
 from ordervet.reports.nightly import describe_audit, describe_gate, describe_outcome
 
 if TYPE_CHECKING:
@@ -180,7 +179,7 @@ def _print_night(session: Session, night: Night, *, is_simulated: bool) -> None:
     if night.folder is not None:
         session.print(session.text("retrain.report", path=night.folder / f"report.{session.lang}.html"))
     if is_simulated:
-        session.warn(SIMULATED, style="dim")
+        session.print_simulated()
 
 
 def _print_gates(session: Session, night: Night) -> None:

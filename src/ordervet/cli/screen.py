@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from ordervet.errors import (
     ContractError,
@@ -29,6 +30,7 @@ from ordervet.errors import (
 )
 from ordervet.words import format_text
 from ordervet.words.error_texts import translate_error
+from ordervet.words.wrapping import wrap_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -104,6 +106,17 @@ out = _Screen(highlight=False, soft_wrap=True)
 err = _Screen(stderr=True, highlight=False, soft_wrap=True)
 
 
+def fold(what: RenderableType, console: Console) -> RenderableType:
+    """Break a text's lines between words where a terminal would break them anywhere; a pipe gets them as they are."""
+    if not console.is_terminal:
+        return what
+    if isinstance(what, str):
+        return "\n".join(wrap_text(what, console.width))
+    if isinstance(what, Text) and not what.spans:
+        return Text("\n".join(wrap_text(what.plain, console.width)), style=what.style)
+    return what
+
+
 def print_json(content: object) -> None:
     """Print one JSON document; what is not a number becomes null."""
     # NOT: at the top. Help texts do not wait for the contract.
@@ -136,21 +149,25 @@ def _find_lang(arguments: list[str]) -> str | None:
 
 
 @contextmanager
-def show_progress() -> Iterator[Callable[[str], None]]:
+def show_progress(lang: Lang) -> Iterator[Callable[[str], None]]:
     """Show what is being done, and the time it has taken; gone when it is done.
 
     Nothing is shown where the error stream is not a terminal.
 
+    Parameters
+    ----------
+    lang : language to show it in
+
     Yields
     ------
-    a function to call with what is being done now
+    a function to call with what is being done now, in English
     """
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task("", visible=False, total=None)
 
         def report_step(what: str) -> None:
-            progress.update(task, description=what, visible=True)
+            progress.update(task, description=translate_error(what, lang), visible=True)
 
         yield report_step
 
@@ -163,30 +180,29 @@ def show_rows(what: str, n_rows: int) -> Iterator[Callable[[int], None]]:
     ------
     a function to call with the rows that were done since the last call
     """
+    lang = choose_lang()
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} orders{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[done]}"), TimeRemainingColumn(),
+    )  # fmt: skip
     started, n_done = time.monotonic(), 0
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task(what, total=n_rows, rate="")
+        task = progress.add_task(translate_error(what, lang), total=n_rows, done="")
 
         def advance(n: int) -> None:
             nonlocal n_done
             n_done += n
             rate = n_done / max(time.monotonic() - started, 1e-3)
-            progress.update(task, completed=n_done, rate=f", {rate:,.0f} a second")
+            done = format_text("cli.rows_done", lang, n=n_done, of=n_rows, rate=rate)
+            progress.update(task, completed=n_done, done=done)
 
         yield advance
 
 
 def print_error(message: str, hint: str = "") -> None:
     """Print an error, and what to do about it."""
-    err.print(message, style="red", markup=False)
+    err.print(fold(message, err), style="red", markup=False)
     if hint:
-        err.print(format_text("cli.hint", choose_lang(), hint=hint), markup=False)
+        err.print(fold(format_text("cli.hint", choose_lang(), hint=hint), err), markup=False)
 
 
 def fail(error: OrdervetError) -> NoReturn:
@@ -220,11 +236,10 @@ def run_guarded(command: Callable[[], Any]) -> None:
         command()
     except OrdervetError as error:
         fail(error)
-    except KeyboardInterrupt:
-        err.print(format_text("cli.interrupted", choose_lang()))
-        raise SystemExit(ExitCode.INTERRUPTED) from None
     except OSError as error:
-        print_error(format_text("cli.error", choose_lang(), message=error.strerror or type(error).__name__))
+        lang = choose_lang()
+        message = translate_error(error.strerror or type(error).__name__, lang)
+        print_error(format_text("cli.error", lang, message=message))
         raise SystemExit(ExitCode.BAD_INPUT) from None
     except ModuleNotFoundError as error:
         if str(error.name).startswith("ordervet"):
@@ -240,7 +255,8 @@ def run_guarded(command: Callable[[], Any]) -> None:
             raise
         lang = choose_lang()
         if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
-            print_error(format_text("cli.error", lang, message=os.strerror(errno.ENOMEM)))
+            message = translate_error(os.strerror(errno.ENOMEM), lang)
+            print_error(format_text("cli.error", lang, message=message))
             raise SystemExit(ExitCode.BAD_INPUT) from None
         name = type(error).__name__
         print_error(format_text("cli.internal", lang, name=name), format_text("cli.internal_hint", lang))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from ordervet.cli import options
 from ordervet.cli.screen import EXIT_CODES_HELP, ExitCode
@@ -15,6 +14,7 @@ from ordervet.contract.files.outputs import check_place, write_text
 from ordervet.errors import PolicyError
 from ordervet.policy import lint_scripts, load_scripts
 from ordervet.reports.scripts_page import build_scripts_page
+from ordervet.reports.terminal import WordTable
 from ordervet.words import find_words
 
 if TYPE_CHECKING:
@@ -44,12 +44,8 @@ def list_scripts(folder: Folder = None, lang: options.LangOption = None, json: o
     if json:
         session.print_json(rows)
         return
-    table = Table(box=None, pad_edge=False)
-    for title in ("script", "title"):
-        table.add_column(session.text(f"scripts.{title}"), no_wrap=True)
-    for row in rows:
-        table.add_row(row["id"], row["title"])
-    session.print(table)
+    titles = [session.text(f"scripts.{title}") for title in ("script", "title")]
+    session.print(WordTable(titles, [(row["id"], row["title"]) for row in rows], unwrapped=(0,)))
 
 
 @scripts_app.command("show", epilog=EXIT_CODES_HELP)

@@ -140,20 +140,19 @@ class Session:
 
     def progress(self) -> AbstractContextManager[Callable[[str], None]]:
         """Show on a terminal what is being done."""
-        return screen.show_progress()
+        return screen.show_progress(self.lang)
 
-    @property
-    def width(self) -> int:
-        """Columns of the screen."""
-        return out.width
-
-    def print(self, what: RenderableType = "", *, style: str | None = None, width: int | None = None) -> None:
+    def print(self, what: RenderableType = "", *, style: str | None = None) -> None:
         """Print for people; brackets in a text are text."""
-        out.print(what, style=style, markup=False, width=width)
+        out.print(screen.fold(what, out), style=style, markup=False)
 
     def warn(self, what: str, *, style: str = "yellow") -> None:
         """Print beside the output, where it disturbs no pipe."""
-        err.print(what, style=style, markup=False)
+        err.print(screen.fold(what, err), style=style, markup=False)
+
+    def print_simulated(self) -> None:
+        """Print what figures on simulated data are worth."""
+        self.print(format_text("notes.simulated_data", self.lang), style="dim")
 
     def print_json(self, document: object) -> None:
         """Print one JSON document."""

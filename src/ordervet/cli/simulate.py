@@ -11,7 +11,6 @@ from ordervet.cli import options
 from ordervet.cli.session import Session
 from ordervet.lab.simulate import SimulationSettings, mask_simulation, write_simulation
 from ordervet.lab.simulate import simulate as build_simulation
-from ordervet.reports import SIMULATED
 
 
 def simulate(
@@ -43,4 +42,4 @@ def simulate(
         return
     for path in paths:
         session.print(session.text("written", path=path))
-    session.print(SIMULATED, style="dim")
+    session.print_simulated()

@@ -16,7 +16,7 @@ from ordervet.contract.files.pieces import AUTO
 from ordervet.learn.night_settings import NightSettings
 from ordervet.learn.train import check_learned, learn_model
 from ordervet.model import FitSettings, promote_model, save_model
-from ordervet.reports import SIMULATED, build_card
+from ordervet.reports import build_card
 from ordervet.reports.nightly import describe_gate
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _print_trained(session: Session, model: Model, folder: Path, *, is_live: boo
         session.text("train.measured", **{name: metrics[name] for name in ("n_orders", "n_malicious", "ap", "auc")})
     )
     if is_simulated:
-        session.print(SIMULATED, style="dim")
+        session.print_simulated()
 
 
 def _report_refusal(

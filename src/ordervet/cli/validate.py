@@ -73,6 +73,6 @@ def validate(
         session.print(session.text(rows, n=n_good, what=join_words(good, session.lang)))
         if n_failed:
             session.print(session.text("files.failures", n=n_failed))
-            session.print(build_failure_table(intake.failures))
+            session.print(build_failure_table(intake.failures, session.lang))
     if n_failed:
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)

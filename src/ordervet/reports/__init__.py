@@ -1,7 +1,7 @@
 """What people look at: flagged orders, backtests, rows set aside, the model card."""
 
 from ordervet.reports.backtest import average_splits, build_backtest_table
-from ordervet.reports.card import SIMULATED, build_card
+from ordervet.reports.card import build_card
 from ordervet.reports.terminal import (
     build_failure_table,
     build_flag_lines,
@@ -12,7 +12,6 @@ from ordervet.reports.terminal import (
 )
 
 __all__ = [
-    "SIMULATED",
     "average_splits",
     "build_backtest_table",
     "build_card",

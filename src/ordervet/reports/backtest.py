@@ -3,100 +3,110 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from ordervet.reports.ring_table import build_short_rings
 from ordervet.reports.terminal import WordTable
+from ordervet.words import find_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.table import Table
+
+    from ordervet.words import Lang
+
+    Words = Mapping[str, Any]
 
 #: Alert rates whose recall is shown; JSON has all of them.
 _SHOWN_RATES = (0.01, 0.05)
 
-_MEASURES = {"auc": "AUC", "ap": "AP", "cp_at_k": "CP@k"}
+_MEASURES = ("auc", "ap", "cp_at_k")
 
 
-def build_backtest_table(splits: Sequence[dict[str, Any]], *, top_k: int | None) -> WordTable:
+def build_backtest_table(splits: Sequence[dict[str, Any]], lang: Lang, *, top_k: int | None) -> WordTable:
     """Build a table of splits, one line each, and of their mean when there are several.
 
     Parameters
     ----------
     splits : results as plain values
+    lang : language of the words
     top_k : the k of the daily precision, when it was measured
     """
-    measures = {key: title.replace("k", str(top_k or "k")) for key, title in _MEASURES.items() if key in splits[0]}
-    titles = ["split", "train", "bad", "test", "bad", *measures.values(), *(f"R@{rate:.0%}" for rate in _SHOWN_RATES)]
+    words = find_words("backtest.screen", lang)
+    counts = ("n_train", "n_train_malicious", "n_orders", "n_malicious")
+    measures = {"auc": "AUC", "ap": "AP", "cp_at_k": words["cp_at_k"].format(k=top_k or "k")}
+    measured = [key for key in _MEASURES if key in splits[0]]
+    titles = [words[name] for name in ("split", *counts)]
+    titles += [measures[key] for key in measured]
+    titles += [words["recall_at"].format(rate=rate) for rate in _SHOWN_RATES]
     rows = [
-        [
-            split["split"],
-            *(f"{split[key]:,}" for key in ("n_train", "n_train_malicious", "n_orders", "n_malicious")),
-            *_measure(split, measures),
-            *_recall(split),
-        ]
+        [split["split"], *(f"{split[key]:,}" for key in counts), *_measure(split, measured), *_recall(split)]
         for split in splits
     ]
     if len(splits) > 1:
         mean = average_splits(splits)
-        rows.append(["mean", "", "", "", "", *_measure(mean, measures), *_recall(mean)])
+        rows.append([words["mean"], "", "", "", "", *_measure(mean, measured), *_recall(mean)])
     return WordTable(titles, rows, numbers=range(1, len(titles)), styles={len(splits): "bold"})
 
 
-def build_evaluation_tables(report: dict[str, Any]) -> list[tuple[str, WordTable | Table]]:
+def build_evaluation_tables(report: dict[str, Any], lang: Lang) -> list[tuple[str, WordTable | Table]]:
     """Build the tables of an evaluation: alert rates with intervals and money, parts, rings, the ablation.
 
     Parameters
     ----------
     report : of `ordervet.lab.backtest.report.build_report`
+    lang : language of the words
 
     Returns
     -------
     titles and tables, in the order to be read
     """
-    rankings = {"at alert rates (5 % to 95 % of bootstrap draws of buyers)": report["evaluation"]}
-    if report["baseline"]:
-        rankings["the same by points and rules"] = report["baseline"]
-    tables: list[tuple[str, WordTable | Table]] = [(title, _build_rates(judged)) for title, judged in rankings.items()]
+    words = find_words("backtest.screen", lang)
+    rankings = {"model": report["evaluation"]} | ({"baseline": report["baseline"]} if report["baseline"] else {})
+    tables: list[tuple[str, WordTable | Table]] = [
+        (words[f"rates_of_{whose}"], _build_rates(judged, words)) for whose, judged in rankings.items()
+    ]
     rate = report["evaluation"]["alert_rate_of_parts"]
     for name, rows in report["evaluation"]["parts"].items():
-        tables.append((f"by {name.replace('_', '-')}, {rate:.2%} flagged", _build_part(rows, name)))
-    caught = f"by the 1st, 2nd, 3rd order and ever, orders before, alerts a deny list has anyway, {rate:.2%} flagged"
-    by_ranking = {"new rings": report["evaluation"], "new rings by points and rules": report["baseline"]}
-    for title, judged in by_ranking.items():
-        if judged and judged.get("rings"):
-            tables.append((f"{title}: {caught}", build_short_rings(judged["rings"], "en")))
+        tables.append((words[f"by_{name}"].format(rate=rate), _build_part(rows, name, lang)))
+    for whose, judged in rankings.items():
+        if judged.get("rings"):
+            tables.append((words[f"rings_of_{whose}"].format(rate=rate), build_short_rings(judged["rings"], lang)))
     if report["ablation"]:
-        tables.append(("without one family of features", _build_ablation(report["ablation"])))
+        tables.append((words["ablation"], _build_ablation(report["ablation"], lang)))
     return tables
 
 
-def describe_baselines(report: dict[str, Any]) -> list[str]:
+def describe_baselines(report: dict[str, Any], lang: Lang) -> list[str]:
     """Describe, beside the baselines, whether the model has learned anything from the history.
 
     Parameters
     ----------
     report : of `ordervet.lab.backtest.report.build_report`
+    lang : language of the words
 
     Returns
     -------
     one sentence per baseline that was measured
     """
-    said = []
+    words, said = find_words("backtest.screen", lang), []
     if best := report["best_count"]:
-        said.append(
-            f"best single count, chosen on the train part: {best['feature']}, AUC {_write_areas(best['auc'])}; "
-            f"the model's is {_write_areas(best['auc_gain'], sign='+')} above it"
-        )
+        areas = {"auc": _write_areas(best["auc"]), "gain": _write_areas(best["auc_gain"], sign="+")}
+        said.append(words["best_count"].format(feature=best["feature"], **areas))
     if gain := report["history_gain"]:
-        verdict = "the history helps" if gain["has_skill"] else "no skill beyond chance: do not promote a model here"
-        said.append(
-            f"history alone: AUC {_write_areas(gain['history_auc'])}; to the order's own columns it adds "
-            f"{_write_areas(gain['auc_gain'], sign='+')} AUC and {_write_areas(gain['ap_gain'], sign='+')} AP: "
-            + verdict
-        )
+        areas = {name: _write_areas(gain[name], sign="+") for name in ("auc_gain", "ap_gain")}
+        verdict = words["history_helps" if gain["has_skill"] else "no_skill"]
+        said.append(words["history"].format(auc=_write_areas(gain["history_auc"]), verdict=verdict, **areas))
     return said
+
+
+def name_family(family: str, lang: Lang) -> str:
+    """Name a family of features; one of an entity that the shop has added goes by its own name."""
+    words, entities = find_words("backtest", lang), find_words("entities", lang)
+    named: str = words.get(f"family_{'_'.join(re.findall(r'[a-z]+', family))}") or entities.get(family, family)
+    return named
 
 
 def _write_areas(interval: dict[str, float | None], *, sign: str = "") -> str:
@@ -106,26 +116,31 @@ def _write_areas(interval: dict[str, float | None], *, sign: str = "") -> str:
     return f"{value} [{low}, {high}]"
 
 
-def _build_rates(judged: dict[str, Any]) -> WordTable:
+def _build_rates(judged: dict[str, Any], words: Words) -> WordTable:
     rows = [
         [f"{at['alert_rate']:.2%}", _write_shares(at["recall"]), _write_shares(at["precision"]), *_write_money(at)]
         for at in judged["at_alert_rate"]
     ]
     if "at_capacity" in judged:
         at = judged["at_capacity"]
-        rows.append([f"{at['capacity']:,} a day", _percent(at["recall"]), _percent(at["precision"]), *_write_money(at)])
-    return WordTable(("flagged", "recall", "precision", "caught", "by mistake"), rows, numbers=range(1, 5))
+        shares = [_percent(at["recall"]), _percent(at["precision"])]
+        rows.append([words["a_day"].format(capacity=at["capacity"]), *shares, *_write_money(at)])
+    titles = [words[name] for name in ("flagged", "recall", "precision", "caught", "held")]
+    return WordTable(titles, rows, numbers=range(1, len(titles)))
 
 
 def _write_money(at: dict[str, Any]) -> list[str]:
     return [f"{at[name] / 100:,.0f}" for name in ("caught_minor", "held_by_mistake_minor")]
 
 
-def _build_part(rows: Sequence[dict[str, Any]], name: str) -> WordTable:
-    titles = (name.replace("_", "-"), "orders", "bad", "recall", "honest flagged", "AP", "bias")
+def _build_part(rows: Sequence[dict[str, Any]], name: str, lang: Lang) -> WordTable:
+    words = find_words("backtest.screen", lang)
+    named = [words[each] for each in ("orders", "malicious", "recall", "honest_alert_rate")]
+    titles = [words[f"part_{name}"], *named, "AP", words["bias"]]
+    known = {"kind": find_words("kinds", lang), "look_alike": find_words("look_alikes", lang)}.get(name, {})
     written = [
         [
-            row["part"],
+            known.get(row["part"], row["part"]),
             f"{row['n_orders']:,}",
             f"{row['n_malicious']:,}",
             _percent(row["recall"]),
@@ -138,10 +153,11 @@ def _build_part(rows: Sequence[dict[str, Any]], name: str) -> WordTable:
     return WordTable(titles, written, numbers=range(1, len(titles)))
 
 
-def _build_ablation(rows: Sequence[dict[str, Any]]) -> WordTable:
+def _build_ablation(rows: Sequence[dict[str, Any]], lang: Lang) -> WordTable:
+    words = find_words("backtest.screen", lang)
     written = [
         [
-            row["family"],
+            name_family(row["family"], lang),
             str(row["n_features"]),
             *(
                 f"{each['value']:+.3f} [{each['low']:+.3f}, {each['high']:+.3f}]"
@@ -150,7 +166,8 @@ def _build_ablation(rows: Sequence[dict[str, Any]]) -> WordTable:
         ]
         for row in rows
     ]
-    return WordTable(("family", "features", "AP", "recall"), written, numbers=range(1, 4))
+    titles = (words["family"], words["n_features"], "AP", words["recall"])
+    return WordTable(titles, written, numbers=range(1, len(titles)))
 
 
 def _write_shares(interval: dict[str, float | None]) -> str:
@@ -174,7 +191,7 @@ def average_splits(splits: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return mean
 
 
-def _measure(split: dict[str, Any], measures: dict[str, str]) -> list[str]:
+def _measure(split: dict[str, Any], measures: Sequence[str]) -> list[str]:
     return [f"{split[key]:.3f}" for key in measures]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ordervet.reports.backtest import name_family
 from ordervet.reports.page import build_page
 from ordervet.reports.plots import Line, draw_lines
 from ordervet.reports.ring_table import build_rings, name_kind
@@ -63,7 +64,7 @@ def build_backtest_page(report: dict[str, Any], *, lang: Lang) -> str:
             for name, each in rankings.items()
             if each.get("rings")
         ],
-        "ablation": _build_ablation(report["ablation"], words) if report.get("ablation") else None,
+        "ablation": _build_ablation(report["ablation"], words, lang) if report.get("ablation") else None,
     }
     return build_page(
         "backtest.html", lang=lang, title=words["title"], styles=("base.css", "backtest.css"), values=values
@@ -132,18 +133,28 @@ def _build_part(name: str, rows: list[dict[str, Any]], words: Words, lang: Lang)
     elif name == "look_alike":
         columns = {title: columns[title] for title in ("orders", "honest_alert_rate")}
     titles = [words["part"], *(words[title] for title in columns)]
-    written = [
-        [name_kind(row["part"], lang) if name == "kind" else row["part"], *(write(row) for write in columns.values())]
-        for row in rows
-    ]
+    written = [[_name_part(row["part"], name, lang), *(write(row) for write in columns.values())] for row in rows]
     return {"name": words["parts"].get(name, name), "titles": titles, "rows": written}
 
 
-def _build_ablation(rows: list[dict[str, Any]], words: Words) -> dict[str, Any]:
+def _name_part(part: str, of: str, lang: Lang) -> str:
+    """Name a part: kinds of malice and honest look-alikes in words, beside their codes."""
+    if of == "kind":
+        return name_kind(part, lang)
+    named = find_words("look_alikes", lang).get(part) if of == "look_alike" else None
+    return f"{named} {part}" if named else part
+
+
+def _build_ablation(rows: list[dict[str, Any]], words: Words, lang: Lang) -> dict[str, Any]:
     return {
         "titles": [words[title] for title in ("family", "n_features_left_out", "ap_change", "recall_change")],
         "rows": [
-            [row["family"], row["n_features"], _change(row["ap_change"]), _change(row["recall_change"])] for row in rows
+            [
+                name_family(row["family"], lang),
+                row["n_features"],
+                *map(_change, (row["ap_change"], row["recall_change"])),
+            ]
+            for row in rows
         ],
     }
 

@@ -42,7 +42,8 @@ def describe_reasons(nights: list[dict[str, Any]], lang: Lang) -> str:
     """Say what kept nights from a promotion, and how many; empty where nothing did."""
     counts = Counter(each for night in nights for each in _list_reasons(night, lang))
     said = [f"{name} × {n}" for name, n in sorted(counts.items(), key=lambda each: (-each[1], each[0]))]
-    return f"{find_words('nights', lang)['why']}: {join_words(said, lang)}" if said else ""
+    why = find_words("nights", lang)["why"] + format_text("listing.colon", lang)
+    return f"{why}{join_words(said, lang)}" if said else ""
 
 
 def describe_nights(summary: dict[str, Any], lang: Lang) -> str:

@@ -6,26 +6,28 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ordervet.policy import ACTIONS, Action, explain_applied, load_scripts
 from ordervet.words import find_words, format_text, join_words
+from ordervet.words.error_texts import translate_error
 from ordervet.words.numbers import format_time
+from ordervet.words.wrapping import list_units, wrap_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     import pyarrow as pa
-    from rich.console import ConsoleOptions
+    from rich.console import Console, ConsoleOptions
 
     from ordervet.policy import Decision, Script
     from ordervet.words import Lang
 
 _WIDTH, _INDENT, _ACTION_WIDTH, _GAP = 80, 6, 9, 2
-_CHINESE: Final = re.compile(r"[\u2e80-\u9fff\uff00-\uffef]{5,}")
+_CHINESE: Final = re.compile(r"[\u2e80-\u9fff\uff00-\uffef]+")
+_READABLE: Final = 8
 _STYLES: Final = {Action.PASS: "green", Action.REVIEW: "yellow", Action.CONFIRM: "magenta", Action.HOLD: "bold red"}
 
 
@@ -69,17 +71,15 @@ def build_flag_lines(
         lines += _fold(format_text("notes.route", lang, who=decision.route))
     if decision.script:
         known = load_scripts() if scripts is None else scripts
-        lines += _fold(
-            f"{format_text('flags.script', lang)}: {decision.script}  {known[decision.script].title[lang]}", "green"
-        )
+        words, colon = find_words("flags", lang), format_text("listing.colon", lang)
+        lines += _fold(f"{words['script']}{colon}{decision.script}  {known[decision.script].title[lang]}", "green")
     return Text("\n").join(lines)
 
 
 def _fold(line: str, style: str = "") -> Iterator[Text]:
-    """Break a line at the screen's edge; a Chinese character is two columns wide."""
-    for part in Text(line, style).wrap(Console(width=_WIDTH), _WIDTH - _INDENT):
-        part.rstrip()
-        yield Text(" " * _INDENT) + part
+    """Break a line at the screen's edge."""
+    for part in wrap_text(line, _WIDTH - _INDENT):
+        yield Text(" " * _INDENT) + Text(part, style)
 
 
 def count_actions(actions: Mapping[int, int], lang: Lang) -> str:
@@ -116,7 +116,7 @@ def name_model(model_id: str, about: str | None, *, is_simulated: bool, lang: La
     """
     line = format_text("flags.model", lang, id=model_id)
     if about:
-        line += format_text("flags.learned", lang, about=about)
+        line += format_text("flags.learned", lang, about=translate_error(about, lang))
     return [line, *([format_text("notes.simulated", lang)] if is_simulated else [])]
 
 
@@ -156,9 +156,13 @@ class WordTable:
         table = Table(box=None, pad_edge=False)
         widths = self._fit_widths(options.max_width - _GAP * (len(self._titles) - 1))
         for at, (title, width) in enumerate(zip(self._titles, widths, strict=True)):
-            table.add_column(title, justify="right" if at in self._numbers else "left", overflow="fold", width=width)
+            title_lines = "\n".join(wrap_text(title, width))
+            table.add_column(
+                title_lines, justify="right" if at in self._numbers else "left", overflow="fold", width=width
+            )
         for at, row in enumerate(self._rows):
-            table.add_row(*map(Text, row), style=self._styles.get(at, ""))
+            cells = ["\n".join(wrap_text(cell, width)) for cell, width in zip(row, widths, strict=True)]
+            table.add_row(*map(Text, cells), style=self._styles.get(at, ""))
         yield table
 
     def _fit_widths(self, n_columns: int) -> list[int]:
@@ -172,9 +176,9 @@ class WordTable:
 
 
 def _measure_word(text: str) -> int:
-    """Return the width of the longest word; a run of Chinese may be broken anywhere, but stays readable at four."""
-    words = [cell_len(word) for word in _CHINESE.sub("四个字宽", text).split()]
-    return max(words, default=0)
+    """Return the width of what stays together; a run of Chinese may be broken anywhere, but is readable from four."""
+    runs = map(cell_len, _CHINESE.findall(text))
+    return max([*map(cell_len, list_units(text)), *(min(run, _READABLE) for run in runs)], default=0)
 
 
 def count_failures(failures: pa.Table) -> list[dict[str, Any]]:
@@ -188,14 +192,20 @@ def count_failures(failures: pa.Table) -> list[dict[str, Any]]:
     return sorted(groups.values(), key=lambda group: (-group["n"], group["file"], group["field"], group["rule"]))
 
 
-def build_failure_table(failures: pa.Table) -> WordTable:
+def build_failure_table(failures: pa.Table, lang: Lang) -> WordTable:
     """Build a table of the counts."""
     fields = ("n", "file", "field", "rule", "row", "order_id", "observed")
-    rows = [["" if group[name] is None else str(group[name]) for name in fields] for group in count_failures(failures)]
-    return WordTable(("rows", "file", "field", "rule", "first row", "order", "got"), rows, numbers=(0, 4))
+    titles = find_words("failures", lang)
+    rows = [
+        ["" if row[name] is None else str(row[name]) for name in fields]
+        for row in (
+            group | {"observed": translate_error(group["observed"] or "", lang)} for group in count_failures(failures)
+        )
+    ]
+    return WordTable([titles[name] for name in fields], rows, numbers=(0, 4))
 
 
-def build_lookalike_table(report: dict[str, Any]) -> WordTable:
+def build_lookalike_table(report: dict[str, Any], lang: Lang) -> WordTable:
     """Build a table of the scenarios, those that failed in red.
 
     `twin` is the share of malicious twins caught, `paid` that of refund requests that are paid at once.
@@ -203,19 +213,21 @@ def build_lookalike_table(report: dict[str, Any]) -> WordTable:
     Parameters
     ----------
     report : a `LookalikeReport` as plain values
+    lang : language of the words
     """
-    titles = ("look-alike", "orders", "flagged", "× plain", "90 % interval", "bound", "twin", "paid", "")
+    names, cells = find_words("look_alikes", lang), find_words("lookalikes.cells", lang)
+    titles = [*find_words("lookalikes.columns", lang).values(), ""]
     rows = [
         (
-            row["scenario"],
+            names[row["scenario"]],
             f"{row['n_orders']:,}",
             f"{row['alert_rate']:.2%}",
             _write(row["ratio"]["value"]),
-            f"{_write(row['ratio']['low'])} to {_write(row['ratio']['high'])}",
+            cells["interval"].format(low=_write(row["ratio"]["low"]), high=_write(row["ratio"]["high"])),
             f"{row['max_ratio']:.2f}",
             f"{row['twin_recall']:.0%}",
             "–" if row["paid"] is None else f"{row['paid']:.0%}",
-            _describe_verdict(row),
+            cells["failed" if not row["passed"] else "decided" if row["is_decided"] else "undecided"],
         )
         for row in report["rows"]
     ]
@@ -223,22 +235,15 @@ def build_lookalike_table(report: dict[str, Any]) -> WordTable:
     return WordTable(titles, rows, numbers=range(1, len(titles)), styles=failed)
 
 
-def sum_up_lookalikes(report: dict[str, Any]) -> str:
-    """Sum up in a sentence or two how the suite went."""
-    n_failed = sum(not row["passed"] for row in report["rows"])
-    verdict = f"{n_failed} of {len(report['rows'])} failed" if n_failed else f"all {len(report['rows'])} passed"
-    n_open = len(report["undecided"])
-    doubt = f" {n_open} stay open with so few orders (--orders): they fail only beyond doubt." if n_open else ""
-    rate = f"{report['plain_alert_rate']:.2%} of them flagged"
-    if report["n_plain_claims"]:
-        rate += f", {report['plain_paid']:.1%} of their {report['n_plain_claims']:,} refund requests paid at once"
-    return f"plain honest orders: {report['n_plain']:,}, {rate}. {verdict}.{doubt}"
-
-
-def _describe_verdict(row: dict[str, Any]) -> str:
-    if not row["passed"]:
-        return "FAILED"
-    return "ok" if row["is_decided"] else "open"
+def sum_up_lookalikes(report: dict[str, Any], lang: Lang) -> str:
+    """Sum up in a few sentences how the suite went."""
+    words = find_words("lookalikes", lang)
+    n_failed, n_open = sum(not row["passed"] for row in report["rows"]), len(report["undecided"])
+    said = [words["plain_paid" if report["n_plain_claims"] else "plain"].format(**report)]
+    said.append(words["some_failed" if n_failed else "all_passed"].format(n=n_failed, all=len(report["rows"])))
+    if n_open:
+        said.append(words["undecided"].format(n=n_open))
+    return format_text("listing.sentence", lang).join(said)
 
 
 def _write(ratio: float | None) -> str:

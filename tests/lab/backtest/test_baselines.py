@@ -158,7 +158,7 @@ def test_skill_is_what_the_history_adds(weights: tuple[float, ...], has_skill: b
 
     assert gain is not None
     assert gain["has_skill"] is has_skill
-    said = describe_baselines({"best_count": None, "history_gain": gain})
+    said = describe_baselines({"best_count": None, "history_gain": gain}, "en")
     assert ("the history helps" in said[0]) is has_skill
     assert ("no skill beyond chance" in said[0]) is not has_skill
 

@@ -135,11 +135,11 @@ def choose_format(name: str, names: Sequence[str], formats: Iterable[Format], *,
 
 def _unknown(where: str, matches: Sequence[Match], envelope: str) -> FileError:
     closest = max(matches, key=lambda match: (match.score * (1 - 0.25 * len(match.missing)), match.score), default=None)
-    nearest = ""
+    lines = [f"{where} matches no known format", f" - read with {envelope}"]
     if closest is not None and closest.score > 0:
         lacks = f", but wants {', '.join(closest.missing)}" if closest.missing else ""
-        nearest = f"; the closest is {closest.format.name}: it knows {closest.score:.0%} of the columns{lacks}"
+        lines.append(f" - the closest is {closest.format.name}: it knows {closest.score:.0%} of the columns{lacks}")
     return FileError(
-        f"{where} matches no known format{nearest}\n - read with {envelope}",
+        "\n".join(lines),
         hint="ordervet formats lists the formats; a mapping or a format file can add this one",
     )
