@@ -249,4 +249,4 @@ def test_page_of_requests_filters_searches_and_copies(tab: Tab, tmp_path: Path) 
     assert ids(tab)[0] == "t000043"
     tab.press("l")
     assert tab.run("document.title") == "Refund requests to answer"
-    assert "a person would decide, but the desk is full" in tab.run("document.getElementById('card').textContent")
+    assert "refund at once" in tab.run("document.getElementById('card').textContent")
