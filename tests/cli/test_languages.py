@@ -38,7 +38,7 @@ COMMANDS = {
     "history publish": "history publish file://{new}/published --history {history}",
     "campaign plan": "campaign plan --history {history} --capacity 30",
     "campaign watch": "campaign watch --history {history}",
-    "campaign review": "campaign review --history {history} --start 2025-11-01",
+    "campaign review": "campaign review --history {history} --start 2025-07-01",
     "validate": "validate {wrong}",
     "train": "train {data} --models {new}/models --settings {settings} --simulated",
     "retrain": "retrain --history {history} --models {new}/models --simulated",

@@ -42,6 +42,17 @@ def test_table_that_fits_is_not_wrapped() -> None:
     assert draw(WordTable(("a b", "n"), [("one two", "1")], numbers=(1,))) == ["a b      n", "one two  1"]
 
 
+def test_columns_without_room_stand_below_beside_the_first() -> None:
+    lines = draw(WordTable(("day", "orders", "flagged"), [("Monday", "1,204", "37")], numbers=(1, 2)), width=18)
+
+    assert [line.split() for line in lines] == [
+        ["day", "orders"],
+        ["Monday", "1,204"],
+        ["day", "flagged"],
+        ["Monday", "37"],
+    ]
+
+
 def test_row_keeps_its_style() -> None:
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system="standard", highlight=False)
 

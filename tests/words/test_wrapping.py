@@ -16,7 +16,7 @@ from ordervet.words.wrapping import list_units, wrap_text
     ("text", "lines"),
     [
         ("three short words", ["three", "short", "words"]),
-        ("近 7 天同一收货地址 1,204 单", ["近 7 天", "同一收货", "地址", "1,204 单"]),
+        ("近 7 天同一收货地址 9 单", ["近 7 天", "同一收货", "地址", "9 单"]),
         ("模型（m-1a2b）已在用", ["模型", "（m-1a2b）", "已在用"]),
         ("放行、人工查看。", ["放行、人", "工查看。"]),
         ("- one two three", ["- one", "  two", "  three"]),

@@ -58,8 +58,8 @@ def build_short_rings(
 ) -> Table:
     """Build the same table for the terminal: without intervals and money, in eighty columns."""
     words = find_words("rings.short", lang)
-    kinds = {"": words["all_kinds"], **find_words("kinds", lang)}
-    title, firsts = names or (words["kind"], [kinds.get(row["kind"], row["kind"]) for row in rows])
+    kinds: dict[str, str] = {"": words["all_kinds"], **find_words("kinds", lang)}
+    title, firsts = names or (words["kind"], [kinds.get(row["kind"], str(row["kind"])) for row in rows])
     table = Table(box=None, pad_edge=False)
     table.add_column(title, no_wrap=True)
     for name in _SHORT:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 _WIDTH, _INDENT, _ACTION_WIDTH, _GAP = 80, 6, 9, 2
 _CHINESE: Final = re.compile(r"[\u2e80-\u9fff\uff00-\uffef]+")
-_READABLE: Final = 8
+_READABLE: Final = (8, 6, 4)
+"""Columns that a run of Chinese keeps at least, where there is room for it."""
 _STYLES: Final = {Action.PASS: "green", Action.REVIEW: "yellow", Action.CONFIRM: "magenta", Action.HOLD: "bold red"}
 
 
@@ -144,41 +145,65 @@ class WordTable:
         styles: Mapping[int, str] | None = None,
     ) -> None:
         self._titles, self._rows, self._numbers, self._styles = titles, rows, numbers, styles or {}
-        cells = [[row[at] for row in rows] for at in range(len(titles))]
-        self._widest = [max(map(cell_len, [title, *each])) for title, each in zip(titles, cells, strict=True)]
-        self._least = [
-            max([_measure_word(title), *map(cell_len if at in {*numbers, *unwrapped} else _measure_word, cells[at])])
-            for at, title in enumerate(titles)
-        ]
+        self._unwrapped = {*numbers, *unwrapped}
+        self._cells = [[row[at] for row in rows] for at in range(len(titles))]
+        self._widest = [max(map(cell_len, [title, *own])) for title, own in zip(titles, self._cells, strict=True)]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
-        """Build the table for the room there is."""
-        table = Table(box=None, pad_edge=False)
-        widths = self._fit_widths(options.max_width - _GAP * (len(self._titles) - 1))
-        for at, (title, width) in enumerate(zip(self._titles, widths, strict=True)):
-            title_lines = "\n".join(wrap_text(title, width))
-            table.add_column(
-                title_lines, justify="right" if at in self._numbers else "left", overflow="fold", width=width
-            )
-        for at, row in enumerate(self._rows):
-            cells = ["\n".join(wrap_text(cell, width)) for cell, width in zip(row, widths, strict=True)]
-            table.add_row(*map(Text, cells), style=self._styles.get(at, ""))
-        yield table
+        """Build the table for the room there is: columns that have none stand below, beside the first one again."""
+        for columns in self._split_columns(options.max_width):
+            yield self._build_table(columns, options.max_width - _GAP * (len(columns) - 1))
 
-    def _fit_widths(self, n_columns: int) -> list[int]:
-        """Narrow whichever column has most to spare, until all fit or none can be narrowed."""
-        widths = list(self._widest)
-        spare = [width - least for width, least in zip(widths, self._least, strict=True)]
-        while sum(widths) > n_columns and max(spare, default=0) > 0:
-            at = spare.index(max(spare))
-            widths[at], spare[at] = widths[at] - 1, spare[at] - 1
+    def _split_columns(self, width: int) -> list[list[int]]:
+        """Split the columns into tables that fit."""
+        least = [self._find_least(at, _READABLE[-1]) for at in range(len(self._titles))]
+        tables = [[0]]
+        for at in range(1, len(least)):
+            if len(tables[-1]) > 1 and sum(least[each] + _GAP for each in tables[-1]) + least[at] > width:
+                tables.append([0])
+            tables[-1].append(at)
+        return tables
+
+    def _build_table(self, columns: Sequence[int], n_columns: int) -> Table:
+        table = Table(box=None, pad_edge=False)
+        widths = self._find_widths(columns, n_columns)
+        for at, width in zip(columns, widths, strict=True):
+            title = "\n".join(wrap_text(self._titles[at], width))
+            table.add_column(title, justify="right" if at in self._numbers else "left", overflow="fold", width=width)
+        for at, row in enumerate(self._rows):
+            cells = ["\n".join(wrap_text(row[each], width)) for each, width in zip(columns, widths, strict=True)]
+            table.add_row(*map(Text, cells), style=self._styles.get(at, ""))
+        return table
+
+    def _find_widths(self, columns: Sequence[int], n_columns: int) -> list[int]:
+        """Find widths that fit, with as few breaks of Chinese as there is room for."""
+        widths = [self._widest[at] for at in columns]
+        for readable in _READABLE:
+            least = [self._find_least(at, readable) for at in columns]
+            widths = _narrow([self._widest[at] for at in columns], least, n_columns)
+            if sum(widths) <= n_columns:
+                break
         return widths
 
+    def _find_least(self, at: int, readable: int) -> int:
+        """Find how narrow a column may become."""
+        cells = [cell_len(cell) if at in self._unwrapped else _measure_word(cell, readable) for cell in self._cells[at]]
+        return max([_measure_word(self._titles[at], readable), *cells])
 
-def _measure_word(text: str) -> int:
-    """Return the width of what stays together; a run of Chinese may be broken anywhere, but is readable from four."""
+
+def _narrow(widths: list[int], least: Sequence[int], n_columns: int) -> list[int]:
+    """Narrow whichever column has most to spare, until all fit or none can be narrowed."""
+    spare = [width - each for width, each in zip(widths, least, strict=True)]
+    while sum(widths) > n_columns and max(spare, default=0) > 0:
+        at = spare.index(max(spare))
+        widths[at], spare[at] = widths[at] - 1, spare[at] - 1
+    return widths
+
+
+def _measure_word(text: str, readable: int) -> int:
+    """Return the width of what stays together, and of a run of Chinese as much as is readable."""
     runs = map(cell_len, _CHINESE.findall(text))
-    return max([*map(cell_len, list_units(text)), *(min(run, _READABLE) for run in runs)], default=0)
+    return max([*map(cell_len, list_units(text)), *(min(run, readable) for run in runs)], default=0)
 
 
 def count_failures(failures: pa.Table) -> list[dict[str, Any]]:

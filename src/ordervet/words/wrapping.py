@@ -11,9 +11,8 @@ _WIDE: Final = r"\u2e80-\u9fff\uff00-\uffef"
 _OPENING: Final = "（《“「〔【"
 _CLOSING: Final = "，。；：、！？）》”」〕】…"
 _NARROW: Final = rf"[^\s{_WIDE}{_OPENING}{_CLOSING}]"
-_UNIT: Final = re.compile(
-    rf"\s+|[{_OPENING}]*(?:{_NARROW}*\d{_NARROW}* (?=[{_WIDE}])[{_WIDE}]|{_NARROW}+|[{_WIDE}])?[{_CLOSING}]*"
-)
+_NUMBER: Final = rf"{_NARROW}*\d{_NARROW}*(?: (?=[{_WIDE}])[{_WIDE}])?"
+_UNIT: Final = re.compile(rf"\s+|[{_OPENING}]*(?:{_NUMBER}|{_NARROW}+|[{_WIDE}])?[{_CLOSING}]*")
 """What stays together: a word; a Chinese character; a number and the character after it; punctuation with its word."""
 _INDENT: Final = re.compile(r"\s*(?:- )?")
 
