@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import python_calamine
@@ -126,6 +128,29 @@ def test_review_accounts_for_every_flagged_order(campaign) -> None:
     assert sum(row["held_amount"] for row in shifts) == totals["held_minor"]
     assert sum(row["orders"] for row in told["sections"]["desk"]) == totals["flags"]
     assert told["sections"]["next_time"]
+
+
+def test_review_counts_refund_requests_by_answer_and_what_became_of_them(
+    ordervet, season: Path, merchant: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDERVET_KEY", KEY.to_hex())
+    span = ("--start", "2025-11-01", "--end", "2025-11-20")
+    told = ordervet("campaign", "review", "--history", season, *span, "--json", "--lang", "en").json
+    rows = told["sections"]["requests"]
+
+    placed = {row["order_id"]: row["placed_at"] for row in merchant.orders.to_pylist()}
+    start, end = (datetime(2025, 11, day, tzinfo=ZoneInfo("Asia/Shanghai")) for day in (1, 20))
+    kinds: dict[str, list[str]] = {}
+    for row in merchant.outcomes.to_pylist():
+        if start <= placed[row["order_id"]] < end:
+            kinds.setdefault(row["order_id"], []).append(row["kind"])
+    asked = [name for name, each in kinds.items() for kind in each if kind == "refund_requested"]
+    assert [row["answer"] for row in rows] == ["a person decides", "ask for pictures", "goods first", "refund at once"]
+    assert sum(row["requests"] for row in rows) == len(asked) > 50
+    assert sum(row["refunded"] for row in rows) == sum("refund_completed" in kinds[name] for name in asked) > 0
+    assert sum(row["rejected"] for row in rows) == sum("refund_rejected" in kinds[name] for name in asked)
+    assert all(row["requests"] == row["n_malicious"] + row["n_innocent"] + row["open"] for row in rows)
+    assert sum(row["n_malicious"] for row in rows) > 0
 
 
 def test_review_says_what_is_immature(campaign) -> None:

@@ -13,6 +13,7 @@ from ordervet.lab.simulate import SimulationSettings, simulate
 from ordervet.learn.claims import find_faulty, fit_claims, measure_claims, replay_requests, score_orders_across_time
 from ordervet.learn.train import learn_model, prepare
 from ordervet.model import FitSettings, ForestPredictor, TrainingSet, load_model, save_model
+from ordervet.model.fit import split_by_time
 from ordervet.reports import build_card
 
 if TYPE_CHECKING:
@@ -176,3 +177,19 @@ def test_measures_of_one_kind_of_request_alone_say_what_is_missing(learned: Lear
     malicious = replace(honest, is_malicious=np.ones(5, bool))
     assert measure_claims(learned.model.claims, honest, SPEC)["malicious_paid"] is None
     assert measure_claims(learned.model.claims, malicious, SPEC)["honest_paid"] is None
+
+
+def test_trees_beside_others_are_a_sum_that_ranks_at_least_as_well_as_the_new_ones_alone(learned: Learned) -> None:
+    merchant = simulate(SimulationSettings(n_orders=3_000, malicious_share=0.15, seed=4)).events
+    prepared = prepare(merchant, SPEC, maturity_days=30)
+    p = learned.model.calibration(ForestPredictor(learned.model.booster_text).predict_raw(prepared.features))
+    requests = replay_requests(prepared, SPEC).build_training_set(p)
+    beside = learned.model.claims
+
+    both, alone = fit_claims(requests, SPEC, QUICK, beside=beside), fit_claims(requests, SPEC, QUICK)
+
+    _, newer = split_by_time(requests.sort(), 0.7)
+    ap = {name: measure_claims(each, newer, SPEC)["ap"] for name, each in (("both", both), ("alone", alone))}
+    assert ap["both"] >= ap["alone"]
+    assert both.booster_text != alone.booster_text
+    assert both.booster_text == fit_claims(requests, SPEC, QUICK, beside=beside).booster_text

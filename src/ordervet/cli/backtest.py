@@ -26,7 +26,7 @@ from ordervet.lab.past_nights import replay_nights, sum_up_nights, sum_up_rings
 from ordervet.learn.labels import DAY_US
 from ordervet.learn.night_settings import load_night_settings
 from ordervet.reports import average_splits, build_backtest_table
-from ordervet.reports.backtest import build_evaluation_tables, describe_baselines
+from ordervet.reports.backtest import build_evaluation_tables, describe_baselines, describe_claims
 from ordervet.reports.backtest_page import build_backtest_page
 from ordervet.reports.nights import (
     build_nights_page,
@@ -192,7 +192,7 @@ def _print_backtest(session: Session, splits: list[dict[str, Any]], judged: dict
         session.print()
         session.print(title, style="bold")
         session.print(table)
-    for sentence in describe_baselines(judged, session.lang):
+    for sentence in filter(None, (*describe_baselines(judged, session.lang), describe_claims(judged, session.lang))):
         session.print()
         session.print(sentence)
     if judged["is_simulated"]:

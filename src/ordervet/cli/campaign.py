@@ -26,16 +26,20 @@ from ordervet.policy.lists import read_list
 from ordervet.reports.board import Board, build_board_lines, build_board_page, describe_board, write_board_book
 from ordervet.reports.campaign_parts import Setting
 from ordervet.reports.campaign_plan import ListedKeys, PlanFor, Readiness, build_plan, find_busiest
+from ordervet.reports.campaign_requests import build_requests
 from ordervet.reports.campaign_review import build_review
 from ordervet.reports.campaign_watch import build_watch
 from ordervet.reports.period import DAY_US, HOUR_US, Period, build_period
 from ordervet.score import Scorer
+from ordervet.score.claims import judge_claims
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ordervet.entities import Key, KeyedEvents
     from ordervet.model import Model
+    from ordervet.policy import Policy
+    from ordervet.reports.board import Section
 
 OutBook = Annotated[Path | None, typer.Option("--out", help="Where to write the tables: one .xlsx file.")]
 Page = Annotated[Path | None, typer.Option(help="Where to write the page: one .html file that works offline.")]
@@ -163,9 +167,24 @@ def review(
         end_us = read_time_us("--end", end) or int(known.period.placed_us[-1]) + 1
         _check_span("--start", start_us, end_us)
         as_of_us = until or known.last_us
-        board = build_review(known.period, start_us, end_us, as_of_us, maturity_days, known.setting)
+        report_step("judging refund requests")
+        requests = _judge_requests(session, history, known)
+        board = build_review(known.period, start_us, end_us, as_of_us, maturity_days, known.setting, requests)
         write_board(board, out_path, report)
     print_board(session, board, out_path, report)
+
+
+def _judge_requests(session: Session, folder: Path, known: _ScoredHistory) -> Callable[[Period], Section] | None:
+    """Judge the refund requests of a history, those answered before as they were; None without a model of claims."""
+    if known.model.claims is None:
+        return None
+    answers = session.open_history(folder).read_answers(0)
+    judged = judge_claims(
+        known.events, known.model, known.rules, answers=answers, lang=session.lang, n_threads=session.n_threads
+    )  # fmt: skip
+    return lambda orders: build_requests(
+        orders, judged.requests, judged.decisions, known.events.outcomes, known.setting
+    )
 
 
 def _count_lists(paths: list[Path], planned: PlanFor, key: Key) -> ListedKeys:
@@ -254,7 +273,7 @@ class _ScoredHistory:
     period : all its orders
     events : all its events
     last_us : the newest event that was told, UTC microseconds
-    model : what scored
+    model, rules : what scored
     setting : for boards
     """
 
@@ -262,6 +281,7 @@ class _ScoredHistory:
     events: KeyedEvents
     last_us: int
     model: Model
+    rules: Policy
     setting: Setting
 
 
@@ -316,7 +336,7 @@ def _score_history(
         is_simulated=bool(model.origin.get("is_simulated")), minutes=minutes,
         currencies=_list_currencies(events.orders), capacity=rules.capacity,
     )  # fmt: skip
-    return _ScoredHistory(period, events, int(last_us), model, setting)
+    return _ScoredHistory(period, events, int(last_us), model, rules, setting)
 
 
 def _list_currencies(orders: pa.Table) -> tuple[str, ...]:

@@ -20,11 +20,13 @@ from ordervet.features.claims import (
     build_claim_features,
     build_claim_spec,
 )
-from ordervet.learn.ranking import measure_ranking
+from ordervet.learn.challenger import SHARES
+from ordervet.learn.ranking import Ranking, measure_ranking
 from ordervet.model import TrainingSet
-from ordervet.model.calibration import fit_calibration
+from ordervet.model.calibration import fit_calibration, fit_log_odds
 from ordervet.model.claims import ClaimModel
 from ordervet.model.fit import MIN_MALICIOUS, fit_booster, split_by_time
+from ordervet.model.merge import merge_boosters
 from ordervet.model.predictor import Predictor
 from ordervet.model.protections import Bound, Protection
 from ordervet.policy.claims import ClaimSettings
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 
 PAY_BELOW: Final = ClaimSettings().pay_below
 """Requests below this probability of malice are paid at once, unless a policy says otherwise."""
+
+MOST_PAID: Final = 0.02
+"""Most of the malicious requests that may be paid at once, where those before did not pay more."""
 
 _CALIBRATION_SHARE = 0.3
 _SMALL = {"num_rounds": 300, "num_leaves": 15, "learning_rate": 0.04, "min_data_in_leaf": 40}
@@ -85,21 +90,25 @@ class Requests:
         return TrainingSet(np.hstack([self.features, own]), self.label == 1, self.claims.seen_at)
 
 
-def replay_requests(prepared: Prepared, spec: FeatureSpec, *, n_jobs: int = 1) -> Requests:
+def replay_requests(
+    prepared: Prepared, spec: FeatureSpec, *, label: NDArray[np.int8] | None = None, n_jobs: int = 1
+) -> Requests:
     """Replay a merchant's events, and ask about each labelled order again when a refund of it was requested.
 
     Parameters
     ----------
     spec : the features of orders; requests have more
+    label : shape (n_orders,), in place of the merchant's own
     """
+    label = prepared.label if label is None else label
     claims = build_claim_events(prepared.keyed.outcomes)
     asked, row, place = ask_orders(prepared.orders, claims)
-    kept = np.flatnonzero(prepared.label[row] >= 0)
+    kept = np.flatnonzero(label[row] >= 0)
     asked, row, claims = asked.take(kept), row[kept], claims.take(place[kept])
     every = FeatureEngine(build_claim_spec(spec), n_jobs=n_jobs).advance(
         OrderEvents.concat([prepared.orders, asked]), prepared.later
     )
-    return Requests(claims, row, prepared.orders.take(row), prepared.label[row], every[len(prepared.orders) :])
+    return Requests(claims, row, prepared.orders.take(row), label[row], every[len(prepared.orders) :])
 
 
 def measure_claims(
@@ -167,7 +176,12 @@ def score_orders_across_time(
 
 
 def fit_claims(
-    claims: TrainingSet, spec: FeatureSpec, settings: FitSettings, *, n_threads: int = 1
+    claims: TrainingSet,
+    spec: FeatureSpec,
+    settings: FitSettings,
+    *,
+    beside: ClaimModel | None = None,
+    n_threads: int = 1,
 ) -> ClaimModel | None:
     """Fit the model of claims on the older requests, and calibrate it on the newest.
 
@@ -179,6 +193,8 @@ def fit_claims(
     claims : labelled requests, any order; features of the order as of then, then the request's own
     spec : the features of orders
     settings : whose seed and constraints are taken; the trees are small whatever it says
+    beside : trees that serve, over the same features: the new ones are added to them, in log-odds, weighted as it ranks
+        the newest requests best; None for the new ones alone
     n_threads : threads; the trees do not depend on it
 
     Returns
@@ -193,8 +209,25 @@ def fit_claims(
     names = _list_names(spec)
     own = _SMALL | {"protected": (_WITHOUT_HISTORY,), "monotone": settings.monotone | _NEVER_WORSE}
     text = fit_booster(older, names, settings.model_copy(update=own), n_threads=n_threads)
+    if beside is not None:
+        text = _add_up(text, beside, newer, names, n_threads)
     raw = Predictor(text).predict_raw(newer.features, n_threads=n_threads)
     return ClaimModel(text, fit_calibration(raw, newer.is_malicious, newer.weight))
+
+
+def _add_up(own: str, beside: ClaimModel, newer: TrainingSet, names: tuple[str, ...], n_threads: int) -> str:
+    """Add trees to others by the weight, in log-odds, by which the sum ranks requests best."""
+    weight = np.ones(len(newer)) if newer.weight is None else newer.weight.astype(np.float64)
+    texts = (beside.booster_text, own)
+    raws = [Predictor(text).predict_raw(newer.features, n_threads=n_threads) for text in texts]
+    slopes = [max(fit_log_odds(raw, newer.is_malicious, newer.weight)[1], 0.0) for raw in raws]
+    best, parts = -1.0, [(own, 1.0)]
+    for share in SHARES:
+        scales = (1 - share) * slopes[0], share * slopes[1]
+        ap = Ranking(scales[0] * raws[0] + scales[1] * raws[1], newer.is_malicious).measure_ap(weight)
+        if any(scales) and ap > best:
+            best, parts = ap, list(zip(texts, scales, strict=True))
+    return merge_boosters(parts, names)
 
 
 def _list_names(spec: FeatureSpec) -> tuple[str, ...]:

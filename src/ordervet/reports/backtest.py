@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ordervet.reports.ring_table import build_short_rings
 from ordervet.reports.terminal import WordTable
-from ordervet.words import find_words
+from ordervet.words import find_words, format_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,6 +107,25 @@ def name_family(family: str, lang: Lang) -> str:
     words, entities = find_words("backtest", lang), find_words("entities", lang)
     named: str = words.get(f"family_{'_'.join(re.findall(r'[a-z]+', family))}") or entities.get(family, family)
     return named
+
+
+def describe_claims(report: dict[str, Any], lang: Lang) -> str:
+    """Describe how refund requests would have been answered; empty where there were too few.
+
+    Parameters
+    ----------
+    report : of `ordervet.lab.backtest.report.build_report`
+    """
+    claims = report.get("claims")
+    if not claims or claims["ap"] is None or math.isnan(claims["ap"]):
+        return ""
+    values = {name: f"{claims[name]:,}" for name in ("n_orders", "n_malicious")}
+    values |= {name: f"{claims[name]:.3f}" for name in ("ap", "ap_order")}
+    values |= {
+        name: "–" if claims[name] is None else f"{claims[name]:.1%}"
+        for name in ("honest_paid", "faulty_paid", "malicious_paid")
+    }
+    return format_text("backtest.claims", lang, **values)
 
 
 def _write_areas(interval: dict[str, float | None], *, sign: str = "") -> str:

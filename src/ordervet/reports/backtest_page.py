@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ordervet.reports.backtest import name_family
+from ordervet.reports.backtest import describe_claims, name_family
 from ordervet.reports.page import build_page
 from ordervet.reports.plots import Line, draw_lines
 from ordervet.reports.ring_table import build_rings, name_kind
@@ -43,6 +43,7 @@ def build_backtest_page(report: dict[str, Any], *, lang: Lang) -> str:
             "titles": ["", words["ap"], words["auc"]],
             "rows": [[name, _write(each["ap"]), _write(each["auc"])] for name, each in rankings.items()],
         },
+        "claims": describe_claims(report, lang),
         "at_rates": [_build_rates(name, each, words, lang, currency) for name, each in rankings.items()],
         "capacity": [
             _describe_capacity(name, each, words, lang, currency)

@@ -17,7 +17,7 @@ from ordervet.reports.plots import draw_bars
 from ordervet.words import find_words, format_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,7 +30,13 @@ _MAX_PLOTTED: Final = 24 * 14
 
 
 def build_review(
-    period: Period, start_us: int, end_us: int, as_of_us: int, maturity_days: float, setting: Setting
+    period: Period,
+    start_us: int,
+    end_us: int,
+    as_of_us: int,
+    maturity_days: float,
+    setting: Setting,
+    build_requests: Callable[[Period], Section] | None = None,
 ) -> Board:
     """Build the board after a campaign: what came of its orders.
 
@@ -41,6 +47,7 @@ def build_review(
     as_of_us : until when verdicts are known
     maturity_days : until then an order that nobody judged is not known to be innocent
     setting : under what the board is made
+    build_requests : orders of the campaign → what became of their refund requests; None where nothing judges them
     """
     words = setting.words["review"]
     orders = period.between(start_us, end_us)
@@ -67,6 +74,7 @@ def build_review(
         *([_build_groups("agents", agents, orders, is_immature, setting)] if any(orders.agents) else []),
         _build_desk(orders, as_of_us, setting),
         _build_shifts(orders, is_immature, setting),
+        *([] if build_requests is None else [build_requests(orders)]),
         _build_groups("channel_results", channels, orders, is_immature, setting),
         build_channels(orders, setting),
         _build_hours(orders, start_us, end_us, setting),

@@ -28,9 +28,12 @@ from ordervet.lab.backtest.baselines import score_by_points
 from ordervet.lab.backtest.protocol import Protocol, parse_protocol
 from ordervet.lab.backtest.report import build_report, check_truth, find_rings
 from ordervet.lab.backtest.splits import _choose_test, _count_days, plan_splits, run_backtest
+from ordervet.lab.simulate import SimulationSettings, simulate
 from ordervet.learn.labels import DAY_US, label_orders
 from ordervet.learn.train import Prepared, prepare
 from ordervet.model import FitSettings
+from ordervet.reports.backtest import describe_claims
+from ordervet.reports.backtest_page import build_backtest_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,6 +103,24 @@ def test_backtest_is_the_same_on_two_threads(merchant: Events) -> None:
     two = run_backtest(merchant, build_spec(), None, settings=QUICK, n_jobs=2)
 
     assert [each.as_dict() for each in one] == [each.as_dict() for each in two]
+
+
+def test_backtest_says_how_refund_requests_of_the_test_orders_would_have_been_answered() -> None:
+    merchant = simulate(SimulationSettings(n_orders=4_000, malicious_share=0.2, seed=5)).events
+    spec = build_spec(use_defaults=False, names=("order__value__amount", "phone__distinct__buyer__90d"))
+    (result,) = run_backtest(merchant, spec, None, settings=QUICK)
+    report = build_report([result], n_features=9, is_simulated=True)
+
+    claims = report["claims"]
+    assert claims["n_orders"] > 50
+    assert 0 < claims["ap_order"] <= 1
+    said = describe_claims(report, "en")
+    assert f"{claims['ap']:.3f}" in said
+    assert f"{claims['honest_paid']:.1%} of the honest" in said
+    assert f"{claims['malicious_paid']:.1%} of the malicious" in said
+    for lang in ("zh", "en"):
+        assert describe_claims(report, lang) in build_backtest_page(report, lang=lang)
+    assert describe_claims(report | {"claims": None}, "en") == ""
 
 
 def test_backtest_follows_a_protocol(merchant: Events) -> None:

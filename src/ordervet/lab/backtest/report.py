@@ -149,7 +149,8 @@ def build_report(
     Returns
     -------
     plain values for JSON and for `build_backtest_page`: ``split``, ``n_features``, ``is_simulated``, ``currency``,
-    ``evaluation``, and, or None, ``baseline`` and, of the first split, ``ablation``, ``best_count``, ``history_gain``
+    ``evaluation``, and, or None, ``baseline`` and, of the first split, ``claims``, ``ablation``, ``best_count``,
+    ``history_gain``
     """
     baselines = [result.baseline for result in results if result.baseline is not None]
     return {
@@ -159,6 +160,7 @@ def build_report(
         "currency": REFERENCE,
         "evaluation": evaluate_ranking(join_test_orders([result.tested for result in results]), capacity=capacity),
         "baseline": evaluate_ranking(join_test_orders(baselines), capacity=capacity) if baselines else None,
+        "claims": results[0].metrics.get("claims"),
         "ablation": results[0].ablation,
         "best_count": results[0].best_count,
         "history_gain": results[0].history_gain,

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow.compute as pc
 
+from ordervet.contract import OutcomeKind
 from ordervet.errors import MappingError, TrainingError
 from ordervet.lab.backtest.baselines import (
     measure_best_count,
@@ -20,6 +22,7 @@ from ordervet.lab.backtest.baselines import (
     score_by_points,
 )
 from ordervet.lab.backtest.report import build_test_orders, find_rings
+from ordervet.learn.claims import fit_claims, measure_claims, replay_requests, score_orders_across_time
 from ordervet.learn.labels import DAY_US, label_orders
 from ordervet.learn.ranking import ALERT_RATES, measure_at_rate, measure_daily_precision, measure_ranking
 from ordervet.learn.train import prepare
@@ -72,7 +75,7 @@ class SplitResult:
     n_train: int
     n_train_malicious: int
     #: of the test period: counts, ``auc``, ``ap``, recall and precision at alert rates, and with a protocol that asks
-    #: for it ``cp_at_k``
+    #: for it ``cp_at_k``; without a protocol, where there are refund requests enough, ``claims`` (`measure_claims`)
     metrics: dict[str, Any]
     tested: TestOrders  # the test orders with their scores
     baseline: TestOrders | None = None  # the same orders by points and rules; None unless asked for
@@ -227,7 +230,53 @@ def _run_split(
         entity, day = _find_ids(prepared, protocol.daily_precision_of)[split.test_rows], split.day[split.test_rows]
         metrics["cp_at_k"] = measure_daily_precision(raw, tested.is_malicious, day, entity, protocol.top_k)
     metrics["at_alert_rate"] = at_rates
+    if p_malicious is not None:
+        claims = _measure_claims(prepared, spec, split, train, tested.is_malicious, p_malicious, settings, n_jobs)
+        metrics |= {} if claims is None else {"claims": claims}
     return SplitResult(split.name, len(train), int(train.is_malicious.sum()), metrics, tested)
+
+
+def _measure_claims(
+    prepared: Prepared,
+    spec: FeatureSpec,
+    split: Split,
+    train: TrainingSet,
+    is_malicious: NDArray[np.bool_],
+    p_malicious: NDArray[np.float64],
+    settings: FitSettings,
+    n_jobs: int,
+) -> dict[str, Any] | None:
+    """Fit a model of claims on the train part's requests, and measure it on the test orders'; None where there are few.
+
+    Parameters
+    ----------
+    train : orders of the train part
+    is_malicious, p_malicious : shape (n_test,), of the test orders
+    """
+    label = np.full(len(prepared.orders), -1, np.int8)
+    label[split.train_rows], label[split.test_rows] = split.label[split.train_rows], is_malicious
+    if not _has_requests(prepared, label == 1):
+        return None
+    requests = replay_requests(prepared, spec, label=label, n_jobs=n_jobs)
+    order_p = np.full(len(prepared.orders), np.nan)
+    order_p[split.train_rows] = score_orders_across_time(train, spec.names, settings, n_threads=n_jobs)
+    order_p[split.test_rows] = p_malicious
+    claims, is_tested = requests.build_training_set(order_p), np.isin(requests.row, split.test_rows)
+    cut = int(prepared.orders.seen_at[split.test_rows].min())
+    fitted = fit_claims(
+        claims.take(np.flatnonzero(~is_tested & (claims.seen_at < cut))), spec, settings, n_threads=n_jobs
+    )
+    if fitted is None:
+        return None
+    return measure_claims(fitted, claims.take(np.flatnonzero(is_tested)), spec, n_threads=n_jobs)
+
+
+def _has_requests(prepared: Prepared, is_malicious: NDArray[np.bool_]) -> bool:
+    """Return whether refunds of enough malicious orders were requested for a model of claims."""
+    outcomes = prepared.keyed.outcomes
+    asked = outcomes.filter(pc.equal(outcomes["kind"], OutcomeKind.REFUND_REQUESTED))["id__order"]
+    has_asked = np.isin(prepared.orders.order_id, asked.to_numpy())
+    return int((has_asked & is_malicious).sum()) >= 2 * MIN_MALICIOUS
 
 
 def pick_training(prepared: Prepared, split: Split) -> TrainingSet:
