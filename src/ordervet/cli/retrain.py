@@ -25,7 +25,7 @@ from ordervet.lab.lookalikes import measure_lookalikes
 from ordervet.learn.night import run_night
 from ordervet.learn.night_metrics import build_metrics
 from ordervet.learn.night_settings import load_night_settings
-from ordervet.reports.nightly import describe_audit, describe_gate, describe_outcome
+from ordervet.reports.nightly import describe_audit, describe_claims, describe_gate, describe_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,6 +154,8 @@ def _order_record(night: Night, *, has_details: bool) -> dict[str, Any]:
         blend = record["origin"]["blend"]
         ordered |= {"own_share": blend["share"], "num_rounds": blend["num_rounds"]}
         ordered |= {"ap": record["metrics"]["ap"], "champion_ap": record["champion_metrics"]["ap"]}
+    if record.get("claims"):
+        ordered["claims"] = record["claims"]
     ordered["is_simulated"] = bool(record["origin"].get("is_simulated"))
     ordered["gates"] = record["gates"]
     rest = {name: value for name, value in record.items() if name not in ordered}
@@ -173,6 +175,8 @@ def _print_night(session: Session, night: Night, *, is_simulated: bool) -> None:
         session.print(session.text("retrain.was_done", name=night.name), style="dim")
     session.print(describe_outcome(night.record, session.lang))
     if said := describe_audit(night.record, session.lang):
+        session.print(said)
+    if said := describe_claims(night.record, session.lang):
         session.print(said)
     if night.record["gates"]:
         _print_gates(session, night)

@@ -99,6 +99,9 @@ class Fitted:
     blend: Blend
     calibration: Curve  # of the sum, by all malice, judged or not
     judged_share: float  # of the malicious orders, those that were judged, see `find_judged_share`
+    #: later_rows, later_raw: positions of the later parts' orders, and the sum's raw scores by trees fitted before them
+    later_rows: NDArray[np.int64]
+    later_raw: NDArray[np.float64]
 
     def write(self, starter_text: str, names: tuple[str, ...]) -> str:
         """Write both forests as one, over features that hold those of both."""
@@ -146,9 +149,10 @@ def fit_challenger(
     else:
         calibration = fit_logistic_calibration(raw, is_malicious, weight, judged_share=judged_share)
     if blend.own == 0:
-        return Fitted("", blend, calibration, judged_share)
+        return Fitted("", blend, calibration, judged_share, rows, raw)
     report_step(f"fitting on {len(known.view):,} rows")
-    return Fitted(binned.fit_stages(None, (blend.num_rounds,))[0], blend, calibration, judged_share)
+    own_text = binned.fit_stages(None, (blend.num_rounds,))[0]
+    return Fitted(own_text, blend, calibration, judged_share, rows, raw)
 
 
 def find_judged_share(raw: NDArray[np.float64], is_malicious: NDArray[np.bool_], is_judged: NDArray[np.bool_]) -> float:

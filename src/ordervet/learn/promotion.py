@@ -18,6 +18,7 @@ from ordervet.errors import ModelError
 from ordervet.learn import gates, records
 from ordervet.learn.audit import estimate_missed, weigh_audited
 from ordervet.learn.challenger import MIN_PARTS, Known, fit_challenger, predict_parts
+from ordervet.learn.claim_night import LEARNED, learn_claims_of_night
 from ordervet.learn.drift import measure_attribution_drift
 from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
 from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS, label_mature_orders, measure_maturity
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from ordervet.features import FeatureSpec
     from ordervet.history.slices import HistorySlices, Timeline
     from ordervet.learn.challenger import Blend
+    from ordervet.learn.claim_night import ClaimNight
     from ordervet.learn.labels import Labels
     from ordervet.learn.night_settings import NightSettings
     from ordervet.learn.training_data import TrainingData
@@ -137,7 +139,9 @@ def _try_challenger(
     record: dict[str, Any],
 ) -> tuple[list[Model], dict[str, Any]]:
     settings, n_threads = task.settings, task.n_threads
-    model = _fit(task, slices, data, parts, names)
+    model, order_p = _fit(task, slices, data, parts, names)
+    of_claims = _learn_claims(task, slices, data, parts, model, champion.model, order_p)
+    model = replace(model, claims=of_claims.model)
     challenger = Contender.of(model, names)
     own_raw = _score_by_own_columns(task, data, parts)
     task.report_step("measuring")
@@ -150,7 +154,7 @@ def _try_challenger(
     task.report_step("measuring look-alikes")
     ours, theirs = _measure_lookalikes(task, model, champion.model, find_lacking(names, data.features[parts.reference]))
     verdicts = [*trial.gates, gates.check_lookalikes(*((each or {}).get("rows") for each in (ours, theirs)))]
-    metrics = trial.metrics | _measure_kinds(challenger, data, parts)
+    metrics = trial.metrics | _measure_kinds(challenger, data, parts) | _pick_claim_metrics(of_claims)
     model = replace(model, metrics=drop_nan(metrics | {"gates": _describe_gates(verdicts), "lookalikes": ours}))
     passed = all(gate.passed for gate in verdicts)
     rescaled = None if passed or installed else _rescale_champion(task, champion, data, parts, verdicts)
@@ -161,6 +165,7 @@ def _try_challenger(
         "model_id": model.model_id,
         "features_gone": [name for name in champion.model.spec.names if name not in model.spec.names],
         "origin": model.origin,
+        "claims": of_claims.record,
         "attribution_drift": measure_attribution_drift(challenger, champion, data, parts.fresh, n_threads),
     }
     made = [model, *(each for each in (installed, rescaled) if each)]
@@ -176,6 +181,7 @@ def _describe_wait(task: Task, slices: HistorySlices, data: TrainingData, rescal
         "features_gone": [],
         "origin": _describe_history(task, slices) | {"n_labelled": int(data.plan.weight.sum())},
         "attribution_drift": None,
+        "claims": None,
         "gates": [],
         "metrics": None,
         "champion_metrics": None,
@@ -299,7 +305,16 @@ def _gather_training_data(
     return data
 
 
-def _fit(task: Task, slices: HistorySlices, data: TrainingData, parts: Parts, names: tuple[str, ...]) -> Model:
+def _fit(
+    task: Task, slices: HistorySlices, data: TrainingData, parts: Parts, names: tuple[str, ...]
+) -> tuple[Model, NDArray[np.float64]]:
+    """Fit the challenger.
+
+    Returns
+    -------
+    the model, without one of claims; and what it would have given orders that its trees were not fitted on, shape
+    (len(data.seen_at),), else NaN
+    """
     settings, n_threads, starter = task.settings, task.n_threads, load_starter()
     plan, rows = data.plan, parts.train
     is_malicious, weight = plan.label[rows] == MALICIOUS, weigh_early(plan, rows)
@@ -342,9 +357,37 @@ def _fit(task: Task, slices: HistorySlices, data: TrainingData, parts: Parts, na
     malicious = rows[is_malicious]
     view = MatrixView(data.features, malicious, _find_columns(spec.names, names))
     kinds = fit_kinds(view.take(slice(None)), data.kind[malicious], spec.names, settings.fit, n_threads=n_threads)
-    # NOTE: requests are judged by the starter's trees; what the order was given is the merchant's own.
-    claims = None if starter.claims is None else starter.claims.move(spec)
-    return replace(unscaled, risk_scale=scale, origin=origin, kinds=kinds, claims=claims)
+    order_p = np.full(len(data.seen_at), np.nan)
+    order_p[rows[fitted.later_rows]] = unscaled.calibration(fitted.later_raw)
+    order_p[parts.holdout] = unscaled.calibration(Contender.of(unscaled, names).predict(data, parts.holdout, n_threads))
+    return replace(unscaled, risk_scale=scale, origin=origin, kinds=kinds), order_p
+
+
+def _learn_claims(
+    task: Task,
+    slices: HistorySlices,
+    data: TrainingData,
+    parts: Parts,
+    model: Model,
+    champion: Model,
+    order_p: NDArray[np.float64],
+) -> ClaimNight:
+    """Learn the model of claims beside the trees that serve, or the starter's where those ask for other features."""
+    serving = (each.claims.move(model.spec) for each in (champion, load_starter()) if each.claims is not None)
+    with tempfile.TemporaryDirectory(prefix="ordervet-claims-") as folder:
+        return learn_claims_of_night(
+            slices, data, parts, model.spec, next((each for each in serving if each is not None), None), order_p,
+            settings=task.settings.fit, pay_below=task.policy.claims.pay_below,
+            slice_orders=task.settings.learning.slice_orders, scratch=Path(folder) / "sorted",
+            n_threads=task.n_threads, report_step=task.report_step,
+        )  # fmt: skip
+
+
+def _pick_claim_metrics(of_claims: ClaimNight) -> dict[str, Any]:
+    """Pick what was measured of the model of claims that is to serve, if anything was."""
+    which = "metrics" if of_claims.record["outcome"] == LEARNED else "champion_metrics"
+    found = of_claims.record.get(which)
+    return {} if found is None else {"claims": found}
 
 
 def _hold_alerts(

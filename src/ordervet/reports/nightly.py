@@ -40,6 +40,7 @@ def build_nightly_page(record: dict[str, Any], *, lang: Lang) -> str:
         "cutoff": _describe_cutoff(record, words),
         "simulated": format_text("notes.simulated", lang) if record["origin"].get("is_simulated") else "",
         "audit": describe_audit(record, lang),
+        "claims": _build_claims(record, words, lang),
         "look": _list_findings(record, words, lang) or [words["look_nothing"]],
         "gates": _build_gates(record["gates"], words, lang),
         "flow": _draw_flow(record["label_flow"], words),
@@ -99,6 +100,24 @@ def describe_audit(record: dict[str, Any], lang: Lang) -> str:
     values = {name: f"{audit[name]:,.0f}" for name in audit if not name.startswith("recall")}
     values |= {name: _percent(audit[name]) for name in audit if name.startswith("recall")}
     said: str = find_words("nightly", lang)["audit"].format(**values)
+    return said
+
+
+def describe_claims(record: dict[str, Any], lang: Lang) -> str:
+    """Say what a night made of refund requests; empty where nothing was learned at all."""
+    claims = record.get("claims")
+    if claims is None:
+        return ""
+    words = find_words("nightly", lang)["claims"]
+    missing = [
+        words["missing_of"][each["what"]].format(have=f"{each['have']:,}", need=f"{each['need']:,}")
+        for each in claims["missing"]
+    ]
+    values = {"missing": join_words(missing, lang) or words["too_few"]}
+    for name, part in (("train", "train"), ("later", "holdout")):
+        counts = claims["counts"][part]
+        values[name] = words[name].format(n=f"{sum(counts.values()):,}", n_malicious=f"{counts['malicious']:,}")
+    said: str = words[claims["outcome"]].format(**values)
     return said
 
 
@@ -225,6 +244,28 @@ def _build_metrics(record: dict[str, Any], words: Words) -> dict[str, Any]:
         "titles": ["", words["challenger"], words["champion"], words["gain"]],
         "rows": rows,
         "numbers": (2, 3, 4),
+        "bad": (),
+    }
+
+
+def _build_claims(record: dict[str, Any], words: Words, lang: Lang) -> dict[str, Any] | None:
+    """Build what there is to see of refund requests."""
+    claims = record.get("claims")
+    if claims is None:
+        return None
+    own, rows = words["claims"], list[list[str]]()
+    if ours := claims.get("metrics"):
+        theirs = claims.get("champion_metrics") or {}
+        rows = [[own["ap"], _number(ours["ap"]), _number(theirs.get("ap"))]]
+        paid = ("honest_paid", "faulty_paid", "malicious_paid")
+        rows += [[own[name], _percent(ours[name]), _percent(theirs.get(name))] for name in paid]
+    return {
+        "title": own["title"],
+        "said": describe_claims(record, lang),
+        "note": own["note"],
+        "titles": ["", words["challenger"], words["champion"]],
+        "rows": rows,
+        "numbers": (2, 3),
         "bad": (),
     }
 
