@@ -8,6 +8,7 @@ that one that dies is told with its seeds. A small number runs in the suite (`co
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import random
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BATCH = 500
+MAX_BATCH_SECONDS = 3600  # on the clock: one that waits for something ends with what it waits for
 GOOD: dict[str, dict[str, Any]] = {
     "orders": {
         "order_id": "o-1", "placed_at": "2025-11-11 20:00:00", "amount_minor": 12_900, "buyer_id": "b1",
@@ -101,13 +103,13 @@ def check_mutant(folder: Path, dice: random.Random) -> str:
 
 def check_table(kind: str, data: Any) -> str:
     """Split a table; return whether it was read or refused."""
-    started = time.monotonic()
+    started = time.process_time()
     try:
         good, failures = split_events(kind, data)  # type: ignore[arg-type]
     except OrdervetError:
         return "refused"
     finally:
-        assert time.monotonic() - started < MAX_SECONDS
+        assert time.process_time() - started < MAX_SECONDS
     n_rows = data.num_rows if isinstance(data, pa.Table) else len(data)
     assert good.num_rows + len(set(failures["row"].to_pylist())) == n_rows
     good.validate(full=True)
@@ -238,6 +240,7 @@ def run_apart(first: int, n_mutants: int) -> Counter[str]:
     pid = os.fork()
     if pid == 0:
         os.close(reader)
+        faulthandler.dump_traceback_later(MAX_BATCH_SECONDS, exit=True)
         with os.fdopen(writer, "w") as said:
             json.dump(run_batch(first, n_mutants), said)
         os._exit(0)
