@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from ordervet.model import FitSettings, TrainingSet
+from ordervet.model import FitSettings, ForestPredictor, TrainingSet
 from ordervet.model.binned import BinnedOrders, MatrixView
 from ordervet.model.fit import fit_booster
 from ordervet.model.protections import Bound, Protection
@@ -57,3 +59,17 @@ def test_view_copies_what_it_is_asked_for() -> None:
     assert some.take(slice(1, 2)).tolist() == [[14.0, 12.0]]
     assert some.read_column(0).tolist() == [2.0, 14.0]
     assert all_columns.take(np.array([1])).tolist() == [features[3].tolist()]
+
+
+def test_trees_of_bounded_values_say_the_same_of_values_as_they_are() -> None:
+    view, is_malicious, weight = draw()
+    ranges = np.array([-0.5, -np.inf, -1.0], np.float32), np.array([0.4, np.inf, 0.1], np.float32)
+    bounded = replace(view, ranges=ranges)
+
+    text = BinnedOrders(bounded, NAMES, is_malicious, weight, QUICK, n_threads=1).fit()
+
+    assert text != BinnedOrders(view, NAMES, is_malicious, weight, QUICK, n_threads=1).fit()
+    forest, copied = ForestPredictor(text), view.take(slice(None))
+    np.testing.assert_array_equal(forest.predict_raw(copied), forest.predict_raw(bounded.take(slice(None))))
+    np.testing.assert_array_equal(bounded.take(slice(None)), np.clip(copied, *ranges))
+    np.testing.assert_array_equal(bounded.read_column(2), np.clip(copied[:, 2], ranges[0][2], ranges[1][2]))

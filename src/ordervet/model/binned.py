@@ -28,11 +28,15 @@ class MatrixView:
     features : shape (n, n_columns), float32
     rows : shape (n_rows,), the oldest orders first
     columns : shape (n_features,), of the features among the matrix's columns
+    ranges : the least and the most of each feature, both of shape (n_features,): what values beyond are read as; None
+        reads them as they are. Trees that are fitted on such a view have no threshold beyond, so they say the same of
+        values as they are
     """
 
     features: NDArray[np.float32]
     rows: NDArray[np.int64]
     columns: NDArray[np.int64]
+    ranges: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -40,12 +44,13 @@ class MatrixView:
     def take(self, at: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         """Copy some of the rows, shape (n_taken, n_features), rows side by side."""
         rows = self.features[self.rows[at]]
-        return np.ascontiguousarray(rows if self._has_all_columns else rows[:, self.columns])
+        taken = np.ascontiguousarray(rows if self._has_all_columns else rows[:, self.columns])
+        return taken if self.ranges is None else np.clip(taken, *self.ranges)
 
     def read_column(self, at: int) -> NDArray[np.float32]:
         """Copy one column, shape (n_rows,)."""
         column: NDArray[np.float32] = self.features[self.rows, self.columns[at]]
-        return column
+        return column if self.ranges is None else np.clip(column, *(each[at] for each in self.ranges))
 
     @cached_property
     def _has_all_columns(self) -> bool:

@@ -71,7 +71,9 @@ FLAT_SCALE = Curve(np.zeros(1), np.zeros(1))
 
 
 def fit_calibration(
-    raw: NDArray[np.float64], is_malicious: NDArray[np.bool_], weight: NDArray[np.int64] | None = None
+    raw: NDArray[np.float64],
+    is_malicious: NDArray[np.bool_],
+    weight: NDArray[np.int64] | NDArray[np.float64] | None = None,
 ) -> Curve:
     """Fit isotonic regression of the label on the raw score, one knot per block.
 
@@ -116,7 +118,7 @@ def fit_calibration(
 def fit_log_odds(
     raw: NDArray[np.float64],
     is_malicious: NDArray[np.bool_],
-    weight: NDArray[np.int64] | None = None,
+    weight: NDArray[np.int64] | NDArray[np.float64] | None = None,
     *,
     judged_share: float = 1.0,
 ) -> tuple[float, float]:
@@ -177,7 +179,7 @@ def _measure_loss(
 def fit_logistic_calibration(
     raw: NDArray[np.float64],
     is_malicious: NDArray[np.bool_],
-    weight: NDArray[np.int64] | None = None,
+    weight: NDArray[np.int64] | NDArray[np.float64] | None = None,
     *,
     judged_share: float = 1.0,
 ) -> Curve:

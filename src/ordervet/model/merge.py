@@ -27,13 +27,14 @@ _VALUES = ("leaf_value", "internal_value")
 _HEAD = ("version", "num_class", "num_tree_per_iteration", "label_index", "objective")
 
 
-def merge_boosters(parts: Sequence[tuple[str, float]], names: tuple[str, ...]) -> str:
+def merge_boosters(parts: Sequence[tuple[str, float]], names: tuple[str, ...], more_trees: Sequence[str] = ()) -> str:
     """Write the weighted sum of boosters as one.
 
     Parameters
     ----------
     parts : each booster's text and weight; a weight of 0 leaves its trees out, one of 1 leaves their values as they are
     names : features of the sum, in column order; all of each booster's are among them
+    more_trees : trees over those features, without their numbers, that stand behind all others
 
     Raises
     ------
@@ -50,6 +51,7 @@ def merge_boosters(parts: Sequence[tuple[str, float]], names: tuple[str, ...]) -
     for (head, sections), weight in used:
         place = _find_places(head, names)
         trees += [_rewrite(section, place, weight) for section in sections]
+    trees += more_trees
     infos: dict[str, str] = {}
     for (head, _), _ in used:
         infos |= dict(zip(head["feature_names"].split(), head.get("feature_infos", "").split(), strict=False))
