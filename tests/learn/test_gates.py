@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ordervet.learn import gates
-from ordervet.learn.drift import FeatureDrift, measure_category_psi, measure_feature_drift, measure_psi
+from ordervet.learn.drift import FeatureDrift, find_trend, measure_category_psi, measure_feature_drift, measure_psi
 from ordervet.learn.groups import GroupRow
 from ordervet.learn.night_settings import GateBounds
 from ordervet.learn.ranking import Holdout
@@ -341,3 +341,21 @@ def test_surely_skilled_model_that_beats_the_champion_need_not_gain_by_its_histo
 
     assert [gate.name for gate in (free, no_better, bound)] == ["history_gain"] * 3
     assert [gate.passed for gate in (free, no_better, bound)] == [True, False, False]
+
+
+@pytest.mark.parametrize("slope", [-0.04, 0.05])
+def test_trend_of_scores_is_what_the_riskiest_tenth_moves_a_day(slope: float) -> None:
+    rng, n = np.random.default_rng(6), 12_000
+    day = rng.integers(0, 28, n)
+    raw = rng.gumbel(size=n) - 4 + slope * day
+
+    assert find_trend(raw, day) == pytest.approx(slope, abs=0.01)
+
+
+def test_trend_of_a_few_days_is_none() -> None:
+    rng, n = np.random.default_rng(7), 4_000
+    raw, day = rng.normal(size=n), rng.integers(0, 28, n)
+
+    assert find_trend(raw, day) == pytest.approx(0.0, abs=0.01)
+    assert find_trend(raw + day, day % 6) == 0.0
+    assert find_trend(raw[:1], day[:1]) == 0.0

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
 from ordervet.learn.gates import check_groups
-from ordervet.learn.groups import find_groups, measure_groups
+from ordervet.learn.groups import (
+    GROUPS,
+    find_groups,
+    find_innocence,
+    find_offsets,
+    list_groups,
+    measure_groups,
+)
+from ordervet.model.forest import MAX_DEPTH
+from ordervet.reports.nightly import name_group
+
+if TYPE_CHECKING:
+    from ordervet.words import Lang
 
 NAMES = (
     "order__is__pick_up", "address__distinct__buyer__90d", "buyer__count__order__90d",
@@ -20,6 +34,9 @@ def test_groups_are_told_by_features_and_missing_ones_are_in_none() -> None:
         [
             [1, 2, 0, NAN, 900, 1],  # a parcel to a pick-up station
             [0, 2, 0, NAN, 900, 1],  # a shared private door
+            [0, 1, 4, 0.0, 900, 1],  # a door of the buyer's own
+            [0, 1, 0, NAN, 900, 1],  # the first order to somebody else's door
+            [0, 7, 2, 0.0, 900, 1],  # a door that many share
             [0, 0, 5, 0.8, 900, 1],  # sends most of it back
             [0, 0, 1, 1.0, 900, 1],  # so few orders say nothing
             [0, 0, 0, NAN, 3, 1],  # an account of three days
@@ -29,10 +46,11 @@ def test_groups_are_told_by_features_and_missing_ones_are_in_none() -> None:
         np.float32,
     )
 
-    groups = find_groups(NAMES, features, np.array(["", "", "", "", "app", "", "app"]))
+    groups = find_groups(NAMES, features, np.array(["", "", "", "", "", "", "", "app", "", "app"]))
 
-    expected = {"pick_up": [0], "family": [1], "heavy_returner": [2], "newcomer": [4], "newcomer:app": [4]}
-    assert {name: np.flatnonzero(rows).tolist() for name, rows in groups.items()} == expected | {"wholesale": [5]}
+    expected = {"pick_up": [0], "family": [1, 3], "shared_door": [4], "heavy_returner": [5], "newcomer": [7]}
+    expected |= {"newcomer:app": [7], "wholesale": [8]}
+    assert {name: np.flatnonzero(rows).tolist() for name, rows in groups.items()} == expected
     assert find_groups((), np.zeros((2, 0), np.float32), np.array(["app", ""])) == {}
 
 
@@ -92,3 +110,116 @@ def test_alerted_malice_that_nobody_found_is_no_unfairness() -> None:
 
     assert measure(1.0) > 0.04
     assert measure(0.4) == pytest.approx(0.01, abs=0.008)
+
+
+def draw_lookalikes(seed: int, n: int = 12_000) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
+    """Two groups that overlap, whose innocents look more like malice than plain ones do."""
+    rng = np.random.default_rng(seed)
+    groups = {"wholesale": rng.random(n) < 0.05, "family": rng.random(n) < 0.2}
+    is_malicious = rng.random(n) < 0.03
+    raw = rng.normal(size=n) - 5 + 4 * is_malicious + 2 * groups["wholesale"] + groups["family"]
+    return groups, raw, is_malicious, rng.integers(1, 3, n).astype(np.float64)
+
+
+def measure_rate(raw: np.ndarray, is_in: np.ndarray, innocent: np.ndarray) -> float:
+    return float(innocent[is_in & (raw > -3)].sum() / innocent[is_in].sum())
+
+
+@pytest.mark.parametrize("times", [1.0, 1.5])
+@pytest.mark.parametrize("seed", range(4))
+def test_offsets_are_the_smallest_that_hold_every_group_to_plain_buyers(seed: int, times: float) -> None:
+    groups, raw, is_malicious, weight = draw_lookalikes(seed)
+    innocent = weight * ~is_malicious
+
+    found = find_offsets(
+        groups, raw, innocent, lambda log_odds, _: log_odds > -3, times=times, min_orders=50, measure=lambda _: 0.0
+    )
+
+    def offset(by: dict[str, float]) -> np.ndarray:
+        return raw + sum(by.get(name, 0.0) * is_in for name, is_in in groups.items())
+
+    plain = measure_rate(raw, ~groups["wholesale"] & ~groups["family"], innocent)
+    for name, is_in in groups.items():
+        assert found[name] < 0
+        assert measure_rate(offset(found), is_in, innocent) <= times * plain
+        relaxed = found | {name: found[name] + 0.5}
+        assert measure_rate(offset(relaxed), is_in, innocent) > times * plain
+
+
+def test_group_that_is_alerted_no_more_than_plain_buyers_or_is_small_has_no_offset() -> None:
+    groups, raw, is_malicious, _ = draw_lookalikes(1)
+    innocent, n_family = 1.0 * ~is_malicious, int((groups["family"] & ~is_malicious).sum())
+    raw = raw - 2 * groups["wholesale"]
+
+    def find(min_orders: int) -> set[str]:
+        return set(
+            find_offsets(
+                groups, raw, innocent, lambda each, _: each > -3, times=1.5, min_orders=min_orders, measure=len
+            )
+        )
+
+    assert find(50) == {"family"}
+    assert find(n_family + 1) == set()
+    assert find_offsets({}, raw, innocent, lambda each, _: each > -3, times=1.0, min_orders=1, measure=len) == {}
+
+
+def test_innocence_of_orders_that_nobody_judged_is_by_bayes_on_drawn_orders() -> None:
+    rng, n, share = np.random.default_rng(2), 400_000, 0.4
+    p = rng.random(n) ** 3
+    is_malicious = rng.random(n) < p
+    is_known = is_malicious & (rng.random(n) < share)
+
+    innocence = find_innocence(p, is_known, share)
+
+    assert (innocence[is_known] == 0).all()
+    for low, high in ((0, 0.1), (0.1, 0.5), (0.5, 0.9), (0.9, 1)):
+        of = ~is_known & (p >= low) & (p < high)
+        assert innocence[of].mean() == pytest.approx((~is_malicious)[of].mean(), abs=0.01)
+
+
+def test_groups_that_can_be_told_are_those_whose_features_are_there() -> None:
+    every = tuple(bound.feature for where in GROUPS.values() for bounds in where for bound in bounds)
+    assert list_groups(every) == GROUPS
+    told = list_groups(("address__distinct__buyer__90d", "buyer__count__order__90d", "order__is__office"))
+    lengths = {name: [len(bounds) for bounds in where] for name, where in told.items()}
+    assert lengths == {"office": [1], "family": [3, 3], "shared_door": [1]}
+
+
+def test_orders_are_within_one_way_of_a_group_at_most() -> None:
+    rng = np.random.default_rng(3)
+    every = tuple(dict.fromkeys(bound.feature for where in GROUPS.values() for bounds in where for bound in bounds))
+    features = rng.choice(np.array([np.nan, 0, 0.5, 1, 2, 4, 5, 8], np.float32), (2_000, len(every)))
+
+    for where in GROUPS.values():
+        ways = [
+            np.all([bound.find(features[:, every.index(bound.feature)]) for bound in bounds], axis=0)
+            for bounds in where
+        ]
+        assert np.sum(ways, axis=0).max() == 1
+        n_sides = [
+            sum((each.at_least, each.at_most).count(None) == 0 for each in bounds) + len(bounds) for bounds in where
+        ]
+        assert max(n_sides) <= MAX_DEPTH
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_every_group_has_a_name_of_its_own_in_both_languages(lang: Lang) -> None:
+    assert len({name_group(name, lang) for name in GROUPS}) == len(GROUPS)
+
+
+def test_offset_that_costs_too_much_ranking_is_halved_until_it_does_not() -> None:
+    groups, raw, is_malicious, weight = draw_lookalikes(2)
+    wholesale = {"wholesale": groups["wholesale"]}
+
+    def find(cost_per_log_odds: float) -> float:
+        found = find_offsets(
+            wholesale, raw, weight * ~is_malicious, lambda log_odds, _: log_odds > -3, times=1.0, min_orders=50,
+            measure=lambda log_odds: float(log_odds[groups["wholesale"]].mean()) * cost_per_log_odds,
+        )  # fmt: skip
+        return found.get("wholesale", 0.0)
+
+    free = find(0.0)
+    assert free < -1
+    assert find(0.009 / -free) == free
+    assert find(0.019 / -free) == free / 2
+    assert find(1e3) == 0.0

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from ordervet.history.slices import Timeline
 from ordervet.learn.labels import DAY_US, label_mature_orders
 from ordervet.learn.night_settings import Learning, Maturity, NightSettings
-from ordervet.learn.training_data import LEAST_KNOWN_SHARE, plan_training_data, sample_rows, weigh_early
+from ordervet.learn.training_data import (
+    LEAST_KNOWN_SHARE,
+    TrainingData,
+    find_ranges,
+    plan_training_data,
+    sample_rows,
+    weigh_early,
+    weigh_kinds,
+)
 from ordervet.model import fit_calibration
 
 AS_OF_US = 100 * DAY_US
@@ -95,3 +103,68 @@ def test_share_of_malice_among_early_labels_is_what_it_is_among_mature_ones() ->
         assert weight[of & is_found].sum() / weight[of].sum() == pytest.approx(0.05, rel=0.15)
     assert plan.weight[plan.known_share < LEAST_KNOWN_SHARE].sum() == 0
     assert (np.bincount(age.astype(int), plan.weight)[3:] == np.bincount(age_days.astype(int))[3:]).all()
+
+
+def build_data_of_kinds(kinds: np.ndarray, delay_days: np.ndarray, age_days: np.ndarray) -> TrainingData:
+    """All orders are malicious, and each is known as such after its delay; those with early labels and mature ones."""
+    order = np.argsort(-age_days, kind="stable")
+    kinds, delay_days, age_days = kinds[order], delay_days[order], age_days[order]
+    told = np.flatnonzero(delay_days < age_days)
+    n, at_us = len(kinds), AS_OF_US - (age_days * DAY_US).astype(np.int64)
+    timeline = Timeline(
+        np.arange(1, n + 1, dtype=np.uint64), at_us, told, at_us[told] + (delay_days[told] * DAY_US).astype(np.int64),
+        np.zeros(len(told), np.int8), ("malicious",), "",
+    )  # fmt: skip
+    night = NightSettings(maturity=Maturity(verdict_days={}))
+    labels = label_mature_orders(timeline, as_of_us=AS_OF_US, maturity=night.maturity)
+    plan = plan_training_data(timeline, labels, as_of_us=AS_OF_US, settings=night)
+    m, nothing = len(plan.rows), np.zeros(len(plan.rows), np.int64)
+    return TrainingData(
+        plan, np.zeros((m, 0), np.float32), at_us[plan.rows], nothing, nothing, nothing.astype(np.uint64),
+        kinds[plan.rows], np.zeros(m, bool), np.zeros(0, np.uint64), np.zeros((m, 4), np.uint64),
+    )  # fmt: skip
+
+
+def test_kind_that_is_found_late_weighs_among_early_labels_what_it_does_among_mature_ones() -> None:
+    rng, n = np.random.default_rng(4), 60_000
+    is_slow = rng.random(n) < 0.4
+    delay_days = np.where(is_slow, rng.gamma(4.0, 4.0, n), rng.gamma(2.0, 2.0, n))
+    data = build_data_of_kinds(np.where(is_slow, "slow", "fast"), delay_days, rng.uniform(0, 90, n))
+
+    weight = weigh_kinds(data, as_of_us=AS_OF_US, verdict_days=0.0)
+
+    age_days = (AS_OF_US - data.seen_at) / DAY_US
+    known, slow = (data.plan.label == 1) & (data.plan.weight > 0), data.kind == "slow"
+    assert (weight[data.plan.known_share == 1] == 1).all()
+    for low, high in ((10, 13), (13, 17), (17, 22)):
+        of = known & (age_days >= low) & (age_days < high)
+        assert weight[of & slow].sum() / weight[of].sum() == pytest.approx(0.4, abs=0.03)
+        assert slow[of].mean() < 0.36
+        assert weight[of].sum() == pytest.approx(of.sum(), rel=0.03)
+
+
+def test_kinds_do_not_weigh_where_all_are_found_alike_or_too_few_verdicts_tell() -> None:
+    rng, n = np.random.default_rng(5), 20_000
+    kinds = np.where(rng.random(n) < 0.5, "one", "other")
+    kinds[:15], kinds[15:2_000] = "rare", ""
+    data = build_data_of_kinds(kinds, rng.gamma(2.0, 4.0, n), rng.uniform(0, 90, n))
+
+    weight = weigh_kinds(data, as_of_us=AS_OF_US, verdict_days=0.0)
+
+    assert (weight[np.isin(data.kind, ["rare", ""])] == 1).all()
+    known = (data.plan.label == 1) & (data.plan.weight > 0) & (data.plan.known_share < 1)
+    assert np.abs(weight[known] - 1).max() < 0.15
+
+
+def test_range_is_that_of_the_earlier_half_and_an_age_is_bounded_by_what_that_could_have() -> None:
+    rng, n = np.random.default_rng(6), 10_000
+    age_s = np.arange(n) * rng.random(n)  # it grows with the history
+    steady = rng.normal(size=n)
+    features = np.column_stack([age_s, np.where(rng.random(n) < 0.3, np.nan, steady), np.full(n, np.nan)])
+    rows = np.arange(0, n, 2)
+
+    least, most = find_ranges(features.astype(np.float32), rows, 3)
+
+    assert n * 0.4 < most[0] <= n / 2
+    assert np.mean((steady < least[1]) | (steady > most[1])) == pytest.approx(0.01, abs=0.006)
+    assert (least[2], most[2]) == (-np.inf, np.inf)

@@ -13,15 +13,59 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ordervet.learn.intervals import draw_weights
+from ordervet.model.protections import Bound
+from ordervet.model.starter import find_shift
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
+#: Places that many share by their kind: who gets parcels there is no family.
 _SHARED = ("pick_up", "dormitory", "office")
-_NEW_DAYS, _FEW_ORDERS, _MOST_IN_FAMILY = 7, 3, 4
-_HEAVY_SHARE, _FAULTY_SHARE = 0.5, 0.3
-_WHOLESALE_QUANTITY, _BURST = 8, 3
+_NO_SHARED_PLACE = tuple(Bound(feature=f"order__is__{place}", at_most=0, or_unknown=True) for place in _SHARED)
+_HAS_ORDERED = Bound(feature="buyer__count__order__90d", at_least=1)
+_IS_NEW = Bound(feature="buyer__count__order__90d", at_most=0, or_unknown=True)
+
+
+def _share(entity: str, most: float | None) -> tuple[tuple[Bound, ...], ...]:
+    """Bound who shares an entity with somebody else: one of its buyers is the order's own, unless that is new."""
+    n_buyers = f"{entity}__distinct__buyer__90d"
+    return (
+        (Bound(feature=n_buyers, at_least=2, at_most=most), _HAS_ORDERED),
+        (Bound(feature=n_buyers, at_least=1, at_most=most), _IS_NEW),
+    )
+
+
+_MOST_IN_FAMILY = 4
+#: Who is in which group: within all bounds of one of several tuples, which never hold together. A group is left out
+#: without its features, but for those that may be unknown.
+GROUPS: dict[str, tuple[tuple[Bound, ...], ...]] = {
+    **{place: ((Bound(feature=f"order__is__{place}", at_least=1),),) for place in _SHARED},
+    "family": tuple((*bounds, *_NO_SHARED_PLACE) for bounds in _share("address", _MOST_IN_FAMILY)),
+    "shared_door": ((Bound(feature="address__distinct__buyer__90d", at_least=_MOST_IN_FAMILY + 1),),),
+    "heavy_returner": (
+        (
+            Bound(feature="buyer__count__order__90d", at_least=3),
+            Bound(feature="buyer__share__refund_requested__90d", at_least=0.5),
+        ),
+    ),
+    "newcomer": ((Bound(feature="order__value__account_age_days", at_least=0, at_most=7),),),
+    "wholesale": ((Bound(feature="order__value__quantity", at_least=8),),),
+    "burst": ((Bound(feature="item__burst__order__1h", at_least=3),),),
+    "faulty_goods": (
+        (
+            Bound(feature="item__share__refund_requested__30d", at_least=0.3),
+            Bound(feature="buyer__count__refund_requested__90d", at_least=1),
+        ),
+    ),
+}
 _LOW = 0.05
+#: Turns that groups take to find their offsets beside each other's.
+_N_TURNS = 3
+#: What an offset may cost of average precision: a group that malice hides in keeps more of its alerts. And the smallest
+#: offset, in log-odds.
+_MOST_COST, _LEAST_SHIFT = 0.01, 0.05
 #: More is not taken for judged: a share above it cannot be told from all.
 _MOST_JUDGED = 0.8
 
@@ -65,40 +109,30 @@ def find_groups(
     -------
     name to shape (n,); newcomers as one group for each channel beside all of them
     """
-    at = {name: place for place, name in enumerate(names)}
-    groups: dict[str, NDArray[np.bool_]] = {}
-
-    def has(*wanted: str) -> bool:
-        return all(name in at for name in wanted)
-
-    def column(name: str) -> NDArray[np.float32]:
-        return np.nan_to_num(features[:, at[name]], nan=-1.0)
-
-    is_shared = np.zeros(len(features), bool)
-    for place in _SHARED:
-        if has(f"order__is__{place}"):
-            groups[place] = column(f"order__is__{place}") > 0
-            is_shared |= groups[place]
-    if has("address__distinct__buyer__90d"):
-        n_buyers = column("address__distinct__buyer__90d")
-        groups["family"] = ~is_shared & (n_buyers >= 1) & (n_buyers < _MOST_IN_FAMILY)
-    if has("buyer__share__refund_requested__90d", "buyer__count__order__90d"):
-        is_known = column("buyer__count__order__90d") >= _FEW_ORDERS
-        groups["heavy_returner"] = is_known & (column("buyer__share__refund_requested__90d") >= _HEAVY_SHARE)
-    if has("order__value__account_age_days"):
-        age = column("order__value__account_age_days")
-        is_new = (age >= 0) & (age <= _NEW_DAYS)
-        groups["newcomer"] = is_new
-        for each in np.unique(channel[is_new & (channel != "")]).tolist():
-            groups[f"newcomer:{each}"] = is_new & (channel == each)
-    if has("order__value__quantity"):
-        groups["wholesale"] = column("order__value__quantity") >= _WHOLESALE_QUANTITY
-    if has("item__burst__order__1h"):
-        groups["burst"] = column("item__burst__order__1h") >= _BURST
-    if has("item__share__refund_requested__30d", "buyer__count__refund_requested__90d"):
-        is_faulty = column("item__share__refund_requested__30d") >= _FAULTY_SHARE
-        groups["faulty_goods"] = is_faulty & (column("buyer__count__refund_requested__90d") >= 1)
+    groups = {
+        name: np.any([_find_within(bounds, names, features) for bounds in where], axis=0)
+        for name, where in list_groups(names).items()
+    }
+    is_new = groups.get("newcomer", np.zeros(len(features), bool))
+    for each in np.unique(channel[is_new & (channel != "")]).tolist():
+        groups[f"newcomer:{each}"] = is_new & (channel == each)
     return {name: is_in for name, is_in in groups.items() if is_in.any()}
+
+
+def list_groups(names: tuple[str, ...]) -> dict[str, tuple[tuple[Bound, ...], ...]]:
+    """List the groups that can be told by some features, each with its bounds on those."""
+    found = {}
+    for name, where in GROUPS.items():
+        if all(bound.or_unknown or bound.feature in names for bounds in where for bound in bounds):
+            found[name] = tuple(tuple(bound for bound in bounds if bound.feature in names) for bounds in where)
+    return found
+
+
+def _find_within(bounds: tuple[Bound, ...], names: tuple[str, ...], features: NDArray[np.float32]) -> NDArray[np.bool_]:
+    is_within: NDArray[np.bool_] = np.all(
+        [bound.find(features[:, names.index(bound.feature)]) for bound in bounds], axis=0
+    )
+    return is_within
 
 
 def measure_groups(
@@ -161,6 +195,108 @@ def measure_groups(
         growth_low = float(np.nanquantile(growth, end))
         rows.append(GroupRow(name, n_innocent[name], rate, champion_rate, plain_rate, low, high, growth_low))
     return sorted(rows, key=lambda row: (-row.alert_rate, row.group))
+
+
+def find_offsets(
+    groups: dict[str, NDArray[np.bool_]],
+    raw: NDArray[np.float64],
+    innocent: NDArray[np.float64],
+    flag: Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.bool_]],
+    *,
+    times: float,
+    min_orders: int,
+    measure: Callable[[NDArray[np.float64]], float],
+) -> dict[str, float]:
+    """Find the smallest offsets that hold the alerts of each group's innocents to so many times those of plain ones.
+
+    A threshold of its own for each group, on one ranking that is as good as can be, is what loses least malice under
+    such a bound. Orders in several groups have the sum of their offsets, so the groups take turns.
+
+    Parameters
+    ----------
+    groups : name to shape (n,), see `find_groups`
+    raw : shape (n,), log-odds by trees that did not know the orders
+    innocent : shape (n,), how many innocent orders a row stands for, see `find_innocence`
+    flag : from log-odds and their rows, both of shape (n_some,), to what the policy would not pass
+    times : bound
+    min_orders : groups of fewer innocent orders have no offset
+    measure : from log-odds, shape (n,), to how well they rank; an offset that costs more than `_MOST_COST` of it is
+        halved until it does not
+
+    Returns
+    -------
+    name to what is added to the group's log-odds, below 0; groups that need none are left out
+
+    References
+    ----------
+    Menon and Williamson, "The cost of fairness in binary classification", FAT* 2018.
+    """
+    is_plain = ~np.any([*groups.values(), np.zeros(len(raw), bool)], axis=0)
+    if not innocent[is_plain].any():
+        return {}
+    # SPEED: offsets only lower what is alerted, so what is not alerted without any needs no second look.
+    is_alerted = flag(raw, np.arange(len(raw)))
+    # NOTE: at least one alert, as in `measure_groups`.
+    most = times * max(float(innocent[is_alerted & is_plain].sum()), 1.0) / float(innocent[is_plain].sum())
+    n_innocent = {name: float(innocent[is_in].sum()) for name, is_in in groups.items()}
+    rows = {
+        name: np.flatnonzero(is_in & is_alerted) for name, is_in in groups.items() if n_innocent[name] >= min_orders
+    }
+    by = dict.fromkeys(rows, 0.0)
+    for turn in range(_N_TURNS):
+        for name, some in rows.items():
+            others = raw[some] - sum(shift * groups[other][some] for other, shift in by.items() if other != name)
+            needed = _find_needed(others, some, innocent[some], flag, most * n_innocent[name])
+            # NOTE: what holds for one group still holds when another's offset grows, not when it shrinks.
+            by[name] = max(needed, by[name]) if turn == _N_TURNS - 1 else needed
+    return _limit_cost({name: shift for name, shift in by.items() if shift > 0}, groups, raw, measure)
+
+
+def _limit_cost(
+    by: dict[str, float],
+    groups: dict[str, NDArray[np.bool_]],
+    raw: NDArray[np.float64],
+    measure: Callable[[NDArray[np.float64]], float],
+) -> dict[str, float]:
+    """Halve each shift until the ranking loses no more by it; what is left of it is an offset."""
+    found: dict[str, float] = {}
+    for name, shift in by.items():
+        before, left = measure(raw), shift
+        while left >= _LEAST_SHIFT and measure(raw - left * groups[name]) < before - _MOST_COST:
+            left /= 2
+        if left >= _LEAST_SHIFT:
+            raw = raw - left * groups[name]
+            found[name] = -left
+    return found
+
+
+def _find_needed(
+    raw: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    innocent: NDArray[np.float64],
+    flag: Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.bool_]],
+    most: float,
+) -> float:
+    """Find the smallest shift of some rows' log-odds by which no more than so many innocents are alerted."""
+    return find_shift(lambda by: float(innocent[flag(raw - by, rows)].sum()), most)
+
+
+def find_innocence(p: NDArray[np.float64], is_malicious: NDArray[np.bool_], judged_share: float) -> NDArray[np.float64]:
+    """Estimate how likely orders are innocent that are not known as malicious, shape (n,); 0 where they are.
+
+    Parameters
+    ----------
+    p : shape (n,), probabilities of malice, known or not
+    is_malicious : shape (n,), known as such
+    judged_share : of the malicious orders, those that are known; more than four in five cannot be told from all
+
+    References
+    ----------
+    Elkan and Noto, "Learning classifiers from only positive and unlabeled data", KDD 2008, section 3.
+    """
+    share = min(judged_share, _MOST_JUDGED)
+    innocence: NDArray[np.float64] = np.where(is_malicious, 0.0, (1 - p) / (1 - p * share))
+    return innocence
 
 
 def _find_rate(

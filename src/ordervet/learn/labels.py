@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DAY_US = 86_400_000_000
 MALICIOUS, INNOCENT, UNKNOWN = 1, 0, -1
 #: Malicious verdicts on mature orders below which nobody can tell how fast verdicts come.
-_MIN_VERDICTS = 20
+MIN_VERDICTS = 20
 #: A timeline's word for a judgement: how mild it is (docs/definitions.md V4), and the label it gives.
 _MILDNESS = MILDNESS | {"correction": MILDNESS[CORRECTED]}
 _LABEL = {"malicious": MALICIOUS, "unsure": UNKNOWN, "innocent": INNOCENT, "correction": INNOCENT}
@@ -131,7 +131,7 @@ def measure_maturity(timeline: Timeline, labels: Labels, *, days: int = 60) -> l
 
 def _find_known_share(known_after: NDArray[np.int64], age: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the share of verdicts that are known by each age; none where there are too few verdicts to tell."""
-    if len(known_after) < _MIN_VERDICTS:
+    if len(known_after) < MIN_VERDICTS:
         return np.zeros(len(age))
     # NOTE: never 1, which is for mature orders alone.
     return np.searchsorted(known_after, age, side="right") / (len(known_after) + 1)

@@ -18,7 +18,7 @@ from ordervet.contract import Decider
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
 from ordervet.features.spec import GROUP_KEYS
 from ordervet.learn.intervals import number_buyers
-from ordervet.learn.labels import DAY_US, MALICIOUS
+from ordervet.learn.labels import DAY_US, MALICIOUS, MIN_VERDICTS
 from ordervet.learn.rings import read_keys
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 #: Early labels of days of which less than this share of the malice is known teach more noise than malice.
 LEAST_KNOWN_SHARE = 0.1
+#: Share of the earlier orders that is beyond either end of a feature's range.
+_BEYOND = 0.005
+#: A kind's delays count beside so many verdicts that come as those of all kinds do; the most that they change a weight.
+_PRIOR_VERDICTS, _MOST_TIMES = 20, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,67 @@ def weigh_early(plan: Plan, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """
     share = np.where(plan.label[rows] == MALICIOUS, 1.0, plan.known_share[rows])
     return plan.weight[rows].astype(np.float64) * share
+
+
+def weigh_kinds(data: TrainingData, *, as_of_us: int, verdict_days: float) -> NDArray[np.float64]:
+    """Weigh early malicious orders by their kind, so that kinds that are found late are as common as they will be.
+
+    Where of all malice the share k is known by an age, and of one kind only k / 3, each known order of that kind stands
+    for three; of a kind that is found at once, for fewer than one. A day's malicious orders weigh the same together.
+
+    Parameters
+    ----------
+    data : with the kinds that verdicts name
+    as_of_us : the cut-off, UTC microseconds
+    verdict_days : how long a malicious verdict must have stood
+
+    Returns
+    -------
+    shape (n,); 1 where the order is mature or innocent, where no verdict names its kind, or where fewer than
+    `MIN_VERDICTS` mature ones do
+    """
+    plan, weight = data.plan, np.ones(len(data.seen_at))
+    is_named = (plan.weight > 0) & (plan.label == MALICIOUS) & (data.kind != "")
+    is_mature, is_early = is_named & (plan.known_share == 1), is_named & (plan.known_share < 1)
+    known_after = plan.verdict_at - data.seen_at + int(verdict_days * DAY_US)
+    for kind in np.unique(data.kind[is_early]):
+        of_kind = data.kind == kind
+        delays, early = np.sort(known_after[is_mature & of_kind]), np.flatnonzero(is_early & of_kind)
+        if len(delays) >= MIN_VERDICTS:
+            share = plan.known_share[early]
+            n_known = np.searchsorted(delays, as_of_us - data.seen_at[early], side="right")
+            of_kind_known = (n_known + _PRIOR_VERDICTS * share) / (len(delays) + _PRIOR_VERDICTS)
+            weight[early] = np.clip(share / of_kind_known, 1 / _MOST_TIMES, _MOST_TIMES)
+    return weight
+
+
+def find_ranges(
+    features: NDArray[np.float32], rows: NDArray[np.int64], n_features: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Find the range of each of the first features that own trees read: that of the earlier half of the orders.
+
+    What leaves it later says more of the time of the year than of malice. Ages and recencies count from the first event
+    on record, so a history's first orders are all young, and its last ones alone are old: beyond what the earlier half
+    could have, an age grows with every day that passes. Rates of a campaign are unlike those of the months before it.
+
+    Parameters
+    ----------
+    features : shape (n, n_columns)
+    rows : to learn from, the oldest first
+    n_features : of the columns
+
+    Returns
+    -------
+    the least and the most of each, infinite where no value is known
+    """
+    least, most = np.full(n_features, -np.inf, np.float32), np.full(n_features, np.inf, np.float32)
+    earlier = rows[: len(rows) // 2]
+    for at in range(n_features):
+        column = features[earlier, at]
+        known = column[~np.isnan(column)]
+        if len(known):
+            least[at], most[at] = np.quantile(known, [_BEYOND, 1 - _BEYOND], method="nearest")
+    return least, most
 
 
 def replay_training_data(

@@ -64,7 +64,7 @@ def _build_trial(record: dict[str, Any], words: Words, lang: Lang) -> dict[str, 
         "rings": build_rings(
             record["metrics"].get("rings") or [], lang, before=record["champion_metrics"].get("rings") or []
         ),
-        "own_groups": _build_groups(record.get("groups") or [], words, lang),
+        "own_groups": _build_groups(record.get("groups") or [], record["origin"].get("offsets") or {}, words, lang),
         "drift": _build_drift(record["drift"], words),
         "drift_note": words["drift_note"].format(
             score=f"{record['score_psi']:.2f}", channel=f"{record['channel_psi']:.2f}"
@@ -270,19 +270,22 @@ def _build_claims(record: dict[str, Any], words: Words, lang: Lang) -> dict[str,
     }
 
 
-def _build_groups(groups: list[dict[str, Any]], words: Words, lang: Lang) -> dict[str, Any] | None:
+def _build_groups(
+    groups: list[dict[str, Any]], offsets: dict[str, float], words: Words, lang: Lang
+) -> dict[str, Any] | None:
     rows = [
         [
             name_group(row["group"], lang),
             f"{row['n_orders']:,}",
             *(_percent(row[name]) for name in ("alert_rate", "champion_rate", "plain_rate")),
             f"{_percent(row['excess_low'])} – {_percent(row['excess_high'])}",
+            f"{offsets[row['group']]:.2f}" if row["group"] in offsets else "–",
         ]
         for row in groups
     ]
-    names = ("group", "group_orders", "group_rate", "champion", "group_plain", "group_excess")
+    names = ("group", "group_orders", "group_rate", "champion", "group_plain", "group_excess", "group_offset")
     titles = [words[name] for name in names]
-    return {"titles": titles, "rows": rows, "numbers": (2, 3, 4, 5, 6), "bad": ()} if rows else None
+    return {"titles": titles, "rows": rows, "numbers": (2, 3, 4, 5, 6, 7), "bad": ()} if rows else None
 
 
 def _build_drift(drift: list[dict[str, Any]], words: Words) -> dict[str, Any]:
