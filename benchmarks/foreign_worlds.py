@@ -24,7 +24,7 @@ from ordervet.entities import Key, key_events
 from ordervet.features import build_spec
 from ordervet.history import History
 from ordervet.lab.foreign import TUNING_SEEDS, build_foreign_world, draw_foreign_settings
-from ordervet.lab.past_nights import STANDING_RATE, STANDING_SCORE, replay_nights, sum_up_groups, sum_up_nights
+from ordervet.lab.past_nights import PLAIN, STANDING_RATE, STANDING_SCORE, replay_nights, sum_up_groups, sum_up_nights
 from ordervet.learn.labels import DAY_US
 from ordervet.learn.night_settings import GateBounds, NightSettings
 
@@ -74,12 +74,22 @@ def print_world(seed: int, world: ForeignWorld, result: dict[str, Any], took_s: 
         )
 
 
-def print_groups(worlds: list[dict[str, Any]]) -> None:
-    for name in sorted({name for each in worlds for name in each}):
-        n, ours, theirs = (sum(each[name][key] for each in worlds if name in each) for key in COUNTS)
-        print(
-            f"  {name:16} {n:7,} innocents, not passed: {ours / n:.3%} by what served, {theirs / n:.3%} by the starter"
-        )
+def print_groups(worlds: list[list[dict[str, Any]]]) -> None:
+    """Print how often innocent orders would not pass on nights with own trees, plain buyers first."""
+    found = [night["groups"] for world in worlds for night in world if night["own_share"] > 0]
+    names = sorted({name for groups in found for name in groups} - {PLAIN})
+    totals = {
+        name: [sum(groups[name][key] for groups in found if name in groups) for key in COUNTS]
+        for name in (PLAIN, *names)
+    }
+    print("innocent orders that would not pass on nights with own trees, by what served and by the starter alone:")
+    for name, (n, *flagged) in totals.items():
+        if n:
+            plain = [max(each, 1) / totals[PLAIN][0] for each in totals[PLAIN][1:]]
+            rates = [
+                f"{each / n:.3%} ({each / n / at:.2f} times plain)" for each, at in zip(flagged, plain, strict=True)
+            ]
+            print(f"  {name:16} {n:7,} innocents: {', '.join(rates)}")
 
 
 def print_standing(worlds: list[list[dict[str, Any]]]) -> None:
@@ -131,7 +141,7 @@ def main() -> None:
         print_world(seed, world, results[seed], time.perf_counter() - started)
         if options.json:
             options.json.write_text(json.dumps(results, indent=1) + "\n")
-    print_groups([each["groups"] for each in results.values()])
+    print_groups([each["nights"] for each in results.values()])
     print_standing([each["nights"] for each in results.values()])
     print_gains([each["nights"] for each in results.values()])
     print("Numbers on simulated data prove behaviour, not accuracy.")
