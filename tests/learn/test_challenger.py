@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+from ordervet.learn import challenger
 from ordervet.learn.challenger import Known, _cut_time, find_judged_share, fit_challenger, split_folds
-from ordervet.model import FitSettings, ForestPredictor, load_starter
+from ordervet.model import Curve, FitSettings, ForestPredictor, load_starter
 from ordervet.model.binned import MatrixView
 
 if TYPE_CHECKING:
     from ordervet.learn.challenger import Fitted
 
 NAMES = ("order__value__amount", "order__number__own")
+FEW_ROUNDS = FitSettings(num_rounds=8, num_leaves=4, learning_rate=0.3, min_data_in_leaf=20, protected=())
 QUICK = FitSettings(num_rounds=24, num_leaves=8, min_data_in_leaf=20, protected=())
 
 
@@ -29,8 +32,8 @@ def build_known(*, n: int = 6_000, share: float = 0.05, starter: float, own: flo
     return Known(view, NAMES, raw, is_malicious, np.ones(n), np.arange(n) // 2, is_malicious.copy(), np.zeros(n, bool))
 
 
-def fit(known: Known, *, n_threads: int = 1) -> Fitted:
-    return fit_challenger(known, QUICK, n_folds=3, n_threads=n_threads, report_step=lambda _: None)
+def fit(known: Known, *, settings: FitSettings = QUICK, n_threads: int = 1) -> Fitted:
+    return fit_challenger(known, settings, n_folds=3, n_threads=n_threads, report_step=lambda _: None)
 
 
 def test_own_trees_weigh_nothing_where_they_know_nothing() -> None:
@@ -131,6 +134,44 @@ def test_malice_that_nobody_judged_is_estimated_and_calibrated_for(judged: float
     assert fitted.judged_share == pytest.approx(judged, rel=0.2)
     p = fitted.calibration(sum_up(fitted, known))
     assert p.sum() == pytest.approx(known.is_malicious.sum(), rel=0.25)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_malice_that_nobody_judged_does_not_teach_that_there_is_none(seed: int) -> None:
+    known, later = (build_known(starter=3.0, own=3.5, seed=seed + each) for each in (0, 10))
+    is_found = known.is_malicious & (np.random.default_rng(seed).random(6_000) < 0.35)
+    told = replace(known, is_malicious=is_found, is_judged=is_found)
+
+    weighed = fit(told, settings=FEW_ROUNDS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(challenger, "_find_innocence", lambda known, *_: np.ones(len(known.weight)))
+        plain = fit(told, settings=FEW_ROUNDS)
+
+    assert not plain.blend.weighs_unjudged
+    ours, theirs = (measure_ap(sum_up(each, later), later.is_malicious) for each in (weighed, plain))
+    assert ours > theirs - 0.01
+    assert weighed.blend.weighs_unjudged or weighed.own_text == plain.own_text
+
+
+def test_orders_that_nobody_judged_weigh_by_how_likely_they_are_innocent_and_judged_ones_in_full() -> None:
+    known = build_known(n=20_000, starter=4.0, own=0.0)
+    rng = np.random.default_rng(3)
+    is_judged = rng.random(20_000) < np.where(known.is_malicious, 0.4, 0.02)
+    told = replace(known, is_malicious=known.is_malicious & is_judged, is_judged=is_judged)
+    later = np.arange(8_000, 20_000)
+    p = np.clip(known.is_malicious * 0.9, 0.001, 1)
+    learned = Mock(rows=later, raw=np.log(p / (1 - p))[later])
+    curve = Curve(np.linspace(-8, 8, 400), 1 / (1 + np.exp(-np.linspace(-8, 8, 400))))
+
+    innocence = challenger._find_innocence(told, learned, curve, 0.4)
+
+    assert (innocence[is_judged] == 1).all()
+    assert ((innocence > 0) & (innocence <= 1)).all()
+    unjudged = ~is_judged & (np.arange(20_000) >= 8_000)
+    assert innocence[unjudged & known.is_malicious].max() < 0.2
+    assert innocence[unjudged & ~known.is_malicious].min() > 0.99
+    before = ~is_judged & (np.arange(20_000) < 8_000)
+    assert innocence[before & known.is_malicious].mean() < 0.7 < innocence[before & ~known.is_malicious].mean()
 
 
 def test_nothing_is_corrected_where_the_desk_judges_most_or_finds_innocents_among_the_riskiest_or_judges_few() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ordervet.learn.groups import find_innocence
 from ordervet.learn.intervals import draw_weights
 from ordervet.learn.ranking import Ranking
 from ordervet.model import Curve, ForestPredictor, fit_calibration
@@ -24,7 +25,7 @@ from ordervet.model.fit import MIN_MALICIOUS
 from ordervet.model.merge import merge_boosters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -84,6 +85,7 @@ class Blend:
     ap: float
     starter_ap: float
     is_newest: bool = False  # whether the newest part alone decided
+    weighs_unjudged: bool = False  # whether own trees weigh orders that nobody judged by how likely they are innocent
 
     @classmethod
     def of_starter(cls, other: Blend) -> Blend:
@@ -103,9 +105,9 @@ class Fitted:
     later_rows: NDArray[np.int64]
     later_raw: NDArray[np.float64]
 
-    def write(self, starter_text: str, names: tuple[str, ...]) -> str:
-        """Write both forests as one, over features that hold those of both."""
-        return merge_boosters([(starter_text, self.blend.starter), *self._own()], names)
+    def write(self, starter_text: str, names: tuple[str, ...], offsets: Sequence[str] = ()) -> str:
+        """Write both forests, and trees of offsets, as one, over features that hold those of both."""
+        return merge_boosters([(starter_text, self.blend.starter), *self._own()], names, offsets)
 
     def _own(self) -> list[tuple[str, float]]:
         return [(self.own_text, self.blend.own)] if self.own_text else []
@@ -132,27 +134,75 @@ def fit_challenger(
     n_threads : threads; the result does not depend on it
     report_step : called with what is being done
     """
-    report_step(f"sorting {len(known.view):,} rows into bins")
-    binned = BinnedOrders(known.view, known.names, known.is_malicious, known.weight, settings, n_threads=n_threads)
     rounds = tuple(sorted({max(round(settings.num_rounds * share), 1) for share in ROUND_SHARES}))
-    later = _score_later_parts(known, binned, rounds, n_folds=n_folds, n_threads=n_threads, report_step=report_step)
-    blend = find_blend(known, later, rounds)
-    rows = np.concatenate([part.rows for part in later])
-    own_raw = np.concatenate([part.own_raw[rounds.index(blend.num_rounds)] for part in later])
-    raw = blend.starter * known.starter_raw[rows] + blend.own * own_raw
+
+    def learn(weight: NDArray[np.float64]) -> _Learned:
+        report_step(f"sorting {len(known.view):,} rows into bins")
+        binned = BinnedOrders(known.view, known.names, known.is_malicious, weight, settings, n_threads=n_threads)
+        later = _score_later_parts(known, binned, rounds, n_folds=n_folds, n_threads=n_threads, report_step=report_step)
+        blend = find_blend(known, later, rounds)
+        raws = _sum_up(known, later, rounds.index(blend.num_rounds), blend.starter, blend.own)
+        return _Learned(
+            binned,
+            np.concatenate([part.rows for part in later]),
+            np.concatenate(raws),
+            blend,
+            _measure(known, later, raws),
+        )
+
+    learned = learn(known.weight)
+    calibration, judged_share = _calibrate(known, learned)
+    if judged_share < 1:
+        again = learn(known.weight * _find_innocence(known, learned, calibration, judged_share))
+        if again.ap > learned.ap:
+            learned = replace(again, blend=replace(again.blend, weighs_unjudged=True))
+            calibration, judged_share = _calibrate(known, learned)
+    own_text, blend = "", learned.blend
+    if blend.own > 0:
+        report_step(f"fitting on {len(known.view):,} rows")
+        own_text = learned.binned.fit_stages(None, (blend.num_rounds,))[0]
+    return Fitted(own_text, blend, calibration, judged_share, learned.rows, learned.raw)
+
+
+@dataclass(frozen=True, slots=True)
+class _Learned:
+    """What was learned with some weights of the orders."""
+
+    binned: BinnedOrders
+    #: rows, raw: the later parts of the time, and the sum there, by trees that were fitted before each
+    rows: NDArray[np.int64]
+    raw: NDArray[np.float64]
+    blend: Blend
+    ap: float  # average precision of the sum there
+
+
+def _calibrate(known: Known, learned: _Learned) -> tuple[Curve, float]:
+    """Fit the calibration to all malice, judged or not, and estimate which share of it is judged."""
+    rows, raw = learned.rows, learned.raw
     is_malicious, weight = known.is_malicious[rows], known.weight[rows]
-    has_many = int(is_malicious.sum()) >= _MIN_FOR_STEPS
     judged_share = find_judged_share(raw, is_malicious, known.is_judged[rows])
-    if has_many:
-        steps = fit_calibration(raw, is_malicious, weight)
-        calibration = Curve(steps.x, np.minimum(steps.y / judged_share, np.maximum(steps.y, _MOST_P)))
-    else:
-        calibration = fit_logistic_calibration(raw, is_malicious, weight, judged_share=judged_share)
-    if blend.own == 0:
-        return Fitted("", blend, calibration, judged_share, rows, raw)
-    report_step(f"fitting on {len(known.view):,} rows")
-    own_text = binned.fit_stages(None, (blend.num_rounds,))[0]
-    return Fitted(own_text, blend, calibration, judged_share, rows, raw)
+    if int(is_malicious.sum()) < _MIN_FOR_STEPS:
+        return fit_logistic_calibration(raw, is_malicious, weight, judged_share=judged_share), judged_share
+    steps = fit_calibration(raw, is_malicious, weight)
+    return Curve(steps.x, np.minimum(steps.y / judged_share, np.maximum(steps.y, _MOST_P))), judged_share
+
+
+def _find_innocence(known: Known, learned: _Learned, calibration: Curve, judged_share: float) -> NDArray[np.float64]:
+    """Weigh orders that nobody judged by how likely they are innocent; what the desk judged counts in full.
+
+    Of the orders before the later parts no trees speak that did not know them; the starter does.
+
+    Returns
+    -------
+    shape (n,), 0 to 1
+    """
+    rows = learned.rows
+    of_starter = fit_logistic_calibration(
+        known.starter_raw[rows], known.is_malicious[rows], known.weight[rows], judged_share=judged_share
+    )
+    p = of_starter(known.starter_raw)
+    p[rows] = calibration(learned.raw)
+    return np.where(known.is_malicious | known.is_judged, 1.0, find_innocence(p, known.is_malicious, judged_share))
 
 
 def find_judged_share(raw: NDArray[np.float64], is_malicious: NDArray[np.bool_], is_judged: NDArray[np.bool_]) -> float:

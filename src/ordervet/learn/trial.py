@@ -11,7 +11,7 @@ import numpy as np
 
 from ordervet.learn import gates
 from ordervet.learn.challenger import predict_parts
-from ordervet.learn.drift import measure_category_psi, measure_feature_drift, measure_psi
+from ordervet.learn.drift import find_trend, measure_category_psi, measure_feature_drift, measure_psi
 from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
 from ordervet.learn.groups import find_groups, measure_groups
 from ordervet.learn.intervals import measure_gain
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ordervet.learn.groups import GroupRow
     from ordervet.learn.night_settings import GateBounds, NightSettings
     from ordervet.learn.training_data import TrainingData
-    from ordervet.model import Curve, Model
+    from ordervet.model import Model
     from ordervet.policy import Policy
 
 _PASS = ACTIONS.index(Action.PASS)
@@ -275,15 +275,31 @@ def hold_trial(
     )
 
 
-def fit_scale(challenger: Contender, data: TrainingData, rows: NDArray[np.int64], n_threads: int) -> Curve:
-    """Fit the risk score to the raw scores of reference orders."""
-    return fit_risk_scale(challenger.predict(data, rows, n_threads))
+def predict_ahead(
+    contender: Contender,
+    data: TrainingData,
+    rows: NDArray[np.int64],
+    trend: NDArray[np.int64],
+    at_us: int,
+    n_threads: int,
+) -> NDArray[np.float64]:
+    """Return raw scores of orders as they would be of orders of another time, by the trend that others show.
+
+    Parameters
+    ----------
+    contender : a model on trial
+    data : of all orders that are kept
+    rows : orders whose scores are wanted
+    trend : orders that the trend is of, `drift.find_trend`
+    at_us : the time, UTC microseconds
+    n_threads : threads; the result does not depend on it
+    """
+    slope = find_trend(contender.predict(data, trend, n_threads), data.seen_at[trend] // DAY_US)
+    return contender.predict(data, rows, n_threads) + slope * (at_us - data.seen_at[rows]) / DAY_US
 
 
-def measure_standing_change(
-    contender: Contender, data: TrainingData, rows: NDArray[np.int64], bounds: GateBounds, n_threads: int
-) -> float:
-    """Measure how far a model's standing thresholds are from what they stand for, on orders of the newest quiet days.
+def find_standing_change(score: NDArray[np.float64], thresholds: tuple[float, ...], min_alerts: int) -> float:
+    """Find how far a model's standing thresholds are from what they stand for, by risk scores of quiet orders.
 
     A threshold that would give fewer than `min_alerts` alerts counts beyond one standard error: a small merchant's
     scores drift as any other's, and would end at half of what they stand for.
@@ -292,13 +308,6 @@ def measure_standing_change(
     -------
     the largest relative difference of the alert rate at any of them; 0 where there are too few orders
     """
-    return find_standing_change(
-        contender.model.risk_scale(contender.predict(data, rows, n_threads)), bounds.alert_scores, bounds.min_alerts
-    )
-
-
-def find_standing_change(score: NDArray[np.float64], thresholds: tuple[float, ...], min_alerts: int) -> float:
-    """Find how far the alert rate at thresholds is from what they stand for; see `measure_standing_change`."""
     changes = [0.0]
     for at in thresholds:
         target = gates.find_target_rate(at)
@@ -495,11 +504,13 @@ def _check_alert_rate(
     """Make both scores of older quiet days, and count what their thresholds alert on the newest."""
     bounds = settings.gates
     n_orders = len(parts.check) if len(parts.scale_before) else 0
+    middle_us = int(np.median(data.seen_at[parts.check])) if n_orders else 0
 
     def count(contender: Contender) -> list[int]:
         if n_orders == 0:
             return [0 for _ in bounds.alert_scores]
-        scale = fit_scale(contender, data, parts.scale_before, n_threads)
+        trend = np.setdiff1d(parts.reference, parts.check)
+        scale = fit_risk_scale(predict_ahead(contender, data, parts.scale_before, trend, middle_us, n_threads))
         score = scale(contender.predict(data, parts.check, n_threads))
         return [int((score >= at).sum()) for at in bounds.alert_scores]
 
