@@ -17,6 +17,7 @@ from ordervet.cli.screen import print_json_text
 from ordervet.cli.session import Session
 from ordervet.entities import Evidence, key_addresses, parse_address
 from ordervet.entities.address.similarity import place_similarity
+from ordervet.words import find_words, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -91,17 +92,18 @@ def _describe(lines: Iterable[str], key: Key) -> Iterator[dict[str, Any]]:
 
 
 def _print_address(session: Session, described: dict[str, Any]) -> None:
+    words = find_words("cli.address", session.lang)
     region = " ".join(described[level] for level in ("province", "city", "county", "town") if described[level])
-    numbers = ", ".join(f"{unit} {'/'.join(values)}" for unit, values in described["numbers"].items())
+    numbers = [words[f"unit_{unit}"].format(n="/".join(values)) for unit, values in described["numbers"].items()]
     lines = {
-        "door_key": described["door_key"] or f"{session.text('address.none')} ({described['evidence']})",
-        "place_key": described["place_key"] or session.text("address.none"),
-        "place_type": described["place_type"],
+        "door_key": described["door_key"] or words["no_key"].format(why=words[f"evidence_{described['evidence']}"]),
+        "place_key": described["place_key"] or words["none"],
+        "place_type": words[f"place_{described['place_type']}"],
         "region": region,
-        "roads": ", ".join(described["roads"]),
-        "names": ", ".join(described["names"]),
-        "numbers": numbers,
-        "notes": ", ".join(described["notes"]),
+        "roads": join_words(described["roads"], session.lang),
+        "names": join_words(described["names"], session.lang),
+        "numbers": join_words(numbers, session.lang),
+        "notes": join_words(described["notes"], session.lang),
     }
     for name, value in lines.items():
         if value:

@@ -21,7 +21,7 @@ from ordervet.policy.claim_desk import KEPT_US
 from ordervet.policy.claims import ClaimAnswer
 from ordervet.policy.scripts import load_scripts
 from ordervet.score.claims import build_answer_rows, build_claim_table, judge_claims
-from ordervet.words import format_text
+from ordervet.words import find_words, format_text, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -190,7 +190,8 @@ def _print(session: Session, table: pa.Table, intake: Intake, targets: Targets, 
         session.print(f"{row['order_id']}  {answer}  {p}")
         for line in row["reasons"]:
             session.print(f"    {line}", style="dim")
-    told = ", ".join(f"{format_text(f'answers.{answer}', session.lang)} {counts[answer]:,}" for answer in ClaimAnswer)
+    words = find_words("answers", session.lang)
+    told = join_words((f"{words[answer]} {counts[answer]:,}" for answer in ClaimAnswer), session.lang)
     session.print(session.text("claims.found", n=table.num_rows, answers=told))
     print_accounts(session, intake.accounts)
     for path in (targets.out, targets.page):

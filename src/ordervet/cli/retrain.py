@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import typer
-from rich.table import Table
 
 from ordervet import storage
 from ordervet.cli import options
@@ -26,6 +25,7 @@ from ordervet.learn.night import run_night
 from ordervet.learn.night_metrics import build_metrics
 from ordervet.learn.night_settings import load_night_settings
 from ordervet.reports.nightly import describe_audit, describe_claims, describe_gate, describe_outcome
+from ordervet.reports.terminal import WordTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,13 +187,11 @@ def _print_night(session: Session, night: Night, *, is_simulated: bool) -> None:
 
 
 def _print_gates(session: Session, night: Night) -> None:
-    table = Table(box=None, pad_edge=False)
-    for title in ("gate", "figure", "bound"):
-        table.add_column(session.text(f"retrain.{title}"), justify="left" if title == "gate" else "right")
-    table.add_column("")
-    table.add_column("")
-    for gate in night.record["gates"]:
+    rows, gates = [], night.record["gates"]
+    for gate in gates:
         name, note = describe_gate(gate, session.lang)
         figures = ["–" if gate[key] is None else f"{gate[key]:.4g}" for key in ("figure", "bound")]
-        table.add_row(name, *figures, "✓" if gate["passed"] else "✗", note, style=None if gate["passed"] else "red")
-    session.print(table)
+        rows.append([name, *figures, "✓" if gate["passed"] else "✗", note])
+    titles = [*(session.text(f"retrain.{title}") for title in ("gate", "figure", "bound")), "", ""]
+    failed = {at: "red" for at, gate in enumerate(gates) if not gate["passed"]}
+    session.print(WordTable(titles, rows, numbers=(1, 2), styles=failed))

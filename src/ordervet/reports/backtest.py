@@ -13,8 +13,6 @@ from ordervet.words import find_words, format_text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rich.table import Table
-
     from ordervet.words import Lang
 
     Words = Mapping[str, Any]
@@ -51,7 +49,7 @@ def build_backtest_table(splits: Sequence[dict[str, Any]], lang: Lang, *, top_k:
     return WordTable(titles, rows, numbers=range(1, len(titles)), styles={len(splits): "bold"})
 
 
-def build_evaluation_tables(report: dict[str, Any], lang: Lang) -> list[tuple[str, WordTable | Table]]:
+def build_evaluation_tables(report: dict[str, Any], lang: Lang) -> list[tuple[str, WordTable]]:
     """Build the tables of an evaluation: alert rates with intervals and money, parts, rings, the ablation.
 
     Parameters
@@ -65,7 +63,7 @@ def build_evaluation_tables(report: dict[str, Any], lang: Lang) -> list[tuple[st
     """
     words = find_words("backtest.screen", lang)
     rankings = {"model": report["evaluation"]} | ({"baseline": report["baseline"]} if report["baseline"] else {})
-    tables: list[tuple[str, WordTable | Table]] = [
+    tables: list[tuple[str, WordTable]] = [
         (words[f"rates_of_{whose}"], _build_rates(judged, words)) for whose, judged in rankings.items()
     ]
     rate = report["evaluation"]["alert_rate_of_parts"]

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from ordervet.reports.nightly import name_gate, name_group
 from ordervet.reports.page import build_page
 from ordervet.reports.plots import Line, draw_lines
 from ordervet.reports.ring_table import build_rings, build_short_rings
+from ordervet.reports.terminal import WordTable
 from ordervet.words import find_words, format_text, join_words
 
 if TYPE_CHECKING:
@@ -26,16 +25,20 @@ _MEASURES = ("ap", "recall", "precision", "alert_rate")
 _SHORT = ("ap", "recall", "alert_rate")
 
 
-def build_nights_table(nights: list[dict[str, Any]], lang: Lang) -> Table:
+def build_nights_table(nights: list[dict[str, Any]], lang: Lang) -> WordTable:
     """Build the table for the terminal: one row a night, the starter's figure before that of what served."""
     words = find_words("nights", lang)
-    table = Table(box=None, pad_edge=False)
-    for name in ("night", "outcome", "own_share", *_SHORT):
-        table.add_column(words[name], justify="left" if name in {"night", "outcome"} else "right", no_wrap=True)
-    for night in nights:
-        pairs = [_pair(night, name) for name in _SHORT]
-        table.add_row(night["as_of"][:10], words["outcomes"][night["outcome"]], f"{night['own_share']:.2f}", *pairs)
-    return table
+    rows = [
+        [
+            night["as_of"][:10],
+            words["outcomes"][night["outcome"]],
+            f"{night['own_share']:.2f}",
+            *(_pair(night, name) for name in _SHORT),
+        ]
+        for night in nights
+    ]
+    titles = [words[name] for name in ("night", "outcome", "own_share", *_SHORT)]
+    return WordTable(titles, rows, numbers=range(2, len(titles)), unwrapped=(0, 1))
 
 
 def describe_reasons(nights: list[dict[str, Any]], lang: Lang) -> str:
@@ -56,7 +59,7 @@ def describe_nights(summary: dict[str, Any], lang: Lang) -> str:
     return said
 
 
-def build_rings_table(nights: list[dict[str, Any]], lang: Lang) -> Table:
+def build_rings_table(nights: list[dict[str, Any]], lang: Lang) -> WordTable:
     """Build the table of rings for the terminal: one row a night, the starter's figures before those of what served."""
     return build_short_rings(lang=lang, **_gather_rings(nights, find_words("nights", lang)))
 

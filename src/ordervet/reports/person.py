@@ -13,7 +13,7 @@ from ordervet.contract.verdicts import find_disagreements
 from ordervet.features.events import read_worth
 from ordervet.reports.board import Board, Field, Section
 from ordervet.reports.links import LINKING, find_links, name_key, pseudonym
-from ordervet.words import find_words, format_text
+from ordervet.words import find_words, format_text, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -179,7 +179,7 @@ def _list_handed(handed: Sequence[HandedOrder], ids: set[str], setting: Setting)
 def _list_links(facts: PersonFacts, setting: Setting) -> Iterator[str]:
     """Describe what these orders share, with each other or with orders of others."""
     for group in find_links(facts.events.orders, facts.rows).groups:
-        names = ", ".join(name_key(entity, code, setting.lang) for entity, code in group.names)
+        names = join_words((name_key(entity, code, setting.lang) for entity, code in group.names), setting.lang)
         yield format_text("workbook.linked", setting.lang, shared=names, n=group.n_orders, b=group.n_buyers)
 
 
@@ -200,7 +200,7 @@ def _list_notes(
             until = setting.write(_to_us(entry.expires))
             yield words[entry.list].format(who=who, owner=entry.owner, until=until, note=entry.note).rstrip("：: ")
     for order_id, said_by in find_disagreements(verdicts, corrections).items():
-        said = ", ".join(f"{agent} {names[verdict]}" for agent, verdict in said_by.items())
+        said = join_words((f"{agent} {names[verdict]}" for agent, verdict in said_by.items()), setting.lang)
         yield words["disagree"].format(order_id=order_id, verdicts=said)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from ordervet.contract import MaliceKind
 from ordervet.currencies import REFERENCE
+from ordervet.reports.terminal import WordTable
 from ordervet.words import find_words, format_text
 from ordervet.words.numbers import format_money
 
@@ -55,19 +54,17 @@ def build_rings(
 
 def build_short_rings(
     rows: Sequence[Row], lang: Lang, *, before: Sequence[Row] = (), names: tuple[str, Sequence[str]] | None = None
-) -> Table:
+) -> WordTable:
     """Build the same table for the terminal: without intervals and money, in eighty columns."""
     words = find_words("rings.short", lang)
     kinds: dict[str, str] = {"": words["all_kinds"], **find_words("kinds", lang)}
     title, firsts = names or (words["kind"], [kinds.get(row["kind"], str(row["kind"])) for row in rows])
-    table = Table(box=None, pad_edge=False)
-    table.add_column(title, no_wrap=True)
-    for name in _SHORT:
-        table.add_column(words[name], justify="right", no_wrap=True)
+    written = []
     for first, row, other in zip_longest(firsts, rows, before):
         cells = dict(zip(_COLUMNS, _write(row, other, lang, is_wide=False, arrow="→"), strict=True))
-        table.add_row(first, *(cells[name] for name in _SHORT))
-    return table
+        written.append([first, *(cells[name] for name in _SHORT)])
+    titles = [title, *(words[name] for name in _SHORT)]
+    return WordTable(titles, written, numbers=range(1, len(titles)), unwrapped=(0,))
 
 
 def _write(
