@@ -191,6 +191,8 @@ class Arrivals:
         if key in self._recent or key in self._settling:
             return True
         known = self._sorted  # NOTE: looked up once, as another thread may merge in between
+        if not len(known):
+            return False
         at = int(known.searchsorted(np.uint64(key)))
         return at < len(known) and int(known[at]) == key
 

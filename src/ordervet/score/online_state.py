@@ -511,13 +511,17 @@ class OnlineState:
         -------
         None where only `read_rows` can tell
         """
-        known = () if self._stored or self._past else self._of_name.get(name_id, ())
-        orders = [each for each in known if isinstance(each, KeptOrder)]
-        if len(orders) != 1 or any(isinstance(each, _KeptRow) for each in known):
+        order, given = None, list[Decided]()
+        for each in () if self._stored or self._past else self._of_name.get(name_id, ()):
+            if isinstance(each, KeptOrder) and order is None:
+                order = each
+            elif isinstance(each, Decided) and each.id == name_id:
+                given.append(each)
+            elif isinstance(each, (KeptOrder, _KeptRow)):
+                return None
+        if order is None:
             return None
-        given = [each for each in known if isinstance(each, Decided) and each.id == name_id]
-        first = min(given, key=lambda each: each.seen_at, default=None)
-        return orders[0], None if first is None else first.decision.p_malicious
+        return order, min(given, key=lambda each: each.seen_at).decision.p_malicious if given else None
 
     def _key_name(self, order_id: str) -> int:
         # NOT: at the top. the core's tables load with the first id.

@@ -394,14 +394,14 @@ class Scorer:
 
     def _ask_of_claim(self, claim: LiveEvent, asked_at: int) -> tuple[LiveOrder, NDArray[np.float32], float]:
         """Return the order of a request, its features as of now, and what it was given when it was placed."""
-        from ordervet.score.live_claim import find_order_p
-
         # SPEED: an order that came live is asked for a third of the time of reading its rows (bench_live.py).
         if (found := self._state.find_kept(claim.name_id)) is not None:
             kept, p = found
             one = kept.recall(asked_at)
             return one, self._state.ask_one_again(one), math.nan if p is None else p
         rows = self._state.read_rows(claim.row["order_id"])
+        from ordervet.score.live_claim import find_order_p
+
         known_by = _find_order(rows)
         one = _restore(rows, known_by, asked_at)
         return one, self._state.ask_one_again(one), find_order_p(rows, known_by)
@@ -419,11 +419,11 @@ class Scorer:
         return self._claim_desk
 
     def _find_claim_judge(self) -> ClaimJudge:
-        from ordervet.score.live_claim import ClaimJudge
-
-        model, _ = self._require_model()
         judge = self._claim_judge
-        if judge is None or judge.model is not model or judge.policy is not self.policy:
+        if judge is None or judge.model is not self.model or judge.policy is not self.policy:
+            from ordervet.score.live_claim import ClaimJudge
+
+            model, _ = self._require_model()
             judge = self._claim_judge = ClaimJudge(model, self.policy, self._lang)
         return judge
 
