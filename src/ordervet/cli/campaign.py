@@ -65,7 +65,9 @@ def plan(
     like: Annotated[
         str | None, typer.Option(help="Start of the past hours it will resemble; by default the busiest.")
     ] = None,
-    growth: Annotated[float, typer.Option(min=0.01, max=1000, help="Orders expected per order then.")] = 1.0,
+    growth: Annotated[
+        float, typer.Option(min=0.01, max=1000, help="Growth factor: orders expected per order of those hours.")
+    ] = 1.0,
     capacity: Annotated[int | None, typer.Option(min=1, help="Orders that the desk can review in all.")] = None,
     minutes: Minutes = 3.0,
     shift_hours: Annotated[float, typer.Option(min=0.5, max=24, help="Hours of one person's shift.")] = 4.0,

@@ -32,7 +32,7 @@ def erase(
     """Erase a buyer from the history: all orders and whatever became of them, from all versions, at once.
 
     A tombstone keeps the buyer's past orders out when an export that overlaps is ingested again; orders from after the
-    erasure are new. Models learned before keep no ids of anybody; train again to leave the buyer's orders out of them.
+    erasure are new. Models trained before hold no ids; retrain to remove the buyer's orders from what they learned.
 
     Example: ordervet erase - --history history --yes
     """

@@ -95,9 +95,9 @@ def publish(
     lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
-    """Publish the newest version as a Delta table elsewhere; only files that are new travel.
+    """Publish the newest version as a Delta table elsewhere; only new files are uploaded.
 
-    Whoever reads it sees a whole version at any time. Run it again and again, also while a service is writing.
+    Readers always see a complete version. Run it as often as you like, also while a service is writing.
     Credentials come from the environment; the published rows have keyed ids, like the history.
 
     Example: ordervet history publish s3://data/ordervet --history history

@@ -38,7 +38,8 @@ def ingest(
     files: options.FilesOrSource = None,
     source: options.Source = None,
     follow: Annotated[
-        float | None, typer.Option(min=1, help="With --source: go on, and read what is new every so many seconds.")
+        float | None,
+        typer.Option(min=1, help="With --source: keep running, and read what is new every so many seconds."),
     ] = None,
     mapping: options.Mapping = None,
     format_: options.FormatName = AUTO,
@@ -56,8 +57,8 @@ def ingest(
     interruption, run the same command again. Personal data stays outside: the history holds ids made with the key in
     ORDERVET_KEY or ORDERVET_KEY_FILE.
 
-    With --source, what is new in a shop's database is read: from where the last run has read it to, which the history
-    keeps in the same commit as the rows.
+    With --source, what is new in a shop's database is read: each run continues where the last one stopped, and the
+    position is committed with the rows.
 
     Example: ordervet ingest orders.csv refunds.csv --history history
     """

@@ -32,7 +32,7 @@ def new(
     lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
-    """Create a random key. Keep it apart from the data: whoever has both can tell whom an id means.
+    """Create a random key. Keep it apart from the data: whoever has both can tell who an id stands for.
 
     Example: ordervet key new --out ordervet.key && export ORDERVET_KEY_FILE=ordervet.key
     """
@@ -84,8 +84,8 @@ def rotate(
     """Put a history under a new key, from the raw files that its orders came from.
 
     Ids cannot be converted, so they are made again: every order of the history must be in the files as it was ingested,
-    else nothing is changed. What was known when stays as it was. Stop running scorers first, and give them the new key
-    afterwards.
+    else nothing is changed. The record of what was known when is kept. Stop running scorers first, and give them the
+    new key afterwards.
 
     Example: ordervet key rotate orders.csv orders-2024.csv --history history --new-key new.key
     """

@@ -21,7 +21,7 @@ FilesOrSource = Annotated[
 ]
 Source = Annotated[
     Path | None,
-    typer.Option(help="TOML file that names a database and what to read of it; see docs/sources.md."),
+    typer.Option(help="TOML file that names a database and what to read from it; see docs/sources.md."),
 ]
 History = Annotated[Path, typer.Option("--history", help="Folder of the history.", show_default=False)]
 HistoryFolder = Annotated[

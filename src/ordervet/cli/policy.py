@@ -95,7 +95,7 @@ def mark_buyer(
     lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
-    """Mark a buyer as trusted, whose score raises no alarm, or as watched, whose orders a person sees; with an end.
+    """Mark a buyer as trusted (the score alone flags nothing) or watched (a person sees every order), until a date.
 
     The file holds the keyed id. It counts once the policy names it under [lists] files.
 
@@ -135,8 +135,8 @@ def simulate_policy(
 ) -> None:
     """Simulate a policy on a past period, beside the one in force, before it goes live.
 
-    The live model scores every order by what was known when it was placed. Verdicts tell how each policy would have
-    fared; orders without a verdict are not counted there. Nothing is changed.
+    The live model scores every order on what was known when it was placed. Verdicts show how each policy would have
+    done; orders without one are left out of those counts. Nothing is changed.
 
     Example: ordervet policy simulate changed.toml --history history --since "2025-11-10" --until "2025-11-12"
     """

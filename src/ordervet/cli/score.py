@@ -50,7 +50,7 @@ def score(
     source: options.Source = None,
     sink: Annotated[
         Path | None,
-        typer.Option(help="TOML file that names a table, into which the decisions about all orders scored go."),
+        typer.Option(help="TOML file that names a database table to write the decisions about all scored orders to."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="With --history: do not ingest the files; the history stays as it is.")
@@ -71,22 +71,22 @@ def score(
         bool,
         typer.Option(
             "--again",
-            help="Score the orders of the files by what is known now, in place of what was known when each was placed: "
-            "after payment, say, or before shipping.",
+            help="Score the orders by what is known now rather than when each was placed: after payment, say, or "
+            "before shipping.",
         ),
     ] = False,
     capacity: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="How many orders the desk can review; with --history in each shift or day, over all runs.",
+            help="Orders the desk can review; with --history, per shift or day across all runs.",
         ),
     ] = None,
     now: Annotated[
         str | None,
         typer.Option(
-            help="The time it is, by which lists and rules end; by default that of the clock. With --history and a "
-            "capacity it also says how much is due, with --again what is known: by default as of the newest event."
+            help="Current time, by which lists and rules expire; by default the clock's. With --history and a capacity "
+            "it also decides how many reviews are due, with --again what is known; by default the newest event's time."
         ),
     ] = None,
     shifts: Annotated[
@@ -108,7 +108,7 @@ def score(
         Path | None,
         typer.Option(
             help="Orders to stop before their audit (审单), in batches for the ERP: .csv, .xlsx, .json, .jsonl or "
-            ".parquet; brought up to date by each run, with the release list NAME.released beside it."
+            ".parquet; each run updates it, and the release list NAME.released beside it."
         ),
     ] = None,
     quarantine: Annotated[
@@ -130,8 +130,8 @@ def score(
 ) -> None:
     """Score orders and rank those to review, with reasons and scripts.
 
-    Every order is scored by what was known before it was placed, wherever it stands in the files. With a history,
-    what it holds is known too; only the orders of the files are scored, and then the files are ingested.
+    Each order is scored on what was known before it was placed, wherever it stands in the files. With a history, its
+    events count too; only the orders in the files are scored, and the files are then ingested.
 
     With --source, orders are read from a shop's database; with --sink, decisions go back into a table of one.
 

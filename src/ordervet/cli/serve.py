@@ -45,13 +45,14 @@ def serve(
     deadline_ms: Annotated[
         float, typer.Option(min=1, help="A score that takes longer passes, coded UNSCORED_LATE.")
     ] = 1_000.0,
-    max_waiting: Annotated[int, typer.Option(min=1, help="Orders and events that may wait; beyond, 429.")] = 2_000,
-    max_body: Annotated[int, typer.Option(min=1_000, help="Most bytes of a request.")] = 4 << 20,
+    max_waiting: Annotated[int, typer.Option(min=1, help="Orders and events that may queue; more get 429.")] = 2_000,
+    max_body: Annotated[int, typer.Option(min=1_000, help="Largest request, in bytes.")] = 4 << 20,
     reload_every: Annotated[
-        float, typer.Option(min=0.1, help="Seconds between looking for a new live model and policy.")
+        float, typer.Option(min=0.1, help="Seconds between checks for a new live model or policy.")
     ] = 10.0,
     durability: Annotated[
-        Literal["batch", "always"], typer.Option(help="Events are on the disk soon after the answer, or before it.")
+        Literal["batch", "always"],
+        typer.Option(help="When events are synced to disk: soon after the answer, or before it."),
     ] = "batch",
     challenger: Annotated[
         str | None, typer.Option(help="Model of the folder that scores beside the live one, and decides nothing.")
@@ -67,7 +68,7 @@ def serve(
     """Serve orders to be scored, as the only writer of a history, until SIGTERM.
 
     POST /v1/score and /v1/events; GET /openapi.json lists the rest. Workers in Python use ordervet.RemoteScorer. A new
-    live model, and a changed policy file, are taken over while it serves. Needs: pip install 'ordervet[serve]'.
+    live model or a changed policy file is picked up without a restart. Needs: pip install 'ordervet[serve]'.
 
     Example: ordervet serve --history history --models models
     """
