@@ -168,6 +168,8 @@ class FeatureEngine:
         later_rank: NDArray[np.uint8],
         own: NDArray[np.float32] | None,
         out: NDArray[np.float32] | None,
+        order_weights: NDArray[np.int32] | None = None,
+        later_weights: NDArray[np.int32] | None = None,
     ) -> None: ...
     def advance_one(
         self,

@@ -20,6 +20,7 @@ template <class T>
 using Column = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Output = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using WeightRows = nb::ndarray<std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Table = nb::ndarray<const std::uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 template <class T>
@@ -47,7 +48,8 @@ class BoundEngine {
                const Column<std::int64_t>& later_seen_at,
                const Column<std::int64_t>& later_mask, const Column<std::int64_t>& later_amount,
                const Column<std::uint8_t>& later_rank, const std::optional<Matrix>& own,
-               const std::optional<Output>& out) {
+               const std::optional<Output>& out, const std::optional<WeightRows>& order_weights,
+               const std::optional<WeightRows>& later_weights) {
     const std::size_t n = id.shape(0), n_later = later_id.shape(0);
     if (ids.size() != engine_.n_entities()) throw std::invalid_argument("ids of another number of entities");
     Orders orders{view(id, n), view(placed_at, n), view(seen_at, n), view(amount, n), view(mask, n), view(rate, n), {}};
@@ -57,6 +59,8 @@ class BoundEngine {
     if (own && (own->shape(0) != n || own->shape(1) != own_columns_.size()))
       throw std::invalid_argument("own features of another shape");
     const std::span<float> rows = out ? view_rows(*out, n) : std::span<float>();
+    const Weights weights{view_weights(order_weights, n), view_weights(later_weights, n_later)};
+    if (order_weights.has_value() != later_weights.has_value()) throw std::invalid_argument("half of the weights");
     const nb::gil_scoped_release others_run;
     const std::lock_guard alone(mutex_);
     if (own && out) {
@@ -65,7 +69,7 @@ class BoundEngine {
           rows[row * engine_.n_features() + own_columns_[at]] = own->data()[row * own_columns_.size() + at];
       }
     }
-    engine_.advance(orders, later, rows);
+    engine_.advance(orders, later, rows, weights);
   }
 
   void advance_one(std::uint64_t id, std::int64_t placed_at, std::int64_t seen_at, std::int64_t amount, double rate,
@@ -135,6 +139,13 @@ class BoundEngine {
     return {out.data(), n * engine_.n_features()};
   }
 
+  std::span<std::int32_t> view_weights(const std::optional<WeightRows>& given, std::size_t n) const {
+    if (!given) return {};
+    if (given->shape(0) != n || given->shape(1) != engine_.n_weights())
+      throw std::invalid_argument("weights of another shape");
+    return {given->data(), n * engine_.n_weights()};
+  }
+
   Engine engine_;
   const std::vector<std::size_t> own_columns_;  ///< matrix columns of the features of an order itself
   Orders one_;
@@ -187,7 +198,8 @@ void bind_features(nb::module_& module) {
           nb::arg("n_threads"))
       .def("advance", &BoundEngine::advance, nb::kw_only(), nb::arg("order_id"), nb::arg("placed_at"),
            nb::arg("seen_at"), nb::arg("amount"), nb::arg("rate"), nb::arg("mask"), nb::arg("ids"), nb::arg("later_id"),
-           nb::arg("later_happened_at"), nb::arg("later_seen_at"), nb::arg("later_mask"), nb::arg("later_amount"), nb::arg("later_rank"), nb::arg("own").none(), nb::arg("out").none())
+           nb::arg("later_happened_at"), nb::arg("later_seen_at"), nb::arg("later_mask"), nb::arg("later_amount"), nb::arg("later_rank"), nb::arg("own").none(), nb::arg("out").none(), nb::arg("order_weights").none() = nb::none(),
+           nb::arg("later_weights").none() = nb::none())
       .def("advance_one", &BoundEngine::advance_one)
       .def("compact", &BoundEngine::compact)
       .def("export_state", &BoundEngine::export_state)

@@ -147,7 +147,7 @@ void Engine::for_each_entity(bool in_threads, const std::function<void(Entity&)>
   });
 }
 
-void Engine::advance(const Orders& orders, const LaterEvents& later, std::span<float> out) {
+void Engine::advance(const Orders& orders, const LaterEvents& later, std::span<float> out, const Weights& weights) {
   const std::size_t n_orders = orders.id.size(), n_later = later.order_id.size();
   if (is_broken_) throw std::runtime_error("an earlier batch failed in its middle: build the state again");
   if (n_orders + n_later == 0) return;
@@ -165,7 +165,7 @@ void Engine::advance(const Orders& orders, const LaterEvents& later, std::span<f
           [&](std::uint32_t one, std::uint32_t other) { return orders.seen_at[one] < orders.seen_at[other]; });
   sort_by(by_seen_, n_later, [&](std::uint32_t one, std::uint32_t other) {
     const auto key = [&](std::uint32_t at) {
-      return std::tuple(later.seen_at[at], Due{later.rank[at], later.amount[at], later.mask[at], 0}.key());
+      return std::tuple(later.seen_at[at], Due{later.rank[at], later.amount[at], later.mask[at], 0, -1}.key());
     };
     return key(one) < key(other);
   });
@@ -182,7 +182,7 @@ void Engine::advance(const Orders& orders, const LaterEvents& later, std::span<f
                                  return later.seen_at[each] < until;
                                });
     const auto n_seen = static_cast<std::size_t>(end - more_later.begin());
-    advance_part(orders, later, {more_orders.first(n), more_later.first(n_seen), until, is_last}, out);
+    advance_part(orders, later, {more_orders.first(n), more_later.first(n_seen), until, is_last}, out, weights);
     more_orders = more_orders.subspan(n);
     more_later = more_later.subspan(n_seen);
   } while (!more_orders.empty());
@@ -190,7 +190,8 @@ void Engine::advance(const Orders& orders, const LaterEvents& later, std::span<f
   is_broken_ = false;
 }
 
-void Engine::advance_part(const Orders& orders, const LaterEvents& later, const Part& part, std::span<float> out) {
+void Engine::advance_part(const Orders& orders, const LaterEvents& later, const Part& part, std::span<float> out,
+                          const Weights& weights) {
   const bool in_threads = n_threads_ > 1 && part.orders.size() + part.later.size() >= kManyEvents;
   const std::size_t first = log_->events.size();
   place_orders(orders, part.orders);
@@ -202,13 +203,29 @@ void Engine::advance_part(const Orders& orders, const LaterEvents& later, const 
   append(orders, later, part, !out.empty());
   for (Entity& each : entities_) each.learn_classes();
   if (groups_) groups_->resize(entities_);
+  exchange_weights(first, weights, true);
   const Batch batch{first, out_row_, out, shape_.n_features};
   if (!in_threads) {
     replay(in_turn_, batch, part.until);
-    return;
+  } else {
+    for (const auto& shares : shares_)
+      run(shares.size(), true, [&](std::size_t share) { replay(shares[share], batch, part.until); });
   }
-  for (const auto& shares : shares_)
-    run(shares.size(), true, [&](std::size_t share) { replay(shares[share], batch, part.until); });
+  exchange_weights(first, weights, false);
+}
+
+/// Take over the given weights of new events, or give back what they are now.
+void Engine::exchange_weights(std::size_t first, const Weights& weights, bool are_given) const {
+  const std::size_t n = shape_.n_weights;
+  if (n == 0 || weights.orders.size() + weights.later.size() == 0) return;
+  for (std::size_t at = 0; at < order_given_.size(); ++at) {
+    const std::int32_t order = order_given_[at], other = later_given_[at];
+    if (order < 0 && other < 0) continue;
+    const std::span<std::int32_t> given =
+        order >= 0 ? weights.orders.subspan(order * n, n) : weights.later.subspan(other * n, n);
+    const std::span<std::int32_t> held = log_->weights_of(first + at);
+    std::copy_n(are_given ? given.begin() : held.begin(), n, are_given ? held.begin() : given.begin());
+  }
 }
 
 /// Give each order its row, in the order seen; an order is new at its first sight.
@@ -229,6 +246,8 @@ void Engine::place_orders(const Orders& orders, std::span<const std::uint32_t> b
 void Engine::append(const Orders& orders, const LaterEvents& later, const Part& part, bool are_asked) {
   constexpr std::size_t kAhead = 12;  // SPEED: benchmarks/bench_features.py
   out_row_.clear();
+  order_given_.clear();
+  later_given_.clear();
   const auto n_new = std::count(is_new_.begin(), is_new_.end(), 1);
   auto n_rows = static_cast<std::int32_t>(log_->orders.size()) - static_cast<std::int32_t>(n_new);  // seen so far
   std::size_t order = 0, other = 0;
@@ -244,10 +263,12 @@ void Engine::append(const Orders& orders, const LaterEvents& later, const Part& 
       const std::int64_t mask =
           is_new_[order] ? orders.mask[at] | log_->mark_first(seen_at, row) : orders.mask[at] & kSharedPlaceBit;
       out_row_.push_back(are_asked ? static_cast<std::int32_t>(at) : -1);
+      order_given_.push_back(static_cast<std::int32_t>(at));
+      later_given_.push_back(-1);
       log_->append(seen_at, orders.amount[at], mask, row, orders.rate[at]);
       if (is_new_[order] && log_->has_waiting()) {
         for (const Waiting& each : log_->take_waiting(orders.id[at], orders.placed_at[at]))
-          due_.push_back({static_cast<std::uint8_t>(each.rank), each.amount, each.mask, row});
+          due_.push_back({static_cast<std::uint8_t>(each.rank), each.amount, each.mask, row, -1});
         due_at_ = seen_at;
       }
       n_rows += is_new_[order];
@@ -260,11 +281,13 @@ void Engine::append(const Orders& orders, const LaterEvents& later, const Part& 
       if (row < 0 || row >= n_rows) {
         log_->wait({later.order_id[at], seen_at, later.happened_at[at], later.mask[at], later.amount[at],
                     later.rank[at]});
-      } else if (!due_.empty()) {
-        due_.push_back({later.rank[at], later.amount[at], later.mask[at], row});
       } else {
-        out_row_.push_back(-1);
-        log_->append(seen_at, later.amount[at], later.mask[at], row);
+        const Due event{later.rank[at], later.amount[at], later.mask[at], row, static_cast<std::int32_t>(at)};
+        if (due_.empty()) {
+          append_later(seen_at, event);
+        } else {
+          due_.push_back(event);
+        }
       }
       ++other;
     }
@@ -276,11 +299,15 @@ void Engine::append(const Orders& orders, const LaterEvents& later, const Part& 
 /// Append what is due at an instant, after its orders.
 void Engine::append_due() {
   std::stable_sort(due_.begin(), due_.end(), [](const Due& one, const Due& other) { return one.key() < other.key(); });
-  for (const Due& each : due_) {
-    out_row_.push_back(-1);
-    log_->append(due_at_, each.amount, each.mask, each.order);
-  }
+  for (const Due& each : due_) append_later(due_at_, each);
   due_.clear();
+}
+
+void Engine::append_later(std::int64_t seen_at, const Due& event) {
+  out_row_.push_back(-1);
+  order_given_.push_back(-1);
+  later_given_.push_back(event.given);
+  log_->append(seen_at, event.amount, event.mask, event.order);
 }
 
 /// Replay the new events for some entities, chunk by chunk: what a chunk reads and writes stays in a near cache.

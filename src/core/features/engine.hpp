@@ -39,6 +39,12 @@ struct Bytes {
   std::shared_ptr<const void> owner;  ///< keeps them where they are
 };
 
+/// What baselines lead one to expect of the events of a batch, a row each: given for baselines without a plan of their
+/// own, filled in for the others. Nothing where nobody asks.
+struct Weights {
+  std::span<std::int32_t> orders, later;
+};
+
 class Engine {
  public:
   /// Throws std::invalid_argument where a number of the plans points nowhere.
@@ -51,7 +57,7 @@ class Engine {
   ///
   /// An order that is known is answered as of now, from the ids of its first sight and without its own events, and
   /// counted once. Later events of an order that is not known yet wait for it. Throws EarlierEventsError.
-  void advance(const Orders& orders, const LaterEvents& later, std::span<float> out);
+  void advance(const Orders& orders, const LaterEvents& later, std::span<float> out, const Weights& weights = {});
 
   /// Let the events that have left every window leave the state too; a batch does so when they are more than half.
   void compact();
@@ -59,6 +65,7 @@ class Engine {
   std::int64_t last_seen_at() const { return last_seen_at_; }
   std::size_t n_features() const { return shape_.n_features; }
   std::size_t n_entities() const { return shape_.n_entities; }
+  std::size_t n_weights() const { return shape_.n_weights; }
 
   /// All that the engine remembers besides the time of the last event, by name; see `state.cpp`.
   std::map<std::string, Bytes> export_state() const;
@@ -78,15 +85,19 @@ class Engine {
     std::uint8_t rank;
     std::int64_t amount, mask;
     std::int32_t order;
+    std::int32_t given;  ///< its number among those given, -1: it has waited
 
     /// Refunds are measured in an order that does not depend on how they came.
     auto key() const { return std::tuple(rank, ~amount, mask); }  // the largest amount first
   };
 
-  void advance_part(const Orders& orders, const LaterEvents& later, const Part& part, std::span<float> out);
+  void advance_part(const Orders& orders, const LaterEvents& later, const Part& part, std::span<float> out,
+                    const Weights& weights);
   void place_orders(const Orders& orders, std::span<const std::uint32_t> by_time);
   void append(const Orders& orders, const LaterEvents& later, const Part& part, bool are_asked);
   void append_due();
+  void append_later(std::int64_t seen_at, const Due& event);
+  void exchange_weights(std::size_t first, const Weights& weights, bool are_given) const;
   void replay(std::span<const std::size_t> share, const Batch& batch, std::int64_t until);
   void compact_if_worth();
   void build_entities();
@@ -116,6 +127,7 @@ class Engine {
   // Of the present batch, kept so that a live order allocates nothing.
   std::vector<std::uint32_t> by_time_, by_seen_;
   std::vector<std::int32_t> rows_, out_row_;
+  std::vector<std::int32_t> order_given_, later_given_;  ///< per new event its number among those given, -1: none
   std::vector<char> is_new_;
   std::vector<Due> due_;  ///< at `due_at_`, where something waited for an order of that instant
   std::int64_t due_at_ = kNever;

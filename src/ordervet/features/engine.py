@@ -13,6 +13,7 @@ import numpy as np
 from ordervet import _core
 from ordervet.errors import HistoryError
 from ordervet.features.events import OrderEvents
+from ordervet.features.parts import needs_first_orders
 from ordervet.features.plan import build_arrays, build_groups, build_plans, list_weight_columns
 from ordervet.features.spec import GROUP_KEYS, PRIOR_ORDERS
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.features.events import LaterEvents
+    from ordervet.features.parts import Part
     from ordervet.features.spec import FeatureSpec
 
 #: Raised when the arrays of an exported state change their layout or meaning.
@@ -39,27 +41,31 @@ class FeatureEngine:
     spec : the features, in matrix column order
     n_jobs : threads for many events
     hot_from : from so many events on an id keeps running totals; the features do not depend on it
+    part : compute the columns of a part of the spec alone; None computes all
     """
 
-    def __init__(self, spec: FeatureSpec, *, n_jobs: int = 1, hot_from: int = HOT_FROM) -> None:
+    def __init__(
+        self, spec: FeatureSpec, *, n_jobs: int = 1, hot_from: int = HOT_FROM, part: Part | None = None
+    ) -> None:
         self.spec = spec
         self.n_jobs = n_jobs
         self._hot_from = hot_from
         self._plans = {plan.entity: plan for plan in build_plans(spec)}
         counted = {value for plan in self._plans.values() for value in plan.values}
-        needs_first = any(aggregation.column == "first_order" for _, aggregation in spec.aggregations)
+        needs_first = needs_first_orders(spec)
         linked = ["buyer", *GROUP_KEYS] if spec.group_columns else []
         used = {*self._plans, *counted, *linked, *(["buyer"] if needs_first else [])}
         self._entities = tuple(entity for entity in spec.entities if entity in used)
-        self._n_features = len(spec.names)
+        self._part = {} if part is None else {"part": part.name, "columns": list(part.columns)}
+        self._n_features = len(spec.names if part is None else part.columns)
         self._core = _core.FeatureEngine(
-            entities=build_arrays(spec, tuple(self._plans.values()), self._entities),
-            groups=build_groups(spec, self._entities),
-            own_columns=[column for column, _ in spec.order_columns],
+            entities=build_arrays(spec, part.plans if part else tuple(self._plans.values()), self._entities),
+            groups=build_groups(spec, self._entities, part.columns if part else None),
+            own_columns=[] if part else [column for column, _ in spec.order_columns],
             n_features=self._n_features,
             n_weights=len(list_weight_columns(spec)),
             prior_orders=PRIOR_ORDERS,
-            first_order_entity=self._entities.index("buyer") if needs_first else -1,
+            first_order_entity=self._entities.index("buyer") if needs_first and part is None else -1,
             hot_from=hot_from,
             n_threads=n_jobs,
         )
@@ -96,6 +102,26 @@ class FeatureEngine:
         """
         out = np.empty((len(orders), self._n_features), np.float32)
         self._add(orders, later, out)
+        return out
+
+    def advance_part(
+        self, orders: OrderEvents, later: LaterEvents, weights: tuple[NDArray[np.int32], NDArray[np.int32]]
+    ) -> NDArray[np.float32]:
+        """Add events and return the columns of the engine's part; fill in the weights that it gives.
+
+        Parameters
+        ----------
+        orders, later : as for `advance`; see `parts` for what has to be among them
+        weights : of orders and of later events, shape (n, n_weights), parts per million, the columns of
+            `list_weight_columns`: given of baselines that are no part of this engine, filled in for the others
+
+        Returns
+        -------
+        shape (len(orders), n_columns)
+        """
+        out = np.empty((len(orders), self._n_features), np.float32)
+        given = {"order_weights": weights[0], "later_weights": weights[1]}
+        self._call(self._name_orders(orders) | given, later, orders.own, out)
         return out
 
     def remember(self, orders: OrderEvents, later: LaterEvents) -> None:
@@ -250,7 +276,13 @@ class FeatureEngine:
 
     @classmethod
     def restore(
-        cls, spec: FeatureSpec, arrays: dict[str, NDArray[Any]], header: dict[str, Any], *, n_jobs: int = 1
+        cls,
+        spec: FeatureSpec,
+        arrays: dict[str, NDArray[Any]],
+        header: dict[str, Any],
+        *,
+        n_jobs: int = 1,
+        part: Part | None = None,
     ) -> Self:
         """Build an engine that goes on exactly where the exported one was.
 
@@ -259,14 +291,14 @@ class FeatureEngine:
         spec : the features that the exported engine computed
         arrays : of `export_state`; copied
         header : of `export_state`
-        n_jobs : see the class
+        n_jobs, part : see the class
 
         Raises
         ------
         HistoryError
             The state is of another spec or protocol, or a number in it points nowhere.
         """
-        engine = cls(spec, n_jobs=n_jobs)
+        engine = cls(spec, n_jobs=n_jobs, part=part)
         expected = engine._describe()
         got = {name: header.get(name) for name in expected}
         last_seen_at = header.get("last_seen_at")
@@ -281,7 +313,7 @@ class FeatureEngine:
         return engine
 
     def _describe(self) -> dict[str, Any]:
-        described = {"protocol": STATE_PROTOCOL, "spec_hash": self.spec.hash, "hot_from": self._hot_from}
+        described = {"protocol": STATE_PROTOCOL, "spec_hash": self.spec.hash, "hot_from": self._hot_from} | self._part
         return described | {
             "entities": list(self._entities)
         }  # NOTE: their order is that of the ids, and not in the hash

@@ -121,6 +121,11 @@ def build_plans(spec: FeatureSpec) -> tuple[EntityPlan, ...]:
     return tuple(sorted(plans, key=lambda plan: plan.level))
 
 
+def plan_expectations(spec: FeatureSpec, entity: str) -> EntityPlan:
+    """Lay out what a baseline leads one to expect, and nothing else."""
+    return _plan_entity(entity, [], list_weight_columns(spec), 0)
+
+
 def _find_levels(members: dict[str, list[tuple[int, Aggregation]]]) -> dict[str, int]:
     needs = {entity: {a.baseline for _, a in each if a.baseline} for entity, each in members.items()}
     levels: dict[str, int] = {}
@@ -161,11 +166,21 @@ def build_arrays(spec: FeatureSpec, plans: Sequence[EntityPlan], entities: Seque
     return arrays
 
 
-def build_groups(spec: FeatureSpec, entities: Sequence[str]) -> _core.GroupPlan | None:
-    """Lay out what the core needs for linked groups; None where no feature is of them."""
-    if not spec.group_columns:
+def build_groups(
+    spec: FeatureSpec, entities: Sequence[str], columns: Sequence[int] | None = None
+) -> _core.GroupPlan | None:
+    """Lay out what the core needs for linked groups; None where no feature is of them.
+
+    Parameters
+    ----------
+    spec : the features
+    entities : in the order of an order's ids
+    columns : of the spec, those that the matrix has; None has all
+    """
+    place = range(len(spec.names)) if columns is None else columns
+    column_of = {name: place.index(column) for column, name in spec.group_columns if column in place}
+    if not column_of:
         return None
-    column_of = {name: column for column, name in spec.group_columns}
     return _core.GroupPlan(
         buyer=entities.index("buyer"),
         keys=[entities.index(key) for key in GROUP_KEYS],
