@@ -18,7 +18,7 @@ PROVE := PYTHONPATH=tests:tests/reference $(BIN)/python
 EVERY_CORE := --numprocesses auto --dist worksteal
 
 .PHONY: help setup core score test test-fast test-times test-lowest sanitize fuzz fmt lint types layers wheel lock samples \
-	address-tables starter readme bench bench-compare parity parity-policies browser chromium databases pictures flips fuzz-files kills crash-sources stress \
+	address-tables starter readme bench bench-compare parity parity-policies browser chromium databases java pictures flips fuzz-files kills crash-sources stress \
 	exports hostile nights check clean
 
 help:  ## list the commands
@@ -33,7 +33,7 @@ $(SCORING): pyproject.toml $(CONSTRAINTS)
 
 $(TESTING): $(SCORING)
 	@echo "Adding what tests need to $(VENV) (once) ..."
-	@$(PIP) --group learning --group serving --group databases --group core --group test  # NOT: --editable . again, which would compile the core once more
+	@$(PIP) --group learning --group serving --group databases --group spark --group core --group test  # NOT: --editable . again, which would compile the core once more
 	@touch $@
 
 $(CHECKING): $(TESTING)
@@ -149,6 +149,11 @@ chromium:  ## install Chromium where it is missing, for the tests that look at p
 databases:  ## install MariaDB where it is missing, for the tests that read one (Debian, as root)
 	@PATH="$$PATH:/usr/sbin"; command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null || \
 		{ apt-get update && apt-get install --yes --no-install-recommends mariadb-server-core mariadb-client-core; } >/dev/null
+
+java:  ## install a Java runtime where it is missing, for the tests that run Spark (Debian, as root)
+	@command -v java >/dev/null || \
+		{ apt-get update && apt-get install --yes --no-install-recommends openjdk-17-jre-headless; } >/dev/null 2>&1 || \
+		{ apt-get install --yes --no-install-recommends default-jre-headless; } >/dev/null
 
 pictures: $(TESTING)  ## take the guides' pictures again, from a simulated merchant (needs Chromium)
 	@PYTHONPATH=tests $(BIN)/python docs/pictures/take_pictures.py

@@ -50,6 +50,10 @@ def retrain(
         str | None,
         typer.Option(help="Cut-off: only what was seen before it is used. By default the last midnight, local time."),
     ] = None,
+    rows: Annotated[
+        Path | None,
+        typer.Option(help="Parquet rows of the same events that ordervet.spark built: features are not replayed."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Learn and measure, and write nothing.")] = False,
     settings: Annotated[Path | None, typer.Option(help="TOML file; docs/nightly.md shows every setting.")] = None,
     mapping: options.Mapping = None,
@@ -99,7 +103,7 @@ def retrain(
             slices, models, intake.spec, settings=told, policy=rules,
             about=({"about": about} if about else {}) | {"is_simulated": simulated},
             measure_lookalikes=build_lookalikes(told, rules, session.n_threads),
-            dry_run=dry_run, n_threads=session.n_threads, report_step=report_step,
+            dry_run=dry_run, n_threads=session.n_threads, report_step=report_step, rows=rows,
         )  # fmt: skip
     if metrics is not None:
         storage.write_text(metrics, build_metrics(night.record, is_dry_run=dry_run))

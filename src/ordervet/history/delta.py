@@ -8,6 +8,7 @@ import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -34,11 +35,11 @@ from ordervet.history.stored_rows import (
     unite_schemas,
 )
 from ordervet.history.views import DECISION
+from ordervet.object_stores import find_address, find_place
 from ordervet.storage import sync
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from deltalake import CommitProperties, DeltaTable, WriterProperties
     from deltalake.transaction import AddAction, RemoveAction
@@ -523,6 +524,29 @@ def open_copy(address: str, options: dict[str, str]) -> DeltaTable | None:
     from deltalake import DeltaTable
 
     return DeltaTable(address, storage_options=options) if DeltaTable.is_deltatable(address, options) else None
+
+
+def list_table_files(address: str, key: Key) -> list[str]:
+    """List the data files of a store, or of a published copy of one, for another engine to read.
+
+    Parameters
+    ----------
+    address : a folder, or the address of a copy
+    key : the key at hand
+
+    Raises
+    ------
+    HistoryError, KeyMismatchError
+        There is no store, or its ids are not comparable with those of this key.
+    """
+    found = find_address(address)
+    place = found and find_place(found)
+    table = open_copy(place.delta_address, place.delta_options) if place else open_copy(address, {})
+    name = Path(address).name
+    if table is None:
+        raise HistoryError(f"there is no history in {name}", hint="ordervet ingest FILE... --history DIR")
+    check_table(table.metadata().configuration, key, Path(name))
+    return [*table.file_uris()]
 
 
 def commit_copy(

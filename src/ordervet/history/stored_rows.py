@@ -208,14 +208,21 @@ def split_rows(rows: pa.Table, key_id: str) -> KeyedEvents:
 
 def split_kind(rows: pa.Table, kind: EventKind) -> pa.Table:
     """Build the keyed events of one kind from rows of the store, in their order."""
-    contract_names = {stored: name for name, stored in _STORED_NAMES[kind].items()}
-    schema = keyed_schema(kind, (contract_names.get(name, name) for name in rows.column_names))
-    stored_names = {name: _STORED_NAMES[kind].get(name, name) for name in schema.names}
-    wanted = [name for name, stored in stored_names.items() if stored in rows.column_names]
-    of_kind = rows.select([stored_names[name] for name in wanted])
+    stored_names = find_stored_names(kind, rows.column_names)
+    wanted = list(stored_names)
+    of_kind = rows.select(list(stored_names.values()))
     of_kind = of_kind.filter(pc.equal(rows["event"], EVENT_OF[kind])).rename_columns(wanted)
     columns = {name: _to_unsigned(of_kind[name]) if name.startswith(ID) else of_kind[name] for name in wanted}
-    return complete_columns(pa.table(columns), schema)
+    return complete_columns(pa.table(columns), keyed_schema(kind, wanted))
+
+
+def find_stored_names(kind: EventKind, column_names: Iterable[str]) -> dict[str, str]:
+    """Return, of the columns of a kind of keyed event that a store has, their names there."""
+    there = set(column_names)
+    contract_names = {stored: name for name, stored in _STORED_NAMES[kind].items()}
+    names = keyed_schema(kind, (contract_names.get(name, name) for name in there)).names
+    stored_names = {name: _STORED_NAMES[kind].get(name, name) for name in names}
+    return {name: stored for name, stored in stored_names.items() if stored in there}
 
 
 class Positions:

@@ -60,6 +60,7 @@ def run_night(
     dry_run: bool = False,
     n_threads: int = 1,
     report_step: Callable[[str], None] = lambda _: None,
+    rows: Path | None = None,
 ) -> Night:
     """Run one night, or finish one that was begun.
 
@@ -76,6 +77,7 @@ def run_night(
     dry_run : nothing is written
     n_threads : threads; the artefact does not depend on it
     report_step : called with what is being done
+    rows : features that `ordervet.spark.build_training_rows` computed of the same history; None replays it
 
     Raises
     ------
@@ -83,10 +85,12 @@ def run_night(
         The history cannot be read.
     ModelError
         Another retrain is running.
+    TrainingError
+        The rows cannot be used.
     """
     task = Task(
         models, spec, slices.until_us, settings, policy or load_policy(), about or {}, measure_lookalikes, n_threads,
-        report_step,
+        report_step, rows,
     )  # fmt: skip
     name = records.name_night(slices.until_us, _describe_content(task, slices))
     if dry_run:

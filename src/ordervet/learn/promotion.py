@@ -25,7 +25,14 @@ from ordervet.learn.groups import find_groups, find_innocence, find_offsets, lis
 from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS, label_mature_orders, measure_maturity
 from ordervet.learn.ranking import Ranking
 from ordervet.learn.train import find_own_columns, format_time
-from ordervet.learn.training_data import find_ranges, plan_training_data, replay_training_data, weigh_early, weigh_kinds
+from ordervet.learn.training_data import (
+    find_ranges,
+    plan_training_data,
+    read_training_data,
+    replay_training_data,
+    weigh_early,
+    weigh_kinds,
+)
 from ordervet.learn.trial import (
     WATCHED,
     Contender,
@@ -86,6 +93,7 @@ class Task:
     measure_lookalikes: Lookalikes | None
     n_threads: int  # threads; the artefact does not depend on it
     report_step: Callable[[str], None]  # called with what is being done
+    rows: Path | None = None  # features that were computed elsewhere (`read_training_data`); None replays the history
 
 
 def decide_promotion(task: Task, slices: HistorySlices, work: Path | None) -> tuple[list[Model], dict[str, Any]]:
@@ -105,7 +113,7 @@ def decide_promotion(task: Task, slices: HistorySlices, work: Path | None) -> tu
     labels = label_mature_orders(slices.timeline, as_of_us=task.as_of_us, maturity=settings.maturity)
     live_id = read_live_id(task.models)
     champion_model, faults = _load_champion(task.models)
-    both = _unite_specs(task.spec, load_starter(), champion_model)
+    both = unite_specs(task.spec, load_starter(), champion_model)
     share = None if task.policy.audit is None else task.policy.audit.share
     data = weigh_audited(_gather_training_data(task, slices, labels, both, work), share)
     missed = estimate_missed(slices.timeline, labels, data.audited, as_of_us=task.as_of_us)
@@ -280,8 +288,8 @@ def _find_missing(
     ]
 
 
-def _unite_specs(spec: FeatureSpec, *models: Model) -> FeatureSpec:
-    """Return the features of the history, of models, and those that gates look at, the history's first.
+def unite_specs(spec: FeatureSpec, *models: Model) -> FeatureSpec:
+    """Return the features of a history, of models, and those that gates look at, the history's first.
 
     What the history does not know of a model's stays empty.
     """
@@ -306,6 +314,11 @@ def _gather_training_data(
         task.report_step("resuming a run that died")
         return found
     plan = plan_training_data(slices.timeline, labels, as_of_us=task.as_of_us, settings=task.settings)
+    if task.rows is not None:
+        return read_training_data(
+            task.rows, slices.timeline, plan, both, settings=task.settings, as_of_us=task.as_of_us,
+            report_step=task.report_step,
+        )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="ordervet-night-") if work is None else nullcontext(work) as folder:
         data = replay_training_data(
             slices, both, plan, settings=task.settings, as_of_us=task.as_of_us, scratch=Path(folder) / "sorted",
@@ -333,7 +346,7 @@ def _fit(
         view=MatrixView(
             data.features,
             rows,
-            np.arange(len(task.spec.names)),  # NOTE: they come first, see _unite_specs
+            np.arange(len(task.spec.names)),  # NOTE: they come first, see unite_specs
             find_ranges(data.features, rows, len(task.spec.names)),
         ),
         names=task.spec.names,

@@ -8,27 +8,34 @@ replay goes slice by slice through the engine that serves, and of each slice onl
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 
 from ordervet.contract import Decider
-from ordervet.features import FeatureEngine, build_later_events, build_order_events
-from ordervet.features.spec import GROUP_KEYS
+from ordervet.contract.schemas import INSTANT
+from ordervet.entities import load_key
+from ordervet.entities.keyed import ID, ORDER_ID
+from ordervet.errors import TrainingError
+from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
+from ordervet.features.events import SHARED_PLACE_BIT
+from ordervet.features.spec import GROUP_KEYS, SPEC_PROTOCOL
+from ordervet.history.stored_rows import read_ints
 from ordervet.learn.intervals import number_buyers
-from ordervet.learn.labels import DAY_US, MALICIOUS, MIN_VERDICTS
+from ordervet.learn.labels import DAY_US, MALICIOUS, MIN_VERDICTS, label_orders
 from ordervet.learn.rings import read_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from ordervet.entities import KeyedEvents
-    from ordervet.features import FeatureSpec, OrderEvents
+    from ordervet.entities import Key, KeyedEvents
+    from ordervet.features import FeatureSpec, LaterEvents
     from ordervet.history.slices import HistorySlices, Timeline
     from ordervet.learn.labels import Labels
     from ordervet.learn.night_settings import NightSettings
@@ -40,6 +47,28 @@ LEAST_KNOWN_SHARE = 0.1
 _BEYOND = 0.005
 #: A kind's delays count beside so many verdicts that come as those of all kinds do; the most that they change a weight.
 _PRIOR_VERDICTS, _MOST_TIMES = 20, 3.0
+
+
+_ROW_ENTITIES = ("buyer", "channel", *GROUP_KEYS)
+
+#: What is known of an order besides its features, in rows that another engine built; ids are their bits.
+ROW_SCHEMA = pa.schema(
+    {
+        "order_id": pa.string(),
+        ORDER_ID: pa.int64(),
+        "seen_at": INSTANT,
+        "amount_minor": pa.int64(),
+        "worth_minor": pa.int64(),
+        "label": pa.int8(),
+        "kind": pa.string(),
+        "is_audited": pa.bool_(),
+        "channel": pa.string(),
+        "is_shared_place": pa.bool_(),
+        **{f"{ID}{entity}": pa.int64() for entity in _ROW_ENTITIES},
+        "made_with": pa.string(),
+    }
+)
+_BATCH_ROWS = 131_072
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +211,17 @@ def find_ranges(
     return least, most
 
 
+class SeenOrders(NamedTuple):
+    """Some orders and their features as of their own time; every array of shape (n,), features (n, n_features)."""
+
+    orders: OrderEvents  # ids of buyer, channel and keys
+    features: NDArray[np.float32]
+    channel_names: dict[int, str]  # keyed id to name
+    kinds: dict[int, str]  # keyed id of an order to the kind of malice that its latest verdict names
+    audited: NDArray[np.uint64]  # orders with a verdict of the audit
+    worth: NDArray[np.int64]  # amounts in the currency of the features
+
+
 def replay_training_data(
     slices: HistorySlices,
     spec: FeatureSpec,
@@ -197,32 +237,171 @@ def replay_training_data(
 
     The history is sorted in the folder `scratch`, which is removed again; the result does not depend on `n_threads`.
     """
-    n, timeline = len(plan.rows), slices.timeline
+    report_step(f"sorting {len(slices.timeline.order_id):,} orders by time")
+    parts = slices.read_in_turn(settings.learning.slice_orders, scratch)
+    engine = FeatureEngine(spec, n_jobs=n_threads)
+    seen = (_replay_slice(engine, events) for events in parts)
+    return gather_training_data(
+        seen, slices.timeline, plan, spec, settings=settings, as_of_us=as_of_us, report_step=report_step
+    )
+
+
+def _replay_slice(engine: FeatureEngine, events: KeyedEvents) -> SeenOrders:
+    orders = build_order_events(events.orders, engine.spec)
+    features = engine.advance(orders, build_later_events(events))
+    return SeenOrders(
+        orders, features, _name_channels(events), _list_kinds(events), _list_audited(events), orders.compute_worth()
+    )
+
+
+def read_training_data(
+    path: Path,
+    timeline: Timeline,
+    plan: Plan,
+    spec: FeatureSpec,
+    *,
+    settings: NightSettings,
+    as_of_us: int,
+    report_step: Callable[[str], None],
+) -> TrainingData:
+    """Read the features of the planned orders from rows that `ordervet.spark.build_training_rows` built.
+
+    Parameters
+    ----------
+    path : a Parquet file, or a folder of them
+
+    Raises
+    ------
+    TrainingError
+        There are no such rows, they were built with another key, zone or rates, or a feature or a planned order is not
+        among them.
+    """
+    try:
+        rows = ds.dataset(path, format="parquet")
+        missing = {*ROW_SCHEMA.names, *spec.names} - {*rows.schema.names}
+        if missing:
+            raise TrainingError(
+                f"the rows of {path.name} lack {len(missing)} columns: {', '.join(sorted(missing)[:5])}",
+                hint="build them with ordervet.spark.build_training_rows, with a spec that has the features",
+            )
+        seen = (_read_seen(batch, spec, path.name) for batch in rows.to_batches(batch_size=_BATCH_ROWS))
+        return gather_training_data(
+            seen, timeline, plan, spec, settings=settings, as_of_us=as_of_us, report_step=report_step
+        )
+    except (OSError, pa.ArrowInvalid) as error:
+        raise TrainingError(
+            f"the rows of {path.name} cannot be read: {type(error).__name__}",
+            hint="--rows names the Parquet folder that ordervet.spark.build_training_rows was written to",
+        ) from None
+
+
+def build_rows(
+    table: pa.Table, orders: OrderEvents, later: LaterEvents, *, made_with: str, as_of_us: int, maturity_us: int
+) -> pa.Table:
+    """Build rows of what is known of orders besides their features, `ROW_SCHEMA`.
+
+    Parameters
+    ----------
+    table : keyed orders, with the columns `kind` and `is_audited` of their verdicts
+    orders, later : the same orders, and what is known of them
+    made_with : of `describe_making`
+    as_of_us, maturity_us : as for `label_orders`
+    """
+    ids = {ORDER_ID: orders.order_id} | {f"{ID}{entity}": orders.ids[entity] for entity in _ROW_ENTITIES}
+    arrays = {name: pa.array(values.view(np.int64)) for name, values in ids.items()}
+    arrays |= {
+        "seen_at": pa.array(orders.seen_at),
+        "amount_minor": pa.array(orders.amount_minor),
+        "worth_minor": pa.array(orders.compute_worth()),
+        "is_shared_place": pa.array((orders.read_mask() & SHARED_PLACE_BIT) != 0),
+        "label": pa.array(label_orders(orders, later, as_of=as_of_us, maturity_us=maturity_us)),
+    }
+    arrays |= {name: table[name] for name in ("order_id", "channel", "kind", "is_audited")}
+    arrays["made_with"] = pa.repeat(made_with, len(orders))
+    return pa.table([arrays[field.name].cast(field.type) for field in ROW_SCHEMA], schema=ROW_SCHEMA)
+
+
+def describe_making(spec: FeatureSpec, key: Key) -> str:
+    """Describe what gives features their meaning besides their names, and what ids are made with."""
+    rates = ", ".join(f"{code} {rate}" for code, rate in spec.rates) or "usual rates"
+    return f"features {SPEC_PROTOCOL}, {spec.time_zone}, {rates}, key {key.key_id}"
+
+
+def _read_seen(batch: pa.RecordBatch, spec: FeatureSpec, where: str) -> SeenOrders:
+    made_with, expected = pc.unique(batch["made_with"]).to_pylist(), describe_making(spec, load_key())
+    if wrong := [each for each in made_with if each != expected]:
+        raise TrainingError(
+            f"the rows of {where} were made with {wrong[0]}, expected {expected}",
+            hint="build them again with the key, time zone and [rates] of this history",
+        )
+    ids = {
+        name.removeprefix(ID): read_ints(batch[name]).view(np.uint64)
+        for name in ROW_SCHEMA.names
+        if name.startswith(ID)
+    }
+    is_shared = np.asarray(batch["is_shared_place"])
+    orders = OrderEvents(
+        ids.pop("order"), read_ints(batch["seen_at"]), read_ints(batch["amount_minor"]), ids,
+        np.zeros((len(batch), 0), np.float32), mask=np.where(is_shared, SHARED_PLACE_BIT, 0),
+    )  # fmt: skip
+    features = np.column_stack([np.asarray(batch[name], np.float32) for name in spec.names])
+    channels = zip(ids["channel"].tolist(), batch["channel"].to_pylist(), strict=True)
+    kinds = zip(orders.order_id.tolist(), batch["kind"].to_pylist(), strict=True)
+    return SeenOrders(
+        orders,
+        features,
+        {channel: name for channel, name in channels if channel and name},
+        {order: kind for order, kind in kinds if kind},
+        orders.order_id[np.asarray(batch["is_audited"])],
+        read_ints(batch["worth_minor"]),
+    )
+
+
+def gather_training_data(
+    seen: Iterable[SeenOrders],
+    timeline: Timeline,
+    plan: Plan,
+    spec: FeatureSpec,
+    *,
+    settings: NightSettings,
+    as_of_us: int,
+    report_step: Callable[[str], None],
+) -> TrainingData:
+    """Keep the planned ones of all orders that were seen, which may come in any order.
+
+    Raises
+    ------
+    TrainingError
+        A planned order is not among them.
+    """
+    n, n_all = len(plan.rows), len(timeline.order_id)
     features = np.empty((n, len(spec.names)), np.float32)
     amount, buyer, channel = np.zeros(n, np.int64), np.zeros(n, np.uint64), np.zeros(n, np.uint64)
     keys = np.zeros((n, len(GROUP_KEYS)), np.uint64)
     names: dict[int, str] = {}
     kinds: dict[int, str] = {}
     audits = [np.zeros(0, np.uint64)]
-    duplicates: dict[int, list[int]] = {}
-    engine = FeatureEngine(spec, n_jobs=n_threads)
-    n_done, n_all = 0, len(timeline.order_id)
-    report_step(f"sorting {n_all:,} orders by time")
-    for events in slices.read_in_turn(settings.learning.slice_orders, scratch):
-        orders = build_order_events(events.orders, spec)
-        found = engine.advance(orders, build_later_events(events))
+    is_found = np.zeros(n, bool)
+    recent = []
+    n_done = 0
+    for orders, found, named, of_kind, audited, worth in seen:
         kept, at = _find_kept(orders, timeline, plan)
-        features[at], amount[at] = found[kept], orders.compute_worth()[kept]
+        is_found[at] = True
+        features[at], amount[at] = found[kept], worth[kept]
         buyer[at], channel[at] = _ids(orders, "buyer")[kept], _ids(orders, "channel")[kept]
         keys[at] = read_keys(orders, spec.names, found)[kept]
-        names |= _name_channels(events)
-        kinds |= _list_kinds(events)
-        audits.append(_list_audited(events))
-        _count_duplicates(orders, as_of_us - settings.learning.reference_days * DAY_US, duplicates)
+        names |= named
+        kinds |= of_kind
+        audits.append(audited)
+        recent.append(_select_recent(orders, as_of_us - settings.learning.reference_days * DAY_US))
         n_done += len(orders)
         report_step(f"replaying {n_done:,} of {n_all:,} orders")
+    if not is_found.all():
+        raise TrainingError(
+            f"{n - int(is_found.sum()):,} of {n:,} orders to learn from have no features",
+            hint="build the rows from all events of this history up to the same cut-off",
+        )
     kind = np.array([kinds.get(each, "") for each in timeline.order_id[plan.rows].tolist()], "U40")
-    shares = {day: n_repeated / n_orders for day, (n_orders, n_repeated) in sorted(duplicates.items())}
     seen_at = timeline.order_seen_at[plan.rows]
     # NOTE: orders of one time stand in the order of their keyed ids, which the numbers of buyers must not depend on.
     order, number = np.lexsort((amount, seen_at)), np.empty(n, np.int64)
@@ -230,7 +409,8 @@ def replay_training_data(
     audited = np.unique(np.concatenate(audits))
     is_audited = np.isin(timeline.order_id[plan.rows], audited)
     return TrainingData(
-        plan, features, seen_at, amount, number, channel, kind, is_audited, audited, keys, names, shares
+        plan, features, seen_at, amount, number, channel, kind, is_audited, audited, keys, names,
+        _count_duplicates(recent),
     )  # fmt: skip
 
 
@@ -286,14 +466,15 @@ def sample_rows(
 
 
 def _find_kept(orders: OrderEvents, timeline: Timeline, plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Find which of a slice's orders are kept, and at which place of the plan."""
+    """Find which of some orders are kept, and at which place of the plan."""
     if len(orders) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     low, high = np.searchsorted(timeline.order_seen_at[plan.rows], [orders.seen_at.min(), orders.seen_at.max() + 1])
     wanted = timeline.order_id[plan.rows[low:high]]
     sorter = np.argsort(orders.order_id, kind="stable")
-    at = np.searchsorted(orders.order_id, wanted, sorter=sorter)
-    return sorter[at], np.arange(low, high)
+    at = sorter[np.minimum(np.searchsorted(orders.order_id, wanted, sorter=sorter), len(orders) - 1)]
+    is_there = orders.order_id[at] == wanted
+    return at[is_there], np.arange(low, high)[is_there]
 
 
 def _ids(orders: OrderEvents, entity: str) -> NDArray[np.uint64]:
@@ -321,17 +502,24 @@ def _list_audited(events: KeyedEvents) -> NDArray[np.uint64]:
     return audited
 
 
-def _count_duplicates(orders: OrderEvents, since_us: int, duplicates: dict[int, list[int]]) -> None:
-    """Add, per day since a time, its orders with a buyer, and those that repeat another in all but the order id."""
+def _select_recent(
+    orders: OrderEvents, since_us: int
+) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return buyer, time and amount of the orders since a time that have a buyer."""
     buyer = _ids(orders, "buyer")
     rows = np.flatnonzero((orders.seen_at >= since_us) & (buyer != 0))
-    rows = rows[np.lexsort((orders.amount_minor[rows], orders.seen_at[rows], buyer[rows]))]
-    same = np.zeros(len(rows), bool)
-    for values in (buyer, orders.seen_at, orders.amount_minor):
-        ordered = values[rows]
-        same[1:] = (ordered[1:] == ordered[:-1]) if values is buyer else same[1:] & (ordered[1:] == ordered[:-1])
-    day = orders.seen_at[rows] // DAY_US
-    for each in np.unique(day):
-        counts = duplicates.setdefault(int(each), [0, 0])
-        counts[0] += int((day == each).sum())
-        counts[1] += int(same[day == each].sum())
+    return buyer[rows], orders.seen_at[rows], orders.amount_minor[rows]
+
+
+def _count_duplicates(
+    recent: Sequence[tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]],
+) -> dict[int, float]:
+    """Return, per day, the share of its orders that repeat buyer, time and amount of another."""
+    if not recent:
+        return {}
+    buyer, seen_at, amount = (np.concatenate(parts) for parts in zip(*recent, strict=True))
+    order = np.lexsort((amount, seen_at, buyer))
+    same = np.zeros(len(order), bool)
+    same[1:] = np.logical_and.reduce([np.diff(values[order]) == 0 for values in (buyer, seen_at, amount)])
+    day = seen_at[order] // DAY_US
+    return {int(each): int(same[day == each].sum()) / int((day == each).sum()) for each in np.unique(day)}

@@ -1,0 +1,280 @@
+"""What Spark computes is what one machine computes, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from night_settings import AS_OF_US, LENIENT
+from ordervet.contract import Events, validate_events
+from ordervet.entities import Key, key_events
+from ordervet.errors import ContractError, KeyMismatchError, PolicyError, TrainingError
+from ordervet.features import FeatureEngine, build_later_events, build_order_events, build_spec
+from ordervet.history import History
+from ordervet.history.slices import HistorySlices
+from ordervet.learn.labels import label_mature_orders
+from ordervet.learn.training_data import plan_training_data, read_training_data, replay_training_data
+from ordervet.model import load_starter
+from ordervet.policy import load_policy
+from ordervet.score import Scorer
+from ordervet.spark import build_features, build_training_rows, read_history, score
+from ordervet.spark.frames import to_us
+from spark_sessions import running_spark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from ordervet.entities import KeyedEvents
+    from ordervet.lab.simulate import Simulation
+
+#: Of pyspark's own, about the version of pandas and about its sockets.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+KEY = Key(bytes(range(1, 17)))
+KINDS = ("orders", "outcomes", "verdicts", "corrections")
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    with running_spark(tmp_path_factory.mktemp("spark")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def events(simulation: Simulation) -> Events:
+    """A part of the season, with corrections, ties, and orders that are sent again."""
+    orders = simulation.orders.sort_by("seen_at").slice(0, 1_500)
+    first = orders.slice(0, 200)
+    later = pc.add(first["seen_at"], pa.scalar(timedelta(days=2)))
+    again = first.set_column(first.schema.get_field_index("seen_at"), "seen_at", later.cast(first["seen_at"].type))
+    upheld = [
+        {"order_id": row["order_id"], "corrected_at": row["seen_at"] + timedelta(hours=1)}
+        for row in simulation.verdicts.slice(0, 20).to_pylist()
+    ]
+    corrections = pa.concat_tables([simulation.corrections, validate_events("corrections", upheld)])
+    return Events(pa.concat_tables([orders, again]), simulation.outcomes, simulation.verdicts, corrections)
+
+
+def to_frames(session: SparkSession, events: Events | KeyedEvents, seed: int = 1) -> list[DataFrame]:
+    """Make a DataFrame of each kind of event, its rows in no order, ids as Spark has them."""
+    rng, frames = np.random.default_rng(seed), []
+    for kind in KINDS:
+        table = getattr(events, kind)
+        table = table.take(pa.array(rng.permutation(table.num_rows)))
+        columns = [
+            pc.cast(each, pa.int64(), safe=False) if pa.types.is_uint64(each.type) else each for each in table.columns
+        ]
+        frames.append(session.createDataFrame(pa.table(columns, table.column_names)).repartition(2))
+    return frames
+
+
+def sort_rows(frame: DataFrame | pa.Table) -> pa.Table:
+    table = frame if isinstance(frame, pa.Table) else frame.toArrow()
+    time = "seen_at" if "seen_at" in table.column_names else "placed_at"
+    return table.sort_by([("order_id", "ascending"), (time, "ascending")])
+
+
+def compute_here(events: Events, spec: Any) -> pa.Table:
+    keyed = key_events(events, KEY)
+    orders = build_order_events(keyed.orders, spec)
+    matrix = FeatureEngine(spec).advance(orders, build_later_events(keyed))
+    columns = {"order_id": keyed.orders["order_id"], "seen_at": keyed.orders["seen_at"]}
+    return sort_rows(pa.table(columns | {name: matrix[:, at] for at, name in enumerate(spec.names)}))
+
+
+def assert_same(frame: DataFrame, here: pa.Table) -> None:
+    found = sort_rows(frame)
+    assert found.num_rows == here.num_rows
+    for name in here.column_names:
+        one, other = found[name].combine_chunks(), here[name].combine_chunks()
+        if pa.types.is_floating(other.type):
+            np.testing.assert_array_equal(one.to_numpy(zero_copy_only=False), other.to_numpy(), err_msg=name)
+        else:
+            assert one.cast(other.type).equals(other), name
+
+
+def test_built_in_features_are_one_machines(session: SparkSession, events: Events) -> None:
+    spec = build_spec()
+
+    found = build_features(*to_frames(session, events), key=KEY, n_partitions=3)
+
+    assert found.columns == ["order_id", "id__order", "seen_at", *spec.names]
+    assert_same(found, compute_here(events, spec))
+
+
+def test_keyed_events_have_the_same_features(session: SparkSession, events: Events) -> None:
+    spec = build_spec(
+        use_defaults=False, names=("buyer__count__order__90d", "order__value__amount", "item__age__order")
+    )
+
+    found = build_features(*to_frames(session, key_events(events, KEY)), spec=spec, key=KEY, n_partitions=2)
+
+    assert_same(found, compute_here(events, spec))
+
+
+def test_features_are_the_same_where_a_worker_was_killed(session: SparkSession, events: Events, tmp_path: Path) -> None:
+    spec = build_spec(use_defaults=False, names=("buyer__count__order__90d", "group__size__buyer"))
+    frames = to_frames(session, events)
+    marker = str(tmp_path / "killed")
+
+    def die_once(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield batch
+            if not Path(marker).exists():
+                Path(marker).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    frames[0] = frames[0].mapInArrow(die_once, frames[0].schema)
+
+    found = build_features(*frames, spec=spec, key=KEY, n_partitions=2)
+
+    assert_same(found, compute_here(events, spec))
+    assert Path(marker).exists()
+
+
+def test_scores_are_one_machines(session: SparkSession, events: Events) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    scorer = Scorer(load_starter(), load_policy(), KEY, lang="en")
+    scored = scorer.score_events(key_events(events, KEY), now_us=int(now.timestamp() * 1e6), explain_all=True)
+
+    found = score(*to_frames(session, events), key=KEY, lang="en", explain_all=True, now=now, n_partitions=3)
+
+    here = scored.build_table().append_column("seen_at", scored.orders["seen_at"])
+    # A sight is known by what it was given: of one order several may be there.
+    keys = [(name, "ascending") for name in ("order_id", "p_malicious", "risk_score")]
+    told, here = found.toArrow().sort_by(keys), here.drop_columns("seen_at").sort_by(keys)
+    assert told.column_names == here.column_names
+    for name in here.column_names:
+        assert told[name].combine_chunks().cast(here[name].type).equals(here[name].combine_chunks()), name
+    assert {"pass", "review"} <= set(here["action"].to_pylist())
+
+
+def test_policies_that_compare_orders_are_refused(session: SparkSession, events: Events, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[capacity]\nn = 10\n", encoding="utf-8")
+
+    with pytest.raises(PolicyError, match="the policy has capacity"):
+        score(*to_frames(session, events), key=KEY, policy=policy)
+
+
+def test_wrong_columns_and_rows_are_named(session: SparkSession, events: Events) -> None:
+    orders, *rest = to_frames(session, events)
+    strange = orders.withColumnRenamed("amount_minor", "amont_minor")
+    negative = orders.selectExpr(*(f"-1 AS {name}" if name == "amount_minor" else name for name in orders.columns))
+
+    with pytest.raises(ContractError, match="amount_minor"):
+        build_features(strange, *rest, key=KEY)
+    with pytest.raises(Exception, match="'amount_minor': got") as raised:
+        build_features(negative, *rest, key=KEY).toArrow()
+    assert "phone" not in str(raised.value)
+
+
+@pytest.fixture(scope="module")
+def history(simulation: Simulation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("spark") / "history"
+    store = History.open(folder, KEY, create=True)
+    store.ingest(simulation.events)
+    blamed = simulation.outcomes.filter(pc.equal(simulation.outcomes["kind"], "refund_completed")).slice(0, 50)
+    at = blamed.schema.get_field_index("blame")
+    blamed = blamed.set_column(at, "blame", pa.repeat("seller", blamed.num_rows).cast(blamed.schema.field(at).type))
+    store.ingest(replace(Events.empty(), outcomes=blamed))  # who was to blame became known later
+    return folder
+
+
+def test_history_gives_the_training_data_of_a_replay(
+    session: SparkSession, history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDERVET_KEY", KEY.to_hex())
+    spec = build_spec()
+    slices = HistorySlices.open(History.open(history, KEY), until_us=AS_OF_US)
+    labels = label_mature_orders(slices.timeline, as_of_us=AS_OF_US, maturity=LENIENT.maturity)
+    plan = plan_training_data(slices.timeline, labels, as_of_us=AS_OF_US, settings=LENIENT)
+    asked: dict[str, Any] = {"settings": LENIENT, "as_of_us": AS_OF_US, "report_step": lambda _: None}
+    replayed = replay_training_data(slices, spec, plan, scratch=tmp_path / "sorted", n_threads=1, **asked)
+
+    frames = read_history(session, history)
+    rows = build_training_rows(**frames, as_of=datetime.fromtimestamp(AS_OF_US / 1e6, UTC), spec=spec, n_partitions=3)
+    rows.write.parquet(str(tmp_path / "rows"))
+
+    read = read_training_data(tmp_path / "rows", slices.timeline, plan, spec, **asked)
+    for name in type(read).__slots__:
+        if name != "plan":
+            np.testing.assert_equal(getattr(read, name), getattr(replayed, name), err_msg=name)
+    known = dict(zip(slices.timeline.order_id.view(np.int64).tolist(), labels.verdict.tolist(), strict=True))
+    told = rows.select("id__order", "label").toArrow()
+    assert all(
+        label == known[order]
+        for order, label in zip(told["id__order"].to_pylist(), told["label"].to_pylist(), strict=True)
+        if known[order] >= 0
+    )
+    monkeypatch.setenv("ORDERVET_KEY", "0f" * 16)
+    with pytest.raises(KeyMismatchError):
+        read_history(session, history)
+
+
+def test_rows_of_other_events_or_features_are_refused(
+    session: SparkSession, history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDERVET_KEY", KEY.to_hex())
+    spec = build_spec(use_defaults=False, names=("buyer__count__order__90d",))
+    slices = HistorySlices.open(History.open(history, KEY), until_us=AS_OF_US)
+    labels = label_mature_orders(slices.timeline, as_of_us=AS_OF_US, maturity=LENIENT.maturity)
+    plan = plan_training_data(slices.timeline, labels, as_of_us=AS_OF_US, settings=LENIENT)
+    as_of = datetime.fromtimestamp(AS_OF_US / 1e6, UTC)
+    frames = read_history(session, history)
+    built = build_training_rows(**frames, as_of=as_of - timedelta(days=3), spec=spec, n_partitions=2)
+    built.write.parquet(str(tmp_path / "early"))
+
+    def read(path: Path, spec: Any) -> None:
+        read_training_data(
+            path, slices.timeline, plan, spec, settings=LENIENT, as_of_us=AS_OF_US, report_step=lambda _: None
+        )
+
+    with pytest.raises(TrainingError, match="have no features"):
+        read(tmp_path / "early", spec)
+    with pytest.raises(TrainingError, match="lack 1 columns: buyer__count__order__1h"):
+        read(tmp_path / "early", build_spec(use_defaults=False, names=("buyer__count__order__1h",)))
+    with pytest.raises(TrainingError, match="Europe/Berlin"):
+        read(tmp_path / "early", replace(spec, time_zone="Europe/Berlin"))
+    with pytest.raises(TrainingError, match="cannot be read"):
+        read(tmp_path / "nothing", spec)
+
+
+def test_epochs_are_one_go_and_what_was_erased_was_never_there(
+    session: SparkSession, history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDERVET_KEY", KEY.to_hex())
+    spec = build_spec()
+    frames = {name: frame.persist() for name, frame in read_history(session, history).items()}
+    last = datetime.fromtimestamp(AS_OF_US / 1e6, UTC)
+    ends = [last - timedelta(days=30), last - timedelta(days=1), last]
+    compute = partial(build_features, spec=spec, n_partitions=2)
+
+    parts = [compute(**frames, states=tmp_path / "states", until=end) for end in ends]
+
+    whole = compute(**frames, until=last)
+    assert_same(parts[0].union(parts[1]).union(parts[2]), sort_rows(whole))
+    assert 0 < parts[2].count() < parts[1].count()
+    erased = frames["orders"].filter(f"seen_at > timestamp_micros({to_us(ends[0])})").first()["id__buyer"]
+    gone = frames["orders"].filter(f"id__buyer = {erased}").select("order_id")
+    left = {name: frame.join(gone, "order_id", "left_anti") for name, frame in frames.items()}
+    again = compute(**left, states=tmp_path / "states", until=last + timedelta(days=1)).toArrow()
+    before = pa.concat_tables([part.toArrow() for part in parts])
+    is_replaced = pc.is_in(before["order_id"], pa.concat_arrays([*again["order_id"].chunks, *gone.toArrow()[0].chunks]))
+    now = sort_rows(pa.concat_tables([before.filter(pc.invert(is_replaced)), again]))
+    assert_same(compute(**left, until=last + timedelta(days=1)), now)
+    assert 0 < again.num_rows < before.num_rows
