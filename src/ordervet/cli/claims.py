@@ -202,4 +202,4 @@ def _print(session: Session, table: pa.Table, intake: Intake, targets: Targets, 
             session.text("files.see", path=targets.quarantine) if targets.quarantine else session.text("files.validate")
         )
         n_aside = sum(each.n_quarantined for each in intake.accounts)
-        session.warn(f"{format_set_aside(session, n_aside, n_failures)}: {where}")
+        session.warn(session.label(format_set_aside(session, n_aside, n_failures), where))

@@ -177,9 +177,9 @@ def print_found(session: Session, found: Found, shown: Shown) -> None:
             session.text("files.see", path=targets.quarantine) if targets.quarantine else session.text("files.validate")
         )
         n_aside = sum(each.n_quarantined for each in found.accounts)
-        session.warn(f"{format_set_aside(session, n_aside, found.n_failures)}: {where}")
+        session.warn(session.label(format_set_aside(session, n_aside, found.n_failures), where))
     if targets.holds and found.handed:
-        session.print(f"{describe_holds(found.handed, lang)}: {targets.holds}")
+        session.print(session.label(describe_holds(found.handed, lang), targets.holds))
 
 
 def _print_flags(session: Session, scored: ScoredOrders, rows: NDArray[np.int64], shown: Shown) -> None:

@@ -243,4 +243,4 @@ def _print_set_aside(done: _Ingested, quarantine: Path | None, session: Session)
     if done.failures.num_rows:
         n_rows = sum(each.n_quarantined for each in done.accounts)
         where = session.text("files.see", path=quarantine) if quarantine else session.text("files.quarantine")
-        session.warn(f"{format_set_aside(session, n_rows, done.failures.num_rows)}: {where}")
+        session.warn(session.label(format_set_aside(session, n_rows, done.failures.num_rows), where))

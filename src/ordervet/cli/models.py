@@ -27,7 +27,7 @@ from ordervet.reports import build_card
 from ordervet.reports.nightly import describe_gate, name_gate
 from ordervet.reports.terminal import WordTable
 from ordervet.score.shadow import SHADOW_NAME, compare_shadow
-from ordervet.words import format_text, join_words
+from ordervet.words import join_words
 from ordervet.words.error_texts import translate_error
 
 if TYPE_CHECKING:
@@ -97,10 +97,9 @@ def show(
     # NOTE: a card that nobody changed says no more than the manifest, which has it in any language.
     is_own = bool(model.metrics) and text == build_card(model)
     session.print(build_card(model, session.lang) if is_own else text)
-    colon = format_text("listing.colon", session.lang)
     for gate in model.metrics.get("gates", []):
         name, note = describe_gate(gate, session.lang)
-        session.print(f"{'✓' if gate['passed'] else '✗'} {name}{colon if note else ''}{note}")
+        session.print(f"{'✓' if gate['passed'] else '✗'} {session.label(name, note) if note else name}")
 
 
 @models_app.command("compare", epilog=EXIT_CODES_HELP)

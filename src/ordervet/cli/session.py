@@ -138,6 +138,10 @@ class Session:
         """
         return format_text(f"cli.{key}", self.lang, **values)
 
+    def label(self, name: str, what: object) -> str:
+        """Return a name and what it says."""
+        return f"{name}{format_text('listing.colon', self.lang)}{what}"
+
     def progress(self) -> AbstractContextManager[Callable[[str], None]]:
         """Show on a terminal what is being done."""
         return screen.show_progress(self.lang)

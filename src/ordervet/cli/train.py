@@ -96,7 +96,7 @@ def _report_refusal(
     failed = [gate for gate in gates if not gate["passed"]]
     for gate in failed:
         name, note = describe_gate(gate, session.lang)
-        session.warn(f"✗ {name}: {note}", style="red")
+        session.warn(f"✗ {session.label(name, note)}", style="red")
     if failed and was_asked:
         session.warn(session.text("train.no_skill"), style="red")
         hint = session.text("train.no_skill_hint", id=model_id, models=models)
