@@ -123,7 +123,7 @@ def test_folds_hold_equally_many_malicious_orders_in_turn() -> None:
     assert np.bincount(fold[is_malicious]).tolist() == [25, 25, 25, 25]
 
 
-@pytest.mark.parametrize(("judged", "n"), [(0.1, 120_000), (0.3, 20_000), (0.6, 20_000)])
+@pytest.mark.parametrize(("judged", "n"), [(0.1, 60_000), (0.3, 20_000), (0.6, 20_000)])
 def test_malice_that_nobody_judged_is_estimated_and_calibrated_for(judged: float, n: int) -> None:
     known = build_known(n=n, starter=4.5, own=0.0)
     is_found = known.is_malicious & (np.random.default_rng(5).random(n) < judged)
