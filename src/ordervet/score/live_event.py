@@ -86,15 +86,12 @@ class LiveEvent(NamedTuple):
 
     def build_events(self, order_id: int) -> LaterEvents:
         """Build the arrays that features are made of, for the order that it is about."""
-        amount = self.row.get("amount_minor", 0)
-        return LaterEvents(
-            np.array([order_id], np.uint64),
-            np.array([self.seen_at], np.int64),
-            np.array([self.mask], np.int64),
-            np.array([amount], np.int64),
-            np.array([self.rank], np.uint8),
-            np.array([self.row["happened_at"]], np.int64),
-        )
+        # SPEED: views of one array, not six (bench_live.py).
+        row = self.row
+        values = (row["seen_at"], self.mask, row.get("amount_minor", 0), row["happened_at"], to_signed(order_id))
+        parts = np.array(values, np.int64).reshape(5, 1)
+        rank = np.array([self.rank], np.uint8)
+        return LaterEvents(parts[4].view(np.uint64), parts[0], parts[1], parts[2], rank, parts[3])
 
 
 class LiveEventReader:
