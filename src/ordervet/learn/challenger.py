@@ -43,7 +43,7 @@ ROUND_SHARES = (0.125, 0.25, 0.5, 1.0)
 _MALICIOUS_FOR_ALL = 200
 #: Fewer malicious orders than this are calibrated by two numbers, not by steps: between the means of a few blocks of
 #: which one holds nearly all innocent orders, a line foretells up to twice the malice there is.
-_MIN_FOR_STEPS = 1_000
+MIN_FOR_STEPS = 1_000
 _N_DRAWS, _LOWER = 60, 0.2
 #: What the newest part alone decides must rank it better on all but this share of the draws.
 _SURELY_LOWER = 0.05
@@ -181,7 +181,7 @@ def _calibrate(known: Known, learned: _Learned) -> tuple[Curve, float]:
     rows, raw = learned.rows, learned.raw
     is_malicious, weight = known.is_malicious[rows], known.weight[rows]
     judged_share = find_judged_share(raw, is_malicious, known.is_judged[rows])
-    if int(is_malicious.sum()) < _MIN_FOR_STEPS:
+    if int(is_malicious.sum()) < MIN_FOR_STEPS:
         return fit_logistic_calibration(raw, is_malicious, weight, judged_share=judged_share), judged_share
     steps = fit_calibration(raw, is_malicious, weight)
     return Curve(steps.x, np.minimum(steps.y / judged_share, np.maximum(steps.y, _MOST_P))), judged_share

@@ -20,10 +20,10 @@ from ordervet.features.claims import (
     build_claim_features,
     build_claim_spec,
 )
-from ordervet.learn.challenger import SHARES
+from ordervet.learn.challenger import MIN_FOR_STEPS, SHARES
 from ordervet.learn.ranking import Ranking, measure_ranking
 from ordervet.model import TrainingSet
-from ordervet.model.calibration import fit_calibration, fit_log_odds
+from ordervet.model.calibration import fit_calibration, fit_log_odds, fit_logistic_calibration
 from ordervet.model.claims import ClaimModel
 from ordervet.model.fit import MIN_MALICIOUS, fit_booster, split_by_time
 from ordervet.model.merge import merge_boosters
@@ -212,7 +212,10 @@ def fit_claims(
     if beside is not None:
         text = _add_up(text, beside, newer, names, n_threads)
     raw = Predictor(text).predict_raw(newer.features, n_threads=n_threads)
-    return ClaimModel(text, fit_calibration(raw, newer.is_malicious, newer.weight))
+    # NOTE: between steps that stand on a few dozen malicious requests a line would leave honest ones unpaid.
+    is_smooth = beside is not None and int(newer.is_malicious.sum()) < MIN_FOR_STEPS
+    fit = fit_logistic_calibration if is_smooth else fit_calibration
+    return ClaimModel(text, fit(raw, newer.is_malicious, newer.weight))
 
 
 def _add_up(own: str, beside: ClaimModel, newer: TrainingSet, names: tuple[str, ...], n_threads: int) -> str:
