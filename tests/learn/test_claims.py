@@ -192,4 +192,6 @@ def test_trees_beside_others_are_a_sum_that_ranks_at_least_as_well_as_the_new_on
     ap = {name: measure_claims(each, newer, SPEC)["ap"] for name, each in (("both", both), ("alone", alone))}
     assert ap["both"] >= ap["alone"]
     assert both.booster_text != alone.booster_text
+    paid = [(each.predict(newer.features) < 0.02).mean() for each in (both, beside)]
+    assert paid[0] >= paid[1] - 2 / len(newer)
     assert both.booster_text == fit_claims(requests, SPEC, QUICK, beside=beside).booster_text

@@ -102,7 +102,7 @@ def learn_claims_of_night(
     before = ~is_held & (requests.seen_at < data.seen_at[wanted["holdout"]].min())
     report_step("fitting the model of claims")
     own = fit_claims(
-        requests.take(np.flatnonzero(before)), spec, settings, beside=champion, n_threads=n_threads
+        requests.take(np.flatnonzero(before)), spec, settings, beside=champion, pay_below=pay_below, n_threads=n_threads
     )  # fmt: skip
     if own is None:
         return ClaimNight(champion, record | {"outcome": MISSING})

@@ -23,7 +23,7 @@ from ordervet.features.claims import (
 from ordervet.learn.challenger import MIN_FOR_STEPS, SHARES
 from ordervet.learn.ranking import Ranking, measure_ranking
 from ordervet.model import TrainingSet
-from ordervet.model.calibration import fit_calibration, fit_log_odds, fit_logistic_calibration
+from ordervet.model.calibration import Curve, fit_calibration, fit_log_odds, fit_logistic_calibration
 from ordervet.model.claims import ClaimModel
 from ordervet.model.fit import MIN_MALICIOUS, fit_booster, split_by_time
 from ordervet.model.merge import merge_boosters
@@ -181,6 +181,7 @@ def fit_claims(
     settings: FitSettings,
     *,
     beside: ClaimModel | None = None,
+    pay_below: float = PAY_BELOW,
     n_threads: int = 1,
 ) -> ClaimModel | None:
     """Fit the model of claims on the older requests, and calibrate it on the newest.
@@ -194,7 +195,8 @@ def fit_claims(
     spec : the features of orders
     settings : whose seed and constraints are taken; the trees are small whatever it says
     beside : trees that serve, over the same features: the new ones are added to them, in log-odds, weighted as it ranks
-        the newest requests best; None for the new ones alone
+        the newest requests best, and pay as many of these at once; None for the new ones alone
+    pay_below : of the policy
     n_threads : threads; the trees do not depend on it
 
     Returns
@@ -215,7 +217,33 @@ def fit_claims(
     # NOTE: between steps that stand on a few dozen malicious requests a line would leave honest ones unpaid.
     is_smooth = beside is not None and int(newer.is_malicious.sum()) < MIN_FOR_STEPS
     fit = fit_logistic_calibration if is_smooth else fit_calibration
-    return ClaimModel(text, fit(raw, newer.is_malicious, newer.weight))
+    curve = fit(raw, newer.is_malicious, newer.weight)
+    if beside is not None:
+        paid = beside.predict(newer.features, n_threads=n_threads) < pay_below
+        curve = _pay_as_many(curve, raw, paid, newer.weight, pay_below)
+    return ClaimModel(text, curve)
+
+
+def _pay_as_many(
+    curve: Curve,
+    raw: NDArray[np.float64],
+    paid: NDArray[np.bool_],
+    weight: NDArray[np.int64] | None,
+    pay_below: float,
+) -> Curve:
+    """Shift a calibration until as many requests are paid at once as by other trees, where it would pay fewer.
+
+    Parameters
+    ----------
+    raw, weight : of requests
+    paid : whether the other trees pay them
+    """
+    each = np.ones(len(raw)) if weight is None else weight.astype(np.float64)
+    order = np.argsort(raw, kind="stable")
+    n_paid = float(each[paid].sum())
+    at = min(int(np.searchsorted(np.cumsum(each[order]), n_paid)), len(raw) - 1)
+    shift = float(raw[order][at]) - float(np.interp(pay_below, curve.y, curve.x))
+    return Curve(curve.x + shift, curve.y) if shift > 0 else curve
 
 
 def _add_up(own: str, beside: ClaimModel, newer: TrainingSet, names: tuple[str, ...], n_threads: int) -> str:
