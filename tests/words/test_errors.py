@@ -72,11 +72,11 @@ def find_lines() -> frozenset[str]:
 
 
 def test_every_translated_line_is_raised() -> None:
-    assert load_translations().keys() - find_lines() == set()
+    assert (load_translations().keys() | load_translations("items").keys()) - find_lines() == set()
 
 
 def test_every_line_that_a_command_can_show_is_translated() -> None:
-    known = load_translations().keys() | load_translations("details").keys()
+    known = {text for table in ("lines", "items", "details") for text in load_translations(table)}
 
     assert find_lines() - known - CODE - FOR_CALLERS == PUT_TOGETHER
 
@@ -90,7 +90,7 @@ def test_every_detail_is_put_together_somewhere() -> None:
     }
     unknown = {text for text, parts in said.items() if any(part not in source for part in parts)}
 
-    assert unknown == OF_PYDANTIC | COUNTED
+    assert unknown == OF_PARSERS | COUNTED
 
 
 #: Commands, settings and code, in which there is nothing to translate.
@@ -155,7 +155,9 @@ PUT_TOGETHER = {
     "{} is not {}; it looks like {}",
 }
 
-OF_PYDANTIC = {
+OF_PARSERS = {
+    "Extra inputs are not permitted",
+    "Input should be {}",
     "a valid boolean",
     "a valid integer",
     "a valid integer, unable to parse string as an integer",
@@ -168,15 +170,17 @@ OF_PYDANTIC = {
     "less than or equal to {}",
 }
 
-#: Of one or of several, which the source says in one text.
+#: Of one or of several, or of nothing, which the source says in one text.
 COUNTED = {
+    "got nothing, expected {}; {} row; first: {}",
+    "got nothing, expected {}; {} rows; first: {}",
     "{} column does not fit {} in {}",
     "{} columns do not fit {} in {}",
     "{} setting failed in {}",
 }
 
 
-@pytest.mark.parametrize("table", ["lines", "details"])
+@pytest.mark.parametrize("table", ["lines", "items", "details"])
 def test_translations_quote_what_the_english_quotes(table: str) -> None:
     for english, translated in load_translations(table).items():
         fields = [field for _, field, _, _ in string.Formatter().parse(translated) if field is not None]
@@ -203,7 +207,20 @@ def test_what_is_wrong_with_a_part_is_translated_part_by_part() -> None:
 
     assert translate_error(text, "zh") == (
         "a.csv 中有 2 列与 orders 不符\n - 'amonut'：不认识；是否应为 'amount_minor'？\n"
-        " - 'quantity'：得到 0，应为 不小于 1；3 行；首个：t1, t2"
+        " - 'quantity'：得到 0，应为不小于 1；3 行；首个：t1, t2"
+    )
+
+
+def test_value_that_was_got_stays_as_it_was_given() -> None:
+    text = " - 'status': got unknown, expected one of paid, shipped; 1 row; first: t1"
+
+    assert translate_error(text, "zh") == " - 'status'：得到 unknown，应为 paid, shipped 之一；1 行；首个：t1"
+
+
+def test_name_of_an_item_keeps_its_line_apart_from_others() -> None:
+    assert translate_error(" - 'bands': is missing", "zh") == " - 'bands'：缺少"
+    assert translate_error(" - 'the file': x is no field of orders; y is missing", "zh") == (
+        " - '文件'：x 不是 orders 的字段；缺少 y"
     )
 
 

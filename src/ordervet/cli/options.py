@@ -44,7 +44,7 @@ TimeZone = Annotated[
     str | None,
     typer.Option(
         "--time-zone",
-        help="Where times without an offset are read, such as Europe/Berlin; by default the format's zone.",
+        help="Zone of times without an offset, such as Europe/Berlin; by default the format's.",
     ),
 ]
 Shop = Annotated[

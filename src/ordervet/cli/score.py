@@ -133,7 +133,7 @@ def score(
     Each order is scored on what was known before it was placed, wherever it stands in the files. With a history, its
     events count too; only the orders in the files are scored, and the files are then ingested.
 
-    With --source, orders are read from a shop's database; with --sink, decisions go back into a table of one.
+    With --source, orders are read from a shop's database; with --sink, decisions are written to a database table.
 
     A queue.xlsx has one sheet per stage and columns for verdicts; filled in, `ordervet ingest` takes it back.
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _ITEM = re.compile(r" - (?:'(.*?)': )?(.*)", flags=re.DOTALL)
 """A line about one of several things that are wrong: its name, and what is wrong with it."""
 
+_GOT = ("got ", "'")
+"""What stands before a value as it was given."""
+
 
 def translate_error(text: str, lang: Lang) -> str:
     """Return a message, a hint or a step of progress in a language; a line that has no translation stays English."""
@@ -27,28 +30,30 @@ def load_translations(table: str = "lines") -> dict[str, str]:
 
     Parameters
     ----------
-    table : ``lines`` as they are raised, ``details`` that lines are made of, ``system`` for what the system says
+    table : ``lines`` and ``items`` as they are raised, ``details`` they are made of, ``system`` for the system's own
     """
     return _load_tables()[table]
 
 
-def build_pattern(text: str) -> re.Pattern[str]:
+def build_pattern(text: str, quoted: str = ".*?") -> re.Pattern[str]:
     """Return what fits a text with ``{}`` for what it quotes; the quotes are its groups."""
-    return re.compile("(.*?)".join(map(re.escape, text.split("{}"))), flags=re.DOTALL)
+    return re.compile(f"({quoted})".join(map(re.escape, text.split("{}"))), flags=re.DOTALL)
 
 
 def _translate_line(line: str) -> str:
-    said = _find(line, "lines", _translate_system)
-    if said is None and (item := _ITEM.fullmatch(line)):
-        name = "" if item[1] is None else f"'{item[1]}'："
-        said = f" - {name}{_translate_detail(item[2])}"
-    return _translate_detail(line) if said is None else said
+    if item := _ITEM.fullmatch(line):
+        name = "" if item[1] is None else f"'{_translate_detail(item[1])}'："
+        return _find(line, "items", _translate_system) or f" - {name}{_translate_detail(item[2])}"
+    return _find(line, "lines", _translate_system) or _translate_detail(line)
 
 
 def _translate_detail(text: str) -> str:
     """Translate a part and what it quotes, which may be a line of its own: model m-1: the forest is damaged."""
-    said = _find(text, "details", _translate_detail) or _find(text, "lines", _translate_system)
-    return _translate_system(text) if said is None else said
+    if said := _find(text, "details", _translate_detail):
+        return said
+    if "; " in text:
+        return "；".join(map(_translate_detail, text.split("; ")))
+    return _find(text, "lines", _translate_system) or _translate_system(text)
 
 
 def _translate_system(text: str) -> str:
@@ -56,18 +61,22 @@ def _translate_system(text: str) -> str:
 
 
 def _find(text: str, table: str, translate_quoted: Callable[[str], str]) -> str | None:
-    for pattern, translated in _load_patterns(table):
+    """Translate a text by the pattern that it fits, and what it quotes; a value that was got stays as it is."""
+    for english, pattern, translated in _load_patterns(table):
         if found := pattern.fullmatch(text):
-            return translated.format(*map(translate_quoted, found.groups()))
+            before = english.split("{}")[:-1]
+            pairs = zip(before, found.groups(), strict=True)
+            return translated.format(*(each if at.endswith(_GOT) else translate_quoted(each) for at, each in pairs))
     return None
 
 
 @cache
-def _load_patterns(table: str) -> list[tuple[re.Pattern[str], str]]:
-    """Return patterns of English texts with their translations; what says most about itself comes first."""
+def _load_patterns(table: str) -> list[tuple[str, re.Pattern[str], str]]:
+    """Return English texts, what fits them, and their translations; what says most about itself comes first."""
     texts = load_translations(table)
     most_literal_first = sorted(texts, key=lambda text: -len(text.replace("{}", "")))
-    return [(build_pattern(text), texts[text]) for text in most_literal_first]
+    quoted = "(?:(?!; ).)*?" if table == "details" else ".*?"  # what stands behind a semicolon is a part by itself
+    return [(text, build_pattern(text, quoted), texts[text]) for text in most_literal_first]
 
 
 @cache
