@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 
+import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from ordervet.reports.terminal import WordTable
+from ordervet.reports.terminal import WordTable, build_failure_table
 from ordervet.words import LANGS, find_words
 
 HOURS = ("hour", "orders", "flags", "holds", "amount", "minutes", "people")
@@ -40,6 +41,19 @@ def test_words_and_numbers_stay_whole(keys: tuple[str, ...], lang: str) -> None:
 
 def test_table_that_fits_is_not_wrapped() -> None:
     assert draw(WordTable(("a b", "n"), [("one two", "1")], numbers=(1,))) == ["a b      n", "one two  1"]
+
+
+def test_failures_say_in_words_what_was_observed_and_quote_what_a_file_holds() -> None:
+    failures = [
+        {"file": "a.csv", "row": 1, "order_id": "t1", "field": "happened_at", "rule": "order_first"}
+        | {"observed": "a time before its order"},
+        {"file": "a.csv", "row": 2, "order_id": "t2", "field": "status", "rule": "allowed", "observed": "unknown"},
+    ]
+
+    text = "\n".join(draw(build_failure_table(pa.Table.from_pylist(failures), "zh")))
+
+    assert "时间早于下单" in text
+    assert "unknown" in text
 
 
 def test_columns_without_room_stand_below_beside_the_first() -> None:

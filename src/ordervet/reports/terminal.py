@@ -29,6 +29,10 @@ _WIDTH, _INDENT, _ACTION_WIDTH, _GAP = 80, 6, 9, 2
 _CHINESE: Final = re.compile(r"[\u2e80-\u9fff\uff00-\uffef]+")
 _READABLE: Final = (8, 6, 4)
 """Columns that a run of Chinese keeps at least, where there is room for it."""
+_DESCRIBED_RULES: Final = (
+    "ambiguous_order", "columns", "known_order", "order_first", "order_id_conflict", "out_of_time", "whole_order",
+)  # fmt: skip
+"""Rules whose failures say in words what was observed."""
 _STYLES: Final = {Action.PASS: "green", Action.REVIEW: "yellow", Action.CONFIRM: "magenta", Action.HOLD: "bold red"}
 
 
@@ -221,12 +225,12 @@ def build_failure_table(failures: pa.Table, lang: Lang) -> WordTable:
     """Build a table of the counts."""
     fields = ("n", "file", "field", "rule", "row", "order_id", "observed")
     titles = find_words("failures", lang)
-    rows = [
-        ["" if row[name] is None else str(row[name]) for name in fields]
-        for row in (
-            group | {"observed": translate_error(group["observed"] or "", lang)} for group in count_failures(failures)
-        )
-    ]
+    rows = []
+    for group in count_failures(failures):
+        # NOTE: of other rules it is what the file holds, which stays as it is.
+        if group["rule"] in _DESCRIBED_RULES:
+            group["observed"] = translate_error(group["observed"], lang)
+        rows.append(["" if group[name] is None else str(group[name]) for name in fields])
     return WordTable([titles[name] for name in fields], rows, numbers=(0, 4))
 
 
