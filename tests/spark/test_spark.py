@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+import ordervet.policy
 from night_settings import AS_OF_US, LENIENT
 from ordervet.contract import Events, validate_events
 from ordervet.entities import Key, key_events
@@ -165,21 +166,24 @@ def test_scores_are_one_machines(session: SparkSession, events: Events) -> None:
 
 def test_policies_that_compare_orders_are_refused(session: SparkSession, events: Events, tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
-    policy.write_text("[capacity]\nn = 10\n", encoding="utf-8")
+    default = Path(ordervet.policy.__file__).with_name("default_policy.toml").read_text(encoding="utf-8")
+    policy.write_text(f"{default}\n[capacity]\nn = 10\n", encoding="utf-8")
 
     with pytest.raises(PolicyError, match="the policy has capacity"):
         score(*to_frames(session, events), key=KEY, policy=policy)
 
 
 def test_wrong_columns_and_rows_are_named(session: SparkSession, events: Events) -> None:
-    orders, *rest = to_frames(session, events)
+    orders = to_frames(session, events)[0]
     strange = orders.withColumnRenamed("amount_minor", "amont_minor")
     negative = orders.selectExpr(*(f"-1 AS {name}" if name == "amount_minor" else name for name in orders.columns))
 
     with pytest.raises(ContractError, match="amount_minor"):
-        build_features(strange, *rest, key=KEY)
+        build_features(strange, key=KEY)
     with pytest.raises(Exception, match="'amount_minor': got") as raised:
-        build_features(negative, *rest, key=KEY).toArrow()
+        build_features(
+            negative, key=KEY, spec=build_spec(use_defaults=False, names=("order__value__amount",))
+        ).toArrow()
     assert "phone" not in str(raised.value)
 
 
@@ -199,7 +203,8 @@ def test_history_gives_the_training_data_of_a_replay(
     session: SparkSession, history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ORDERVET_KEY", KEY.to_hex())
-    spec = build_spec()
+    names = ("{phone,address,device,payment}__distinct__buyer__90d", "buyer__excess__refund_requested__item__90d")
+    spec = build_spec(use_defaults=False, names=(*names, "group__count__malicious", "order__value__amount"))
     slices = HistorySlices.open(History.open(history, KEY), until_us=AS_OF_US)
     labels = label_mature_orders(slices.timeline, as_of_us=AS_OF_US, maturity=LENIENT.maturity)
     plan = plan_training_data(slices.timeline, labels, as_of_us=AS_OF_US, settings=LENIENT)
@@ -207,7 +212,7 @@ def test_history_gives_the_training_data_of_a_replay(
     replayed = replay_training_data(slices, spec, plan, scratch=tmp_path / "sorted", n_threads=1, **asked)
 
     frames = read_history(session, history)
-    rows = build_training_rows(**frames, as_of=datetime.fromtimestamp(AS_OF_US / 1e6, UTC), spec=spec, n_partitions=3)
+    rows = build_training_rows(**frames, as_of=datetime.fromtimestamp(AS_OF_US / 1e6, UTC), spec=spec, n_partitions=2)
     rows.write.parquet(str(tmp_path / "rows"))
 
     read = read_training_data(tmp_path / "rows", slices.timeline, plan, spec, **asked)
@@ -258,22 +263,22 @@ def test_epochs_are_one_go_and_what_was_erased_was_never_there(
     session: SparkSession, history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ORDERVET_KEY", KEY.to_hex())
-    spec = build_spec()
+    names = ("buyer__excess__refund_requested__item__90d", "group__count__order", "order__value__amount")
+    spec = build_spec(use_defaults=False, names=names)
     frames = {name: frame.persist() for name, frame in read_history(session, history).items()}
     last = datetime.fromtimestamp(AS_OF_US / 1e6, UTC)
-    ends = [last - timedelta(days=30), last - timedelta(days=1), last]
-    compute = partial(build_features, spec=spec, n_partitions=2)
+    ends = [last - timedelta(days=30), last]
+    compute = partial(build_features, spec=spec, n_partitions=1)
 
-    parts = [compute(**frames, states=tmp_path / "states", until=end) for end in ends]
+    parts = [compute(**frames, states=tmp_path / "states", until=end).toArrow() for end in ends]
 
-    whole = compute(**frames, until=last)
-    assert_same(parts[0].union(parts[1]).union(parts[2]), sort_rows(whole))
-    assert 0 < parts[2].count() < parts[1].count()
+    before = pa.concat_tables(parts)
+    assert_same(compute(**frames, until=last), sort_rows(before))
+    assert 0 < parts[1].num_rows < before.num_rows
     erased = frames["orders"].filter(f"seen_at > timestamp_micros({to_us(ends[0])})").first()["id__buyer"]
     gone = frames["orders"].filter(f"id__buyer = {erased}").select("order_id")
     left = {name: frame.join(gone, "order_id", "left_anti") for name, frame in frames.items()}
     again = compute(**left, states=tmp_path / "states", until=last + timedelta(days=1)).toArrow()
-    before = pa.concat_tables([part.toArrow() for part in parts])
     is_replaced = pc.is_in(before["order_id"], pa.concat_arrays([*again["order_id"].chunks, *gone.toArrow()[0].chunks]))
     now = sort_rows(pa.concat_tables([before.filter(pc.invert(is_replaced)), again]))
     assert_same(compute(**left, until=last + timedelta(days=1)), now)

@@ -340,8 +340,10 @@ def _read_seen(batch: pa.RecordBatch, spec: FeatureSpec, where: str) -> SeenOrde
         if name.startswith(ID)
     }
     is_shared = np.asarray(batch["is_shared_place"])
+    times = batch["seen_at"]  # NOTE: Spark may write nanoseconds
+    seen_at = read_ints(times.cast(pa.timestamp("us", times.type.tz)))
     orders = OrderEvents(
-        ids.pop("order"), read_ints(batch["seen_at"]), read_ints(batch["amount_minor"]), ids,
+        ids.pop("order"), seen_at, read_ints(batch["amount_minor"]), ids,
         np.zeros((len(batch), 0), np.float32), mask=np.where(is_shared, SHARED_PLACE_BIT, 0),
     )  # fmt: skip
     features = np.column_stack([np.asarray(batch[name], np.float32) for name in spec.names])
