@@ -30,7 +30,8 @@ _CHINESE: Final = re.compile(r"[\u2e80-\u9fff\uff00-\uffef]+")
 _READABLE: Final = (8, 6, 4)
 """Columns that a run of Chinese keeps at least, where there is room for it."""
 _DESCRIBED_RULES: Final = (
-    "ambiguous_order", "columns", "known_order", "order_first", "order_id_conflict", "out_of_time", "unique", "whole_order",
+    "ambiguous_order", "columns", "known_order", "order_first", "order_id_conflict", "out_of_time", "unique",
+    "whole_order",
 )  # fmt: skip
 """Rules whose failures say in words what was observed."""
 _STYLES: Final = {Action.PASS: "green", Action.REVIEW: "yellow", Action.CONFIRM: "magenta", Action.HOLD: "bold red"}
