@@ -14,7 +14,7 @@ import numpy as np
 
 from ordervet.entities import Key, key_events
 from ordervet.lab.simulate import SimulationSettings, simulate
-from ordervet.learn.claims import PAY_BELOW, replay_requests
+from ordervet.learn.claim_training import PAY_BELOW, replay_requests
 from ordervet.learn.ranking import measure_ranking
 from ordervet.learn.train import prepare
 from ordervet.model import ForestPredictor, find_bundled_models, find_serving_model, load_model

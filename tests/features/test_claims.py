@@ -10,7 +10,7 @@ import pytest
 from ordervet.contract import Events, Order, Outcome, validate_events
 from ordervet.entities import Key, key_events
 from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events, build_spec
-from ordervet.features.claims import CLAIM_NAMES, ask_orders, build_claim_events, build_claim_features
+from ordervet.features.claim_features import CLAIM_NAMES, ask_orders, build_claim_events, build_claim_features
 from ordervet.lab.simulate import SimulationSettings, simulate
 
 if TYPE_CHECKING:

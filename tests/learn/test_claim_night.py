@@ -13,7 +13,7 @@ from ordervet.history.slices import HistorySlices
 from ordervet.lab.simulate import SimulationSettings, simulate
 from ordervet.learn import claim_night
 from ordervet.learn.claim_night import KEPT, LEARNED, MISSING, UNDECIDED, is_worse
-from ordervet.learn.claims import replay_requests
+from ordervet.learn.claim_training import replay_requests
 from ordervet.learn.labels import label_mature_orders
 from ordervet.learn.night import PROMOTED, run_night
 from ordervet.learn.train import prepare

@@ -8,9 +8,15 @@ import pytest
 
 from ordervet.errors import ModelError
 from ordervet.features import build_spec
-from ordervet.features.claims import CLAIM_NAMES, ITEM_NAMES, build_claim_spec
+from ordervet.features.claim_features import CLAIM_NAMES, ITEM_NAMES, build_claim_spec
 from ordervet.lab.simulate import SimulationSettings, simulate
-from ordervet.learn.claims import find_faulty, fit_claims, measure_claims, replay_requests, score_orders_across_time
+from ordervet.learn.claim_training import (
+    find_faulty,
+    fit_claims,
+    measure_claims,
+    replay_requests,
+    score_orders_across_time,
+)
 from ordervet.learn.train import learn_model, prepare
 from ordervet.model import FitSettings, ForestPredictor, TrainingSet, load_model, save_model
 from ordervet.model.fit import split_by_time

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ordervet.errors import PolicyError
 from ordervet.features import build_spec
-from ordervet.features.claims import CLAIM_NAMES
+from ordervet.features.claim_features import CLAIM_NAMES
 from ordervet.features.spec import BUILT_IN_ENTITIES, GROUP_NAMES, ORDER_VALUES, SELECTORS, SUM_COLUMNS, Statistic
 from ordervet.policy import assign_reasons, find_spec, load_registry
 from ordervet.policy.reason_registry import FeatureName, Registry, _find_form

@@ -19,7 +19,7 @@ from ordervet.model import Curve, find_bundled_models, find_serving_model, load_
 from ordervet.policy import load_policy
 from ordervet.policy.capacity import Capacity
 from ordervet.policy.claims import ClaimAnswer, ClaimSettings
-from ordervet.score.claims import build_answer_rows, judge_claims
+from ordervet.score.claim_batch import build_answer_rows, judge_claims
 from ordervet.score.durable_state import DurableState
 from ordervet.score.shadow import Shadow, ShadowLog, ShadowRecord, compare_shadow
 

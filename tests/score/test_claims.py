@@ -17,15 +17,15 @@ from ordervet.entities import Key, key_events
 from ordervet.entities.ids import to_signed
 from ordervet.errors import PolicyError
 from ordervet.features import build_order_events
-from ordervet.features.claims import CLAIM_NAMES, build_claim_events, build_claim_features, build_one_claim
+from ordervet.features.claim_features import CLAIM_NAMES, build_claim_events, build_claim_features, build_one_claim
 from ordervet.lab.simulate import SimulationSettings, simulate
-from ordervet.learn.claims import replay_requests
+from ordervet.learn.claim_training import replay_requests
 from ordervet.learn.train import prepare
 from ordervet.model import ForestPredictor, find_bundled_models, find_serving_model, load_model
 from ordervet.policy import load_policy, load_scripts, parse_policy
 from ordervet.policy.claims import ClaimAnswer, ClaimDecision, ClaimSettings, answer_claim, name_claim_script
 from ordervet.policy.codes import DecisionCode
-from ordervet.score.claims import build_claim_table, judge_claims
+from ordervet.score.claim_batch import build_claim_table, judge_claims
 
 if TYPE_CHECKING:
     from pathlib import Path

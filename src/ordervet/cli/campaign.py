@@ -31,7 +31,7 @@ from ordervet.reports.campaign_review import build_review
 from ordervet.reports.campaign_watch import build_watch
 from ordervet.reports.period import DAY_US, HOUR_US, Period, build_period
 from ordervet.score import Scorer
-from ordervet.score.claims import judge_claims
+from ordervet.score.claim_batch import judge_claims
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import typer
 
 from ordervet.cli import options
-from ordervet.cli.claims import check_alone, score_claims
 from ordervet.cli.flags import Found, Shown, Targets, build_desk_queue, check_targets, print_found, write_desk_queue
 from ordervet.cli.intake import preview_files, read_files
+from ordervet.cli.score_claims import check_alone, score_claims
 from ordervet.cli.screen import ExitCode
 from ordervet.cli.session import Session, read_time_us
 from ordervet.cli.sources import SourceReader, check_only_source

@@ -26,7 +26,7 @@ from ordervet.learn.intervals import Interval, draw_weights, find_wilson_interva
 from ordervet.model import ForestPredictor
 from ordervet.policy import ACTIONS, Action, decide, load_policy
 from ordervet.policy.claims import ClaimAnswer
-from ordervet.score.claims import judge_claims
+from ordervet.score.claim_batch import judge_claims
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

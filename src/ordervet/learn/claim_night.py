@@ -13,13 +13,13 @@ import numpy as np
 
 from ordervet.contract.model import OutcomeKind
 from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
-from ordervet.features.claims import (
+from ordervet.features.claim_features import (
     ask_orders,
     build_claim_events,
     build_claim_features,
     build_claim_spec,
 )
-from ordervet.learn.claims import MOST_PAID, fit_claims, measure_claims
+from ordervet.learn.claim_training import MOST_PAID, fit_claims, measure_claims
 from ordervet.learn.labels import INNOCENT, MALICIOUS
 from ordervet.model import TrainingSet
 from ordervet.model.fit import MIN_MALICIOUS
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ordervet.learn.training_data import TrainingData
     from ordervet.learn.trial import Parts
     from ordervet.model import FitSettings
-    from ordervet.model.claims import ClaimModel
+    from ordervet.model.claim_model import ClaimModel
 
 LEARNED, KEPT, UNDECIDED, MISSING = "learned", "kept", "undecided", "missing"
 NEEDED: Final = 4 * MIN_MALICIOUS

@@ -16,7 +16,7 @@ from ordervet.entities import KeyedEvents, key_events, load_key
 from ordervet.entities.keys import name_key
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
 from ordervet.learn import gates
-from ordervet.learn.claims import fit_claims, measure_claims, replay_requests, score_orders_across_time
+from ordervet.learn.claim_training import fit_claims, measure_claims, replay_requests, score_orders_across_time
 from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
 from ordervet.learn.intervals import number_buyers
 from ordervet.learn.labels import DAY_US, label_orders
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ordervet.features import FeatureSpec, LaterEvents, OrderEvents
     from ordervet.learn.night_settings import GateBounds
     from ordervet.model import FitSettings, Model
-    from ordervet.model.claims import ClaimModel
+    from ordervet.model.claim_model import ClaimModel
     from ordervet.model.kinds import KindModel
 
 TEST_SHARE = 0.2

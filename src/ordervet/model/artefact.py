@@ -28,9 +28,9 @@ from ordervet import storage
 from ordervet.contract import MaliceKind
 from ordervet.errors import MappingError, ModelError
 from ordervet.features import FeatureSpec
-from ordervet.features.claims import CLAIM_NAMES, build_claim_spec
+from ordervet.features.claim_features import CLAIM_NAMES, build_claim_spec
 from ordervet.model.calibration import Curve
-from ordervet.model.claims import ClaimModel
+from ordervet.model.claim_model import ClaimModel
 from ordervet.model.forest import parse_forest
 from ordervet.model.kinds import KindModel
 

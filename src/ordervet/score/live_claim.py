@@ -15,7 +15,7 @@ from ordervet.contract.order_reader import read_outcome
 from ordervet.contract.values import floor_minute, to_micros
 from ordervet.entities.keyed import ORDER_ID
 from ordervet.errors import ContractError, ModelError
-from ordervet.features.claims import CLAIM_NAMES, build_one_claim
+from ordervet.features.claim_features import CLAIM_NAMES, build_one_claim
 from ordervet.history.views import DECISION, is_covered, is_same_outcome
 from ordervet.policy.claim_desk import Asked, ClaimDesk
 from ordervet.policy.claims import ClaimAnswer, ClaimDecision, answer_claim, name_claim_script, settle_answer

@@ -22,7 +22,7 @@ from ordervet.lab.backtest.baselines import (
     score_by_points,
 )
 from ordervet.lab.backtest.report import build_test_orders, find_rings
-from ordervet.learn.claims import fit_claims, measure_claims, replay_requests, score_orders_across_time
+from ordervet.learn.claim_training import fit_claims, measure_claims, replay_requests, score_orders_across_time
 from ordervet.learn.labels import DAY_US, label_orders
 from ordervet.learn.ranking import ALERT_RATES, measure_at_rate, measure_daily_precision, measure_ranking
 from ordervet.learn.train import prepare

@@ -20,7 +20,7 @@ from ordervet.policy import keep_policy
 from ordervet.policy.claim_desk import KEPT_US
 from ordervet.policy.claims import ClaimAnswer
 from ordervet.policy.scripts import load_scripts
-from ordervet.score.claims import build_answer_rows, build_claim_table, judge_claims
+from ordervet.score.claim_batch import build_answer_rows, build_claim_table, judge_claims
 from ordervet.words import find_words, format_text, join_words
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ordervet.history.views import Row
     from ordervet.model import Model
     from ordervet.policy import Script, Shift
-    from ordervet.score.claims import JudgedClaims
+    from ordervet.score.claim_batch import JudgedClaims
 
 
 def score_claims(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from ordervet.features import FeatureEngine, OrderEvents
-from ordervet.features.claims import (
+from ordervet.features.claim_features import (
     CLAIM_NAMES,
     ITEM_NAMES,
     ask_orders,
@@ -24,7 +24,7 @@ from ordervet.learn.challenger import MIN_FOR_STEPS, SHARES
 from ordervet.learn.ranking import Ranking, measure_ranking
 from ordervet.model import TrainingSet
 from ordervet.model.calibration import Curve, fit_calibration, fit_log_odds, fit_logistic_calibration
-from ordervet.model.claims import ClaimModel
+from ordervet.model.claim_model import ClaimModel
 from ordervet.model.fit import MIN_MALICIOUS, fit_booster, split_by_time
 from ordervet.model.merge import merge_boosters
 from ordervet.model.predictor import Predictor
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ordervet.features import FeatureSpec
-    from ordervet.features.claims import ClaimEvents
+    from ordervet.features.claim_features import ClaimEvents
     from ordervet.learn.train import Prepared
     from ordervet.model import FitSettings
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ordervet.errors import ModelError
-from ordervet.features.claims import CLAIM_NAMES, ITEM_NAMES, build_claim_spec
+from ordervet.features.claim_features import CLAIM_NAMES, ITEM_NAMES, build_claim_spec
 from ordervet.model.calibration import Curve
 from ordervet.model.forest import parse_forest
 from ordervet.model.merge import merge_boosters

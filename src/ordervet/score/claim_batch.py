@@ -16,7 +16,7 @@ from ordervet.contract.values import DEFAULT_TIME_ZONE
 from ordervet.entities.ids import hash_texts
 from ordervet.entities.keyed import ORDER_ID
 from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
-from ordervet.features.claims import ask_orders, build_claim_events, build_claim_features
+from ordervet.features.claim_features import ask_orders, build_claim_events, build_claim_features
 from ordervet.history.identity import identify
 from ordervet.history.stored_rows import from_plain, to_plain, to_rows
 from ordervet.model import ForestPredictor
