@@ -186,7 +186,7 @@ def test_files_are_accounted_for_in_the_locales_language(
     assert "缺少证据的订单占比（共 1 单）" in checked.out
     assert "收货电话 100%（100% 脱敏）" in brought.out
     assert "合格 1 行：1 笔订单" in checked.out
-    assert "1 行被搁置（1 条）: 用 --quarantine FILE 列出" in brought.err
+    assert "1 行被搁置（1 条）：用 --quarantine FILE 列出" in brought.err
     assert "历史库现为版本 1" in brought.out
 
 
