@@ -42,7 +42,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 def write_copies(folder: Path, n_orders: int) -> None:
     """Write so many orders, with what became of them."""
-    events, _ = read_events([SAMPLES])
+    events, _ = read_events(sorted(SAMPLES.glob("*.csv")))
     n_copies = -(-n_orders // events.orders.num_rows)
     for kind in KINDS:
         (folder / kind).mkdir(parents=True)
