@@ -446,18 +446,24 @@ from test_accidents import draw_order, open_scorer
 scorer = open_scorer(Path(sys.argv[1]))
 scorer.score(draw_order("first"))
 scorer.flush()
+orders = [draw_order(f"t{n}") for n in range(400)]
 limits = resource.getrlimit(resource.RLIMIT_AS)
 size = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize"))
 resource.setrlimit(resource.RLIMIT_AS, (size * 1024, limits[1]))
-ballast, codes = [], []
-for n in range(400):
+ballast = []
+for n, order in enumerate(orders):
     try:
         while n > 20:
             ballast.append(bytearray(2**16))
     except MemoryError:
         pass
-    codes.append(scorer.score(draw_order(f"t{n}")).code)
-    if codes[-1] == "UNSCORED_NO_MODEL":
+    try:
+        code = scorer.score(order).code
+    except MemoryError as error:  # Python had no memory to call it with
+        if error.__traceback__.tb_next is not None:
+            raise
+        continue
+    if code == "UNSCORED_NO_MODEL":
         print(f"t{n}", flush=True)
 ballast.clear()
 resource.setrlimit(resource.RLIMIT_AS, limits)
