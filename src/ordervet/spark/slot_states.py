@@ -125,7 +125,7 @@ def open_states(folder: str, described: str, until_us: int, frames: Mapping[Even
     n_kept = is_same.index(False) if False in is_same else len(epochs)
     kept = epochs[:n_kept]
     _write_epochs(folder, described, kept)
-    for path in Path(folder).glob("[0-9]*"):
+    for path in Path(folder).glob("[0-9]" * 19):  # NOTE: as `_name_epoch` names them, and nothing else that lies there
         if path.name not in {_name_epoch(each.until_us) for each in kept}:
             shutil.rmtree(path)
     return SlotStates(folder, described, until_us, tuple(each.until_us for each in reversed(kept)))
