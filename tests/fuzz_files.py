@@ -2,14 +2,16 @@
 
 ``python tests/fuzz_files.py 500000 [SEED]`` (``make fuzz-files``). Half of them are mutated exports of every format
 (`contract/formats/hostile_driver.py`); the others are tables of odd types, in memory, from pandas, or as Parquet,
-Arrow, Feather, JSON lines, CSV or workbooks, whose bytes may be changed too. Batches run in processes of their own, so
-that one that dies is told with its seeds. A small number runs in the suite (`contract/files/test_fuzz_files.py`).
+Arrow, Feather, JSON lines, CSV or workbooks, whose bytes may be changed too. Batches run in processes of their own, on
+every core, so that one that dies is told with its seeds. A small number runs in the suite
+(`contract/files/test_fuzz_files.py`).
 """
 
 from __future__ import annotations
 
 import faulthandler
 import json
+import multiprocessing
 import os
 import random
 import sys
@@ -254,7 +256,11 @@ def run_apart(first: int, n_mutants: int) -> Counter[str]:
 
 if __name__ == "__main__":
     n_asked, begin = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    began, total = time.monotonic(), Counter[str]()
-    for at in range(begin, begin + n_asked, BATCH):
-        total += run_apart(at, min(BATCH, begin + n_asked - at)) if n_asked > 1 else run_batch(at, 1)
+    began, end = time.monotonic(), begin + n_asked
+    if n_asked == 1:
+        total = run_batch(begin, 1)
+    else:
+        firsts = range(begin, end, BATCH)
+        with multiprocessing.get_context("fork").Pool() as pool:
+            total = sum(pool.starmap(run_apart, [(at, min(BATCH, end - at)) for at in firsts], 1), Counter())
     print(dict(sorted(total.items())), f"{total.total():,} in {time.monotonic() - began:.0f} s")  # noqa: T201
