@@ -44,7 +44,8 @@ class _LateModule:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(import_module(self._name), name)
+        value = self.__dict__[name] = getattr(import_module(self._name), name)
+        return value
 
 
 if not TYPE_CHECKING:
