@@ -317,6 +317,47 @@ def test_a_locked_or_waiting_order_of_jd_is_known_and_nothing_yet(tmp_path: Path
     assert (events.outcomes.num_rows, account.unknown_states, account.undated) == (0, {}, {})
 
 
+@pytest.mark.parametrize(
+    ("status", "after_sales", "expected"),
+    [
+        ("已发货，待收货", "无售后或售后取消", {}),
+        ("拼团中", "", {}),
+        ("已签收，退款成功", "", {"refund_completed": 1}),
+        ("未发货，退款成功", "", {"refund_completed": 1}),
+        ("已收货，退款成功", "退款成功", {"refund_completed": 1}),
+        ("未成交，退款成功", "", {"refund_completed": 1}),
+    ],
+)
+def test_a_refund_in_the_state_of_an_order_of_pdd_is_one_without_a_date(
+    tmp_path: Path, status: str, after_sales: str, expected: dict[str, int]
+) -> None:
+    row = f"2025-11-11 20:00:00,甲,251111-1,{status},59.90,0.00,5.00,3.00,51.90,1,66,{after_sales}"
+
+    _, account = read(tmp_path, f"{PDD}\n{row}\n")
+
+    assert (account.undated, account.unknown_states) == (expected, {})
+
+
+@pytest.mark.parametrize(
+    ("status", "after_sales", "expected"),
+    [
+        ("已完成", "退款成功", {"refund_completed": 1}),
+        ("已完成", "已全额退款", {"refund_completed": 1}),
+        ("已完成", "售后关闭", {}),
+        ("已发货", "待商家处理", {}),
+        ("已发货", "-", {}),
+    ],
+)
+def test_a_refund_beside_an_order_of_douyin_is_one_without_a_date(
+    tmp_path: Path, status: str, after_sales: str, expected: dict[str, int]
+) -> None:
+    row = f"T,T,甲,1,1,99.00,99.00,2025-11-11 20:00:00,2025-11-11 20:00:20,2025-11-19 10:00:00,{status},{after_sales}"
+
+    _, account = read(tmp_path, f"{DOUYIN}\n{row}\n")
+
+    assert (account.undated, account.unknown_states) == (expected, {})
+
+
 def test_a_list_of_objects_is_read_by_its_first(tmp_path: Path) -> None:
     detail = {
         "product_infos": [{"product_id": "w1", "sku_cnt": 1, "sale_price": 2900}],
