@@ -360,3 +360,31 @@ def test_thousands_of_unknown_columns_are_one_short_error(ordervet, tmp_path: Pa
     assert ended.code == 3
     assert "50000 columns do not fit orders in orders.csv\n - 'c0': unknown" in ended.err
     assert ended.err.count("\n") < 30
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_draft_of_a_format_reads_an_unknown_export_once_it_is_corrected(ordervet, tmp_path: Path, lang: str) -> None:
+    export, folder = tmp_path / "mall.csv", tmp_path / "mine"
+    export.write_text(
+        "订单id,用户名,创建时间,商品数量,应收合计款,收货地址,订单状态\n7,u,2025-11-11 12:00:01,2,99.00,甲路,已付款\n",
+        "utf-8",
+    )
+    unknown = ordervet("formats", export, "--lang", lang)
+
+    drafted = ordervet("formats", export, "--draft", folder, "--lang", lang)
+    draft = (folder / "mall.toml").read_text("utf-8")
+    open_ = ordervet("formats", export, "--formats", folder, "--lang", lang)
+    again = ordervet("formats", export, "--draft", folder, "--lang", lang)
+    (folder / "mall.toml").write_text(draft.replace("amount_minor = []", 'amount_minor = ["应收合计款"]'), "utf-8")
+    told = ordervet("formats", export, "--formats", folder, "--json").json
+
+    assert "--draft" in unknown.err
+    assert str(folder / "mall.toml") in drafted.out
+    assert "mall.toml" in open_.err
+    assert "mall.toml" in again.err
+    assert told["taken"] == {
+        "order_id": ["订单id"], "placed_at": ["创建时间"], "amount_minor": ["应收合计款"], "quantity": ["商品数量"],
+        "address": ["收货地址"],
+    }  # fmt: skip
+    assert told["content"]["n_orders"] == 1
+    assert "订单状态" in draft.splitlines()[-1]

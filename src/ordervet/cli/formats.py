@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ordervet.cli import options
+from ordervet.cli.format_draft import write_draft
 from ordervet.cli.row_accounts import print_left_out
 from ordervet.cli.session import Session
 from ordervet.contract.files.pieces import AUTO
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 def formats(
     file: Annotated[Path | None, typer.Argument(help="A file to describe; by default, list the known formats.")] = None,
+    draft: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write a format into, guessed from the file's columns, to be corrected there."),
+    ] = None,
     folder: options.FormatsDir = None,
     format_: options.FormatName = AUTO,
     time_zone: options.TimeZone = None,
@@ -36,6 +41,11 @@ def formats(
     Example: ordervet formats ExportOrderList.csv
     """
     session = Session(lang, json=json)
+    if draft is not None:
+        if file is None:
+            raise typer.BadParameter(session.text("formats.draft_of_what"))
+        write_draft(session, file, draft, folder)
+        return
     if file is None:
         known = list_formats(folder)
         if json:

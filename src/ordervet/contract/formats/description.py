@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -172,33 +173,34 @@ def describe_file(
         never_keys=never,
         ignored=tuple(column for column in header.names if column in known - read),
         unknown=unknown,
-        alike=find_alike(unknown, fmt.kind, formats),
+        alike={column: field for column, (field, _) in rank_alike(unknown, fmt.kind, formats).items()},
         not_found=tuple(field for field in fmt.fields if field not in planned),
         content=_describe_content(list(iter_exports(source, fmt, time_zone, currency)), fmt.kind),
     )
 
 
-def find_alike(unknown: Sequence[str], kind: EventKind, formats: Sequence[Format]) -> dict[str, str]:
-    """Find unknown columns that look like one that some format reads.
+def rank_alike(columns: Sequence[str], kind: EventKind, formats: Sequence[Format]) -> dict[str, tuple[str, float]]:
+    """Find columns that look like one that some format reads.
 
     Parameters
     ----------
-    unknown : names of columns
+    columns : names
     kind : of the file
     formats : whose names to compare with
 
     Returns
     -------
-    column → contract field
+    column → contract field, and how much the names are alike: 1 where they are the same
     """
-    fields: dict[str, str] = {}
+    votes: dict[str, Counter[str]] = {}
     for fmt in (each for each in formats if each.kind == kind):
         for field, sources in fmt.fields.items():
-            names = (name for source in sources for name in (*source.names,))
-            fields |= {plain_name(name): field for name in names if not name.endswith("*")}
+            for name in {plain_name(name) for source in sources for name in source.names if not name.endswith("*")}:
+                votes.setdefault(name, Counter())[field] += 1
+    fields = {name: counts.most_common(1)[0][0] for name, counts in votes.items()}
     matcher = difflib.SequenceMatcher(autojunk=False)
-    alike: dict[str, str] = {}
-    for column in unknown:
+    alike: dict[str, tuple[str, float]] = {}
+    for column in columns:
         matcher.set_seq2(plain_name(column))
         likeness = {}
         for name in fields:
@@ -206,7 +208,7 @@ def find_alike(unknown: Sequence[str], kind: EventKind, formats: Sequence[Format
             likeness[name] = matcher.ratio()
         best = max(likeness, key=likeness.__getitem__, default="")
         if best and likeness[best] >= _MIN_LIKENESS:
-            alike[column] = fields[best]
+            alike[column] = fields[best], likeness[best]
     return alike
 
 

@@ -141,5 +141,5 @@ def _unknown(where: str, matches: Sequence[Match], envelope: str) -> FileError:
         lines.append(f" - the closest is {closest.format.name}: it knows {closest.score:.0%} of the columns{lacks}")
     return FileError(
         "\n".join(lines),
-        hint="ordervet formats lists the formats; a mapping or a format file can add this one",
+        hint="ordervet formats FILE --draft FOLDER writes a format for it, to be corrected",
     )
