@@ -358,6 +358,25 @@ def test_a_refund_beside_an_order_of_douyin_is_one_without_a_date(
     assert (account.undated, account.unknown_states) == (expected, {})
 
 
+def test_an_amazon_report_without_promotions_is_read(tmp_path: Path) -> None:
+    header = (
+        "amazon-order-id\tpurchase-date\tlast-updated-date\torder-status\tsku\tasin\tquantity\tcurrency\titem-price"
+    )
+    row = "403-1\t2026-09-20T18:45:00+00:00\t2026-09-21T10:00:00+00:00\tShipped\tS\tB0\t2\tINR\t461.00"
+
+    order = read_order(tmp_path, f"{header}\n{row}\n", "orders.txt")
+
+    assert (order["amount_minor"], order["currency"], order["quantity"]) == (46100, "INR", 2)
+
+
+@pytest.mark.parametrize("name", ["用户应付金额(元)", "用户应付金额（元）", "用户应付金额"])
+def test_a_unit_behind_a_columns_name_changes_nothing(tmp_path: Path, name: str) -> None:
+    header = f"订单号,订单状态,小红书编码,{name},订单创建时间,支付时间"
+    row = "P1,已完成,X,700.00,2026-03-14 14:43:10,2026-03-14 14:43:14"
+
+    assert read_order(tmp_path, f"{header}\n{row}\n")["amount_minor"] == 70000
+
+
 def test_a_list_of_objects_is_read_by_its_first(tmp_path: Path) -> None:
     detail = {
         "product_infos": [{"product_id": "w1", "sku_cnt": 1, "sale_price": 2900}],

@@ -25,16 +25,21 @@ _SPACE = (0x09, 0x0A, 0x0D, 0x20)
 _UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\t\n\r '\"="))
 
 
+_PLAIN_UNITS = ("(元)", "(件)")
+"""What a platform writes behind a column's name without a change of its meaning."""
+
+
 @lru_cache(maxsize=4096)
 def plain_name(name: str) -> str:
-    """Normalize a column name, or a state, for comparison: one width, small letters, no spaces, no quotes.
+    """Normalize a column name, or a state, for comparison: one width, small letters, no spaces, quotes or plain unit.
 
     Examples
     --------
-    >>> plain_name(" 商品总价（元）") == plain_name("商品总价(元)")
+    >>> plain_name(" 商品总价（元）") == plain_name("商品总价(元)") == plain_name("商品总价")
     True
     """
-    return "".join(unicodedata.normalize("NFKC", name).casefold().translate(_UNSEEN).split())
+    plain = "".join(unicodedata.normalize("NFKC", name).casefold().translate(_UNSEEN).split())
+    return plain if plain in _PLAIN_UNITS else plain.removesuffix(_PLAIN_UNITS[0]).removesuffix(_PLAIN_UNITS[1])
 
 
 def decode_cells(cells: pa.Array, encoding: Encoding) -> pa.Array:

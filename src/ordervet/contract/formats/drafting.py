@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+_MIN_LIKENESS = 0.65
+
 
 @dataclass(frozen=True)
 class DraftedFields:
@@ -45,7 +47,8 @@ def draft_fields(path: str | Path, formats_dir: str | Path | None = None) -> Dra
     """
     formats = list_formats(formats_dir)
     source = open_rows(path, [each.json_places for each in formats])
-    alike = rank_alike(source.names, "orders", formats)
+    ranked = rank_alike(source.names, "orders", formats)
+    alike = {column: found for column, found in ranked.items() if found[1] >= _MIN_LIKENESS}
     taken: dict[str, tuple[str, ...]] = {}
     for column in sorted(alike, key=lambda name: -alike[name][1]):
         field = "order_id" if alike[column][0] == "order_uid" else alike[column][0]
