@@ -352,6 +352,14 @@ def test_trend_of_scores_is_what_the_riskiest_tenth_moves_a_day(slope: float) ->
     assert find_trend(raw, day) == pytest.approx(slope, abs=0.01)
 
 
+def test_trend_is_that_of_most_days_where_malice_comes_in_a_burst() -> None:
+    rng, n = np.random.default_rng(8), 12_000
+    day = rng.integers(0, 28, n)
+    raw = rng.gumbel(size=n) - 4 - 0.04 * day
+
+    assert find_trend(np.where(day >= 25, raw + 3, raw), day) == pytest.approx(-0.04, abs=0.02)
+
+
 def test_trend_of_a_few_days_is_none() -> None:
     rng, n = np.random.default_rng(7), 4_000
     raw, day = rng.normal(size=n), rng.integers(0, 28, n)
