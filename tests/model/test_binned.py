@@ -51,6 +51,22 @@ def test_part_is_fitted_on_its_own_rows_alone() -> None:
     assert told.fit(part) != told.fit()
 
 
+@pytest.mark.parametrize("settings", [QUICK, QUICK.model_copy(update={"protected": ()})])
+def test_trees_of_other_weights_are_those_of_orders_binned_with_them(settings: FitSettings) -> None:
+    view, is_malicious, weight = draw()
+    part = np.flatnonzero(np.arange(len(view)) % 3 > 0)
+    weights = [np.ones(len(view)), weight.astype(np.float64), np.linspace(0.0, 1.0, len(view)), np.ones(len(view))]
+
+    binned, texts = BinnedOrders(view, NAMES, is_malicious, weights[0], settings, n_threads=1), []
+    for each in weights:
+        binned.weigh(each)
+        texts.append((binned.fit(), binned.fit(part)))
+
+    apart = [BinnedOrders(view, NAMES, is_malicious, each, settings, n_threads=1) for each in weights]
+    assert texts == [(each.fit(), each.fit(part)) for each in apart]
+    assert len(set(texts)) == 3
+
+
 def test_view_copies_what_it_is_asked_for() -> None:
     features = np.arange(20, dtype=np.float32).reshape(5, 4)
 

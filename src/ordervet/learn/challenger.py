@@ -135,32 +135,30 @@ def fit_challenger(
     report_step : called with what is being done
     """
     rounds = tuple(sorted({max(round(settings.num_rounds * share), 1) for share in ROUND_SHARES}))
+    report_step(f"sorting {len(known.view):,} rows into bins")
+    binned = BinnedOrders(known.view, known.names, known.is_malicious, known.weight, settings, n_threads=n_threads)
 
-    def learn(weight: NDArray[np.float64]) -> _Learned:
-        report_step(f"sorting {len(known.view):,} rows into bins")
-        binned = BinnedOrders(known.view, known.names, known.is_malicious, weight, settings, n_threads=n_threads)
+    def learn() -> _Learned:
         later = _score_later_parts(known, binned, rounds, n_folds=n_folds, n_threads=n_threads, report_step=report_step)
         blend = find_blend(known, later, rounds)
         raws = _sum_up(known, later, rounds.index(blend.num_rounds), blend.starter, blend.own)
-        return _Learned(
-            binned,
-            np.concatenate([part.rows for part in later]),
-            np.concatenate(raws),
-            blend,
-            _measure(known, later, raws),
-        )
+        rows = np.concatenate([part.rows for part in later])
+        return _Learned(rows, np.concatenate(raws), blend, _measure(known, later, raws))
 
-    learned = learn(known.weight)
+    learned = learn()
     calibration, judged_share = _calibrate(known, learned)
     if judged_share < 1:
-        again = learn(known.weight * _find_innocence(known, learned, calibration, judged_share))
+        binned.weigh(known.weight * _find_innocence(known, learned, calibration, judged_share))
+        again = learn()
         if again.ap > learned.ap:
             learned = replace(again, blend=replace(again.blend, weighs_unjudged=True))
             calibration, judged_share = _calibrate(known, learned)
+        else:
+            binned.weigh(known.weight)
     own_text, blend = "", learned.blend
     if blend.own > 0:
         report_step(f"fitting on {len(known.view):,} rows")
-        own_text = learned.binned.fit_stages(None, (blend.num_rounds,))[0]
+        own_text = binned.fit_stages(None, (blend.num_rounds,))[0]
     return Fitted(own_text, blend, calibration, judged_share, learned.rows, learned.raw)
 
 
@@ -168,7 +166,6 @@ def fit_challenger(
 class _Learned:
     """What was learned with some weights of the orders."""
 
-    binned: BinnedOrders
     #: rows, raw: the later parts of the time, and the sum there, by trees that were fitted before each
     rows: NDArray[np.int64]
     raw: NDArray[np.float64]

@@ -84,12 +84,18 @@ class BinnedOrders:
 
         self._settings = settings
         self._parameters = settings.build_parameters(names, n_threads=n_threads)
-        weights = _weigh(view, names, is_malicious, settings) * weight
+        self._protection = _weigh(view, names, is_malicious, settings)
         # SPEED: benchmarks/bench_retrain.py. NOT: the matrix itself. LightGBM would need its rows and columns copied.
         self._data = lightgbm.Dataset(
-            _as_sequence(view), is_malicious.astype(np.float32), weight=weights, feature_name=list(names),
-            params=self._parameters,
-        ).construct()  # fmt: skip
+            _as_sequence(view), is_malicious.astype(np.float32), feature_name=list(names), params=self._parameters
+        ).construct()
+        self.weigh(weight)
+
+    def weigh(self, weight: NDArray[np.int64] | NDArray[np.float64]) -> None:
+        """Let rows stand for other numbers of orders, shape (n,), in what is fitted from now on; the bins stay."""
+        weights = (self._protection * weight).astype(np.float32)
+        # NOT: `set_weight`. Weights that are all 1 leave there what was set before.
+        self._data.set_field("weight", None if (weights == 1).all() else weights)
 
     def fit(self, rows: NDArray[np.int64] | None = None) -> str:
         """Fit as many trees as the settings ask for, see `fit_stages`."""
