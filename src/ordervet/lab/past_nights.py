@@ -83,6 +83,7 @@ class NightMeasured:
     #: n_orders, n_malicious: of the days after whose truth is known
     n_orders: int
     n_malicious: int
+    n_quiet: int  # of the days after that are no campaign, orders that `standing_rate` is of
     serving: DaysAfter
     starter: DaysAfter  # alone, as it is bundled
     groups: dict[str, GroupAfter]  # the merchant's own look-alikes, and `PLAIN`
@@ -159,7 +160,7 @@ def replay_nights(
                 )
                 for each in (serving, starter)
             ]  # fmt: skip
-            measured.append(_describe(night, serving, label[rows], as_of_us, pair, groups, found))
+            measured.append(_describe(night, serving, label[rows], len(quiet), as_of_us, pair, groups, found))
     return measured
 
 
@@ -316,6 +317,7 @@ def _describe(
     night: Night,
     serving: Contender,
     label: NDArray[np.int8],
+    n_quiet: int,
     as_of_us: int,
     pair: list[DaysAfter],
     groups: dict[str, GroupAfter],
@@ -331,6 +333,7 @@ def _describe(
         own_share=blend["share"],
         n_orders=len(label),
         n_malicious=int((label == MALICIOUS).sum()),
+        n_quiet=n_quiet,
         serving=pair[0],
         starter=pair[1],
         groups=groups,
