@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 from night_settings import AS_OF_US, LENIENT
+from ordervet.features import FeatureEngine, build_spec
+from ordervet.features.claim_features import build_claim_spec
 from ordervet.history import History
 from ordervet.history.slices import HistorySlices
 from ordervet.lab.simulate import SimulationSettings, simulate
 from ordervet.learn import claim_night
 from ordervet.learn.claim_night import KEPT, LEARNED, MISSING, UNDECIDED, is_worse
+from ordervet.learn.claim_replay import ReplayedRequests, RequestReplay, replay_claims
 from ordervet.learn.claim_training import replay_requests
 from ordervet.learn.labels import label_mature_orders
 from ordervet.learn.night import PROMOTED, run_night
@@ -84,6 +88,43 @@ def test_night_with_own_trees_in_front_serves_the_same_bytes_again(
     assert served[0].claims.booster_text != load_starter().claims.move(served[0].spec).booster_text
 
 
+def test_requests_met_on_the_way_give_the_night_that_a_replay_of_its_own_gives(
+    night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replays = Mock(wraps=replay_claims)
+    monkeypatch.setattr("ordervet.learn.claim_night.replay_claims", replays)
+
+    on_the_way = night("one")
+    assert replays.call_count == 0
+    monkeypatch.setattr(ReplayedRequests, "suits", lambda *_: False)
+    of_its_own = night("other")
+
+    assert replays.call_count == 1
+    assert on_the_way.record["claims"]["metrics"] is not None
+    assert on_the_way.record["claims"] == of_its_own.record["claims"]
+    assert on_the_way.record["model_id"] == of_its_own.record["model_id"]
+
+
+def test_requests_suit_a_model_of_the_same_windows_alone() -> None:
+    wide = build_spec(use_defaults=False, names=("buyer__count__order__{7d,90d}", "address__count__order__7d"))
+    replayed = replay_claims_of_none(wide)
+
+    same, shorter, more = (
+        build_spec(use_defaults=False, names=names)
+        for names in (("buyer__count__order__90d",), ("buyer__count__order__7d",), ("device__count__order__7d",))
+    )
+
+    assert replayed.suits(wide)
+    assert replayed.suits(same)
+    assert not replayed.suits(shorter)
+    assert not replayed.suits(more)
+
+
+def replay_claims_of_none(spec: FeatureSpec) -> ReplayedRequests:
+    engine = FeatureEngine(build_claim_spec(spec))
+    return RequestReplay(engine, np.zeros(0, np.uint64)).build_requests()
+
+
 @pytest.mark.parametrize(
     ("needed", "outcome", "what"),
     [((10**6, 1), MISSING, ["malicious", "innocent"]), ((1, 10**6), UNDECIDED, ["later_malicious", "later_innocent"])],
@@ -114,11 +155,14 @@ def test_requests_are_replayed_slice_by_slice_as_at_once(
     rows = np.flatnonzero((plan.weight > 0) & (plan.label >= 0))[::2]
     order_p = np.linspace(0, 1, len(plan.rows))
 
-    requests, row = claim_night._replay(slices, data, rows, order_p, spec, 700, tmp_path / "again", 1)
+    order_ids = slices.timeline.order_id[plan.rows[rows]]
+    replayed = replay_claims(
+        slices, spec, order_ids, slice_orders=700, scratch=tmp_path / "again", n_threads=1
+    )  # fmt: skip
+    requests, row = claim_night._select_requests(replayed, spec, order_ids, rows, data, order_p)
 
     prepared = prepare(store.read(), spec, maturity_days=0)
     label = np.full(len(prepared.orders), -1, np.int8)
-    order_ids = slices.timeline.order_id[plan.rows[rows]]
     at = np.searchsorted(np.sort(prepared.orders.order_id), order_ids)
     of_rows = np.argsort(prepared.orders.order_id)[at]
     label[of_rows] = plan.label[rows]

@@ -121,6 +121,12 @@ def build_plans(spec: FeatureSpec) -> tuple[EntityPlan, ...]:
     return tuple(sorted(plans, key=lambda plan: plan.level))
 
 
+def find_longest_windows(spec: FeatureSpec) -> dict[str, str]:
+    """Find each entity's longest window, and under an empty name that of all: how far back a second answer knows."""
+    longest = {plan.entity: plan.windows[-1] for plan in build_plans(spec) if plan.windows}
+    return longest | {"": max(longest.values(), key=_WINDOW_RANK.__getitem__, default="")}
+
+
 def plan_expectations(spec: FeatureSpec, entity: str) -> EntityPlan:
     """Lay out what a baseline leads one to expect, and nothing else."""
     return _plan_entity(entity, [], list_weight_columns(spec), 0)

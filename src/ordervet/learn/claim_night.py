@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ordervet.contract.model import OutcomeKind
-from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
-from ordervet.features.claim_features import (
-    ask_orders,
-    build_claim_events,
-    build_claim_features,
-    build_claim_spec,
-)
+from ordervet.learn.claim_replay import replay_claims
 from ordervet.learn.claim_training import MOST_PAID, fit_claims, measure_claims
 from ordervet.learn.labels import INNOCENT, MALICIOUS
 from ordervet.model import TrainingSet
@@ -32,7 +26,8 @@ if TYPE_CHECKING:
 
     from ordervet.features import FeatureSpec
     from ordervet.history.slices import HistorySlices
-    from ordervet.learn.training_data import TrainingData
+    from ordervet.learn.claim_replay import ReplayedRequests
+    from ordervet.learn.training_data import Plan, TrainingData
     from ordervet.learn.trial import Parts
     from ordervet.model import FitSettings
     from ordervet.model.claim_model import ClaimModel
@@ -58,6 +53,14 @@ class ClaimNight:
 
     model: ClaimModel | None
     record: dict[str, Any]
+
+
+def list_askable(slices: HistorySlices, plan: Plan) -> NDArray[np.uint64]:
+    """List the keyed ids of the orders whose refund requests a night may learn from; none where they are too few."""
+    rows = np.flatnonzero(_find_orders_asked_about(slices)[plan.rows] & (plan.weight > 0) & (plan.known_share == 1))
+    most = _count(plan.label[rows])
+    ids: NDArray[np.uint64] = slices.timeline.order_id[plan.rows[rows]]
+    return ids[:0] if _list_missing({"train": most, "holdout": most}) else ids
 
 
 def learn_claims_of_night(
@@ -95,9 +98,15 @@ def learn_claims_of_night(
     if record["missing"]:
         is_later = all(each["what"].startswith("later") for each in record["missing"])
         return ClaimNight(champion, record | {"outcome": UNDECIDED if is_later else MISSING})
-    report_step("replaying refund requests")
     rows = np.concatenate([each[has_asked[each]] for each in wanted.values()])
-    requests, row = _replay(slices, data, rows, order_p, spec, slice_orders, scratch, n_threads)
+    order_ids = slices.timeline.order_id[data.plan.rows[rows]]
+    replayed = data.requests
+    if replayed is None or not replayed.suits(spec):
+        report_step("replaying refund requests")
+        replayed = replay_claims(
+            slices, spec, order_ids, slice_orders=slice_orders, scratch=scratch, n_threads=n_threads
+        )  # fmt: skip
+    requests, row = _select_requests(replayed, spec, order_ids, rows, data, order_p)
     is_held = np.isin(row, wanted["holdout"])
     before = ~is_held & (requests.seen_at < data.seen_at[wanted["holdout"]].min())
     report_step("fitting the model of claims")
@@ -158,43 +167,27 @@ def _list_missing(counts: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
     ]
 
 
-def _replay(
-    slices: HistorySlices,
-    data: TrainingData,
-    rows: NDArray[np.int64],
-    order_p: NDArray[np.float64],
+def _select_requests(
+    replayed: ReplayedRequests,
     spec: FeatureSpec,
-    slice_orders: int,
-    scratch: Path,
-    n_threads: int,
+    order_ids: NDArray[np.uint64],
+    rows: NDArray[np.int64],
+    data: TrainingData,
+    order_p: NDArray[np.float64],
 ) -> tuple[TrainingSet, NDArray[np.int64]]:
-    """Replay a history, and ask about some orders again when refunds of them were requested.
+    """Select the requests on some orders.
 
     Parameters
     ----------
-    rows : of the training data, the orders
+    order_ids, rows : keyed ids of these orders, and their rows of the training data
 
     Returns
     -------
     the requests, and of each the row of its order
     """
-    order_ids = slices.timeline.order_id[data.plan.rows[rows]]
+    kept = np.flatnonzero(np.isin(replayed.order_id, order_ids))
     sorter = np.argsort(order_ids, kind="stable")
-    engine = FeatureEngine(build_claim_spec(spec), n_jobs=n_threads)
-    pool: list[OrderEvents] = []
-    features, seen_at, found_rows = [], [], []
-    for events in slices.read_in_turn(slice_orders, scratch):
-        orders, later = build_order_events(events.orders, spec), build_later_events(events)
-        pool = [OrderEvents.concat([*pool, orders.take(np.flatnonzero(np.isin(orders.order_id, order_ids)))])]
-        claims = build_claim_events(events.outcomes)
-        asked, at, place = ask_orders(pool[0], claims)
-        found = engine.advance(OrderEvents.concat([orders, asked]), later)[len(orders) :]
-        own = pool[0].take(at)
-        row = rows[sorter[np.searchsorted(order_ids, own.order_id, sorter=sorter)]]
-        features.append(np.hstack([found, build_claim_features(claims.take(place), own, order_p[row])]))
-        seen_at.append(asked.seen_at)
-        found_rows.append(row)
-    row = np.concatenate(found_rows)
+    row = rows[sorter[np.searchsorted(order_ids, replayed.order_id[kept], sorter=sorter)]]
     label, weight = data.plan.label[row], data.plan.weight[row]
-    requests = TrainingSet(np.concatenate(features), label == MALICIOUS, np.concatenate(seen_at), weight)
-    return requests, row
+    features = replayed.select(spec, kept, order_p[row])
+    return TrainingSet(features, label == MALICIOUS, replayed.seen_at[kept], weight), row

@@ -18,7 +18,7 @@ from ordervet.errors import ModelError
 from ordervet.learn import gates, records
 from ordervet.learn.audit import estimate_missed, weigh_audited
 from ordervet.learn.challenger import MIN_PARTS, Known, fit_challenger, predict_parts
-from ordervet.learn.claim_night import LEARNED, learn_claims_of_night
+from ordervet.learn.claim_night import LEARNED, learn_claims_of_night, list_askable
 from ordervet.learn.drift import measure_attribution_drift
 from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
 from ordervet.learn.groups import find_groups, find_innocence, find_offsets, list_groups
@@ -322,7 +322,7 @@ def _gather_training_data(
     with tempfile.TemporaryDirectory(prefix="ordervet-night-") if work is None else nullcontext(work) as folder:
         data = replay_training_data(
             slices, both, plan, settings=task.settings, as_of_us=task.as_of_us, scratch=Path(folder) / "sorted",
-            n_threads=task.n_threads, report_step=task.report_step,
+            n_threads=task.n_threads, report_step=task.report_step, asked=list_askable(slices, plan),
         )  # fmt: skip
     if work:
         records.save_training_data(work, data, made_of=made_of)

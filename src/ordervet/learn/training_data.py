@@ -7,7 +7,7 @@ replay goes slice by slice through the engine that serves, and of each slice onl
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -20,10 +20,12 @@ from ordervet.contract.schemas import INSTANT
 from ordervet.entities import load_key
 from ordervet.entities.keyed import ID, ORDER_ID
 from ordervet.errors import TrainingError
-from ordervet.features import FeatureEngine, OrderEvents, build_later_events, build_order_events
+from ordervet.features import FeatureEngine, OrderEvents
+from ordervet.features.claim_features import build_claim_spec
 from ordervet.features.events import SHARED_PLACE_BIT
 from ordervet.features.spec import GROUP_KEYS, SPEC_PROTOCOL
 from ordervet.history.stored_rows import read_ints
+from ordervet.learn.claim_replay import RequestReplay
 from ordervet.learn.intervals import number_buyers
 from ordervet.learn.labels import DAY_US, MALICIOUS, MIN_VERDICTS, label_orders
 from ordervet.learn.rings import read_keys
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from ordervet.entities import Key, KeyedEvents
     from ordervet.features import FeatureSpec, LaterEvents
     from ordervet.history.slices import HistorySlices, Timeline
+    from ordervet.learn.claim_replay import ReplayedRequests
     from ordervet.learn.labels import Labels
     from ordervet.learn.night_settings import NightSettings
 
@@ -104,6 +107,7 @@ class TrainingData:
     channel_names: dict[int, str] = field(default_factory=dict)  # keyed id to name
     #: per UTC day, the share of its orders that repeat buyer, time and amount of another order
     duplicate_share: dict[int, float] = field(default_factory=dict)
+    requests: ReplayedRequests | None = None  # of the orders that were asked about on the way
 
 
 def plan_training_data(timeline: Timeline, labels: Labels, *, as_of_us: int, settings: NightSettings) -> Plan:
@@ -232,23 +236,27 @@ def replay_training_data(
     scratch: Path,
     n_threads: int,
     report_step: Callable[[str], None],
+    asked: NDArray[np.uint64] | None = None,
 ) -> TrainingData:
-    """Replay a history and keep the features of the planned orders.
+    """Replay a history and keep the features of the planned orders, and the refund requests on those of `asked`.
 
     The history is sorted in the folder `scratch`, which is removed again; the result does not depend on `n_threads`.
     """
     report_step(f"sorting {len(slices.timeline.order_id):,} orders by time")
     parts = slices.read_in_turn(settings.learning.slice_orders, scratch)
-    engine = FeatureEngine(spec, n_jobs=n_threads)
-    seen = (_replay_slice(engine, events) for events in parts)
-    return gather_training_data(
+    order_ids = np.zeros(0, np.uint64) if asked is None else asked
+    engine = FeatureEngine(build_claim_spec(spec) if len(order_ids) else spec, n_jobs=n_threads)
+    replay = RequestReplay(engine, order_ids)
+    seen = (_replay_slice(replay, events, len(spec.names)) for events in parts)
+    data = gather_training_data(
         seen, slices.timeline, plan, spec, settings=settings, as_of_us=as_of_us, report_step=report_step
     )
+    return replace(data, requests=replay.build_requests())
 
 
-def _replay_slice(engine: FeatureEngine, events: KeyedEvents) -> SeenOrders:
-    orders = build_order_events(events.orders, engine.spec)
-    features = engine.advance(orders, build_later_events(events))
+def _replay_slice(replay: RequestReplay, events: KeyedEvents, n_features: int) -> SeenOrders:
+    orders, features = replay.advance(events)
+    features = features[:, :n_features]
     return SeenOrders(
         orders, features, _name_channels(events), _list_kinds(events), _list_audited(events), orders.compute_worth()
     )
