@@ -5,6 +5,7 @@ ids, features, forest, decision, and remembering the order; with ``--store`` als
 system has when the answer is given, and the disk a twentieth of a second later (no call waits for the disk). Orders
 that pass and orders that are flagged (with reasons and script) are told apart; the first 500 warm up and are left out.
 Then a refund of each order is requested, and ``Scorer.score_claim`` is timed: of what is paid at once, and the rest.
+With ``--store`` the orders are in the table by then.
 
 Beside the time on the clock stands the processor time of the thread, which leaves out most of what other programs on
 the machine took. The line "idle" is what the two clocks themselves take, for a machine that is shared.
@@ -115,6 +116,7 @@ def main() -> None:
             spent = time.perf_counter() - wall, time.thread_time() - thread
             if n >= WARM_UP:
                 timed["passed" if decision.action is Action.PASS else "flagged"].append(spent)
+        state.flush()
         for n in range(chosen.orders + WARM_UP):
             claim = build_claim(n)
             wall, thread = time.perf_counter(), time.thread_time()

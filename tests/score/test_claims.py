@@ -18,6 +18,7 @@ from ordervet.entities.ids import to_signed
 from ordervet.errors import PolicyError
 from ordervet.features import build_order_events
 from ordervet.features.claim_features import CLAIM_NAMES, build_claim_events, build_claim_features, build_one_claim
+from ordervet.history import History
 from ordervet.lab.simulate import SimulationSettings, simulate
 from ordervet.learn.claim_training import replay_requests
 from ordervet.learn.train import prepare
@@ -26,6 +27,7 @@ from ordervet.policy import load_policy, load_scripts, parse_policy
 from ordervet.policy.claims import ClaimAnswer, ClaimDecision, ClaimSettings, answer_claim, name_claim_script
 from ordervet.policy.codes import DecisionCode
 from ordervet.score.claim_batch import build_claim_table, judge_claims
+from ordervet.score.durable_state import DurableState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,13 +61,20 @@ def claim(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in (CLAIM | changes).items() if value is not None}
 
 
-def test_requests_are_judged_live_as_by_replay(starter: Model) -> None:
+@pytest.mark.parametrize("has_store", [False, True])
+def test_requests_are_judged_live_as_by_replay(starter: Model, tmp_path: Path, *, has_store: bool) -> None:
     nobody, made = Events.empty(), simulate(SimulationSettings(n_orders=500, malicious_share=0.2, seed=12)).events
     events = replace(made, verdicts=nobody.verdicts, corrections=nobody.corrections)
     prepared = prepare(key_events(events, KEY), starter.spec, maturity_days=0)
     requests = replay_requests(prepared, starter.spec)
     now, p_of_order, p_of_claim = [0], {}, {}
-    scorer = Scorer(starter, load_policy(), KEY, clock=lambda: now[0])
+
+    def open_scorer() -> Scorer:
+        history = History.open(tmp_path, KEY, create=True) if has_store else None
+        state = None if history is None else DurableState(history, KEY, starter.claim_spec, clock=lambda: now[0])
+        return Scorer(starter, load_policy(), KEY, state=state, clock=lambda: now[0])
+
+    scorer = open_scorer()
     told = [("order", row["placed_at"], row) for row in events.orders.drop_columns(["seen_at"]).to_pylist()]
     told += [("outcome", row["happened_at"], row) for row in events.outcomes.drop_columns(["seen_at"]).to_pylist()]
 
@@ -74,9 +83,15 @@ def test_requests_are_judged_live_as_by_replay(starter: Model) -> None:
         if what == "order":
             p_of_order[row["order_id"]] = scorer.score({k: v for k, v in row.items() if v is not None}).p_malicious
         elif row["kind"] == "refund_requested":
+            if has_store and len(p_of_claim) == 20:
+                scorer.close()
+                scorer = open_scorer()
+            elif len(p_of_claim) % 5 == 0:  # some are in the table, and some in the journal
+                scorer.flush()
             p_of_claim[row["order_id"], now[0]] = scorer.score_claim(Outcome(**row)).p_malicious
         else:
             scorer.observe(Outcome(**row))
+    scorer.close()
 
     names = prepared.keyed.orders["order_id"].to_pylist()
     order_p = np.array([p_of_order[name] for name in names])

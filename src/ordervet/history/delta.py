@@ -120,7 +120,7 @@ def open_dataset(folder: Path, table: DeltaTable, names: Collection[str] | None 
     HistoryError
         A data file is not as it was written.
     """
-    _check_data(folder, table, names)
+    check_data(folder, table, names)
     dataset = table.to_pyarrow_dataset()
     if names is None:
         return dataset
@@ -147,7 +147,14 @@ def list_log(folder: Path, version: int | None = None) -> list[str]:
     return sorted(f"{LOG_FOLDER}/{name}" for name, number in versions.items() if first <= number <= last)
 
 
-def _check_data(folder: Path, table: DeltaTable, names: Collection[str] | None = None) -> None:
+def check_data(folder: Path, table: DeltaTable, names: Collection[str] | None = None) -> None:
+    """Check that data files of a version, all or some, are as they were written.
+
+    Raises
+    ------
+    HistoryError
+        Some are not.
+    """
     sizes = read_sizes(table)
     # NOTE: sizes also of files without a digest. One that is cut off ends the process, where Arrow's threads read it.
     check_files(folder, sizes if names is None else names, sizes)
@@ -296,7 +303,7 @@ def add_files(
 
 def delete_orders(folder: Path, table: DeltaTable, order_ids: pa.Array[pa.Int64Scalar]) -> int:
     """Delete all rows of some orders; return how many rows."""
-    _check_data(folder, table)
+    check_data(folder, table)
     # NOTE: a merge, because the log keeps the condition of a delete, with all its ids.
     merge = table.merge(
         pa.table({ORDER_ID: order_ids}), f"t.{ORDER_ID} = s.{ORDER_ID}", source_alias="s", target_alias="t",
@@ -307,7 +314,7 @@ def delete_orders(folder: Path, table: DeltaTable, order_ids: pa.Array[pa.Int64S
 
 def join_files(folder: Path, table: DeltaTable) -> None:
     """Compact small files into larger ones."""
-    _check_data(folder, table)  # else damage would get a digest of its own
+    check_data(folder, table)  # else damage would get a digest of its own
     table.optimize.compact(writer_properties=_compression())
 
 

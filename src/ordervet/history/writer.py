@@ -34,7 +34,7 @@ from ordervet.history.delta import (
 from ordervet.history.identity import Digest, digest_rows
 from ordervet.history.journal import Entry, commit_entries, commit_journal, create_journal
 from ordervet.history.places import Places
-from ordervet.history.stored_rows import read_ints, row_schema, to_plain, views_of
+from ordervet.history.stored_rows import read_ints, row_schema, views_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -137,7 +137,7 @@ class LiveHistory:
         self._flushed_at = time.monotonic()
         self._recent: dict[int, list[bytes]] = {}  # lines by order id: since the last flush
         self._older: dict[int, list[bytes]] = {}  # and those being flushed, which the table lacks still
-        self._places = Places()
+        self._places = Places(self._folder)
         self._contents: dict[str, FileContents] = {}
         self._looking = threading.Thread(target=self._look, name="ordervet places", daemon=True)
         self._pid = os.getpid()
@@ -189,9 +189,9 @@ class LiveHistory:
             lines = [line for recent in (self._older, self._recent) for line in recent.get(one.name_id, ())]
         rows: list[Row] = [json.loads(line) for line in lines]
         with describe_errors(self._folder, "read"):
-            stored = self._places.read(self._folder, load_table(self._folder), one.name_id)
+            stored = self._places.read(one.name_id)
         known = {(row["event_id"], row.get("view") or 0) for row in rows}
-        return [*(row for row in to_plain(stored) if (row["event_id"], row["view"] or 0) not in known), *rows]
+        return [*(row for row in stored if (row["event_id"], row.get("view") or 0) not in known), *rows]
 
     @property
     def backlog(self) -> Backlog:
@@ -232,6 +232,7 @@ class LiveHistory:
                 for segment in done:
                     segment.journal.remove()
             self._segments = self._segments[-1:]
+            self._places.forget()  # NOTE: before the lines, so that every event is in one of the two
             self._older = {}
             self.arrivals.merge()
             self._n_flushes += 1
@@ -310,6 +311,7 @@ class LiveHistory:
 
     def recall(self) -> None:
         """Read what tells the events of the table from others, and what was judged."""
+        self._places.forget()
         with describe_errors(self._folder, "read"):
             table = load_table(self._folder)
             self._contents = {}
@@ -350,7 +352,7 @@ class LiveHistory:
     def _look(self) -> None:
         try:
             with describe_errors(self._folder, "read"):
-                self._places.look(self._folder, load_table(self._folder))
+                self._places.look()
         except HistoryError as error:
             _log.error("%s", error.message)
 
@@ -415,3 +417,5 @@ class LiveHistory:
             if self._n_flushes % _COMPACT_EVERY == 0:
                 self._history.compact()
                 self._history.vacuum(keep_days=_KEEP_DAYS)
+                self._places.forget()
+            self._look()

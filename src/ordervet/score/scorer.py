@@ -383,7 +383,7 @@ class Scorer:
             was_handed = any(decision.answer is ClaimAnswer.PERSON for _, decision in answers)
         try:
             judge, desk = self._find_claim_judge(), self._find_claim_desk(asked_at)
-            order, matrix, order_p = self._ask_of_claim(one, asked_at)
+            order, matrix, order_p = self._ask_of_claim(one, asked_at, settled.standing)
         finally:
             self._add_event(claim, one, arrived_at, settled)
         decision = judge.judge(claim, order, matrix, order_p, desk, was_handed=was_handed)
@@ -392,14 +392,21 @@ class Scorer:
         self._try_to_keep([Answered(decision, one.row, one.name_id, to_signed(order.order_id))])
         return decision
 
-    def _ask_of_claim(self, claim: LiveEvent, asked_at: int) -> tuple[LiveOrder, NDArray[np.float32], float]:
-        """Return the order of a request, its features as of now, and what it was given when it was placed."""
+    def _ask_of_claim(
+        self, claim: LiveEvent, asked_at: int, standing: Sequence[Row]
+    ) -> tuple[LiveOrder, NDArray[np.float32], float]:
+        """Return the order of a request, its features as of now, and what it was given when it was placed.
+
+        Parameters
+        ----------
+        standing : all rows that there are of its order id, if they were read
+        """
         # SPEED: an order that came live is asked for a third of the time of reading its rows (bench_live.py).
         if (found := self._state.find_kept(claim.name_id)) is not None:
             kept, p = found
             one = kept.recall(asked_at)
             return one, self._state.ask_one_again(one), math.nan if p is None else p
-        rows = self._state.read_rows(claim.row["order_id"])
+        rows = standing or self._state.read_rows(claim.row["order_id"])
         from ordervet.score.live_claim import find_order_p
 
         known_by = _find_order(rows)
