@@ -15,6 +15,7 @@ from ordervet.lab.lookalikes import (
     _draw_rates,
     _Scored,
     _summarise,
+    measure_fits,
     measure_lookalikes,
 )
 from ordervet.model import Curve, FitSettings, TrainingSet, fit_model, load_starter
@@ -50,6 +51,17 @@ def test_model_that_flags_young_accounts_is_unfair_to_newcomers(flags_young_acco
     assert wholesale.is_fair
     assert report.failed[0] == "newcomer"
     assert not report.passed
+
+
+def test_several_models_are_measured_as_each_alone(flags_young_accounts: Model) -> None:
+    always = replace(flags_young_accounts, calibration=Curve(np.array([0.0]), np.array([1.0])))
+    options = {"n_orders": 600, "scenarios": ("newcomer", "office")}
+
+    reports = measure_fits([flags_young_accounts, always], **options)
+
+    alone = [measure_lookalikes(model, **options) for model in (flags_young_accounts, always)]
+    assert [report.as_dict() for report in reports] == [report.as_dict() for report in alone]
+    assert reports[0].plain_alert_rate < reports[1].plain_alert_rate
 
 
 def test_model_that_flags_nobody_is_fair_and_misses_the_twin(flags_young_accounts: Model) -> None:

@@ -47,6 +47,12 @@ def test_each_merchants_history_is_its_own(merchants: list[Events], learned: Lea
     assert sorted(map(bytes, together)) == sorted(map(bytes, expected))
 
 
+def test_orders_that_were_prepared_before_make_the_same_model(merchants: list[Events], learned: Learned) -> None:
+    prepared = [prepare(each, SPEC, maturity_days=30) for each in merchants]
+
+    assert learn_model(prepared, SPEC, QUICK).model.model_id == learned.model.model_id
+
+
 def test_newest_orders_are_held_out_with_their_buyers_and_amounts(learned: Learned) -> None:
     assert learned.older.seen_at.max() < learned.newest.seen_at.min()
     assert len(learned.buyer) == len(learned.newest)

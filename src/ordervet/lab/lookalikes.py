@@ -190,12 +190,40 @@ def measure_lookalikes(
     lacking : entities that are taken away from the simulated orders, such as ``device``: a merchant's own lack them
     n_jobs : threads; the results do not depend on it
     """
-    predictor = ForestPredictor(model.booster_text)
+    (report,) = measure_fits(
+        [model], n_orders=n_orders, seed=seed, scenarios=scenarios, policy=policy, lacking=lacking, n_jobs=n_jobs
+    )
+    return report
+
+
+def measure_fits(
+    models: Sequence[Model],
+    *,
+    n_orders: int = 4_000,
+    seed: int = 20251111,
+    scenarios: Sequence[str] = SCENARIOS,
+    policy: Policy | None = None,
+    lacking: frozenset[str] = frozenset(),
+    n_jobs: int = 1,
+) -> list[LookalikeReport]:
+    """Measure several models of the same features on the same orders; the parameters are those of `measure_lookalikes`.
+
+    Returns
+    -------
+    of each model its report
+    """
     rules, key = policy or load_policy(), load_key()
     scored = Parallel(n_jobs=n_jobs, backend="threading")(
-        delayed(_score_scenario)(name, model, predictor, rules, key, n_orders, seed + SCENARIOS.index(name), lacking)
+        delayed(_score_scenario)(name, models, rules, key, n_orders, seed + SCENARIOS.index(name), lacking)
         for name in scenarios
     )
+    return [
+        _report(model, scenarios, of_model, seed)
+        for model, of_model in zip(models, zip(*scored, strict=True), strict=True)
+    ]
+
+
+def _report(model: Model, scenarios: Sequence[str], scored: Sequence[_Scored], seed: int) -> LookalikeReport:
     plain = np.concatenate([each.is_flagged[each.is_plain] for each in scored])
     plain_groups = _join_groups([each.buyer[each.is_plain] for each in scored])
     plain_rates = _draw_rates(plain, plain_groups, seed)
@@ -210,21 +238,24 @@ def measure_lookalikes(
 
 def _score_scenario(
     name: str,
-    model: Model,
-    predictor: ForestPredictor,
+    models: Sequence[Model],
     policy: Policy,
     key: Key,
     n_orders: int,
     seed: int,
     lacking: frozenset[str],
-) -> _Scored:
+) -> list[_Scored]:
     simulation = simulate(_describe_merchant(name, n_orders, seed))
     keyed = _take_away(key_events(simulation.events, key), lacking)
-    orders, later = build_order_events(keyed.orders, model.spec), build_later_events(keyed)
-    features = FeatureEngine(model.spec).advance(orders, later)
-    p = model.calibration(predictor.predict_raw(features))
-    actions = decide(policy, p, amount_minor=orders.amount_minor).actions
-    return _sort_out(simulation, actions != _PASS, *_judge_claims(keyed, model, policy))
+    spec = models[0].spec
+    orders, later = build_order_events(keyed.orders, spec), build_later_events(keyed)
+    features = FeatureEngine(spec).advance(orders, later)
+    scored = []
+    for model in models:
+        p = model.calibration(ForestPredictor(model.booster_text).predict_raw(features))
+        actions = decide(policy, p, amount_minor=orders.amount_minor).actions
+        scored.append(_sort_out(simulation, actions != _PASS, *_judge_claims(keyed, model, policy)))
+    return scored
 
 
 def _judge_claims(keyed: KeyedEvents, model: Model, policy: Policy) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

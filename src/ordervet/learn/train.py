@@ -97,7 +97,7 @@ class Learned:
 
 
 def learn_model(
-    merchants: Iterable[Events | KeyedEvents],
+    merchants: Iterable[Events | KeyedEvents | Prepared],
     spec: FeatureSpec,
     settings: FitSettings,
     *,
@@ -109,7 +109,7 @@ def learn_model(
 
     Parameters
     ----------
-    merchants : everything known to each, at least one; each one's history is its own
+    merchants : everything known to each, at least one, or what `prepare` made of it; each one's history is its own
     spec : the features
     settings : LightGBM parameters and seed
     maturity_days : see `prepare`
@@ -121,7 +121,10 @@ def learn_model(
     TrainingError
         Too few labelled orders of either class.
     """
-    parts = [prepare(events, spec, maturity_days=maturity_days, n_jobs=n_jobs) for events in merchants]
+    parts = [
+        each if isinstance(each, Prepared) else prepare(each, spec, maturity_days=maturity_days, n_jobs=n_jobs)
+        for each in merchants
+    ]
     labelled = _join_labelled([_pick_labelled(part, n_jobs) for part in parts])
     older, newest = split_by_time(labelled.orders, 1 - TEST_SHARE)
     is_newest = labelled.orders.seen_at >= newest.seen_at.min(initial=2**62)
