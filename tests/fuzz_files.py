@@ -17,6 +17,7 @@ import random
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -243,9 +244,15 @@ def run_apart(first: int, n_mutants: int) -> Counter[str]:
     if pid == 0:
         os.close(reader)
         faulthandler.dump_traceback_later(MAX_BATCH_SECONDS, exit=True)
-        with os.fdopen(writer, "w") as said:
-            json.dump(run_batch(first, n_mutants), said)
-        os._exit(0)
+        ended = 1
+        try:
+            with os.fdopen(writer, "w") as said:
+                json.dump(run_batch(first, n_mutants), said)
+            ended = 0
+        finally:  # it must not go on as another one of the pool
+            if ended:
+                traceback.print_exc()
+            os._exit(ended)
     os.close(writer)
     with os.fdopen(reader) as said:
         text = said.read()
@@ -254,13 +261,23 @@ def run_apart(first: int, n_mutants: int) -> Counter[str]:
     return Counter(json.loads(text))
 
 
+def run_all(begin: int, n_asked: int) -> Counter[str]:
+    """Check many mutants, in batches on every core; say how far it is."""
+    total, began, end = Counter[str](), time.monotonic(), begin + n_asked
+    batches = [(at, min(BATCH, end - at)) for at in range(begin, end, BATCH)]
+    with multiprocessing.get_context("fork").Pool() as pool:
+        for found in pool.imap_unordered(_run_one, batches):
+            total += found
+            if total.total() % 10_000 == 0:
+                print(f"{total.total():,} in {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201
+    return total
+
+
+def _run_one(batch: tuple[int, int]) -> Counter[str]:
+    return run_apart(*batch)
+
+
 if __name__ == "__main__":
-    n_asked, begin = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    began, end = time.monotonic(), begin + n_asked
-    if n_asked == 1:
-        total = run_batch(begin, 1)
-    else:
-        firsts = range(begin, end, BATCH)
-        with multiprocessing.get_context("fork").Pool() as pool:
-            total = sum(pool.starmap(run_apart, [(at, min(BATCH, end - at)) for at in firsts], 1), Counter())
-    print(dict(sorted(total.items())), f"{total.total():,} in {time.monotonic() - began:.0f} s")  # noqa: T201
+    n_mutants, first_seed = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    found = run_all(first_seed, n_mutants) if n_mutants > 1 else run_batch(first_seed, 1)
+    print(dict(sorted(found.items())), f"{found.total():,}")  # noqa: T201

@@ -132,7 +132,7 @@ def test_validate_counts_good_rows_and_lists_failures(ordervet, tmp_path: Path) 
     told = ordervet("validate", orders, "--json").json
 
     assert ended.code == 4
-    assert "1 orders" in ended.out
+    assert "1 order" in ended.out
     assert told["n_failures"] == 2
     assert {failure["rule"] for failure in told["failures"]} == {"instant", "minimum"}
     assert pa_csv.read_csv(tmp_path / "wrong.csv").num_rows == 2

@@ -63,7 +63,7 @@ def test_what_no_whole_file_has_is_said(ordervet, history: History) -> None:
     ended = ordervet("history", "verify", "--history", history.path, "--repair")
 
     assert ended.code == 0
-    assert "the table has 1 rows" in ended.out
+    assert "the table has 1 row" in ended.out
     assert "2 rows are in no whole file: ingest the files of that time again" in ended.err
 
 

@@ -297,7 +297,7 @@ def test_formats_says_what_a_file_tells_of_itself(ordervet, tmp_path: Path) -> N
     assert (content["unknown_states"], told["alike"]) == ({"订单状态": 1}, {"收货人手机号": "phone"})
     for text in (
         "times without an offset are in Asia/Shanghai",
-        "4 rows, 3 lines of orders, 1 rows set aside",
+        "4 rows, 3 lines of orders, 1 row set aside",
         "2 orders, 2025-11-11 12:00:00Z to 2025-11-12 12:00:00Z",
         "currencies: CNY 2",
         "收货人手机号 looks like phone: add it to a format of your own",

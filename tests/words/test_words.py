@@ -102,5 +102,17 @@ def test_text_is_filled_in() -> None:
     assert format_text("flags.model", "en", id="m-1") == "model m-1"
 
 
+@pytest.mark.parametrize(
+    ("key", "values", "one", "many"),
+    [
+        ("cli.files.orders", {}, "1 order", "2 orders"),
+        ("cli.rows_set_aside", {}, "1 row was set aside", "2 rows were set aside"),
+    ],
+)
+def test_one_is_counted_as_one(key: str, values: dict[str, Any], one: str, many: str) -> None:
+    assert format_text(key, "en", n=1, **values).startswith(one)
+    assert format_text(key, "en", n=2, **values).startswith(many)
+
+
 def test_enumeration_is_joined_as_each_language_does() -> None:
     assert (join_words(["a", "b"], "zh"), join_words(["a", "b"], "en")) == ("a、b", "a, b")

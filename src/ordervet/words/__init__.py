@@ -5,6 +5,7 @@ Reason codes (policy/reasons.yaml) and support scripts (policy/scripts/) keep bo
 
 from __future__ import annotations
 
+import re
 import tomllib
 from functools import cache
 from importlib import resources
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 Lang = Literal["zh", "en"]
+
+_VERBS = {"": "", " are": " is", " were": " was", " have": " has"}
+_COUNTED = re.compile(
+    r"(?P<count>\{(?P<name>\w+)(?::,)?\}) (?P<which>[a-z]+ (?=[a-z]+s\b))?"
+    r"(?P<noun>(?!is\b|was\b|has\b|does\b|its\b)[a-z]+(?<!ou)(?<!s)s)\b(?P<verb> are| were| have)?"
+)
+"""What a text counts: {n:,} rows were, {n} list entries."""
 
 LANGS: Final[tuple[Lang, Lang]] = ("zh", "en")
 
@@ -39,7 +47,15 @@ def format_text(key: str, lang: Lang, **values: Any) -> str:
     """
     section, _, name = key.rpartition(".")
     text: str = find_words(section, lang)[name]
+    if lang == "en" and 1 in values.values():
+        text = _COUNTED.sub(lambda found: _singular(found) if values[found["name"]] == 1 else found[0], text)
     return text.format(**values)
+
+
+def _singular(found: re.Match[str]) -> str:
+    """Say of one what a text says of many: 1 row was, 1 list entry has."""
+    noun = re.sub(r"(?<=ch)es$|s$", "", re.sub(r"ies$", "ys", found["noun"]))
+    return f"{found['count']} {found['which'] or ''}{noun}{_VERBS[found['verb'] or '']}"
 
 
 def join_words(words: Iterable[str], lang: Lang) -> str:

@@ -131,6 +131,20 @@ def test_a_header_alone_is_an_export_without_orders(tmp_path: Path) -> None:
     assert (events.orders.num_rows, failures.num_rows, counts.n_read) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("rest", [b"", b"\xef\xbb\xbf\n", b"\n\n", b"\r\n"])
+@pytest.mark.parametrize(
+    "header",
+    ["corrected_at,order_id", "order_id,placed_at,amount_minor", "主订单编号,选购商品,订单应付金额,订单提交时间"],
+)
+def test_rows_that_hold_nothing_are_none(tmp_path: Path, header: str, rest: bytes) -> None:
+    path = tmp_path / "events.csv"
+    path.write_bytes(header.encode() + b"\n" + rest)
+
+    _, failures, (counts,) = read_counted_events([path], are_orders_needed=False)
+
+    assert (counts.n_read, failures.num_rows) == (0, 0)
+
+
 def test_rows_without_an_id_belong_to_the_order_above_where_a_format_says_so(tmp_path: Path) -> None:
     (tmp_path / "merged_cells.toml").write_text(
         'title = "merged cells"\nkind = "orders"\n[fields]\norder_id = "单号"\nplaced_at = "时间"\n'

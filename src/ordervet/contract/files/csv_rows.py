@@ -89,14 +89,16 @@ class CsvRows(RowSource):
         """Read the rows in blocks, every cell a text as it stands."""
         encoding = find_exact_encoding(self.path)
         self.check_table(pa.table([[""]] * len(self._header), names=self._header))
+        is_empty = True
         for batch in self._read(list(range(len(self._header)))):
             if self.broken_rows:
                 raise self._uneven_error()
             cells = [decode_text_cells(column, encoding) for column in batch.columns]
             yield self.check_table(pa.table(cells, names=self._header))
+            is_empty = False
         if self.broken_rows:
             raise self._uneven_error()
-        if self._is_header_alone:
+        if is_empty:  # a header alone, or with rows that hold nothing
             nothing = pa.array([], pa.string())
             yield self.check_table(pa.table([nothing] * len(self._header), names=self._header))
 
