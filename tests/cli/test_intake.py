@@ -113,7 +113,7 @@ def test_part_that_is_left_out_of_a_good_row_is_no_row_set_aside(ordervet, tmp_p
 
     assert ended.code == 4
     assert "1 row read = 1 accepted + 0 merged + 0 already known + 0 quarantined" in ended.out
-    assert "no row was set aside, but parts of rows were skipped (1 lines)" in ended.err
+    assert "no row was set aside, but parts of rows were skipped (1 line)" in ended.err
     assert '"happened_at","instant"' in (tmp_path / "aside.csv").read_text("utf-8")
 
 
@@ -231,7 +231,7 @@ def test_validate_checks_refunds_alone_and_does_not_hint_at_itself(ordervet, tmp
 
     assert (ended.code, empty.code) == (0, 0)
     assert "1 row read = 1 accepted" in ended.out
-    assert "2 rows good: 2 outcomes, 1 verdicts" in ended.out
+    assert "2 rows good: 2 outcomes, 1 verdict" in ended.out
     assert "0 rows good: 0 orders" in empty.out
     assert "ordervet validate" not in ended.out + ended.err + empty.out + empty.err
 

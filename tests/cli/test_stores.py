@@ -54,7 +54,7 @@ def test_files_of_a_store_are_ingested_and_the_history_is_published(
         ("outcomes.csv", 1),
     ]
     assert once.json["files"][0]["n_known"] == 2
-    assert "1 data files, 1 of them new" in published.out, published.err
+    assert "1 data file, 1 of them new" in published.out, published.err
     assert again.json["n_bytes"] == 0
     assert pl.read_delta(to, storage_options=store.options).height == 3
     assert SECRET not in published.out + published.err
