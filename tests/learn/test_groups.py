@@ -163,18 +163,22 @@ def test_group_that_is_alerted_no_more_than_plain_buyers_or_is_small_has_no_offs
     assert find_offsets({}, raw, innocent, lambda each, _: each > -3, times=1.0, min_orders=1, measure=len) == {}
 
 
-def test_innocence_of_orders_that_nobody_judged_is_by_bayes_on_drawn_orders() -> None:
-    rng, n, share = np.random.default_rng(2), 400_000, 0.4
+@pytest.mark.parametrize("ages", [1, 3])
+def test_innocence_of_orders_that_nobody_judged_is_by_bayes_on_drawn_orders(ages: int) -> None:
+    rng, n = np.random.default_rng(2), 400_000
+    age = rng.integers(0, ages, n)
+    share = np.array([0.4, 0.1, 0.7])[age]
     p = rng.random(n) ** 3
     is_malicious = rng.random(n) < p
     is_known = is_malicious & (rng.random(n) < share)
 
-    innocence = find_innocence(p, is_known, share)
+    innocence = find_innocence(p, is_known, share if ages > 1 else 0.4)
 
     assert (innocence[is_known] == 0).all()
     for low, high in ((0, 0.1), (0.1, 0.5), (0.5, 0.9), (0.9, 1)):
-        of = ~is_known & (p >= low) & (p < high)
-        assert innocence[of].mean() == pytest.approx((~is_malicious)[of].mean(), abs=0.01)
+        for each in range(ages):
+            of = ~is_known & (p >= low) & (p < high) & (age == each)
+            assert innocence[of].mean() == pytest.approx((~is_malicious)[of].mean(), abs=0.01)
 
 
 def test_groups_that_can_be_told_are_those_whose_features_are_there() -> None:

@@ -281,20 +281,23 @@ def _find_needed(
     return find_shift(lambda by: float(innocent[flag(raw - by, rows)].sum()), most)
 
 
-def find_innocence(p: NDArray[np.float64], is_malicious: NDArray[np.bool_], judged_share: float) -> NDArray[np.float64]:
+def find_innocence(
+    p: NDArray[np.float64], is_malicious: NDArray[np.bool_], judged_share: float | NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Estimate how likely orders are innocent that are not known as malicious, shape (n,); 0 where they are.
 
     Parameters
     ----------
     p : shape (n,), probabilities of malice, known or not
     is_malicious : shape (n,), known as such
-    judged_share : of the malicious orders, those that are known; more than four in five cannot be told from all
+    judged_share : of the malicious orders, those that are known, of all or of each order's age; more than four in five
+        cannot be told from all
 
     References
     ----------
     Elkan and Noto, "Learning classifiers from only positive and unlabeled data", KDD 2008, section 3.
     """
-    share = min(judged_share, _MOST_JUDGED)
+    share = np.minimum(judged_share, _MOST_JUDGED)
     innocence: NDArray[np.float64] = np.where(is_malicious, 0.0, (1 - p) / (1 - p * share))
     return innocence
 

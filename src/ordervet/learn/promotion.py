@@ -74,7 +74,7 @@ _RESCALE_FROM = 0.25
 #: Innocents of these look-alikes are to be alerted at most so many times as often as others, where there are so many of
 #: them. NOT: families, shared doors, newcomers. Malice that nobody judged is among them, so that their innocents look
 #: alerted that are none: offsets cost .02 of average precision on worlds of `lab.foreign`, and spared hardly anybody.
-OFFSET_GROUPS, OFFSET_TIMES, OFFSET_MIN_ORDERS = ("wholesale",), 1.0, 50
+OFFSET_GROUPS, OFFSET_TIMES, OFFSET_MIN_ORDERS = ("wholesale",), 1.0, 10
 #: Gates whose refusal says that the newest events themselves are contaminated.
 _CONTAMINATION_GATES = ("features_constant", "features_drift", "verdicts", "duplicates")
 
@@ -453,7 +453,9 @@ def _hold_alerts(
 def _find_offsets(
     task: Task, fitted: Fitted, model: Model, data: TrainingData, train: NDArray[np.int64], names: tuple[str, ...]
 ) -> tuple[dict[str, float], NDArray[np.float64]]:
-    """Find the offsets of the merchant's own look-alikes, by the mature orders of the later parts of the time.
+    """Find the offsets of the merchant's own look-alikes, by the orders of the later parts of the time.
+
+    Of young ones less malice is known, so fewer of those that nobody judged are innocent.
 
     Returns
     -------
@@ -465,10 +467,9 @@ def _find_offsets(
     features = data.features[np.ix_(rows, _find_columns(wanted, names))]
     groups = find_groups(wanted, features, np.full(len(rows), ""))
     is_malicious = data.plan.label[rows] == MALICIOUS
-    innocence = find_innocence(model.calibration(raw), is_malicious, fitted.judged_share)
-    weight = np.where(data.plan.known_share[rows] == 1, data.plan.weight[rows], 0).astype(np.float64)
+    judged_share, weight = fitted.judged_share * data.plan.known_share[rows], _weigh(task, data, rows)
     offsets = find_offsets(
-        groups, raw, weight * innocence,
+        groups, raw, data.plan.weight[rows] * find_innocence(model.calibration(raw), is_malicious, judged_share),
         lambda log_odds, some: flag_orders(task.policy, model.calibration(log_odds), data.amount_minor[rows[some]]),
         times=OFFSET_TIMES, min_orders=OFFSET_MIN_ORDERS,
         measure=lambda log_odds: Ranking(log_odds, is_malicious).measure_ap(weight),
