@@ -352,9 +352,11 @@ def _find_ends(draws: NDArray[np.float64]) -> tuple[float, float]:
 def _draw_rates(flagged: NDArray[np.bool_], groups: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
     """Draw the alert rate of bootstrap samples of buyers, shape (n_draws,)."""
     rng = np.random.default_rng(seed)
-    weights = np.stack([draw_weights(groups, rng) for _ in range(_N_DRAWS)])
+    of_buyers = np.stack([np.bincount(groups, flagged), np.bincount(groups)], axis=1)  # alerts and orders
+    buyers = np.arange(len(of_buyers))
+    alerts, orders = np.array([draw_weights(buyers, rng) @ of_buyers for _ in range(_N_DRAWS)]).T
     with np.errstate(divide="ignore", invalid="ignore"):
-        rates: NDArray[np.float64] = weights @ flagged / weights.sum(axis=1)
+        rates: NDArray[np.float64] = alerts / orders
     return rates
 
 
