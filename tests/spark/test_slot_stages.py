@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from ordervet.errors import ContractError
 from ordervet.features import FeatureEngine, LaterEvents, OrderEvents, build_spec
 from ordervet.features.events import SHARED_PLACE_BIT
 from ordervet.features.spec import GROUP_KEYS, SELECTOR_BIT
@@ -165,6 +166,15 @@ def test_keys_at_places_of_many_people_link_nobody() -> None:
     shared_out = compute_by_slots(orders, LaterEvents.empty(), spec, 5, rng)
 
     np.testing.assert_array_equal(shared_out, whole)
+
+
+def test_messages_that_are_not_sorted_by_slot_are_refused() -> None:
+    rows = np.zeros(4, stages.VERDICT_TYPE)
+    sent = list(pack(split(stages.SETTLE, np.array([0, 1, 0, 1]), stages.VERDICTS, rows)))
+
+    assert [slot for slot, _ in gather(sent)] == [0, 1]
+    with pytest.raises(ContractError, match="did not sort"):
+        list(gather([*sent, *sent]))
 
 
 @pytest.mark.parametrize(("n_epochs", "n_partitions"), [(1, 3), (7, 2), (30, 1)])

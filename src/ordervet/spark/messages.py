@@ -3,10 +3,9 @@
     stage       what is to be done with them (`slot_stages`)
     slot        where they go: the rows of a slot meet in one process
     name        what they are, which says their form
-    rows        a structured NumPy array
-    table       of orders: their columns, row by row, as an Arrow stream; else nothing
+    body        an Arrow stream: the rows of a structured NumPy array and, of orders, their columns, row by row
 
-Spark sees messages as five plain columns and shuffles a few large values, not many small rows.
+Spark sees messages as four plain columns and shuffles a few large values, not many small rows.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from ordervet.errors import ContractError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -27,17 +28,15 @@ if TYPE_CHECKING:
     Stage = Callable[[int, "Inbox"], Iterable["Message"]]
 
 #: The columns of messages, as Spark names types.
-COLUMNS = "stage string, slot int, name string, rows binary, table binary"
-_SCHEMA = pa.schema(
-    {
-        "stage": pa.string(),
-        "slot": pa.int32(),
-        "name": pa.string(),
-        "rows": pa.binary(),
-        "table": pa.binary(),
-    }
-)
+COLUMNS = "stage string, slot int, name string, body binary"
+_SCHEMA = pa.schema({"stage": pa.string(), "slot": pa.int32(), "name": pa.string(), "body": pa.binary()})
 _BATCH_BYTES = 1 << 24
+
+#: The column of a body that holds the rows.
+_ROWS = "rows"
+
+# SPEED: Java copies every byte some ten times; compressed there are a third as many (benchmarks/bench_spark.py).
+_OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd")
 
 
 class Message(NamedTuple):
@@ -54,27 +53,26 @@ class Inbox:
     """All messages of one slot."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, list[pa.Buffer]] = defaultdict(list)
-        self._tables: dict[str, list[pa.Buffer]] = defaultdict(list)
+        self._bodies: dict[str, list[pa.Buffer]] = defaultdict(list)
+        self._tables: dict[str, list[pa.Table]] = {}
 
-    def add(self, name: str, rows: pa.Buffer, table: pa.Buffer | None) -> None:
+    def add(self, name: str, body: pa.Buffer) -> None:
         """Add one message."""
-        self._rows[name].append(rows)
-        if table is not None:
-            self._tables[name].append(table)
+        self._bodies[name].append(body)
 
     def names(self) -> list[str]:
         """List what there are messages of."""
-        return sorted(self._rows)
+        return sorted(self._bodies)
 
     def read(self, name: str, form: np.dtype[np.void]) -> Rows:
         """Return the rows of all messages of a name, shape (n,)."""
-        return np.concatenate([np.zeros(0, form), *(np.frombuffer(each, form) for each in self._rows.pop(name, ()))])
+        read = [pa.ipc.open_stream(body).read_all() for body in self._bodies.pop(name, ())]
+        self._tables[name] = [each.drop_columns(_ROWS) for each in read]
+        return np.concatenate([np.zeros(0, form), *(_view_rows(each, form) for each in read)])
 
     def read_table(self, name: str) -> pa.Table:
-        """Return their tables, one behind the other, row by row as `read`."""
-        parts = [pa.ipc.open_stream(each).read_all() for each in self._tables.pop(name)]
-        return pa.concat_tables(parts, promote_options="default")
+        """Return their tables, one behind the other, row by row, once `read` has returned the rows."""
+        return pa.concat_tables(self._tables.pop(name), promote_options="default")
 
 
 def split(
@@ -99,16 +97,27 @@ def run_stage(batches: Iterable[pa.RecordBatch], stage: Stage) -> Iterator[pa.Re
 
 
 def gather(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, Inbox]]:
-    """Gather the messages of each slot."""
+    """Gather the messages of each slot.
+
+    Raises
+    ------
+    ContractError
+        The messages are not sorted by slot.
+    """
     slot, inbox = -1, Inbox()
     for batch in batches:
-        slots, names, rows, tables = (batch.column(at) for at in range(1, 5))
+        slots, names, bodies = (batch.column(at) for at in range(1, 4))
         for at, found in enumerate(slots.to_pylist()):
+            if found < slot:  # NOTE: half of a slot would give wrong features
+                raise ContractError(
+                    "the engine did not sort rows within partitions",
+                    hint="run ordervet.spark on Apache Spark: not every engine that speaks Spark Connect sorts them",
+                )
             if found != slot:
                 if inbox.names():
                     yield slot, inbox
                 slot, inbox = found, Inbox()
-            inbox.add(names[at].as_py(), rows[at].as_buffer(), tables[at].as_buffer())
+            inbox.add(names[at].as_py(), bodies[at].as_buffer())
     if inbox.names():
         yield slot, inbox
 
@@ -118,9 +127,9 @@ def pack(messages: Iterable[Message]) -> Iterator[pa.RecordBatch]:
     held: list[tuple[Any, ...]] = []
     n_bytes = 0
     for each in messages:
-        table = None if each.table is None else _write(each.table)
-        held.append((each.stage, each.slot, each.name, each.rows.tobytes(), table))
-        n_bytes += each.rows.nbytes + len(table or b"")
+        body = _write(each)
+        held.append((each.stage, each.slot, each.name, body))
+        n_bytes += len(body)
         if n_bytes > _BATCH_BYTES:
             yield _build(held)
             held, n_bytes = [], 0
@@ -133,9 +142,17 @@ def _build(held: list[tuple[Any, ...]]) -> pa.RecordBatch:
     return pa.record_batch([pa.array(each, type_) for each, type_ in zip(columns, _SCHEMA.types, strict=True)], _SCHEMA)
 
 
-def _write(table: pa.Table) -> bytes:
+def _write(message: Message) -> bytes:
+    buffers = [None, pa.py_buffer(np.ascontiguousarray(message.rows))]
+    rows = pa.FixedSizeBinaryArray.from_buffers(pa.binary(message.rows.itemsize), len(message.rows), buffers)
+    table = pa.table([rows], [_ROWS]) if message.table is None else message.table.append_column(_ROWS, rows)
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
+    with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as writer:
         writer.write_table(table)
     written: bytes = sink.getvalue().to_pybytes()
     return written
+
+
+def _view_rows(table: pa.Table, form: np.dtype[np.void]) -> Rows:
+    rows = table[_ROWS].combine_chunks()
+    return np.frombuffer(rows.buffers()[1], form, len(rows), rows.offset * form.itemsize)

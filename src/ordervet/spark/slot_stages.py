@@ -217,11 +217,11 @@ def settle(layout: Layout, slot: int, inbox: Inbox) -> Iterator[Message]:
     verdicts = inbox.read(VERDICTS, VERDICT_TYPE)
     if len(verdicts):
         yield Message(FINISH, slot, VERDICTS, verdicts, inbox.read_table(VERDICTS))
-    asked = every[np.isin(every["order_id"], later["order_id"])]
+    asked = _find_asked(every, later)
     if layout.late_parts:
         yield Message(ATTACH, slot, ORDERS, orders)
         yield Message(ATTACH, slot, LATER, later)
-        yield Message(ATTACH, slot, ASKED, asked)
+        yield Message(ATTACH, slot, ASKED, _find_asked(known, later))
     firsts = orders[orders["sight"] == 0]
     for baseline, part in layout.expectations.items():
         yield from _send_part(layout, part, EXPECT + baseline, firsts, later, asked)
@@ -235,6 +235,11 @@ def settle(layout: Layout, slot: int, inbox: Inbox) -> Iterator[Message]:
     for name, part in layout.parts.items():
         if part not in layout.late_parts:
             yield from _send_part(layout, part, name, orders, later, asked)
+
+
+def _find_asked(orders: Rows, later: Rows) -> Rows:
+    """Return the orders that later events are of."""
+    return orders[np.isin(orders["order_id"], later["order_id"])]
 
 
 def _look_up(sorted_ids: NDArray[np.uint64], ids: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -512,7 +517,9 @@ def spread(layout: Layout, _: int, inbox: Inbox) -> Iterator[Message]:
 def attach(layout: Layout, _: int, inbox: Inbox) -> Iterator[Message]:
     """Send the parts what they need that other parts have found out."""
     orders, later = inbox.read(ORDERS, layout.order_type), inbox.read(LATER, LATER_TYPE)
-    asked = inbox.read(ASKED, layout.order_type)
+    of_earlier = inbox.read(ASKED, layout.order_type)
+    asked = np.concatenate([of_earlier, _find_asked(orders[orders["sight"] == 0], later)])
+    asked = asked[np.argsort(asked["order_id"])]
     weights = _read_weights(layout, inbox, orders, later)
     is_first = inbox.read(FIRST, _NOTE_TYPE)["order_id"]
     orders["mask"][np.searchsorted(orders["order_id"], is_first)] |= SELECTOR_BIT["first_order"]
