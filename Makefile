@@ -18,7 +18,7 @@ PROVE := PYTHONPATH=tests:tests/reference $(BIN)/python
 EVERY_CORE := --numprocesses auto --dist worksteal
 
 .PHONY: help setup core score test test-fast test-times test-lowest sanitize fuzz fmt lint types layers wheel lock samples \
-	address-tables starter readme bench bench-compare parity parity-policies browser chromium databases java pictures flips fuzz-files kills crash-sources stress \
+	address-tables starter readme bench bench-compare parity parity-policies spark-parity browser chromium databases java pictures flips fuzz-files kills crash-sources stress \
 	exports hostile nights check clean
 
 help:  ## list the commands
@@ -76,6 +76,7 @@ LIBFUZZER := build/sanitize/libfuzzer.so
 UNDER_ASAN = PYTHONPATH=build/sanitize ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 \
 	LD_PRELOAD="$(1) $$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" $(BIN)/python
 READERS := addresses texts columns models forests states snapshots journals manifests
+ORDERS ?= 400000
 RUNS ?= 10000000
 SECONDS_EACH ?= 0
 
@@ -125,6 +126,9 @@ parity: $(TESTING)  ## prove on 2,000,000 random events that every path gives th
 
 parity-policies: $(TESTING)  ## prove under 2,000 random policies that one order is decided about as in a table
 	@$(PROVE) tests/policy_parity.py 2000 500
+
+spark-parity: $(TESTING)  ## prove on ORDERS (400,000) simulated orders that Spark gives the features and scores of one machine
+	@PYTHONPATH=tests:tests/reference:benchmarks $(BIN)/python tests/spark_parity.py $(ORDERS)
 
 bench: $(TESTING)  ## time every stage; write out/bench.csv and print the table (benchmarks/bench_*.py compare with others)
 	@mkdir -p out

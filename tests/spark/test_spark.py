@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 import ordervet.policy
@@ -20,17 +24,18 @@ from night_settings import AS_OF_US, LENIENT
 from ordervet.contract import Events, validate_events
 from ordervet.entities import Key, key_events
 from ordervet.errors import ContractError, KeyMismatchError, PolicyError, TrainingError
-from ordervet.features import FeatureEngine, build_later_events, build_order_events, build_spec
+from ordervet.features import build_spec
 from ordervet.history import History
 from ordervet.history.slices import HistorySlices
-from ordervet.learn.labels import label_mature_orders
+from ordervet.learn.labels import DAY_US, label_mature_orders
+from ordervet.learn.promotion import unite_specs
 from ordervet.learn.training_data import plan_training_data, read_training_data, replay_training_data
 from ordervet.model import load_starter
 from ordervet.policy import load_policy
 from ordervet.score import Scorer
 from ordervet.spark import build_features, build_training_rows, read_history, score
 from ordervet.spark.frames import to_us
-from spark_sessions import running_spark
+from spark_sessions import assert_same, compute_here, connecting, running_spark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,10 +54,21 @@ KEY = Key(bytes(range(1, 17)))
 KINDS = ("orders", "outcomes", "verdicts", "corrections")
 
 
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORDERVET_KEY", KEY.to_hex())
+
+
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     with running_spark(tmp_path_factory.mktemp("spark")) as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def _clear(session: SparkSession) -> Iterator[None]:
+    yield
+    session.catalog.clearCache()  # else each plan is compared with those of all tests before
 
 
 @pytest.fixture(scope="module")
@@ -79,33 +95,8 @@ def to_frames(session: SparkSession, events: Events | KeyedEvents, seed: int = 1
         columns = [
             pc.cast(each, pa.int64(), safe=False) if pa.types.is_uint64(each.type) else each for each in table.columns
         ]
-        frames.append(session.createDataFrame(pa.table(columns, table.column_names)).repartition(2))
+        frames.append(session.createDataFrame(pa.table(columns, table.column_names)))
     return frames
-
-
-def sort_rows(frame: DataFrame | pa.Table) -> pa.Table:
-    table = frame if isinstance(frame, pa.Table) else frame.toArrow()
-    time = "seen_at" if "seen_at" in table.column_names else "placed_at"
-    return table.sort_by([("order_id", "ascending"), (time, "ascending")])
-
-
-def compute_here(events: Events, spec: Any) -> pa.Table:
-    keyed = key_events(events, KEY)
-    orders = build_order_events(keyed.orders, spec)
-    matrix = FeatureEngine(spec).advance(orders, build_later_events(keyed))
-    columns = {"order_id": keyed.orders["order_id"], "seen_at": keyed.orders["seen_at"]}
-    return sort_rows(pa.table(columns | {name: matrix[:, at] for at, name in enumerate(spec.names)}))
-
-
-def assert_same(frame: DataFrame, here: pa.Table) -> None:
-    found = sort_rows(frame)
-    assert found.num_rows == here.num_rows
-    for name in here.column_names:
-        one, other = found[name].combine_chunks(), here[name].combine_chunks()
-        if pa.types.is_floating(other.type):
-            np.testing.assert_array_equal(one.to_numpy(zero_copy_only=False), other.to_numpy(), err_msg=name)
-        else:
-            assert one.cast(other.type).equals(other), name
 
 
 def test_built_in_features_are_one_machines(session: SparkSession, events: Events) -> None:
@@ -114,22 +105,14 @@ def test_built_in_features_are_one_machines(session: SparkSession, events: Event
     found = build_features(*to_frames(session, events), key=KEY, n_partitions=3)
 
     assert found.columns == ["order_id", "id__order", "seen_at", *spec.names]
-    assert_same(found, compute_here(events, spec))
+    assert_same(found, compute_here(events, spec, KEY))
 
 
-def test_keyed_events_have_the_same_features(session: SparkSession, events: Events) -> None:
-    spec = build_spec(
-        use_defaults=False, names=("buyer__count__order__90d", "order__value__amount", "item__age__order")
-    )
-
-    found = build_features(*to_frames(session, key_events(events, KEY)), spec=spec, key=KEY, n_partitions=2)
-
-    assert_same(found, compute_here(events, spec))
-
-
-def test_features_are_the_same_where_a_worker_was_killed(session: SparkSession, events: Events, tmp_path: Path) -> None:
+def test_features_of_keyed_events_are_the_same_where_a_worker_was_killed(
+    session: SparkSession, events: Events, tmp_path: Path
+) -> None:
     spec = build_spec(use_defaults=False, names=("buyer__count__order__90d", "group__size__buyer"))
-    frames = to_frames(session, events)
+    frames = to_frames(session, key_events(events, KEY))
     marker = str(tmp_path / "killed")
 
     def die_once(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -143,24 +126,25 @@ def test_features_are_the_same_where_a_worker_was_killed(session: SparkSession, 
 
     found = build_features(*frames, spec=spec, key=KEY, n_partitions=2)
 
-    assert_same(found, compute_here(events, spec))
+    assert_same(found, compute_here(events, spec, KEY))
     assert Path(marker).exists()
 
 
-def test_scores_are_one_machines(session: SparkSession, events: Events) -> None:
+def test_scores_are_one_machines_also_through_spark_connect(session: SparkSession, events: Events) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     scorer = Scorer(load_starter(), load_policy(), KEY, lang="en")
     scored = scorer.score_events(key_events(events, KEY), now_us=int(now.timestamp() * 1e6), explain_all=True)
+    here = scored.build_table()
+    asked: dict[str, Any] = {"key": KEY, "lang": "en", "explain_all": True, "now": now, "n_partitions": 3}
 
-    found = score(*to_frames(session, events), key=KEY, lang="en", explain_all=True, now=now, n_partitions=3)
+    found = score(*to_frames(session, events), **asked)
+    with connecting(session) as remote:
+        connected = score(*to_frames(remote, events), **asked).toArrow()
 
-    here = scored.build_table().append_column("seen_at", scored.orders["seen_at"])
-    # A sight is known by what it was given: of one order several may be there.
-    keys = [(name, "ascending") for name in ("order_id", "p_malicious", "risk_score")]
-    told, here = found.toArrow().sort_by(keys), here.drop_columns("seen_at").sort_by(keys)
-    assert told.column_names == here.column_names
-    for name in here.column_names:
-        assert told[name].combine_chunks().cast(here[name].type).equals(here[name].combine_chunks()), name
+    assert found.columns == connected.column_names == here.column_names
+    for table in (found, connected):
+        # A sight is known by what it was given: of one order several may be there.
+        assert_same(table, here, by=("order_id", "p_malicious", "risk_score"))
     assert {"pass", "review"} <= set(here["action"].to_pylist())
 
 
@@ -199,50 +183,70 @@ def history(simulation: Simulation, tmp_path_factory: pytest.TempPathFactory) ->
     return folder
 
 
-def test_history_gives_the_training_data_of_a_replay(
-    session: SparkSession, history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ORDERVET_KEY", KEY.to_hex())
-    names = ("{phone,address,device,payment}__distinct__buyer__90d", "buyer__excess__refund_requested__item__90d")
-    spec = build_spec(use_defaults=False, names=(*names, "group__count__malicious", "order__value__amount"))
+@pytest.fixture(scope="module")
+def rows(session: SparkSession, history: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows to learn from, as a user builds them."""
+    folder = tmp_path_factory.mktemp("spark") / "rows"
+    frames = read_history(session, history, key=KEY)
+    as_of = datetime.fromtimestamp(AS_OF_US / 1e6, UTC)
+    build_training_rows(**frames, as_of=as_of, key=KEY, n_partitions=2).write.parquet(str(folder))
+    return folder
+
+
+def test_history_gives_the_training_data_of_a_replay(history: Path, rows: Path, tmp_path: Path) -> None:
+    spec = unite_specs(build_spec(), load_starter())
     slices = HistorySlices.open(History.open(history, KEY), until_us=AS_OF_US)
     labels = label_mature_orders(slices.timeline, as_of_us=AS_OF_US, maturity=LENIENT.maturity)
     plan = plan_training_data(slices.timeline, labels, as_of_us=AS_OF_US, settings=LENIENT)
     asked: dict[str, Any] = {"settings": LENIENT, "as_of_us": AS_OF_US, "report_step": lambda _: None}
     replayed = replay_training_data(slices, spec, plan, scratch=tmp_path / "sorted", n_threads=1, **asked)
 
-    frames = read_history(session, history)
-    rows = build_training_rows(**frames, as_of=datetime.fromtimestamp(AS_OF_US / 1e6, UTC), spec=spec, n_partitions=2)
-    rows.write.parquet(str(tmp_path / "rows"))
+    read = read_training_data(rows, slices.timeline, plan, spec, **asked)
 
-    read = read_training_data(tmp_path / "rows", slices.timeline, plan, spec, **asked)
     for name in type(read).__slots__:
         if name != "plan":
             np.testing.assert_equal(getattr(read, name), getattr(replayed, name), err_msg=name)
     known = dict(zip(slices.timeline.order_id.view(np.int64).tolist(), labels.verdict.tolist(), strict=True))
-    told = rows.select("id__order", "label").toArrow()
+    told = pq.read_table(rows, columns=["id__order", "label"])
     assert all(
         label == known[order]
         for order, label in zip(told["id__order"].to_pylist(), told["label"].to_pylist(), strict=True)
         if known[order] >= 0
     )
-    monkeypatch.setenv("ORDERVET_KEY", "0f" * 16)
-    with pytest.raises(KeyMismatchError):
-        read_history(session, history)
+
+
+def test_night_on_rows_learns_what_a_replay_learns(history: Path, rows: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "night.toml"
+    settings.write_text(
+        "[maturity]\norder_days = 8\n[gates]\nexpected = ['*']\nn_draws = 50\nlookalike_orders = 0\n"
+        "[fit]\nnum_rounds = 6\nnum_leaves = 6\nmin_data_in_leaf = 20\n"
+    )
+    night = [
+        sys.executable, "-m", "ordervet", "retrain", "--history", history, "--settings", settings, "--simulated",
+        "--as-of", datetime.fromtimestamp(AS_OF_US / 1e6, UTC).isoformat(), "--threads", "1", "--json",
+    ]  # fmt: skip
+
+    replayed = subprocess.run([*night, "--models", tmp_path / "replayed"], capture_output=True, check=False)
+    read = subprocess.run([*night, "--models", tmp_path / "read", "--rows", rows], capture_output=True, check=False)
+
+    assert read.returncode == replayed.returncode in (0, 7), read.stderr
+    records = [json.loads(ended.stdout) for ended in (read, replayed)]
+    assert records[0]["model_id"] == records[1]["model_id"] is not None
+    gates = [[gate for gate in each["gates"] if gate["name"] != "scoring_us"] for each in records]  # NOT: a time
+    assert gates[0] == gates[1]
 
 
 def test_rows_of_other_events_or_features_are_refused(
-    session: SparkSession, history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    session: SparkSession, history: Path, rows: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("ORDERVET_KEY", KEY.to_hex())
-    spec = build_spec(use_defaults=False, names=("buyer__count__order__90d",))
+    spec = unite_specs(build_spec(), load_starter())
     slices = HistorySlices.open(History.open(history, KEY), until_us=AS_OF_US)
     labels = label_mature_orders(slices.timeline, as_of_us=AS_OF_US, maturity=LENIENT.maturity)
     plan = plan_training_data(slices.timeline, labels, as_of_us=AS_OF_US, settings=LENIENT)
-    as_of = datetime.fromtimestamp(AS_OF_US / 1e6, UTC)
-    frames = read_history(session, history)
-    built = build_training_rows(**frames, as_of=as_of - timedelta(days=3), spec=spec, n_partitions=2)
-    built.write.parquet(str(tmp_path / "early"))
+    built = pq.read_table(rows)
+    (tmp_path / "early").mkdir()
+    early = built.filter(pc.less(built["seen_at"], pa.scalar((AS_OF_US - 3 * DAY_US), built["seen_at"].type)))
+    pq.write_table(early, tmp_path / "early" / "rows.parquet")
 
     def read(path: Path, spec: Any) -> None:
         read_training_data(
@@ -251,18 +255,19 @@ def test_rows_of_other_events_or_features_are_refused(
 
     with pytest.raises(TrainingError, match="have no features"):
         read(tmp_path / "early", spec)
-    with pytest.raises(TrainingError, match="lack 1 columns: buyer__count__order__1h"):
-        read(tmp_path / "early", build_spec(use_defaults=False, names=("buyer__count__order__1h",)))
+    with pytest.raises(TrainingError, match="lack 1 columns: buyer__count__refund_only__10m"):
+        read(rows, build_spec(use_defaults=False, names=("buyer__count__refund_only__10m",)))
     with pytest.raises(TrainingError, match="Europe/Berlin"):
-        read(tmp_path / "early", replace(spec, time_zone="Europe/Berlin"))
+        read(rows, replace(spec, time_zone="Europe/Berlin"))
     with pytest.raises(TrainingError, match="cannot be read"):
         read(tmp_path / "nothing", spec)
+    with pytest.raises(KeyMismatchError):
+        read_history(session, history, key=Key(bytes(16)))
 
 
 def test_epochs_are_one_go_and_what_was_erased_was_never_there(
-    session: SparkSession, history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    session: SparkSession, history: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("ORDERVET_KEY", KEY.to_hex())
     names = ("buyer__excess__refund_requested__item__90d", "group__count__order", "order__value__amount")
     spec = build_spec(use_defaults=False, names=names)
     frames = {name: frame.persist() for name, frame in read_history(session, history).items()}
@@ -273,13 +278,12 @@ def test_epochs_are_one_go_and_what_was_erased_was_never_there(
     parts = [compute(**frames, states=tmp_path / "states", until=end).toArrow() for end in ends]
 
     before = pa.concat_tables(parts)
-    assert_same(compute(**frames, until=last), sort_rows(before))
     assert 0 < parts[1].num_rows < before.num_rows
     erased = frames["orders"].filter(f"seen_at > timestamp_micros({to_us(ends[0])})").first()["id__buyer"]
     gone = frames["orders"].filter(f"id__buyer = {erased}").select("order_id")
     left = {name: frame.join(gone, "order_id", "left_anti") for name, frame in frames.items()}
     again = compute(**left, states=tmp_path / "states", until=last + timedelta(days=1)).toArrow()
     is_replaced = pc.is_in(before["order_id"], pa.concat_arrays([*again["order_id"].chunks, *gone.toArrow()[0].chunks]))
-    now = sort_rows(pa.concat_tables([before.filter(pc.invert(is_replaced)), again]))
+    now = pa.concat_tables([before.filter(pc.invert(is_replaced)), again])
     assert_same(compute(**left, until=last + timedelta(days=1)), now)
     assert 0 < again.num_rows < before.num_rows
