@@ -113,7 +113,8 @@ def main() -> None:
         for kind in KINDS:
             pq.write_table(getattr(events, kind), folder / f"{kind}.parquet", row_group_size=50_000)
             frames[kind] = session.read.parquet(str(folder / f"{kind}.parquet"))
-        here = compute_here(events, spec, KEY)
+        keyed = key_events(events, KEY)
+        here = compute_here(keyed, spec)
         most = here["group__count__malicious"].to_numpy().max()
         write(f"{here.num_rows:,} simulated rows, {len(spec.names)} features, up to {most:,.0f} malicious of a group")
         for n_slots in asked.slots:
@@ -125,7 +126,7 @@ def main() -> None:
             write(f"{n_slots} slots: equal features, {time.monotonic() - started:.0f} s")
         started = time.monotonic()
         scorer = Scorer(load_starter(), load_policy(), KEY, lang="en")
-        scored = scorer.score_events(key_events(events, KEY), now_us=int(NOW.timestamp() * 1e6)).build_table()
+        scored = scorer.score_events(keyed, now_us=int(NOW.timestamp() * 1e6)).build_table()
         out = folder / "scores"
         asked_for: dict[str, Any] = {"key": KEY, "lang": "en", "now": NOW, "n_partitions": N_SLOTS_OF_SCORES}
         score(**frames, **asked_for).write.parquet(str(out))

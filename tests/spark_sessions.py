@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ordervet.entities import key_events
 from ordervet.features import FeatureEngine, build_later_events, build_order_events
 
 if TYPE_CHECKING:
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from ordervet.contract import Events
-    from ordervet.entities import Key
+    from ordervet.entities import KeyedEvents
     from ordervet.features import FeatureSpec
 
 HOW = {
@@ -97,9 +95,8 @@ def connecting(session: SparkSession) -> Iterator[SparkSession]:
         remote.stop()
 
 
-def compute_here(events: Events, spec: FeatureSpec, key: Key) -> pa.Table:
+def compute_here(keyed: KeyedEvents, spec: FeatureSpec) -> pa.Table:
     """Compute features on one machine."""
-    keyed = key_events(events, key)
     orders = build_order_events(keyed.orders, spec)
     matrix = FeatureEngine(spec).advance(orders, build_later_events(keyed))
     columns = {"order_id": keyed.orders["order_id"], "seen_at": keyed.orders["seen_at"]}
