@@ -245,7 +245,7 @@ def _score_scenario(
     seed: int,
     lacking: frozenset[str],
 ) -> list[_Scored]:
-    simulation = simulate(_describe_merchant(name, n_orders, seed))
+    simulation = simulate(describe_merchant(name, n_orders, seed))
     keyed = _take_away(key_events(simulation.events, key), lacking)
     spec = models[0].spec
     orders, later = build_order_events(keyed.orders, spec), build_later_events(keyed)
@@ -254,7 +254,7 @@ def _score_scenario(
     for model in models:
         p = model.calibration(ForestPredictor(model.booster_text).predict_raw(features))
         actions = decide(policy, p, amount_minor=orders.amount_minor).actions
-        scored.append(_sort_out(simulation, actions != _PASS, *_judge_claims(keyed, model, policy)))
+        scored.append(sort_out(simulation, actions != _PASS, *_judge_claims(keyed, model, policy)))
     return scored
 
 
@@ -275,7 +275,8 @@ def _take_away(keyed: KeyedEvents, lacking: frozenset[str]) -> KeyedEvents:
     return replace(keyed, orders=complete_columns(kept, keyed.orders.schema))
 
 
-def _describe_merchant(name: str, n_orders: int, seed: int) -> SimulationSettings:
+def describe_merchant(name: str, n_orders: int, seed: int) -> SimulationSettings:
+    """Describe the merchant of a scenario."""
     return SimulationSettings(
         n_orders=n_orders,
         seed=seed,
@@ -285,7 +286,7 @@ def _describe_merchant(name: str, n_orders: int, seed: int) -> SimulationSetting
     )
 
 
-def _sort_out(
+def sort_out(
     simulation: Simulation, is_flagged: NDArray[np.bool_], claim_row: NDArray[np.int64], is_paid: NDArray[np.bool_]
 ) -> _Scored:
     """Tell plain buyers, look-alikes and twins apart; the orders are sorted by time."""
