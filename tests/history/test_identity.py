@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,8 +20,6 @@ from ordervet.history.views import IngestStatus, settle
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from ordervet.contract import Events
     from ordervet.entities import Key
@@ -99,6 +98,24 @@ def test_history_equals_its_plain_twin(
 
         assert statuses == twin.ingest(parts)
     assert plain(history.read()) == plain(to_events(twin.read(), key.key_id))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "n_known"), [(("R1", "R2"), 0), (("R1", "R1"), 1), (("R1", None), 1), ((None, None), 1)]
+)
+@pytest.mark.parametrize("is_order_known", [False, True])
+def test_states_with_numbers_of_their_own_are_two_outcomes(
+    tmp_path: Path, key: Key, numbers: tuple[str | None, str | None], n_known: int, is_order_known: bool
+) -> None:
+    history = History.open(tmp_path / "history", key, create=True)
+    if is_order_known:
+        history.ingest_all([build_events(orders=[order("A", "2025-11-01", 1)])])
+    told = [outcome("A", "refund_requested", "2025-11-02", outcome_id=each, is_inferred=True) for each in numbers]
+
+    (account,) = history.ingest_all([build_events(outcomes=told)])
+
+    assert account.count(IngestStatus.KNOWN) == n_known
+    assert history.read().outcomes.num_rows == (2 - n_known) * is_order_known
 
 
 def test_what_was_known_before_its_id_had_two_orders_is_known_when_it_is_sent_again(tmp_path: Path, key: Key) -> None:

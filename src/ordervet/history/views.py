@@ -222,9 +222,8 @@ class _Group:
         """Find the event of an earlier row of the same source that tells of the very same outcome."""
         for other in earlier:
             is_one = other.get("outcome_id") and other.get("outcome_id") == row.get("outcome_id")
-            is_state = (
-                row.get("is_inferred") and other.get("is_inferred") and other.get("line_id") == row.get("line_id")
-            )
+            are_inferred = row.get("is_inferred") and other.get("is_inferred")
+            is_state = are_inferred and other.get("line_id") == row.get("line_id") and is_same_outcome(row, other)
             if is_one or is_state:
                 return self._views[other["event_id"]][-1]
         return None
