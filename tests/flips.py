@@ -101,6 +101,7 @@ def build_journal(folder: Path) -> Kept:
         journal.append(entry)
     journal.sync()
     left = {path.name: path.read_bytes() for path in (folder / "whole").iterdir()}
+    journal.close()
     files = [folder / name for name in left if not name.endswith("-shm")]
 
     def restore() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 from hashlib import sha256
@@ -140,7 +141,7 @@ def test_entry_whose_position_the_disk_has_changed_keeps_its_place(tmp_path: Pat
     for entry in ENTRIES:
         journal.append(entry)
     journal.close()
-    with sqlite3.connect(journal.path) as changed:
+    with contextlib.closing(sqlite3.connect(journal.path)) as changed, changed:
         changed.execute("UPDATE entry SET position = 92 WHERE position = 24")
     changed.close()
 
@@ -149,7 +150,7 @@ def test_entry_whose_position_the_disk_has_changed_keeps_its_place(tmp_path: Pat
 
 def test_journal_from_before_there_were_chains_is_read(tmp_path: Path) -> None:
     path = tmp_path / "_journal-00000001.sqlite"
-    with sqlite3.connect(path) as old:
+    with contextlib.closing(sqlite3.connect(path)) as old, old:
         old.execute(
             "CREATE TABLE entry (position INTEGER PRIMARY KEY, is_repeat INTEGER NOT NULL, lines BLOB NOT NULL)"
         )
