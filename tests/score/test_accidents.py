@@ -437,6 +437,20 @@ def test_folder_that_was_removed_and_made_again_is_another(folder: Path) -> None
     scorer.close()
 
 
+@pytest.mark.parametrize("how", ["score", "rescore"])
+def test_order_that_there_is_no_memory_to_read_passes(folder: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    def fail(_: object) -> None:
+        raise MemoryError
+
+    scorer = open_scorer(folder)
+    monkeypatch.setattr("ordervet.score.scorer.read_order", fail)
+
+    decision = getattr(scorer, how)(draw_order("t"))
+
+    assert (decision.order_id, decision.code, decision.action) == ("t", DecisionCode.UNSCORED_ERROR, "pass")
+    scorer.close()
+
+
 #: Scores under a limit of memory: says which orders are acknowledged, until they no longer are, and then without it.
 HUNGRY = """
 import resource, sys

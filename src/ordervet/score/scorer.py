@@ -845,6 +845,10 @@ class Scorer:
         except (ContractError, ValidationError) as error:
             with self._lock:
                 return self._count([self._pass_invalid(order, error)])[0]
+        except Exception as error:  # noqa: BLE001 - as in `_answer`
+            _log.error("scoring failed: %s", type(error).__name__)
+            with self._lock:
+                return self._count([self._pass(_find_id(order), DecisionCode.UNSCORED_ERROR)])[0]
         with self._lock:
             return self._count(self._answer([checked.order_id], lambda: score(checked), started))[0]
 
