@@ -23,7 +23,6 @@ _MERGED = {
     "quantity": "sum",
     "item_id": "dearest",
 }
-_REQUIRED = ("order_id", "placed_at", "amount_minor")
 
 
 def write_draft(session: Session, export: Path, folder: Path, formats_dir: Path | None) -> None:
@@ -58,9 +57,9 @@ def _build_text(session: Session, export: Path, drafted: DraftedFields) -> str:
         "",
         "[fields]",
     ]
-    for field in MODELS["orders"].model_fields:
+    for field, info in MODELS["orders"].model_fields.items():
         columns = drafted.taken.get(field)
-        if field == "status" or (columns is None and field not in _REQUIRED):
+        if field == "status" or (columns is None and not info.is_required()):
             continue
         doubt = f"  # {session.text('formats.draft_guess')}" if field in drafted.guessed else ""
         open_ = f"  # {session.text('formats.draft_open')}" if columns is None else doubt
