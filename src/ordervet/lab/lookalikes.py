@@ -213,8 +213,9 @@ def measure_fits(
     of each model its report
     """
     rules, key = policy or load_policy(), load_key()
+    predictors = [ForestPredictor(model.booster_text) for model in models]
     scored = Parallel(n_jobs=n_jobs, backend="threading")(
-        delayed(_score_scenario)(name, models, rules, key, n_orders, seed + SCENARIOS.index(name), lacking)
+        delayed(_score_scenario)(name, models, predictors, rules, key, n_orders, seed + SCENARIOS.index(name), lacking)
         for name in scenarios
     )
     return [
@@ -239,6 +240,7 @@ def _report(model: Model, scenarios: Sequence[str], scored: Sequence[_Scored], s
 def _score_scenario(
     name: str,
     models: Sequence[Model],
+    predictors: Sequence[ForestPredictor],
     policy: Policy,
     key: Key,
     n_orders: int,
@@ -251,8 +253,8 @@ def _score_scenario(
     orders, later = build_order_events(keyed.orders, spec), build_later_events(keyed)
     features = FeatureEngine(spec).advance(orders, later)
     scored = []
-    for model in models:
-        p = model.calibration(ForestPredictor(model.booster_text).predict_raw(features))
+    for model, predictor in zip(models, predictors, strict=True):
+        p = model.calibration(predictor.predict_raw(features))
         actions = decide(policy, p, amount_minor=orders.amount_minor).actions
         scored.append(sort_out(simulation, actions != _PASS, *_judge_claims(keyed, model, policy)))
     return scored
