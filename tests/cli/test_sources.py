@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +19,7 @@ from ordervet.entities import Key
 from ordervet.history import History
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from databases import Server
 
@@ -185,6 +189,46 @@ def test_a_row_from_the_future_does_not_hide_those_before_it(ordervet, shop: Sho
     ended = ordervet(*ingest)
 
     assert counts(ended)["orders"] == (3, 1, 0, 2, 0)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if is_so():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it has not come in a minute")
+
+
+def test_what_follows_a_database_goes_on_until_it_is_told_to_stop(ordervet, shop: Shop, tmp_path: Path) -> None:
+    ingest = ("ingest", "--source", shop.source, "--history", shop.history, "--json")
+    said, complained = tmp_path / "said", tmp_path / "complained"
+    shop.run(*FIRST)
+    with said.open("wb") as out, complained.open("wb") as err:
+        command = [sys.executable, "-m", "ordervet", *map(str, ingest), "--follow", "1"]
+        following = subprocess.Popen(command, stdout=out, stderr=err)
+    try:
+        wait_until(lambda: b"outcomes" in said.read_bytes())
+        shop.run(order("t3", "'2025-11-12 20:00:00'", "'2025-11-12 12:00:00'"))
+        wait_until(lambda: "t3" in shop.read())
+        shop.server.kill()
+        wait_until(lambda: b"shop" in complained.read_bytes())
+        shop.server.start()
+        shop.run(order("t4", "'2025-11-13 20:00:00'", "'2025-11-13 12:00:00'"))
+        wait_until(lambda: "t4" in shop.read())
+        following.send_signal(signal.SIGTERM if shop.server.kind == "postgresql" else signal.SIGINT)
+
+        assert following.wait(timeout=60) == 0, complained.read_text(encoding="utf-8")
+    finally:
+        following.kill()
+    lines = complained.read_text(encoding="utf-8").splitlines()
+    assert any("the database of shop" in line for line in lines), lines
+    # The second is said where the signal comes in the middle of a round.
+    assert all("the database of shop" in line or "the history is unchanged" in line for line in lines), lines
+    version = History.open(shop.history, KEY).version
+    assert shop.read().keys() == {"t1", "t2", "t3", "t4"}
+    after = ordervet(*ingest)
+    assert [n_accepted for _, n_accepted, *_ in counts(after).values()] == [0, 0]
+    assert after.json["version"] == version
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,7 +60,7 @@ def ingest(
     ORDERVET_KEY or ORDERVET_KEY_FILE.
 
     With --source, what is new in a shop's database is read: each run continues where the last one stopped, and the
-    position is committed with the rows.
+    position is committed with the rows. --follow goes on so until SIGTERM or Ctrl-C, which end it with code 0.
 
     Example: ordervet ingest orders.csv refunds.csv --history history
     """
@@ -77,7 +79,11 @@ def ingest(
         _report(session, done, history, quarantine)
     else:
         check_only_source(files, mapping=mapping, format_=format_, time_zone=time_zone, shop=shop, currency=currency)
-        done = _ingest_source(session, SourceReader.open(source, "ingest", formats), history, quarantine, follow)
+        queries, target = SourceReader.open(source, "ingest", formats), _Target(store, history, quarantine)
+        if follow is not None:
+            _follow_source(session, queries, target, follow)
+            return
+        done = _ingest_source(session, queries, target)
     if done.failures.num_rows:
         raise typer.Exit(ExitCode.SOME_ROWS_SET_ASIDE)
 
@@ -100,31 +106,32 @@ class _Target:
     failures: pa.Table | None = None
 
 
-def _ingest_source(
-    session: Session, reader: SourceReader, history: Path, quarantine: Path | None, follow: float | None
-) -> _Ingested:
-    """Ingest what is new in a source, once or again and again."""
-    failures: pa.Table | None = None
+def _follow_source(session: Session, reader: SourceReader, target: _Target, every_s: float) -> None:
+    """Ingest what is new in a source again and again, until SIGTERM or Ctrl-C: what a round has begun is given up."""
+    # NOTE: without a handler, the first process of a container would not even get the signal.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     is_first = True
-    while True:
-        try:
-            with session.progress() as report_step:
-                store = session.find_history(history)
-                reads = reader.read(store, report_step)
-                target = _Target(store, history, quarantine, failures)
-                groups = group_pieces(reader.iter_pieces(reads))
-                done = _ingest_groups(session, groups, target, reader.list_positions(reads), report_step)
-        except (SourceError, HistoryLockedError) as error:
-            if is_first:
-                raise
-            session.warn(translate_error(error.message, session.lang))
-        else:
+    with suppress(KeyboardInterrupt):
+        while True:
+            try:
+                target = replace(target, store=session.find_history(target.folder))
+                target = replace(target, failures=_ingest_source(session, reader, target).all_failures)
+            except (SourceError, HistoryLockedError) as error:
+                if is_first:
+                    raise
+                session.warn(translate_error(error.message, session.lang))
             is_first = False
-            failures = done.all_failures
-            _report(session, done, history, quarantine)
-        if follow is None:
-            return done
-        time.sleep(follow)
+            time.sleep(every_s)
+
+
+def _ingest_source(session: Session, reader: SourceReader, target: _Target) -> _Ingested:
+    """Ingest what is new in a source."""
+    with session.progress() as report_step:
+        reads = reader.read(target.store, report_step)
+        groups = group_pieces(reader.iter_pieces(reads))
+        done = _ingest_groups(session, groups, target, reader.list_positions(reads), report_step)
+    _report(session, done, target.folder, target.quarantine)
+    return done
 
 
 def _report(session: Session, done: _Ingested, history: Path, quarantine: Path | None) -> None:
