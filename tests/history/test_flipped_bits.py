@@ -112,6 +112,7 @@ def test_flipped_bit_of_a_journal_that_was_left_open_drops_no_tail(
         journal.append(entry)
     journal.sync()
     left = {path.name: path.read_bytes() for path in (tmp_path / "left").iterdir()}
+    journal.close()
     log = next(tmp_path / name for name in left if name.endswith("-wal"))
 
     def restore() -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import stat
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -369,12 +370,13 @@ def test_files_with_ids_are_not_for_everybody_whatever_the_umask(tmp_path: Path,
         history.record_handed([HandedOrder("A", 1, 2, takes_slot=True)])
         history.erase_buyer("b1")
         save_snapshot(history.path, {"ids": np.zeros(3, np.int64)}, {}, key)
-        create_journal(history.path, "batch").append(Entry(is_repeat=False, lines=b"{}\n"))
+        with closing(create_journal(history.path, "batch")) as journal:
+            journal.append(Entry(is_repeat=False, lines=b"{}\n"))
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in history.path.glob("_*") if path.is_file()}
     finally:
         os.umask(before)
 
     assert stat.S_IMODE(history.path.stat().st_mode) == 0o750
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in history.path.glob("_*") if path.is_file()}
     assert {mode for name, mode in modes.items() if name != "_writer.lock"} == {0o640}
     assert {"_digests.txt", "_erased.json", "_handed.jsonl", "_journal-00000001.sqlite-wal"} < set(modes)
 
