@@ -50,6 +50,7 @@ def test_nobody_earns_trust_by_a_model_that_measured_none_or_lacks_the_evidence(
         ([np.nan, *KNOWN[1:]], 0.001, False),
         ([5.0, np.nan, 0.0], 0.001, False),
         ([5.0, KNOWN[1], np.nan], 0.001, False),
+        (KNOWN, float("nan"), False),
     ],
 )
 def test_evidence_must_be_there_and_clean(features: list[float], p: float, earns: bool) -> None:

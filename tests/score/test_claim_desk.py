@@ -6,8 +6,10 @@ import sqlite3
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from ordervet import Scorer
@@ -15,10 +17,15 @@ from ordervet.contract import Events, Outcome
 from ordervet.entities import Key, key_events
 from ordervet.history import History
 from ordervet.lab.simulate import SimulationSettings, simulate
-from ordervet.model import Curve, find_bundled_models, find_serving_model, load_model
+from ordervet.learn.claim_training import replay_requests
+from ordervet.learn.train import prepare
+from ordervet.model import Curve, ForestPredictor, find_bundled_models, find_serving_model, load_model
 from ordervet.policy import load_policy
 from ordervet.policy.capacity import Capacity
 from ordervet.policy.claims import ClaimAnswer, ClaimSettings
+from ordervet.policy.lists import ListEntry
+from ordervet.policy.policy import Lists
+from ordervet.policy.trust import NAMES, Trust
 from ordervet.score.claim_batch import build_answer_rows, judge_claims
 from ordervet.score.durable_state import DurableState
 from ordervet.score.shadow import Shadow, ShadowLog, ShadowRecord, compare_shadow
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ordervet.model import Model
+    from ordervet.policy import Policy
     from ordervet.policy.claims import ClaimDecision
 
 KEY = Key(bytes(range(16)))
@@ -55,8 +63,8 @@ def season() -> Events:
 class Shop:
     """A scorer that meets the events of a season as they come."""
 
-    def __init__(self, starter: Model, season: Events, folder: Path | None = None) -> None:
-        self._now, self._starter, self._folder = [0], starter, folder
+    def __init__(self, starter: Model, season: Events, folder: Path | None = None, policy: Policy = POLICY) -> None:
+        self._now, self._starter, self._folder, self._policy = [0], starter, folder, policy
         self.answers: dict[tuple[str, int], ClaimDecision] = {}
         if folder is not None:
             History.open(folder, KEY, create=True)
@@ -71,7 +79,7 @@ class Shop:
         spec, clock = self._starter.claim_spec, lambda: self._now[0]
         history = None if self._folder is None else History.open(self._folder, KEY)
         state = None if history is None else DurableState(history, KEY, spec, clock=clock)
-        self.scorer = Scorer(self._starter, POLICY, KEY, clock=clock, state=state)
+        self.scorer = Scorer(self._starter, self._policy, KEY, clock=clock, state=state)
 
     def serve(self, told: list[Any]) -> None:
         for at, _, _, row in told:
@@ -119,6 +127,55 @@ def test_answers_under_a_capacity_are_the_same_live_after_restarts_and_in_bulk(
     assert {(each.order_id, each.answer, each.p_malicious) for each in stored.decisions} == {
         (each.order_id, each.answer, each.p_malicious) for each in bulk.values()
     }
+
+
+def test_trusted_buyers_are_paid_sooner_live_as_in_bulk_as_by_definition(starter: Model, season: Events) -> None:
+    keyed = key_events(season, KEY)
+    measured = {"min_orders": 1, "min_days": 0.0, "p": [0.01], "upper": [0.005]}
+    model = replace(starter, metrics=starter.metrics | {"trust": measured})
+    buyers = dict(zip(*(keyed.orders[name].to_pylist() for name in ("order_id", "id__buyer")), strict=True))
+    asking = sorted({buyers[name] for name in keyed.outcomes["order_id"].to_pylist()})
+    listed = {"allow": asking[::3], "watch": asking[::6] + asking[1::6]}
+    until = datetime(2025, 11, 11, tzinfo=UTC)
+    entries = tuple(
+        ListEntry(list=name, entity="buyer", id=f"{each:016x}", expires=until, owner="desk")
+        for name, ids in listed.items()
+        for each in ids
+    )
+    settings = ClaimSettings(pay_below=0.0001, pay_trusted_below=0.5)
+    trust = Trust(min_orders=1, min_days=0.0)
+    policy = load_policy().model_copy(update={"claims": settings, "trust": trust, "lists": Lists(entries=entries)})
+    shop = Shop(model, season, policy=policy)
+    shop.serve(shop.told)
+    prepared = prepare(keyed, model.spec, maturity_days=-400)
+    order_p = model.calibration(ForestPredictor(model.booster_text).predict_raw(prepared.features))
+    requests = replay_requests(prepared, model.spec, label=np.ones(len(prepared.orders), np.int8))
+
+    judged = judge_claims(keyed, model, policy)
+
+    columns = dict(zip(model.claim_spec.names, requests.features.T, strict=False))
+    known = {
+        (prepared.keyed.orders["order_id"][row].as_py(), at): (order_p[row], *(columns[name][n] for name in NAMES))
+        for n, (row, at) in enumerate(zip(requests.row.tolist(), requests.claims.seen_at.tolist(), strict=True))
+    }
+    seen: Counter[str] = Counter()
+    for decision in judged.decisions:
+        at = round(decision.seen_at.timestamp() * 1e6)
+        p, n_orders, age_s, n_malicious = known[decision.order_id, at]
+        buyer = buyers[decision.order_id]
+        is_watched = buyer in listed["watch"] and decision.seen_at < until
+        is_granted = buyer in listed["allow"] and decision.seen_at < until
+        is_earned = p <= 0.01 and n_orders >= 1 and age_s >= 0 and n_malicious == 0
+        told = "" if is_watched else "trust_granted" if is_granted else "trust_earned" if is_earned else ""
+        is_between = settings.pay_below <= decision.p_malicious < settings.pay_trusted_below
+        others = {"safety", "not_shipped", "seller_fault"} & set(decision.applied)
+        assert decision.applied == (tuple(others) or ((told,) if told and is_between else ()))
+        assert not told or not is_between or others or decision.answer is ClaimAnswer.PAY_NOW
+        seen[told, is_between, is_watched] += not others
+        seen["ended", is_between, is_watched] += not others and not is_granted and buyer in listed["allow"]
+        assert shop.answers[decision.order_id, at] == decision
+    told = [("trust_earned", True, False), ("trust_granted", True, False), ("", True, True), ("ended", True, False)]
+    assert min(seen[each] for each in told) > 3
 
 
 def test_answers_of_a_file_are_remembered_for_a_scorer_and_a_file_that_come_after(

@@ -253,15 +253,18 @@ def test_requests_on_a_store_are_kept_and_judged_the_same_after_a_restart(tmp_pa
 CASES = list(product([None, *RefundType], [None, *RefundReason], [None, *Blame], [False, True]))
 
 
+@pytest.mark.parametrize("trusted", [(), ("trust_earned",)])
 @pytest.mark.parametrize("limit", [None, 10_000])
-def test_answers_are_milder_for_the_likelier_honest_and_never_pay_above_the_limit(limit: int | None) -> None:
-    settings = ClaimSettings(pay_up_to_minor=limit)
+def test_answers_are_milder_for_the_likelier_honest_and_never_pay_above_the_limit(
+    limit: int | None, trusted: tuple[str, ...]
+) -> None:
+    settings = ClaimSettings(pay_up_to_minor=limit, pay_trusted_below=0.2)
     for refund_type, reason, blame, has_evidence in CASES:
         given = {"refund_type": refund_type, "reason": reason, "blame": blame, "has_evidence": has_evidence}
         told = Outcome.model_construct(**given)
         for worth in (100.0, 20_000.0, float("nan")):
             answers = [
-                answer_claim(settings, p, told, worth)[0]
+                answer_claim(settings, p, told, worth, trusted)[0]
                 for p in (0.0, 0.019, 0.02, 0.2, 0.499, 0.5, 1.0)
             ]  # fmt: skip
             paid = [answer is ClaimAnswer.PAY_NOW for answer in answers]
@@ -295,6 +298,12 @@ def test_settings_are_part_of_the_policy() -> None:
     assert (other.claims.pay_below, other.claims.person_from, other.claims.pay_up_to_minor) == (0.01, 0.5, 5000)
     with pytest.raises(PolicyError, match="person_from is below pay_below"):
         parse_policy(head + "[claims]\npay_below = 0.6\n")
+    trusting = parse_policy(head + "[claims]\npay_trusted_below = 0.1\n[trust]\n")
+    assert trusting.policy_id != parse_policy(head + "[trust]\n").policy_id
+    with pytest.raises(PolicyError, match="pay_trusted_below is not between"):
+        parse_policy(head + "[claims]\npay_trusted_below = 0.01\n[trust]\n")
+    with pytest.raises(PolicyError, match="nobody is trusted"):
+        parse_policy(head + "[claims]\npay_trusted_below = 0.1\n")
 
 
 def test_request_without_a_probability_is_for_a_person_alone() -> None:

@@ -50,6 +50,7 @@ class ClaimSettings(BaseModel):
     Parameters
     ----------
     pay_below : probability of malice below which a request is paid at once
+    pay_trusted_below : the same for a trusted buyer (docs/definitions.md D13); None as for everybody
     person_from : probability from which a person decides, whatever is asked for
     pay_up_to_minor : most that is paid at once, fen; None for no limit
     food : categories of food contain one of these texts, in whatever case; what is asked of such an order is never kept
@@ -60,6 +61,7 @@ class ClaimSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     pay_below: Annotated[float, Field(ge=0.0, le=1.0)] = 0.02
+    pay_trusted_below: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     person_from: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     pay_up_to_minor: Annotated[int, Field(ge=0)] | None = None
     food: Annotated[
@@ -71,9 +73,15 @@ class ClaimSettings(BaseModel):
     def _check_whole(self) -> Self:
         if self.person_from < self.pay_below:
             raise ValueError("person_from is below pay_below")
+        if not self.pay_below <= self.find_most(is_trusted=True) <= self.person_from:
+            raise ValueError("pay_trusted_below is not between pay_below and person_from")
         if self.capacity is not None and not (self.capacity.count_holds and self.capacity.backlog is None):
             raise ValueError("count_holds and backlog say nothing of refund requests")
         return self
+
+    def find_most(self, *, is_trusted: bool) -> float:
+        """Return the probability below which a request is paid at once."""
+        return self.pay_trusted_below if is_trusted and self.pay_trusted_below is not None else self.pay_below
 
     def is_food(self, category: str | None) -> bool:
         """Return whether a category is one of food."""
@@ -98,9 +106,9 @@ class ClaimDecision:
     p_malicious : calibrated probability, 0..1; None when the request was not scored
     reasons : at most four, the strongest first; for the desk alone
     applied : codes of what decided in place of the probability (``not_shipped``, ``seller_fault``, ``safety``,
-        ``limit``), of what the desk's capacity did (``capacity_full``: in place of a person; ``capacity_beyond``: a
-        person although the desk is full; ``desk_handed``: with a person before), or of why there was nothing to judge
-        (``unknown_order``, ``invalid_FIELD``)
+        ``trust_earned``, ``trust_granted``, ``limit``), of what the desk's capacity did (``capacity_full``: in place of
+        a person; ``capacity_beyond``: a person although the desk is full; ``desk_handed``: with a person before), or of
+        why there was nothing to judge (``unknown_order``, ``invalid_FIELD``)
     worth_minor : what is asked for, fen; None where the request was not scored
     script : id of the support script
     model_id, policy_id : what the decision was made with
@@ -185,19 +193,20 @@ class ClaimDecision:
 
 
 def answer_claim(
-    settings: ClaimSettings, p_malicious: float, claim: Outcome, worth_minor: float
+    settings: ClaimSettings, p_malicious: float, claim: Outcome, worth_minor: float, trusted: tuple[str, ...] = ()
 ) -> tuple[ClaimAnswer, tuple[str, ...]]:
     """Answer a refund request.
 
     A request about safety always reaches a person. What was not shipped, or is the shop's own fault, is paid; so is
-    what is below `pay_below`. Otherwise goods that are to come back come back first, and a person decides about what is
-    likely malicious, or came with evidence that somebody has to look at.
+    what is below `pay_below`, of a trusted buyer below `pay_trusted_below`. Otherwise goods that are to come back come
+    back first, and a person decides about what is likely malicious, or came with evidence that somebody has to look at.
 
     Parameters
     ----------
     p_malicious : calibrated probability
     claim : the request
     worth_minor : what is asked for, fen; NaN where that is not told
+    trusted : the code of the buyer's trust, if any
 
     Returns
     -------
@@ -211,6 +220,8 @@ def answer_claim(
         applied = ("not_shipped",)
     elif claim.blame is Blame.SELLER:
         applied = ("seller_fault",)
+    elif settings.pay_below <= p_malicious < settings.find_most(is_trusted=bool(trusted)):
+        applied = trusted
     if applied or p_malicious < settings.pay_below:
         if is_within:
             return ClaimAnswer.PAY_NOW, applied

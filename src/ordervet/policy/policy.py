@@ -204,6 +204,12 @@ class Policy(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _check_trust(self) -> Self:
+        if self.claims.pay_trusted_below is not None and self.trust is None:
+            raise ValueError("claims.pay_trusted_below: without [trust] nobody is trusted")
+        return self
+
+    @model_validator(mode="after")
     def _check_human_kinds(self) -> Self:
         for kind in sorted(HUMAN_KINDS):
             chosen = {str(self.actions_for(kind)[band]) for band in BANDS}
@@ -276,7 +282,8 @@ class Policy(BaseModel):
         # NOTE: what says nothing leaves the id as it was before there was any of it.
         parts = ("audit", "trust", "claims", "quotas")
         usual = {name for name in parts if getattr(self, name) == type(self).model_fields[name].default}
-        silent = {name for name in ("food", "capacity") if getattr(self.claims, name) == _SILENT_CLAIMS[name]}
+        unsaid = ("food", "capacity", "pay_trusted_below")
+        silent = {name for name in unsaid if getattr(self.claims, name) == _SILENT_CLAIMS[name]}
         exclude: dict[str, Any] = {"claims": silent} | dict.fromkeys(("name", *usual), True)
         settings = self.model_dump_json(exclude=exclude)
         return hashlib.sha256(settings.encode()).hexdigest()[:12]

@@ -104,7 +104,7 @@ class TrustGate(NamedTuple):
         ----------
         Truth: `earns`.
         """
-        if p_malicious > self.most_p:
+        if not p_malicious <= self.most_p:  # NOT: >. A probability that is not known earns nothing
             return False
         n_orders, age, n_malicious = (features.item(0, at) for at in self.places)
         return bool(n_orders >= self.min_orders and age >= self.min_age_s and n_malicious == 0)

@@ -306,7 +306,7 @@ def find_overlay(
     found = {row: beyond[each] for row, each in enumerate(events.order_id.tolist()) if each in beyond} if beyond else {}
     columns = _read_columns(policy, orders, features, spec)
     at_us = events.seen_at if now_us is None else np.full(len(events), now_us)
-    return build_overlay(policy, at_us, ids=_read_ids(policy, orders), columns=columns, beyond=found)
+    return build_overlay(policy, at_us, ids=read_ids(policy, orders), columns=columns, beyond=found)
 
 
 def find_test_orders(policy: Policy, order_ids: Sequence[str]) -> dict[int, TestOrder]:
@@ -327,7 +327,8 @@ def find_test_orders(policy: Policy, order_ids: Sequence[str]) -> dict[int, Test
     return {row: test for row, test in found if test is not None}
 
 
-def _read_ids(policy: Policy, orders: pa.Table) -> dict[str, NDArray[np.uint64]]:
+def read_ids(policy: Policy, orders: pa.Table) -> dict[str, NDArray[np.uint64]]:
+    """Read the keyed ids that a policy's lists and audit ask for: entity → shape (n_orders,), 0 where not known."""
     entities = {entry.entity for entry in policy.lists.entries}
     if policy.audit is not None:
         entities.add(ORDER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ from ordervet.policy.claims import MOST_URGENT, ClaimAnswer, ClaimDecision
 from ordervet.policy.codes import DecisionCode
 from ordervet.policy.scripts import load_scripts, write_messages
 from ordervet.policy.slots import SLOTS
+from ordervet.score.batch import read_ids
 from ordervet.score.live_claim import (
     ClaimJudge,
     ClaimOrder,
@@ -126,12 +128,15 @@ def judge_claims(
     every = engine.advance(OrderEvents.concat([orders, asked]), build_later_events(events))
     own = orders.take(row)
     raw = ForestPredictor(model.booster_text).predict_raw(every[row, : len(model.spec.names)], n_threads=n_threads)
-    of_claims = build_claim_features(claims.take(place), own, model.calibration(raw))
+    order_p = model.calibration(raw)
+    of_claims = build_claim_features(claims.take(place), own, order_p)
     features = np.hstack([every[len(orders) :], of_claims])
     at = dict(zip(place.tolist(), range(len(place)), strict=True))
     categories = events.orders["category"].take(pa.array(row)).to_pylist()
+    told = zip(order_p.tolist(), own.read_rate().tolist(), own.amount_minor.tolist(), categories, strict=True)
+    ids = read_ids(policy, events.orders)
     of_orders = [
-        ClaimOrder(*each) for each in zip(own.read_rate().tolist(), own.amount_minor.tolist(), categories, strict=True)
+        ClaimOrder(p, partial(_read_id, ids, at), *rest) for at, (p, *rest) in zip(row.tolist(), told, strict=True)
     ]
     given, plain = requests.to_pylist(), to_plain(to_rows(replace(events, outcomes=requests), "outcomes"))
     known = _Known(answers)
@@ -161,6 +166,11 @@ def judge_claims(
             claim, features[one : one + 1], of_orders[one], seen_at[number], desk, was_handed=was_handed
         )
     return JudgedClaims(requests, [decisions[number] for number in range(len(given))], is_new)
+
+
+def _read_id(ids: Mapping[str, NDArray[np.uint64]], row: int, entity: str) -> int:
+    """Return the keyed id of one order's entity, 0 where not known."""
+    return int(ids[entity][row]) if entity in ids else 0
 
 
 class _Known:

@@ -21,11 +21,12 @@ from ordervet.policy.claim_desk import Asked, ClaimDesk
 from ordervet.policy.claims import ClaimAnswer, ClaimDecision, answer_claim, name_claim_script, settle_answer
 from ordervet.policy.desk import MARK_CODES, STANDING_CODES, Mark, Standing
 from ordervet.policy.reasons import OneReasoner
+from ordervet.policy.trust import TrustGate, name_trust
 from ordervet.score.live_decision import ScalarCurve
 from ordervet.score.live_order import find_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -63,11 +64,15 @@ class ClaimOrder(NamedTuple):
 
     Parameters
     ----------
+    p : the probability of malice that it was given when it was placed; NaN where it has none
+    read_id : entity → its keyed id, 0 where not known
     rate : what a minor unit of its currency is worth
     amount_minor : of the order, minor units
     category : as given
     """
 
+    p: float
+    read_id: Callable[[str], int]
     rate: float
     amount_minor: int
     category: str | None
@@ -90,6 +95,9 @@ class ClaimJudge:
         self._policy_id = policy.policy_id
         self._predictor = model.claims.predictor
         self._calibration = ScalarCurve(model.claims.calibration)
+        self._trust = None
+        if policy.trust is not None and policy.claims.pay_trusted_below is not None:
+            self._trust = TrustGate.of(policy.trust, model.metrics.get("trust"), model.spec.names)
         self._reasoner = OneReasoner((*model.claim_spec.names, *CLAIM_NAMES), lang)
 
     def judge(
@@ -117,9 +125,8 @@ class ClaimJudge:
             claim, placed_at=floor_minute(order.kept.placed_us), amount_minor=amount_minor, rate=rate, order_p=order_p
         )
         row = np.concatenate([matrix[0], np.array(own, np.float32)])[None]
-        return self.decide(
-            claim, row, ClaimOrder(rate, amount_minor, order.order.category), order.seen_at, desk, was_handed=was_handed
-        )
+        own_order = ClaimOrder(order_p, order.keyed.read_id, rate, amount_minor, order.order.category)
+        return self.decide(claim, row, own_order, order.seen_at, desk, was_handed=was_handed)
 
     def judge_beside(
         self, claim: Outcome, order: LiveOrder, matrix: NDArray[np.float32], order_p: float, other: ClaimDecision
@@ -156,7 +163,8 @@ class ClaimJudge:
         p = self._calibration(self._predictor.predict_one(row))
         asked = math.nan if claim.amount_minor is None else claim.amount_minor * order.rate
         worth_minor = round(order.amount_minor * order.rate if claim.amount_minor is None else asked)
-        answered = answer, applied = answer_claim(self.policy.claims, p, claim, asked)
+        trusted = () if self._trust is None else self._name_trust(self._trust, row, order, seen_at)
+        answered = answer, applied = answer_claim(self.policy.claims, p, claim, asked, trusted)
         one = Asked(seen_at, claim.order_id, p, worth_minor)
         if desk is not None:
             is_due = answer is ClaimAnswer.PERSON and not was_handed
@@ -176,6 +184,15 @@ class ClaimJudge:
         if desk is not None:
             desk.record(one, takes_place=decision.takes_place)
         return decision
+
+    def _name_trust(
+        self, gate: TrustGate, row: NDArray[np.float32], order: ClaimOrder, seen_at: int
+    ) -> tuple[str, ...]:
+        """Return the code of the buyer's trust at an instant, if any (docs/definitions.md D13)."""
+        listed = [f"{name}_{entity}" for name, entity in self.policy.key_lists.find_one(order.read_id, seen_at)]
+        worth = np.array([round(order.amount_minor * order.rate)])
+        is_low = order.p < self.policy.bands.build_cuts(1, worth)[0, 0]
+        return name_trust(listed, Standing.NEW, earns=is_low and gate.earns_one(row, order.p))
 
 
 def list_answers(rows: Iterable[Row], request: Row) -> list[tuple[Row, ClaimDecision]]:
