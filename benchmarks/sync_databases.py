@@ -1,10 +1,10 @@
-"""Time the first sync of a shop's database, that of 10,000 changes, and publishing after each.
+"""Time the first sync of a shop's database, that of 10,000 changes, and publishing after each, and read what is there.
 
     PYTHONPATH=tests python benchmarks/sync_databases.py [N_ORDERS] [--kinds postgresql,mariadb]
 
 The tables are data/samples (simulated) copied so often, each copy with orders, buyers and devices of its own, some
 hours later; orders have 25 columns, and there are 1.4 outcomes per order. Seconds of the clock include those of the
-server, which runs beside it; processor seconds are those of the command alone.
+server, which runs beside it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow.csv as pa_csv
 from sqlalchemy import Column, MetaData, Table, Text
 
@@ -102,6 +103,13 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[dict[str, Any]
     return json.loads(ended.stdout), time.monotonic() - started, used, after.ru_maxrss / 1024
 
 
+def read_rows(folder: Path) -> pl.Series:
+    """Read a table as another engine does; return the digests of its rows, sorted: their values take too much room."""
+    table = pl.scan_delta(str(folder))
+    rows = pl.struct(sorted(table.collect_schema().names())).hash()
+    return table.select(rows).collect(engine="streaming").to_series().sort()
+
+
 def measure(kind: str, n_orders: int, folder: Path) -> None:
     folder.mkdir(parents=True)
     folder.chmod(0o755)
@@ -131,16 +139,22 @@ def measure(kind: str, n_orders: int, folder: Path) -> None:
                     "INSERT INTO outcomes (order_id, kind, happened_at, changed_at) "
                     f"SELECT order_id, 'claim', now(), now() FROM ({picked} {half}) t",
                 )
+            before = server.processor_s
             said, seconds, used, memory = run(ingest, environment)
+            served = server.processor_s - before
             counts = {each["file"]: (each["n_read"], each["n_accepted"], each["n_merged"]) for each in said["files"]}
             sys.stdout.write(
-                f"{kind}, {n:,} orders, {step}: {seconds:.1f} s, {used:.1f} processor s, {memory:,.0f} MiB; "
+                f"{kind}, {n:,} orders, {step}: {seconds:.1f} s at load {os.getloadavg()[0]:.0f}; processor s: "
+                f"{used:.1f} and {served:.1f} of the server; {memory:,.0f} MiB; "
                 f"(read, accepted, merged) {counts}\n"
             )
             said, seconds, used, _ = run(publish, environment)
             sys.stdout.write(
-                f"  published: {seconds:.1f} s, {said['n_files']} files, {said['n_bytes'] / 2**20:.1f} MiB\n"
+                f"  published: {seconds:.1f} s, {said['n_files']} files, {said['n_bytes'] / 2**20:.1f} MiB; "
             )
+            published, kept = (read_rows(folder / name) for name in ("published", "h"))
+            assert published.equals(kept)
+            sys.stdout.write(f"polars reads {len(kept):,} equal rows\n")
             sys.stdout.flush()
         stored = sum(path.stat().st_size for path in (folder / "h").glob("*.parquet"))
         sys.stdout.write(f"  the history takes {stored / n:.0f} bytes per order with its outcomes\n")

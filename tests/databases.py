@@ -66,6 +66,13 @@ class Server:
         """Its address, without a password."""
         return f"{self.kind}://{USER}@127.0.0.1:{self.port}/{DATABASE}"
 
+    @property
+    def processor_s(self) -> float:
+        """Seconds of processors since it started, of what serves connections once they are closed."""
+        assert self._process is not None
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8")
+        return sum(map(int, stat.rpartition(")")[2].split()[11:15])) / os.sysconf("SC_CLK_TCK")
+
     def start(self) -> None:
         """Start the server, and wait until it answers."""
         data, port = str(self.folder / "data"), str(self.port)
