@@ -176,8 +176,9 @@ kills: $(TESTING)  ## kill a scorer, ingest, key rotate, history publish, retrai
 stress: $(TESTING)  ## let 16 threads, 8 forked workers and 8 of gunicorn's score 10,000 orders each at once; all must be kept and replay
 	@$(PROVE) tests/stress_serve.py 10000
 
-crash-sources: $(TESTING)  ## kill what reads a database, and the database, 50 times each kind; nothing may be lost or count twice
+crash-sources: $(TESTING)  ## kill what reads a database, the database, and what publishes to a store, 50 times each; nothing may be lost or count twice
 	@$(PROVE) tests/crash_sources.py 50
+	@$(PROVE) tests/crash_publish.py 50
 
 hostile: $(TESTING)  ## read 200,000 mutated exports of all formats: no crash, no hang, all rows add up
 	@$(PROVE) tests/contract/formats/hostile_driver.py 200000
