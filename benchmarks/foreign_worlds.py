@@ -141,6 +141,13 @@ def print_gains(worlds: list[list[dict[str, Any]]]) -> None:
     if len(own):
         print(f"own trees serve in {n_own} of {len(worlds)} worlds, on {len(own)} nights, and gain {own.mean():+.4f}")
     print(f"more than .01 below the starter on {(gains < -0.01).sum()} nights")
+    told = [night for night in nights if night["own_share"] > 0 and night["n_malicious"]]
+    for name in ("ap", "recall_at_rate", "precision_at_rate", "recall"):
+        differences = np.array([night["serving"][name] - night["starter"][name] for night in told])
+        print(
+            f"{name} with own trees: no lower on {(differences >= 0).sum()} of {len(told)} nights, "
+            f"{differences.mean():+.3f} on average"
+        )
     by_night = [find_gains(each).mean() for each in zip(*worlds, strict=True)]
     print("from night to night: " + ", ".join(f"{gain:+.3f}" for gain in by_night))
 

@@ -255,7 +255,9 @@ def test_replayed_nights_say_what_served_and_why_beside_the_starter(ordervet, sh
     assert (second["outcome"] == "promoted") is not bool(second["refused_by"])
     assert first["n_orders"] > 0
     assert told.json["is_simulated"] is True
-    assert {"ap", "recall", "precision", "alert_rate", "standing_rate"} == set(told.json["nights"][0]["starter"])
+    assert {"ap", "recall", "precision", "alert_rate", "recall_at_rate", "precision_at_rate", "standing_rate"} == set(
+        told.json["nights"][0]["starter"]
+    )
     assert first["groups"]["plain"]["n_orders"] > 0
     assert "已换" in printed.out
     assert first["as_of"][:10] in (shop / "nights.html").read_text()

@@ -54,6 +54,9 @@ class DaysAfter:
     recall: float  # of the malicious orders, the share that the policy would not pass
     precision: float  # of the orders that it would not pass, the share that is malicious
     alert_rate: float  # share of the orders that it would not pass
+    #: recall_at_rate, precision_at_rate: with as many of the riskiest orders flagged as the policy flags by what served
+    recall_at_rate: float
+    precision_at_rate: float
     standing_rate: float  # on quiet days, share of the orders above the risk score that stands for `STANDING_RATE`
 
 
@@ -149,16 +152,20 @@ def replay_nights(
             rows = np.flatnonzero((data.seen_at >= as_of_us) & (data.seen_at < as_of_us + span_us) & (label >= 0))
             serving = Contender.of(load_model(find_serving_model(root / "models")), names)
             quiet = _find_quiet_rows(data, as_of_us, span_us, settings)
-            pair = [_measure(each, data, rows, label[rows], quiet, rules, n_threads) for each in (serving, starter)]
-            innocent = rows[label[rows] == INNOCENT]
-            flags = [_flag(each, data, innocent, rules, n_threads) for each in (serving, starter)]
-            groups = _count_groups(_find_look_alikes(whole, data, names, innocent, look_alikes), *flags)
+            flags = [_flag(each, data, rows, rules, n_threads) for each in (serving, starter)]
+            rate = _divide(int(flags[0].sum()), len(rows))
+            pair = [
+                _measure(each, data, rows, label[rows], flagged, rate, quiet, n_threads)
+                for each, flagged in zip((serving, starter), flags, strict=True)
+            ]
+            is_innocent = label[rows] == INNOCENT
+            alike = _find_look_alikes(whole, data, names, rows[is_innocent], look_alikes)
+            groups = _count_groups(alike, *(flagged[is_innocent] for flagged in flags))
             found = [
                 measure_rings(
-                    rings.take(rows), _flag(each, data, rows, rules, n_threads), amount_minor=data.amount_minor[rows],
-                    kind=data.kind[rows],
+                    rings.take(rows), flagged, amount_minor=data.amount_minor[rows], kind=data.kind[rows]
                 )
-                for each in (serving, starter)
+                for flagged in flags
             ]  # fmt: skip
             measured.append(_describe(night, serving, label[rows], len(quiet), as_of_us, pair, groups, found))
     return measured
@@ -264,19 +271,22 @@ def _measure(
     data: TrainingData,
     rows: NDArray[np.int64],
     label: NDArray[np.int8],
+    flags: NDArray[np.bool_],
+    rate: float,
     quiet: NDArray[np.int64],
-    policy: Policy,
     n_threads: int,
 ) -> DaysAfter:
-    raw = contender.predict(data, rows, n_threads)
-    flags = _flag(contender, data, rows, policy, n_threads)
-    standing = contender.model.risk_scale(contender.predict(data, quiet, n_threads)) >= STANDING_SCORE
     is_malicious = label == MALICIOUS
+    ranking = Ranking(contender.predict(data, rows, n_threads), is_malicious)
+    standing = contender.model.risk_scale(contender.predict(data, quiet, n_threads)) >= STANDING_SCORE
+    recall_at_rate, precision_at_rate = ranking.measure_at(rate, np.ones(len(rows)))
     return DaysAfter(
-        ap=Ranking(raw, is_malicious).measure_ap(np.ones(len(rows))),
+        ap=ranking.measure_ap(np.ones(len(rows))),
         recall=_divide(int((flags & is_malicious).sum()), int(is_malicious.sum())),
         precision=_divide(int((flags & is_malicious).sum()), int(flags.sum())),
         alert_rate=_divide(int(flags.sum()), len(rows)),
+        recall_at_rate=recall_at_rate,
+        precision_at_rate=precision_at_rate,
         standing_rate=_divide(int(standing.sum()), len(quiet)),
     )
 
