@@ -9,7 +9,7 @@ import pytest
 
 from ordervet.learn import gates
 from ordervet.learn.drift import FeatureDrift, find_trend, measure_category_psi, measure_feature_drift, measure_psi
-from ordervet.learn.groups import GroupRow
+from ordervet.learn.groups import FAIR, FEW, OPEN, UNFAIR, GroupRow
 from ordervet.learn.night_settings import GateBounds
 from ordervet.learn.ranking import Holdout
 from ordervet.learn.trial import find_standing_change
@@ -171,6 +171,7 @@ def test_every_note_has_words_in_both_languages() -> None:
         gates.check_gain("ap_gain", None, margin=0, is_champion_old=False, max_loss=0),
         gates.check_gain("ap_gain", GAIN, margin=0, is_champion_old=False, max_loss=0),
         gates.check_gain("money_gain", GAIN | {"low": -1.0}, margin=0, is_champion_old=True, max_loss=0),
+        *(gates.check_no_loss("money_gain", GAIN, 0.0, allows_noise=allows) for allows in (True, False)),
         *gates.check_calibration(np.full(4, 0.1), np.zeros(4, bool), weight, error=1, bias=1),
         gates.check_false_positives("new_buyer_false_positives", [("x", 9, 1)], bound=1, min_group=1),
         gates.check_false_positives("channel_false_positives", [], bound=1, min_group=1),
@@ -182,8 +183,7 @@ def test_every_note_has_words_in_both_languages() -> None:
         gates.check_verdicts([], bound=0.5, min_risky=1, auc_before=0.4),
         gates.check_lookalikes(None, None),
         gates.check_groups([], bound=1.5),
-        gates.check_groups([GroupRow("newcomer:app", 300, 0.2, 0.1, 0.1, -0.1, 0.1, 0.1)], bound=1.5),
-        gates.check_groups([GroupRow("newcomer:app", 300, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1)], bound=1.5),
+        *(gates.check_groups([GroupRow("newcomer:app", 300, state)], bound=1.5) for state in (FEW, FAIR, OPEN, UNFAIR)),
         *(gates.check_at_most(name, 1.0, 2.0) for name in ("size_mb", "self_check", "duplicates")),
         gates.check_at_most("scoring_us", 1.0, 2.0, "this_machine"),
     ]
@@ -281,12 +281,13 @@ def test_policy_may_neither_catch_less_nor_alert_on_far_more(
     assert [gate.name for gate in found if not gate.passed] == refused_by
 
 
-def test_gain_that_is_not_beyond_noise_is_undecided_with_a_date_and_a_loss_is_decided() -> None:
-    pace = gates.Pace(as_of_us=1_764_547_200_000_000, n_malicious=40, n_days=10.0)  # 2025-12-01
+PACE = gates.Pace(as_of_us=1_764_547_200_000_000, n_malicious=40, n_days=10.0)  # 2025-12-01
 
+
+def test_gain_that_is_not_beyond_noise_is_undecided_with_a_date_and_a_loss_is_decided() -> None:
     undecided, loss, won = (
         gates.check_gain(
-            "ap_gain", GAIN | {"gain": gain, "low": low}, margin=0.0, is_champion_old=False, max_loss=0.0, pace=pace
+            "ap_gain", GAIN | {"gain": gain, "low": low}, margin=0.0, is_champion_old=False, max_loss=0.0, pace=PACE
         )
         for gain, low in ((0.1, -0.05), (-0.1, -0.2), (0.1, 0.05))
     )
@@ -296,6 +297,54 @@ def test_gain_that_is_not_beyond_noise_is_undecided_with_a_date_and_a_loss_is_de
     ]  # fmt: skip
     # an interval half as long again as the gain takes two and a quarter times the orders: 50 more, in 13 days
     assert (undecided.values["more"], undecided.values["by"]) == (51, "2025-12-14")
+
+
+@pytest.mark.parametrize(
+    ("gain", "high", "allows_noise", "passed", "is_decided"),
+    [
+        (0.01, 0.1, False, True, True),
+        (-0.01, 0.1, False, False, False),
+        (-0.2, -0.1, False, False, True),
+        (-0.01, 0.1, True, True, True),
+        (-0.2, -0.1, True, False, True),
+    ],
+)
+def test_loss_within_noise_is_undecided_and_passes_where_that_is_allowed(
+    gain: float, high: float, *, allows_noise: bool, passed: bool, is_decided: bool
+) -> None:
+    gate = gates.check_no_loss("money_gain", GAIN | {"gain": gain, "high": high}, 0.0, PACE, allows_noise=allows_noise)
+
+    assert (gate.passed, gate.is_decided) == (passed, is_decided)
+    assert (gate.figure == gain) is not allows_noise
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "passed", "is_decided"),
+    [(60, 80, False, True), (76, 80, False, False), (79, 80, True, True), (0, 0, False, True)],
+)
+def test_recall_that_is_lost_within_noise_is_undecided(new: int, old: int, *, passed: bool, is_decided: bool) -> None:
+    ones = np.ones(10_000, np.int64)
+    holdout = Holdout(np.arange(10_000) < 100, ones, ones, np.arange(10_000))
+
+    caught, _ = gates.check_policy(
+        build_flagged(new, 0), build_flagged(old, 0), np.zeros(10_000), holdout, max_recall_loss=0.02, alerts_times=1.5,
+        pace=PACE,
+    )  # fmt: skip
+
+    assert (caught.passed, caught.is_decided) == (passed, is_decided)
+    assert bool(describe_gate(caught.as_dict(), "en")[1].count("not decided")) is not is_decided
+
+
+@pytest.mark.parametrize("lift", [0.2, -0.3])
+def test_skill_that_is_not_beyond_noise_is_undecided_and_none_is_decided(lift: float) -> None:
+    is_malicious, rng = np.arange(300) < 6, np.random.default_rng(0)
+    holdout = Holdout(is_malicious, np.ones(300, np.int64), np.ones(300, np.int64), np.arange(300))
+
+    found = gates.check_skill(
+        rng.random(300) + lift * is_malicious, rng.random(300), holdout, GateBounds(), seed=1, pace=PACE
+    )
+
+    assert [(gate.passed, gate.is_decided) for gate in found] == [(False, lift < 0)] * 2
 
 
 def test_drifted_features_count_where_scores_drift_too() -> None:

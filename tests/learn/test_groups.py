@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,11 @@ import pytest
 
 from ordervet.learn.gates import check_groups
 from ordervet.learn.groups import (
+    FAIR,
+    FEW,
     GROUPS,
+    OPEN,
+    UNFAIR,
     find_groups,
     find_innocence,
     find_offsets,
@@ -20,6 +25,7 @@ from ordervet.model.forest import MAX_DEPTH
 from ordervet.reports.nightly import name_group
 
 if TYPE_CHECKING:
+    from ordervet.learn.groups import GroupRow
     from ordervet.words import Lang
 
 NAMES = (
@@ -54,6 +60,31 @@ def test_groups_are_told_by_features_and_missing_ones_are_in_none() -> None:
     assert find_groups((), np.zeros((2, 0), np.float32), np.array(["app", ""])) == {}
 
 
+def test_connection_that_a_few_share_is_one_of_whom_no_malice_is_known() -> None:
+    names = (
+        "ip__distinct__buyer__90d",
+        "buyer__count__order__90d",
+        "ip__count__malicious__90d",
+        "group__count__malicious",
+    )
+    features = np.array(
+        [
+            [2, 1, 0, 0],
+            [1, 0, 0, NAN],  # the first order from somebody else's
+            [1, 5, 0, 0],  # of the buyer's own
+            [9, 5, 0, 0],  # that of a carrier, or of a gang
+            [2, 1, 1, 0],  # somebody malicious has it
+            [2, 1, 0, 3],  # linked to malicious ones otherwise
+            [NAN, 1, NAN, 0],
+        ],
+        np.float32,
+    )
+
+    found = find_groups(names, features, np.full(len(features), ""))
+
+    assert {name: np.flatnonzero(rows).tolist() for name, rows in found.items()} == {"shared_ip": [0, 1]}
+
+
 @pytest.mark.parametrize(
     ("rate", "before", "is_unfair"),
     [(0.2, 0.02, True), (0.2, 0.2, False), (0.03, 0.02, False), (0.02, 0.3, False)],
@@ -71,26 +102,49 @@ def test_group_is_unfairly_alerted_beyond_the_bound_and_more_than_by_the_champio
     )  # fmt: skip
 
     assert [row.group for row in rows] == ["newcomer"]
+    assert (rows[0].state == UNFAIR) is is_unfair
     assert rows[0].alert_rate == pytest.approx(flags[is_in].mean())
     assert rows[0].plain_rate == pytest.approx(flags[~is_in].mean())
     assert check_groups(rows, bound=1.5).passed is not is_unfair
 
 
-def test_malicious_orders_and_small_groups_are_left_out() -> None:
+def test_malicious_orders_are_left_out_and_small_groups_are_not_judged() -> None:
     n = 1_000
     is_in, flags = np.arange(n) < 150, np.arange(n) < 100
 
-    def measure(is_malicious: np.ndarray, min_orders: int) -> list[float]:
-        rows = measure_groups(
+    def measure(is_malicious: np.ndarray, min_orders: int) -> GroupRow:
+        (row,) = measure_groups(
             {"burst": is_in}, is_malicious, flags, flags, np.ones(n, np.int64), np.arange(n), bound=1.5,
             judged_share=1.0, min_orders=min_orders, n_draws=50, seed=1,
         )  # fmt: skip
-        return [row.alert_rate for row in rows]
+        return row
 
     nobody = np.zeros(n, bool)
-    assert measure(nobody, 151) == []
-    assert measure(nobody, 150) == [pytest.approx(100 / 150)]
-    assert measure(flags, 50) == [0.0]
+    few = measure(nobody, 160)
+    assert (few.state, few.n_orders, few.more, np.isnan(few.alert_rate)) == (FEW, 150, 10, True)
+    assert measure(nobody, 150).alert_rate == pytest.approx(100 / 150)
+    assert measure(flags, 50).alert_rate == 0.0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_group_that_is_not_decided_needs_so_many_more_orders(seed: int) -> None:
+    """With as many more as it says, its interval is about as long as the way to the bound."""
+
+    def measure(times: int) -> GroupRow:
+        rng, n = np.random.default_rng(seed), 4_000 * times
+        is_in = np.arange(n) % 5 == 0
+        flags = np.zeros(n, bool)
+        flags[np.arange(n) % 150 == 0], flags[np.arange(n) % 50 == 1] = True, True
+        rows = measure_groups(
+            {"family": is_in}, np.zeros(n, bool), flags, flags & ~is_in, np.ones(n, np.int64), rng.permutation(n),
+            judged_share=1.0, bound=1.1, min_orders=200, n_draws=400, seed=seed,
+        )  # fmt: skip
+        return rows[0]
+
+    one = measure(1)
+    assert (one.state, one.n_orders) == (OPEN, 800)
+    assert one.more is not None
+    assert measure(2 * math.ceil((one.n_orders + one.more) / one.n_orders)).state in (FAIR, UNFAIR)
 
 
 def test_alerted_malice_that_nobody_found_is_no_unfairness() -> None:
@@ -105,7 +159,7 @@ def test_alerted_malice_that_nobody_found_is_no_unfairness() -> None:
             {"family": is_in}, is_found, flags, flags & ~is_in, np.ones(n, np.int64), np.arange(n),
             judged_share=judged_share, bound=1.5, min_orders=200, n_draws=60, seed=1,
         )  # fmt: skip
-        assert rows[0].is_unfair is (judged_share == 1.0)
+        assert (rows[0].state == UNFAIR) is (judged_share == 1.0)
         return rows[0].alert_rate
 
     assert measure(1.0) > 0.04

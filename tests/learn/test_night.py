@@ -23,8 +23,16 @@ from ordervet.learn.night import PROMOTED, REFUSED, RESCALED, WAITING, WOULD_PRO
 from ordervet.learn.night_metrics import build_metrics
 from ordervet.learn.night_settings import GateBounds, NightSettings
 from ordervet.learn.ranking import Holdout
+from ordervet.learn.rings import Rings
 from ordervet.learn.training_data import Plan, TrainingData
-from ordervet.learn.trial import _check_verdicts, _find_money_rate, split_parts
+from ordervet.learn.trial import (
+    Parts,
+    _check_verdicts,
+    _find_money_rate,
+    _take_holdout,
+    predict_ahead,
+    split_parts,
+)
 from ordervet.model import (
     Curve,
     ForestPredictor,
@@ -446,6 +454,43 @@ def test_killed_retrain_leaves_what_serves_and_the_next_one_succeeds(monkeypatch
     monkeypatch.setattr(crash_retrain, "N_FULL_DISKS", 1)
 
     assert "1 full disks" in crash_retrain.run(2, 1)
+
+
+def test_scores_look_ahead_by_quiet_days_however_long_a_campaign_lies_between() -> None:
+    """Five loud days before the last five quiet ones change no bit of what the scores will be."""
+    rng, day = np.random.default_rng(1), np.repeat(np.arange(20), 400)
+    raw = rng.normal(size=len(day)) - 0.05 * day
+    contender = Mock(predict=lambda _, rows, __: raw[rows])
+    everyone, nobody = np.arange(len(day)), np.zeros(0, np.int64)
+
+    def look_ahead(gap: int) -> np.ndarray:
+        on = day + gap * (day >= 15)
+        parts = Parts(*[nobody] * 9, quiet_days=np.unique(on) * DAY_US)
+        return predict_ahead(contender, Mock(seen_at=on * DAY_US + 7), parts, everyone, everyone, 25, 1)
+
+    found = look_ahead(0)
+
+    np.testing.assert_array_equal(look_ahead(5), found)
+    moved = found - raw
+    np.testing.assert_allclose(moved, moved[0] * (25 - day) / 25, rtol=1e-9)
+    assert moved[0] == pytest.approx(-0.05 * 25, rel=0.2)
+
+
+def test_orders_of_a_ring_stand_or_fall_together_and_others_with_their_buyer() -> None:
+    buyer, number = np.array([0, 0, 1, 2, 3, 3]), np.array([-1, -1, 3, 3, -1, 5])
+    data = Mock(
+        buyer=buyer,
+        plan=Mock(label=(number >= 0).astype(np.int8), weight=np.ones(6, np.int64)),
+        amount_minor=np.ones(6, np.int64),
+    )
+    nothing = np.zeros(6)
+
+    def take(rows: list[int]) -> list[int]:
+        rings = Rings(number, nothing, nothing)
+        return _take_holdout(data, np.array(rows), rings).unit.tolist()
+
+    assert take([0, 1, 2, 3, 4, 5]) == [0, 0, 2, 2, 1, 3]
+    assert take([5, 2, 3]) == [1, 0, 0]
 
 
 def test_early_labels_that_are_held_out_are_newer_than_all_that_is_learned_from() -> None:

@@ -50,7 +50,7 @@ def test_row_of_some_weight_counts_as_so_many_rows() -> None:
     raw, holdout = hold(300, 3)
     rows = np.repeat(np.arange(300), holdout.weight)
     one_each = Holdout(
-        holdout.is_malicious[rows], np.ones(len(rows), int), holdout.amount_minor[rows], holdout.buyer[rows]
+        holdout.is_malicious[rows], np.ones(len(rows), int), holdout.amount_minor[rows], holdout.unit[rows]
     )
 
     weighted, plain = Ranking(raw, holdout.is_malicious), Ranking(raw[rows], one_each.is_malicious)

@@ -24,7 +24,7 @@ from ordervet.lab.lookalikes import measure_lookalikes
 from ordervet.learn.night import run_night
 from ordervet.learn.night_metrics import build_metrics
 from ordervet.learn.night_settings import load_night_settings
-from ordervet.reports.nightly import describe_audit, describe_claims, describe_gate, describe_outcome
+from ordervet.reports.nightly import describe_audit, describe_claims, describe_gate, describe_outcome, is_decided
 from ordervet.reports.terminal import WordTable
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _print_gates(session: Session, night: Night) -> None:
     for gate in gates:
         name, note = describe_gate(gate, session.lang)
         figures = ["–" if gate[key] is None else f"{gate[key]:.4g}" for key in ("figure", "bound")]
-        rows.append([name, *figures, "✓" if gate["passed"] else "✗", note])
+        rows.append([name, *figures, "✓" if gate["passed"] else "✗" if is_decided(gate) else "…", note])
     titles = [*(session.text(f"retrain.{title}") for title in ("gate", "figure", "bound")), "", ""]
     failed = {at: "red" for at, gate in enumerate(gates) if not gate["passed"]}
     session.print(WordTable(titles, rows, numbers=(1, 2), styles=failed))

@@ -6,7 +6,7 @@ A gate that has nothing to judge by passes, and says so in its note. docs/nightl
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from ordervet.contract.files.outputs import drop_nan
 from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
+from ordervet.learn.groups import FEW, OPEN, UNFAIR
 from ordervet.learn.intervals import draw_intervals
 from ordervet.learn.ranking import Ranking
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _NOISE = 2.0
 _N_CALIBRATION_BINS = 10
 _FURTHEST_DAYS = 3_650
+#: An interval so many times as wide as the way to a bound is as good as any wider one.
+_MOST_TIMES = 100.0
 _N_NAMED = 5
 
 
@@ -43,7 +46,7 @@ class Gate:
     figure: float | None  # what was measured; None where there was nothing to measure
     bound: float | None  # what it may be at most, or must be at least, as the gate says
     passed: bool  # whether the challenger passes
-    #: what else there is to know, as a code that reports/pages/nightly.toml words; empty when there is nothing
+    #: what else there is to know, as a code that words/ words; empty when there is nothing
     note: str = ""
     values: dict[str, Any] = field(default_factory=dict)  # what the note's words quote
     is_decided: bool = True  # False where more labels may still let it pass, as the note says
@@ -62,9 +65,24 @@ class Pace:
     n_malicious: int  # malicious orders measured on
     n_days: float  # of which so many days are
 
-    def find_day(self, n_more: int) -> str:
-        """Return the day by which so many more malicious orders will have mature labels, ISO 8601."""
-        days = min(math.ceil(n_more * self.n_days / max(self.n_malicious, 1)), _FURTHEST_DAYS)
+    def find_more(self, gap: float, half: float) -> dict[str, Any]:
+        """Find when an interval will leave out a bound: it shrinks as the square root of the malicious orders.
+
+        Parameters
+        ----------
+        gap, half : from the figure to the bound, above 0, and to the end of its interval there
+
+        Returns
+        -------
+        ``more`` malicious orders, and the day ``by`` which so many more will have mature labels, ISO 8601
+        """
+        times = min(half / gap, _MOST_TIMES) ** 2
+        more = max(math.ceil((times - 1) * self.n_malicious), 1)
+        return {"more": more, "by": self.find_day(more, self.n_malicious)}
+
+    def find_day(self, more: int, n: int) -> str:
+        """Return the day by which there will be so many more of what these days had `n` of, ISO 8601."""
+        days = min(math.ceil(more * self.n_days / max(n, 1)), _FURTHEST_DAYS)
         return str(np.datetime64(self.as_of_us, "us").astype("datetime64[D]") + np.timedelta64(days, "D"))
 
 
@@ -81,24 +99,30 @@ def check_gain(
 
     `gain` is of `intervals.measure_gain`, None without a champion; its lower bound must be above `margin`, or the gain
     itself, beside an old champion, at least -`max_loss`. A gain that is above the margin and not yet beyond noise is
-    not decided: an interval shrinks as the square root of the orders, which `pace` turns into a date.
+    not decided, nor is a loss within noise: `pace` says when it will be.
     """
     if gain is None:
         return Gate(name, None, margin, passed=True, note="no_champion")
-    if not gain["low"] > margin and not is_champion_old and gain["gain"] > margin and pace is not None:
-        times = ((gain["gain"] - gain["low"]) / (gain["gain"] - margin)) ** 2
-        more = max(math.ceil((times - 1) * pace.n_malicious), 1)
-        values = gain | {"more": more, "by": pace.find_day(more)}
-        return Gate(name, gain["low"], margin, passed=False, note="gain_undecided", values=values, is_decided=False)
     if gain["low"] > margin or not is_champion_old:
-        return Gate(name, gain["low"], margin, gain["low"] > margin, "gain", gain)
+        gate = Gate(name, gain["low"], margin, gain["low"] > margin, "gain", gain)
+        return _leave_open(gate, pace, gap=gain["gain"] - margin, half=gain["gain"] - gain["low"])
     least = 0.0 - max_loss  # NOT: -max_loss, which writes a bound of -0
-    return Gate(name, gain["gain"], least, gain["gain"] >= least, "gain_over_old", gain)
+    gate = Gate(name, gain["gain"], least, gain["gain"] >= least, "gain_over_old", gain)
+    return _leave_open(gate, pace, gap=least - gain["gain"], half=gain["high"] - gain["gain"])
 
 
-def check_no_loss(name: str, gain: dict[str, float], margin: float) -> Gate:
-    """Check that a gain, as measured, is at least `margin`: the challenger need not be better there, only not worse."""
-    return Gate(name, gain["gain"], margin, gain["gain"] >= margin, "no_loss", gain)
+def check_no_loss(
+    name: str, gain: dict[str, float], margin: float, pace: Pace | None = None, *, allows_noise: bool = False
+) -> Gate:
+    """Check that a gain, as measured, is at least `margin`: the challenger need not be better there, only not worse.
+
+    A loss that is still within noise is not decided: `pace` says when it will be. Where that is allowed
+    (`allows_noise`) it passes, and the figure is the upper end of the gain.
+    """
+    if allows_noise:
+        return Gate(name, gain["high"], margin, gain["high"] >= margin, "no_sure_loss", gain)
+    gate = Gate(name, gain["gain"], margin, gain["gain"] >= margin, "no_loss", gain)
+    return _leave_open(gate, pace, gap=margin - gain["gain"], half=gain["high"] - gain["gain"])
 
 
 def check_policy(
@@ -110,12 +134,14 @@ def check_policy(
     max_recall_loss: float,
     alerts_times: float,
     judged_share: float = 1.0,
+    pace: Pace | None = None,
 ) -> list[Gate]:
     """Check what the policy would do by the new probabilities: catch as much as before, and not alert on far more.
 
     A champion that alerts on more than the challenger does, and on more than `FLAGS_PER_MALICIOUS` for each malicious
     order, is held to its riskiest so many: a catch by alerting on everything is none. A model by which nothing at all
-    is flagged does not pass.
+    is flagged does not pass. Recall lost within the noise of the malicious orders that only one of them flags is not
+    decided.
 
     Parameters
     ----------
@@ -125,6 +151,7 @@ def check_policy(
     max_recall_loss : how much less of the malice may be caught
     alerts_times : at most so many times the champion's alerts, or `FLAGS_PER_MALICIOUS` for each malicious order
     judged_share : of the malicious orders, those that are known as such
+    pace : to say when what is not decided will be
     """
     weight = holdout.weight.astype(np.float64)
     is_malicious, n_orders = holdout.is_malicious, float(weight.sum())
@@ -137,9 +164,11 @@ def check_policy(
         before = min(before, Ranking(champion_raw, is_malicious).measure_at(most / n_orders, weight)[0])
     bound = alerts_times * max(n_before, room)
     values = {"recall": recall, "before": before, "rate": n_alerts / n_orders, "rate_before": n_before / n_orders}
-    lost = before - recall
+    lost, differ = before - recall, weight[is_malicious & (flags != champion_flags)]
+    caught = Gate("policy_recall", lost, max_recall_loss, lost <= max_recall_loss and n_alerts > 0, "policy", values)
+    noise = _NOISE * math.sqrt(float((differ**2).sum())) / n_malicious if n_alerts > 0 else 0.0
     return [
-        Gate("policy_recall", lost, max_recall_loss, lost <= max_recall_loss and n_alerts > 0, "policy", values),
+        _leave_open(caught, pace, gap=lost - max_recall_loss, half=noise),
         Gate("policy_alerts", n_alerts / n_orders, bound / n_orders, n_alerts <= bound, "policy", values),
     ]
 
@@ -290,6 +319,7 @@ def check_skill(
     *,
     seed: int,
     beats_champion: bool = False,
+    pace: Pace | None = None,
 ) -> list[Gate]:
     """Check that a model ranks better than chance, and better than one without the history, both beyond noise.
 
@@ -297,7 +327,8 @@ def check_skill(
     it comes from.
 
     `raw` are the model's scores, `own_raw` those of a model fitted on the same orders by their own columns alone, None
-    where there is none; neither was fitted on the holdout.
+    where there is none; neither was fitted on the holdout. What is better, and not yet beyond noise, is not decided:
+    `pace` says when it will be.
     """
     whole, own = Ranking(raw, holdout.is_malicious), None if own_raw is None else Ranking(own_raw, holdout.is_malicious)
     measures: dict[str, Measure] = {"ap": whole.measure_ap}
@@ -307,8 +338,8 @@ def check_skill(
     found = draw_intervals(
         measures, holdout, confidence_level=bounds.confidence_level, n_draws=bounds.n_draws, seed=seed
     )
-    skill = _check_chance(found["ap"], holdout, bounds)
-    return [skill, _check_history(found, bounds, times_chance=(skill.figure or 0.0) if beats_champion else 0.0)]
+    skill = _check_chance(found["ap"], holdout, bounds, pace)
+    return [skill, _check_history(found, bounds, pace, times_chance=(skill.figure or 0.0) if beats_champion else 0.0)]
 
 
 def find_chance_ap(n_malicious: int, n_orders: int) -> float:
@@ -374,9 +405,10 @@ def check_groups(rows: Sequence[GroupRow], *, bound: float) -> Gate:
 
     It counts what is surely beyond it, and surely more than by the champion; the figure is how many groups are.
     """
-    unfair = [row for row in rows if row.is_unfair]
-    values: dict[str, Any] = {"times": bound, "groups": len(rows)}
-    if not rows:
+    unfair, not_decided = ([row for row in rows if row.state == state] for state in (UNFAIR, OPEN))
+    judged = [row for row in rows if row.state != FEW]
+    values: dict[str, Any] = {"times": bound, "groups": len(judged), "open": len(not_decided)}
+    if not judged:
         return Gate("own_groups", None, 0.0, passed=True, note="no_groups")
     if not unfair:
         return Gate("own_groups", 0.0, 0.0, passed=True, note="groups_fair", values=values)
@@ -430,22 +462,37 @@ def _describe_drift(
     return _name_some(over or [d.name for d in ranked[:1]])
 
 
-def _check_chance(ap: dict[str, float], holdout: Holdout, bounds: GateBounds) -> Gate:
+def _leave_open(gate: Gate, pace: Pace | None, *, gap: float, half: float) -> Gate:
+    """Say of a gate that does not pass when it will be decided, where the bound is within its figure's interval.
+
+    `gap` is from the figure to the bound, and `half` to the end of the interval beyond it.
+    """
+    if gate.passed or pace is None or not half >= gap > 0:
+        return gate
+    return replace(gate, is_decided=False, values=gate.values | pace.find_more(gap, half))
+
+
+def _check_chance(ap: dict[str, float], holdout: Holdout, bounds: GateBounds, pace: Pace | None) -> Gate:
     n_malicious, n_orders = int(holdout.weight[holdout.is_malicious].sum()), int(holdout.weight.sum())
     chance = find_chance_ap(n_malicious, n_orders)
     values = {"ap": ap["value"], "low": ap["low"], "chance": chance}
     # NOTE: not a number, such as where no order is malicious, does not pass.
     times = ap["low"] / chance if chance > 0 else float("nan")
-    return Gate("skill", times, bounds.chance_times, times > bounds.chance_times, "chance", values)
+    gate = Gate("skill", times, bounds.chance_times, times > bounds.chance_times, "chance", values)
+    return _leave_open(gate, pace, gap=ap["value"] - bounds.chance_times * chance, half=ap["value"] - ap["low"])
 
 
-def _check_history(found: dict[str, dict[str, float]], bounds: GateBounds, *, times_chance: float) -> Gate:
+def _check_history(
+    found: dict[str, dict[str, float]], bounds: GateBounds, pace: Pace | None, *, times_chance: float
+) -> Gate:
     if "ap_gain" not in found:
         return Gate("history_gain", None, bounds.history_margin, passed=True, note="one_sort_of_columns")
-    best = max(found[name]["low"] for name in ("ap_gain", "auc_gain"))
+    surest = max((found[name] for name in ("ap_gain", "auc_gain")), key=lambda gain: gain["low"])
+    best = surest["low"]
     values = {
         f"{name}_{part}": found[name][part] for name in ("ap_gain", "auc_gain") for part in ("value", "low", "high")
     }
     if times_chance > bounds.surely_skilled_times and not best > bounds.history_margin:
         return Gate("history_gain", best, bounds.history_margin, passed=True, note="surely_skilled", values=values)
-    return Gate("history_gain", best, bounds.history_margin, best > bounds.history_margin, "history", values)
+    gate = Gate("history_gain", best, bounds.history_margin, best > bounds.history_margin, "history", values)
+    return _leave_open(gate, pace, gap=surest["value"] - bounds.history_margin, half=surest["value"] - best)

@@ -1,12 +1,14 @@
 """Look-alike groups in a merchant's own data: who they are, and whether a model alerts their innocents too often.
 
 The simulated suite tells whether a model is fair to look-alikes as the simulation has them; this tells it of the
-merchant's own: orders to shared places, families, heavy returners, newcomers by channel, wholesale, bursts of an item
-and buyers of faulty goods, each told by the features of the order as they were served. Plain is who is in none of them.
+merchant's own: orders to shared places, families, connections that a few share, heavy returners, newcomers by channel,
+wholesale, bursts of an item and buyers of faulty goods, each told by the features of the order as they were served.
+Plain is who is in none of them.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,12 +40,18 @@ def _share(entity: str, most: float | None) -> tuple[tuple[Bound, ...], ...]:
 
 
 _MOST_IN_FAMILY = 4
+#: Of whom, and of whose linked buyers, no malice is known.
+_NO_MALICE = (
+    Bound(feature="ip__count__malicious__90d", at_most=0, or_unknown=True),
+    Bound(feature="group__count__malicious", at_most=0, or_unknown=True),
+)
 #: Who is in which group: within all bounds of one of several tuples, which never hold together. A group is left out
 #: without its features, but for those that may be unknown.
 GROUPS: dict[str, tuple[tuple[Bound, ...], ...]] = {
     **{place: ((Bound(feature=f"order__is__{place}", at_least=1),),) for place in _SHARED},
     "family": tuple((*bounds, *_NO_SHARED_PLACE) for bounds in _share("address", _MOST_IN_FAMILY)),
     "shared_door": ((Bound(feature="address__distinct__buyer__90d", at_least=_MOST_IN_FAMILY + 1),),),
+    "shared_ip": tuple((*bounds, *_NO_MALICE) for bounds in _share("ip", _MOST_IN_FAMILY)),
     "heavy_returner": (
         (
             Bound(feature="buyer__count__order__90d", at_least=3),
@@ -61,6 +69,8 @@ GROUPS: dict[str, tuple[tuple[Bound, ...], ...]] = {
     ),
 }
 _LOW = 0.05
+#: Where an interval is so many times as wide as the way to the bound, no date can be told.
+_MOST_TIMES = 10.0
 #: Turns that groups take to find their offsets beside each other's.
 _N_TURNS = 3
 #: What an offset may cost of average precision: a group that malice hides in keeps more of its alerts. And the smallest
@@ -68,27 +78,27 @@ _N_TURNS = 3
 _MOST_COST, _LEAST_SHIFT = 0.01, 0.05
 #: More is not taken for judged: a share above it cannot be told from all.
 _MOST_JUDGED = 0.8
+#: What can be said of a group: too few innocent orders, surely within the bound, not decided yet, surely unfair.
+FEW, FAIR, OPEN, UNFAIR = "few", "fair", "open", "unfair"
 
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """How often the innocent orders of one group would not pass."""
+    """How often the innocent orders of one group would not pass; rates are NaN where there are too few of them."""
 
     group: str
-    n_orders: int
+    n_orders: int  # innocent ones
+    state: str  # `FEW`, `FAIR`, `OPEN` or `UNFAIR`: surely beyond the bound, and surely more than by the champion
+    more: int | None = None  # innocent orders that are missing to tell, where that can be said
+    by: str | None = None  # the day by which there will be so many more, ISO 8601
     #: alert_rate, champion_rate, plain_rate: of the group by the challenger and by the champion, of plain ones
-    alert_rate: float
-    champion_rate: float
-    plain_rate: float
+    alert_rate: float = math.nan
+    champion_rate: float = math.nan
+    plain_rate: float = math.nan
     #: excess_low, excess_high: alert rate of the group less the bound times that of plain ones, its interval
-    excess_low: float
-    excess_high: float
-    growth_low: float  # alert rate of the group less the champion's, the lower end
-
-    @property
-    def is_unfair(self) -> bool:
-        """Surely beyond the bound, and surely more than by the champion."""
-        return self.excess_low > 0 and self.growth_low > 0
+    excess_low: float = math.nan
+    excess_high: float = math.nan
+    growth_low: float = math.nan  # alert rate of the group less the champion's, the lower end
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -161,14 +171,20 @@ def measure_groups(
     is_malicious, flags, champion_flags, weight, buyer : shape (n,); what the policy would not pass by either model
     judged_share : of the malicious orders, those that are known as such, as far as can be told
     bound : alerts of a group, at most so many times those of plain orders
-    min_orders : groups of fewer innocent orders are left out
+    min_orders : groups of fewer innocent orders are not judged
     n_draws, seed : of the bootstrap
+
+    Returns
+    -------
+    a row for each group, those alerted most first, and those that are not judged last
     """
     is_plain = ~np.any([*groups.values(), np.zeros(len(flags), bool)], axis=0)
     n_innocent = {name: int(weight[is_in & ~is_malicious].sum()) for name, is_in in groups.items()}
-    kept = {name: is_in for name, is_in in groups.items() if n_innocent[name] >= min_orders}
-    if not kept or not (is_plain & ~is_malicious).any():
-        return []
+    has_plain = bool((is_plain & ~is_malicious).any())
+    kept = {name: is_in for name, is_in in groups.items() if has_plain and n_innocent[name] >= min_orders}
+    few = [GroupRow(name, n, FEW, max(min_orders - n, 1)) for name, n in n_innocent.items() if name not in kept]
+    if not kept:
+        return few
     share = min(judged_share, _MOST_JUDGED)
     worth = np.where(is_malicious, -(1 - share) / share, 1.0)  # of an alerted order, in innocent ones
 
@@ -193,8 +209,19 @@ def measure_groups(
         excess, growth = drawn[:, 0] - bound * drawn[:, 2], drawn[:, 0] - drawn[:, 1]
         low, high = (float(each) for each in np.nanquantile(excess, [end, 1 - end]))
         growth_low = float(np.nanquantile(growth, end))
-        rows.append(GroupRow(name, n_innocent[name], rate, champion_rate, plain_rate, low, high, growth_low))
-    return sorted(rows, key=lambda row: (-row.alert_rate, row.group))
+        state = FAIR if high <= 0 else UNFAIR if low > 0 and growth_low > 0 else OPEN
+        n = n_innocent[name]
+        more = _find_more(n, rate - bound * plain_rate, low, high) if state == OPEN and low <= 0 else None
+        rows.append(GroupRow(name, n, state, more, None, rate, champion_rate, plain_rate, low, high, growth_low))
+    return sorted(rows, key=lambda row: (-row.alert_rate, row.group)) + few
+
+
+def _find_more(n: int, excess: float, low: float, high: float) -> int | None:
+    """Return how many more orders an interval takes that leaves out 0; it shrinks as the square root of them."""
+    half = excess - low if excess > 0 else high - excess
+    if excess == 0 or half > _MOST_TIMES * abs(excess):
+        return None
+    return max(math.ceil(((half / excess) ** 2 - 1) * n), 1)
 
 
 def find_offsets(

@@ -96,7 +96,7 @@ def find_interval(measure: Measure, buyer: NDArray[np.int64], *, n_draws: int = 
 def draw_intervals(
     measures: Mapping[str, Measure], holdout: Holdout, *, confidence_level: float, n_draws: int, seed: int
 ) -> dict[str, dict[str, float]]:
-    """Measure figures, each with its interval, all on the same draws of buyers.
+    """Measure figures, each with its interval, all on the same draws of units.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def draw_intervals(
     rng = np.random.default_rng(seed)
     draws: dict[str, list[float]] = {name: [] for name in measures}
     for _ in range(n_draws):
-        drawn = weight * draw_weights(holdout.buyer, rng)
+        drawn = weight * draw_weights(holdout.unit, rng)
         for name, measure in measures.items():
             draws[name].append(measure(drawn))
     found = {}
@@ -122,7 +122,7 @@ def draw_intervals(
 def measure_gain(
     challenger: Measure, champion: Measure, holdout: Holdout, *, confidence_level: float, n_draws: int, seed: int
 ) -> dict[str, float]:
-    """Measure by how much one figure is higher than another on the same draws of buyers.
+    """Measure by how much one figure is higher than another on the same draws of units.
 
     Returns
     -------

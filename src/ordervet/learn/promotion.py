@@ -72,9 +72,9 @@ _N_FLOW_DAYS = 60
 #: Share of the alert rate's bound from which the champion is rescaled, so that the next day is still within it.
 _RESCALE_FROM = 0.25
 #: Innocents of these look-alikes are to be alerted at most so many times as often as others, where there are so many of
-#: them. NOT: families, shared doors, newcomers. Malice that nobody judged is among them, so that their innocents look
+#: them. NOT: shared doors and devices, newcomers. Malice that nobody judged is among them, so that their innocents look
 #: alerted that are none: offsets cost .02 of average precision on worlds of `lab.foreign`, and spared hardly anybody.
-OFFSET_GROUPS, OFFSET_TIMES, OFFSET_MIN_ORDERS = ("wholesale",), 1.0, 10
+OFFSET_GROUPS, OFFSET_TIMES, OFFSET_MIN_ORDERS = ("wholesale", "shared_ip"), 1.0, 10
 #: Gates whose refusal says that the newest events themselves are contaminated.
 _CONTAMINATION_GATES = ("features_constant", "features_drift", "verdicts", "duplicates")
 
@@ -253,8 +253,9 @@ def _scale_starter(task: Task, data: TrainingData, parts: Parts, names: tuple[st
 
 def _predict_ahead(task: Task, contender: Contender, data: TrainingData, parts: Parts) -> NDArray[np.float64]:
     """Return raw scores that a risk score is made of: those of the newest quiet days, as of as many days ahead."""
-    at_us = 2 * task.as_of_us - int(np.median(data.seen_at[parts.scale]))
-    return predict_ahead(contender, data, parts.scale, parts.reference, at_us, task.n_threads)
+    middle = float(np.median(parts.number_days(data.seen_at[parts.scale])))
+    ahead = 2 * len(parts.quiet_days) - 1 - middle
+    return predict_ahead(contender, data, parts, parts.scale, parts.reference, ahead, task.n_threads)
 
 
 def _find_missing(

@@ -22,7 +22,7 @@ class Holdout:
     is_malicious: NDArray[np.bool_]  # the labels
     weight: NDArray[np.int64]  # orders that a row stands for
     amount_minor: NDArray[np.int64]  # minor units
-    buyer: NDArray[np.int64]  # numbers from 0, see `number_buyers`
+    unit: NDArray[np.int64]  # numbers from 0 of what stands or falls together: buyers, or rings
 
 
 class Ranking:

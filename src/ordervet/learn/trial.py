@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from ordervet.learn import gates
 from ordervet.learn.challenger import predict_parts
 from ordervet.learn.drift import find_trend, measure_category_psi, measure_feature_drift, measure_psi
 from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
-from ordervet.learn.groups import find_groups, measure_groups
+from ordervet.learn.groups import GROUPS, find_groups, measure_groups
 from ordervet.learn.intervals import measure_gain
 from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS
 from ordervet.learn.ranking import ALERT_RATES, Holdout, Ranking
@@ -62,6 +62,12 @@ class Parts:
     check: NDArray[np.int64]  # of quiet days among the newest few: the alert rate is checked there
     fresh: NDArray[np.int64]  # of the newest few days, quiet or not: drift is measured there
     verdicts: NDArray[np.int64]  # with a verdict of the newest days
+    quiet_days: NDArray[np.int64]  # when the quiet days among the newest begin, UTC microseconds, ascending
+
+    def number_days(self, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return which quiet day times are on, from 0; the days of a campaign between them do not count."""
+        number: NDArray[np.int64] = np.searchsorted(self.quiet_days, at_us, side="right") - 1
+        return number
 
     @property
     def held_out(self) -> NDArray[np.int64]:
@@ -129,6 +135,7 @@ def split_parts(data: TrainingData, *, as_of_us: int, settings: NightSettings) -
         check=np.flatnonzero(is_quiet & is_newest),
         fresh=np.flatnonzero(plan.is_reference & is_newest),
         verdicts=np.flatnonzero(is_judged),
+        quiet_days=as_of_us + np.array(quiet, np.int64) * DAY_US,
     )
 
 
@@ -181,47 +188,54 @@ def hold_trial(
     depends on the machine.
     """
     bounds = settings.gates
-    holdout = _take_holdout(data, parts.holdout)
+    all_rings = find_rings(data, names, data.plan.label == MALICIOUS)
+    holdout = _take_holdout(data, parts.holdout, all_rings)
     raw = challenger.predict(data, parts.holdout, n_threads)
     p = challenger.model.calibration(raw)
     champion_raw = champion.predict(data, parts.holdout, n_threads)
     champion_p = champion.model.calibration(champion_raw)
     gains = _measure_gains(raw, champion_raw, holdout, settings)
-    held_out = _take_holdout(data, parts.held_out)
+    held_out = _take_holdout(data, parts.held_out, all_rings)
     known_raw, champion_known_raw = (
         np.append(of, each.predict(data, parts.early, n_threads))
         for of, each in ((raw, challenger), (champion_raw, champion))
     )
     known_gains = _measure_gains(known_raw, champion_known_raw, held_out, settings)
+    is_surely_better = known_gains["ap_gain"]["low"] > max(bounds.ap_margin, 0.0)
     # NOTE: the challenger's features are the first columns.
     drift = _measure_drift(data, parts, challenger.model.spec.names)
     us_per_order = _time_scoring(challenger, data, parts.holdout)
     score_psi = measure_psi(*(challenger.predict(data, rows, n_threads) for rows in (_before(parts), parts.fresh)))
     pace = _find_pace(data, parts.holdout, holdout, settings)
     judged_share = challenger.model.origin["judged_share"]
-    flags = flag_orders(policy, p, holdout.amount_minor)
-    champion_flags = flag_orders(policy, champion_p, holdout.amount_minor)
-    groups = _measure_groups(data, parts.holdout, names, holdout, flags, champion_flags, judged_share, settings)
-    rings = find_rings(data, names, data.plan.label == MALICIOUS).take(parts.holdout)
+    known_flags, champion_known_flags = (
+        flag_orders(policy, each.model.calibration(of), held_out.amount_minor)
+        for each, of in ((challenger, known_raw), (champion, champion_known_raw))
+    )
+    flags, champion_flags = (each[: len(parts.holdout)] for each in (known_flags, champion_known_flags))
+    groups = _measure_groups(data, parts.holdout, names, holdout, flags, champion_flags, judged_share, pace, settings)
+    rings = all_rings.take(parts.holdout)
     caught, champion_caught = (_flag_riskiest(each, holdout) for each in (raw, champion_raw))
     verdicts = [
         gates.check_gain(
             "ap_gain", known_gains["ap_gain"], margin=bounds.ap_margin, is_champion_old=is_champion_old,
             max_loss=bounds.max_loss, pace=pace,
         ),
-        gates.check_no_loss("mature_gain", gains["ap_gain"], 0.0 - bounds.mature_loss),
-        gates.check_no_loss("money_gain", known_gains["money_gain"], bounds.money_margin),
+        gates.check_no_loss("mature_gain", gains["ap_gain"], 0.0 - bounds.mature_loss, pace),
+        gates.check_no_loss(
+            "money_gain", known_gains["money_gain"], bounds.money_margin, pace, allows_noise=is_surely_better
+        ),
         *gates.check_policy(
-            flags, champion_flags, champion_raw, holdout,
+            known_flags, champion_known_flags, champion_known_raw, held_out,
             max_recall_loss=bounds.policy_recall_loss, alerts_times=bounds.policy_alerts_times,
-            judged_share=judged_share,
+            judged_share=judged_share, pace=pace,
         ),
         gates.check_first_hits(
             *(find_catches(rings, each)[1] for each in (caught, champion_caught)), max_loss=bounds.first_hit_loss
         ),
         *gates.check_skill(
             known_raw, own_raw, held_out, bounds, seed=settings.seed,
-            beats_champion=known_gains["ap_gain"]["low"] > max(bounds.ap_margin, 0.0),
+            beats_champion=is_surely_better, pace=pace,
         ),
         *gates.check_calibration(
             p * judged_share, holdout.is_malicious, holdout.weight, champion_p=champion_p * judged_share,
@@ -257,7 +271,7 @@ def hold_trial(
                 p,
                 holdout.is_malicious,
                 holdout.weight,
-                holdout.buyer,
+                holdout.unit,
                 names=names,
                 features=data.features[parts.holdout],
                 trust=policy.trust,
@@ -278,24 +292,30 @@ def hold_trial(
 def predict_ahead(
     contender: Contender,
     data: TrainingData,
+    parts: Parts,
     rows: NDArray[np.int64],
     trend: NDArray[np.int64],
-    at_us: int,
+    number: float,
     n_threads: int,
 ) -> NDArray[np.float64]:
-    """Return raw scores of orders as they would be of orders of another time, by the trend that others show.
+    """Return raw scores of orders as they would be of orders of another quiet day, by the trend that others show.
+
+    Time is counted in quiet days. NOT: in days. After a campaign the newest quiet days lie back by all of it, and what
+    a shop's scores fall by in so long a time of ordinary trade they do not fall by beside it.
 
     Parameters
     ----------
     contender : a model on trial
     data : of all orders that are kept
-    rows : orders whose scores are wanted
-    trend : orders that the trend is of, `drift.find_trend`
-    at_us : the time, UTC microseconds
+    parts : of them
+    rows : orders of quiet days, whose scores are wanted
+    trend : orders of quiet days that the trend is of, `drift.find_trend`
+    number : of the other day, as `Parts.number_days` counts; one ahead of them all is beyond the last
     n_threads : threads; the result does not depend on it
     """
-    slope = find_trend(contender.predict(data, trend, n_threads), data.seen_at[trend] // DAY_US)
-    return contender.predict(data, rows, n_threads) + slope * (at_us - data.seen_at[rows]) / DAY_US
+    day = parts.number_days(data.seen_at)
+    slope = find_trend(contender.predict(data, trend, n_threads), day[trend])
+    return contender.predict(data, rows, n_threads) + slope * (number - day[rows])
 
 
 def find_standing_change(score: NDArray[np.float64], thresholds: tuple[float, ...], min_alerts: int) -> float:
@@ -359,13 +379,15 @@ def _measure_money(ranking: Ranking, holdout: Holdout, weight: NDArray[np.float6
     return ranking.add_up_at(alert_rate, money, weight) / float(total) if total > 0 else float("nan")
 
 
-def _take_holdout(data: TrainingData, rows: NDArray[np.int64]) -> Holdout:
-    plan = data.plan
+def _take_holdout(data: TrainingData, rows: NDArray[np.int64], rings: Rings) -> Holdout:
+    """Take held-out orders; the malicious ones of a ring stand or fall together, as other orders of a buyer do."""
+    plan, ring = data.plan, rings.number[rows]
+    unit = np.where(ring >= 0, data.buyer.max(initial=0) + 1 + ring, data.buyer[rows])
     return Holdout(
         is_malicious=plan.label[rows] == MALICIOUS,
         weight=plan.weight[rows],
         amount_minor=data.amount_minor[rows],
-        buyer=np.unique(data.buyer[rows], return_inverse=True)[1].astype(np.int64),
+        unit=np.unique(unit, return_inverse=True)[1].astype(np.int64),
     )
 
 
@@ -481,16 +503,25 @@ def _measure_groups(
     flags: NDArray[np.bool_],
     champion_flags: NDArray[np.bool_],
     judged_share: float,
+    pace: gates.Pace,
     settings: NightSettings,
 ) -> list[GroupRow]:
-    """Measure the merchant's own look-alikes: those judged innocent, or whom nobody judged until they were mature."""
+    """Measure the merchant's own look-alikes: those judged innocent, or whom nobody judged until they were mature.
+
+    All of them are named, those with too few orders, too.
+    """
     bounds = settings.gates
     channel = np.array([data.channel_names.get(int(each), "") for each in data.channel[rows]], np.str_)
-    return measure_groups(
-        find_groups(names, data.features[rows], channel), holdout.is_malicious, flags, champion_flags,
-        holdout.weight, holdout.buyer, judged_share=judged_share,
-        bound=bounds.group_times, min_orders=bounds.min_group, n_draws=bounds.n_draws, seed=settings.seed,
+    groups = dict.fromkeys(GROUPS, np.zeros(len(rows), bool)) | find_groups(names, data.features[rows], channel)
+    found = measure_groups(
+        groups, holdout.is_malicious, flags, champion_flags, holdout.weight, holdout.unit,
+        judged_share=judged_share, bound=bounds.group_times, min_orders=bounds.min_group, n_draws=bounds.n_draws,
+        seed=settings.seed,
     )  # fmt: skip
+    return [
+        replace(row, by=pace.find_day(row.more, row.n_orders)) if row.more is not None and row.n_orders else row
+        for row in found
+    ]
 
 
 def _check_alert_rate(
@@ -504,13 +535,13 @@ def _check_alert_rate(
     """Make both scores of older quiet days, and count what their thresholds alert on the newest."""
     bounds = settings.gates
     n_orders = len(parts.check) if len(parts.scale_before) else 0
-    middle_us = int(np.median(data.seen_at[parts.check])) if n_orders else 0
+    middle = float(np.median(parts.number_days(data.seen_at[parts.check]))) if n_orders else 0.0
 
     def count(contender: Contender) -> list[int]:
         if n_orders == 0:
             return [0 for _ in bounds.alert_scores]
         trend = np.setdiff1d(parts.reference, parts.check)
-        scale = fit_risk_scale(predict_ahead(contender, data, parts.scale_before, trend, middle_us, n_threads))
+        scale = fit_risk_scale(predict_ahead(contender, data, parts, parts.scale_before, trend, middle, n_threads))
         score = scale(contender.predict(data, parts.check, n_threads))
         return [int((score >= at).sum()) for at in bounds.alert_scores]
 

@@ -128,7 +128,7 @@ def describe_outcome(record: dict[str, Any], lang: Lang) -> str:
     if record["is_starter"]:
         champion = words["starter"].format(model=champion)
     failed = [words["gate_names"][gate["name"]] for gate in record["gates"] if not gate["passed"]]
-    open_gates = [gate for gate in record["gates"] if not gate.get("is_decided", True)]
+    open_gates = [gate for gate in record["gates"] if not is_decided(gate)]
     if record["missing"]:
         which = "waiting"
     elif open_gates and len(open_gates) == len(failed) and not record["serve_id"]:
@@ -168,7 +168,14 @@ def describe_gate(gate: dict[str, Any], lang: Lang) -> tuple[str, str]:
     if "group_names" in values:
         values = values | {"names": join_words([name_group(each, lang) for each in values["group_names"]], lang)}
     note = words["gate_notes"][gate["note"]].format(**_fill(values)) if gate["note"] else ""
+    if not is_decided(gate):
+        note += words["not_decided"].format(more=values["more"], by=values["by"])
     return words["gate_names"][gate["name"]], note
+
+
+def is_decided(gate: dict[str, Any]) -> bool:
+    """Return whether more labels would change nothing about a gate's verdict; those of former versions do not say."""
+    return bool(gate.get("is_decided", True))
 
 
 def _describe_cutoff(record: dict[str, Any], words: Words) -> str:
@@ -217,8 +224,8 @@ def _build_gates(gates: list[dict[str, Any]], words: Words, lang: Lang) -> dict[
     rows = []
     for gate in gates:
         name, note = describe_gate(gate, lang)
-        verdict = words["passed"] if gate["passed"] else f"✗ {words['failed']}"
-        rows.append([name, _number(gate["figure"]), _number(gate["bound"]), verdict, note])
+        verdict = "passed" if gate["passed"] else "failed" if is_decided(gate) else "open"
+        rows.append([name, _number(gate["figure"]), _number(gate["bound"]), words[verdict], note])
     return {
         "titles": [words[each] for each in ("gate", "figure", "bound", "verdict", "note")],
         "rows": rows,
@@ -278,14 +285,37 @@ def _build_groups(
             name_group(row["group"], lang),
             f"{row['n_orders']:,}",
             *(_percent(row[name]) for name in ("alert_rate", "champion_rate", "plain_rate")),
-            f"{_percent(row['excess_low'])} – {_percent(row['excess_high'])}",
+            _describe_excess(row),
+            _describe_group_state(row, words),
             f"{offsets[row['group']]:.2f}" if row["group"] in offsets else "–",
         ]
         for row in groups
     ]
-    names = ("group", "group_orders", "group_rate", "champion", "group_plain", "group_excess", "group_offset")
+    names = (
+        "group",
+        "group_orders",
+        "group_rate",
+        "champion",
+        "group_plain",
+        "group_excess",
+        "verdict",
+        "group_offset",
+    )
     titles = [words[name] for name in names]
-    return {"titles": titles, "rows": rows, "numbers": (2, 3, 4, 5, 6, 7), "bad": ()} if rows else None
+    return {"titles": titles, "rows": rows, "numbers": (2, 3, 4, 5, 6, 8), "bad": ()} if rows else None
+
+
+def _describe_excess(row: dict[str, Any]) -> str:
+    low, high = row["excess_low"], row["excess_high"]
+    return "–" if low is None or high is None else f"{_percent(low)} – {_percent(high)}"
+
+
+def _describe_group_state(row: dict[str, Any], words: Words) -> str:
+    """Say whether a group is held fairly, or from when on that can be told."""
+    said: str = words["group_states"][row["state"]]
+    if row["by"]:
+        said += words["group_by"].format(more=f"{row['more']:,}", by=row["by"])
+    return said
 
 
 def _build_drift(drift: list[dict[str, Any]], words: Words) -> dict[str, Any]:
