@@ -1,4 +1,4 @@
-"""Time the first sync of a shop's database, that of 10,000 changes, and publishing after each, and read what is there.
+"""Time the first sync of a shop's database, those of 10,000 changes, and publishing after each, and read what is there.
 
     PYTHONPATH=tests python benchmarks/sync_databases.py [N_ORDERS] [--kinds postgresql,mariadb]
 
@@ -30,6 +30,13 @@ from ordervet.entities import Key
 KEY = Key(bytes(range(16)))
 SAMPLES = Path(__file__).resolve().parents[1] / "data" / "samples"
 N_CHANGES = 10_000
+STEPS = {
+    "first sync": "",
+    "10,000 changes all over": "SELECT order_id FROM orders ORDER BY order_id",
+    "10,000 changes of the last days": "SELECT order_id FROM orders ORDER BY placed_at DESC",
+    "nothing new": "",
+}
+"""What is done → the orders that are changed for it: half of the changes are amounts, half new claims."""
 SOURCE = """
 url = "{url}"
 password = {{ env = "SHOP_PASSWORD" }}
@@ -129,15 +136,14 @@ def measure(kind: str, n_orders: int, folder: Path) -> None:
             "--json",
         ]
         environment = os.environ | {"ORDERVET_KEY": KEY.to_hex(), "SHOP_PASSWORD": PASSWORD}
-        for step in ("first sync", "10,000 changes"):
-            if step != "first sync":
-                half = N_CHANGES // 2
-                picked = "SELECT order_id FROM outcomes GROUP BY order_id ORDER BY order_id LIMIT"
+        for step, picked in STEPS.items():
+            if picked:
+                n_each = N_CHANGES // 2
                 server.run(
-                    "UPDATE orders SET amount_minor = '7', changed_at = now() "
-                    f"WHERE order_id IN (SELECT * FROM ({picked} {half}) t)",
+                    "UPDATE orders SET amount_minor = concat(amount_minor, '1'), changed_at = now() "
+                    f"WHERE order_id IN (SELECT * FROM ({picked} LIMIT {n_each}) t)",
                     "INSERT INTO outcomes (order_id, kind, happened_at, changed_at) "
-                    f"SELECT order_id, 'claim', now(), now() FROM ({picked} {half}) t",
+                    f"SELECT order_id, 'claim', now(), now() FROM ({picked} LIMIT {n_each}) t",
                 )
             before = server.processor_s
             said, seconds, used, memory = run(ingest, environment)

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from history_events import KINDS, build_events, ids, order, outcome, plain, take, verdict
 from ordervet.entities import key_events
 from ordervet.features import FeatureEngine, build_later_events, build_order_events, build_spec
-from ordervet.history import History, IngestStatus
-from ordervet.history.ingest import build_batch
+from ordervet.history import History, IngestStatus, delta
+from ordervet.history.admission import names_of
+from ordervet.history.ingest import build_batch, read_stored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -237,3 +239,24 @@ def test_preview_tells_what_ingesting_and_reading_would_give(history: History, s
     assert history.version == version
     assert repr(statuses) == repr(history.ingest_all(parts))
     assert foretold == history.read()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 1.0])
+def test_rows_of_some_orders_are_found_in_whatever_groups_they_are(
+    history: History, season: Events, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    monkeypatch.setattr(delta, "ROWS_PER_GROUP", 16)
+    for shop in ("one", "two"):  # the second has its orders under ids of their own
+        history.ingest(build_events(orders=[order(f"o{at}", shop_id=shop) for at in range(40)]))
+    history.ingest(season)
+    table = delta.load_table(history.path)
+    rows = delta.read_rows(delta.open_dataset(history.path, table))
+    names = names_of(rows)
+    is_picked = np.random.default_rng(3).random(len(names)) < share
+    wanted = np.unique([*names[is_picked], 1])
+
+    found = read_stored(history.path, table, wanted)
+
+    by = [("event_id", "ascending"), ("view", "ascending")]
+    assert (names != np.asarray(rows["id__order"])).sum() == 40
+    assert found.sort_by(by).equals(rows.filter(pa.array(np.isin(names, wanted))).sort_by(by))

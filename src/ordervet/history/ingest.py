@@ -11,6 +11,8 @@ import json
 import secrets
 import time
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -280,7 +282,7 @@ class Staging:
         found = read_stored(self._folder, self._table, names)
         # NOT: all files. Each set would read all those before it again; eight bytes per order avoid that.
         files = [file for file, ids in zip(self._files, self._order_ids, strict=True) if np.isin(names, ids).any()]
-        written = [delta.read_rows(ds.dataset(file), is_wanted=_has_name(names)) for file in files]
+        written = [_read_named(ds.dataset(file), names) for file in files]
         schema = unite_schemas([found, *written])
         return pa.concat_tables([fit_rows(table, schema) for table in (found, *written)])
 
@@ -298,15 +300,15 @@ def read_stored(
     """
     # NOT: by event or time. Delta rounds the times in its log to milliseconds, so that a file with later microseconds
     # would be skipped.
-    dataset = delta.open_dataset(folder, table)
-    is_wanted = _has_name(names, has_shops="name_id" in dataset.schema.names)
-    return delta.read_rows(dataset, is_wanted=is_wanted, are_decisions_wanted=are_decisions_wanted)
+    return _read_named(delta.open_dataset(folder, table), names, are_decisions_wanted=are_decisions_wanted)
 
 
-def _has_name(names: NDArray[np.int64], *, has_shops: bool = True) -> ds.Expression:
+def _read_named(dataset: ds.Dataset, names: NDArray[np.int64], *, are_decisions_wanted: bool = False) -> pa.Table:
+    columns = [name for name in (ORDER_ID, "name_id") if name in dataset.schema.names]
     wanted = pa.array(names)
-    is_named = ds.field(ORDER_ID).isin(wanted)
-    return is_named | ds.field("name_id").isin(wanted) if has_shops else is_named
+    is_wanted = reduce(or_, (ds.field(name).isin(wanted) for name in columns))
+    groups = delta.keep_groups(dataset, columns, wanted)
+    return delta.read_rows(groups, is_wanted=is_wanted, are_decisions_wanted=are_decisions_wanted)
 
 
 def describe_file(file: Path) -> delta.DataFile:
