@@ -223,7 +223,7 @@ def test_late_orders_pass_are_remembered_and_too_many_are_refused(model: Model) 
         again = await client.post("/v1/score", json=draw_order(1))
         return [*late, refused, alive, metrics, after, again], [n_kept]
 
-    (one, two, refused, alive, metrics, after, again), (n_kept,) = ask(scorer, talk, deadline_ms=50, max_waiting=4)
+    (one, two, refused, alive, metrics, after, again), (n_kept,) = ask(scorer, talk, deadline_ms=1_500, max_waiting=4)
 
     assert one.json()["code"] == "UNSCORED_LATE"
     assert [each["code"] for each in two.json()] == ["UNSCORED_LATE"] * 2
