@@ -4,7 +4,8 @@ Credentials come from the environment, by the names that the stores' own tools u
 
 s3    AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL; else a role
 oss   OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET, OSS_SESSION_TOKEN, OSS_ENDPOINT such as oss-cn-hangzhou.aliyuncs.com
-az    AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN; else an identity
+az    AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN; else an identity;
+      AZURE_STORAGE_ENDPOINT of other clouds, such as https://ACCOUNT.blob.core.chinacloudapi.cn
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Place:
     path : in the store, without an end of /
     delta_address : what Delta Lake calls the place
     delta_options : what Delta Lake needs to open it
+    refuses_conditions : whether it writes no file on the condition that there is none
     """
 
     address: str
@@ -48,6 +50,7 @@ class Place:
     path: str
     delta_address: str
     delta_options: dict[str, str] = field(repr=False)
+    refuses_conditions: bool = False
 
     @property
     def name(self) -> str:
@@ -175,6 +178,9 @@ def _find_in_s3(address: str, bucket: str, path: str, *, is_oss: bool) -> Place:
 
     known = os.environ
     prefix = "OSS" if is_oss else "AWS"
+    if is_oss:
+        # NOTE: read when the driver is opened. OSS takes no bodies in pieces with a checksum behind them.
+        known.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
     key = known.get(f"{prefix}_ACCESS_KEY_ID")
     secret = known.get("OSS_ACCESS_KEY_SECRET" if is_oss else "AWS_SECRET_ACCESS_KEY")
     token = known.get(f"{prefix}_SESSION_TOKEN")
@@ -199,7 +205,8 @@ def _find_in_s3(address: str, bucket: str, path: str, *, is_oss: bool) -> Place:
         host = f"{bucket}.{host}" if is_oss else host
         options["AWS_ENDPOINT_URL"] = f"{'http' if is_plain else 'https'}://{host.rstrip('/')}"
         options["AWS_VIRTUAL_HOSTED_STYLE_REQUEST"] = str(is_oss).lower()
-    return Place(address, S3FileSystem(**settings), f"{bucket}/{path}", f"s3://{bucket}/{path}", options)
+    files, inside = S3FileSystem(**settings), f"{bucket}/{path}"
+    return Place(address, files, inside, f"s3://{inside}", options, refuses_conditions=is_oss)
 
 
 def _find_in_azure(address: str, container: str, path: str) -> Place:
@@ -213,5 +220,13 @@ def _find_in_azure(address: str, container: str, path: str) -> Place:
     settings: dict[str, Any] = {"account_key": key} if key else {"sas_token": token} if token else {}
     options = {"AZURE_STORAGE_ACCOUNT_NAME": account}
     options |= {"AZURE_STORAGE_ACCOUNT_KEY": key} if key else {"AZURE_STORAGE_SAS_TOKEN": token} if token else {}
+    if endpoint := os.environ.get("AZURE_STORAGE_ENDPOINT"):
+        scheme, _, host = endpoint.rstrip("/").rpartition("://")
+        # An authority that begins with a dot comes after the account's name; others have the account in the path.
+        authority = host.partition("/")[0].removeprefix(account)
+        scheme = "http" if scheme == "http" else "https"
+        settings |= {"blob_storage_authority": authority, "dfs_storage_authority": authority.replace(".blob.", ".dfs.")}
+        settings |= {"blob_storage_scheme": scheme, "dfs_storage_scheme": scheme}
+        options |= {"AZURE_STORAGE_ENDPOINT": f"{scheme}://{host}", "AZURE_ALLOW_HTTP": str(scheme == "http").lower()}
     files = AzureFileSystem(account_name=account, **settings)
     return Place(address, files, f"{container}/{path}", f"az://{container}/{path}", options)

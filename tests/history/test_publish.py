@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pyarrow as pa
 import pytest
+from pyarrow.fs import FileSelector
 
-from object_store import BUCKET, SECRET, running
+from object_store import BUCKET, SECRET, refusing_as_oss, running, running_azurite
 from ordervet.contract import Events
 from ordervet.entities import Key
 from ordervet.errors import HistoryError, KeyMismatchError, SourceError
@@ -62,6 +63,49 @@ def test_only_what_is_new_travels_and_another_engine_reads_it(
     assert (first.n_files, again.n_files, again.n_bytes, second.n_files) == (1, 0, 0, 1)
     assert second.n_bytes == sum(path.stat().st_size for path in history.list_files()) - first.n_bytes
     assert read(address, store.options).equals(read(str(history.path)))
+
+
+def test_a_store_that_takes_no_conditions_has_whole_versions_too(
+    history: History, season: Events, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"{BUCKET}/published-{next(FOLDERS)}"
+    with refusing_as_oss(store) as environment:
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        delta.load_table(history.path).alter.set_table_properties({"delta.checkpointInterval": "2"})
+        place = find_place(f"oss://{name}")
+        sent = []
+        for first in range(0, 60, 10):
+            history.ingest(part_of(season, first, 10))
+            sent.append(publish.publish(history, place))
+            assert read(f"s3://{name}", store.options).equals(read(str(history.path)))
+        again = publish.publish(history, place)
+
+    log = {each.base_name for each in store.open().get_file_info(FileSelector(f"{name}/{delta.LOG_FOLDER}"))}
+    assert {"_last_checkpoint", "00000000000000000005.checkpoint.parquet"} <= log
+    assert [each.n_files for each in sent] == [1] * 6
+    assert (again.n_files, again.n_bytes) == (0, 0)
+
+
+def test_a_history_is_published_to_azure(
+    history: History, season: Events, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_azurite(tmp_path / "azure") as environment:
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        place = find_place(f"az://{BUCKET}/published")
+        place.files.create_dir(BUCKET)
+        for first in range(0, 40, 10):
+            history.ingest(part_of(season, first, 10))
+            sent = publish.publish(history, place)
+            assert read(place.delta_address, place.delta_options).equals(read(str(history.path)))
+        history.compact()
+        history.vacuum(keep_days=0)
+        compacted = publish.publish(history, place)
+        assert read(place.delta_address, place.delta_options).equals(read(str(history.path)))
+
+    assert (sent.n_files, sent.n_live) == (1, 4)
+    assert (compacted.n_files, compacted.n_removed) == (1, 4)
 
 
 def test_what_is_compacted_or_erased_here_is_removed_there(history: History, season: Events, tmp_path: Path) -> None:
@@ -232,11 +276,16 @@ def test_oss_and_azure_are_opened_by_what_the_environment_says(monkeypatch: pyte
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "a2V5")
 
     oss, azure = find_place("oss://bucket/a/b/"), find_place("az://container/a")
+    monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", "https://account.blob.core.chinacloudapi.cn/")
+    in_china = find_place("az://container/a")
 
     assert (oss.path, oss.delta_address) == ("bucket/a/b", "s3://bucket/a/b")
     assert oss.delta_options["AWS_ENDPOINT_URL"] == "https://bucket.oss-cn-hangzhou.aliyuncs.com"
     assert (azure.path, azure.delta_address) == ("container/a", "az://container/a")
-    assert SECRET not in f"{oss!r}{azure!r}"
+    assert in_china.delta_options["AZURE_STORAGE_ENDPOINT"] == "https://account.blob.core.chinacloudapi.cn"
+    pickled = str(in_china.files.__reduce__())
+    assert all(f"'.{kind}.core.chinacloudapi.cn'" in pickled for kind in ("blob", "dfs"))
+    assert SECRET not in f"{oss!r}{azure!r}{in_china!r}"
 
 
 @pytest.mark.parametrize(

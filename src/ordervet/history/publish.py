@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ordervet.errors import HistoryError
@@ -22,8 +25,7 @@ from ordervet.history.snapshots import FOLDER, list_snapshots
 from ordervet.object_stores import describe_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
     from ordervet.history.store import History
     from ordervet.object_stores import Place
@@ -92,20 +94,19 @@ def _publish(history: History, place: Place, *, with_snapshots: bool) -> Publish
         version, live = int(table.version()), delta.live_files(table)
     with describe_errors(place.address):
         there = _list_sizes(place, place.path)
-        remote = delta.open_copy(place.delta_address, place.delta_options)
-        if remote is None and not all(map(delta.is_data_file, there)):
-            raise HistoryError(f"{place.address} has other files in it", hint="name an empty folder")
-        published = set() if remote is None else delta.live_files(remote)
-        if remote is not None:
-            delta.check_table(remote.metadata().configuration, history.key, folder)
-        new = sorted(live - published)
-        check_files(folder, new)  # a copy of damage would have no digest
-        described = [_describe(folder / name) for name in new]
-        missing = [each for each in described if there.get(each.name) != each.size]
-        _copy_all(place, folder, [each.name for each in missing])
-        delta.commit_copy(
-            place.delta_address, place.delta_options, remote, table, described, sorted(published - live), version
-        )
+        with _committing(place) as (address, options):
+            remote = delta.open_copy(address, options)
+            if remote is None and not all(map(delta.is_data_file, there)):
+                raise HistoryError(f"{place.address} has other files in it", hint="name an empty folder")
+            published = set() if remote is None else delta.live_files(remote)
+            if remote is not None:
+                delta.check_table(remote.metadata().configuration, history.key, folder)
+            new = sorted(live - published)
+            check_files(folder, new)  # a copy of damage would have no digest
+            described = [_describe(folder / name) for name in new]
+            missing = [each for each in described if there.get(each.name) != each.size]
+            _copy_all(place, folder, [each.name for each in missing])
+            delta.commit_copy(address, options, remote, table, described, sorted(published - live), version)
         kept = live | delta.list_data_files(folder)
         gone = [name for name in there if delta.is_data_file(name) and name not in kept]
         for name in gone:
@@ -113,6 +114,32 @@ def _publish(history: History, place: Place, *, with_snapshots: bool) -> Publish
         n_snapshots = _publish_snapshots(folder, place) if with_snapshots else 0
     n_bytes = sum(each.size for each in missing)
     return Published(version, len(missing), n_bytes, len(live), len(gone), n_snapshots)
+
+
+@contextmanager
+def _committing(place: Place) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the address of the copy's log, and what opens it; what was committed is visible at the end.
+
+    Delta Lake writes an entry on the condition that there is none. For a store that refuses this the log is fetched,
+    and what is new in it is sent, entries in their order: whoever reads sees whole versions, but of two who publish at
+    the same moment the later one would win.
+    """
+    if not place.refuses_conditions:
+        yield place.delta_address, place.delta_options
+        return
+    with TemporaryDirectory(prefix="ordervet-") as temporary:
+        log = Path(temporary) / delta.LOG_FOLDER
+        log.mkdir()
+        there = f"{place.path}/{delta.LOG_FOLDER}"
+        known = _list_sizes(place, there)
+        for name in known:
+            with place.files.open_input_stream(f"{there}/{name}") as source:
+                (log / name).write_bytes(source.read())
+        yield temporary, {}
+        # Entries, then checkpoints, then what names the last of these, which alone is ever written anew.
+        sent = [each for each in log.iterdir() if each.name not in known or not each.suffix]
+        for file in sorted(sent, key=lambda each: (each.suffix != ".json", not each.suffix, each.name)):
+            _copy(place, file, f"{there}/{file.name}")
 
 
 def _describe(file: Path) -> delta.DataFile:
