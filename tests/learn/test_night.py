@@ -456,10 +456,11 @@ def test_killed_retrain_leaves_what_serves_and_the_next_one_succeeds(monkeypatch
     assert "1 full disks" in crash_retrain.run(2, 1)
 
 
-def test_scores_look_ahead_by_quiet_days_however_long_a_campaign_lies_between() -> None:
-    """Five loud days before the last five quiet ones change no bit of what the scores will be."""
+@pytest.mark.parametrize("per_day", [-0.05, 0.05])
+def test_falling_scores_look_ahead_by_quiet_days_however_long_a_campaign_lies_between(per_day: float) -> None:
+    """Five loud days before the last five quiet ones change no bit of what the scores will be; rising ones stay."""
     rng, day = np.random.default_rng(1), np.repeat(np.arange(20), 400)
-    raw = rng.normal(size=len(day)) - 0.05 * day
+    raw = rng.normal(size=len(day)) + per_day * day
     contender = Mock(predict=lambda _, rows, __: raw[rows])
     everyone, nobody = np.arange(len(day)), np.zeros(0, np.int64)
 
@@ -473,7 +474,7 @@ def test_scores_look_ahead_by_quiet_days_however_long_a_campaign_lies_between() 
     np.testing.assert_array_equal(look_ahead(5), found)
     moved = found - raw
     np.testing.assert_allclose(moved, moved[0] * (25 - day) / 25, rtol=1e-9)
-    assert moved[0] == pytest.approx(-0.05 * 25, rel=0.2)
+    assert moved[0] == pytest.approx(min(per_day, 0.0) * 25, rel=0.2)
 
 
 def test_orders_of_a_ring_stand_or_fall_together_and_others_with_their_buyer() -> None:

@@ -221,9 +221,12 @@ def hold_trial(
             "ap_gain", known_gains["ap_gain"], margin=bounds.ap_margin, is_champion_old=is_champion_old,
             max_loss=bounds.max_loss, pace=pace,
         ),
-        gates.check_no_loss("mature_gain", gains["ap_gain"], 0.0 - bounds.mature_loss, pace),
-        gates.check_no_loss(
-            "money_gain", known_gains["money_gain"], bounds.money_margin, pace, allows_noise=is_surely_better
+        *(
+            gates.check_no_loss(name, gain, margin, pace, allows_noise=is_surely_better)
+            for name, gain, margin in (
+                ("mature_gain", gains["ap_gain"], 0.0 - bounds.mature_loss),
+                ("money_gain", known_gains["money_gain"], bounds.money_margin),
+            )
         ),
         *gates.check_policy(
             known_flags, champion_known_flags, champion_known_raw, held_out,
@@ -301,7 +304,8 @@ def predict_ahead(
     """Return raw scores of orders as they would be of orders of another quiet day, by the trend that others show.
 
     Time is counted in quiet days. NOT: in days. After a campaign the newest quiet days lie back by all of it, and what
-    a shop's scores fall by in so long a time of ordinary trade they do not fall by beside it.
+    a shop's scores fall by in so long a time of ordinary trade they do not fall by beside it. Scores that rise, as when
+    malice of a new kind came, are not taken to rise further: a history fills up, it does not empty.
 
     Parameters
     ----------
@@ -314,7 +318,7 @@ def predict_ahead(
     n_threads : threads; the result does not depend on it
     """
     day = parts.number_days(data.seen_at)
-    slope = find_trend(contender.predict(data, trend, n_threads), day[trend])
+    slope = min(find_trend(contender.predict(data, trend, n_threads), day[trend]), 0.0)
     return contender.predict(data, rows, n_threads) + slope * (number - day[rows])
 
 
