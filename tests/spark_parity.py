@@ -3,7 +3,8 @@
 Of so many simulated orders (copies of data/samples, as benchmarks/bench_spark.py makes them): half of all events at
 full hours, so that many tie; one item in 30 % of all orders; a tenth of all orders in one component, each sharing a
 phone with the one before and a device with the next; a payment account of a fifth; orders sent again; verdicts
-corrected; sellers to blame. Rows come shuffled. All built-in features for 1, 3, 8 and 64 slots, scores once; `==`.
+corrected; sellers to blame. Rows come shuffled. All built-in features for 1, 3, 8 and 64 slots, scores once; `==`. With
+--epochs, features epoch after epoch in place of these.
 """
 
 from __future__ import annotations
@@ -89,6 +90,17 @@ def add(times: pa.ChunkedArray, **delta: int) -> pa.ChunkedArray:
     return pc.add(times, pa.scalar(timedelta(**delta), pa.duration("us"))).cast(times.type)
 
 
+def check_epochs(frames: dict[str, Any], here: pa.Table, folder: Path, days: int, n_epochs: int) -> None:
+    """Check that so many epochs of so many days, from the middle order on, give what one go gives."""
+    seen_at = here["seen_at"].sort()
+    ends = [seen_at[len(seen_at) // 2].as_py() + timedelta(days=days * at) for at in range(n_epochs + 1)]
+    ends = [*(end for end in ends if end < seen_at[-1].as_py()), seen_at[-1].as_py() + timedelta(seconds=1)]
+    asked_for: dict[str, Any] = {"key": KEY, "n_partitions": 3, "states": folder}
+    parts = [build_features(**frames, **asked_for, until=end).toArrow() for end in ends]
+    assert min(part.num_rows for part in parts[:2]) > 0
+    assert_same(pa.concat_tables(parts), here)
+
+
 def shuffle(table: pa.Table, rng: np.random.Generator) -> pa.Table:
     rows: NDArray[np.int64] = rng.permutation(table.num_rows)
     return table.take(pa.array(rows))
@@ -103,6 +115,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("orders", type=int, nargs="?", default=400_000)
     parser.add_argument("--slots", type=int, nargs="*", default=N_SLOTS)
+    parser.add_argument(
+        "--epochs", nargs="*", help="prove this alone: 1x10 is 10 epochs of 1 day, with one before and one after"
+    )
     asked = parser.parse_args()
     spec = build_spec()
     settings = {**SETTINGS, "spark.driver.memory": "3g", "spark.sql.execution.arrow.maxRecordsPerBatch": "10000"}
@@ -117,6 +132,13 @@ def main() -> None:
         here = compute_here(keyed, spec)
         most = here["group__count__malicious"].to_numpy().max()
         write(f"{here.num_rows:,} simulated rows, {len(spec.names)} features, up to {most:,.0f} malicious of a group")
+        for days, n_epochs in (map(int, each.split("x")) for each in asked.epochs or ()):
+            started = time.monotonic()
+            check_epochs(frames, here, folder / f"epochs-{days}", days, n_epochs)
+            session.catalog.clearCache()
+            write(f"{n_epochs} epochs of {days} days: equal features, {time.monotonic() - started:.0f} s")
+        if asked.epochs:
+            return
         for n_slots in asked.slots:
             started = time.monotonic()
             out = folder / f"features-{n_slots}"

@@ -15,8 +15,10 @@ import pytest
 
 from canary import MARKS, find_marks, find_marks_in
 from databases import DATABASE, PASSWORD, running
+from ordervet.cli.sources import SourceReader
 from ordervet.entities import Key
 from ordervet.history import History
+from ordervet.history.ingest import Staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -162,6 +164,23 @@ def test_wrong_cells_are_quarantined_and_never_end_the_query(ordervet, shop: Sho
     assert counts(first)["orders"] == (7, 2, 0, 0, 5)
     assert set(pq.read_table(aside)["order_id"].to_pylist()) == {"w0", "w1", "w2", "x1", "x2"}
     assert shop.read().keys() == {"t1", "t2"}
+
+
+def test_a_query_that_was_corrected_is_read_from_the_start(ordervet, shop: Shop) -> None:
+    text = shop.source.read_text(encoding="utf-8")
+    ingest = ("ingest", "--source", shop.source, "--history", shop.history, "--json")
+    shop.run(order("t0", "'2025-10-01 20:00:00'", "'2025-10-01 12:00:00'"), *FIRST)
+    wrong = 'sql = "SELECT order_id, placed_at, amount_minor - 10000 AS amount_minor, changed_at FROM orders"'
+    shop.source.write_text(text.replace('table = "orders"', wrong), encoding="utf-8")
+    before = ordervet(*ingest)
+    shop.source.write_text(text, encoding="utf-8")
+
+    corrected, again = ordervet(*ingest), ordervet(*ingest)
+
+    assert counts(before)["orders"] == (3, 0, 0, 0, 3)
+    assert counts(corrected)["orders"] == (3, 3, 0, 0, 0)
+    assert counts(again)["orders"] == (2, 0, 0, 2, 0)
+    assert counts(again)["outcomes"] == (1, 0, 0, 1, 0)
 
 
 def test_zero_and_missing_times_of_change_are_always_read(ordervet, shop: Shop) -> None:
@@ -337,6 +356,28 @@ def test_decisions_go_back_into_their_table_once(ordervet, shop: Shop) -> None:
     assert {row[2] for row in decided(shop)} == {"SCORED"}
 
 
+def test_decisions_are_written_again_where_the_history_did_not_get_to_know(
+    ordervet, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.server.run("DROP TABLE IF EXISTS ordervet_decisions")
+    fill(shop, 20)
+    score = ("score", "--source", shop.source, "--sink", shop.source, "--history", shop.history, "--json")
+
+    def end(_: Staging) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Staging, "commit", end)
+        interrupted = ordervet(*score)
+    written = decided(shop)
+    again = ordervet(*score)
+
+    assert (interrupted.code, again.code) == (130, 0), again.err
+    assert len(written) == again.json["n_orders"] == 20
+    assert decided(shop) == written
+    assert len(shop.read()) == 20
+
+
 def test_a_table_that_could_have_an_order_twice_is_refused(ordervet, shop: Shop) -> None:
     fill(shop, 2)
     shop.server.run(
@@ -347,7 +388,8 @@ def test_a_table_that_could_have_an_order_twice_is_refused(ordervet, shop: Shop)
     ended = ordervet("score", "--source", shop.source, "--sink", shop.source, "--history", shop.history)
 
     assert (ended.code, "is not unique by shop and order" in ended.err) == (3, True), ended.err
-    assert not History.open(shop.history, KEY).read_positions(["score/shop/orders"])
+    queries = SourceReader.open(shop.source, "score")
+    assert not History.open(shop.history, KEY).read_positions(map(queries._name, queries.source.query))
 
 
 def test_a_table_of_theirs_gets_the_columns_that_it_has(ordervet, shop: Shop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from ordervet.contract.files.pieces import FilePiece
     from ordervet.contract.sources.query import ReadQuery
-    from ordervet.contract.sources.source_file import Source
+    from ordervet.contract.sources.source_file import Query, Source
     from ordervet.history import History
 
 
@@ -59,7 +60,7 @@ class SourceReader:
         SourceError
             As for `read_queries`.
         """
-        names = {self._name(query.name): query.name for query in self.source.query}
+        names = {self._name(query): query.name for query in self.source.query}
         known = store.read_positions(names) if store is not None else {}
         return read_queries(self.source, {names[name]: at for name, at in known.items()}, report_step)
 
@@ -75,10 +76,18 @@ class SourceReader:
 
     def list_positions(self, reads: Sequence[ReadQuery]) -> dict[str, int]:
         """List how far the source is read, as the history keeps it."""
-        return {self._name(each.query.name): each.position for each in reads if each.position is not None}
+        return {self._name(each.query): each.position for each in reads if each.position is not None}
 
-    def _name(self, query: str) -> str:
-        return f"{self.command}/{self.source.name}/{query}"
+    def _name(self, query: Query) -> str:
+        """Name the position of a query as it is written now: one that was changed is read from the start."""
+        mapping = load_query_mapping(self.source, query)
+        said = [
+            query.model_dump_json(exclude={"overlap"}),
+            self.source.model_dump_json(include={"time_zone", "shop", "currency"}),
+            mapping.model_dump_json() if mapping else "",
+        ]
+        digest = hashlib.sha256("\x1f".join(said).encode()).hexdigest()[:16]
+        return f"{self.command}/{self.source.name}/{query.name}/{digest}"
 
 
 def check_only_source(
