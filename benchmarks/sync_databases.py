@@ -30,13 +30,13 @@ from ordervet.entities import Key
 KEY = Key(bytes(range(16)))
 SAMPLES = Path(__file__).resolve().parents[1] / "data" / "samples"
 N_CHANGES = 10_000
-STEPS = {
-    "first sync": "",
-    "10,000 changes all over": "SELECT order_id FROM orders ORDER BY order_id",
-    "10,000 changes of the last days": "SELECT order_id FROM orders ORDER BY placed_at DESC",
-    "nothing new": "",
+STEPS: dict[str, tuple[str, str] | None] = {
+    "first sync": None,
+    "10,000 changes all over": ("order_id", "<="),
+    "10,000 changes of the last days": ("placed_at", ">="),
+    "nothing new": None,
 }
-"""What is done → the orders that are changed for it: half of the changes are amounts, half new claims."""
+"""What is done → which orders are changed for it, first or last by a column: amounts, and as many new claims."""
 SOURCE = """
 url = "{url}"
 password = {{ env = "SHOP_PASSWORD" }}
@@ -138,12 +138,16 @@ def measure(kind: str, n_orders: int, folder: Path) -> None:
         environment = os.environ | {"ORDERVET_KEY": KEY.to_hex(), "SHOP_PASSWORD": PASSWORD}
         for step, picked in STEPS.items():
             if picked:
-                n_each = N_CHANGES // 2
+                column, side = picked
+                order = f"{column} {'ASC' if side == '<=' else 'DESC'}"
+                (edge,) = server.run(
+                    f"SELECT {column} FROM orders ORDER BY {order} LIMIT 1 OFFSET {N_CHANGES // 2 - 1}"
+                )
                 server.run(
                     "UPDATE orders SET amount_minor = concat(amount_minor, '1'), changed_at = now() "
-                    f"WHERE order_id IN (SELECT * FROM ({picked} LIMIT {n_each}) t)",
+                    f"WHERE {column} {side} '{edge[0]}'",
                     "INSERT INTO outcomes (order_id, kind, happened_at, changed_at) "
-                    f"SELECT order_id, 'claim', now(), now() FROM ({picked} LIMIT {n_each}) t",
+                    f"SELECT order_id, 'claim', now(), now() FROM orders WHERE {column} {side} '{edge[0]}'",
                 )
             before = server.processor_s
             said, seconds, used, memory = run(ingest, environment)

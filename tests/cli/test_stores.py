@@ -47,6 +47,7 @@ def test_files_of_a_store_are_ingested_and_the_history_is_published(
     once = ordervet("ingest", f"s3://{BUCKET}/exports/orders.csv", "--history", history, "--json")
     published = ordervet("history", "publish", to, "--history", history)
     again = ordervet("history", "publish", to, "--history", history, "--json")
+    verified = ordervet("history", "verify", "--history", history, "--published", to, "--json")
 
     assert ended.code == 0, ended.err
     assert [(each["file"], each["n_accepted"]) for each in ended.json["files"]] == [
@@ -56,6 +57,8 @@ def test_files_of_a_store_are_ingested_and_the_history_is_published(
     assert once.json["files"][0]["n_known"] == 2
     assert "1 data file, 1 of them new" in published.out, published.err
     assert again.json["n_bytes"] == 0
+    assert verified.code == 0, verified.err
+    assert [each["state"] for each in verified.json["files"] if each["kind"] == "published"] == ["whole"]
     assert pl.read_delta(to, storage_options=store.options).height == 3
     assert SECRET not in published.out + published.err
 

@@ -216,6 +216,30 @@ def test_a_file_that_is_cut_off_is_written_again(history: History, season: Event
     assert read(str(tmp_path / "published")).equals(read(str(history.path)))
 
 
+def test_what_is_published_is_checked(history: History, season: Events, address: str, store: ObjectStore) -> None:
+    place = find_place(address)
+    for first in range(0, 30, 10):
+        history.ingest(part_of(season, first, 10))
+    with pytest.raises(HistoryError, match="nothing is published"):
+        publish.check_copy(history, place)
+    publish.publish(history, place)
+    before = publish.check_copy(history, place)
+    names = sorted(path.name for path in history.list_files())
+    files = store.open()
+    data = bytearray((history.path / names[0]).read_bytes())
+    data[len(data) // 2] ^= 1
+    with files.open_output_stream(f"{place.path}/{names[0]}") as stream:
+        stream.write(bytes(data))
+    files.delete_file(f"{place.path}/{names[1]}")
+
+    after = publish.check_copy(history, place)
+
+    assert [each.state for each in before] == ["whole"] * 3
+    assert [(each.name, each.state) for each in after] == [
+        (f"{address}/{name}", state) for name, state in zip(names, ("damaged", "missing", "whole"), strict=True)
+    ]
+
+
 def test_other_files_and_another_key_are_refused(history: History, season: Events, tmp_path: Path) -> None:
     history.ingest(part_of(season, 0, 10))
     (tmp_path / "full").mkdir()

@@ -35,20 +35,26 @@ def verify(
     backup: Annotated[
         Path | None, typer.Option(help="An earlier copy of the folder, which --repair takes whole files from.")
     ] = None,
+    published: Annotated[
+        str | None, typer.Option(help="Check also what was published there: s3://BUCKET/FOLDER, oss://…, az://….")
+    ] = None,
     lang: options.LangOption = None,
     json: options.Json = False,
 ) -> None:
     """Check every file of a history: data, log, journal, snapshots, digests. What stays damaged ends with code 3.
 
-    Without --repair nothing is changed.
+    Without --repair nothing is changed; what was published is never changed.
 
     Example: ordervet history verify --history history --repair --backup /backup/history
     """
     # NOT: at the top. Only whoever has a history waits for the import.
     from ordervet.history.damage import check_history, repair_history
     from ordervet.history.erased import ERASED
+    from ordervet.history.publish import check_copy
+    from ordervet.object_stores import find_place
 
     session = Session(lang, json=json)
+    place = find_place(published) if published else None
     with session.progress() as report_step:
         report_step("checking")
         checked = check_history(history, session.key)
@@ -57,6 +63,8 @@ def verify(
             report_step("repairing")
             repaired = repair_history(history, session.key, backup)
             checked = check_history(history, session.key)
+        if place is not None:
+            checked += check_copy(session.open_history(history), place)
     faults = [each for each in checked if each.is_fault]
     if json:
         session.print_json(

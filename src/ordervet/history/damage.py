@@ -59,8 +59,8 @@ class Checked:
 
     Parameters
     ----------
-    kind : log, data, digests, journal, snapshot, handed or erased
-    name : in the folder
+    kind : log, data, digests, journal, snapshot, handed or erased; or published, of a copy
+    name : in the folder; of a copy its address
     state : "believed": it can be read, and has no digest to compare it with
     n_lost : entries that are lost, of a journal
     """

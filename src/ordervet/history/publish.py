@@ -8,6 +8,7 @@ that what is erased here is erased there.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,8 +19,9 @@ from typing import TYPE_CHECKING
 
 from ordervet.errors import HistoryError
 from ordervet.history import delta
+from ordervet.history.damage import Checked
 from ordervet.history.delta import describe_errors as describe_history_errors
-from ordervet.history.digests import check_files
+from ordervet.history.digests import check_files, read_digests
 from ordervet.history.ingest import describe_file
 from ordervet.history.snapshots import FOLDER, list_snapshots
 from ordervet.object_stores import describe_errors
@@ -27,6 +29,7 @@ from ordervet.object_stores import describe_errors
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from ordervet.history.damage import State
     from ordervet.history.store import History
     from ordervet.object_stores import Place
 
@@ -81,6 +84,49 @@ def publish(history: History, place: Place, *, with_snapshots: bool = False) -> 
     raise HistoryError(
         f"the history {history.path.name} changes faster than it can be published", hint="publish it again"
     )
+
+
+def check_copy(history: History, place: Place) -> list[Checked]:
+    """Check the data files of what was published, by the digests that the history has of them; nothing is changed.
+
+    Parameters
+    ----------
+    history : that was published, whose files an earlier version of it may no longer be among
+    place : where it was published
+
+    Raises
+    ------
+    HistoryError
+        Nothing was published there.
+    KeyMismatchError
+        It is of another history.
+    SourceError
+        The place cannot be read.
+    """
+    digests = read_digests(history.path).of
+    with describe_errors(place.address):
+        copy = delta.open_copy(place.delta_address, place.delta_options)
+        if copy is None:
+            raise HistoryError(
+                f"nothing is published at {place.address}",
+                hint="publish it first: ordervet history publish ADDRESS --history DIR",
+            )
+        delta.check_table(copy.metadata().configuration, history.key, history.path)
+        there = _list_sizes(place, place.path)
+
+        def check(name: str) -> Checked:
+            if name not in there:
+                state: State = "missing"
+            elif name not in digests:
+                state = "believed"
+            else:
+                with place.files.open_input_stream(f"{place.path}/{name}") as source:
+                    is_whole = hashlib.file_digest(source, "sha256").digest() == digests[name]
+                state = "whole" if is_whole else "damaged"
+            return Checked("published", f"{place.address.rstrip('/')}/{name}", state)
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return list(pool.map(check, sorted(delta.live_files(copy))))
 
 
 class _GoneError(Exception):
