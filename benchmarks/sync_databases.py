@@ -132,7 +132,7 @@ def measure(kind: str, n_orders: int, folder: Path) -> None:
         environment = os.environ | {"ORDERVET_KEY": KEY.to_hex(), "SHOP_PASSWORD": PASSWORD}
         for step in STEPS:
             if step == "10,000 changes":
-                n_each = N_CHANGES // 2
+                n_each = min(N_CHANGES // 2, n)
                 (edge,) = server.run(
                     f"SELECT placed_at FROM orders ORDER BY placed_at DESC LIMIT 1 OFFSET {n_each - 1}"
                 )
