@@ -183,6 +183,19 @@ def test_a_query_that_was_corrected_is_read_from_the_start(ordervet, shop: Shop)
     assert counts(again)["outcomes"] == (1, 0, 0, 1, 0)
 
 
+def test_seconds_since_1970_are_read_as_the_guide_says(ordervet, shop: Shop) -> None:
+    is_postgres = shop.server.kind == "postgresql"
+    placed_at = "to_timestamp(1762819200)" if is_postgres else "CONCAT(FROM_UNIXTIME(1762819200), '+00:00')"
+    sql = f'sql = "SELECT order_id, {placed_at} AS placed_at, amount_minor, changed_at FROM orders"'
+    shop.source.write_text(shop.source.read_text(encoding="utf-8").replace('table = "orders"', sql), encoding="utf-8")
+    shop.run(order("t1", "NULL", "'2025-11-12 12:00:00'"))
+
+    ended = ordervet("ingest", "--source", shop.source, "--history", shop.history)
+
+    assert ended.code == 0, ended.err
+    assert str(shop.read()["t1"]["seen_at"]) == "2025-11-11 00:00:00+00:00"
+
+
 def test_zero_and_missing_times_of_change_are_always_read(ordervet, shop: Shop) -> None:
     shop.run(*FIRST)
     ingest = ("ingest", "--source", shop.source, "--history", shop.history, "--json")
