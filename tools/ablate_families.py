@@ -44,11 +44,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[7141, 7142, 7143], help="of the seasons")
     parser.add_argument("--fits", type=int, nargs="+", default=[1, 2], help="seeds of the trees")
     parser.add_argument("--orders", type=int, default=60_000)
+    parser.add_argument("--only", nargs="+", help="families, in place of all")
     parser.add_argument("--starter", action="store_true", help="learn from the starter's merchants")
     parser.add_argument("--threads", type=int, default=1, help="the figures do not depend on it")
     options = parser.parse_args()
     spec = build_spec()
-    families = {ALL: np.arange(len(spec.names))} | keep_others(spec.names)
+    others = keep_others(spec.names)
+    families = {ALL: np.arange(len(spec.names))} | {each: others[each] for each in options.only or others}
     trained = weigh(read_starter()[0], spec.names) if options.starter else None
     texts: dict[tuple[str, int], str] = {}
     every: dict[str, list[Measured]] = {family: [] for family in families}
