@@ -78,9 +78,9 @@ def key_texts_slowly(
 ) -> tuple[NDArray[np.uint64], NDArray[np.int8]]:
     """Do what `key_texts` does, each distinct text by its definition. Parameters and results are the same."""
     texts = column.cast(pa.large_string())
+    if isinstance(texts, pa.ChunkedArray):
+        texts = texts.combine_chunks()
     encoded = pc.dictionary_encode(texts, null_encoding="encode")
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
     forms = [canonicalise(text) for text in encoded.dictionary.to_pylist()]
     ids = hash_texts(pa.array([form.text for form in forms], type=pa.large_string()), key, namespace)
     evidence = np.array([form.evidence for form in forms], dtype=np.int8)
