@@ -111,6 +111,7 @@ def main() -> None:
                 stdout=subprocess.PIPE,
                 text=True,
                 check=True,
+                env={"OMP_WAIT_POLICY": "PASSIVE"} | os.environ,  # as `ordervet retrain` does
             )
             told = json.loads(ended.stdout)
             per_million = {"seconds_per_million": round(told["seconds"] / n_orders * 1e6, 1)}

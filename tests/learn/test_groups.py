@@ -186,7 +186,14 @@ def test_offsets_are_the_smallest_that_hold_every_group_to_plain_buyers(seed: in
     innocent = weight * ~is_malicious
 
     found = find_offsets(
-        groups, raw, innocent, lambda log_odds, _: log_odds > -3, times=times, min_orders=50, measure=lambda _: 0.0
+        groups,
+        raw,
+        innocent,
+        lambda log_odds, _: log_odds > -3,
+        times=times,
+        most=9.0,
+        min_orders=50,
+        measure=lambda _: 0.0,
     )
 
     def offset(by: dict[str, float]) -> np.ndarray:
@@ -200,6 +207,19 @@ def test_offsets_are_the_smallest_that_hold_every_group_to_plain_buyers(seed: in
         assert measure_rate(offset(relaxed), is_in, innocent) > times * plain
 
 
+def test_offset_is_no_larger_than_the_most() -> None:
+    groups, raw, is_malicious, weight = draw_lookalikes(1)
+
+    def find(most: float) -> dict[str, float]:
+        return find_offsets(
+            groups, raw, weight * ~is_malicious, lambda log_odds, _: log_odds > -3,
+            times=1.0, most=most, min_orders=50, measure=lambda _: 0.0,
+        )  # fmt: skip
+
+    assert find(9.0)["wholesale"] < -1.0
+    assert find(1.0)["wholesale"] == -1.0
+
+
 def test_group_that_is_alerted_no_more_than_plain_buyers_or_is_small_has_no_offset() -> None:
     groups, raw, is_malicious, _ = draw_lookalikes(1)
     innocent, n_family = 1.0 * ~is_malicious, int((groups["family"] & ~is_malicious).sum())
@@ -208,13 +228,22 @@ def test_group_that_is_alerted_no_more_than_plain_buyers_or_is_small_has_no_offs
     def find(min_orders: int) -> set[str]:
         return set(
             find_offsets(
-                groups, raw, innocent, lambda each, _: each > -3, times=1.5, min_orders=min_orders, measure=len
+                groups,
+                raw,
+                innocent,
+                lambda each, _: each > -3,
+                times=1.5,
+                most=9.0,
+                min_orders=min_orders,
+                measure=len,
             )
         )
 
     assert find(50) == {"family"}
     assert find(n_family + 1) == set()
-    assert find_offsets({}, raw, innocent, lambda each, _: each > -3, times=1.0, min_orders=1, measure=len) == {}
+    assert (
+        find_offsets({}, raw, innocent, lambda each, _: each > -3, times=1.0, most=9.0, min_orders=1, measure=len) == {}
+    )
 
 
 @pytest.mark.parametrize("ages", [1, 3])
@@ -271,7 +300,8 @@ def test_offset_that_costs_too_much_ranking_is_halved_until_it_does_not() -> Non
 
     def find(cost_per_log_odds: float) -> float:
         found = find_offsets(
-            wholesale, raw, weight * ~is_malicious, lambda log_odds, _: log_odds > -3, times=1.0, min_orders=50,
+            wholesale, raw, weight * ~is_malicious, lambda log_odds, _: log_odds > -3,
+            times=1.0, most=9.0, min_orders=50,
             measure=lambda log_odds: float(log_odds[groups["wholesale"]].mean()) * cost_per_log_odds,
         )  # fmt: skip
         return found.get("wholesale", 0.0)

@@ -231,6 +231,7 @@ def find_offsets(
     flag: Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.bool_]],
     *,
     times: float,
+    most: float,
     min_orders: int,
     measure: Callable[[NDArray[np.float64]], float],
 ) -> dict[str, float]:
@@ -246,6 +247,7 @@ def find_offsets(
     innocent : shape (n,), how many innocent orders a row stands for, see `find_innocence`
     flag : from log-odds and their rows, both of shape (n_some,), to what the policy would not pass
     times : bound
+    most : the largest offset, in log-odds
     min_orders : groups of fewer innocent orders have no offset
     measure : from log-odds, shape (n,), to how well they rank; an offset that costs more than `_MOST_COST` of it is
         halved until it does not
@@ -264,7 +266,7 @@ def find_offsets(
     # SPEED: offsets only lower what is alerted, so what is not alerted without any needs no second look.
     is_alerted = flag(raw, np.arange(len(raw)))
     # NOTE: at least one alert, as in `measure_groups`.
-    most = times * max(float(innocent[is_alerted & is_plain].sum()), 1.0) / float(innocent[is_plain].sum())
+    rate = times * max(float(innocent[is_alerted & is_plain].sum()), 1.0) / float(innocent[is_plain].sum())
     n_innocent = {name: float(innocent[is_in].sum()) for name, is_in in groups.items()}
     rows = {
         name: np.flatnonzero(is_in & is_alerted) for name, is_in in groups.items() if n_innocent[name] >= min_orders
@@ -273,7 +275,7 @@ def find_offsets(
     for turn in range(_N_TURNS):
         for name, some in rows.items():
             others = raw[some] - sum(shift * groups[other][some] for other, shift in by.items() if other != name)
-            needed = _find_needed(others, some, innocent[some], flag, most * n_innocent[name])
+            needed = min(most, _find_needed(others, some, innocent[some], flag, rate * n_innocent[name]))
             # NOTE: what holds for one group still holds when another's offset grows, not when it shrinks.
             by[name] = max(needed, by[name]) if turn == _N_TURNS - 1 else needed
     return _limit_cost({name: shift for name, shift in by.items() if shift > 0}, groups, raw, measure)

@@ -75,6 +75,9 @@ _RESCALE_FROM = 0.25
 #: them. NOT: shared doors and devices, newcomers. Malice that nobody judged is among them, so that their innocents look
 #: alerted that are none: offsets cost .02 of average precision on worlds of `lab.foreign`, and spared hardly anybody.
 OFFSET_GROUPS, OFFSET_TIMES, OFFSET_MIN_ORDERS = ("wholesale", "shared_ip"), 1.0, 10
+#: The largest offset, in log-odds. What a few orders ask for beyond it is more than they can tell: malice of the group
+#: that nobody has seen yet would pass.
+OFFSET_MOST = 1.0
 #: Gates whose refusal says that the newest events themselves are contaminated.
 _CONTAMINATION_GATES = ("features_constant", "features_drift", "verdicts", "duplicates")
 
@@ -472,7 +475,7 @@ def _find_offsets(
     offsets = find_offsets(
         groups, raw, data.plan.weight[rows] * find_innocence(model.calibration(raw), is_malicious, judged_share),
         lambda log_odds, some: flag_orders(task.policy, model.calibration(log_odds), data.amount_minor[rows[some]]),
-        times=OFFSET_TIMES, min_orders=OFFSET_MIN_ORDERS,
+        times=OFFSET_TIMES, most=OFFSET_MOST, min_orders=OFFSET_MIN_ORDERS,
         measure=lambda log_odds: Ranking(log_odds, is_malicious).measure_ap(weight),
     )  # fmt: skip
     return offsets, raw + sum((by * groups[name] for name, by in offsets.items()), np.zeros(len(raw)))
