@@ -135,7 +135,7 @@ def _build_schema(field: ContractField) -> core_schema.CoreSchema:
     if field.default_from:
         other = field.default_from
         return core_schema.with_default_schema(
-            schema, default_factory=lambda data: data[other], default_factory_takes_data=True
+            schema, default_factory=lambda data: data.get(other), default_factory_takes_data=True
         )
     # NOTE: None is refused. The model leaves it out of the fields that were given.
     return schema if field.is_required else core_schema.with_default_schema(schema, default=field.default)
