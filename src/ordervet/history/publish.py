@@ -182,7 +182,7 @@ def _committing(place: Place) -> Iterator[tuple[str, dict[str, str]]]:
             with place.files.open_input_stream(f"{there}/{name}") as source:
                 (log / name).write_bytes(source.read())
         yield temporary, {}
-        # Entries, then checkpoints, then what names the last of these, which alone is ever written anew.
+        # Entries, then checkpoints, then what names the last of these, which alone is overwritten.
         sent = [each for each in log.iterdir() if each.name not in known or not each.suffix]
         for file in sorted(sent, key=lambda each: (each.suffix != ".json", not each.suffix, each.name)):
             _copy(place, file, f"{there}/{file.name}")

@@ -15,7 +15,7 @@ import numpy as np
 from ordervet.contract.files.outputs import drop_nan
 from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
 from ordervet.learn.groups import FEW, OPEN, UNFAIR
-from ordervet.learn.intervals import draw_intervals
+from ordervet.learn.intervals import count_more, draw_intervals
 from ordervet.learn.ranking import Ranking
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Gate:
     figure: float | None  # what was measured; None where there was nothing to measure
     bound: float | None  # what it may be at most, or must be at least, as the gate says
     passed: bool  # whether the challenger passes
-    #: what else there is to know, as a code that words/ words; empty when there is nothing
+    #: what else there is to know, as a code of a text in `words`; empty when there is nothing
     note: str = ""
     values: dict[str, Any] = field(default_factory=dict)  # what the note's words quote
     is_decided: bool = True  # False where more labels may still let it pass, as the note says
@@ -66,7 +66,7 @@ class Pace:
     n_days: float  # of which so many days are
 
     def find_more(self, gap: float, half: float) -> dict[str, Any]:
-        """Find when an interval will leave out a bound: it shrinks as the square root of the malicious orders.
+        """Find when an interval will leave out a bound.
 
         Parameters
         ----------
@@ -76,8 +76,7 @@ class Pace:
         -------
         ``more`` malicious orders, and the day ``by`` which so many more will have mature labels, ISO 8601
         """
-        times = min(half / gap, _MOST_TIMES) ** 2
-        more = max(math.ceil((times - 1) * self.n_malicious), 1)
+        more = count_more(gap, min(half, _MOST_TIMES * gap), self.n_malicious)
         return {"more": more, "by": self.find_day(more, self.n_malicious)}
 
     def find_day(self, more: int, n: int) -> str:

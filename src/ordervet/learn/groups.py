@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ordervet.learn.intervals import draw_weights
+from ordervet.learn.intervals import count_more, draw_weights
 from ordervet.model.protections import Bound
 from ordervet.model.starter import find_shift
 
@@ -217,11 +217,11 @@ def measure_groups(
 
 
 def _find_more(n: int, excess: float, low: float, high: float) -> int | None:
-    """Return how many more orders an interval takes that leaves out 0; it shrinks as the square root of them."""
+    """Return how many more orders an interval takes that leaves out 0; None where that cannot be said."""
     half = excess - low if excess > 0 else high - excess
     if excess == 0 or half > _MOST_TIMES * abs(excess):
         return None
-    return max(math.ceil(((half / excess) ** 2 - 1) * n), 1)
+    return count_more(abs(excess), half, n)
 
 
 def find_offsets(

@@ -119,6 +119,14 @@ def draw_intervals(
     return found
 
 
+def count_more(gap: float, half: float, n: int) -> int:
+    """Count how many more orders an interval takes, of which it had `n`: it shrinks as the square root of them.
+
+    `gap` is from the figure to what the interval is to leave out, above 0, and `half` to the interval's end there.
+    """
+    return max(math.ceil(((half / gap) ** 2 - 1) * n), 1)
+
+
 def measure_gain(
     challenger: Measure, champion: Measure, holdout: Holdout, *, confidence_level: float, n_draws: int, seed: int
 ) -> dict[str, float]:
