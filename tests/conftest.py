@@ -69,6 +69,12 @@ def name_test(nodeid: str) -> str:
     return nodeid.partition("[")[0]
 
 
+@pytest.fixture
+def fits_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a fit take as many threads as it may, however few rows it has."""
+    monkeypatch.setattr("ordervet.model.settings._ROWS_PER_THREAD", 1)
+
+
 @pytest.fixture(autouse=True)
 def _no_key_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ORDERVET_KEY", raising=False)

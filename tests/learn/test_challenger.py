@@ -77,6 +77,7 @@ def measure_ap(raw: np.ndarray, is_malicious: np.ndarray) -> float:
     return float((np.cumsum(found) / np.arange(1, len(found) + 1))[found].mean())
 
 
+@pytest.mark.usefixtures("fits_on_threads")
 def test_challenger_is_the_same_on_one_and_on_two_threads() -> None:
     known = build_known(starter=1.8, own=1.8)
 

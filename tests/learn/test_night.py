@@ -97,6 +97,7 @@ def test_night_by_a_clock_that_jumped_a_year_changes_nothing(night, tmp_path: Pa
     assert night(1).outcome == PROMOTED
 
 
+@pytest.mark.usefixtures("fits_on_threads")
 def test_artefact_is_the_same_bytes_on_one_and_on_two_threads(night, tmp_path: Path) -> None:
     one = night(models=tmp_path / "one", n_threads=1)
     two = night(models=tmp_path / "two", n_threads=2)

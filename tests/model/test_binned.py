@@ -28,6 +28,7 @@ def draw(n: int = 3_000) -> tuple[MatrixView, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.usefixtures("fits_on_threads")
 def test_trees_are_those_of_a_fit_on_copies(n_threads: int) -> None:
     view, is_malicious, weight = draw()
     copied = TrainingSet(view.take(slice(None)), is_malicious, np.arange(len(view)), weight)

@@ -9,6 +9,7 @@ from ordervet.errors import TrainingError
 from ordervet.features import build_spec
 from ordervet.model import FitSettings, Predictor, TrainingSet, fit_model
 from ordervet.model.fit import _split_off_calibration, split_by_time
+from ordervet.model.settings import count_fit_threads
 
 SPEC = build_spec(
     use_defaults=False, names=("order__value__amount", "buyer__count__malicious__30d", "buyer__age__order")
@@ -24,6 +25,7 @@ def draw_training(n: int = 4_000, seed: int = 0) -> TrainingSet:
     return TrainingSet(features, rng.random(n) < 1 / (1 + np.exp(-risk)), rng.permutation(n).astype(np.int64))
 
 
+@pytest.mark.usefixtures("fits_on_threads")
 def test_model_is_the_same_bytes_on_one_and_two_threads() -> None:
     one = fit_model(draw_training(), SPEC, QUICK, origin={}, n_threads=1)
     two = fit_model(draw_training(), SPEC, QUICK, origin={}, n_threads=2)
@@ -114,3 +116,10 @@ def test_without_young_orders_the_newest_fifth_is_calibrated_on() -> None:
     training = TrainingSet(np.zeros((10, 1), np.float32), np.zeros(10, bool), np.arange(10))
 
     assert _split_off_calibration(training, None)[1].seen_at.tolist() == [8, 9]
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_threads", "worth"), [(0, 8, 1), (99_999, 8, 1), (100_000, 8, 2), (100_000, 1, 1), (10**6, 8, 8)]
+)
+def test_few_rows_are_not_worth_many_threads(n_rows: int, n_threads: int, worth: int) -> None:
+    assert count_fit_threads(n_rows, n_threads) == worth

@@ -99,6 +99,7 @@ def test_single_kind_is_no_model() -> None:
     assert fit_kinds(draw()[0], ["scalping"] * 600, NAMES, FitSettings()) is None
 
 
+@pytest.mark.usefixtures("fits_on_threads")
 def test_model_of_kinds_is_the_same_bytes_on_two_threads(kind_model: KindModel) -> None:
     again = fit_kinds(*draw(), NAMES, FitSettings(), n_threads=2)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ordervet.model.protections import build_weights
+from ordervet.model.settings import count_fit_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,6 +85,7 @@ class BinnedOrders:
 
         self._settings = settings
         self._parameters = settings.build_parameters(names, n_threads=n_threads)
+        self._n_threads = n_threads
         self._protection = _weigh(view, names, is_malicious, settings)
         # SPEED: benchmarks/bench_retrain.py. NOT: the matrix itself. LightGBM would need its rows and columns copied.
         self._data = lightgbm.Dataset(
@@ -113,7 +115,8 @@ class BinnedOrders:
 
         # NOTE: declared as a list, and any array of numbers is taken.
         data = self._data if rows is None else self._data.subset(rows)  # type: ignore[arg-type]
-        booster = lightgbm.train(self._parameters, data, num_rounds[-1])
+        n_threads = count_fit_threads(len(self._protection if rows is None else rows), self._n_threads)
+        booster = lightgbm.train(self._parameters | {"num_threads": n_threads}, data, num_rounds[-1])
         texts = [booster.model_to_string(num_iteration=each) for each in num_rounds]
         # NOTE: the thread count is the only line that depends on the machine; 0 means "as many as there are".
         return [re.sub(r"^\[num_threads: \d+\]$", "[num_threads: 0]", text, flags=re.MULTILINE) for text in texts]

@@ -13,6 +13,7 @@ from ordervet.model.artefact import Model
 from ordervet.model.calibration import fit_calibration, fit_risk_scale
 from ordervet.model.predictor import Predictor
 from ordervet.model.protections import build_weights
+from ordervet.model.settings import count_fit_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -128,6 +129,7 @@ def fit_booster(training: TrainingSet, names: tuple[str, ...], settings: FitSett
     if by_time.weight is not None:
         weight *= by_time.weight
     data = lightgbm.Dataset(by_time.features, label, weight=weight, feature_name=list(names))
+    n_threads = count_fit_threads(len(by_time), n_threads)
     parameters = settings.build_parameters(names, n_threads=n_threads)
     booster = lightgbm.train(parameters, data, settings.num_rounds)
     text = booster.model_to_string()

@@ -13,6 +13,7 @@ import numpy as np
 from ordervet.errors import ModelError
 from ordervet.model.forest import parse_forest
 from ordervet.model.predictor import build_core
+from ordervet.model.settings import count_fit_threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,7 +127,8 @@ def fit_kinds(
     parameters: dict[str, Any] = {
         "objective": "multiclass", "num_class": len(learned), "learning_rate": _LEARNING_RATE,
         "num_leaves": _NUM_LEAVES, "min_data_in_leaf": _MIN_DATA_IN_LEAF, "feature_fraction": 0.5, "lambda_l2": 1.0,
-        "seed": settings.seed, "deterministic": True, "force_row_wise": True, "num_threads": n_threads, "verbosity": -1,
+        "seed": settings.seed, "deterministic": True, "force_row_wise": True, "verbosity": -1,
+        "num_threads": count_fit_threads(len(rows), n_threads),
     }  # fmt: skip
     data = lightgbm.Dataset(features[rows], label, feature_name=list(names))
     text = lightgbm.train(parameters, data, _NUM_ROUNDS).model_to_string()

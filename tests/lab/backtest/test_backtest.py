@@ -98,6 +98,7 @@ def test_no_protocol_is_none() -> None:
     assert parse_protocol({}) is None
 
 
+@pytest.mark.usefixtures("fits_on_threads")
 def test_backtest_is_the_same_on_two_threads(merchant: Events) -> None:
     one = run_backtest(merchant, build_spec(), None, settings=QUICK, n_jobs=1)
     two = run_backtest(merchant, build_spec(), None, settings=QUICK, n_jobs=2)
