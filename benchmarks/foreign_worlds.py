@@ -14,6 +14,7 @@ import argparse
 import json
 import tempfile
 import time
+from bisect import bisect_left
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +24,11 @@ import numpy as np
 from ordervet.entities import Key, key_events
 from ordervet.features import build_spec
 from ordervet.history import History
+from ordervet.history.slices import HistorySlices
 from ordervet.lab.foreign import TUNING_SEEDS, build_foreign_world, draw_foreign_settings
 from ordervet.lab.past_nights import PLAIN, STANDING_RATE, STANDING_SCORE, replay_nights, sum_up_groups, sum_up_nights
 from ordervet.learn.intervals import find_wilson_interval
-from ordervet.learn.labels import DAY_US
+from ordervet.learn.labels import DAY_US, MALICIOUS, label_mature_orders
 from ordervet.learn.night_settings import GateBounds, NightSettings
 
 if TYPE_CHECKING:
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
 
 KEY = Key(bytes(range(16)))
 FIRST_NIGHT, DAYS_AFTER = 45, 7
-COUNTS = ("n_orders", "serving", "starter")
+#: By the night on which so many malicious orders have mature labels, own trees are to serve.
+ENOUGH = 100
+COUNTS = ("n_orders", "serving", "starter", "expected")
 #: An alert rate is to be within so much of its target; of a two-sided interval of 95 %.
 MOST_CHANGE, Z_95 = 0.15, 1.96
 MEASURES = ("ap", "recall", "precision", "alert_rate")
@@ -54,11 +58,31 @@ def run_world(world: ForeignWorld, *, every: int, settings: NightSettings) -> di
     with tempfile.TemporaryDirectory(prefix="ordervet-foreign-") as folder:
         history = History.open(Path(folder) / "history", KEY, create=True)
         history.ingest(world.events)
-        nights = replay_nights(
-            history, cut_offs, build_spec(), settings=settings, days_after=DAYS_AFTER, truth=truth, look_alikes=groups
+        enough_us = find_enough(history, [start_us + day * DAY_US for day in range(last + 1)], settings)
+        wanted = sorted({*cut_offs, *([] if enough_us is None else [enough_us])})
+        found = replay_nights(
+            history, wanted, build_spec(), settings=settings, days_after=DAYS_AFTER, truth=truth, look_alikes=groups
         )
-    groups = {name: asdict(each) for name, each in sum_up_groups(nights).items()}
-    return {"nights": [each.as_dict() for each in nights], "summary": sum_up_nights(nights), "groups": groups}
+    by_cut_off = dict(zip(wanted, found, strict=True))
+    nights, enough = [by_cut_off[each] for each in cut_offs], by_cut_off.get(enough_us or -1)
+    return {
+        "nights": [each.as_dict() for each in nights],
+        "summary": sum_up_nights(nights),
+        "groups": {name: asdict(each) for name, each in sum_up_groups(nights).items()},
+        "enough": enough.as_dict() if enough else None,
+    }
+
+
+def find_enough(history: History, cut_offs_us: Sequence[int], settings: NightSettings) -> int | None:
+    """Find the first night on which `ENOUGH` malicious orders have mature labels; None where it does not come."""
+
+    def count(cut_off_us: int) -> int:
+        timeline = HistorySlices.open(history, until_us=cut_off_us).timeline
+        labels = label_mature_orders(timeline, as_of_us=cut_off_us, maturity=settings.maturity)
+        return int((labels.label == MALICIOUS).sum())
+
+    at = bisect_left(cut_offs_us, ENOUGH, key=count)
+    return cut_offs_us[at] if at < len(cut_offs_us) else None
 
 
 def print_world(seed: int, world: ForeignWorld, result: dict[str, Any], took_s: float) -> None:
@@ -77,8 +101,33 @@ def print_world(seed: int, world: ForeignWorld, result: dict[str, Any], took_s: 
         )
 
 
+def print_enough(results: dict[int, dict[str, Any]]) -> None:
+    """Print whether own trees serve by the night on which `ENOUGH` malicious labels are mature, and if not, why."""
+    nights = {seed: each["enough"] for seed, each in results.items() if each["enough"]}
+    serving = [seed for seed, night in nights.items() if night["own_share"] > 0]
+    print(
+        f"{ENOUGH} malicious labels are mature in {len(nights)} of {len(results)} worlds, and own trees serve by that "
+        f"night in {len(serving)} of them"
+    )
+    for seed, night in nights.items():
+        told = f"  world {seed}, {night['as_of'][:10]}:"
+        if seed in serving:
+            print(f"{told} own {night['own_share']:.2f}")
+            continue
+        why = [f"{name}{' (not decided)' if name in night['not_decided'] else ''}" for name in night["refused_by"]]
+        print(
+            f"{told} starter; a challenger with own {night['challenger_share']:.2f} was refused by {', '.join(why)}; "
+            f"ap on the {DAYS_AFTER} days after: starter {night['starter']['ap']:.3f}, "
+            f"challenger {night['challenger_ap']:.3f}"
+        )
+
+
 def print_groups(worlds: list[list[dict[str, Any]]]) -> None:
-    """Print how often innocent orders would not pass on nights with own trees, plain buyers first."""
+    """Print how often innocent orders would not pass on nights with own trees, plain buyers first.
+
+    Who has more accounts has more first orders, of which nobody knows anything; so beside each group's alerts stand
+    those that plain buyers would have with as many first orders on the same nights.
+    """
     found = [night["groups"] for world in worlds for night in world if night["own_share"] > 0]
     names = sorted({name for groups in found for name in groups} - {PLAIN})
     totals = {
@@ -86,13 +135,16 @@ def print_groups(worlds: list[list[dict[str, Any]]]) -> None:
         for name in (PLAIN, *names)
     }
     print("innocent orders that would not pass on nights with own trees, by what served and by the starter alone:")
-    for name, (n, *flagged) in totals.items():
+    for name, (n, *flagged, expected) in totals.items():
         if n:
-            plain = [max(each, 1) / totals[PLAIN][0] for each in totals[PLAIN][1:]]
+            plain = [max(each, 1) / totals[PLAIN][0] for each in totals[PLAIN][1:-1]]
             rates = [
                 f"{each / n:.3%} ({each / n / at:.2f} times plain)" for each, at in zip(flagged, plain, strict=True)
             ]
-            print(f"  {name:16} {n:7,} innocents: {', '.join(rates)}")
+            print(
+                f"  {name:16} {n:7,} innocents: {', '.join(rates)}; {flagged[0]} by what served, {expected:.1f} with "
+                f"the rates of plain buyers' first and later orders ({flagged[0] / max(expected, 1):.2f} times)"
+            )
 
 
 def print_standing(results: dict[int, list[dict[str, Any]]]) -> None:
@@ -171,6 +223,7 @@ def main() -> None:
         print_world(seed, world, results[seed], time.perf_counter() - started)
         if options.json:
             options.json.write_text(json.dumps(results, indent=1) + "\n")
+    print_enough(results)
     print_groups([each["nights"] for each in results.values()])
     print_standing({seed: each["nights"] for seed, each in results.items()})
     print_gains([each["nights"] for each in results.values()])

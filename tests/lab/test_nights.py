@@ -12,7 +12,7 @@ from ordervet.entities import Key, key_events
 from ordervet.features import build_spec
 from ordervet.history import History
 from ordervet.lab.foreign import build_foreign_world, draw_foreign_settings
-from ordervet.lab.past_nights import STANDING_RATE, replay_nights, sum_up_groups, sum_up_nights, sum_up_rings
+from ordervet.lab.past_nights import PLAIN, STANDING_RATE, replay_nights, sum_up_groups, sum_up_nights, sum_up_rings
 from ordervet.learn.labels import DAY_US
 from ordervet.learn.night_settings import GateBounds, Learning, Maturity, NightSettings
 from ordervet.model import FitSettings, load_starter
@@ -81,6 +81,12 @@ def test_nights_tell_what_served_and_how_it_did_beside_the_starter(world: Foreig
     assert all(n >= night.n_orders - night.n_malicious for n, night in zip(innocents, nights, strict=True))
     assert {"family", "wholesale"} <= set(sum_up_groups(nights))
     assert all(group.serving == group.starter for group in early.groups.values())
+    plain = [night.groups[PLAIN] for night in nights]
+    assert [group.expected for group in plain] == pytest.approx([group.serving for group in plain])
+    assert all(set(night.not_decided) <= set(night.refused_by) for night in nights)
+    assert np.isnan([early.challenger_share, early.challenger_ap]).all()
+    assert all(night.refused_by and 0 < night.challenger_share <= 1 for night in later)
+    assert all(0 < night.challenger_ap <= 1 and night.challenger_ap != night.starter.ap for night in later)
     rings = sum_up_rings(nights)
     page = build_nights_page(
         [each.as_dict() for each in nights], sum_up_nights(nights), rings, is_simulated=True, lang="en"

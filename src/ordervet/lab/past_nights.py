@@ -15,7 +15,7 @@ import numpy as np
 
 from ordervet.history.slices import HistorySlices
 from ordervet.learn.gates import find_target_rate
-from ordervet.learn.groups import find_groups
+from ordervet.learn.groups import IS_NEW, find_groups
 from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS, label_mature_orders
 from ordervet.learn.night import PROMOTED, run_night
 from ordervet.learn.ranking import Ranking
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ordervet.learn.promotion import Lookalikes
     from ordervet.learn.rings import RingRow
     from ordervet.learn.training_data import TrainingData
+    from ordervet.model import Model
     from ordervet.policy import Policy
 
 
@@ -67,6 +68,9 @@ class GroupAfter:
     n_orders: int
     serving: int
     starter: int
+    #: how many would not pass by what served if its first orders were alerted as often as plain buyers' first orders,
+    #: and its others as often as theirs
+    expected: float
 
 
 #: Innocent orders that are in no look-alike group.
@@ -80,9 +84,14 @@ class NightMeasured:
     as_of: str  # the cut-off
     outcome: str  # see `Night`
     refused_by: tuple[str, ...]  # gates
+    not_decided: tuple[str, ...]  # those of them that more labels may still let pass
     missing: tuple[str, ...]  # what there was too little of
     model_id: str  # what served afterwards
     own_share: float  # of the merchant's own trees in it, 0 to 1
+    #: challenger_share, challenger_ap: the same of what was tried that night, and its average precision on the days
+    #: after, whether it serves or not; NaN where nothing was tried
+    challenger_share: float
+    challenger_ap: float
     #: n_orders, n_malicious: of the days after whose truth is known
     n_orders: int
     n_malicious: int
@@ -160,14 +169,16 @@ def replay_nights(
             ]
             is_innocent = label[rows] == INNOCENT
             alike = _find_look_alikes(whole, data, names, rows[is_innocent], look_alikes)
-            groups = _count_groups(alike, *(flagged[is_innocent] for flagged in flags))
+            is_first = IS_NEW.find(data.features[rows[is_innocent], names.index(IS_NEW.feature)])
+            groups = _count_groups(alike, is_first, *(flagged[is_innocent] for flagged in flags))
             found = [
                 measure_rings(
                     rings.take(rows), flagged, amount_minor=data.amount_minor[rows], kind=data.kind[rows]
                 )
                 for flagged in flags
             ]  # fmt: skip
-            measured.append(_describe(night, serving, label[rows], len(quiet), as_of_us, pair, groups, found))
+            tried = _measure_challenger(night, root / "models", data, rows, names, label[rows], n_threads)
+            measured.append(_describe(night, serving, tried, label[rows], len(quiet), as_of_us, pair, groups, found))
     return measured
 
 
@@ -192,6 +203,7 @@ def sum_up_groups(nights: Sequence[NightMeasured]) -> dict[str, GroupAfter]:
             sum(each.n_orders for each in parts),
             sum(each.serving for each in parts),
             sum(each.starter for each in parts),
+            sum(each.expected for each in parts),
         )
     return found
 
@@ -291,6 +303,28 @@ def _measure(
     )
 
 
+def _measure_challenger(
+    night: Night,
+    models: Path,
+    data: TrainingData,
+    rows: NDArray[np.int64],
+    names: tuple[str, ...],
+    label: NDArray[np.int8],
+    n_threads: int,
+) -> tuple[float, float]:
+    """Return the own trees' share and the average precision of what was tried; NaN where nothing was."""
+    if night.record["model_id"] is None:
+        return float("nan"), float("nan")
+    tried = Contender.of(load_model(models / night.record["model_id"]), names)
+    ranking = Ranking(tried.predict(data, rows, n_threads), label == MALICIOUS)
+    return _find_own_share(tried.model), ranking.measure_ap(np.ones(len(rows)))
+
+
+def _find_own_share(model: Model) -> float:
+    blend: dict[str, float] = model.origin.get("blend") or {"share": 0.0}
+    return blend["share"]
+
+
 def _flag(
     contender: Contender, data: TrainingData, rows: NDArray[np.int64], policy: Policy, n_threads: int
 ) -> NDArray[np.bool_]:
@@ -314,11 +348,20 @@ def _find_look_alikes(
 
 
 def _count_groups(
-    groups: dict[str, NDArray[np.bool_]], flags: NDArray[np.bool_], starter_flags: NDArray[np.bool_]
+    groups: dict[str, NDArray[np.bool_]],
+    is_first: NDArray[np.bool_],
+    flags: NDArray[np.bool_],
+    starter_flags: NDArray[np.bool_],
 ) -> dict[str, GroupAfter]:
     is_plain = ~np.any([*groups.values(), np.zeros(len(flags), bool)], axis=0)
+    expected = np.zeros(len(flags))
+    for some in (is_first, ~is_first):
+        alike = is_plain & some
+        expected[some] = int(flags[alike].sum()) / max(int(alike.sum()), 1)
     return {
-        name: GroupAfter(int(is_in.sum()), int(flags[is_in].sum()), int(starter_flags[is_in].sum()))
+        name: GroupAfter(
+            int(is_in.sum()), int(flags[is_in].sum()), int(starter_flags[is_in].sum()), float(expected[is_in].sum())
+        )
         for name, is_in in {PLAIN: is_plain, **groups}.items()
     }
 
@@ -326,6 +369,7 @@ def _count_groups(
 def _describe(
     night: Night,
     serving: Contender,
+    challenger: tuple[float, float],
     label: NDArray[np.int8],
     n_quiet: int,
     as_of_us: int,
@@ -333,14 +377,17 @@ def _describe(
     groups: dict[str, GroupAfter],
     rings: list[list[RingRow]],
 ) -> NightMeasured:
-    blend = serving.model.origin.get("blend") or {"share": 0.0}
+    refusing = [gate for gate in night.record["gates"] if not gate["passed"]]
     return NightMeasured(
         as_of=format_time(as_of_us),
         outcome=night.outcome,
-        refused_by=tuple(gate["name"] for gate in night.record["gates"] if not gate["passed"]),
+        refused_by=tuple(gate["name"] for gate in refusing),
+        not_decided=tuple(gate["name"] for gate in refusing if not gate["is_decided"]),
         missing=tuple(each["what"] for each in night.record["missing"]),
         model_id=serving.model.model_id,
-        own_share=blend["share"],
+        own_share=_find_own_share(serving.model),
+        challenger_share=challenger[0],
+        challenger_ap=challenger[1],
         n_orders=len(label),
         n_malicious=int((label == MALICIOUS).sum()),
         n_quiet=n_quiet,

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 _SHARED = ("pick_up", "dormitory", "office")
 _NO_SHARED_PLACE = tuple(Bound(feature=f"order__is__{place}", at_most=0, or_unknown=True) for place in _SHARED)
 _HAS_ORDERED = Bound(feature="buyer__count__order__90d", at_least=1)
-_IS_NEW = Bound(feature="buyer__count__order__90d", at_most=0, or_unknown=True)
+#: The order is the first on record of its buyer, as far as can be told.
+IS_NEW = Bound(feature="buyer__count__order__90d", at_most=0, or_unknown=True)
 
 
 def _share(entity: str, most: float | None) -> tuple[tuple[Bound, ...], ...]:
@@ -35,7 +36,7 @@ def _share(entity: str, most: float | None) -> tuple[tuple[Bound, ...], ...]:
     n_buyers = f"{entity}__distinct__buyer__90d"
     return (
         (Bound(feature=n_buyers, at_least=2, at_most=most), _HAS_ORDERED),
-        (Bound(feature=n_buyers, at_least=1, at_most=most), _IS_NEW),
+        (Bound(feature=n_buyers, at_least=1, at_most=most), IS_NEW),
     )
 
 
