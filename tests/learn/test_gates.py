@@ -73,13 +73,44 @@ def test_calibration_passes_what_is_true_and_refuses_what_is_twice_too_high() ->
     assert [gate.passed for gate in high] == [False, False]
 
 
-def test_false_positives_are_judged_beyond_noise_and_not_in_small_groups() -> None:
-    def check(*groups: tuple[str, int, int]) -> gates.Gate:
-        return gates.check_false_positives("channel_false_positives", groups, bound=0.05, min_group=100)
+@pytest.mark.parametrize("times", [1.0, 2.5])
+def test_calibration_of_a_few_hundred_orders_is_judged_beyond_the_noise_of_each_tenth(times: float) -> None:
+    rng, weight = np.random.default_rng(3), np.ones(500, np.int64)
+    passed, raw_errors = [], []
+    for _ in range(100):
+        p = rng.beta(1, 12, 500)
+        is_malicious = rng.random(500) < p
+        error = gates.check_calibration(np.minimum(times * p, 1), is_malicious, weight, error=0.02, bias=9.0)[1]
+        passed.append(error.passed)
+        tenths = np.array_split(np.argsort(p), 10)
+        raw_errors.append(sum(abs(p[each].sum() - is_malicious[each].sum()) for each in tenths) / 500)
 
-    assert check(("a", 1_000, 40), ("b", 150, 10)).passed
-    assert not check(("a", 1_000, 40), ("b", 1_000, 100)).passed
-    assert check(("tiny", 99, 99)).figure is None
+    assert np.mean(raw_errors) > 0.02  # so a bound without noise would refuse probabilities that are true
+    assert np.mean(passed) >= 0.98 if times == 1 else np.mean(passed) <= 0.1
+
+
+def test_false_positives_are_judged_beyond_noise_and_not_in_small_groups() -> None:
+    def check(*groups: tuple[str, int, int, int], judged_share: float = 1.0) -> gates.Gate:
+        return gates.check_false_positives(
+            "channel_false_positives", groups, judged_share=judged_share, bound=0.05, min_group=100
+        )
+
+    assert check(("a", 1_000, 40, 0), ("b", 150, 10, 0)).passed
+    assert not check(("a", 1_000, 40, 0), ("b", 1_000, 100, 0)).passed
+    assert check(("tiny", 99, 99, 0)).figure is None
+
+
+def test_false_positives_leave_out_malice_that_nobody_found() -> None:
+    def check(n_caught: int, judged_share: float) -> gates.Gate:
+        groups = [("new", 1_000, 100, n_caught)]
+        return gates.check_false_positives("new", groups, judged_share=judged_share, bound=0.05, min_group=100)
+
+    # Of 60 malicious orders that are alerted half are known, so 30 of the 100 alerted "innocents" are none.
+    assert not check(30, 1.0).passed
+    assert check(30, 0.5).figure == pytest.approx(0.07 - 2 * (0.07 * 0.93 / 1_000) ** 0.5)
+    assert check(60, 0.5).passed
+    assert check(0, 0.1).figure == check(0, 1.0).figure
+    assert check(500, 0.5).figure == 0.0
 
 
 def test_alert_rate_is_judged_where_there_are_alerts_enough() -> None:
@@ -173,8 +204,10 @@ def test_every_note_has_words_in_both_languages() -> None:
         gates.check_gain("money_gain", GAIN | {"low": -1.0}, margin=0, is_champion_old=True, max_loss=0),
         *(gates.check_no_loss("money_gain", GAIN, 0.0, allows_noise=allows) for allows in (True, False)),
         *gates.check_calibration(np.full(4, 0.1), np.zeros(4, bool), weight, error=1, bias=1),
-        gates.check_false_positives("new_buyer_false_positives", [("x", 9, 1)], bound=1, min_group=1),
-        gates.check_false_positives("channel_false_positives", [], bound=1, min_group=1),
+        gates.check_false_positives(
+            "new_buyer_false_positives", [("x", 9, 1, 0)], judged_share=1, bound=1, min_group=1
+        ),
+        gates.check_false_positives("channel_false_positives", [], judged_share=1, bound=1, min_group=1),
         gates.check_alert_rate((250.0,), (100,), 1_000, bound=1, min_alerts=1, champion_alerts=(100,)),
         gates.check_alert_rate((), (), 0, bound=1, min_alerts=1, champion_alerts=()),
         *gates.check_features(drift, ["b"], psi=1, constant_share=0.9, varied_share=0.8, expected=()),

@@ -14,7 +14,7 @@ import numpy as np
 
 from ordervet.contract.files.outputs import drop_nan
 from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
-from ordervet.learn.groups import FEW, OPEN, UNFAIR
+from ordervet.learn.groups import FEW, OPEN, UNFAIR, count_not_found
 from ordervet.learn.intervals import count_more, draw_intervals
 from ordervet.learn.ranking import Ranking
 
@@ -202,13 +202,14 @@ def check_calibration(
 ) -> list[Gate]:
     """Check that probabilities mean what they say: over all orders, and within each tenth of them by probability.
 
+    Both count what is beyond sampling noise: of a few hundred orders no tenth has just the malice that is foretold.
     What the champion's say less well is no reason to keep the champion.
 
     Parameters
     ----------
     p, is_malicious, weight : shape (n,), on orders the model was not fitted on
     champion_p : shape (n,), the champion's; None without one
-    error : bound of the expected calibration error
+    error : bound of the expected calibration error, beyond the sampling noise of each tenth
     bias : bound of predicted over observed malice less one, beyond sampling noise
     """
     beyond, ece, foretold, found = _measure_calibration(p, is_malicious, weight)
@@ -223,12 +224,21 @@ def check_calibration(
     ]
 
 
-def check_false_positives(name: str, groups: Iterable[tuple[str, int, int]], *, bound: float, min_group: int) -> Gate:
+def check_false_positives(
+    name: str, groups: Iterable[tuple[str, int, int, int]], *, judged_share: float, bound: float, min_group: int
+) -> Gate:
     """Check that no group of innocent orders is alerted too often, beyond sampling noise.
 
-    `groups` holds name, innocent orders, and how many of them were alerted; those below `min_group` are not judged.
+    `groups` holds name, innocent orders, how many of them were alerted, and how many of the malicious orders there
+    were: by these malice that nobody found, and that counts as innocent, is taken off, as `judged_share` says. Groups
+    below `min_group` are not judged.
     """
-    judged = [(_less_noise(n_alerts, n), label, n) for label, n, n_alerts in groups if n >= min_group]
+    unfound = count_not_found(judged_share)
+    judged = [
+        (_less_noise(max(n_alerts - n_caught * unfound, 0.0), n), label, n)
+        for label, n, n_alerts, n_caught in groups
+        if n >= min_group
+    ]
     if not judged:
         return Gate(name, None, bound, passed=True, note="small_groups", values={"least": min_group})
     worst, label, n = max(judged)
@@ -420,14 +430,15 @@ def check_groups(rows: Sequence[GroupRow], *, bound: float) -> Gate:
 def _measure_calibration(
     p: NDArray[np.float64], is_malicious: NDArray[np.bool_], weight: NDArray[np.int64]
 ) -> tuple[float, float, float, float]:
-    """Return the bias beyond noise, the expected calibration error, and malicious orders foretold and found."""
+    """Return the bias and the expected calibration error beyond noise, and malicious orders foretold and found."""
     total, found, foretold = float(weight.sum()), float(weight[is_malicious].sum()), float((weight * p).sum())
-    noise = _NOISE * math.sqrt(float((weight * p * (1 - p)).sum()))
-    beyond = max(abs(foretold - found) - noise, 0.0) / max(found, 1.0)
+    variance = weight * p * (1 - p)
+    beyond = max(abs(foretold - found) - _NOISE * math.sqrt(float(variance.sum())), 0.0) / max(found, 1.0)
     order = np.argsort(p, kind="stable")
     tenth = np.minimum((np.cumsum(weight[order]) * _N_CALIBRATION_BINS / (total + 1)).astype(int), _N_CALIBRATION_BINS)
-    gaps = np.bincount(tenth, (weight * (p - is_malicious))[order])
-    return beyond, float(np.abs(gaps).sum() / total), foretold, found
+    gaps = np.abs(np.bincount(tenth, (weight * (p - is_malicious))[order]))
+    noise = _NOISE * np.sqrt(np.bincount(tenth, variance[order]))
+    return beyond, float(np.maximum(gaps - noise, 0.0).sum() / total), foretold, found
 
 
 def _change_beyond_noise(n_alerts: int, n_orders: int, target: float) -> float:
@@ -442,7 +453,7 @@ def _has_grown(row: dict[str, Any], before: dict[str, float]) -> bool:
     return bool((row["alert_rate"] or 0.0) > rate + noise)
 
 
-def _less_noise(n_hits: int, n: int) -> float:
+def _less_noise(n_hits: float, n: int) -> float:
     rate = n_hits / n
     return max(rate - _NOISE * math.sqrt(rate * (1 - rate) / n), 0.0)
 

@@ -186,8 +186,8 @@ def measure_groups(
     few = [GroupRow(name, n, FEW, max(min_orders - n, 1)) for name, n in n_innocent.items() if name not in kept]
     if not kept:
         return few
-    share = min(judged_share, _MOST_JUDGED)
-    worth = np.where(is_malicious, -(1 - share) / share, 1.0)  # of an alerted order, in innocent ones
+    # NOTE: of an alerted order, in innocent ones.
+    worth = np.where(is_malicious, -count_not_found(judged_share), 1.0)
 
     def measure(weights: NDArray[np.float64]) -> dict[str, tuple[float, float, float]]:
         innocent, alerts = weights * ~is_malicious, weights * worth
@@ -215,6 +215,11 @@ def measure_groups(
         more = _find_more(n, rate - bound * plain_rate, low, high) if state == OPEN and low <= 0 else None
         rows.append(GroupRow(name, n, state, more, None, rate, champion_rate, plain_rate, low, high, growth_low))
     return sorted(rows, key=lambda row: (-row.alert_rate, row.group)) + few
+
+
+def count_not_found(judged_share: float) -> float:
+    """Count the malicious orders that nobody found for each one that is known, by the judged share."""
+    return 1 / min(judged_share, _MOST_JUDGED) - 1
 
 
 def _find_more(n: int, excess: float, low: float, high: float) -> int | None:

@@ -245,7 +245,7 @@ def hold_trial(
             error=bounds.calibration_error, bias=bounds.calibration_bias,
         ),
         gates.check_groups(groups, bound=bounds.group_times),
-        *_check_false_positives(challenger, raw, data, parts.holdout, names, settings),
+        *_check_false_positives(challenger, raw, data, parts.holdout, names, judged_share, settings),
         _check_alert_rate(challenger, champion, data, parts, settings, n_threads),
         gates.check_at_most("size_mb", len(challenger.model.booster_text) / 1e6, bounds.max_model_mb),
         gates.check_at_most("scoring_us", us_per_order, bounds.max_us_per_order, "this_machine"),
@@ -473,16 +473,20 @@ def _check_false_positives(
     data: TrainingData,
     rows: NDArray[np.int64],
     names: tuple[str, ...],
+    judged_share: float,
     settings: NightSettings,
 ) -> list[Gate]:
     bounds, plan = settings.gates, data.plan
-    is_innocent = plan.label[rows] == INNOCENT
+    is_innocent, is_malicious = plan.label[rows] == INNOCENT, plan.label[rows] == MALICIOUS
     is_alerted = challenger.model.risk_scale(raw) >= bounds.review_score
     weight, channel = plan.weight[rows], data.channel[rows]
 
-    def count(label: str, is_in: NDArray[np.bool_]) -> tuple[str, int, int]:
-        inside = is_in & is_innocent
-        return label, int(weight[inside].sum()), int(weight[inside & is_alerted].sum())
+    def count(label: str, is_in: NDArray[np.bool_]) -> tuple[str, int, int, int]:
+        n, n_alerts, n_caught = (
+            int(weight[is_in & each].sum())
+            for each in (is_innocent, is_innocent & is_alerted, is_malicious & is_alerted)
+        )
+        return label, n, n_alerts, n_caught
 
     channels = [
         count(data.channel_names.get(int(each), "?"), channel == each) for each in np.unique(channel[channel != 0])
@@ -490,12 +494,11 @@ def _check_false_positives(
     known = data.features[rows, names.index(_N_KNOWN)] if _N_KNOWN in names else np.zeros(0, np.float32)
     new_buyers = [count("first order on record", known == 0)] if len(known) else []
     return [
-        gates.check_false_positives(
-            "channel_false_positives", channels, bound=bounds.channel_false_positives, min_group=bounds.min_group
-        ),
-        gates.check_false_positives(
-            "new_buyer_false_positives", new_buyers, bound=bounds.new_buyer_false_positives, min_group=bounds.min_group
-        ),
+        gates.check_false_positives(name, found, judged_share=judged_share, bound=bound, min_group=bounds.min_group)
+        for name, found, bound in (
+            ("channel_false_positives", channels, bounds.channel_false_positives),
+            ("new_buyer_false_positives", new_buyers, bounds.new_buyer_false_positives),
+        )
     ]
 
 
