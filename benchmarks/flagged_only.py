@@ -1,10 +1,11 @@
 """A desk that judges only what was flagged, with an audit of what passed, beside a desk that sees everything.
 
     python benchmarks/flagged_only.py [--merchants simulated|foreign] [--seeds 1 2 3] [--orders 30000] [--every 10]
-        [--json desks.json]
+        [--orders-only] [--json desks.json]
 
-Simulated merchants, or those of `lab.foreign`, are lived through for 60 nights; every night the
-real one (`--every` runs each so many nights). Printed: recall over the last of them for both desks, and the missed
+Simulated merchants, or those of `lab.foreign`, are lived through for 60 nights, day by day; every night the
+real one (`--every` runs each so many nights). Flagged are the orders that the policy does not pass and the refund requests
+that it does not pay at once (`--orders-only` leaves requests to nobody). Printed: recall over the last of them for both desks, and the missed
 malice that the audit estimates beside the truth.
 
 Numbers on simulated data prove behaviour, not accuracy.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,9 +74,11 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=30_000)
     parser.add_argument("--every", type=int, default=10, help="days from one night to the next")
     parser.add_argument("--share", type=float, default=0.01, help="of the audit")
+    parser.add_argument("--orders-only", action="store_true", help="requests are not judged")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    desks = {"everything": DeskSettings(sees_everything=True), "flagged": DeskSettings(audit_share=options.share)}
+    flagged = DeskSettings(audit_share=options.share, judges_requests=not options.orders_only)
+    desks = {"everything": replace(flagged, sees_everything=True, audit_share=0.0), "flagged": flagged}
     results: dict[str, dict[str, Any]] = {}
     for seed in options.seeds:
         results[str(seed)] = {}

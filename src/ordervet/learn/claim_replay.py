@@ -104,6 +104,12 @@ class RequestReplay:
         parts, names = [empty, *self._found], ("order_id", "seen_at", "features", "own")
         return ReplayedRequests(spec, *(np.concatenate([getattr(each, name) for each in parts]) for name in names))
 
+    def take_requests(self) -> ReplayedRequests:
+        """Return the requests of the slices since the last time, and forget them."""
+        found = self.build_requests()
+        self._found.clear()
+        return found
+
 
 def replay_claims(
     slices: HistorySlices,
