@@ -13,6 +13,7 @@ from ordervet.learn import challenger
 from ordervet.learn.challenger import Known, _cut_time, find_judged_share, fit_challenger, split_folds
 from ordervet.model import Curve, FitSettings, ForestPredictor, load_starter
 from ordervet.model.binned import MatrixView
+from ordervet.model.calibration import fit_log_odds
 
 if TYPE_CHECKING:
     from ordervet.learn.challenger import Fitted
@@ -203,14 +204,14 @@ def add_new_kind(known: Known, *, n_early: int, n_new: int) -> Known:
     return replace(known, view=view, names=(*NAMES, "order__number__new"), is_early=is_early, is_malicious=is_malicious)
 
 
-def test_new_kind_is_caught_by_what_the_newest_part_alone_shows() -> None:
+def test_new_kind_is_caught_and_what_the_starter_knows_is_kept() -> None:
     known = add_new_kind(build_known(n=12_000, starter=3.0, own=1.5), n_early=2_000, n_new=160)
     fitted = fit(known)
 
     raw = sum_up(fitted, known)
 
     is_new = known.view.features[:, 2] == 6.0
-    assert 0 < fitted.blend.share < 1
+    assert fitted.blend.is_on_top
     top = np.argsort(-raw)[: int(known.is_malicious.sum() * 1.25)]
     assert np.isin(np.flatnonzero(is_new), top).mean() > 0.8
     before = ~known.is_early
@@ -218,12 +219,28 @@ def test_new_kind_is_caught_by_what_the_newest_part_alone_shows() -> None:
     assert ours > theirs - 0.01
 
 
-def test_newest_part_decides_nothing_where_it_shows_nothing_new() -> None:
+def test_early_labels_that_show_nothing_new_change_nothing() -> None:
     known = build_known(n=12_000, starter=3.0, own=0.0)
 
     fitted = fit(replace(known, is_early=np.arange(12_000) >= 9_000))
 
-    assert (fitted.blend.own, fitted.blend.is_newest) == (0.0, False)
+    assert fitted.blend.own == 0.0
+
+
+def test_trees_on_top_of_the_starter_start_at_its_log_odds() -> None:
+    known = add_new_kind(build_known(n=12_000, starter=3.0, own=1.5), n_early=2_000, n_new=160)
+
+    fitted = fit(known)
+
+    raw = sum_up(fitted, known)
+    of_own = (raw - fitted.blend.starter * known.starter_raw) / fitted.blend.own
+    intercept, slope = fit_log_odds(known.starter_raw, known.is_malicious, known.weight)
+    assert fitted.blend.is_on_top
+    assert fitted.blend.starter == pytest.approx(slope)
+    # what the trees leave is calibrated without them: they move no order on average, and none far
+    p = 1 / (1 + np.exp(-(intercept + raw)))
+    assert p.sum() == pytest.approx(known.is_malicious.sum(), rel=0.15)
+    assert abs(of_own).mean() < abs(slope * known.starter_raw).mean() / 2
 
 
 def test_newest_part_is_cut_of_early_labels_and_the_others_hold_equally_many_malicious_orders() -> None:

@@ -202,7 +202,7 @@ def test_every_note_has_words_in_both_languages() -> None:
         gates.check_gain("ap_gain", None, margin=0, is_champion_old=False, max_loss=0),
         gates.check_gain("ap_gain", GAIN, margin=0, is_champion_old=False, max_loss=0),
         gates.check_gain("money_gain", GAIN | {"low": -1.0}, margin=0, is_champion_old=True, max_loss=0),
-        *(gates.check_no_loss("money_gain", GAIN, 0.0, allows_noise=allows) for allows in (True, False)),
+        *(gates.check_no_loss("money_gain", GAIN, 0.0, sure_gain=sure) for sure in (0.5, 0.0)),
         *gates.check_calibration(np.full(4, 0.1), np.zeros(4, bool), weight, error=1, bias=1),
         gates.check_false_positives(
             "new_buyer_false_positives", [("x", 9, 1, 0)], judged_share=1, bound=1, min_group=1
@@ -333,22 +333,23 @@ def test_gain_that_is_not_beyond_noise_is_undecided_with_a_date_and_a_loss_is_de
 
 
 @pytest.mark.parametrize(
-    ("gain", "high", "allows_noise", "passed", "is_decided"),
+    ("gain", "high", "sure_gain", "passed", "is_decided"),
     [
-        (0.01, 0.1, False, True, True),
-        (-0.01, 0.1, False, False, False),
-        (-0.2, -0.1, False, False, True),
-        (-0.01, 0.1, True, True, True),
-        (-0.2, -0.1, True, False, True),
+        (0.01, 0.1, -0.1, True, True),
+        (-0.01, 0.1, 0.0, False, False),
+        (-0.2, -0.1, 0.0, False, True),
+        (-0.01, 0.1, 0.02, True, True),
+        (-0.03, 0.1, 0.02, False, False),
+        (-0.2, -0.1, 0.3, False, True),
     ],
 )
-def test_loss_within_noise_is_undecided_and_passes_where_that_is_allowed(
-    gain: float, high: float, *, allows_noise: bool, passed: bool, is_decided: bool
+def test_loss_within_noise_passes_where_as_much_is_surely_gained_and_is_undecided_elsewhere(
+    gain: float, high: float, *, sure_gain: float, passed: bool, is_decided: bool
 ) -> None:
-    gate = gates.check_no_loss("money_gain", GAIN | {"gain": gain, "high": high}, 0.0, PACE, allows_noise=allows_noise)
+    gate = gates.check_no_loss("money_gain", GAIN | {"gain": gain, "high": high}, 0.0, PACE, sure_gain=sure_gain)
 
     assert (gate.passed, gate.is_decided) == (passed, is_decided)
-    assert (gate.figure == gain) is not allows_noise
+    assert gate.figure == (high if sure_gain > 0 and sure_gain >= -gain else gain)
 
 
 @pytest.mark.parametrize(

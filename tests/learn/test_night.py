@@ -28,7 +28,9 @@ from ordervet.learn.training_data import Plan, TrainingData
 from ordervet.learn.trial import (
     Parts,
     _check_verdicts,
+    _find_checked,
     _find_money_rate,
+    _find_since_campaign,
     _take_holdout,
     predict_ahead,
     split_parts,
@@ -176,7 +178,7 @@ def test_merchants_own_features_are_nothing_new_beside_the_starter(night, spec: 
 def test_champion_of_other_features_is_measured_and_told(
     night, spec: FeatureSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def weigh_both(_known: object, _later: object, rounds: tuple[int, ...]) -> challenger.Blend:
+    def weigh_both(_known: object, _later: object, rounds: tuple[int, ...], _slope: float) -> challenger.Blend:
         return challenger.Blend(1.0, 1.0, 0.5, rounds[-1], 0.5, 0.4)
 
     monkeypatch.setattr(challenger, "find_blend", weigh_both)  # with own trees, whatever they gain on so few orders
@@ -493,6 +495,28 @@ def test_orders_of_a_ring_stand_or_fall_together_and_others_with_their_buyer() -
 
     assert take([0, 1, 2, 3, 4, 5]) == [0, 0, 2, 2, 1, 3]
     assert take([5, 2, 3]) == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("loud", "checked", "before"),
+    [
+        ([], [-3, -2, -1], [-6, -5, -4]),
+        ([-6], [-2, -1], [-5, -4, -3]),
+        ([-4], [-1], [-3, -2]),
+        ([-3], [-1], [-2]),
+        ([-2], [], [-1]),
+        ([-1], [], []),
+        ([-6, -1], [], []),
+    ],
+)
+def test_alert_rate_is_checked_on_days_since_the_last_campaign(
+    loud: list[int], checked: list[int], before: list[int]
+) -> None:
+    days = list(range(-6, 0))
+
+    since = _find_since_campaign(days, [each for each in days if each not in loud])
+
+    assert _find_checked(since, 3) == (checked, before)
 
 
 def test_early_labels_that_are_held_out_are_newer_than_all_that_is_learned_from() -> None:

@@ -1,10 +1,9 @@
 """Fit the challenger: the merchant's own trees beside the starter's, a weighted sum of log-odds.
 
-Own trees are fitted on the past of each later part of the time, and asked about that part. How many rounds they take,
-and how much they weigh beside the starter, is what ranks those parts best; they weigh nothing where that is no better
-than the starter alone beyond noise. A kind of malice that is new shows in the newest part alone, which is cut small and
-of early labels: what surely ranks that part better decides. The calibration is fitted on the same scores, which no tree
-knew.
+Own trees are fitted on the past of each later part of the time, and asked about that part: once apart from the starter,
+once to what it leaves. Which of both, how many rounds they take and how much they weigh is what ranks those parts best;
+they weigh nothing where that is no better than the starter alone beyond noise. The calibration is fitted on the same
+scores, which no tree knew.
 """
 
 from __future__ import annotations
@@ -45,10 +44,8 @@ _MALICIOUS_FOR_ALL = 200
 #: which one holds nearly all innocent orders, a line foretells up to twice the malice there is.
 MIN_FOR_STEPS = 1_000
 _N_DRAWS, _LOWER = 60, 0.2
-#: What the newest part alone decides must rank it better on all but this share of the draws.
-_SURELY_LOWER = 0.05
-#: Average precision that may be lost on the parts before it.
-_MOST_LOST = 0.01
+#: Average precision that counts for little: in such a difference two fits on the same orders are alike.
+_LITTLE = 0.01
 #: Malicious orders of the newest part, at most.
 _MOST_NEWEST = 200
 #: Of the share that is judged: judged orders among the riskiest to estimate it by, how pure they must be, from when on
@@ -84,7 +81,7 @@ class Blend:
     #: ap, starter_ap: average precision on the parts that decided, of the sum and of the starter alone
     ap: float
     starter_ap: float
-    is_newest: bool = False  # whether the newest part alone decided
+    is_on_top: bool = False  # whether own trees were fitted to what the starter leaves, not apart from it
     weighs_unjudged: bool = False  # whether own trees weigh orders that nobody judged by how likely they are innocent
 
     @classmethod
@@ -118,7 +115,8 @@ class _Later:
     """One later part of the time, scored by trees that were fitted before it."""
 
     rows: NDArray[np.int64]
-    own_raw: NDArray[np.float64]  # shape (n_rounds_tried, len(rows))
+    own_raw: NDArray[np.float64]  # shape (n_rounds_tried, len(rows)), of trees fitted apart from the starter
+    added_raw: NDArray[np.float64]  # shape (n_rounds_tried, len(rows)), of trees fitted to what the starter leaves
 
 
 def fit_challenger(
@@ -138,10 +136,15 @@ def fit_challenger(
     report_step(f"sorting {len(known.view):,} rows into bins")
     binned = BinnedOrders(known.view, known.names, known.is_malicious, known.weight, settings, n_threads=n_threads)
 
+    intercept, slope = fit_log_odds(known.starter_raw, known.is_malicious, known.weight)
+    start = intercept + slope * known.starter_raw
+
     def learn() -> _Learned:
-        later = _score_later_parts(known, binned, rounds, n_folds=n_folds, n_threads=n_threads, report_step=report_step)
-        blend = find_blend(known, later, rounds)
-        raws = _sum_up(known, later, rounds.index(blend.num_rounds), blend.starter, blend.own)
+        later = _score_later_parts(
+            known, binned, start, rounds, n_folds=n_folds, n_threads=n_threads, report_step=report_step
+        )
+        blend = find_blend(known, later, rounds, slope)
+        raws = _sum_up(known, later, rounds, blend)
         rows = np.concatenate([part.rows for part in later])
         return _Learned(rows, np.concatenate(raws), blend, _measure(known, later, raws))
 
@@ -158,7 +161,7 @@ def fit_challenger(
     own_text, blend = "", learned.blend
     if blend.own > 0:
         report_step(f"fitting on {len(known.view):,} rows")
-        own_text = binned.fit_stages(None, (blend.num_rounds,))[0]
+        own_text = binned.fit_stages(None, (blend.num_rounds,), start if blend.is_on_top else None)[0]
     return Fitted(own_text, blend, calibration, judged_share, learned.rows, learned.raw)
 
 
@@ -238,29 +241,35 @@ def find_judged_share(raw: NDArray[np.float64], is_malicious: NDArray[np.bool_],
     return 1.0 if share > _MOSTLY_JUDGED or share == 0.0 else max(share, _LEAST_JUDGED)
 
 
-def find_blend(known: Known, later: list[_Later], rounds: tuple[int, ...]) -> Blend:
-    """Find the rounds and the weight of the own trees that rank the later parts best, or surely the newest of them.
+def find_blend(known: Known, later: list[_Later], rounds: tuple[int, ...], slope: float) -> Blend:
+    """Find the own trees, their rounds and their weight that rank the later parts best.
 
-    Where the newest part has early labels, nothing is chosen that ranks those before it worse than the starter does.
+    Trees fitted to what the starter leaves keep what it knows of kinds of malice that the merchant has not met: they
+    are taken where they rank no more than `_LITTLE` worse than trees fitted apart from it, and more than that better
+    than the starter. Where the newest part has early labels, nothing is taken that ranks those before it by more than
+    `_LITTLE` worse than the starter does.
+
+    Parameters
+    ----------
+    known, later, rounds : the orders, the later parts, and the rounds that are tried
+    slope : of the starter's log-odds in its raw score, by all labels
     """
     has_newest = len(later) > 1 and bool(known.is_early[later[-1].rows].all())
-    before, newest = (later[:-1], later[-1:]) if has_newest else ([], [])
-    blend = _find_best(known, later, rounds, before)
-    if blend.own > 0 and not _is_surely_better(known, later, rounds, blend, Blend.of_starter(blend), _LOWER):
-        blend = Blend.of_starter(blend)
-    if not newest:
-        return blend
-    recent = _find_best(known, newest, rounds, before)
-    is_better = recent.own > 0 and _is_surely_better(known, newest, rounds, recent, blend, _SURELY_LOWER)
-    return replace(recent, is_newest=True) if is_better else blend
+    apart, on_top = (_find_best(known, later, rounds, each, later[:-1] if has_newest else []) for each in (None, slope))
+    blend = on_top if on_top.ap > max(apart.ap - _LITTLE, on_top.starter_ap + _LITTLE) else apart
+    is_better = blend.own > 0 and _is_surely_better(known, later, rounds, blend, Blend.of_starter(blend))
+    return blend if is_better else Blend.of_starter(blend)
 
 
-def _find_best(known: Known, later: list[_Later], rounds: tuple[int, ...], before: list[_Later]) -> Blend:
-    """Find what ranks some parts best, and those before them no worse than the starter does.
+def _find_best(
+    known: Known, later: list[_Later], rounds: tuple[int, ...], slope: float | None, before: list[_Later]
+) -> Blend:
+    """Find what ranks the later parts best, and those before the newest no worse than the starter does.
 
-    Both raw scores are brought to log-odds by one logistic curve each.
+    The starter counts by its `slope` where trees are fitted to what it leaves; where they are fitted apart from it
+    (None), both raw scores are brought to log-odds by one logistic curve each.
     """
-    least = _measure(known, before, [known.starter_raw[part.rows] for part in before]) - _MOST_LOST if before else 0.0
+    least = _measure(known, before, [known.starter_raw[part.rows] for part in before]) - _LITTLE if before else 0.0
     rows = np.concatenate([part.rows for part in later])
     is_malicious, weight = known.is_malicious[rows], known.weight[rows]
     most = int(is_malicious.sum()) / _MALICIOUS_FOR_ALL
@@ -269,13 +278,16 @@ def _find_best(known: Known, later: list[_Later], rounds: tuple[int, ...], befor
     best = Blend(1.0, 0.0, 0.0, rounds[-1], alone, alone)
     for at, num_rounds in enumerate(rounds):
         _, of_own = fit_log_odds(np.concatenate([part.own_raw[at] for part in later]), is_malicious, weight)
-        for share in [each for each in SHARES if each <= most] if of_own > 0 else ():
-            starter, own = (1 - share) * max(of_starter, 0.0), share * of_own
-            ap = _measure(known, later, _sum_up(known, later, at, starter, own))
-            if ap > best.ap and (
-                not before or _measure(known, before, _sum_up(known, before, at, starter, own)) >= least
-            ):
-                best = Blend(starter, own, share, num_rounds, ap, alone)
+        for share in [each for each in SHARES if each <= most]:
+            if slope is not None:
+                blend = Blend(slope, share, share, num_rounds, 0.0, alone, is_on_top=True)
+            elif of_own > 0:
+                blend = Blend((1 - share) * max(of_starter, 0.0), share * of_own, share, num_rounds, 0.0, alone)
+            else:
+                continue
+            ap = _measure(known, later, _sum_up(known, later, rounds, blend))
+            if ap > best.ap and (not before or _measure(known, before, _sum_up(known, before, rounds, blend)) >= least):
+                best = replace(blend, ap=ap)
     return best
 
 
@@ -314,6 +326,7 @@ def predict_parts(
 def _score_later_parts(
     known: Known,
     binned: BinnedOrders,
+    start: NDArray[np.float64],
     rounds: tuple[int, ...],
     *,
     n_folds: int,
@@ -326,14 +339,26 @@ def _score_later_parts(
     for at in range(1, n_parts):
         report_step(f"cross-fitting {at} of {n_parts - 1}")
         past, rows = np.flatnonzero(fold < at), np.flatnonzero(fold == at)
-        texts = binned.fit_stages(past, rounds)
-        own = [predict_parts(ForestPredictor(text), known.view, rows, n_threads) for text in texts]
-        later.append(_Later(rows, np.stack(own)))
+        own, added = (
+            np.stack(
+                [
+                    predict_parts(ForestPredictor(text), known.view, rows, n_threads)
+                    for text in binned.fit_stages(past, rounds, begin)
+                ]
+            )
+            for begin in (None, start)
+        )
+        later.append(_Later(rows, own, added))
     return later
 
 
-def _sum_up(known: Known, later: list[_Later], at: int, starter: float, own: float) -> list[NDArray[np.float64]]:
-    return [starter * known.starter_raw[part.rows] + own * part.own_raw[at] for part in later]
+def _sum_up(known: Known, later: list[_Later], rounds: tuple[int, ...], blend: Blend) -> list[NDArray[np.float64]]:
+    at = rounds.index(blend.num_rounds)
+    return [
+        blend.starter * known.starter_raw[part.rows]
+        + blend.own * (part.added_raw if blend.is_on_top else part.own_raw)[at]
+        for part in later
+    ]
 
 
 def _measure(known: Known, later: list[_Later], raws: list[NDArray[np.float64]]) -> float:
@@ -347,12 +372,10 @@ def _measure(known: Known, later: list[_Later], raws: list[NDArray[np.float64]])
     return found / total
 
 
-def _is_surely_better(
-    known: Known, later: list[_Later], rounds: tuple[int, ...], blend: Blend, other: Blend, lower: float
-) -> bool:
-    """Return whether a blend ranks better than another on all but a share of the draws of whole buyers."""
+def _is_surely_better(known: Known, later: list[_Later], rounds: tuple[int, ...], blend: Blend, other: Blend) -> bool:
+    """Return whether a blend ranks better than another on all but a fifth of the draws of whole buyers."""
     rng = np.random.default_rng(0)
-    both = [_sum_up(known, later, rounds.index(each.num_rounds), each.starter, each.own) for each in (blend, other)]
+    both = [_sum_up(known, later, rounds, each) for each in (blend, other)]
     pairs = [
         tuple(Ranking(raw, known.is_malicious[part.rows]) for raw in raws)
         for part, *raws in zip(later, *both, strict=True)
@@ -367,4 +390,4 @@ def _is_surely_better(
             if n_malicious > 0:
                 gain += n_malicious * (ours.measure_ap(weight) - theirs.measure_ap(weight))
         gains.append(gain)
-    return float(np.quantile(gains, lower)) > 0
+    return float(np.quantile(gains, _LOWER)) > 0

@@ -111,14 +111,15 @@ def check_gain(
 
 
 def check_no_loss(
-    name: str, gain: dict[str, float], margin: float, pace: Pace | None = None, *, allows_noise: bool = False
+    name: str, gain: dict[str, float], margin: float, pace: Pace | None = None, *, sure_gain: float = 0.0
 ) -> Gate:
     """Check that a gain, as measured, is at least `margin`: the challenger need not be better there, only not worse.
 
-    A loss that is still within noise is not decided: `pace` says when it will be. Where that is allowed
-    (`allows_noise`) it passes, and the figure is the upper end of the gain.
+    A loss that is still within noise is not decided: `pace` says when it will be. One that is no larger than what is
+    surely gained where new kinds of malice show, too (`sure_gain`, average precision), passes, and the figure is the
+    upper end of the gain.
     """
-    if allows_noise:
+    if sure_gain > 0 and gain["gain"] >= -sure_gain:
         return Gate(name, gain["high"], margin, gain["high"] >= margin, "no_sure_loss", gain)
     gate = Gate(name, gain["gain"], margin, gain["gain"] >= margin, "no_loss", gain)
     return _leave_open(gate, pace, gap=margin - gain["gain"], half=gain["high"] - gain["gain"])

@@ -40,6 +40,8 @@ _PASS = ACTIONS.index(Action.PASS)
 _MOSTLY_KNOWN = 0.25
 _N_SELF_CHECK = 2_000
 _N_TIMED = 4_096
+#: Orders since a campaign that it takes to make a risk score of them alone.
+_MIN_FOR_SCALE = 2_000
 #: Fewer expected alerts than this say nothing of a standing threshold.
 _LEAST_ALERTS = 20
 _N_KNOWN = "buyer__count__order__90d"
@@ -57,9 +59,9 @@ class Parts:
     early: NDArray[np.int64]  # the newest with early labels of which most are known: held out, too
     reference: NDArray[np.int64]  # of quiet days among the newest, mature or not
     scale: NDArray[np.int64]  # of the newest of these days: the risk score is made of them
-    #: of the newest of these days before those of `check`: what the risk score is made of to be checked
+    #: of the newest of these days before those of `check`, after any campaign: the risk score is made of them there
     scale_before: NDArray[np.int64]
-    check: NDArray[np.int64]  # of quiet days among the newest few: the alert rate is checked there
+    check: NDArray[np.int64]  # of quiet days among the newest few, after any campaign: the alert rate is checked there
     fresh: NDArray[np.int64]  # of the newest few days, quiet or not: drift is measured there
     verdicts: NDArray[np.int64]  # with a verdict of the newest days
     quiet_days: NDArray[np.int64]  # when the quiet days among the newest begin, UTC microseconds, ascending
@@ -115,14 +117,17 @@ def split_parts(data: TrainingData, *, as_of_us: int, settings: NightSettings) -
     """Split the kept orders by what they are for."""
     learning, plan = settings.learning, data.plan
     holdout_us = _find_holdout(data, as_of_us=as_of_us, settings=settings)
-    is_early, early_us = _find_early(data, settings)
+    is_early, early_us = _find_early(data, holdout_us, settings)
     fresh_us = as_of_us - settings.gates.check_days * DAY_US
     is_mature, is_newest = (plan.weight > 0) & (plan.known_share == 1), data.seen_at >= fresh_us
     # NOTE: whole days before the cut-off, so that a day is never cut in two.
     day = (data.seen_at - as_of_us) // DAY_US
     days, counts = np.unique(day[plan.is_reference], return_counts=True)
     quiet = find_quiet_days(dict(zip(days.tolist(), counts.tolist(), strict=True)), learning.loud_factor)
-    older = [each for each in quiet if each < -settings.gates.check_days]
+    since = _find_since_campaign(days.tolist(), quiet)
+    checked, older = _find_checked(since, settings.gates.check_days)
+    n_since = int(counts[np.isin(days, since)].sum())
+    scaled = since if n_since >= _MIN_FOR_SCALE else quiet
     is_quiet = plan.is_reference & np.isin(day, quiet)
     is_judged = (plan.verdict >= 0) & (plan.verdict_at >= as_of_us - learning.holdout_days * DAY_US)
     return Parts(
@@ -130,13 +135,33 @@ def split_parts(data: TrainingData, *, as_of_us: int, settings: NightSettings) -
         holdout=np.flatnonzero(is_mature & (data.seen_at >= holdout_us)),
         early=np.flatnonzero(is_early & (data.seen_at >= early_us) & (plan.known_share >= _MOSTLY_KNOWN)),
         reference=np.flatnonzero(is_quiet),
-        scale=np.flatnonzero(is_quiet & np.isin(day, quiet[-learning.scale_days :])),
+        scale=np.flatnonzero(is_quiet & np.isin(day, scaled[-learning.scale_days :])),
         scale_before=np.flatnonzero(is_quiet & np.isin(day, older[-learning.scale_days :])),
-        check=np.flatnonzero(is_quiet & is_newest),
+        check=np.flatnonzero(is_quiet & np.isin(day, checked)),
         fresh=np.flatnonzero(plan.is_reference & is_newest),
         verdicts=np.flatnonzero(is_judged),
         quiet_days=as_of_us + np.array(quiet, np.int64) * DAY_US,
     )
+
+
+def _find_since_campaign(days: list[int], quiet: list[int]) -> list[int]:
+    """Find the quiet days since the last campaign: orders after it are unlike those before."""
+    last_loud = max(set(days) - set(quiet), default=-math.inf)
+    return [each for each in quiet if each > last_loud]
+
+
+def _find_checked(since: list[int], n_days: int) -> tuple[list[int], list[int]]:
+    """Find the quiet days that the alert rate is checked on, and those before them that a score may be made of.
+
+    At most the newer half is checked, as what serves has a score of the newest days by then.
+
+    Parameters
+    ----------
+    since : quiet days since the last campaign, ascending, -1 for the last before the cut-off
+    n_days : newest days that may be checked
+    """
+    newest = [each for each in since[(len(since) + 1) // 2 :] if each >= -n_days]
+    return newest, [each for each in since if each not in newest]
 
 
 def _find_holdout(data: TrainingData, *, as_of_us: int, settings: NightSettings) -> int:
@@ -152,11 +177,12 @@ def _find_holdout(data: TrainingData, *, as_of_us: int, settings: NightSettings)
     return latest_us if n_wanted == 0 else min(latest_us, int(malicious[-n_wanted]))
 
 
-def _find_early(data: TrainingData, settings: NightSettings) -> tuple[NDArray[np.bool_], int]:
+def _find_early(data: TrainingData, holdout_us: int, settings: NightSettings) -> tuple[NDArray[np.bool_], int]:
     """Find the orders with early labels, shape (n,), and from when on those are held out, UTC microseconds.
 
     Held out are the newest of the days of which most malice is known: a third of its malicious orders, at most
-    `holdout_malicious`. Where there are too few for that, nothing is learned from early labels.
+    `holdout_malicious` or as many as the mature ones held out, so that these do not outvote them: a new kind of malice
+    shows in the newest days alone. Where there are too few for that, nothing is learned from early labels.
     """
     plan = data.plan
     is_early = (plan.weight > 0) & (plan.known_share < 1)
@@ -164,7 +190,9 @@ def _find_early(data: TrainingData, settings: NightSettings) -> tuple[NDArray[np
     malicious = np.sort(data.seen_at[is_told & (plan.label == MALICIOUS)])
     if len(malicious) < MIN_MALICIOUS:
         return np.zeros(len(is_early), bool), 0
-    return is_early, int(malicious[-min(settings.learning.holdout_malicious, len(malicious) // 3)])
+    is_held_out = (plan.weight > 0) & (plan.known_share == 1) & (data.seen_at >= holdout_us)
+    most = max(settings.learning.holdout_malicious, int((is_held_out & (plan.label == MALICIOUS)).sum()))
+    return is_early, int(malicious[-min(most, len(malicious) // 3)])
 
 
 def hold_trial(
@@ -222,7 +250,7 @@ def hold_trial(
             max_loss=bounds.max_loss, pace=pace,
         ),
         *(
-            gates.check_no_loss(name, gain, margin, pace, allows_noise=is_surely_better)
+            gates.check_no_loss(name, gain, margin, pace, sure_gain=known_gains["ap_gain"]["low"])
             for name, gain, margin in (
                 ("mature_gain", gains["ap_gain"], 0.0 - bounds.mature_loss),
                 ("money_gain", known_gains["money_gain"], bounds.money_margin),

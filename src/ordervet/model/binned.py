@@ -103,18 +103,26 @@ class BinnedOrders:
         """Fit as many trees as the settings ask for, see `fit_stages`."""
         return self.fit_stages(rows, (self._settings.num_rounds,))[0]
 
-    def fit_stages(self, rows: NDArray[np.int64] | None, num_rounds: tuple[int, ...]) -> list[str]:
+    def fit_stages(
+        self,
+        rows: NDArray[np.int64] | None,
+        num_rounds: tuple[int, ...],
+        start: NDArray[np.float64] | None = None,
+    ) -> list[str]:
         """Fit the trees once, and give their beginnings as LightGBM's texts, the same bytes on any number of threads.
 
         Parameters
         ----------
         rows : shape (n_rows,), ascending, what to fit on; None takes all
         num_rounds : ascending, how many rounds each text holds
+        start : shape (n,), log-odds that the trees are added to, in no text; None starts at the share of malice
         """
         import lightgbm
 
         # NOTE: declared as a list, and any array of numbers is taken.
         data = self._data if rows is None else self._data.subset(rows)  # type: ignore[arg-type]
+        # NOTE: a subset takes what stands here with it.
+        self._data.set_field("init_score", start)
         n_threads = count_fit_threads(len(self._protection if rows is None else rows), self._n_threads)
         booster = lightgbm.train(self._parameters | {"num_threads": n_threads}, data, num_rounds[-1])
         texts = [booster.model_to_string(num_iteration=each) for each in num_rounds]
