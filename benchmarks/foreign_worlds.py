@@ -26,7 +26,14 @@ from ordervet.features import build_spec
 from ordervet.history import History
 from ordervet.history.slices import HistorySlices
 from ordervet.lab.foreign import TUNING_SEEDS, build_foreign_world, draw_foreign_settings
-from ordervet.lab.past_nights import PLAIN, STANDING_RATE, STANDING_SCORE, replay_nights, sum_up_groups, sum_up_nights
+from ordervet.lab.past_nights import (
+    PLAIN,
+    STANDING_RATE,
+    STANDING_SCORE,
+    replay_nights,
+    sum_up_groups,
+    sum_up_nights,
+)
 from ordervet.learn.intervals import find_wilson_interval
 from ordervet.learn.labels import DAY_US, MALICIOUS, label_mature_orders
 from ordervet.learn.night_settings import GateBounds, NightSettings
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ordervet.lab.foreign import ForeignWorld
+    from ordervet.lab.past_nights import NightMeasured
 
 KEY = Key(bytes(range(16)))
 FIRST_NIGHT, DAYS_AFTER = 45, 7
@@ -58,18 +66,24 @@ def run_world(world: ForeignWorld, *, every: int, settings: NightSettings) -> di
     with tempfile.TemporaryDirectory(prefix="ordervet-foreign-") as folder:
         history = History.open(Path(folder) / "history", KEY, create=True)
         history.ingest(world.events)
+
+        def replay(cut_offs_us: list[int]) -> list[NightMeasured]:
+            return replay_nights(
+                history, cut_offs_us, build_spec(), settings=settings, days_after=DAYS_AFTER, truth=truth,
+                look_alikes=groups,
+            )  # fmt: skip
+
+        nights = replay(cut_offs)
         enough_us = find_enough(history, [start_us + day * DAY_US for day in range(last + 1)], settings)
-        wanted = sorted({*cut_offs, *([] if enough_us is None else [enough_us])})
-        found = replay_nights(
-            history, wanted, build_spec(), settings=settings, days_after=DAYS_AFTER, truth=truth, look_alikes=groups
-        )
-    by_cut_off = dict(zip(wanted, found, strict=True))
-    nights, enough = [by_cut_off[each] for each in cut_offs], by_cut_off.get(enough_us or -1)
+        # NOTE: apart from the others, so that these are what they are without it.
+        before = [night for night, at in zip(nights, cut_offs, strict=True) if at <= (enough_us or 0)]
+        if enough_us is not None and not (before and before[-1].own_share > 0):
+            before = replay([enough_us])
     return {
         "nights": [each.as_dict() for each in nights],
         "summary": sum_up_nights(nights),
         "groups": {name: asdict(each) for name, each in sum_up_groups(nights).items()},
-        "enough": enough.as_dict() if enough else None,
+        "enough": before[-1].as_dict() if enough_us is not None else None,
     }
 
 
@@ -102,7 +116,10 @@ def print_world(seed: int, world: ForeignWorld, result: dict[str, Any], took_s: 
 
 
 def print_enough(results: dict[int, dict[str, Any]]) -> None:
-    """Print whether own trees serve by the night on which `ENOUGH` malicious labels are mature, and if not, why."""
+    """Print whether own trees serve by the night on which `ENOUGH` malicious labels are mature, and if not, why.
+
+    The nights named are the last ones that were run up to then.
+    """
     nights = {seed: each["enough"] for seed, each in results.items() if each["enough"]}
     serving = [seed for seed, night in nights.items() if night["own_share"] > 0]
     print(
@@ -196,8 +213,10 @@ def print_gains(worlds: list[list[dict[str, Any]]]) -> None:
     told = [night for night in nights if night["own_share"] > 0 and night["n_malicious"]]
     for name in ("ap", "recall_at_rate", "precision_at_rate", "recall"):
         differences = np.array([night["serving"][name] - night["starter"][name] for night in told])
+        # NOTE: where nothing is flagged there is no precision.
+        differences = differences[~np.isnan(differences)]
         print(
-            f"{name} with own trees: no lower on {(differences >= 0).sum()} of {len(told)} nights, "
+            f"{name} with own trees: no lower on {(differences >= 0).sum()} of {len(differences)} nights, "
             f"{differences.mean():+.3f} on average"
         )
     by_night = [find_gains(each).mean() for each in zip(*worlds, strict=True)]

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from ordervet.features import build_spec
 from ordervet.learn.gates import check_groups
 from ordervet.learn.groups import (
     FAIR,
     FEW,
     GROUPS,
     OPEN,
+    PROTECTED_FEW,
     UNFAIR,
     find_groups,
     find_innocence,
@@ -22,6 +24,7 @@ from ordervet.learn.groups import (
     measure_groups,
 )
 from ordervet.model.forest import MAX_DEPTH
+from ordervet.model.protections import build_weights
 from ordervet.reports.nightly import name_group
 
 if TYPE_CHECKING:
@@ -60,11 +63,12 @@ def test_groups_are_told_by_features_and_missing_ones_are_in_none() -> None:
     assert find_groups((), np.zeros((2, 0), np.float32), np.array(["app", ""])) == {}
 
 
-def test_connection_that_a_few_share_is_one_of_whom_no_malice_is_known() -> None:
+@pytest.mark.parametrize("entity", ["ip", "device"])
+def test_what_a_few_share_of_whom_no_malice_is_known_is_a_family_s(entity: str) -> None:
     names = (
-        "ip__distinct__buyer__90d",
+        f"{entity}__distinct__buyer__90d",
         "buyer__count__order__90d",
-        "ip__count__malicious__90d",
+        f"{entity}__count__malicious__90d",
         "group__count__malicious",
     )
     features = np.array(
@@ -81,8 +85,20 @@ def test_connection_that_a_few_share_is_one_of_whom_no_malice_is_known() -> None
     )
 
     found = find_groups(names, features, np.full(len(features), ""))
+    weights = build_weights(PROTECTED_FEW, features, names, np.arange(len(features)) == 1)
 
-    assert {name: np.flatnonzero(rows).tolist() for name, rows in found.items()} == {"shared_ip": [0, 1]}
+    expected = {"shared_ip": [0, 1]} if entity == "ip" else {}
+    assert {name: np.flatnonzero(rows).tolist() for name, rows in found.items()} == expected
+    assert weights.tolist() == [20, 1, 1, 1, 1, 1, 1]  # the second is malicious
+    assert build_weights(PROTECTED_FEW, features, names, np.zeros(len(features), bool))[1] == 20
+
+
+def test_families_are_told_by_built_in_features_or_not_at_all() -> None:
+    names = build_spec().names
+    without = tuple(name for name in names if not name.startswith(("ip__", "device__")))
+
+    assert {name for each in PROTECTED_FEW for name in each.features} <= set(names)
+    assert (build_weights(PROTECTED_FEW, np.ones((3, len(without)), np.float32), without, np.zeros(3, bool)) == 1).all()
 
 
 @pytest.mark.parametrize(

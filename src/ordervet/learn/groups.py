@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ordervet.learn.intervals import count_more, draw_weights
-from ordervet.model.protections import Bound
+from ordervet.model.protections import Bound, Protection
 from ordervet.model.starter import find_shift
 
 if TYPE_CHECKING:
@@ -41,10 +41,21 @@ def _share(entity: str, most: float | None) -> tuple[tuple[Bound, ...], ...]:
 
 
 _MOST_IN_FAMILY = 4
-#: Of whom, and of whose linked buyers, no malice is known.
-_NO_MALICE = (
-    Bound(feature="ip__count__malicious__90d", at_most=0, or_unknown=True),
-    Bound(feature="group__count__malicious", at_most=0, or_unknown=True),
+
+
+def _share_with_few(entity: str) -> tuple[tuple[Bound, ...], ...]:
+    """Bound who shares an entity with a few, of whom, and of whose linked buyers, no malice is known."""
+    no_malice = tuple(
+        Bound(feature=name, at_most=0, or_unknown=True)
+        for name in (f"{entity}__count__malicious__90d", "group__count__malicious")
+    )
+    return tuple((*bounds, *no_malice) for bounds in _share(entity, _MOST_IN_FAMILY))
+
+
+#: Families where doors are not known share a connection or a device. How often their innocents count in the fit of own
+#: trees was chosen on worlds of `lab.foreign`, out of 3, 20 and 75 (docs/evaluation.md).
+PROTECTED_FEW = tuple(
+    Protection(where=bounds, weight=20) for entity in ("ip", "device") for bounds in _share_with_few(entity)
 )
 #: Who is in which group: within all bounds of one of several tuples, which never hold together. A group is left out
 #: without its features, but for those that may be unknown.
@@ -52,7 +63,7 @@ GROUPS: dict[str, tuple[tuple[Bound, ...], ...]] = {
     **{place: ((Bound(feature=f"order__is__{place}", at_least=1),),) for place in _SHARED},
     "family": tuple((*bounds, *_NO_SHARED_PLACE) for bounds in _share("address", _MOST_IN_FAMILY)),
     "shared_door": ((Bound(feature="address__distinct__buyer__90d", at_least=_MOST_IN_FAMILY + 1),),),
-    "shared_ip": tuple((*bounds, *_NO_MALICE) for bounds in _share("ip", _MOST_IN_FAMILY)),
+    "shared_ip": _share_with_few("ip"),
     "heavy_returner": (
         (
             Bound(feature="buyer__count__order__90d", at_least=3),

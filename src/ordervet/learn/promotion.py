@@ -21,7 +21,7 @@ from ordervet.learn.challenger import MIN_PARTS, Known, fit_challenger, predict_
 from ordervet.learn.claim_night import LEARNED, learn_claims_of_night, list_askable
 from ordervet.learn.drift import measure_attribution_drift
 from ordervet.learn.evaluation import FLAGS_PER_MALICIOUS
-from ordervet.learn.groups import find_groups, find_innocence, find_offsets, list_groups
+from ordervet.learn.groups import PROTECTED_FEW, find_groups, find_innocence, find_offsets, list_groups
 from ordervet.learn.labels import DAY_US, INNOCENT, MALICIOUS, label_mature_orders, measure_maturity
 from ordervet.learn.ranking import Ranking
 from ordervet.learn.train import find_own_columns, format_time
@@ -344,6 +344,7 @@ def _fit(
     (len(data.seen_at),), else NaN
     """
     settings, n_threads, starter = task.settings, task.n_threads, load_starter()
+    own_fit = settings.fit.model_copy(update={"protected": (*settings.fit.protected, *PROTECTED_FEW)})
     plan, rows = data.plan, parts.train
     is_malicious, weight = plan.label[rows] == MALICIOUS, _weigh(task, data, rows)
     known = Known(
@@ -362,7 +363,7 @@ def _fit(
         is_early=plan.known_share[rows] < 1,
     )
     fitted = fit_challenger(
-        known, settings.fit, n_folds=settings.learning.n_folds, n_threads=n_threads, report_step=task.report_step
+        known, own_fit, n_folds=settings.learning.n_folds, n_threads=n_threads, report_step=task.report_step
     )
     spec = _choose_spec(task.spec, starter.spec, fitted.blend)
     unscaled = Model(fitted.write(starter.booster_text, spec.names), spec, fitted.calibration, FLAT_SCALE, {}, {})
@@ -385,7 +386,7 @@ def _fit(
         "first_order_at": format_time(int(data.seen_at[rows].min())),
         "last_order_at": format_time(int(data.seen_at[parts.holdout].max())),
         "seed": settings.fit.seed,
-        "settings": settings.fit.model_dump(mode="json"),
+        "settings": own_fit.model_dump(mode="json"),
         "blend": asdict(fitted.blend) | {"starter_id": starter.model_id},
         "judged_share": fitted.judged_share,
         "most_alerts": most_alerts,
