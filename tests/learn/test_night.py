@@ -519,6 +519,25 @@ def test_alert_rate_is_checked_on_days_since_the_last_campaign(
     assert _find_checked(since, 3) == (checked, before)
 
 
+@pytest.mark.parametrize(("a_day", "n_scaled"), [(2_500, 1), (600, 7)])
+def test_risk_score_is_made_of_days_since_a_campaign_once_they_hold_orders_enough(a_day: int, n_scaled: int) -> None:
+    per_day = np.full(14, a_day)
+    per_day[-2] = 4 * a_day
+    seen_at = np.repeat(np.arange(-14, 0), per_day) * DAY_US
+    n = len(seen_at)
+    label, ones = (np.arange(n) % 20 == 0).astype(np.int8), np.ones(n, np.int64)
+    plan = Plan(np.arange(n), label, label, ones, ones, np.ones(n), np.ones(n, bool))
+    data = TrainingData(
+        plan, np.zeros((n, 1), np.float32), seen_at, ones, ones, ones.astype(np.uint64), ones, ones, ones, ones
+    )
+
+    parts = split_parts(data, as_of_us=0, settings=NightSettings())
+
+    days = np.unique(seen_at[parts.scale]) // DAY_US
+    assert days.tolist() == [day for day in range(-9, 0) if day != -2][-n_scaled:]
+    assert len(parts.check) == 0  # a day alone since then: nothing to make a score of and nothing to check it on
+
+
 def test_early_labels_that_are_held_out_are_newer_than_all_that_is_learned_from() -> None:
     n = 6_000
     age = np.arange(n)[::-1] / n * 60
