@@ -24,13 +24,17 @@ def test_interval_is_that_of_scipy(n_hits: int, n: int) -> None:
     assert find_wilson_interval(0, 0) == (0.0, 1.0)
 
 
-def audit(n: int, seed: int, *, share: float, judged: float) -> tuple[float, float, float, int]:
-    """Let a desk find four in five malicious orders, and audit the rest; returns the estimate and the truth."""
+def audit(n: int, seed: int, *, share: float, judged: float, asked: float) -> tuple[float, float, float, int]:
+    """Let a desk find four in five malicious orders, and audit the rest; returns the estimate and the truth.
+
+    Of what passed it finds some later, as a refund is asked for.
+    """
     rng = np.random.default_rng(seed)
     is_malicious = rng.random(n) < 0.05
     is_flagged = is_malicious & (rng.random(n) < 0.8)
     is_audited = ~is_flagged & (rng.random(n) < share)
-    is_judged = is_flagged | (is_audited & (rng.random(n) < judged))
+    is_asked = is_malicious & ~is_flagged & ~is_audited & (rng.random(n) < asked)
+    is_judged = is_flagged | is_asked | (is_audited & (rng.random(n) < judged))
     verdict = np.where(is_judged, np.where(is_malicious, MALICIOUS, INNOCENT), UNKNOWN).astype(np.int8)
     ids = np.arange(1, n + 1).astype(np.uint64)
     timeline = Timeline(ids, NOW_US - np.arange(n)[::-1], NOTHING, NOTHING, NOTHING.astype(np.int8), (), "")
@@ -39,13 +43,13 @@ def audit(n: int, seed: int, *, share: float, judged: float) -> tuple[float, flo
     found = estimate_missed(timeline, labels, ids[is_audited & is_judged], as_of_us=NOW_US + 1)
 
     assert found is not None
-    assert found.n_found == pytest.approx(is_flagged.sum(), rel=0.02)
+    assert found.n_found == pytest.approx((is_flagged | is_asked).sum(), rel=0.02)
     return found.missed, found.missed_low, found.missed_high, int((is_malicious & ~is_flagged).sum())
 
 
-@pytest.mark.parametrize("judged", [1.0, 0.6])
-def test_missed_malice_is_estimated_without_bias_and_its_interval_holds(judged: float) -> None:
-    drawn = np.array([audit(20_000, seed, share=0.05, judged=judged) for seed in range(120)])
+@pytest.mark.parametrize(("judged", "asked"), [(1.0, 0.0), (0.6, 0.0), (1.0, 0.7)])
+def test_missed_malice_is_estimated_without_bias_and_its_interval_holds(judged: float, asked: float) -> None:
+    drawn = np.array([audit(20_000, seed, share=0.05, judged=judged, asked=asked) for seed in range(120)])
 
     missed, low, high, truth = drawn.T
     assert missed.mean() == pytest.approx(truth.mean(), rel=0.1)
