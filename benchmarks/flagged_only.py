@@ -3,10 +3,10 @@
     python benchmarks/flagged_only.py [--merchants simulated|foreign] [--seeds 1 2 3] [--orders 30000] [--every 10]
         [--orders-only] [--json desks.json]
 
-Simulated merchants, or those of `lab.foreign`, are lived through for 60 nights, day by day; every night the
-real one (`--every` runs each so many nights). Flagged are the orders that the policy does not pass and the refund requests
-that it does not pay at once (`--orders-only` leaves requests to nobody). Printed: recall over the last of them for both desks, and the missed
-malice that the audit estimates beside the truth.
+Simulated merchants, or those of `lab.foreign`, are lived through for 60 nights, day by day; every night the real one
+(`--every` runs each so many nights). Flagged are the orders that the policy does not pass and the refund requests that
+it does not pay at once (`--orders-only` leaves requests to nobody). Printed: recall of orders over the last nights for
+both desks, what the audit draws aside, and the missed malice that the audit estimates beside the truth.
 
 Numbers on simulated data prove behaviour, not accuracy.
 """
