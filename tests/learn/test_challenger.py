@@ -219,6 +219,12 @@ def test_new_kind_is_caught_and_what_the_starter_knows_is_kept() -> None:
     assert ours > theirs - 0.01
 
 
+def test_trees_are_not_fitted_on_top_of_a_starter_that_does_not_suit() -> None:
+    known = add_new_kind(build_known(n=12_000, starter=1.0, own=3.0), n_early=2_000, n_new=160)
+
+    assert not fit(known).blend.is_on_top
+
+
 def test_early_labels_that_show_nothing_new_change_nothing() -> None:
     known = build_known(n=12_000, starter=3.0, own=0.0)
 

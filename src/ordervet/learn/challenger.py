@@ -44,8 +44,9 @@ _MALICIOUS_FOR_ALL = 200
 #: which one holds nearly all innocent orders, a line foretells up to twice the malice there is.
 MIN_FOR_STEPS = 1_000
 _N_DRAWS, _LOWER = 60, 0.2
-#: Average precision that counts for little: in such a difference two fits on the same orders are alike.
-_LITTLE = 0.01
+#: Average precision that counts for little: in such a difference two fits on the same orders are alike. And by so much
+#: the starter may be behind own trees where it suits a merchant.
+_LITTLE, _NEARLY = 0.01, 0.05
 #: Malicious orders of the newest part, at most.
 _MOST_NEWEST = 200
 #: Of the share that is judged: judged orders among the riskiest to estimate it by, how pure they must be, from when on
@@ -244,10 +245,11 @@ def find_judged_share(raw: NDArray[np.float64], is_malicious: NDArray[np.bool_],
 def find_blend(known: Known, later: list[_Later], rounds: tuple[int, ...], slope: float) -> Blend:
     """Find the own trees, their rounds and their weight that rank the later parts best.
 
-    Trees fitted to what the starter leaves keep what it knows of kinds of malice that the merchant has not met: they
-    are taken where they rank no more than `_LITTLE` worse than trees fitted apart from it, and more than that better
-    than the starter. Where the newest part has early labels, nothing is taken that ranks those before it by more than
-    `_LITTLE` worse than the starter does.
+    Trees fitted to what the starter leaves keep what it knows. They are for a merchant whom it suits, whose malice of
+    the parts before the newest it ranks nearly as well as trees fitted apart from it do (`_NEARLY`), and are taken
+    where they rank no more than `_LITTLE` worse than those, and more than that better than the starter. Where the
+    newest part has early labels, nothing is taken that ranks those before it by more than `_LITTLE` worse than the
+    starter does.
 
     Parameters
     ----------
@@ -255,21 +257,30 @@ def find_blend(known: Known, later: list[_Later], rounds: tuple[int, ...], slope
     slope : of the starter's log-odds in its raw score, by all labels
     """
     has_newest = len(later) > 1 and bool(known.is_early[later[-1].rows].all())
-    apart, on_top = (_find_best(known, later, rounds, each, later[:-1] if has_newest else []) for each in (None, slope))
-    blend = on_top if on_top.ap > max(apart.ap - _LITTLE, on_top.starter_ap + _LITTLE) else apart
+    before = later[:-1] if has_newest else later
+    of_starter = _measure(known, before, [known.starter_raw[part.rows] for part in before])
+    least = of_starter - _LITTLE if has_newest else 0.0
+    apart, on_top = (_find_best(known, later, rounds, each, before, least) for each in (None, slope))
+    suits = _measure(known, before, _sum_up(known, before, rounds, apart)) <= of_starter + _NEARLY
+    is_as_good = on_top.ap > max(apart.ap - _LITTLE, on_top.starter_ap + _LITTLE)
+    blend = on_top if suits and is_as_good else apart
     is_better = blend.own > 0 and _is_surely_better(known, later, rounds, blend, Blend.of_starter(blend))
     return blend if is_better else Blend.of_starter(blend)
 
 
 def _find_best(
-    known: Known, later: list[_Later], rounds: tuple[int, ...], slope: float | None, before: list[_Later]
+    known: Known,
+    later: list[_Later],
+    rounds: tuple[int, ...],
+    slope: float | None,
+    before: list[_Later],
+    least: float,
 ) -> Blend:
-    """Find what ranks the later parts best, and those before the newest no worse than the starter does.
+    """Find what ranks the later parts best, and those before the newest with an average precision of `least` at least.
 
     The starter counts by its `slope` where trees are fitted to what it leaves; where they are fitted apart from it
     (None), both raw scores are brought to log-odds by one logistic curve each.
     """
-    least = _measure(known, before, [known.starter_raw[part.rows] for part in before]) - _LITTLE if before else 0.0
     rows = np.concatenate([part.rows for part in later])
     is_malicious, weight = known.is_malicious[rows], known.weight[rows]
     most = int(is_malicious.sum()) / _MALICIOUS_FOR_ALL
@@ -286,7 +297,7 @@ def _find_best(
             else:
                 continue
             ap = _measure(known, later, _sum_up(known, later, rounds, blend))
-            if ap > best.ap and (not before or _measure(known, before, _sum_up(known, before, rounds, blend)) >= least):
+            if ap > best.ap and _measure(known, before, _sum_up(known, before, rounds, blend)) >= least:
                 best = replace(blend, ap=ap)
     return best
 
