@@ -162,13 +162,19 @@ def test_feature_that_froze_drifted_or_is_new_needs_notice() -> None:
 
 
 def test_lookalike_may_be_alerted_no_more_than_the_champion_alerts_it() -> None:
-    def row(rate: float, *, is_fair: bool) -> list[dict[str, object]]:
-        return [{"scenario": "dormitory", "alert_rate": rate, "is_fair": is_fair}]
+    def report(rate: float, *, is_fair: bool, plain: float = 0.01) -> dict[str, object]:
+        return {
+            "plain_alert_rate": plain,
+            "rows": [{"scenario": "dormitory", "alert_rate": rate, "is_fair": is_fair}],
+        }
 
-    assert gates.check_lookalikes(row(0.02, is_fair=True), None).passed
-    assert not gates.check_lookalikes(row(0.02, is_fair=False), None).passed
-    assert gates.check_lookalikes(row(0.02, is_fair=False), row(0.03, is_fair=False)).passed
-    assert not gates.check_lookalikes(row(0.04, is_fair=False), row(0.03, is_fair=False)).passed
+    assert gates.check_lookalikes(report(0.02, is_fair=True), None).passed
+    assert not gates.check_lookalikes(report(0.02, is_fair=False), None).passed
+    assert gates.check_lookalikes(report(0.02, is_fair=False), report(0.03, is_fair=False)).passed
+    assert not gates.check_lookalikes(report(0.04, is_fair=False), report(0.03, is_fair=False)).passed
+    assert not gates.check_lookalikes(report(0.7, is_fair=False, plain=0.5), None).passed
+    unlike = gates.check_lookalikes(report(0.99, is_fair=False, plain=0.95), None)
+    assert (unlike.passed, unlike.figure, unlike.note) == (True, None, "unlike_simulation")
 
 
 def test_verdicts_that_contradict_what_was_learned_are_refused() -> None:
@@ -202,7 +208,7 @@ def test_every_note_has_words_in_both_languages() -> None:
         gates.check_gain("ap_gain", None, margin=0, is_champion_old=False, max_loss=0),
         gates.check_gain("ap_gain", GAIN, margin=0, is_champion_old=False, max_loss=0),
         gates.check_gain("money_gain", GAIN | {"low": -1.0}, margin=0, is_champion_old=True, max_loss=0),
-        *(gates.check_no_loss("money_gain", GAIN, 0.0, sure_gain=sure) for sure in (0.5, 0.0)),
+        *(gates.check_no_loss("money_gain", GAIN | {"gain": -0.01}, 0.0, sure_gain=sure) for sure in (0.5, 0.0)),
         *gates.check_calibration(np.full(4, 0.1), np.zeros(4, bool), weight, error=1, bias=1),
         gates.check_false_positives(
             "new_buyer_false_positives", [("x", 9, 1, 0)], judged_share=1, bound=1, min_group=1
@@ -215,6 +221,7 @@ def test_every_note_has_words_in_both_languages() -> None:
         gates.check_verdicts([], bound=0.5, min_risky=1, auc_before=0.9),
         gates.check_verdicts([], bound=0.5, min_risky=1, auc_before=0.4),
         gates.check_lookalikes(None, None),
+        gates.check_lookalikes({"plain_alert_rate": 0.95, "rows": []}, None),
         gates.check_groups([], bound=1.5),
         *(gates.check_groups([GroupRow("newcomer:app", 300, state)], bound=1.5) for state in (FEW, FAIR, OPEN, UNFAIR)),
         *(gates.check_at_most(name, 1.0, 2.0) for name in ("size_mb", "self_check", "duplicates")),
@@ -336,6 +343,7 @@ def test_gain_that_is_not_beyond_noise_is_undecided_with_a_date_and_a_loss_is_de
     ("gain", "high", "sure_gain", "passed", "is_decided"),
     [
         (0.01, 0.1, -0.1, True, True),
+        (0.01, 0.1, 0.5, True, True),
         (-0.01, 0.1, 0.0, False, False),
         (-0.2, -0.1, 0.0, False, True),
         (-0.01, 0.1, 0.02, True, True),
@@ -349,7 +357,7 @@ def test_loss_within_noise_passes_where_as_much_is_surely_gained_and_is_undecide
     gate = gates.check_no_loss("money_gain", GAIN | {"gain": gain, "high": high}, 0.0, PACE, sure_gain=sure_gain)
 
     assert (gate.passed, gate.is_decided) == (passed, is_decided)
-    assert gate.figure == (high if sure_gain > 0 and sure_gain >= -gain else gain)
+    assert gate.figure == (high if gain < 0 and sure_gain >= -gain else gain)
 
 
 @pytest.mark.parametrize(
@@ -396,7 +404,9 @@ def test_drifted_features_count_where_scores_drift_too() -> None:
 def test_unfair_look_alike_counts_where_the_champion_alerts_it_less(n_alerts: int, passed: bool) -> None:
     row = {"scenario": "family", "is_fair": False, "alert_rate": n_alerts / 1_000, "n_orders": 1_000}
 
-    gate = gates.check_lookalikes([row], [row | {"alert_rate": 0.02}])
+    gate = gates.check_lookalikes(
+        {"plain_alert_rate": 0.01, "rows": [row]}, {"plain_alert_rate": 0.01, "rows": [row | {"alert_rate": 0.02}]}
+    )
 
     assert gate.passed is passed
 

@@ -36,6 +36,8 @@ _FURTHEST_DAYS = 3_650
 #: An interval so many times as wide as the way to a bound is as good as any wider one.
 _MOST_TIMES = 100.0
 _N_NAMED = 5
+#: Of plain honest orders of the simulation a model may alert on so many and be judged by it.
+_MOST_OF_PLAIN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def check_no_loss(
     surely gained where new kinds of malice show, too (`sure_gain`, average precision), passes, and the figure is the
     upper end of the gain.
     """
-    if sure_gain > 0 and gain["gain"] >= -sure_gain:
+    if -sure_gain <= gain["gain"] < margin:
         return Gate(name, gain["high"], margin, gain["high"] >= margin, "no_sure_loss", gain)
     gate = Gate(name, gain["gain"], margin, gain["gain"] >= margin, "no_loss", gain)
     return _leave_open(gate, pace, gap=margin - gain["gain"], half=gain["high"] - gain["gain"])
@@ -397,16 +399,21 @@ def check_at_most(name: str, figure: float | None, bound: float, note: str = "")
     return Gate(name, figure, bound, figure is None or figure <= bound, note)
 
 
-def check_lookalikes(rows: Sequence[dict[str, Any]] | None, champion: Sequence[dict[str, Any]] | None) -> Gate:
+def check_lookalikes(report: dict[str, Any] | None, champion: dict[str, Any] | None) -> Gate:
     """Check that no protected look-alike is alerted beyond its bound, and more often than by the champion beyond noise.
 
-    Both are the rows of `LookalikeReport.as_dict`, measured on the same orders; None when they were not measured. What
-    the champion does as often is no reason to keep the champion.
+    Both are of `LookalikeReport.as_dict`, measured on the same orders; None when they were not measured. What the
+    champion does as often is no reason to keep the champion. A challenger that alerts on most plain honest orders of
+    the simulation is of a merchant so unlike it that nothing can be told: what it alerts of the merchant's own orders,
+    other gates judge.
     """
-    if rows is None:
+    if report is None:
         return Gate("lookalikes", None, None, passed=True, note="left_out")
-    before = {row["scenario"]: row["alert_rate"] or 0.0 for row in champion or ()}
-    unfair = [row["scenario"] for row in rows if not row["is_fair"] and _has_grown(row, before)]
+    plain = report["plain_alert_rate"] or 0.0
+    if plain > _MOST_OF_PLAIN:
+        return Gate("lookalikes", None, 0.0, passed=True, note="unlike_simulation", values={"rate": plain})
+    before = {row["scenario"]: row["alert_rate"] or 0.0 for row in (champion or {"rows": ()})["rows"]}
+    unfair = [row["scenario"] for row in report["rows"] if not row["is_fair"] and _has_grown(row, before)]
     return Gate("lookalikes", float(len(unfair)), 0.0, not unfair, *_name_some(unfair))
 
 
