@@ -173,6 +173,9 @@ def test_lookalike_may_be_alerted_no_more_than_the_champion_alerts_it() -> None:
     assert gates.check_lookalikes(report(0.02, is_fair=False), report(0.03, is_fair=False)).passed
     assert not gates.check_lookalikes(report(0.04, is_fair=False), report(0.03, is_fair=False)).passed
     assert not gates.check_lookalikes(report(0.7, is_fair=False, plain=0.5), None).passed
+    blind = gates.check_lookalikes(report(0.7, is_fair=False), report(0.0, is_fair=True), champion_recall=0.0)
+    assert (blind.passed, blind.figure, blind.note) == (True, None, "no_yardstick")
+    assert not gates.check_lookalikes(report(0.7, is_fair=False), None, champion_recall=0.02).passed
     unlike = gates.check_lookalikes(report(0.99, is_fair=False, plain=0.95), None)
     assert (unlike.passed, unlike.figure, unlike.note) == (True, None, "unlike_simulation")
 
@@ -222,6 +225,7 @@ def test_every_note_has_words_in_both_languages() -> None:
         gates.check_verdicts([], bound=0.5, min_risky=1, auc_before=0.4),
         gates.check_lookalikes(None, None),
         gates.check_lookalikes({"plain_alert_rate": 0.95, "rows": []}, None),
+        gates.check_lookalikes({"plain_alert_rate": 0.0, "rows": []}, None, champion_recall=0.0),
         gates.check_groups([], bound=1.5),
         *(gates.check_groups([GroupRow("newcomer:app", 300, state)], bound=1.5) for state in (FEW, FAIR, OPEN, UNFAIR)),
         *(gates.check_at_most(name, 1.0, 2.0) for name in ("size_mb", "self_check", "duplicates")),

@@ -171,7 +171,7 @@ def _try_challenger(
     )  # fmt: skip
     task.report_step("measuring look-alikes")
     ours, theirs = _measure_lookalikes(task, model, champion.model, find_lacking(names, data.features[parts.reference]))
-    verdicts = [*trial.gates, gates.check_lookalikes(ours, theirs)]
+    verdicts = [*trial.gates, gates.check_lookalikes(ours, theirs, champion_recall=trial.champion_recall)]
     metrics = trial.metrics | _measure_kinds(challenger, data, parts) | _pick_claim_metrics(of_claims)
     model = replace(model, metrics=drop_nan(metrics | {"gates": _describe_gates(verdicts), "lookalikes": ours}))
     passed = all(gate.passed for gate in verdicts)

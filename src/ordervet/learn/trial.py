@@ -111,6 +111,7 @@ class Trial:
     channel_psi: float
     us_per_order: float  # scoring time on this machine
     groups: list[GroupRow]  # the merchant's own look-alikes in the holdout
+    champion_recall: float  # of the malicious orders that are held out, by the policy
 
 
 def split_parts(data: TrainingData, *, as_of_us: int, settings: NightSettings) -> Parts:
@@ -291,7 +292,7 @@ def hold_trial(
         ),
         _check_duplicates(data, bounds.duplicates, bounds.check_days),
     ]  # fmt: skip
-    rate = _find_money_rate(holdout, bounds)
+    rate, is_malicious = _find_money_rate(holdout, bounds), held_out.is_malicious
     return Trial(
         metrics=measure_holdout(raw, p, holdout, money_rate=rate)
         | {
@@ -317,6 +318,7 @@ def hold_trial(
         channel_psi=measure_category_psi(data.channel[_before(parts)], data.channel[parts.fresh]),
         us_per_order=us_per_order,
         groups=groups,
+        champion_recall=float(np.average(champion_known_flags[is_malicious], weights=held_out.weight[is_malicious])),
     )
 
 
