@@ -34,8 +34,13 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_configure() -> None:
-    """Let threads of LightGBM wait without spinning, as the commands do: on busy processors spinning takes the time."""
+    """Let threads of LightGBM wait without spinning, as the commands do: on busy processors spinning takes the time.
+
+    And take no key from the shell.
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for name in ("ORDERVET_KEY", "ORDERVET_KEY_FILE"):  # a key of the shell's own is not the tests'
+        os.environ.pop(name, None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
