@@ -174,7 +174,7 @@ def test_lookalike_may_be_alerted_no_more_than_the_champion_alerts_it() -> None:
     assert not gates.check_lookalikes(report(0.04, is_fair=False), report(0.03, is_fair=False)).passed
     assert not gates.check_lookalikes(report(0.7, is_fair=False, plain=0.5), None).passed
     blind = gates.check_lookalikes(report(0.7, is_fair=False), report(0.0, is_fair=True), champion_recall=0.0)
-    assert (blind.passed, blind.figure, blind.note) == (True, None, "no_yardstick")
+    assert (blind.passed, blind.figure, blind.note) == (True, None, "no_baseline")
     assert not gates.check_lookalikes(report(0.7, is_fair=False), None, champion_recall=0.02).passed
     unlike = gates.check_lookalikes(report(0.99, is_fair=False, plain=0.95), None)
     assert (unlike.passed, unlike.figure, unlike.note) == (True, None, "unlike_simulation")

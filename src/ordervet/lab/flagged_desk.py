@@ -30,6 +30,7 @@ from ordervet.features.claim_features import CLAIM_NAMES, build_claim_events, bu
 from ordervet.history import History
 from ordervet.history.slices import HistorySlices
 from ordervet.history.stored_rows import read_ints
+from ordervet.lab.past_nights import find_own_share
 from ordervet.learn.claim_replay import RequestReplay
 from ordervet.learn.labels import DAY_US
 from ordervet.learn.night import run_night
@@ -244,7 +245,7 @@ def _measure_stretch(shop: _Shop, night: Night, model: Model, as_of_us: int, day
     placed_us = shop.people.placed_us
     in_audit = (placed_us >= audit["since_us"]) & (placed_us <= audit["until_us"]) if audit else placed_us < 0
     return Stretch(
-        as_of_us, night.outcome, (model.origin.get("blend") or {"share": 0.0})["share"], len(truth), int(truth.sum()),
+        as_of_us, night.outcome, find_own_share(model), len(truth), int(truth.sum()),
         Ranking(raw, truth).measure_ap(np.ones(len(raw))), float(is_flagged[truth].mean()) if truth.any() else math.nan,
         float(is_flagged.mean()), int(shop.is_missed[rows].sum()),
         int((shop.is_missed & shop.people.is_judged)[rows].sum()), audit, int((shop.is_missed & in_audit).sum()),

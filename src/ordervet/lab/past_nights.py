@@ -317,10 +317,11 @@ def _measure_challenger(
         return float("nan"), float("nan")
     tried = Contender.of(load_model(models / night.record["model_id"]), names)
     ranking = Ranking(tried.predict(data, rows, n_threads), label == MALICIOUS)
-    return _find_own_share(tried.model), ranking.measure_ap(np.ones(len(rows)))
+    return find_own_share(tried.model), ranking.measure_ap(np.ones(len(rows)))
 
 
-def _find_own_share(model: Model) -> float:
+def find_own_share(model: Model) -> float:
+    """Return how much the merchant's own trees weigh in a model, 0 to 1."""
     blend: dict[str, float] = model.origin.get("blend") or {"share": 0.0}
     return blend["share"]
 
@@ -385,7 +386,7 @@ def _describe(
         not_decided=tuple(gate["name"] for gate in refusing if not gate["is_decided"]),
         missing=tuple(each["what"] for each in night.record["missing"]),
         model_id=serving.model.model_id,
-        own_share=_find_own_share(serving.model),
+        own_share=find_own_share(serving.model),
         challenger_share=challenger[0],
         challenger_ap=challenger[1],
         n_orders=len(label),

@@ -260,7 +260,10 @@ def find_blend(known: Known, later: list[_Later], rounds: tuple[int, ...], slope
     before = later[:-1] if has_newest else later
     of_starter = _measure(known, before, [known.starter_raw[part.rows] for part in before])
     least = of_starter - _LITTLE if has_newest else 0.0
-    apart, on_top = (_find_best(known, later, rounds, each, before, least) for each in (None, slope))
+    apart, on_top = (
+        _find_best(known, later, rounds, candidates, before, least)
+        for candidates in (_list_apart(known, later, rounds), _list_on_top(known, later, rounds, slope))
+    )
     suits = _measure(known, before, _sum_up(known, before, rounds, apart)) <= of_starter + _NEARLY
     is_as_good = on_top.ap > max(apart.ap - _LITTLE, on_top.starter_ap + _LITTLE)
     blend = on_top if suits and is_as_good else apart
@@ -268,37 +271,52 @@ def find_blend(known: Known, later: list[_Later], rounds: tuple[int, ...], slope
     return blend if is_better else Blend.of_starter(blend)
 
 
+def _list_apart(known: Known, later: list[_Later], rounds: tuple[int, ...]) -> list[Blend]:
+    """List weights of trees fitted apart from the starter: both are brought to log-odds by one logistic curve each."""
+    rows = np.concatenate([part.rows for part in later])
+    is_malicious, weight = known.is_malicious[rows], known.weight[rows]
+    starter = max(fit_log_odds(known.starter_raw[rows], is_malicious, weight)[1], 0.0)
+    found = []
+    for at, num_rounds in enumerate(rounds):
+        _, own = fit_log_odds(np.concatenate([part.own_raw[at] for part in later]), is_malicious, weight)
+        shares = _list_shares(known, later) if own > 0 else []
+        found += [Blend((1 - share) * starter, share * own, share, num_rounds, 0.0, 0.0) for share in shares]
+    return found
+
+
+def _list_on_top(known: Known, later: list[_Later], rounds: tuple[int, ...], slope: float) -> list[Blend]:
+    """List weights of trees fitted to what the starter leaves, which counts in full."""
+    return [
+        Blend(slope, share, share, num_rounds, 0.0, 0.0, is_on_top=True)
+        for num_rounds in rounds
+        for share in _list_shares(known, later)
+    ]
+
+
+def _list_shares(known: Known, later: list[_Later]) -> list[float]:
+    """List how much own trees may weigh, measured on so many malicious orders."""
+    most = sum(int(known.is_malicious[part.rows].sum()) for part in later) / _MALICIOUS_FOR_ALL
+    return [each for each in SHARES if each <= most]
+
+
 def _find_best(
     known: Known,
     later: list[_Later],
     rounds: tuple[int, ...],
-    slope: float | None,
+    candidates: list[Blend],
     before: list[_Later],
     least: float,
 ) -> Blend:
     """Find what ranks the later parts best, and those before the newest with an average precision of `least` at least.
 
-    The starter counts by its `slope` where trees are fitted to what it leaves; where they are fitted apart from it
-    (None), both raw scores are brought to log-odds by one logistic curve each.
+    Where nothing does so better than the starter alone, it is that.
     """
-    rows = np.concatenate([part.rows for part in later])
-    is_malicious, weight = known.is_malicious[rows], known.weight[rows]
-    most = int(is_malicious.sum()) / _MALICIOUS_FOR_ALL
-    _, of_starter = fit_log_odds(known.starter_raw[rows], is_malicious, weight)
     alone = _measure(known, later, [known.starter_raw[part.rows] for part in later])
     best = Blend(1.0, 0.0, 0.0, rounds[-1], alone, alone)
-    for at, num_rounds in enumerate(rounds):
-        _, of_own = fit_log_odds(np.concatenate([part.own_raw[at] for part in later]), is_malicious, weight)
-        for share in [each for each in SHARES if each <= most]:
-            if slope is not None:
-                blend = Blend(slope, share, share, num_rounds, 0.0, alone, is_on_top=True)
-            elif of_own > 0:
-                blend = Blend((1 - share) * max(of_starter, 0.0), share * of_own, share, num_rounds, 0.0, alone)
-            else:
-                continue
-            ap = _measure(known, later, _sum_up(known, later, rounds, blend))
-            if ap > best.ap and _measure(known, before, _sum_up(known, before, rounds, blend)) >= least:
-                best = replace(blend, ap=ap)
+    for blend in candidates:
+        ap = _measure(known, later, _sum_up(known, later, rounds, blend))
+        if ap > best.ap and _measure(known, before, _sum_up(known, before, rounds, blend)) >= least:
+            best = replace(blend, ap=ap, starter_ap=alone)
     return best
 
 

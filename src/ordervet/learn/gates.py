@@ -38,7 +38,7 @@ _MOST_TIMES = 100.0
 _N_NAMED = 5
 #: Of plain honest orders of the simulation a model may alert on so many and be judged by it.
 _MOST_OF_PLAIN = 0.5
-#: A champion that catches less is no yardstick of fairness.
+#: A champion that catches less is no baseline of fairness.
 _LEAST_RECALL = 0.01
 
 
@@ -410,7 +410,7 @@ def check_lookalikes(
     champion does as often is no reason to keep the champion.
 
     A challenger that alerts on most plain honest orders of the simulation is of a merchant so unlike it that nothing
-    can be told, and a champion that catches nothing at all is fair to everybody and no yardstick: there the figures are
+    can be told, and a champion that catches nothing at all is fair to everybody and no baseline: there the figures are
     told, and what the challenger alerts of the merchant's own orders, other gates judge. `champion_recall` is of the
     merchant's own malicious orders, by the policy.
     """
@@ -420,7 +420,7 @@ def check_lookalikes(
     if plain > _MOST_OF_PLAIN:
         return Gate("lookalikes", None, 0.0, passed=True, note="unlike_simulation", values={"rate": plain})
     if champion_recall < _LEAST_RECALL:
-        return Gate("lookalikes", None, 0.0, passed=True, note="no_yardstick", values={"recall": champion_recall})
+        return Gate("lookalikes", None, 0.0, passed=True, note="no_baseline", values={"recall": champion_recall})
     before = {row["scenario"]: row["alert_rate"] or 0.0 for row in (champion or {"rows": ()})["rows"]}
     unfair = [row["scenario"] for row in report["rows"] if not row["is_fair"] and _has_grown(row, before)]
     return Gate("lookalikes", float(len(unfair)), 0.0, not unfair, *_name_some(unfair))

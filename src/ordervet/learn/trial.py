@@ -118,9 +118,10 @@ def split_parts(data: TrainingData, *, as_of_us: int, settings: NightSettings) -
     """Split the kept orders by what they are for."""
     learning, plan = settings.learning, data.plan
     holdout_us = _find_holdout(data, as_of_us=as_of_us, settings=settings)
-    is_early, early_us = _find_early(data, holdout_us, settings)
     fresh_us = as_of_us - settings.gates.check_days * DAY_US
     is_mature, is_newest = (plan.weight > 0) & (plan.known_share == 1), data.seen_at >= fresh_us
+    holdout = np.flatnonzero(is_mature & (data.seen_at >= holdout_us))
+    is_early, early_us = _find_early(data, int((plan.label[holdout] == MALICIOUS).sum()), settings)
     # NOTE: whole days before the cut-off, so that a day is never cut in two.
     day = (data.seen_at - as_of_us) // DAY_US
     days, counts = np.unique(day[plan.is_reference], return_counts=True)
@@ -133,7 +134,7 @@ def split_parts(data: TrainingData, *, as_of_us: int, settings: NightSettings) -
     is_judged = (plan.verdict >= 0) & (plan.verdict_at >= as_of_us - learning.holdout_days * DAY_US)
     return Parts(
         train=np.flatnonzero((is_mature & (data.seen_at < holdout_us)) | (is_early & (data.seen_at < early_us))),
-        holdout=np.flatnonzero(is_mature & (data.seen_at >= holdout_us)),
+        holdout=holdout,
         early=np.flatnonzero(is_early & (data.seen_at >= early_us) & (plan.known_share >= _MOSTLY_KNOWN)),
         reference=np.flatnonzero(is_quiet),
         scale=np.flatnonzero(is_quiet & np.isin(day, scaled[-learning.scale_days :])),
@@ -178,12 +179,13 @@ def _find_holdout(data: TrainingData, *, as_of_us: int, settings: NightSettings)
     return latest_us if n_wanted == 0 else min(latest_us, int(malicious[-n_wanted]))
 
 
-def _find_early(data: TrainingData, holdout_us: int, settings: NightSettings) -> tuple[NDArray[np.bool_], int]:
+def _find_early(data: TrainingData, n_mature: int, settings: NightSettings) -> tuple[NDArray[np.bool_], int]:
     """Find the orders with early labels, shape (n,), and from when on those are held out, UTC microseconds.
 
     Held out are the newest of the days of which most malice is known: a third of its malicious orders, at most
-    `holdout_malicious` or as many as the mature ones held out, so that these do not outvote them: a new kind of malice
-    shows in the newest days alone. Where there are too few for that, nothing is learned from early labels.
+    `holdout_malicious` or as many as the mature ones held out (`n_mature`), so that these do not outvote them: a new
+    kind of malice shows in the newest days alone. Where there are too few for that, nothing is learned from early
+    labels.
     """
     plan = data.plan
     is_early = (plan.weight > 0) & (plan.known_share < 1)
@@ -191,8 +193,7 @@ def _find_early(data: TrainingData, holdout_us: int, settings: NightSettings) ->
     malicious = np.sort(data.seen_at[is_told & (plan.label == MALICIOUS)])
     if len(malicious) < MIN_MALICIOUS:
         return np.zeros(len(is_early), bool), 0
-    is_held_out = (plan.weight > 0) & (plan.known_share == 1) & (data.seen_at >= holdout_us)
-    most = max(settings.learning.holdout_malicious, int((is_held_out & (plan.label == MALICIOUS)).sum()))
+    most = max(settings.learning.holdout_malicious, n_mature)
     return is_early, int(malicious[-min(most, len(malicious) // 3)])
 
 
