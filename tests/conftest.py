@@ -80,12 +80,6 @@ def fits_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ordervet.model.settings._ROWS_PER_THREAD", 1)
 
 
-@pytest.fixture(autouse=True)
-def _no_key_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ORDERVET_KEY", raising=False)
-    monkeypatch.delenv("ORDERVET_KEY_FILE", raising=False)
-
-
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
